@@ -1,0 +1,1 @@
+"""B11: Charging & Billing to SOTA Core."""

@@ -1,0 +1,1 @@
+"""B12: Logistics & Provisioning to SOTA Core."""

@@ -1,0 +1,1 @@
+"""B13: Web Server to the package repository."""

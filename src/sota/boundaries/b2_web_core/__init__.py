@@ -1,0 +1,1 @@
+"""B2: Web Server to SOTA Core."""

@@ -1,0 +1,212 @@
+"""Bodies of B2: what the Web Server asks of SOTA Core, and what Core answers.
+
+B1 uses the same bodies under the same paths; whatever Core keeps is described here, whatever the Resolver keeps in B3.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from sota.boundaries.values import (
+    Command,
+    Description,
+    Id,
+    InstalledPackage,
+    Installer,
+    Instant,
+    Interval,
+    Message,
+    PackageId,
+    PackageName,
+    PartNumber,
+    Percent,
+    Priority,
+    Reason,
+    Request,
+    Sha1,
+    Sha256,
+    ShortText,
+    SignatureEnvelope,
+    Size,
+    Stage,
+    Target,
+    UpdateStatus,
+    Version,
+    Vin,
+    ends_after,
+)
+
+
+class NewVehicle(Request, frozen=True):
+    """A vehicle to register."""
+
+    vin: Vin
+
+
+class Vehicle(Message, frozen=True):
+    """A vehicle as Core knows it. ``connected`` is what the node said last."""
+
+    vin: Vin
+    registered_at: Instant
+    connected: bool
+    last_seen_at: Instant | None = None
+
+
+class VehicleDetail(Vehicle, frozen=True, kw_only=True):
+    """A vehicle with what is in it and its latest updates, newest first."""
+
+    components: list[PartNumber]
+    packages: list[InstalledPackage]
+    updates: list[Update]
+
+
+class NewPackage(Request, frozen=True):
+    """A package whose file is in the repository already; ``uri`` is the file's opaque key there."""
+
+    name: PackageName
+    version: Version
+    size: Size
+    sha256: Sha256
+    sha1: Sha1
+    uri: Annotated[str, Meta(min_length=1, max_length=1024)]
+    installer: Installer
+    description: Description = ""
+    vendor: ShortText = ""
+    target: Target | None = None
+    signature: SignatureEnvelope | None = None
+
+
+class Package(Message, frozen=True):
+    """A registered package."""
+
+    name: PackageName
+    version: Version
+    size: Size
+    sha256: Sha256
+    sha1: Sha1
+    installer: Installer
+    description: str
+    vendor: str
+    signed: bool
+    created_at: Instant
+    target: Target | None = None
+
+
+class QueueRequest(Request, frozen=True):
+    """A Queue Package Request: this package, for the vehicles that its filters choose, within this interval."""
+
+    package: PackageId
+    priority: Priority
+    interval: Interval
+    request_confirmation: bool = False
+    command: Command = Command.INSTALL
+    allow_downgrade: bool = False
+    data_plan_threshold: Percent | None = None
+    description: Description | None = None
+
+
+QueueRequests = Annotated[list[QueueRequest], Meta(min_length=1, max_length=1000)]
+
+
+class Queued(Message, frozen=True):
+    """The Install Request ID of what was queued."""
+
+    install_request_id: Id
+
+
+class NewCampaign(Request, frozen=True):
+    """A campaign: a Queue Package Request that may have a name."""
+
+    package: PackageId
+    priority: Priority
+    start: Instant
+    end: Instant
+    name: ShortText | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a campaign that ends before it starts."""
+        ends_after(self.start, self.end)
+
+
+class CampaignCreated(Message, frozen=True):
+    """The campaign's id and that of its install request."""
+
+    message: str
+    campaign_id: Id
+    install_request_id: Id
+
+
+class RequestStatus(StrEnum):
+    """How far an install request is, over all its vehicles."""
+
+    PENDING = "pending"
+    IN_FLIGHT = "in_flight"
+    COMPLETED = "completed"
+
+
+class Counts(Message, frozen=True):
+    """How many of a request's updates are in each state."""
+
+    pending: int
+    in_flight: int
+    installed: int
+    failed: int
+    cancelled: int
+
+
+class InstallRequest(Message, frozen=True):
+    """An install request and how it goes: ``completed`` when none of its updates is open."""
+
+    install_request_id: Id
+    package: PackageId
+    priority: Priority
+    interval: Interval
+    status: RequestStatus
+    counts: Counts
+    created_at: Instant
+    name: str | None = None
+    description: str | None = None
+
+
+class Update(Message, frozen=True):
+    """One vehicle's update: where it stands, and how many bytes the vehicle has acknowledged.
+
+    ``packages`` are prerequisites first, the package itself last. ``result_text`` is the installer's own output.
+    """
+
+    update_id: Id
+    install_request_id: Id
+    vin: Vin
+    package: PackageId
+    packages: list[PackageId]
+    status: UpdateStatus
+    size: Size
+    acknowledged: Size
+    created_at: Instant
+    changed_at: Instant
+    stage: Stage | None = None
+    reason: Reason | None = None
+    result_code: int | None = None
+    result_text: str | None = None
+    completed_at: Instant | None = None
+
+
+class CompletedInstall(Message, frozen=True):
+    """A vehicle that has an install request's package, and since when."""
+
+    vin: Vin
+    completed_at: Instant
+
+
+class Component(Request, frozen=True):
+    """A component (a control unit's kind), known by its part number."""
+
+    part_number: PartNumber
+    description: Description = ""
+    name: ShortText | None = None
+
+
+InstalledPackages = Annotated[list[InstalledPackage], Meta(max_length=10_000)]

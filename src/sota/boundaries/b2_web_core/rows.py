@@ -1,0 +1,234 @@
+"""Rows of B2, Web Server to SOTA Core: registers, install requests, what is installed.
+
+Core's credential for its callers is a bearer token; a missing or wrong one is 404 'Authentication Failed' on every row.
+"""
+
+from __future__ import annotations
+
+from sota.boundaries.b2_web_core import messages
+from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
+from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, NOT_FOUND, PACKAGE_EXISTS, PACKAGE_MISSING
+from sota.boundaries.values import BATCH_LIMIT, Said, Vin
+
+B2 = Boundary("B2", Program.WEB_SERVER, Program.SOTA_CORE, also=(AUTHENTICATION_FAILED,))
+
+PAGE = ("limit", "cursor")
+INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
+QUEUED = answers("queued", "the request is queued for the vehicles that the package's filters choose")
+
+NEW_PACKAGE = B2.row(
+    1,
+    "New package data",
+    Http("POST", "/api/v1/packages"),
+    INSERTED,
+    PACKAGE_EXISTS,
+    request=messages.NewPackage,
+    response=Said,
+)
+NEW_VIN = B2.row(
+    2,
+    "New VIN",
+    Http("POST", "/api/v1/vehicles"),
+    INSERTED,
+    refuses("vin_exists", 409, "VIN already exists", "the VIN is registered already"),
+    request=messages.NewVehicle,
+    response=Said,
+)
+NEW_CAMPAIGN = B2.row(
+    3,
+    "New campaign",
+    Http("POST", "/api/v1/campaigns"),
+    answers("campaign_created", "the package exists and its update is queued", "Campaign created"),
+    refuses("package_unknown", 404, "Unknown Package ID", "the package is not registered"),
+    also=(NO_FILTERS,),
+    request=messages.NewCampaign,
+    response=messages.CampaignCreated,
+)
+QUEUE_PACKAGE = B2.row(
+    4,
+    "Queue Package Request",
+    Http("POST", "/api/v1/install-requests"),
+    QUEUED,
+    PACKAGE_MISSING,
+    NO_FILTERS,
+    request=messages.QueueRequest,
+    response=messages.Queued,
+)
+QUEUE_PACKAGES = B2.row(
+    5,
+    "List Queue Package Request",
+    Http("POST", "/api/v1/install-requests/batch", max_body=BATCH_LIMIT),
+    QUEUED,
+    PACKAGE_MISSING,
+    NO_FILTERS,
+    request=messages.QueueRequests,
+    response=messages.Queued,
+)
+QUEUED_REQUESTS = B2.row(
+    6,
+    "GET Queued Request",
+    Http("GET", "/api/v1/install-requests", query=("package", "vin", "status", *PAGE)),
+    answers("listed", "the queued update requests"),
+    answers("empty", "there are no pending update requests: an empty list"),
+    NO_FILTERS,
+    response=list[messages.InstallRequest],
+)
+SEARCH_VINS = B2.row(
+    7,
+    "Search VINs Request",
+    Http("GET", "/api/v1/vehicles", query=("regex", *PAGE)),
+    answers("listed", "the VINs that match"),
+    answers("empty", "no VIN matches: an empty list"),
+    fails("Search VINs Request"),
+    response=list[messages.Vehicle],
+)
+NEW_PACKAGE_METADATA = B2.row(
+    8,
+    "Upload New Package",
+    Http("POST", "/api/v1/packages"),
+    answers("stored", "the metadata are stored", "Row Inserted"),
+    refuses("storing_failed", 500, "Upload New Package failed", "the metadata cannot be stored"),
+    AUTHENTICATION_FAILED,
+    also=(PACKAGE_EXISTS,),
+    request=messages.NewPackage,
+    response=Said,
+)
+UPDATE_VIN_PACKAGES = B2.row(
+    9,
+    "Update Packages per VIN Request",
+    Http("PUT", "/api/v1/vehicles/{vin}/packages"),
+    answers("changed", "the VIN's packages as they are now"),
+    refuses("vin_missing", 409, "VIN does not exist", "the VIN is not registered"),
+    fails("Update Packages per VIN Request"),
+    request=messages.InstalledPackages,
+    response=messages.InstalledPackages,
+)
+VIEW_VIN_PACKAGES = B2.row(
+    10,
+    "View Packages per VIN Request",
+    Http("GET", "/api/v1/vehicles/{vin}/packages"),
+    answers("found", "the packages installed on the VIN"),
+    refuses("vin_missing", 409, "VIN does not exist", "the VIN is not registered"),
+    fails("View Packages per VIN Request"),
+    response=messages.InstalledPackages,
+)
+VIEW_PACKAGE_VINS = B2.row(
+    11,
+    "View VINs per Package Request",
+    Http("GET", "/api/v1/packages/{name}/{version}/vehicles", query=PAGE),
+    answers("found", "the VINs that have the package; an empty list where none has"),
+    refuses("package_not_found", 409, "Package does not exist", "the package is not known"),
+    fails("View VINs per Package Request"),
+    response=list[Vin],
+)
+NEW_COMPONENT = B2.row(
+    12,
+    "New component",
+    Http("POST", "/api/v1/components"),
+    INSERTED,
+    refuses("component_exists", 409, "Component already exists", "the part number is registered already"),
+    request=messages.Component,
+    response=Said,
+)
+SEARCH_COMPONENTS = B2.row(
+    13,
+    "Search Components Request",
+    Http("GET", "/api/v1/components", query=("regex", "id", "name", *PAGE)),
+    answers("listed", "the components that match the regex, the ids or the name"),
+    answers("empty", "no component matches: an empty list"),
+    fails("Search Components Request"),
+    response=list[messages.Component],
+)
+COMPLETED_INSTALLS = B2.row(
+    14,
+    "Completed installs of a request",
+    Http("GET", "/api/v1/install-requests/{id}/completed", query=PAGE),
+    answers("listed", "the VINs that have it, and since when"),
+    answers("empty", "none has it yet: an empty list"),
+    also=(NOT_FOUND,),
+    response=list[messages.CompletedInstall],
+    note="extension: added by the authors later",
+)
+
+VEHICLE = B2.extension(
+    1,
+    "A vehicle's page",
+    Http("GET", "/api/v1/vehicles/{vin}"),
+    answers("found", "the vehicle, what is in it and its latest updates"),
+    also=(NOT_FOUND,),
+    response=messages.VehicleDetail,
+)
+INSTALL_REQUEST = B2.extension(
+    2,
+    "An install request",
+    Http("GET", "/api/v1/install-requests/{id}"),
+    answers("found", "the install request and its counts"),
+    also=(NOT_FOUND,),
+    response=messages.InstallRequest,
+)
+REQUEST_VEHICLES = B2.extension(
+    3,
+    "The vehicles of an install request",
+    Http("GET", "/api/v1/install-requests/{id}/vehicles", query=("status", *PAGE)),
+    answers("listed", "the updates of the request, one a vehicle"),
+    answers("empty", "no update has that status: an empty list"),
+    also=(NOT_FOUND,),
+    response=list[messages.Update],
+)
+UPDATE = B2.extension(
+    4,
+    "One vehicle's update",
+    Http("GET", "/api/v1/updates/{update_id}"),
+    answers("found", "where the update stands"),
+    also=(NOT_FOUND,),
+    response=messages.Update,
+)
+SEARCH_PACKAGES = B2.extension(
+    5,
+    "Search Packages Request",
+    Http("GET", "/api/v1/packages", query=("regex", *PAGE)),
+    answers("listed", "the packages whose NAME/VERSION matches"),
+    answers("empty", "no package matches: an empty list"),
+    fails("Search Packages Request"),
+    response=list[messages.Package],
+)
+PACKAGE = B2.extension(
+    6,
+    "A package",
+    Http("GET", "/api/v1/packages/{name}/{version}"),
+    answers("found", "the package's data"),
+    also=(NOT_FOUND,),
+    response=messages.Package,
+)
+COMPONENT = B2.extension(
+    7,
+    "A component",
+    Http("GET", "/api/v1/components/{part_number}"),
+    answers("found", "the look-up that the text of B2-12 describes", "Component already created"),
+    refuses("component_unknown", 404, "Unknown Component ID", "the part number is not registered"),
+    response=messages.Component,
+)
+
+ROWS = (
+    NEW_PACKAGE,
+    NEW_VIN,
+    NEW_CAMPAIGN,
+    QUEUE_PACKAGE,
+    QUEUE_PACKAGES,
+    QUEUED_REQUESTS,
+    SEARCH_VINS,
+    NEW_PACKAGE_METADATA,
+    UPDATE_VIN_PACKAGES,
+    VIEW_VIN_PACKAGES,
+    VIEW_PACKAGE_VINS,
+    NEW_COMPONENT,
+    SEARCH_COMPONENTS,
+    COMPLETED_INSTALLS,
+    VEHICLE,
+    INSTALL_REQUEST,
+    REQUEST_VEHICLES,
+    UPDATE,
+    SEARCH_PACKAGES,
+    PACKAGE,
+    COMPONENT,
+)

@@ -1,0 +1,1 @@
+"""B3: Web Server to External Resolver."""

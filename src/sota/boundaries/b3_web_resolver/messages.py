@@ -1,0 +1,68 @@
+"""Bodies of B3: what the Web Server asks of the External Resolver, and what the Resolver answers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from sota.boundaries.values import (
+    Description,
+    FilterName,
+    FilterText,
+    Message,
+    PackageId,
+    PackageName,
+    Request,
+    ShortText,
+    Version,
+    Vin,
+)
+
+
+class PackageToResolve(Request, frozen=True):
+    """A package as the Resolver keeps it: with its dependencies, each the least version that will do."""
+
+    name: PackageName
+    version: Version
+    description: Description = ""
+    vendor: ShortText = ""
+    dependencies: Annotated[list[PackageId], Meta(max_length=200)] = []
+
+
+class VehicleToResolve(Request, frozen=True):
+    """A vehicle for the Resolver's register."""
+
+    vin: Vin
+
+
+class Filter(Request, frozen=True):
+    """A filter: its unique name and its expression."""
+
+    name: FilterName
+    expression: FilterText
+
+
+class FilterChange(Request, frozen=True):
+    """A filter's new expression."""
+
+    expression: FilterText
+
+
+class Association(Request, frozen=True):
+    """The filter to associate with the package that the path names."""
+
+    filter: FilterName
+
+
+class ResolveRequest(Request, frozen=True):
+    """The package whose vehicles are wanted."""
+
+    package: PackageId
+
+
+class Resolved(Message, frozen=True):
+    """A vehicle that passed all filters, and what it must get: prerequisites first, the package itself last."""
+
+    vin: Vin
+    packages: list[PackageId]

@@ -1,0 +1,131 @@
+"""Rows of B3, Web Server to External Resolver: filters, their packages, and the Resolver's own registers."""
+
+from __future__ import annotations
+
+from sota.boundaries.b3_web_resolver import messages
+from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
+from sota.boundaries.ordinary import (
+    AUTHENTICATION_FAILED,
+    FILTER_INVALID,
+    NO_FILTERS,
+    PACKAGE_EXISTS,
+    PACKAGE_MISSING,
+)
+from sota.boundaries.values import Said
+
+B3 = Boundary("B3", Program.WEB_SERVER, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
+
+PAGE = ("limit", "cursor")
+INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
+FILTER_MISSING = refuses("filter_missing", 409, "Filter does not exist", "there is no filter of that name")
+
+NEW_PACKAGE = B3.row(
+    1,
+    "New package data",
+    Http("POST", "/api/v1/packages"),
+    INSERTED,
+    PACKAGE_EXISTS,
+    request=messages.PackageToResolve,
+    response=Said,
+)
+NEW_VIN = B3.row(
+    2,
+    "New VIN",
+    Http("POST", "/api/v1/vehicles"),
+    INSERTED,
+    refuses("vin_exists", 409, "VIN already exists", "the VIN is registered already"),
+    request=messages.VehicleToResolve,
+    response=Said,
+)
+NEW_ASSOCIATION = B3.row(
+    3,
+    "New Filter/Package association",
+    Http("POST", "/api/v1/packages/{name}/{version}/filters"),
+    INSERTED,
+    refuses("association_exists", 409, "Filter/Package association already exists", "the package has the filter"),
+    refuses("filter_label_missing", 404, "Filter label does not exist", "there is no filter of that name"),
+    PACKAGE_MISSING,
+    request=messages.Association,
+    response=Said,
+)
+NEW_FILTER = B3.row(
+    4,
+    "New filter",
+    Http("POST", "/api/v1/filters"),
+    INSERTED,
+    refuses("filter_exists", 409, "Filter already exists", "there is a filter of that name"),
+    FILTER_INVALID,
+    request=messages.Filter,
+    response=Said,
+)
+RESOLVE = B3.row(
+    5,
+    "Resolve VIN Request",
+    Http("POST", "/api/v1/resolve"),
+    answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
+    NO_FILTERS,
+    also=(PACKAGE_MISSING,),
+    request=messages.ResolveRequest,
+    response=list[messages.Resolved],
+)
+SEARCH_FILTERS = B3.row(
+    6,
+    "Search Filters Request",
+    Http("GET", "/api/v1/filters", query=("regex", *PAGE), selected_by="regex"),
+    answers("listed", "the filters that match"),
+    answers("empty", "no filter matches: an empty list"),
+    fails("Search Filters Request"),
+    response=list[messages.Filter],
+)
+LIST_FILTERS = B3.row(
+    7,
+    "List Filters Request",
+    Http("GET", "/api/v1/filters", query=PAGE),
+    answers("listed", "the available filters"),
+    answers("empty", "there are no filters: an empty list"),
+    fails("List Filters Request"),
+    response=list[messages.Filter],
+)
+UPDATE_FILTER = B3.row(
+    8,
+    "Update Filter Request",
+    Http("PUT", "/api/v1/filters/{name}"),
+    answers("updated", "the available filters, this one changed"),
+    FILTER_MISSING,
+    fails("Update Filter Request"),
+    also=(FILTER_INVALID,),
+    request=messages.FilterChange,
+    response=list[messages.Filter],
+)
+DELETE_FILTER = B3.row(
+    9,
+    "Delete Filter Request",
+    Http("DELETE", "/api/v1/filters/{name}"),
+    answers("deleted", "the available filters, this one and its associations gone"),
+    FILTER_MISSING,
+    fails("Delete Filter Request"),
+    response=list[messages.Filter],
+)
+
+PACKAGE_FILTERS = B3.extension(
+    1,
+    "The filters of a package",
+    Http("GET", "/api/v1/packages/{name}/{version}/filters"),
+    answers("listed", "the package's filters"),
+    answers("empty", "the package has none: an empty list"),
+    also=(PACKAGE_MISSING,),
+    response=list[messages.Filter],
+)
+
+ROWS = (
+    NEW_PACKAGE,
+    NEW_VIN,
+    NEW_ASSOCIATION,
+    NEW_FILTER,
+    RESOLVE,
+    SEARCH_FILTERS,
+    LIST_FILTERS,
+    UPDATE_FILTER,
+    DELETE_FILTER,
+    PACKAGE_FILTERS,
+)

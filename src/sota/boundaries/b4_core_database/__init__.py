@@ -1,0 +1,1 @@
+"""B4: SOTA Core to its database."""

@@ -1,0 +1,1 @@
+"""B5: SOTA Core to External Resolver."""

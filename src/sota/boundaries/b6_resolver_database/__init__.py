@@ -1,0 +1,1 @@
+"""B6: External Resolver to its database."""

@@ -1,0 +1,1 @@
+"""B7: SOTA Core and the RVI Node Server, both ways."""

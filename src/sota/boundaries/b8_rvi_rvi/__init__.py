@@ -1,0 +1,1 @@
+"""B8: the data link between the RVI nodes."""

@@ -1,0 +1,1 @@
+"""B9: the RVI Node Client and the SOTA Client, both ways."""

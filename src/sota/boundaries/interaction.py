@@ -1,0 +1,273 @@
+"""Interaction: one row of the whitelist, as data.
+
+Rules kept here:
+
+* a row names its caller, its callee, how the call travels, and **every** outcome with its status and literal message;
+* routes, clients, the API document and the conformance page are made from rows, never beside them;
+* ``serves`` and ``calls`` mark the two ends of a row in the source; an id that is not in the table is refused at import.
+
+Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, TypeVar
+
+
+class Program(StrEnum):
+    """The nine programs of the whitelist, the two databases and the two back-office systems, by its own names."""
+
+    WEB_BROWSER = "Web Browser"
+    WEB_SERVER = "Web Server"
+    SOTA_CORE = "SOTA Core"
+    EXTERNAL_RESOLVER = "External Resolver"
+    CORE_DATABASE = "SOTA Core Database"
+    RESOLVER_DATABASE = "External Resolver Database"
+    RVI_NODE_SERVER = "RVI Node Server"
+    RVI_NODE_CLIENT = "RVI Node Client"
+    SOTA_CLIENT = "SOTA Client"
+    SOFTWARE_LOADING_MANAGER = "Software Loading Manager"
+    BILLING = "Charging & Billing API"
+    LOGISTICS = "Logistics & Provisioning API"
+    REPOSITORY = "Physical Package Repository"
+    OPERATION = "Operation"
+    EVERY = "Every program"
+
+
+class Role(StrEnum):
+    """Who may make a call of B1; each role may do what the one before it may."""
+
+    PUBLIC = "public"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    def allows(self, needed: Role) -> bool:
+        """Say whether somebody with this role may make a call that needs ``needed``."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One bullet of a row.
+
+    ``name`` is the stable key that handlers and clients use (it is also the ``code`` of an error body);
+    ``status`` is the HTTP status, None for what has none (a store's typed result, a behaviour such as resuming);
+    ``message`` is the row's literal text, with ``{package}`` where the row says *Package ID*, None where it gives none;
+    ``text`` says in one sentence what happens.
+    """
+
+    name: str
+    text: str
+    status: int | None = None
+    message: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether this is an answer of success (2xx or 3xx)."""
+        return self.status is not None and self.status < 400
+
+    def say(self, **values: str) -> str | None:
+        """Give the literal message with its placeholders filled in (``package="ivi/2.1.0"``)."""
+        return self.message.format(**values) if self.message is not None else None
+
+
+ACCEPTED = Outcome("accepted", "the work is begun; the answer's Location tells how it stands", 202)
+"""The answer to long work over HTTP: the row's own outcome follows when the vehicle is done (readings.md, ruling 11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """A call over HTTP: method, path template (``/api/v1/vehicles/{vin}``).
+
+    ``selected_by`` names the query parameter by whose presence this row is chosen where several rows share a path
+    (B1-22 and B1-23). ``asset`` marks rows that answer with a page or file and not with JSON.
+    ``max_body`` bounds the request's body in bytes; None means streamed, bounded by the handler.
+    """
+
+    method: str
+    path: str
+    query: tuple[str, ...] = ()
+    selected_by: str | None = None
+    asset: bool = False
+    max_body: int | None = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A message to a service over the RVI nodes: ``side`` is ``vehicle`` or ``backend``, ``name`` for example ``notify``.
+
+    The full name is ``genivi.org/vin/<VIN>/sota/<name>`` or ``genivi.org/backend/sota/<name>``.
+    ``others`` are further services of the same row (``cancel`` beside ``start``, ``abort``).
+    """
+
+    side: str
+    name: str
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """JSON-RPC methods of a node's service edge."""
+
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A statement on a database: the verb and the tables that it touches."""
+
+    verb: str
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A write to or read from the package repository."""
+
+    verb: str
+
+
+Way = Http | Service | Rpc | Sql | Files
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One row: what may be called, by whom, how, and everything that can come back.
+
+    ``outcomes`` are the row's bullets in the whitelist's order. ``also`` are answers that readings.md adds to them
+    (an invalid filter on a row that only speaks of duplicates): they are found by name like the others, and not counted.
+    ``request`` and ``response`` are the types of the bodies; ``bytes`` means the bytes themselves, ``Lines(T)`` NDJSON.
+    """
+
+    id: str
+    title: str
+    caller: Program
+    callee: Program
+    way: Way
+    outcomes: tuple[Outcome, ...] = ()
+    also: tuple[Outcome, ...] = ()
+    request: Any = None
+    response: Any = None
+    role: Role | None = None
+    note: str = ""
+
+    @property
+    def boundary(self) -> str:
+        """The boundary's id: ``B2`` for ``WL-B2-4``, and the one that an extension stands on for ``X-B2-7``."""
+        return self.id.split("-")[1]
+
+    @property
+    def is_extension(self) -> bool:
+        """Whether the row is ours or the authors' later one, rather than one of the 99."""
+        return self.id.startswith("X-") or self.note.startswith("extension")
+
+    @property
+    def is_long_work(self) -> bool:
+        """Whether the answer comes long after the request, when a vehicle is done (readings.md, ruling 11)."""
+        return isinstance(self.way, Http) and any(outcome.name == "complete" for outcome in self.outcomes)
+
+    def outcome(self, name: str) -> Outcome | None:
+        """Find the outcome with this name, or None. Long work also knows ``accepted``, 202."""
+        known = (*self.outcomes, *self.also, *((ACCEPTED,) if self.is_long_work else ()))
+        return next((outcome for outcome in known if outcome.name == name), None)
+
+    def with_path(self, **changes: Any) -> Interaction:
+        """Copy the row with a changed way (tests use it to declare a wrong one)."""
+        return replace(self, way=replace(self.way, **changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """The two sides of a boundary, and what all its rows can answer; makes its rows.
+
+    >>> B2 = Boundary("B2", Program.WEB_SERVER, Program.SOTA_CORE)
+    >>> B2.row(4, "Queue Package Request", Http("POST", "/api/v1/install-requests")).id
+    'WL-B2-4'
+    """
+
+    id: str
+    caller: Program
+    callee: Program
+    also: tuple[Outcome, ...] = ()
+
+    def row(self, number: int, title: str, way: Way, *outcomes: Outcome, **more: Any) -> Interaction:
+        """Make row ``number`` as the whitelist numbers it. ``caller`` and ``callee`` may be turned round in ``more``."""
+        return self.make(f"WL-{self.id}-{number}", title, way, outcomes, more)
+
+    def extension(self, number: int, title: str, way: Way, *outcomes: Outcome, **more: Any) -> Interaction:
+        """Make an extension of ours on this boundary: id ``X-<boundary>-<number>``."""
+        return self.make(f"X-{self.id}-{number}", title, way, outcomes, more)
+
+    def make(
+        self, id: str, title: str, way: Way, outcomes: tuple[Outcome, ...], more: dict[str, Any]
+    ) -> Interaction:
+        """Make a row with the boundary's own sides and what all its rows can answer."""
+        settings = {"caller": self.caller, "callee": self.callee, **more}
+        named = {outcome.name for outcome in outcomes}
+        both = (*settings.pop("also", ()), *self.also)
+        return Interaction(
+            id, title, way=way, outcomes=outcomes, also=tuple(o for o in both if o.name not in named), **settings
+        )
+
+
+def answers(name: str, text: str, message: str | None = None, status: int = 200) -> Outcome:
+    """An outcome of success over HTTP."""
+    return Outcome(name, text, status, message)
+
+
+def refuses(name: str, status: int, message: str, text: str = "") -> Outcome:
+    """An outcome of failure over HTTP, with the row's literal message."""
+    return Outcome(name, text or message, status, message)
+
+
+def fails(request_name: str, text: str = "an error occurs") -> Outcome:
+    """The outcome 'an error occurs': 404, title '<name of the request> failed' (readings.md, ruling 2)."""
+    return Outcome("failed", text, 404, f"{request_name} failed")
+
+
+def results(name: str, message: str | None, text: str) -> Outcome:
+    """A typed result of a store (B4, B6, B13); its text appears in logs."""
+    return Outcome(name, text, None, message)
+
+
+def behaves(name: str, text: str) -> Outcome:
+    """An outcome that is a behaviour and no answer: resume after a lost network, discard a duplicate."""
+    return Outcome(name, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A body of NDJSON: one ``item`` a line, streamed."""
+
+    item: Any
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def serves(*ids: str) -> Callable[[Function], Function]:
+    """Mark the function that handles these rows: the callee's end. ``sota whitelist <id>`` shows where it stands."""
+    return _mark("__serves__", ids)
+
+
+def calls(*ids: str) -> Callable[[Function], Function]:
+    """Mark the function that makes these calls: the caller's end."""
+    return _mark("__calls__", ids)
+
+
+def holds(*ids: str) -> dict[str, Any]:
+    """Mark the table that answers these rows of a database boundary, as SQLAlchemy's ``Table(info=holds(...))``."""
+    return {"rows": ids}
+
+
+def _mark(attribute: str, ids: tuple[str, ...]) -> Callable[[Function], Function]:
+    def mark(function: Function) -> Function:
+        setattr(function, attribute, ids)
+        return function
+
+    return mark

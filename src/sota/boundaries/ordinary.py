@@ -1,0 +1,57 @@
+"""Ordinary refusals: what any HTTP row may answer where the whitelist is silent (readings.md, ruling 2).
+
+They are no outcomes of rows and are not counted among them. ``code`` is that of the error in ``kit/errors.py`` which the
+edge turns into the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sota.boundaries.interaction import Outcome, refuses
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One ordinary refusal: its stable code, status, title, and when it is given."""
+
+    code: str
+    status: int
+    title: str
+    when: str
+
+
+REFUSALS = (
+    Refusal("invalid", 400, "Bad Request", "the body or a value is malformed or out of its range"),
+    Refusal("unauthenticated", 401, "Unauthorized", "no session or token, on B1 and B10"),
+    Refusal("forbidden", 403, "Forbidden", "the caller's role does not allow it, or the CSRF token is missing"),
+    Refusal("not_found", 404, "Not Found", "no such path, or no such object on a row of ours"),
+    Refusal("method_not_allowed", 405, "Method Not Allowed", "the path exists, the method does not"),
+    Refusal("too_large", 413, "Content Too Large", "the body is over the row's limit"),
+    Refusal("unsupported_media_type", 415, "Unsupported Media Type", "the row takes another content type"),
+    Refusal("too_many", 429, "Too Many Requests", "too many attempts: Retry-After says when"),
+    Refusal("unavailable", 503, "Service Unavailable", "a neighbour or a store is away for now"),
+)
+
+AUTHENTICATION_FAILED = refuses(
+    "unauthenticated", 404, "Authentication Failed", "the calling program's credential is missing or wrong"
+)
+"""What every row behind the Web Server answers to a missing or wrong service credential (readings.md, ruling 10)."""
+
+NOT_FOUND = refuses("not_found", 404, "Not Found", "there is no such object")
+"""What a row of ours answers to an unknown id; the whitelist's own rows say 409."""
+
+FILTER_INVALID = refuses("filter_invalid", 406, "Filter failed validation", "the filter's expression fails validation")
+NO_FILTERS = refuses("filters_missing", 404, "No filters associated with package", "the package has no filters")
+PACKAGE_MISSING = refuses("package_missing", 404, "Package ID does not exist", "the package is not registered")
+PACKAGE_EXISTS = refuses("package_exists", 409, "Package already exists", "the package is registered already")
+
+SHARED: tuple[Outcome, ...] = (
+    AUTHENTICATION_FAILED,
+    NOT_FOUND,
+    FILTER_INVALID,
+    NO_FILTERS,
+    PACKAGE_MISSING,
+    PACKAGE_EXISTS,
+)
+"""Answers that several rows share, word for word."""

@@ -1,0 +1,207 @@
+"""Values that cross several boundaries: their alphabets and limits, said once.
+
+A value that is decoded into one of these types is valid; nobody checks it again further in. Each pattern ends in
+``$(?!\\n)`` because Python's ``$`` also matches before a last line feed.
+
+>>> import msgspec
+>>> msgspec.convert({"name": "ivi", "version": "2.1.0"}, PackageId).text
+'ivi/2.1.0'
+>>> msgspec.convert("wvw00000000000001", Vin)
+Traceback (most recent call last):
+msgspec.ValidationError: Expected `str` matching regex '^[A-Z0-9]{17}$(?!\\n)'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+MESSAGE_LIMIT = 1 << 20
+BATCH_LIMIT = 8 << 20
+
+Vin = Annotated[str, Meta(pattern=r"^[A-Z0-9]{17}$(?!\n)", description="17 capital letters and digits")]
+PackageName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.+_-]{1,100}$(?!\n)")]
+Version = Annotated[
+    str, Meta(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$(?!\n)", description="major.minor.patch, in decimal")
+]
+PartNumber = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,100}$(?!\n)")]
+FilterName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,100}$(?!\n)")]
+FilterText = Annotated[str, Meta(min_length=1, max_length=65_536, description="an expression of the filter language")]
+ForeignText = Annotated[
+    str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,128}$(?!\n)", description="printable; what a vehicle reports may be foreign")
+]
+Description = Annotated[str, Meta(max_length=4096)]
+ShortText = Annotated[str, Meta(max_length=200)]
+Priority = Annotated[int, Meta(ge=1, le=100, description="1 is first")]
+Percent = Annotated[int, Meta(ge=0, le=100)]
+Size = Annotated[int, Meta(ge=0, le=1 << 50, description="bytes")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+Sha1 = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$(?!\n)")]
+Installer = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$(?!\n)", description="which installer takes the file: deb")]
+Target = Annotated[str, Meta(min_length=1, max_length=100, description="the control unit that the file is for")]
+Instant = Annotated[datetime, Meta(tz=True)]
+Id = Annotated[
+    str,
+    Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)", description="a UUIDv7"),
+]
+DownloadIndex = Annotated[int, Meta(ge=1, le=(1 << 63) - 1, description="counts a VIN's downloads, never reused")]
+BlockIndex = Annotated[int, Meta(ge=1, le=1 << 31, description="from 1")]
+Blocks = Annotated[
+    str,
+    Meta(
+        pattern=r"^([1-9][0-9]{0,9}(-[1-9][0-9]{0,9})?(,[1-9][0-9]{0,9}(-[1-9][0-9]{0,9})?)*)?$(?!\n)",
+        max_length=65_536,
+        description="ranges of block numbers: 1-10,12",
+    ),
+]
+ServiceName = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A body on the wire. Absent and None are one; members that a newer program adds are passed over."""
+
+
+class Request(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A body that a person or a back-office system writes: an unknown member is a slip, and refused."""
+
+
+class PackageId(Message, frozen=True, order=True):
+    """A package that was, or could be, uploaded."""
+
+    name: PackageName
+    version: Version
+
+    @property
+    def text(self) -> str:
+        """The *Package ID* of the whitelist's messages: ``ivi/2.1.0``."""
+        return f"{self.name}/{self.version}"
+
+
+class InstalledPackage(Message, frozen=True, order=True):
+    """A package as a vehicle reports it: any printable name and version (readings.md, ruling 19)."""
+
+    name: ForeignText
+    version: ForeignText
+
+    @property
+    def text(self) -> str:
+        """Name and version in one word: ``ivi/2.1.0``."""
+        return f"{self.name}/{self.version}"
+
+
+class Interval(Message, frozen=True):
+    """When an update may be installed: from ``start`` until before ``end``."""
+
+    start: Instant
+    end: Instant
+
+    def __post_init__(self) -> None:
+        """Refuse an interval that ends before it starts."""
+        ends_after(self.start, self.end)
+
+
+class EnvelopeSignature(Message, frozen=True):
+    """One signature of an envelope: the key's id and the signature in base64."""
+
+    keyid: Annotated[str, Meta(max_length=200)]
+    sig: Annotated[str, Meta(max_length=2048)]
+
+
+class SignatureEnvelope(Message, frozen=True, rename={"payload_type": "payloadType"}):
+    """A DSSE envelope over a package's name, version, size, SHA-256, installer and target."""
+
+    payload: Annotated[str, Meta(max_length=16_384)]
+    payload_type: Annotated[str, Meta(max_length=200)]
+    signatures: Annotated[list[EnvelopeSignature], Meta(min_length=1, max_length=16)]
+
+
+class Said(Message, frozen=True):
+    """An answer that is the row's message and no more."""
+
+    message: str
+
+
+class OutcomeReport(Message, frozen=True):
+    """A row's outcome travelling as data, where no HTTP answer can carry it (readings.md, ruling 12)."""
+
+    status: Annotated[int, Meta(ge=100, le=599)]
+    message: Annotated[str, Meta(max_length=400)]
+
+
+class Command(StrEnum):
+    """What is done with a package in the vehicle."""
+
+    INSTALL = "install"
+    REMOVE = "remove"
+
+
+class UpdateStatus(StrEnum):
+    """Where an update of one vehicle stands (readings.md, ruling 16)."""
+
+    PENDING = "pending"
+    IN_FLIGHT = "in_flight"
+    INSTALLED = "installed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing changes any more."""
+        return self in {UpdateStatus.INSTALLED, UpdateStatus.FAILED, UpdateStatus.CANCELLED}
+
+
+class Stage(StrEnum):
+    """How far an update that is ``in_flight`` has come."""
+
+    NOTIFIED = "notified"
+    ACCEPTED = "accepted"
+    TRANSFERRING = "transferring"
+    TRANSFERRED = "transferred"
+    INSTALLING = "installing"
+    VERIFYING = "verifying"
+
+
+class Reason(StrEnum):
+    """Why an update ``failed`` or was ``cancelled``."""
+
+    EXPIRED = "expired"
+    ROLLED_BACK = "rolled_back"
+    DECLINED = "declined"
+    ABORTED = "aborted"
+    VERIFICATION_FAILED = "verification_failed"
+    INSTALL_FAILED = "install_failed"
+    DEPENDENCY = "dependency"
+    UNREACHABLE = "unreachable"
+    DATA_PLAN = "data_plan"
+    CANCELLED = "cancelled"
+
+
+PATH_VALUES: Mapping[str, Any] = {"vin": Vin, "id": Id, "update_id": Id, "index": int, "n": int}
+"""Members of a path that have a form of their own; a bad one is 400. Names are looked up as they are."""
+
+
+def ends_after(start: datetime, end: datetime) -> None:
+    """Refuse a start that is not before its end.
+
+    Raises:
+        ValueError: msgspec turns it into a ValidationError, the edge into 400.
+    """
+    if start >= end:
+        raise ValueError("the start must be before the end")
+
+
+def check_path(values: Mapping[str, str]) -> None:
+    """Check the members of a path that have a form of their own.
+
+    Raises:
+        msgspec.ValidationError: one of them has another form, for example a VIN in small letters.
+    """
+    for name, text in values.items():
+        wanted = PATH_VALUES.get(name)
+        if wanted is not None:
+            msgspec.convert(text, wanted, strict=False)
