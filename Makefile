@@ -1,0 +1,55 @@
+# One command each; the same in CI. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format conformance bench fuzz faults lock clean
+SHELL := /bin/bash
+
+bin := .venv/bin
+typed := $(wildcard src tests bench)
+# Two workers; the tests of one file stay together, because they share a database server. ARGS may say otherwise: ARGS="-n 0".
+pytest := $(bin)/python -m pytest -n 2 --dist loadfile
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv with the program and the tools (quick when nothing changed)
+	@scripts/setup
+
+demo: setup ## Run the whole system doing its main job; ARGS="--once" ends when it is done
+	$(bin)/sota demo $(ARGS)
+
+test: setup ## Run every test, on SQLite and on MariaDB; ARGS="-k campaign" for some of them
+	@scripts/setup --system mariadb-server
+	$(pytest) $(ARGS)
+
+lint: setup ## Check format, style, types, import rules and the tree
+	$(bin)/ruff format --check
+	$(bin)/ruff check
+	$(bin)/mypy $(typed)
+	$(bin)/mypy scripts/check-tree
+	$(bin)/lint-imports --no-logo
+	$(bin)/python scripts/check-tree
+
+format: setup ## Put the code into its format and mend what can be mended
+	$(bin)/ruff format
+	$(bin)/ruff check --fix
+
+conformance: setup ## Hold the running system against the whitelist, outcome by outcome
+	$(bin)/python -m tests.conformance $(ARGS)
+
+bench: setup ## Measure, print a table and write bench/results; ONLY=name for one
+	$(bin)/python -m bench $(ONLY)
+
+fuzz: setup ## Give every property test many more examples than `make test` does
+	$(bin)/python -m pytest -m hypothesis --hypothesis-profile=fuzz $(ARGS)
+
+faults: setup ## Kill and cut programs in the middle of their work, and see that they go on rightly
+	@scripts/setup --system mariadb-server
+	$(bin)/python -m pytest tests/faults $(ARGS)
+
+lock: setup ## Make requirements/*.lock anew; ARGS="--upgrade" for the newest allowed versions
+	scripts/lock $(ARGS)
+	scripts/setup
+
+clean: ## Remove what was made: .venv, caches, builds (var/, with its databases, stays)
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
