@@ -203,9 +203,7 @@ class Boundary:
         """Make an extension of ours on this boundary: id ``X-<boundary>-<number>``."""
         return self.make(f"X-{self.id}-{number}", title, way, outcomes, more)
 
-    def make(
-        self, id: str, title: str, way: Way, outcomes: tuple[Outcome, ...], more: dict[str, Any]
-    ) -> Interaction:
+    def make(self, id: str, title: str, way: Way, outcomes: tuple[Outcome, ...], more: dict[str, Any]) -> Interaction:
         """Make a row with the boundary's own sides and what all its rows can answer."""
         settings = {"caller": self.caller, "callee": self.callee, **more}
         named = {outcome.name for outcome in outcomes}

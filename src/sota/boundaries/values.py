@@ -33,7 +33,10 @@ PartNumber = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,100}$(?!\n)")]
 FilterName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,100}$(?!\n)")]
 FilterText = Annotated[str, Meta(min_length=1, max_length=65_536, description="an expression of the filter language")]
 ForeignText = Annotated[
-    str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,128}$(?!\n)", description="printable; what a vehicle reports may be foreign")
+    str,
+    Meta(
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,128}$(?!\n)", description="printable; what a vehicle reports may be foreign"
+    ),
 ]
 Description = Annotated[str, Meta(max_length=4096)]
 ShortText = Annotated[str, Meta(max_length=200)]
@@ -42,7 +45,9 @@ Percent = Annotated[int, Meta(ge=0, le=100)]
 Size = Annotated[int, Meta(ge=0, le=1 << 50, description="bytes")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Sha1 = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$(?!\n)")]
-Installer = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$(?!\n)", description="which installer takes the file: deb")]
+Installer = Annotated[
+    str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$(?!\n)", description="which installer takes the file: deb")
+]
 Target = Annotated[str, Meta(min_length=1, max_length=100, description="the control unit that the file is for")]
 Instant = Annotated[datetime, Meta(tz=True)]
 Id = Annotated[

@@ -201,7 +201,7 @@ class CompletedInstall(Message, frozen=True):
     completed_at: Instant
 
 
-class Component(Request, frozen=True):
+class Component(Request, frozen=True, omit_defaults=False):
     """A component (a control unit's kind), known by its part number."""
 
     part_number: PartNumber

@@ -1,0 +1,130 @@
+"""Rows of B10, the SOTA Client and the Software Loading Manager: HTTP on the vehicle's own loopback, with a bearer token."""
+
+from __future__ import annotations
+
+from sota.boundaries.b7_core_rvi import outcomes
+from sota.boundaries.b10_client_slm import messages
+from sota.boundaries.interaction import Boundary, Http, Program, Service, answers, refuses
+from sota.boundaries.ordinary import NOT_FOUND
+
+B10 = Boundary("B10", Program.SOTA_CLIENT, Program.SOFTWARE_LOADING_MANAGER)
+TO_CLIENT = {"caller": Program.SOFTWARE_LOADING_MANAGER, "callee": Program.SOTA_CLIENT}
+
+BLOCK_LIMIT = 1 << 20
+
+UPDATE_AVAILABLE = B10.row(
+    1,
+    "Software Update Available",
+    Http("POST", "/v1/updates"),
+    outcomes.COMPLETE,
+    outcomes.RESUMED_X_TIMES,
+    request=messages.UpdateAvailable,
+    response=messages.VehicleUpdate,
+)
+INITIATE_DOWNLOAD = B10.row(
+    2,
+    "Initiate Software Download",
+    Http("POST", "/v1/downloads"),
+    outcomes.COMPLETE,
+    outcomes.RESUMED,
+    outcomes.CANCELLED,
+    also=(NOT_FOUND,),
+    request=messages.DownloadWanted,
+    **TO_CLIENT,
+)
+INITIATE_DOWNLOAD_AT_NODE = B10.row(
+    3,
+    "Initiate Software Download at the node",
+    Service("backend", "start", others=("cancel",)),
+    outcomes.COMPLETE,
+    outcomes.RESUMED,
+    outcomes.CANCELLED,
+    request=messages.InitiateDownload,
+    callee=Program.RVI_NODE_CLIENT,
+)
+START_DOWNLOAD = B10.row(
+    4,
+    "Start Download",
+    Http("POST", "/v1/downloads/{index}/start"),
+    outcomes.COMPLETE,
+    outcomes.RESUMED,
+    outcomes.CANCELLED,
+    also=(NOT_FOUND,),
+    request=messages.StartDownload,
+)
+SEND_BLOCK = B10.row(
+    5,
+    "Lowest numbered data block",
+    Http("PUT", "/v1/downloads/{index}/blocks/{n}", max_body=BLOCK_LIMIT),
+    outcomes.RECEIVED,
+    outcomes.DUPLICATE,
+    also=(NOT_FOUND,),
+    request=bytes,
+    response=messages.BlocksReceived,
+)
+INSTALL_REPORT = B10.row(
+    6,
+    "Install Report",
+    Http("POST", "/v1/reports"),
+    outcomes.INSTALLED,
+    outcomes.ALREADY_COMPLETE,
+    outcomes.ALREADY_FAILED,
+    also=(outcomes.FAILURE_RECORDED, NOT_FOUND),
+    request=messages.InstallReport,
+    **TO_CLIENT,
+)
+GET_PACKAGES = B10.row(
+    7,
+    "Get All Packages",
+    Http("GET", "/v1/packages"),
+    answers("listed", "the vehicle's packages and firmware"),
+    refuses("failed", 409, "Get All Packages failed", "the installer cannot tell"),
+    response=messages.InstalledSoftware,
+    note="extension: added by the authors later",
+)
+
+CANCEL_WANTED = B10.extension(
+    1,
+    "Cancel Software Download, by the driver",
+    Http("DELETE", "/v1/downloads/{index}"),
+    answers("cancelled", "Core is told to interrupt the download"),
+    also=(NOT_FOUND,),
+    **TO_CLIENT,
+)
+CANCEL_DOWNLOAD = B10.extension(
+    2,
+    "Cancel Software Download, by the backend",
+    Http("DELETE", "/v1/downloads/{index}"),
+    answers("cancelled", "the download is discarded"),
+    also=(NOT_FOUND,),
+)
+FINISH_DOWNLOAD = B10.extension(
+    3,
+    "Finalize Download",
+    Http("POST", "/v1/downloads/{index}/finish"),
+    outcomes.DOWNLOADED,
+    outcomes.INCOMPLETE,
+    also=(NOT_FOUND,),
+)
+UPDATE_STATUS = B10.extension(
+    4,
+    "How an accepted update stands",
+    Http("GET", "/v1/updates/{update_id}"),
+    answers("found", "the update and its downloads"),
+    also=(NOT_FOUND,),
+    response=messages.VehicleUpdate,
+)
+
+ROWS = (
+    UPDATE_AVAILABLE,
+    INITIATE_DOWNLOAD,
+    INITIATE_DOWNLOAD_AT_NODE,
+    START_DOWNLOAD,
+    SEND_BLOCK,
+    INSTALL_REPORT,
+    GET_PACKAGES,
+    CANCEL_WANTED,
+    CANCEL_DOWNLOAD,
+    FINISH_DOWNLOAD,
+    UPDATE_STATUS,
+)

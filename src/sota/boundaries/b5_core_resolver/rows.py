@@ -1,0 +1,41 @@
+"""Rows of B5, SOTA Core to External Resolver: resolve a package, and keep the Resolver's picture of the fleet true."""
+
+from __future__ import annotations
+
+from sota.boundaries.b5_core_resolver import messages
+from sota.boundaries.interaction import Boundary, Http, Lines, Program, answers
+from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, PACKAGE_MISSING
+
+B5 = Boundary("B5", Program.SOTA_CORE, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
+
+RESOLVE = B5.row(
+    1,
+    "Resolve VIN Request",
+    Http("POST", "/api/v1/resolve"),
+    answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
+    NO_FILTERS,
+    also=(PACKAGE_MISSING,),
+    request=messages.ResolveRequest,
+    response=list[messages.Resolved],
+)
+TELL_FACTS = B5.row(
+    2,
+    "Result of an install, and other facts about vehicles",
+    Http("POST", "/api/v1/facts", max_body=None),
+    answers("recorded", "the facts are committed; a line that came before changes nothing"),
+    request=Lines(messages.Fact),
+    response=messages.FactsRecorded,
+    note="extension: added by the authors later",
+)
+
+PACKAGE_FILTERS = B5.extension(
+    1,
+    "The filters of a package",
+    Http("GET", "/api/v1/packages/{name}/{version}/filters"),
+    answers("listed", "the package's filters"),
+    answers("empty", "the package has none: an empty list"),
+    also=(PACKAGE_MISSING,),
+    response=list[messages.Filter],
+)
+
+ROWS = (RESOLVE, TELL_FACTS, PACKAGE_FILTERS)

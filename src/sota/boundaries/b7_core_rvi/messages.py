@@ -1,0 +1,222 @@
+"""Bodies of B7, which B8 carries and B9 hands on: one download, block by block, and its report.
+
+Each travels as the one element of ``parameters`` (``services.py``). Members that a newer vehicle adds are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from sota.boundaries.services import BackendServices, VehicleServices
+from sota.boundaries.values import (
+    BlockIndex,
+    Blocks,
+    Command,
+    Description,
+    DownloadIndex,
+    ForeignText,
+    Id,
+    InstalledPackage,
+    Installer,
+    Instant,
+    Interval,
+    Message,
+    OutcomeReport,
+    PackageId,
+    Priority,
+    Reason,
+    Sha1,
+    Sha256,
+    SignatureEnvelope,
+    Size,
+    Target,
+    Vin,
+)
+
+BLOCK_LIMIT = 1 << 20
+OUTPUT_LIMIT = 1 << 16
+
+
+class ScheduledUpdate(Message, frozen=True):
+    """B7-1: an update that waits for a vehicle; the node tells Core when the vehicle connects within the interval."""
+
+    vin: Vin
+    update_id: Id
+    package: PackageId
+    dependencies: list[PackageId]
+    interval: Interval
+    priority: Priority
+    created_at: Instant
+
+
+class UnscheduledUpdate(Message, frozen=True):
+    """B7-1: an update that need not be scheduled any more."""
+
+    vin: Vin
+    update_id: Id
+
+
+class Download(Message, frozen=True):
+    """One package file of an update."""
+
+    download_index: DownloadIndex
+    package: PackageId
+    size: Size
+
+
+class UpdateAvailable(Message, frozen=True):
+    """B7-2 ``notify``: an update waits for the vehicle. Prerequisites come first; consent is per update."""
+
+    update_id: Id
+    downloads: Annotated[list[Download], Meta(min_length=1, max_length=1000)]
+    description: Description
+    request_confirmation: bool
+    services: BackendServices | None = None
+
+
+class InitiateDownload(Message, frozen=True):
+    """B7-3 ``start`` to Core: the vehicle asks for a download."""
+
+    vin: Vin
+    download_index: DownloadIndex
+    services: VehicleServices | None = None
+
+
+class CancelDownload(Message, frozen=True):
+    """B7-3 ``cancel`` to Core: the vehicle wants no more of a download, for example because the driver declined."""
+
+    vin: Vin
+    download_index: DownloadIndex
+    reason: Reason | None = None
+    services: VehicleServices | None = None
+
+
+class StartDownload(Message, frozen=True):
+    """B7-4 ``start`` to the vehicle: what is about to be sent, and what is to be done with it.
+
+    With the index of an ongoing download: the same SHA-256 keeps its blocks, another one discards them.
+    """
+
+    download_index: DownloadIndex
+    package: PackageId
+    size: Size
+    block_size: Annotated[int, Meta(ge=1, le=BLOCK_LIMIT)]
+    block_count: Annotated[int, Meta(ge=0, le=1 << 31)]
+    sha256: Sha256
+    sha1: Sha1
+    installer: Installer
+    command: Command
+    target: Target | None = None
+    signature: SignatureEnvelope | None = None
+
+
+class AbortDownload(Message, frozen=True):
+    """B7-4 ``abort`` to the vehicle: a download ends here. An unknown index is passed over in silence."""
+
+    download_index: DownloadIndex
+    reason: Reason | None = None
+
+
+class Block(Message, frozen=True):
+    """B7-5 ``chunk``: one block of the file; ``bytes`` are base64 in JSON."""
+
+    download_index: DownloadIndex
+    index: BlockIndex
+    bytes: Annotated[bytes, Meta(max_length=BLOCK_LIMIT)]
+
+
+class FinishDownload(Message, frozen=True):
+    """B7-6 ``finish``: everything was sent; is it complete and whole?"""
+
+    download_index: DownloadIndex
+
+
+class Acknowledgement(Message, frozen=True):
+    """``ack`` to Core: every block that is on the vehicle's disk, as ranges; the outcome of what it answers."""
+
+    vin: Vin
+    download_index: DownloadIndex
+    received: Blocks
+    outcome: OutcomeReport | None = None
+
+
+class ReportStatus(StrEnum):
+    """What became of a download in the vehicle."""
+
+    INSTALLED = "installed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Operation(Message, frozen=True):
+    """One step of the installer: result code (0 and 1 are success) and the installer's own output."""
+
+    id: Annotated[str, Meta(max_length=200)]
+    result_code: Annotated[int, Meta(ge=0, le=999)]
+    result_text: Annotated[str, Meta(max_length=OUTPUT_LIMIT)]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the step was done, now or earlier."""
+        return self.result_code in {0, 1}
+
+
+class InstallReport(Message, frozen=True):
+    """B7-7 ``report``: what the vehicle did, and what it runs now (None where the package is not installed)."""
+
+    vin: Vin
+    download_index: DownloadIndex
+    package: PackageId
+    status: ReportStatus
+    operations: Annotated[list[Operation], Meta(max_length=1000)]
+    running_version: ForeignText | None = None
+    reason: Reason | None = None
+    outcome: OutcomeReport | None = None
+
+
+class Reported(Message, frozen=True):
+    """``reported`` to the vehicle: Core has the report; whatever the outcome, the vehicle stops resending it."""
+
+    download_index: DownloadIndex
+    outcome: OutcomeReport
+
+
+class Firmware(Message, frozen=True):
+    """The firmware of one control unit."""
+
+    module: ForeignText
+    version: ForeignText
+    changed_at: Instant | None = None
+
+
+class InstalledSoftware(Message, frozen=True):
+    """B7-8 ``packages``: everything that a vehicle has installed."""
+
+    vin: Vin
+    packages: Annotated[list[InstalledPackage], Meta(max_length=10_000)]
+    firmware: Annotated[list[Firmware], Meta(max_length=1000)]
+
+
+VEHICLE_BODIES: Mapping[str, type[Message] | None] = {
+    "notify": UpdateAvailable,
+    "start": StartDownload,
+    "abort": AbortDownload,
+    "chunk": Block,
+    "finish": FinishDownload,
+    "reported": Reported,
+    "getpackages": None,
+}
+"""What each service of a vehicle takes; None: ``parameters`` is ``[null]``."""
+
+BACKEND_BODIES: Mapping[str, type[Message] | None] = {
+    "start": InitiateDownload,
+    "cancel": CancelDownload,
+    "ack": Acknowledgement,
+    "report": InstallReport,
+    "packages": InstalledSoftware,
+}
+"""What each service of Core takes."""

@@ -1,0 +1,187 @@
+"""Rows of B7, SOTA Core and the RVI Node Server: a download, its acknowledgements and its report; the node's edge.
+
+Calls to the edge mean *queued*; outcomes come back in ``ack``, ``report`` and ``reported`` (readings.md, ruling 12).
+"""
+
+from __future__ import annotations
+
+from sota.boundaries import services
+from sota.boundaries.b7_core_rvi import messages, outcomes
+from sota.boundaries.interaction import Boundary, Program, Rpc, Service, answers, behaves, refuses
+
+B7 = Boundary("B7", Program.SOTA_CORE, Program.RVI_NODE_SERVER)
+TO_CORE = {"caller": Program.RVI_NODE_SERVER, "callee": Program.SOTA_CORE}
+
+SCHEDULE_UPDATE = B7.row(
+    1,
+    "Software Update Metadata for VIN",
+    Rpc(("schedule_update", "unschedule_update")),
+    answers("scheduled", "the updates are scheduled: the VINs"),
+    refuses("scheduling_failed", 412, "Task scheduling failed", "an update cannot be scheduled"),
+    request=list[messages.ScheduledUpdate],
+    response=services.EdgeResult,
+)
+UPDATE_AVAILABLE = B7.row(
+    2,
+    "Software Update Available",
+    Service("vehicle", "notify"),
+    outcomes.COMPLETE,
+    outcomes.RESUMED_X_TIMES,
+    request=messages.UpdateAvailable,
+)
+INITIATE_DOWNLOAD = B7.row(
+    3,
+    "Initiate Software Download",
+    Service("backend", "start", others=("cancel",)),
+    outcomes.COMPLETE,
+    outcomes.RESUMED,
+    outcomes.CANCELLED,
+    request=messages.InitiateDownload,
+    **TO_CORE,
+)
+START_DOWNLOAD = B7.row(
+    4,
+    "Start Download",
+    Service("vehicle", "start", others=("abort",)),
+    outcomes.COMPLETE,
+    outcomes.RESUMED,
+    outcomes.CANCELLED,
+    request=messages.StartDownload,
+)
+SEND_BLOCK = B7.row(
+    5,
+    "Lowest numbered data block",
+    Service("vehicle", "chunk"),
+    outcomes.RECEIVED,
+    outcomes.DUPLICATE,
+    behaves("resumed", "interrupted by a lost network, reconnection is tried X times and the block sent again"),
+    request=messages.Block,
+)
+FINISH_DOWNLOAD = B7.row(
+    6,
+    "Finalize Download",
+    Service("vehicle", "finish"),
+    outcomes.DOWNLOADED,
+    outcomes.INCOMPLETE,
+    outcomes.RESUMED,
+    request=messages.FinishDownload,
+)
+INSTALL_REPORT = B7.row(
+    7,
+    "Install Report",
+    Service("backend", "report"),
+    outcomes.INSTALLED,
+    outcomes.ALREADY_COMPLETE,
+    outcomes.ALREADY_FAILED,
+    also=(outcomes.FAILURE_RECORDED,),
+    request=messages.InstallReport,
+    **TO_CORE,
+)
+GET_PACKAGES = B7.row(
+    8,
+    "Get All Packages",
+    Service("vehicle", "getpackages"),
+    answers("listed", "the vehicle tells what it has installed, through Core's service packages"),
+    refuses("failed", 409, "Get All Packages failed", "the vehicle cannot tell"),
+    note="extension: added by the authors later",
+)
+
+ACKNOWLEDGE = B7.extension(
+    1,
+    "Acknowledgement",
+    Service("backend", "ack"),
+    answers("received", "the acknowledged blocks are committed"),
+    request=messages.Acknowledgement,
+    **TO_CORE,
+)
+REPORTED = B7.extension(
+    2,
+    "Report received",
+    Service("vehicle", "reported"),
+    answers("received", "the vehicle stops resending its report"),
+    request=messages.Reported,
+)
+REGISTER_SERVICE = B7.extension(
+    3,
+    "Register a service of Core",
+    Rpc(("register_service",)),
+    answers("registered", "the service is announced to the vehicles"),
+    request=services.RegisterService,
+    response=services.EdgeResult,
+)
+UNREGISTER_SERVICE = B7.extension(
+    4,
+    "Unregister a service of Core",
+    Rpc(("unregister_service",)),
+    answers("unregistered", "the service is announced no more"),
+    request=services.UnregisterService,
+    response=services.EdgeResult,
+)
+MESSAGE = B7.extension(
+    5,
+    "Message to a service",
+    Rpc(("message",)),
+    answers("queued", "the message is queued or forwarded, no more"),
+    request=services.SendMessage,
+    response=services.EdgeResult,
+)
+AVAILABLE_SERVICES = B7.extension(
+    6,
+    "Services known now",
+    Rpc(("get_available_services",)),
+    answers("listed", "local and remote names"),
+    response=services.EdgeResult,
+)
+NODE_PREFIX = B7.extension(
+    7,
+    "The node's prefix",
+    Rpc(("get_node_service_prefix",)),
+    answers("found", "the prefix that the node puts before names"),
+    response=services.EdgeResult,
+)
+SERVICES_AVAILABLE = B7.extension(
+    8,
+    "Services of a vehicle become available",
+    Rpc(("services_available",)),
+    answers("received", "Core knows that the vehicle is connected"),
+    request=services.ServiceList,
+    **TO_CORE,
+)
+SERVICES_UNAVAILABLE = B7.extension(
+    9,
+    "Services of a vehicle become unavailable",
+    Rpc(("services_unavailable",)),
+    answers("received", "Core knows that the vehicle is gone"),
+    request=services.ServiceList,
+    **TO_CORE,
+)
+
+INSTALLED_SOFTWARE = B7.extension(
+    10,
+    "Installed software",
+    Service("backend", "packages"),
+    answers("received", "Core knows what the vehicle has installed"),
+    request=messages.InstalledSoftware,
+    **TO_CORE,
+)
+
+ROWS = (
+    SCHEDULE_UPDATE,
+    UPDATE_AVAILABLE,
+    INITIATE_DOWNLOAD,
+    START_DOWNLOAD,
+    SEND_BLOCK,
+    FINISH_DOWNLOAD,
+    INSTALL_REPORT,
+    GET_PACKAGES,
+    ACKNOWLEDGE,
+    REPORTED,
+    REGISTER_SERVICE,
+    UNREGISTER_SERVICE,
+    MESSAGE,
+    AVAILABLE_SERVICES,
+    NODE_PREFIX,
+    SERVICES_AVAILABLE,
+    SERVICES_UNAVAILABLE,
+    INSTALLED_SOFTWARE,
+)

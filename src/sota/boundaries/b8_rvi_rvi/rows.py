@@ -1,0 +1,56 @@
+"""Rows of B8, the data link between the two RVI nodes: what Core and vehicle say to one another, as ``rcv`` messages.
+
+The link has no HTTP, so these rows have no outcomes of their own: those of B7 and B9 pass through as data.
+"""
+
+from __future__ import annotations
+
+from sota.boundaries.b7_core_rvi import messages
+from sota.boundaries.interaction import Boundary, Program, Service
+
+B8 = Boundary("B8", Program.RVI_NODE_SERVER, Program.RVI_NODE_CLIENT)
+TO_SERVER = {"caller": Program.RVI_NODE_CLIENT, "callee": Program.RVI_NODE_SERVER}
+
+UPDATE_AVAILABLE = B8.row(
+    1, "Software Update Available", Service("vehicle", "notify"), request=messages.UpdateAvailable
+)
+START_DOWNLOAD = B8.row(
+    2, "Start Download", Service("vehicle", "start", others=("abort",)), request=messages.StartDownload
+)
+SEND_BLOCK = B8.row(3, "Lowest numbered data block", Service("vehicle", "chunk"), request=messages.Block)
+FINISH_DOWNLOAD = B8.row(4, "Finalize Download", Service("vehicle", "finish"), request=messages.FinishDownload)
+INSTALL_REPORT = B8.row(5, "Install Report", Service("backend", "report"), request=messages.InstallReport, **TO_SERVER)
+INITIATE_DOWNLOAD = B8.row(
+    6,
+    "Initiate Software Download",
+    Service("backend", "start", others=("cancel",)),
+    request=messages.InitiateDownload,
+    **TO_SERVER,
+)
+GET_PACKAGES = B8.row(
+    7,
+    "Get All Packages",
+    Service("vehicle", "getpackages"),
+    note="extension: added by the authors later",
+)
+
+ACKNOWLEDGE = B8.extension(
+    1, "Acknowledgement", Service("backend", "ack"), request=messages.Acknowledgement, **TO_SERVER
+)
+REPORTED = B8.extension(2, "Report received", Service("vehicle", "reported"), request=messages.Reported)
+INSTALLED_SOFTWARE = B8.extension(
+    3, "Installed software", Service("backend", "packages"), request=messages.InstalledSoftware, **TO_SERVER
+)
+
+ROWS = (
+    UPDATE_AVAILABLE,
+    START_DOWNLOAD,
+    SEND_BLOCK,
+    FINISH_DOWNLOAD,
+    INSTALL_REPORT,
+    INITIATE_DOWNLOAD,
+    GET_PACKAGES,
+    ACKNOWLEDGE,
+    REPORTED,
+    INSTALLED_SOFTWARE,
+)

@@ -1,0 +1,174 @@
+"""Rows of B9, the RVI Node Client and the SOTA Client: what B7 and B8 brought, handed over inside the vehicle."""
+
+from __future__ import annotations
+
+from sota.boundaries import services
+from sota.boundaries.b7_core_rvi import outcomes
+from sota.boundaries.b9_rvi_client import messages
+from sota.boundaries.interaction import Boundary, Program, Rpc, Service, answers, refuses
+
+B9 = Boundary("B9", Program.RVI_NODE_CLIENT, Program.SOTA_CLIENT)
+TO_NODE = {"caller": Program.SOTA_CLIENT, "callee": Program.RVI_NODE_CLIENT}
+
+UPDATE_AVAILABLE = B9.row(
+    1,
+    "Software Update Available",
+    Service("vehicle", "notify"),
+    outcomes.COMPLETE,
+    outcomes.RESUMED_X_TIMES,
+    request=messages.UpdateAvailable,
+)
+INITIATE_DOWNLOAD = B9.row(
+    2,
+    "Initiate Software Download",
+    Service("backend", "start", others=("cancel",)),
+    request=messages.InitiateDownload,
+    **TO_NODE,
+)
+START_DOWNLOAD = B9.row(
+    3,
+    "Start Download",
+    Service("vehicle", "start", others=("abort",)),
+    outcomes.COMPLETE,
+    outcomes.RESUMED,
+    outcomes.CANCELLED,
+    request=messages.StartDownload,
+)
+SEND_BLOCK = B9.row(
+    4,
+    "Lowest numbered data block",
+    Service("vehicle", "chunk"),
+    outcomes.RECEIVED,
+    outcomes.DUPLICATE,
+    request=messages.Block,
+)
+FINISH_DOWNLOAD = B9.row(
+    5,
+    "Finalize Download",
+    Service("vehicle", "finish"),
+    outcomes.DOWNLOADED,
+    outcomes.INCOMPLETE,
+    outcomes.RESUMED,
+    request=messages.FinishDownload,
+)
+INSTALL_REPORT = B9.row(
+    6,
+    "Install Report",
+    Service("backend", "report"),
+    outcomes.INSTALLED,
+    outcomes.ALREADY_COMPLETE,
+    outcomes.ALREADY_FAILED,
+    also=(outcomes.FAILURE_RECORDED,),
+    request=messages.InstallReport,
+    **TO_NODE,
+)
+GET_PACKAGES = B9.row(
+    7,
+    "Get All Packages",
+    Service("vehicle", "getpackages"),
+    answers("listed", "the vehicle tells what it has installed, through Core's service packages"),
+    refuses("failed", 409, "Get All Packages failed", "the vehicle cannot tell"),
+    note="extension: added by the authors later",
+)
+
+ACKNOWLEDGE = B9.extension(
+    1,
+    "Acknowledgement",
+    Service("backend", "ack"),
+    answers("received", "the acknowledged blocks are committed"),
+    request=messages.Acknowledgement,
+    **TO_NODE,
+)
+REPORTED = B9.extension(
+    2,
+    "Report received",
+    Service("vehicle", "reported"),
+    answers("received", "the client stops resending its report"),
+    request=messages.Reported,
+)
+REGISTER_SERVICE = B9.extension(
+    3,
+    "Register a service of the vehicle",
+    Rpc(("register_service",)),
+    answers("registered", "the service is announced to the backend"),
+    request=services.RegisterService,
+    response=services.EdgeResult,
+    **TO_NODE,
+)
+UNREGISTER_SERVICE = B9.extension(
+    4,
+    "Unregister a service of the vehicle",
+    Rpc(("unregister_service",)),
+    answers("unregistered", "the service is announced no more"),
+    request=services.UnregisterService,
+    response=services.EdgeResult,
+    **TO_NODE,
+)
+MESSAGE = B9.extension(
+    5,
+    "Message to a service",
+    Rpc(("message",)),
+    answers("queued", "the message is queued or forwarded, no more"),
+    request=services.SendMessage,
+    response=services.EdgeResult,
+    **TO_NODE,
+)
+AVAILABLE_SERVICES = B9.extension(
+    6,
+    "Services known now",
+    Rpc(("get_available_services",)),
+    answers("listed", "local and remote names"),
+    response=services.EdgeResult,
+    **TO_NODE,
+)
+NODE_PREFIX = B9.extension(
+    7,
+    "The node's prefix",
+    Rpc(("get_node_service_prefix",)),
+    answers("found", "the prefix that the node puts before names, with the VIN in it"),
+    response=services.EdgeResult,
+    **TO_NODE,
+)
+SERVICES_AVAILABLE = B9.extension(
+    8,
+    "Services of the backend become available",
+    Rpc(("services_available",)),
+    answers("received", "the client knows that Core can be reached"),
+    request=services.ServiceList,
+)
+SERVICES_UNAVAILABLE = B9.extension(
+    9,
+    "Services of the backend become unavailable",
+    Rpc(("services_unavailable",)),
+    answers("received", "the client knows that Core cannot be reached"),
+    request=services.ServiceList,
+)
+
+INSTALLED_SOFTWARE = B9.extension(
+    10,
+    "Installed software",
+    Service("backend", "packages"),
+    answers("received", "Core knows what the vehicle has installed"),
+    request=messages.InstalledSoftware,
+    **TO_NODE,
+)
+
+ROWS = (
+    UPDATE_AVAILABLE,
+    INITIATE_DOWNLOAD,
+    START_DOWNLOAD,
+    SEND_BLOCK,
+    FINISH_DOWNLOAD,
+    INSTALL_REPORT,
+    GET_PACKAGES,
+    ACKNOWLEDGE,
+    REPORTED,
+    REGISTER_SERVICE,
+    UNREGISTER_SERVICE,
+    MESSAGE,
+    AVAILABLE_SERVICES,
+    NODE_PREFIX,
+    SERVICES_AVAILABLE,
+    SERVICES_UNAVAILABLE,
+    INSTALLED_SOFTWARE,
+)

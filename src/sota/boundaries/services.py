@@ -1,0 +1,181 @@
+"""Messages between Core and a vehicle over the RVI nodes: names of services, and the JSON-RPC around every body.
+
+A full name is ``genivi.org/backend/sota/<service>`` (Core's) or ``genivi.org/vin/<VIN>/sota/<service>`` (a vehicle's). A program
+registers ``/sota/<service>`` at its node with an address of its own; the node then calls that address:
+``{"jsonrpc": "2.0", "id": 1, "method": "message", "params": {"service_name": "/sota/start", "parameters": [body]}}``.
+Our node adds ``peer`` to params when the message came over a link.
+
+>>> vehicle_service("WVW00000000000001", "notify")
+'genivi.org/vin/WVW00000000000001/sota/notify'
+>>> short_name("genivi.org/backend/sota/start")
+'start'
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from sota.boundaries.values import Message, ServiceName, Vin
+
+BACKEND_SERVICES = ("start", "cancel", "ack", "report", "packages")
+VEHICLE_SERVICES = ("notify", "start", "abort", "chunk", "finish", "reported", "getpackages")
+
+CALLBACK_PATH = "/rvi/{secret}/{service}"
+"""Where Core and the SOTA Client take callbacks: the secret is made by the program, the node learns it by registering."""
+
+
+def backend_service(name: str) -> str:
+    """Give the full name of a service of Core."""
+    return f"genivi.org/backend/sota/{name}"
+
+
+def vehicle_service(vin: str, name: str) -> str:
+    """Give the full name of a service of the vehicle with this VIN."""
+    return f"genivi.org/vin/{vin}/sota/{name}"
+
+
+def local_name(name: str) -> str:
+    """Give the name to register at one's own node, which puts its prefix before it."""
+    return f"/sota/{name}"
+
+
+def short_name(full_or_local: str) -> str:
+    """Give the last element of a full or local name."""
+    return full_or_local.rsplit("/", 1)[-1]
+
+
+def vin_of(full_name: str) -> str | None:
+    """Give the VIN in a vehicle's full name, None where it is no name of a vehicle."""
+    parts = full_name.split("/")
+    return parts[2] if len(parts) > 3 and parts[:2] == ["genivi.org", "vin"] else None
+
+
+class BackendServices(Message, frozen=True):
+    """The full names of the Core that speaks, so that several Cores can share one node."""
+
+    start: ServiceName
+    ack: ServiceName
+    report: ServiceName
+    packages: ServiceName
+    cancel: ServiceName | None = None
+
+    @classmethod
+    def standard(cls) -> BackendServices:
+        """The names of ``genivi.org/backend``."""
+        return cls(**{name: backend_service(name) for name in BACKEND_SERVICES})
+
+
+class VehicleServices(Message, frozen=True):
+    """The full names of the vehicle that speaks. ``reported`` is ours; an original client has none."""
+
+    start: ServiceName
+    abort: ServiceName
+    chunk: ServiceName
+    finish: ServiceName
+    getpackages: ServiceName
+    reported: ServiceName | None = None
+
+    @classmethod
+    def standard(cls, vin: str) -> VehicleServices:
+        """The names of ``genivi.org/vin/<VIN>``."""
+        return cls(**{name: vehicle_service(vin, name) for name in VEHICLE_SERVICES if name != "notify"})
+
+
+class Peer(Message, frozen=True):
+    """Who sent a message that came over a link, by its certificate and credential. Only our node says so."""
+
+    vin: Vin | None = None
+    credential: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class RpcRequest(Message, frozen=True):
+    """A JSON-RPC request, to a node's edge or from it. Without ``id`` it is a notification."""
+
+    method: Annotated[str, Meta(max_length=100)]
+    params: Any
+    jsonrpc: str = "2.0"
+    id: int | str | None = None
+
+
+class RpcError(Message, frozen=True):
+    """Why a JSON-RPC call failed."""
+
+    code: int
+    message: str
+
+
+class RpcAnswer(Message, frozen=True):
+    """The answer to a JSON-RPC request: ``result`` or ``error``."""
+
+    jsonrpc: str = "2.0"
+    id: int | str | None = None
+    result: Any = None
+    error: RpcError | None = None
+
+
+class ServiceMessage(Message, frozen=True):
+    """The params of a callback ``message``: which service is meant, and the body in a one-element array."""
+
+    service_name: ServiceName
+    parameters: Any = None
+    peer: Peer | None = None
+
+    @property
+    def service(self) -> str:
+        """The short name: ``start``."""
+        return short_name(self.service_name)
+
+    @property
+    def body(self) -> Any:
+        """The body: element 0 of the array; an object that stands alone is taken as it is. None for an empty message."""
+        if isinstance(self.parameters, list):
+            return self.parameters[0] if self.parameters else None
+        return self.parameters
+
+
+class ServiceList(Message, frozen=True):
+    """The params of ``services_available`` and ``services_unavailable``."""
+
+    services: Annotated[list[ServiceName], Meta(max_length=100_000)]
+
+
+class RegisterService(Message, frozen=True):
+    """The params of ``register_service``."""
+
+    service: ServiceName
+    network_address: Annotated[str, Meta(min_length=1, max_length=2048)]
+
+
+class UnregisterService(Message, frozen=True):
+    """The params of ``unregister_service``: the full name that registering gave."""
+
+    service: ServiceName
+
+
+class SendMessage(Message, frozen=True):
+    """The params of ``message`` to the edge: ``timeout`` is in unix seconds."""
+
+    service_name: ServiceName
+    timeout: int
+    parameters: Any
+
+
+class EdgeResult(Message, frozen=True):
+    """What a node's edge answers: ``status`` 0 is success, 1 an unknown method; the rest depends on the method."""
+
+    status: int
+    method: str | None = None
+    service: str | None = None
+    transaction_id: int | None = None
+    services: list[str] | None = None
+    node_service_prefix: str | None = None
+    vins: list[str] | None = None
+    message: str | None = None
+
+
+def call_body(method: str, params: Any, id: int | str = 1) -> bytes:
+    """Encode a JSON-RPC request. ``jsonrpc`` is always written: a real node refuses a body without it."""
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
