@@ -4,7 +4,7 @@ Rules kept here:
 
 * a row names its caller, its callee, how the call travels, and **every** outcome with its status and literal message;
 * routes, clients, the API document and the conformance page are made from rows, never beside them;
-* ``serves`` and ``calls`` mark the two ends of a row in the source; an id that is not in the table is refused at import.
+* ``serves`` and ``calls`` mark the two ends of a row in the source.
 
 Nothing here does I/O.
 """
@@ -86,6 +86,7 @@ class Http:
 
     ``selected_by`` names the query parameter by whose presence this row is chosen where several rows share a path
     (B1-22 and B1-23). ``asset`` marks rows that answer with a page or file and not with JSON.
+    ``secret_path`` marks a callback address that is guarded by an unguessable path instead of a credential (ruling 10).
     ``max_body`` bounds the request's body in bytes; None means streamed, bounded by the handler.
     """
 
@@ -94,12 +95,13 @@ class Http:
     query: tuple[str, ...] = ()
     selected_by: str | None = None
     asset: bool = False
+    secret_path: bool = False
     max_body: int | None = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A message to a service over the RVI nodes: ``side`` is ``vehicle`` or ``backend``, ``name`` for example ``notify``.
+    """A message to a service over the RVI nodes: ``side`` is ``vehicle`` or ``backend``, ``name`` is like ``notify``.
 
     The full name is ``genivi.org/vin/<VIN>/sota/<name>`` or ``genivi.org/backend/sota/<name>``.
     ``others`` are further services of the same row (``cancel`` beside ``start``, ``abort``).
@@ -140,8 +142,9 @@ class Interaction:
     """One row: what may be called, by whom, how, and everything that can come back.
 
     ``outcomes`` are the row's bullets in the whitelist's order. ``also`` are answers that readings.md adds to them
-    (an invalid filter on a row that only speaks of duplicates): they are found by name like the others, and not counted.
+    (an invalid filter on a row that only speaks of duplicates): found by name like the others, and not counted.
     ``request`` and ``response`` are the types of the bodies; ``bytes`` means the bytes themselves, ``Lines(T)`` NDJSON.
+    A row of several services or methods has a dict: the type of each.
     """
 
     id: str
@@ -196,7 +199,7 @@ class Boundary:
     also: tuple[Outcome, ...] = ()
 
     def row(self, number: int, title: str, way: Way, *outcomes: Outcome, **more: Any) -> Interaction:
-        """Make row ``number`` as the whitelist numbers it. ``caller`` and ``callee`` may be turned round in ``more``."""
+        """Make row ``number`` as the whitelist numbers it; ``more`` may turn ``caller`` and ``callee`` round."""
         return self.make(f"WL-{self.id}-{number}", title, way, outcomes, more)
 
     def extension(self, number: int, title: str, way: Way, *outcomes: Outcome, **more: Any) -> Interaction:

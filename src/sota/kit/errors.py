@@ -1,0 +1,129 @@
+"""The errors of all programs, one tree.
+
+::
+
+    SotaError
+    ├── Refused         a declared outcome of the interaction, named by its code ("package_missing")
+    ├── Invalid         400 the request is malformed or a value is out of its range
+    ├── Unauthenticated 401 no session, token or credential
+    ├── Forbidden       403 known, but not allowed
+    ├── NotFound        404 no such path or object
+    ├── NotAllowed      405 the path exists, the method does not
+    ├── Conflict        409 contradicts what is already there
+    ├── TooLarge        413 a body over its limit
+    ├── Unsupported     415 another content type is needed
+    ├── TooMany         429 try later
+    ├── Failed          what failed behind a request: the row's "an error occurs", or 500 where it has none
+    ├── Unavailable     503 a neighbour or store is away for now
+    └── StartError      a program cannot start: one clear line, no traceback, ``exit_code``
+
+``detail`` speaks to the reader: it names the value and the way out. ``code`` is stable and is what programs compare.
+"""
+
+from __future__ import annotations
+
+
+class SotaError(Exception):
+    """The root. Raised never by itself."""
+
+    code = "error"
+    status = 500
+    title = "Internal Server Error"
+
+    def __init__(
+        self, detail: str = "", *, code: str | None = None, status: int | None = None, title: str | None = None
+    ) -> None:
+        super().__init__(detail or title or self.title)
+        self.detail = detail
+        self.code = code or self.code
+        self.status = status or self.status
+        self.title = title or self.title
+
+
+class Refused(SotaError):
+    """A declared outcome of the interaction: status and title are those of the row's outcome named ``code``.
+
+    ``status`` and ``title`` are used where the row does not declare it (an answer of another program passed on).
+    """
+
+    status = 409
+    title = "Refused"
+
+    def __init__(self, code: str, detail: str = "", *, status: int | None = None, title: str | None = None) -> None:
+        super().__init__(detail, code=code, status=status, title=title or code.replace("_", " ").capitalize())
+
+
+class Invalid(SotaError):
+    """The request is malformed or a value is out of its range."""
+
+    code, status, title = "invalid", 400, "Bad Request"
+
+
+class Unauthenticated(SotaError):
+    """No valid session, token or credential."""
+
+    code, status, title = "unauthenticated", 401, "Unauthorized"
+
+
+class Forbidden(SotaError):
+    """The caller is known and may not do this."""
+
+    code, status, title = "forbidden", 403, "Forbidden"
+
+
+class NotFound(SotaError):
+    """No such path or object."""
+
+    code, status, title = "not_found", 404, "Not Found"
+
+
+class NotAllowed(SotaError):
+    """The path exists, the method does not."""
+
+    code, status, title = "method_not_allowed", 405, "Method Not Allowed"
+
+
+class Conflict(SotaError):
+    """Contradicts what is already there."""
+
+    code, status, title = "conflict", 409, "Conflict"
+
+
+class TooLarge(SotaError):
+    """A body is over its limit."""
+
+    code, status, title = "too_large", 413, "Content Too Large"
+
+
+class Unsupported(SotaError):
+    """Another content type is needed."""
+
+    code, status, title = "unsupported_media_type", 415, "Unsupported Media Type"
+
+
+class TooMany(SotaError):
+    """Too many requests: try later."""
+
+    code, status, title = "too_many", 429, "Too Many Requests"
+
+
+class Failed(SotaError):
+    """Something behind the request failed: the row's outcome 'an error occurs', or 500 where it has none."""
+
+    code, status, title = "failed", 500, "Internal Server Error"
+
+
+class Unavailable(SotaError):
+    """A neighbour or store is away for now; the same request may succeed later."""
+
+    code, status, title = "unavailable", 503, "Service Unavailable"
+
+
+class StartError(SotaError):
+    """A program cannot start. The command line prints ``detail`` alone and ends with ``exit_code``."""
+
+    code, title = "start_failed", "Cannot start"
+
+    def __init__(self, detail: str, *, exit_code: int = 2) -> None:
+        super().__init__(detail)
+        self.exit_code = exit_code

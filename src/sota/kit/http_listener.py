@@ -1,0 +1,81 @@
+"""Runs an ASGI application on a socket, by uvicorn, inside our own event loop and under our own shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from sota.kit.errors import StartError
+
+STOP_TIMEOUT_S = 10
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the program decides when to end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpListener:
+    """One listening address of a program."""
+
+    def __init__(
+        self, app: Any, host: str, port: int, *, certificate: Path | None = None, key: Path | None = None
+    ) -> None:
+        self._host, self._port = host, port
+        self._config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            limit_concurrency=2000,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=STOP_TIMEOUT_S,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        self._server = _Server(self._config)
+        self._task: asyncio.Task[None] | None = None
+        self.port = port
+
+    async def start(self) -> None:
+        """Listen; returns when connections are accepted, with ``port`` set to the real one.
+
+        Raises:
+            StartError: the address is taken or not ours.
+        """
+        try:
+            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+            listening = socket.create_server((self._host, self._port), family=family, backlog=1024, reuse_port=False)
+        except OSError as error:
+            raise StartError(f"cannot listen on {self._host}:{self._port}: {error.strerror}", exit_code=1) from None
+        self.port = listening.getsockname()[1]
+        self._task = asyncio.create_task(self._server.serve(sockets=[listening]), name=f"http:{self.port}")
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise StartError(f"cannot serve on {self._host}:{self._port}", exit_code=1)
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Stop accepting, let requests under way end (10 s), close."""
+        if self._task is None:
+            return
+        self._server.should_exit = True
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S + 2):
+                await self._task
+        except TimeoutError:
+            self._task.cancel()

@@ -1,0 +1,236 @@
+"""The binder: turns rows into routes of an ASGI application, and outcomes into answers.
+
+Rules kept here:
+
+* a route exists only as the handler of a declared interaction: :meth:`App.check` fails otherwise;
+* a handler names an outcome, the row gives status and literal message; nobody writes them a second time;
+* a request outside the table is refused and counted; nothing of our inside leaks into an answer (RFC 9457
+  problem+json).
+
+>>> app = App("core", rows_for(Program.SOTA_CORE), authenticate)      # doctest: +SKIP
+>>> app.add(VehiclesApi(db)); app.check()                             # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from sota.kit import metrics
+from sota.kit.errors import Failed, Invalid, SotaError, StartError, Unavailable, Unsupported
+from sota.kit.http_message import Authenticator, Call, Handler, Receive, Reply, Row, Send
+from sota.kit.http_router import Route, Router
+from sota.kit.logging import get_logger
+
+HANDLER_TIMEOUT_S = 120.0
+MAX_URL_BYTES = 8192
+ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+
+class App:
+    """The HTTP side of one program."""
+
+    def __init__(
+        self,
+        program: str,
+        rows: Iterable[Row],
+        authenticate: Authenticator | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.program = program
+        self.router = Router()
+        self._rows = {row.id: row for row in rows}
+        self._authenticate = authenticate
+        self._headers = {**ALWAYS, **(headers or {})}
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+        self._log = get_logger(program=program)
+
+    def add(self, *features: object) -> None:
+        """Bind every method of these objects that ``@serves`` HTTP rows of this program."""
+        for feature in features:
+            for name in dir(type(feature)):
+                handler = getattr(feature, name, None)
+                ids = getattr(handler, "__serves__", ())
+                rows = tuple(self._rows[row_id] for row_id in ids if row_id in self._rows)
+                ways = dict.fromkeys((row.way.method, row.way.path) for row in rows if hasattr(row.way, "method"))
+                for method, path in ways:
+                    same = tuple(row for row in rows if (row.way.method, row.way.path) == (method, path))
+                    self.route(method, path, cast(Handler, handler), same)
+
+    def route(self, method: str, path: str, handler: Handler, rows: tuple[Row, ...] = ()) -> None:
+        """Add one route. ``rows`` must be declared ones with this method and path, or :meth:`check` fails."""
+        self.router.add(Route(method, path, handler, rows))
+
+    def check(self) -> None:
+        """Make sure that every route is a declared interaction of this program.
+
+        Raises:
+            StartError: one is not.
+        """
+        for route in self.router.routes:
+            declared = [
+                row
+                for row in route.rows
+                if self._rows.get(row.id) is row and (row.way.method, row.way.path) == (route.method, route.path)
+            ]
+            if not declared:
+                raise StartError(
+                    f"{self.program}: {route.method} {route.path} is not a declared interaction: "
+                    "declare it in sota/boundaries or remove the route"
+                )
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one ASGI request."""
+        if scope["type"] != "http":
+            return
+        started = time.perf_counter()
+        interaction = "none"
+        call: Call[Any] | None = None
+        try:
+            call, handler = await self._accept(scope, receive)
+            interaction = call.row.id
+            async with asyncio.timeout(HANDLER_TIMEOUT_S if call.row.way.max_body is not None else None):
+                reply = await handler(call)
+            status = await self._send_reply(call, reply, send)
+        except asyncio.CancelledError:
+            raise
+        except (
+            Exception
+        ) as error:  # the process edge: whatever it was, the caller gets an answer and nothing of our inside
+            status = await self._send_problem(call, self._as_problem(error, call), send)
+        metrics.REQUESTS.labels(self.program, interaction, status).inc()
+        metrics.DURATION.labels(self.program, interaction).observe(time.perf_counter() - started)
+
+    async def _accept(self, scope: Mapping[str, Any], receive: Receive) -> tuple[Call[Any], Handler]:
+        raw_path: bytes = scope["raw_path"]
+        if len(raw_path) + len(scope["query_string"]) > MAX_URL_BYTES:
+            self._refuse("url_too_long")
+            raise Invalid("The address is too long.", status=414, title="URI Too Long")
+        try:
+            route, path = self.router.find(scope["method"], raw_path)
+        except SotaError as error:
+            self._refuse(error.code)
+            raise
+        call: Call[Any] = Call(
+            row=route.rows[0],
+            method=scope["method"],
+            url_path=scope["path"],
+            path=path,
+            query=_read_query(scope["query_string"]),
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            client=scope["client"][0] if scope.get("client") else "",
+            scheme=scope.get("scheme", "http"),
+            receive=receive,
+            scope=scope,
+        )
+        call.row = _select(route.rows, call.query)
+        if self._authenticate is not None:
+            call.caller = await self._authenticate(call)
+            program = getattr(call.caller, "program", None)
+            call.row = _select([row for row in route.rows if row.caller == program] or route.rows, call.query)
+        if call.row.request is not None and call.row.way.max_body is not None:
+            call.body = await self._read_body(call)
+        return call, route.handler
+
+    async def _read_body(self, call: Call[Any]) -> Any:
+        kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise Unsupported("The body must be application/json.")
+        content = await call.read(call.row.way.max_body)
+        decoder = self._decoders.get(call.row.id)
+        if decoder is None:
+            decoder = self._decoders[call.row.id] = msgspec.json.Decoder(call.row.request)
+        try:
+            return decoder.decode(content)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"{error}.") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Invalid(f"The body is not JSON: {error}.") from None
+
+    async def _send_reply(self, call: Call[Any], reply: Reply, send: Send) -> int:
+        row = reply.row or call.row
+        outcome = row.outcome(reply.outcome)
+        status = reply.status or (outcome.status if outcome is not None else None)
+        if status is None:
+            raise LookupError(f"{row.id} declares no outcome {reply.outcome!r}")
+        message = outcome.say(**reply.values) if outcome is not None else None
+        headers = {**self._headers, "content-type": reply.content_type, **reply.headers}
+        if reply.stream is not None:
+            await _start(send, status, headers, reply.cookies)
+            async for part in reply.stream:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+            return status
+        content = reply.raw if reply.raw is not None else msgspec.json.encode(_with_message(reply.body, message))
+        await _start(send, status, {**headers, "content-length": str(len(content))}, reply.cookies)
+        await send({"type": "http.response.body", "body": content})
+        return status
+
+    async def _send_problem(self, call: Call[Any] | None, error: SotaError, send: Send) -> int:
+        row = call.row if call is not None else None
+        outcome = row.outcome(error.code) if row is not None else None
+        status, title = error.status, error.title
+        if outcome is not None and outcome.status is not None:
+            values = error.__dict__.get("values", {})
+            status, title = outcome.status, outcome.say(**values) or error.title
+        problem = {"type": "about:blank", "title": title, "status": status, "code": error.code}
+        if error.detail:
+            problem["detail"] = error.detail
+        if row is not None:
+            problem["interaction"] = row.id
+        content = msgspec.json.encode(problem)
+        headers = {**self._headers, "content-type": "application/problem+json", "content-length": str(len(content))}
+        if "allowed" in error.__dict__:
+            headers["allow"] = error.__dict__["allowed"]
+        if "headers" in error.__dict__:
+            headers.update(error.__dict__["headers"])
+        await _start(send, status, headers)
+        await send({"type": "http.response.body", "body": content})
+        return status
+
+    def _as_problem(self, error: Exception, call: Call[Any] | None) -> SotaError:
+        if isinstance(error, SotaError):
+            if error.status >= 500 and error.status != Unavailable.status:
+                self._log.error("request_failed", interaction=call.row.id if call else None, detail=error.detail)
+            return error
+        if isinstance(error, TimeoutError):
+            return Unavailable("The request took too long.")
+        self._log.error("request_crashed", interaction=call.row.id if call else None, exc_info=error)
+        return Failed("Something failed on our side; it is in the log.")
+
+    def _refuse(self, reason: str) -> None:
+        metrics.REFUSED.labels(self.program, reason).inc()
+
+
+def _select(rows: Iterable[Row], query: Mapping[str, str]) -> Row:
+    rows = tuple(rows)
+    plain = [row for row in rows if row.way.selected_by is None]
+    return next((row for row in rows if row.way.selected_by in query), plain[0] if plain else rows[0])
+
+
+def _read_query(raw: bytes) -> dict[str, str]:
+    if not raw:
+        return {}
+    try:
+        return dict(parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=64, errors="strict"))
+    except ValueError:
+        raise Invalid("The query is malformed.") from None
+
+
+def _with_message(body: Any, message: str | None) -> Any:
+    if message is None or isinstance(body, (list, tuple)):
+        return {} if body is None else body
+    fields = body if isinstance(body, dict) else msgspec.to_builtins(body) if body is not None else {}
+    return {"message": message, **fields}
+
+
+async def _start(send: Send, status: int, headers: Mapping[str, str], cookies: Iterable[str] = ()) -> None:
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    raw += [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
+    await send({"type": "http.response.start", "status": status, "headers": raw})

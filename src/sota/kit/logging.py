@@ -1,0 +1,71 @@
+"""Structured logs: one event a line, in the past tense, with fields.
+
+``log.info("package_uploaded", package="ivi/2.1.0", size=1048576)``. JSON unless standard error is a terminal. Never
+secrets, tokens, or full VINs at info level: :func:`short_vin` shortens them.
+"""
+
+from __future__ import annotations
+
+import logging as stdlib_logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import msgspec
+import structlog
+
+SECRET_NAMES = frozenset({"password", "token", "secret", "credential", "authorization", "cookie", "key"})
+
+
+def configure(level: str = "info", *, output: TextIO | None = None, program: str | None = None) -> None:
+    """Set the process's logs up: ``level`` is debug, info, warning or error; ``output`` is standard error."""
+    stream = output or sys.stderr
+    numeric = getattr(stdlib_logging, level.upper())
+    # uvicorn, asyncio and alembic speak through the standard library: only their warnings are news.
+    stdlib_logging.basicConfig(
+        stream=stream, level=max(numeric, stdlib_logging.WARNING), format="%(message)s", force=True
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _hide_secrets,
+            structlog.processors.format_exc_info,
+            _render_text if stream.isatty() else _render_json,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(numeric),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.clear_contextvars()
+    if program:
+        structlog.contextvars.bind_contextvars(program=program)
+
+
+def get_logger(**fields: Any) -> Any:
+    """Give a logger whose every event carries ``fields``."""
+    return structlog.get_logger(**fields)
+
+
+def short_vin(vin: str) -> str:
+    """Shorten a VIN for logs at info level: ``WVW…0042``."""
+    return f"{vin[:3]}…{vin[-4:]}" if len(vin) > 8 else vin
+
+
+def _hide_secrets(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name in event.keys() & SECRET_NAMES:
+        event[name] = "…"
+    return event
+
+
+def _render_json(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+def _render_text(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:
+    # One event stays one line, whatever a value holds: a line break in a value must not forge a second event.
+    head = f"{event.pop('timestamp', '')[11:19]} {event.pop('level', ''):7} {event.pop('event', '')}"
+    fields = " ".join(f"{name}={str(value)!r}" for name, value in event.items() if name != "exception")
+    trace = f"\n{event['exception']}" if "exception" in event else ""
+    return f"{head} {fields}{trace}"

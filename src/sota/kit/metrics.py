@@ -1,0 +1,25 @@
+"""Prometheus metrics that every program has; a feature adds its own beside its code.
+
+All live in the default registry of the process and carry a label ``program``, since ``sota up`` runs several in one
+process.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
+
+REQUESTS = Counter(
+    "sota_requests_total", "Answers given, by program, interaction and status.", ["program", "interaction", "status"]
+)
+DURATION = Histogram(
+    "sota_request_duration_seconds",
+    "Time from request to answer, by program and interaction.",
+    ["program", "interaction"],
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+REFUSED = Counter("sota_refused_total", "Requests outside the whitelist, by program and reason.", ["program", "reason"])
+
+
+def exposition() -> bytes:
+    """Give all metrics in Prometheus's text format."""
+    return generate_latest(REGISTRY)

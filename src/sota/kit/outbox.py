@@ -1,0 +1,183 @@
+"""The outbox: what another program must be told is written in the transaction that makes it true, and relayed until
+it is told.
+
+At least once, in order for each ``topic`` (a VIN, an intent): a later entry of a topic waits for the one before.
+Receivers are idempotent on the entry's id. Nothing is lost by a kill at any point; an entry that its receiver refuses
+for good (a ``SotaError`` below 500 that is no overload) is set aside with the reason, so that it cannot block what
+comes after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from sota.kit.clock import Clock, new_id
+from sota.kit.db import Database, Id, Tx, Utc, code_text, long_text
+from sota.kit.errors import SotaError
+from sota.kit.logging import get_logger
+
+BATCH = 100
+MAX_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing to tell: ``kind`` chooses the sender, ``topic`` the order, ``payload`` is JSON."""
+
+    id: UUID
+    kind: str
+    topic: str
+    payload: Any
+    attempts: int
+
+
+Sender = Callable[[list[Entry]], Awaitable[None]]
+
+
+def outbox_table(metadata: sa.MetaData, name: str = "outbox") -> sa.Table:
+    """Declare the outbox of a program's database."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("id", Id, primary_key=True),
+        sa.Column("kind", code_text(40), nullable=False),
+        sa.Column("topic", code_text(200), nullable=False),
+        sa.Column("payload", long_text(), nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("due_at", Utc, nullable=False),
+        sa.Column("refused", code_text(500)),
+        sa.Index(f"{name}_due", "refused", "due_at"),
+    )
+
+
+async def put(tx: Tx, table: sa.Table, kind: str, topic: str, payload: Any, clock: Clock) -> UUID:
+    """Write one entry in the caller's transaction; gives its id."""
+    entry_id = new_id()
+    await tx.execute(
+        table.insert().values(
+            id=entry_id, kind=kind, topic=topic, payload=msgspec.json.encode(payload).decode(), due_at=clock.now()
+        )
+    )
+    return entry_id
+
+
+class Relay:
+    """Sends what stands in the outbox. Call :meth:`wake` after a commit that wrote to it; a timer finds the rest."""
+
+    def __init__(
+        self,
+        database: Database,
+        table: sa.Table,
+        senders: Mapping[str, Sender],
+        clock: Clock,
+        *,
+        interval_s: float = 2.0,
+    ) -> None:
+        self._database, self._table, self._senders, self._clock = database, table, senders, clock
+        self._interval_s = interval_s
+        self._wake = asyncio.Event()
+        self._log = get_logger(outbox=table.name)
+
+    def wake(self) -> None:
+        """Look at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Relay until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                while await self.relay_due():
+                    pass
+            except SotaError as error:
+                self._log.warning("outbox_waits", reason=error.detail)
+            try:
+                async with asyncio.timeout(self._interval_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def relay_due(self) -> bool:
+        """Send one batch of what is due; says whether there may be more."""
+        entries = await self._due()
+        sent = False
+        for kind in dict.fromkeys(entry.kind for entry in entries):
+            group = [entry for entry in entries if entry.kind == kind]
+            try:
+                await self._senders[kind](group)
+                await self._database.transact(lambda tx, group=group: self._remove(tx, group))  # type: ignore[misc]
+                sent = True
+            except SotaError as error:
+                if error.status < 500 and error.status != 429 and len(group) == 1:
+                    await self._database.transact(
+                        lambda tx, group=group, error=error: self._set_aside(tx, group[0], error)  # type: ignore[misc]
+                    )
+                    sent = True
+                elif error.status < 500 and error.status != 429:
+                    sent = await self._send_singly(group) or sent
+                else:
+                    await self._database.transact(lambda tx, group=group: self._postpone(tx, group))  # type: ignore[misc]
+        return sent and len(entries) == BATCH
+
+    async def _send_singly(self, group: list[Entry]) -> bool:
+        """One entry of the batch is refused: find it, so that the others still arrive."""
+        for entry in group:
+            try:
+                await self._senders[entry.kind]([entry])
+                await self._database.transact(lambda tx, entry=entry: self._remove(tx, [entry]))  # type: ignore[misc]
+            except SotaError as error:
+                if error.status >= 500 or error.status == 429:
+                    await self._database.transact(lambda tx, entry=entry: self._postpone(tx, [entry]))  # type: ignore[misc]
+                    return False
+                await self._database.transact(
+                    lambda tx, entry=entry, error=error: self._set_aside(tx, entry, error)  # type: ignore[misc]
+                )
+        return True
+
+    async def _due(self) -> list[Entry]:
+        table, now = self._table, self._clock.now()
+        earlier = table.alias("earlier")
+        blocked = sa.exists().where(
+            earlier.c.topic == table.c.topic,
+            earlier.c.id < table.c.id,
+            earlier.c.refused.is_(None),
+            earlier.c.due_at > now,
+        )
+        query = (
+            sa.select(table)
+            .where(table.c.refused.is_(None), table.c.due_at <= now, ~blocked)
+            .order_by(table.c.id)
+            .limit(BATCH)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return [Entry(row.id, row.kind, row.topic, msgspec.json.decode(row.payload), row.attempts) for row in rows]
+
+    async def _remove(self, tx: Tx, entries: list[Entry]) -> None:
+        await tx.execute(self._table.delete().where(self._table.c.id.in_([entry.id for entry in entries])))
+
+    async def _postpone(self, tx: Tx, entries: list[Entry]) -> None:
+        for entry in entries:
+            wait_s = min(MAX_WAIT_S, 0.5 * 2 ** min(entry.attempts, 10)) * random.uniform(0.7, 1.3)  # noqa: S311
+            await tx.execute(
+                self._table.update()
+                .where(self._table.c.id == entry.id)
+                .values(attempts=entry.attempts + 1, due_at=self._clock.now() + timedelta(seconds=wait_s))
+            )
+
+    async def _set_aside(self, tx: Tx, entry: Entry, error: SotaError) -> None:
+        self._log.error("outbox_entry_refused", kind=entry.kind, entry=str(entry.id), reason=error.detail)
+        await tx.execute(
+            self._table.update()
+            .where(self._table.c.id == entry.id)
+            .values(refused=f"{error.code}: {error.detail}"[:500])
+        )

@@ -1,0 +1,194 @@
+"""Runs one or several programs in a process: start in order, operation port, clean end on SIGTERM or SIGINT.
+
+A program offers ``name``, ``start``, ``stop`` and ``ready``; whatever it does in the background belongs to it, and a
+background task that dies by itself ends the process with a clear line, for a supervisor to start again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from typing import Any, Protocol
+
+from sota.kit import metrics
+from sota.kit.errors import NotFound, StartError, Unavailable
+from sota.kit.http_listener import HttpListener
+from sota.kit.http_message import Call, Reply
+from sota.kit.http_server import App
+from sota.kit.logging import get_logger
+
+STOP_TIMEOUT_S = 15.0
+
+
+class RunnableProgram(Protocol):
+    """What this module runs."""
+
+    @property
+    def name(self) -> str:
+        """The command's name: ``core``."""
+        ...
+
+    async def start(self) -> None:
+        """Return when requests can be answered."""
+        ...
+
+    async def stop(self) -> None:
+        """End what is under way, leave nothing half-done."""
+        ...
+
+    async def ready(self) -> bool:
+        """Say whether requests can be answered now (its database, its neighbours)."""
+        ...
+
+
+class Background:
+    """Owns the background tasks of a program: cancelled and awaited at its end; one that dies is heard of."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.died: asyncio.Future[str] | None = None
+
+    def start(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Start a task that should run until :meth:`stop`; its death by an exception is fatal for the program."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def stop(self) -> None:
+        """Cancel all tasks and wait until they ended."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or task.exception() is None:
+            return
+        get_logger().critical("background_task_died", task=task.get_name(), exc_info=task.exception())
+        _fatal(f"{task.get_name()} died: {task.exception()}")
+
+
+_on_fatal: list[Callable[[str], None]] = []
+
+
+def _fatal(reason: str) -> None:
+    for listener in list(_on_fatal):
+        listener(reason)
+
+
+class OperationApi:
+    """The operation port: liveness, readiness, metrics. Plain, unauthenticated, loopback by default."""
+
+    def __init__(self, programs: Sequence[RunnableProgram]) -> None:
+        self._programs = programs
+
+    async def healthz(self, _call: Call[Any]) -> Reply:
+        """The process answers."""
+        return Reply("healthy", {"status": "ok", "programs": [program.name for program in self._programs]})
+
+    async def readyz(self, _call: Call[Any]) -> Reply:
+        """Every program of the process can do its work now."""
+        waiting = [program.name for program in self._programs if not await program.ready()]
+        if waiting:
+            raise Unavailable(f"Not ready: {', '.join(waiting)}.")
+        return Reply("ready", {"status": "ready", "programs": [program.name for program in self._programs]})
+
+    async def metrics(self, _call: Call[Any]) -> Reply:
+        """Prometheus's text format."""
+        return Reply("measured", raw=metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def operation_app(programs: Sequence[RunnableProgram], rows: Sequence[Any]) -> App:
+    """Make the operation port's application from its declared rows (X-B0)."""
+    app = App("operation", rows)
+    api = OperationApi(programs)
+    handlers: dict[str, Callable[[Call[Any]], Awaitable[Reply]]] = {
+        "/healthz": api.healthz,
+        "/readyz": api.readyz,
+        "/metrics": api.metrics,
+    }
+    for row in rows:
+        if row.way.path not in handlers:
+            raise NotFound(f"{row.way.path} has no handler")
+        app.route(row.way.method, row.way.path, handlers[row.way.path], (row,))
+    app.check()
+    return app
+
+
+async def run(
+    programs: Sequence[RunnableProgram],
+    *,
+    operation_rows: Sequence[Any],
+    host: str = "127.0.0.1",
+    operation_port: int = 0,
+    when_ready: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Start the programs, run ``when_ready`` or wait for a signal, stop them in reverse.
+
+    Raises:
+        StartError: a program cannot start, or a background task died (exit code 1).
+    """
+    ending: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+    started: list[Any] = []
+    with _ended_by_signals(ending):
+        try:
+            if operation_port:
+                started.append(HttpListener(operation_app(programs, operation_rows), host, operation_port))
+                await started[-1].start()
+            for program in programs:
+                started.append(program)
+                await program.start()
+                get_logger().info("program_started", name=program.name)
+            await _wait_for_end(ending, when_ready)
+        finally:
+            for program in reversed(started):
+                await _stop(program)
+
+
+async def _wait_for_end(ending: asyncio.Future[str | None], when_ready: Callable[[], Awaitable[None]] | None) -> None:
+    if when_ready is None:
+        reason = await ending
+    else:
+        main: asyncio.Future[None] = asyncio.ensure_future(when_ready())
+        waits: set[asyncio.Future[Any]] = {ending, main}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if main.done():
+                main.result()
+                return
+            reason = ending.result()
+        finally:
+            main.cancel()
+            await asyncio.gather(main, return_exceptions=True)
+    if reason is not None:
+        raise StartError(reason, exit_code=1)
+
+
+@contextlib.contextmanager
+def _ended_by_signals(ending: asyncio.Future[str | None]) -> Iterator[None]:
+    def end(reason: str | None = None) -> None:
+        if not ending.done():
+            ending.set_result(reason)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    _on_fatal.append(end)
+    try:
+        yield
+    finally:
+        _on_fatal.remove(end)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _stop(program: Any) -> None:
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await program.stop()
+    except TimeoutError:
+        get_logger().error("program_did_not_stop", name=getattr(program, "name", "operation"))

@@ -1,0 +1,119 @@
+"""Transactions and the outbox on a real SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from sota.kit.clock import new_id
+from sota.kit.db import Database, Id, Tx, Utc
+from sota.kit.errors import Refused, StartError, Unavailable
+from sota.kit.outbox import Entry, Relay, outbox_table, put
+
+pytestmark = pytest.mark.anyio
+METADATA = sa.MetaData()
+OUTBOX = outbox_table(METADATA)
+THING = sa.Table("thing", METADATA, sa.Column("id", Id, primary_key=True), sa.Column("at", Utc, nullable=False))
+
+
+class Time:
+    def __init__(self) -> None:
+        self.moment = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/test.db")
+    await database.transact(lambda tx: tx.run_sync(METADATA.create_all))
+    yield database
+    await database.close()
+
+
+async def test_ids_and_times_come_back_as_they_went(database: Database) -> None:
+    identity, moment = new_id(), datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
+    await database.transact(lambda tx: tx.execute(THING.insert().values(id=identity, at=moment)))
+    async with database.read() as connection:
+        assert tuple((await connection.execute(sa.select(THING))).one()) == (identity, moment)
+
+
+async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
+    async def work(tx: Tx) -> None:
+        await tx.execute(THING.insert().values(id=new_id(), at=datetime.now(UTC)))
+        raise Refused("vin_exists")
+
+    with pytest.raises(Refused):
+        await database.transact(work)
+    async with database.read() as connection:
+        assert (await connection.execute(sa.select(sa.func.count()).select_from(THING))).scalar() == 0
+
+
+async def test_many_writers_at_once_all_commit(database: Database) -> None:
+    async def write() -> None:
+        await database.transact(lambda tx: tx.execute(THING.insert().values(id=new_id(), at=datetime.now(UTC))))
+
+    await asyncio.gather(*(write() for _ in range(40)))
+    async with database.read() as connection:
+        assert (await connection.execute(sa.select(sa.func.count()).select_from(THING))).scalar() == 40
+
+
+def test_ids_sort_by_time() -> None:
+    ids = [new_id() for _ in range(3)]
+    assert {identity.version for identity in ids} == {7}
+    assert sorted(identity.int >> 80 for identity in ids) == [identity.int >> 80 for identity in ids]
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    with pytest.raises(StartError, match="postgresql is not supported"):
+        Database("postgresql://localhost/x")
+
+
+class Receiver:
+    def __init__(self) -> None:
+        self.got: list[str] = []
+        self.away = False
+
+    async def receive(self, entries: list[Entry]) -> None:
+        if self.away:
+            raise Unavailable("away")
+        if any(entry.payload == "bad" for entry in entries):
+            raise Refused("invalid", status=400)
+        self.got += [entry.payload for entry in entries]
+
+
+async def fill(database: Database, clock: Time, *payloads: tuple[str, str]) -> None:
+    for topic, payload in payloads:
+        await database.transact(lambda tx, t=topic, p=payload: put(tx, OUTBOX, "fact", t, p, clock))  # type: ignore[misc]
+
+
+async def test_the_outbox_waits_for_a_receiver_that_is_away_and_keeps_the_order(database: Database) -> None:
+    clock, receiver = Time(), Receiver()
+    relay = Relay(database, OUTBOX, {"fact": receiver.receive}, clock)
+    receiver.away = True
+    await fill(database, clock, ("A", "1"), ("A", "2"))
+    await relay.relay_due()
+    receiver.away = False
+    await fill(database, clock, ("A", "3"), ("B", "4"))
+    await relay.relay_due()
+    assert receiver.got == ["4"]
+    clock.moment += timedelta(minutes=2)
+    await relay.relay_due()
+    assert receiver.got == ["4", "1", "2", "3"]
+
+
+async def test_an_entry_refused_for_good_does_not_block_the_others(database: Database) -> None:
+    clock, receiver = Time(), Receiver()
+    relay = Relay(database, OUTBOX, {"fact": receiver.receive}, clock)
+    await fill(database, clock, ("A", "1"), ("A", "bad"), ("A", "2"))
+    await relay.relay_due()
+    assert receiver.got == ["1", "2"]
+    async with database.read() as connection:
+        refused = (await connection.execute(sa.select(OUTBOX.c.refused))).scalars().all()
+    assert [reason.partition(":")[0] for reason in refused] == ["invalid"]
