@@ -11,10 +11,12 @@ Nothing here does I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
+
+from sota.boundaries.values import check_path
 
 
 class Program(StrEnum):
@@ -77,7 +79,7 @@ class Outcome:
 
 
 ACCEPTED = Outcome("accepted", "the work is begun; the answer's Location tells how it stands", 202)
-"""The answer to long work over HTTP: the row's own outcome follows when the vehicle is done (readings.md, ruling 11)."""
+"""The answer to long work over HTTP; the row's own outcome follows when the vehicle is done (readings.md, ruling 11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Http:
 
     ``selected_by`` names the query parameter by whose presence this row is chosen where several rows share a path
     (B1-22 and B1-23). ``asset`` marks rows that answer with a page or file and not with JSON.
-    ``secret_path`` marks a callback address that is guarded by an unguessable path instead of a credential (ruling 10).
+    ``secret_path`` marks a callback address that is guarded by an unguessable path and no credential (ruling 10).
     ``max_body`` bounds the request's body in bytes; None means streamed, bounded by the handler.
     """
 
@@ -178,6 +180,14 @@ class Interaction:
         """Find the outcome with this name, or None. Long work also knows ``accepted``, 202."""
         known = (*self.outcomes, *self.also, *((ACCEPTED,) if self.is_long_work else ()))
         return next((outcome for outcome in known if outcome.name == name), None)
+
+    def check_path(self, values: Mapping[str, str]) -> None:
+        """Check the values in a request's path that have a form of their own (a VIN, an id).
+
+        Raises:
+            msgspec.ValidationError: one has another form.
+        """
+        check_path(values)
 
     def with_path(self, **changes: Any) -> Interaction:
         """Copy the row with a changed way (tests use it to declare a wrong one)."""

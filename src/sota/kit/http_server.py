@@ -100,9 +100,7 @@ class App:
             status = await self._send_reply(call, reply, send)
         except asyncio.CancelledError:
             raise
-        except (
-            Exception
-        ) as error:  # the process edge: whatever it was, the caller gets an answer and nothing of our inside
+        except Exception as error:  # noqa: BLE001 - the process edge: any failure becomes an answer, and nothing leaks
             status = await self._send_problem(call, self._as_problem(error, call), send)
         metrics.REQUESTS.labels(self.program, interaction, status).inc()
         metrics.DURATION.labels(self.program, interaction).observe(time.perf_counter() - started)
@@ -134,11 +132,17 @@ class App:
             call.caller = await self._authenticate(call)
             program = getattr(call.caller, "program", None)
             call.row = _select([row for row in route.rows if row.caller == program] or route.rows, call.query)
+        try:
+            call.row.check_path(path)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"The path: {error}.") from None
         if call.row.request is not None and call.row.way.max_body is not None:
             call.body = await self._read_body(call)
         return call, route.handler
 
     async def _read_body(self, call: Call[Any]) -> Any:
+        if call.row.request is bytes:
+            return await call.read(call.row.way.max_body)
         kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Unsupported("The body must be application/json.")

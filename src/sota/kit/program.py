@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol
 
 from sota.kit import metrics
-from sota.kit.errors import NotFound, StartError, Unavailable
+from sota.kit.errors import NotFound, Refused, StartError
 from sota.kit.http_listener import HttpListener
 from sota.kit.http_message import Call, Reply
 from sota.kit.http_server import App
@@ -88,13 +88,13 @@ class OperationApi:
 
     async def healthz(self, _call: Call[Any]) -> Reply:
         """The process answers."""
-        return Reply("healthy", {"status": "ok", "programs": [program.name for program in self._programs]})
+        return Reply("alive", {"status": "ok", "programs": [program.name for program in self._programs]})
 
     async def readyz(self, _call: Call[Any]) -> Reply:
         """Every program of the process can do its work now."""
         waiting = [program.name for program in self._programs if not await program.ready()]
         if waiting:
-            raise Unavailable(f"Not ready: {', '.join(waiting)}.")
+            raise Refused("not_ready", f"Not ready: {', '.join(waiting)}.", status=503)
         return Reply("ready", {"status": "ready", "programs": [program.name for program in self._programs]})
 
     async def metrics(self, _call: Call[Any]) -> Reply:

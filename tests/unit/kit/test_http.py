@@ -38,7 +38,7 @@ SEARCH = B.row(
 SEARCH_REGEX = B.row(
     3, "Search by regex", Http("GET", "/api/v1/vehicles", selected_by="regex"), answers("listed", "list")
 )
-SHOW = B.row(4, "Show", Http("GET", "/api/v1/vehicles/{vin}/packages"), answers("found", "ok"))
+SHOW = B.row(4, "Show", Http("GET", "/api/v1/vehicles/{name}/packages"), answers("found", "ok"))
 UPLOAD = B.row(
     5, "Upload", Http("PUT", "/files/{name}.bin", max_body=None), answers("stored", "ok", "{package} stored")
 )
@@ -62,7 +62,7 @@ class Vehicles:
 
     @serves("WL-T1-4")
     async def show(self, call: Call[None]) -> Reply:
-        return Reply("found", {"vin": call.path["vin"]})
+        return Reply("found", {"vin": call.path["name"]})
 
     @serves("WL-T1-5")
     async def upload(self, call: Call[None]) -> Reply:
