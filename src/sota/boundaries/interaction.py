@@ -79,7 +79,7 @@ class Outcome:
 
 
 ACCEPTED = Outcome("accepted", "the work is begun; the answer's Location tells how it stands", 202)
-"""The answer to long work over HTTP; the row's own outcome follows when the vehicle is done (readings.md, ruling 11)."""
+"""The answer to long work over HTTP; the row's own follows when the vehicle is done (readings.md, ruling 11)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Ordinary refusals: what any HTTP row may answer where the whitelist is silent (readings.md, ruling 2).
 
-They are no outcomes of rows and are not counted among them. ``code`` is that of the error in ``kit/errors.py`` which the
-edge turns into the answer.
+They are no outcomes of rows and are not counted among them. ``code`` is that of the error in ``kit/errors.py`` which
+the edge turns into the answer.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Messages between Core and a vehicle over the RVI nodes: names of services, and the JSON-RPC around every body.
+"""Names of services behind the RVI nodes, and what a node's edge takes and answers.
 
-A full name is ``genivi.org/backend/sota/<service>`` (Core's) or ``genivi.org/vin/<VIN>/sota/<service>`` (a vehicle's). A program
-registers ``/sota/<service>`` at its node with an address of its own; the node then calls that address:
-``{"jsonrpc": "2.0", "id": 1, "method": "message", "params": {"service_name": "/sota/start", "parameters": [body]}}``.
-Our node adds ``peer`` to params when the message came over a link.
+A full name is ``genivi.org/backend/sota/<service>`` (Core's) or ``genivi.org/vin/<VIN>/sota/<service>`` (a vehicle's).
+A program registers ``/sota/<service>`` at its node with an address of its own; the node then calls that address
+(``rvi_service.py``).
 
 >>> vehicle_service("WVW00000000000001", "notify")
 'genivi.org/vin/WVW00000000000001/sota/notify'
@@ -15,16 +14,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta
 
-from sota.boundaries.values import Message, ServiceName, Vin
+from sota.boundaries.values import Message, ServiceName
 
 BACKEND_SERVICES = ("start", "cancel", "ack", "report", "packages")
 VEHICLE_SERVICES = ("notify", "start", "abort", "chunk", "finish", "reported", "getpackages")
 
 CALLBACK_PATH = "/rvi/{secret}/{service}"
-"""Where Core and the SOTA Client take callbacks: the secret is made by the program, the node learns it by registering."""
+"""Where Core and the SOTA Client take callbacks: the program makes the secret, the node learns it by registering."""
+
+CALLBACK_LIMIT = 4 << 20
 
 
 def backend_service(name: str) -> str:
@@ -84,58 +84,6 @@ class VehicleServices(Message, frozen=True):
         return cls(**{name: vehicle_service(vin, name) for name in VEHICLE_SERVICES if name != "notify"})
 
 
-class Peer(Message, frozen=True):
-    """Who sent a message that came over a link, by its certificate and credential. Only our node says so."""
-
-    vin: Vin | None = None
-    credential: Annotated[str, Meta(max_length=200)] | None = None
-
-
-class RpcRequest(Message, frozen=True):
-    """A JSON-RPC request, to a node's edge or from it. Without ``id`` it is a notification."""
-
-    method: Annotated[str, Meta(max_length=100)]
-    params: Any
-    jsonrpc: str = "2.0"
-    id: int | str | None = None
-
-
-class RpcError(Message, frozen=True):
-    """Why a JSON-RPC call failed."""
-
-    code: int
-    message: str
-
-
-class RpcAnswer(Message, frozen=True):
-    """The answer to a JSON-RPC request: ``result`` or ``error``."""
-
-    jsonrpc: str = "2.0"
-    id: int | str | None = None
-    result: Any = None
-    error: RpcError | None = None
-
-
-class ServiceMessage(Message, frozen=True):
-    """The params of a callback ``message``: which service is meant, and the body in a one-element array."""
-
-    service_name: ServiceName
-    parameters: Any = None
-    peer: Peer | None = None
-
-    @property
-    def service(self) -> str:
-        """The short name: ``start``."""
-        return short_name(self.service_name)
-
-    @property
-    def body(self) -> Any:
-        """The body: element 0 of the array; an object that stands alone is taken as it is. None for an empty message."""
-        if isinstance(self.parameters, list):
-            return self.parameters[0] if self.parameters else None
-        return self.parameters
-
-
 class ServiceList(Message, frozen=True):
     """The params of ``services_available`` and ``services_unavailable``."""
 
@@ -174,8 +122,3 @@ class EdgeResult(Message, frozen=True):
     node_service_prefix: str | None = None
     vins: list[str] | None = None
     message: str | None = None
-
-
-def call_body(method: str, params: Any, id: int | str = 1) -> bytes:
-    """Encode a JSON-RPC request. ``jsonrpc`` is always written: a real node refuses a body without it."""
-    return msgspec.json.encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})

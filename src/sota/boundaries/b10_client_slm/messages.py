@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sota.boundaries.b7_core_rvi.messages import (
     AbortDownload,
+    CancelDownload,
     Download,
     Firmware,
     InitiateDownload,
@@ -19,6 +20,7 @@ from sota.boundaries.values import Blocks, DownloadIndex, Id, Message, OutcomeRe
 __all__ = [
     "AbortDownload",
     "BlocksReceived",
+    "CancelDownload",
     "Download",
     "DownloadProgress",
     "DownloadWanted",

@@ -1,4 +1,4 @@
-"""Rows of B10, the SOTA Client and the Software Loading Manager: HTTP on the vehicle's own loopback, with a bearer token."""
+"""Rows of B10, the SOTA Client and the Software Loading Manager: HTTP inside the vehicle, with a bearer token."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ INITIATE_DOWNLOAD_AT_NODE = B10.row(
     outcomes.COMPLETE,
     outcomes.RESUMED,
     outcomes.CANCELLED,
-    request=messages.InitiateDownload,
+    request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
     callee=Program.RVI_NODE_CLIENT,
 )
 START_DOWNLOAD = B10.row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from sota.boundaries.values import (
@@ -27,7 +28,7 @@ class PackageToResolve(Request, frozen=True):
     version: Version
     description: Description = ""
     vendor: ShortText = ""
-    dependencies: Annotated[list[PackageId], Meta(max_length=200)] = []
+    dependencies: Annotated[list[PackageId], Meta(max_length=200)] = msgspec.field(default_factory=list)
 
 
 class VehicleToResolve(Request, frozen=True):

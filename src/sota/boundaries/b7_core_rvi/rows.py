@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sota.boundaries import services
 from sota.boundaries.b7_core_rvi import messages, outcomes
-from sota.boundaries.interaction import Boundary, Program, Rpc, Service, answers, behaves, refuses
+from sota.boundaries.interaction import Boundary, Http, Program, Rpc, Service, answers, behaves, refuses
 
 B7 = Boundary("B7", Program.SOTA_CORE, Program.RVI_NODE_SERVER)
 TO_CORE = {"caller": Program.RVI_NODE_SERVER, "callee": Program.SOTA_CORE}
@@ -18,7 +18,10 @@ SCHEDULE_UPDATE = B7.row(
     Rpc(("schedule_update", "unschedule_update")),
     answers("scheduled", "the updates are scheduled: the VINs"),
     refuses("scheduling_failed", 412, "Task scheduling failed", "an update cannot be scheduled"),
-    request=list[messages.ScheduledUpdate],
+    request={
+        "schedule_update": list[messages.ScheduledUpdate],
+        "unschedule_update": list[messages.UnscheduledUpdate],
+    },
     response=services.EdgeResult,
 )
 UPDATE_AVAILABLE = B7.row(
@@ -36,7 +39,7 @@ INITIATE_DOWNLOAD = B7.row(
     outcomes.COMPLETE,
     outcomes.RESUMED,
     outcomes.CANCELLED,
-    request=messages.InitiateDownload,
+    request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
     **TO_CORE,
 )
 START_DOWNLOAD = B7.row(
@@ -46,7 +49,7 @@ START_DOWNLOAD = B7.row(
     outcomes.COMPLETE,
     outcomes.RESUMED,
     outcomes.CANCELLED,
-    request=messages.StartDownload,
+    request={"start": messages.StartDownload, "abort": messages.AbortDownload},
 )
 SEND_BLOCK = B7.row(
     5,
@@ -165,6 +168,17 @@ INSTALLED_SOFTWARE = B7.extension(
     **TO_CORE,
 )
 
+CALLBACK = B7.extension(
+    11,
+    "Callback",
+    Http("POST", services.CALLBACK_PATH, secret_path=True, max_body=services.CALLBACK_LIMIT),
+    answers(
+        "answered",
+        "the address that Core registered: every message to it arrives here, and has the answer of its own row",
+    ),
+    **TO_CORE,
+)
+
 ROWS = (
     SCHEDULE_UPDATE,
     UPDATE_AVAILABLE,
@@ -184,4 +198,5 @@ ROWS = (
     SERVICES_AVAILABLE,
     SERVICES_UNAVAILABLE,
     INSTALLED_SOFTWARE,
+    CALLBACK,
 )

@@ -15,7 +15,10 @@ UPDATE_AVAILABLE = B8.row(
     1, "Software Update Available", Service("vehicle", "notify"), request=messages.UpdateAvailable
 )
 START_DOWNLOAD = B8.row(
-    2, "Start Download", Service("vehicle", "start", others=("abort",)), request=messages.StartDownload
+    2,
+    "Start Download",
+    Service("vehicle", "start", others=("abort",)),
+    request={"start": messages.StartDownload, "abort": messages.AbortDownload},
 )
 SEND_BLOCK = B8.row(3, "Lowest numbered data block", Service("vehicle", "chunk"), request=messages.Block)
 FINISH_DOWNLOAD = B8.row(4, "Finalize Download", Service("vehicle", "finish"), request=messages.FinishDownload)
@@ -24,7 +27,7 @@ INITIATE_DOWNLOAD = B8.row(
     6,
     "Initiate Software Download",
     Service("backend", "start", others=("cancel",)),
-    request=messages.InitiateDownload,
+    request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
     **TO_SERVER,
 )
 GET_PACKAGES = B8.row(

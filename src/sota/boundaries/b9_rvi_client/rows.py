@@ -5,7 +5,7 @@ from __future__ import annotations
 from sota.boundaries import services
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b9_rvi_client import messages
-from sota.boundaries.interaction import Boundary, Program, Rpc, Service, answers, refuses
+from sota.boundaries.interaction import Boundary, Http, Program, Rpc, Service, answers, refuses
 
 B9 = Boundary("B9", Program.RVI_NODE_CLIENT, Program.SOTA_CLIENT)
 TO_NODE = {"caller": Program.SOTA_CLIENT, "callee": Program.RVI_NODE_CLIENT}
@@ -22,7 +22,7 @@ INITIATE_DOWNLOAD = B9.row(
     2,
     "Initiate Software Download",
     Service("backend", "start", others=("cancel",)),
-    request=messages.InitiateDownload,
+    request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
     **TO_NODE,
 )
 START_DOWNLOAD = B9.row(
@@ -32,7 +32,7 @@ START_DOWNLOAD = B9.row(
     outcomes.COMPLETE,
     outcomes.RESUMED,
     outcomes.CANCELLED,
-    request=messages.StartDownload,
+    request={"start": messages.StartDownload, "abort": messages.AbortDownload},
 )
 SEND_BLOCK = B9.row(
     4,
@@ -153,6 +153,16 @@ INSTALLED_SOFTWARE = B9.extension(
     **TO_NODE,
 )
 
+CALLBACK = B9.extension(
+    11,
+    "Callback",
+    Http("POST", services.CALLBACK_PATH, secret_path=True, max_body=services.CALLBACK_LIMIT),
+    answers(
+        "answered",
+        "the address that the client registered: every message to it arrives here, and has the answer of its own row",
+    ),
+)
+
 ROWS = (
     UPDATE_AVAILABLE,
     INITIATE_DOWNLOAD,
@@ -171,4 +181,5 @@ ROWS = (
     SERVICES_AVAILABLE,
     SERVICES_UNAVAILABLE,
     INSTALLED_SOFTWARE,
+    CALLBACK,
 )

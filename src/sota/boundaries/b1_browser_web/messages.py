@@ -1,0 +1,85 @@
+"""Bodies of B1: those of B2 and B3, which the Web Server passes on, and its own (sign-in, upload)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from sota.boundaries.b2_web_core.messages import (
+    CampaignCreated,
+    CompletedInstall,
+    Component,
+    Counts,
+    InstalledPackages,
+    InstallRequest,
+    NewCampaign,
+    NewVehicle,
+    Package,
+    Queued,
+    QueueRequest,
+    QueueRequests,
+    RequestStatus,
+    Update,
+    Vehicle,
+    VehicleDetail,
+)
+from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
+from sota.boundaries.values import (
+    Description,
+    Installer,
+    PackageId,
+    PackageName,
+    Request,
+    Sha256,
+    ShortText,
+    SignatureEnvelope,
+    Target,
+    Version,
+)
+
+__all__ = [
+    "Association",
+    "CampaignCreated",
+    "CompletedInstall",
+    "Component",
+    "Counts",
+    "Credentials",
+    "Filter",
+    "FilterChange",
+    "InstallRequest",
+    "InstalledPackages",
+    "NewCampaign",
+    "NewVehicle",
+    "Package",
+    "PackageMetadata",
+    "QueueRequest",
+    "QueueRequests",
+    "Queued",
+    "RequestStatus",
+    "Update",
+    "Vehicle",
+    "VehicleDetail",
+]
+
+
+class Credentials(Request, frozen=True):
+    """What somebody enters to sign in, as a form or as JSON."""
+
+    username: Annotated[str, Meta(min_length=1, max_length=200)]
+    password: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+class PackageMetadata(Request, frozen=True):
+    """The part ``metadata`` of an upload; ``file`` follows it. Without ``installer`` the file itself tells which."""
+
+    name: PackageName
+    version: Version
+    description: Description = ""
+    vendor: ShortText = ""
+    sha256: Sha256 | None = None
+    signature: SignatureEnvelope | None = None
+    installer: Installer | None = None
+    target: Target | None = None
+    dependencies: Annotated[list[PackageId], Meta(max_length=200)] = msgspec.field(default_factory=list)

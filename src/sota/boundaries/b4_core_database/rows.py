@@ -1,0 +1,120 @@
+"""Rows of B4, SOTA Core to its database: what each statement can give, as typed results whose texts appear in logs.
+
+Wrong credentials stop the program at its start, on MariaDB; SQLite has none (readings.md, ruling 17).
+"""
+
+from __future__ import annotations
+
+from sota.boundaries.interaction import Boundary, Program, Sql, results
+
+B4 = Boundary("B4", Program.SOTA_CORE, Program.CORE_DATABASE)
+
+SUCCESS = results("success", "Success", "a new entry is made")
+EXISTS = results("exists", "Record exists", "the entry is there already")
+FOUND = results("found", None, "the entry's data")
+MISSING = results("missing", "Record does not exists", "there is no such entry")
+REJECTED = results("rejected", None, "wrong user or password: the database rejects the connection")
+
+NEW_VIN = B4.row(
+    1,
+    "Persist new VIN",
+    Sql("INSERT", ("vehicle",)),
+    SUCCESS,
+    EXISTS,
+    REJECTED,
+)
+NEW_PACKAGE = B4.row(
+    2,
+    "Persist new package data",
+    Sql("INSERT", ("package",)),
+    SUCCESS,
+    EXISTS,
+    REJECTED,
+)
+FIND_PACKAGE = B4.row(
+    3,
+    "Look up Package ID",
+    Sql("SELECT", ("package",)),
+    FOUND,
+    MISSING,
+    REJECTED,
+)
+FIND_UPDATE = B4.row(
+    4,
+    "Look up Update",
+    Sql("SELECT", ("vehicle_update",)),
+    FOUND,
+    MISSING,
+    REJECTED,
+)
+SEARCH_VINS = B4.row(
+    5,
+    "Look up VINs",
+    Sql("SELECT", ("vehicle",)),
+    FOUND,
+    MISSING,
+    REJECTED,
+)
+FIND_VIN_PACKAGES = B4.row(
+    6,
+    "Look up Packages per VIN",
+    Sql("SELECT", ("installed_package",)),
+    FOUND,
+    MISSING,
+    REJECTED,
+)
+CHANGE_VIN_PACKAGES = B4.row(
+    7,
+    "Update Packages per VIN",
+    Sql("UPDATE", ("installed_package",)),
+    results("changed", None, "the VIN's packages as they are now"),
+    MISSING,
+    REJECTED,
+)
+FIND_PACKAGE_VINS = B4.row(
+    8,
+    "Look up VINs per Package",
+    Sql("SELECT", ("installed_package",)),
+    FOUND,
+    results("none_installed", "No VINs have this package installed", "no VIN has the package"),
+    REJECTED,
+)
+NEW_COMPONENT = B4.row(
+    9,
+    "Persist new Component",
+    Sql("INSERT", ("component",)),
+    SUCCESS,
+    EXISTS,
+    REJECTED,
+)
+SEARCH_COMPONENTS = B4.row(
+    10,
+    "Look up Components",
+    Sql("SELECT", ("component",)),
+    FOUND,
+    MISSING,
+    REJECTED,
+)
+FIND_INSTALL_REQUEST = B4.row(
+    11,
+    "Look up Install Request",
+    Sql("SELECT", ("install_request",)),
+    FOUND,
+    MISSING,
+    REJECTED,
+    note="extension: added by the authors later",
+)
+
+ROWS = (
+    NEW_VIN,
+    NEW_PACKAGE,
+    FIND_PACKAGE,
+    FIND_UPDATE,
+    SEARCH_VINS,
+    FIND_VIN_PACKAGES,
+    CHANGE_VIN_PACKAGES,
+    FIND_PACKAGE_VINS,
+    NEW_COMPONENT,
+    SEARCH_COMPONENTS,
+    FIND_INSTALL_REQUEST,
+)

@@ -1,0 +1,134 @@
+"""Rows of B6, External Resolver to its database: what each statement can give, as typed results; texts are for logs.
+
+Wrong credentials stop the program at its start, on MariaDB; SQLite has none (readings.md, ruling 17).
+"""
+
+from __future__ import annotations
+
+from sota.boundaries.interaction import Boundary, Program, Sql, results
+
+B6 = Boundary("B6", Program.EXTERNAL_RESOLVER, Program.RESOLVER_DATABASE)
+
+SUCCESS = results("success", "Success", "a new entry is made")
+EXISTS = results("exists", "Record exists", "the entry is there already")
+FOUND = results("found", None, "the entry's data")
+MISSING = results("missing", "Record does not exists", "there is no such entry")
+REJECTED = results("rejected", None, "wrong user or password: the database rejects the connection")
+
+NEW_VIN = B6.row(
+    1,
+    "Persist new VIN",
+    Sql("INSERT", ("vehicle",)),
+    SUCCESS,
+    EXISTS,
+    REJECTED,
+)
+NEW_PACKAGE = B6.row(
+    2,
+    "Persist new package data",
+    Sql("INSERT", ("package",)),
+    SUCCESS,
+    EXISTS,
+    REJECTED,
+)
+NEW_FILTER = B6.row(
+    3,
+    "Persist new filter data",
+    Sql("INSERT", ("filter",)),
+    SUCCESS,
+    EXISTS,
+    REJECTED,
+)
+NEW_ASSOCIATION = B6.row(
+    4,
+    "Persist filter-to-package association",
+    Sql("INSERT", ("package_filter",)),
+    SUCCESS,
+    EXISTS,
+    results("filter_missing", "Filter does not exist", "there is no such filter"),
+    results("package_missing", "Package does not exist", "there is no such package"),
+    REJECTED,
+)
+FIND_PACKAGE_FILTERS = B6.row(
+    5,
+    "Look up Package ID filters",
+    Sql(
+        "SELECT",
+        (
+            "package_filter",
+            "filter",
+        ),
+    ),
+    FOUND,
+    MISSING,
+    REJECTED,
+)
+FIND_VIN = B6.row(
+    6,
+    "Look up VIN",
+    Sql("SELECT", ("vehicle",)),
+    FOUND,
+    MISSING,
+    REJECTED,
+)
+FIND_VIN_DEPENDENCIES = B6.row(
+    7,
+    "Look up Package Dependencies",
+    Sql(
+        "SELECT",
+        (
+            "installed_package",
+            "package_dependency",
+        ),
+    ),
+    results("found", None, "what the VIN has installed, and the dependencies among it"),
+    MISSING,
+    REJECTED,
+)
+SEARCH_FILTERS = B6.row(
+    8,
+    "Look up Filters",
+    Sql("SELECT", ("filter",)),
+    FOUND,
+    MISSING,
+    REJECTED,
+)
+CHANGE_FILTERS = B6.row(
+    9,
+    "Update Filters",
+    Sql("UPDATE", ("filter",)),
+    results("updated", None, "the number of filters updated"),
+    MISSING,
+    REJECTED,
+)
+DELETE_FILTERS = B6.row(
+    10,
+    "Delete Filters",
+    Sql("DELETE", ("filter",)),
+    results("deleted", None, "the number of filters deleted"),
+    MISSING,
+    REJECTED,
+)
+CHANGE_VIN_PACKAGES = B6.row(
+    11,
+    "Update the installed packages of a VIN",
+    Sql("UPDATE", ("installed_package",)),
+    results("changed", None, "the VIN's packages as they are now"),
+    MISSING,
+    REJECTED,
+    note="extension: added by the authors later",
+)
+
+ROWS = (
+    NEW_VIN,
+    NEW_PACKAGE,
+    NEW_FILTER,
+    NEW_ASSOCIATION,
+    FIND_PACKAGE_FILTERS,
+    FIND_VIN,
+    FIND_VIN_DEPENDENCIES,
+    SEARCH_FILTERS,
+    CHANGE_FILTERS,
+    DELETE_FILTERS,
+    CHANGE_VIN_PACKAGES,
+)
