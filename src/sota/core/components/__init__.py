@@ -1,0 +1,1 @@
+"""Components: the register of part numbers."""

@@ -1,0 +1,1 @@
+"""Logistics & Provisioning: vehicles as they are built, in bulk."""

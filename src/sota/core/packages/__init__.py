@@ -1,0 +1,1 @@
+"""Packages: the register of what was uploaded, and who has it."""

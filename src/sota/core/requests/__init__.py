@@ -1,0 +1,1 @@
+"""Install requests: queue, batch, campaign, and how far each has come."""

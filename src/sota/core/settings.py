@@ -1,0 +1,53 @@
+"""Settings of SOTA Core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sota.kit.settings import Annotated, Meta, Settings
+
+
+class CoreSettings(Settings, kw_only=True):
+    """What SOTA Core can be told."""
+
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the API; 0 takes a free one.")] = 8081
+    database: Annotated[str, Meta(description="Database URL: sqlite:///file.db or mysql://user@host:3306/schema.")] = (
+        "sqlite:///var/core.db"
+    )
+    database_password_file: Annotated[Path | None, Meta(description="File with the database's password.")] = None
+    credentials_file: Annotated[Path, Meta(description="Who may call: TOML file of token hashes.")] = Path(
+        "var/core-callers.toml"
+    )
+    repository: Annotated[str, Meta(description="Where package files are: a folder or s3://bucket/prefix.")] = (
+        "var/packages"
+    )
+    resolver_url: Annotated[str, Meta(description="Address of the External Resolver.")] = "http://127.0.0.1:8082"
+    resolver_token_file: Annotated[Path, Meta(description="File with our credential for the External Resolver.")] = Path(
+        "var/core-to-resolver.token"
+    )
+    node_url: Annotated[str, Meta(description="Service edge of the RVI Node Server.")] = "http://127.0.0.1:8801"
+    callback_url: Annotated[
+        str | None, Meta(description="How the node reaches us; http://HOST:PORT of the API where not given.")
+    ] = None
+    instance: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Name of this Core among several on one database.")
+    ] = "core"
+    accept_unidentified_peers: Annotated[
+        bool, Meta(description="Believe messages that do not say which vehicle sent them (a real rvi_core node).")
+    ] = False
+    block_size: Annotated[int, Meta(ge=1024, le=1 << 20, description="Bytes in a block.")] = 65_536
+    window: Annotated[int, Meta(ge=1, le=256, description="Blocks on the way to a vehicle at once.")] = 8
+    ack_timeout_s: Annotated[float, Meta(gt=0, le=3600, description="Seconds until an unanswered block is resent.")] = 30.0
+    attempts: Annotated[int, Meta(ge=1, le=100, description="How often a block is sent before the download is aborted.")] = 5
+    notify_retry_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Seconds until an update is announced again; doubles up to an hour.")
+    ] = 60.0
+    lease_s: Annotated[
+        float, Meta(ge=1, le=3600, description="Seconds for which a transfer stays this Core's without a sign of life.")
+    ] = 120.0
+    node_check_s: Annotated[
+        float, Meta(gt=0, le=3600, description="Seconds between checks that the node knows our services.")
+    ] = 10.0
+    dispatch_interval_s: Annotated[
+        float, Meta(gt=0, le=60, description="Seconds between looks for updates that have become due.")
+    ] = 1.0

@@ -1,0 +1,168 @@
+"""Tables of SOTA Core's database. ``holds`` names the rows of B4 that a table answers.
+
+A vehicle has one open transfer at a time: ``vehicle.active_update`` is the slot, taken and given back by conditional updates.
+``download.received`` are the committed acknowledgements; a block in them is never sent again.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from sota.boundaries.interaction import holds
+from sota.kit.db import Id, Utc, code_text, long_text
+from sota.kit.idempotency import idempotency_table
+from sota.kit.outbox import outbox_table
+
+METADATA = sa.MetaData()
+
+vehicle = sa.Table(
+    "vehicle",
+    METADATA,
+    sa.Column("vin", code_text(17), primary_key=True),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("last_seen_at", Utc),
+    sa.Column("connected", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("next_download_index", sa.BigInteger, nullable=False, server_default="1"),
+    sa.Column("active_update", Id),
+    sa.Column("data_plan", code_text(100)),
+    info=holds("WL-B4-1", "WL-B4-5"),
+)
+
+package = sa.Table(
+    "package",
+    METADATA,
+    sa.Column("name", code_text(100), primary_key=True),
+    sa.Column("version", code_text(32), primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", code_text(64), nullable=False),
+    sa.Column("sha1", code_text(40), nullable=False),
+    sa.Column("uri", code_text(1024), nullable=False),
+    sa.Column("installer", code_text(32), nullable=False),
+    sa.Column("target", code_text(100)),
+    sa.Column("description", long_text(), nullable=False),
+    sa.Column("vendor", code_text(200), nullable=False),
+    sa.Column("signature", long_text()),
+    sa.Column("created_at", Utc, nullable=False),
+    info=holds("WL-B4-2", "WL-B4-3"),
+)
+
+component = sa.Table(
+    "component",
+    METADATA,
+    sa.Column("part_number", code_text(100), primary_key=True),
+    sa.Column("name", code_text(200)),
+    sa.Column("description", long_text(), nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    info=holds("WL-B4-9", "WL-B4-10"),
+)
+
+vehicle_component = sa.Table(
+    "vehicle_component",
+    METADATA,
+    sa.Column("vin", code_text(17), sa.ForeignKey("vehicle.vin", ondelete="CASCADE"), primary_key=True),
+    sa.Column("part_number", code_text(100), sa.ForeignKey("component.part_number"), primary_key=True),
+)
+
+installed_package = sa.Table(
+    "installed_package",
+    METADATA,
+    sa.Column("vin", code_text(17), sa.ForeignKey("vehicle.vin", ondelete="CASCADE"), primary_key=True),
+    sa.Column("name", code_text(128), primary_key=True),
+    sa.Column("version", code_text(128), primary_key=True),
+    sa.Column("installed_at", Utc, nullable=False),
+    sa.Index("installed_package_by_package", "name", "version", "vin"),
+    info=holds("WL-B4-6", "WL-B4-7", "WL-B4-8"),
+)
+
+install_request = sa.Table(
+    "install_request",
+    METADATA,
+    sa.Column("id", Id, primary_key=True),
+    # A batch (B2-5) is one request of several packages, counted by position.
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("kind", code_text(16), nullable=False),
+    sa.Column("name", code_text(200)),
+    sa.Column("package_name", code_text(100), nullable=False),
+    sa.Column("package_version", code_text(32), nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("start_at", Utc, nullable=False),
+    sa.Column("end_at", Utc, nullable=False),
+    sa.Column("request_confirmation", sa.Boolean, nullable=False),
+    sa.Column("command", code_text(16), nullable=False),
+    sa.Column("allow_downgrade", sa.Boolean, nullable=False),
+    sa.Column("data_plan_threshold", sa.Integer),
+    sa.Column("description", long_text()),
+    sa.Column("left_out", sa.Integer, nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Index("install_request_by_package", "package_name", "package_version", "id"),
+    info=holds("WL-B4-11"),
+)
+
+update = sa.Table(
+    "vehicle_update",
+    METADATA,
+    sa.Column("update_id", Id, primary_key=True),
+    sa.Column("request_id", Id, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("vin", code_text(17), sa.ForeignKey("vehicle.vin", ondelete="CASCADE"), nullable=False),
+    sa.Column("package_name", code_text(100), nullable=False),
+    sa.Column("package_version", code_text(32), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("status", code_text(16), nullable=False),
+    sa.Column("stage", code_text(16)),
+    sa.Column("reason", code_text(32)),
+    sa.Column("result_code", sa.Integer),
+    sa.Column("result_text", long_text()),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("start_at", Utc, nullable=False),
+    sa.Column("end_at", Utc, nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("changed_at", Utc, nullable=False),
+    sa.Column("completed_at", Utc),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_try_at", Utc, nullable=False),
+    sa.Column("lease_owner", code_text(60)),
+    sa.Column("lease_until", Utc),
+    sa.ForeignKeyConstraint(["request_id", "position"], ["install_request.id", "install_request.position"]),
+    sa.Index("vehicle_update_by_vin", "vin", "status", "priority", "update_id"),
+    sa.Index("vehicle_update_by_request", "request_id", "position", "status", "update_id"),
+    sa.Index("vehicle_update_by_try", "status", "next_try_at"),
+    sa.Index("vehicle_update_by_start", "status", "start_at"),
+    sa.Index("vehicle_update_by_end", "status", "end_at"),
+    info=holds("WL-B4-4"),
+)
+
+download = sa.Table(
+    "download",
+    METADATA,
+    sa.Column("vin", code_text(17), primary_key=True),
+    sa.Column("download_index", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("update_id", Id, sa.ForeignKey("vehicle_update.update_id", ondelete="CASCADE"), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("package_name", code_text(100), nullable=False),
+    sa.Column("package_version", code_text(32), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("block_size", sa.Integer, nullable=False),
+    sa.Column("received", long_text(), nullable=False),
+    sa.Column("state", code_text(16), nullable=False),
+    sa.Column("reason", code_text(32)),
+    sa.Index("download_by_update", "update_id", "position"),
+)
+
+operation_result = sa.Table(
+    "operation_result",
+    METADATA,
+    sa.Column("vin", code_text(17), primary_key=True),
+    sa.Column("download_index", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("operation", code_text(200), nullable=False),
+    sa.Column("result_code", sa.Integer, nullable=False),
+    sa.Column("result_text", long_text(), nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.ForeignKeyConstraint(
+        ["vin", "download_index"], ["download.vin", "download.download_index"], ondelete="CASCADE"
+    ),
+)
+
+outbox = outbox_table(METADATA)
+idempotency = idempotency_table(METADATA)

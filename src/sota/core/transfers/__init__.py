@@ -1,0 +1,1 @@
+"""Transfers: notify a vehicle, send it the blocks that it lacks, and record what it reports."""

@@ -1,0 +1,1 @@
+"""Vehicles: their register, what is installed in them, and whether they are connected."""
