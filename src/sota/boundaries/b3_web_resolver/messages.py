@@ -14,6 +14,7 @@ from sota.boundaries.values import (
     Message,
     PackageId,
     PackageName,
+    PartNumber,
     Request,
     ShortText,
     Version,
@@ -35,6 +36,14 @@ class VehicleToResolve(Request, frozen=True):
     """A vehicle for the Resolver's register."""
 
     vin: Vin
+
+
+class ComponentToResolve(Request, frozen=True):
+    """A component for the Resolver's register."""
+
+    part_number: PartNumber
+    description: Description = ""
+    name: ShortText | None = None
 
 
 class Filter(Request, frozen=True):

@@ -116,6 +116,15 @@ PACKAGE_FILTERS = B3.extension(
     also=(PACKAGE_MISSING,),
     response=list[messages.Filter],
 )
+NEW_COMPONENT = B3.extension(
+    2,
+    "New component",
+    Http("POST", "/api/v1/components"),
+    INSERTED,
+    refuses("component_exists", 409, "Component already exists", "the part number is registered already"),
+    request=messages.ComponentToResolve,
+    response=Said,
+)
 
 ROWS = (
     NEW_PACKAGE,
@@ -128,4 +137,5 @@ ROWS = (
     UPDATE_FILTER,
     DELETE_FILTER,
     PACKAGE_FILTERS,
+    NEW_COMPONENT,
 )

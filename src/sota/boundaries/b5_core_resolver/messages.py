@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
@@ -14,13 +15,16 @@ __all__ = [
     "ComponentRegistered",
     "ComponentRemoved",
     "ComponentRetired",
+    "ComponentsReplaced",
     "Fact",
-    "FactsRecorded",
+    "FactResult",
+    "FactStatus",
     "Filter",
     "PackageAdded",
     "PackageRegistered",
     "PackageRemoved",
     "PackageRetired",
+    "PackagesReplaced",
     "ResolveRequest",
     "Resolved",
     "VehicleRegistered",
@@ -103,6 +107,20 @@ class PackageRemoved(FactBase, frozen=True, tag="package_removed"):
     package: InstalledPackage
 
 
+class PackagesReplaced(FactBase, frozen=True, tag="packages_replaced"):
+    """The vehicle's packages are exactly these, for example because it told them all."""
+
+    vin: Vin
+    packages: Annotated[list[InstalledPackage], Meta(max_length=10_000)]
+
+
+class ComponentsReplaced(FactBase, frozen=True, tag="components_replaced"):
+    """The vehicle's components are exactly these."""
+
+    vin: Vin
+    components: Annotated[list[PartNumber], Meta(max_length=1000)]
+
+
 Fact = (
     VehicleRegistered
     | VehicleRetired
@@ -114,11 +132,22 @@ Fact = (
     | ComponentRemoved
     | PackageAdded
     | PackageRemoved
+    | PackagesReplaced
+    | ComponentsReplaced
 )
 
 
-class FactsRecorded(Message, frozen=True):
-    """How many facts are committed, and how many of the lines had come before."""
+class FactStatus(StrEnum):
+    """What became of a fact. ``refused`` says that it will be so again: sending it a second time is of no use."""
 
-    recorded: int
-    repeated: int
+    RECORDED = "recorded"
+    REPEATED = "repeated"
+    REFUSED = "refused"
+
+
+class FactResult(Message, frozen=True):
+    """The answer to one line, in the order of the lines; ``id`` is None where the line had none that can be read."""
+
+    id: str | None
+    status: FactStatus
+    detail: str | None = None

@@ -22,9 +22,9 @@ TELL_FACTS = B5.row(
     2,
     "Result of an install, and other facts about vehicles",
     Http("POST", "/api/v1/facts", max_body=None),
-    answers("recorded", "the facts are committed; a line that came before changes nothing"),
+    answers("recorded", "a result a line: committed, come before, or refused (an unknown VIN)"),
     request=Lines(messages.Fact),
-    response=messages.FactsRecorded,
+    response=Lines(messages.FactResult),
     note="extension: added by the authors later",
 )
 
