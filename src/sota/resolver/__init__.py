@@ -1,0 +1,12 @@
+"""The External Resolver: which vehicles get a package, and with what else.
+
+Where things are:
+
+* ``language/``      the filter language: grammar, parser, formatter, evaluation for one vehicle;
+* ``index/``         filters over the whole fleet, behind a small interface;
+* ``dependencies/``  the graph of prerequisites, and what one vehicle lacks;
+* ``register/``      vehicles, packages, components and what is installed;
+* ``filters/``       named filters and the packages that they are attached to;
+* ``facts/``         what Core tells of the fleet, line by line (B5-2);
+* ``resolution/``    the answer itself (B3-5, B5-1).
+"""

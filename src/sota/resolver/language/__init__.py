@@ -1,0 +1,13 @@
+"""The filter language: a boolean expression that is true or false for a vehicle.
+
+::
+
+    vin_matches "^WVW" AND (has_component "^TCU-" OR NOT has_package "ivi" "^1\\.")
+
+* ``vin_matches R``: the VIN matches; ``has_component R``: one of the part numbers does; ``has_package N V``: one
+  installed package has a name that matches N **and** a version that matches V; ``TRUE`` and ``FALSE``;
+* NOT binds tightest, then AND, then OR; words are case-sensitive; ``/* … */`` and ``// …`` are comments;
+* a regular expression stands in ``"…"`` or ``'…'``, without escapes: a backslash is the expression's own, and a quote
+  of the same kind cannot stand inside. The call form ``has_package("…", "…")`` means the same;
+* the dialect is RE2, and a match is searched for anywhere in the text: ``^`` and ``$`` anchor it.
+"""
