@@ -1,0 +1,90 @@
+"""What the SOTA Client and the Software Loading Manager use to call one another."""
+
+from __future__ import annotations
+
+from sota.boundaries.b10_client_slm import rows
+from sota.boundaries.b10_client_slm.messages import (
+    BlocksReceived,
+    DownloadWanted,
+    InstalledSoftware,
+    InstallReport,
+    StartDownload,
+    UpdateAvailable,
+    VehicleUpdate,
+)
+from sota.boundaries.calling import Caller
+from sota.boundaries.interaction import calls
+from sota.kit.http_client import HttpClient
+
+
+class SlmClient:
+    """The Software Loading Manager, as the SOTA Client sees it."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._caller = Caller(client)
+
+    @calls("WL-B10-1")
+    async def update_available(self, update: UpdateAvailable) -> VehicleUpdate:
+        """Tell of an update; it is accepted at once and done later."""
+        accepted: VehicleUpdate = await self._caller.call(rows.UPDATE_AVAILABLE, body=update)
+        return accepted
+
+    @calls("WL-B10-4")
+    async def start_download(self, start: StartDownload) -> None:
+        """Tell what is about to be handed over."""
+        await self._caller.call(rows.START_DOWNLOAD, {"index": str(start.download_index)}, body=start)
+
+    @calls("WL-B10-5")
+    async def send_block(self, download_index: int, number: int, content: bytes) -> BlocksReceived:
+        """Hand over one block; gives the blocks that are on disk there."""
+        path = {"index": str(download_index), "n": str(number)}
+        received: BlocksReceived = await self._caller.call(rows.SEND_BLOCK, path, body=content)
+        return received
+
+    @calls("X-B10-3")
+    async def finish(self, download_index: int) -> None:
+        """Say that the file is whole: hash and signature hold."""
+        await self._caller.call(rows.FINISH_DOWNLOAD, {"index": str(download_index)})
+
+    @calls("X-B10-2")
+    async def cancel(self, download_index: int) -> None:
+        """End a download."""
+        await self._caller.call(rows.CANCEL_DOWNLOAD, {"index": str(download_index)})
+
+    @calls("WL-B10-7")
+    async def packages(self) -> InstalledSoftware:
+        """Ask what the vehicle has installed."""
+        software: InstalledSoftware = await self._caller.call(rows.GET_PACKAGES)
+        return software
+
+    @calls("X-B10-4")
+    async def update_status(self, update_id: str) -> VehicleUpdate:
+        """Ask how an accepted update stands."""
+        found: VehicleUpdate = await self._caller.call(rows.UPDATE_STATUS, {"update_id": update_id})
+        return found
+
+
+class ClientForSlm:
+    """The SOTA Client, as the Software Loading Manager sees it."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._caller = Caller(client)
+
+    @calls("WL-B10-2")
+    async def initiate_download(self, download_index: int) -> None:
+        """Ask for a download."""
+        await self._caller.call(rows.INITIATE_DOWNLOAD, body=DownloadWanted(download_index=download_index))
+
+    @calls("X-B10-1")
+    async def cancel(self, download_index: int) -> None:
+        """Give a download up, because the driver declined or nobody wants it any more."""
+        await self._caller.call(rows.CANCEL_WANTED, {"index": str(download_index)})
+
+    @calls("WL-B10-6")
+    async def report(self, report: InstallReport) -> None:
+        """Tell what became of a download.
+
+        Raises:
+            Refused: ``already_complete`` or ``already_failed``: the report is not wanted any more.
+        """
+        await self._caller.call(rows.INSTALL_REPORT, body=report)

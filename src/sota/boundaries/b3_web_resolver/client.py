@@ -1,0 +1,94 @@
+"""What the Web Server uses to call the External Resolver."""
+
+from __future__ import annotations
+
+from sota.boundaries.b3_web_resolver import rows
+from sota.boundaries.b3_web_resolver.messages import (
+    Association,
+    ComponentToResolve,
+    Filter,
+    FilterChange,
+    PackageToResolve,
+    Resolved,
+    ResolveRequest,
+    VehicleToResolve,
+)
+from sota.boundaries.calling import Caller, Page
+from sota.boundaries.interaction import calls
+from sota.boundaries.values import PackageId, Said
+from sota.kit.http_client import HttpClient
+
+
+class ResolverClient:
+    """The External Resolver, as the Web Server sees it. ``key`` makes a registration safe to repeat."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._caller = Caller(client)
+
+    @calls("WL-B3-1")
+    async def new_package(self, package: PackageToResolve, *, key: str | None = None) -> Said:
+        """Register a package and its dependencies."""
+        said: Said = await self._caller.call(rows.NEW_PACKAGE, body=package, key=key)
+        return said
+
+    @calls("WL-B3-2")
+    async def new_vehicle(self, vehicle: VehicleToResolve, *, key: str | None = None) -> Said:
+        """Register a vehicle."""
+        said: Said = await self._caller.call(rows.NEW_VIN, body=vehicle, key=key)
+        return said
+
+    @calls("WL-B3-3")
+    async def associate(self, package: PackageId, filter_name: str) -> Said:
+        """Associate a filter with a package."""
+        path = {"name": package.name, "version": package.version}
+        said: Said = await self._caller.call(rows.NEW_ASSOCIATION, path, body=Association(filter=filter_name))
+        return said
+
+    @calls("WL-B3-4")
+    async def new_filter(self, new: Filter) -> Said:
+        """Create a filter."""
+        said: Said = await self._caller.call(rows.NEW_FILTER, body=new)
+        return said
+
+    @calls("WL-B3-5")
+    async def resolve(self, package: PackageId) -> list[Resolved]:
+        """Give the vehicles that a package is for, each with what it must get."""
+        resolved: list[Resolved] = await self._caller.call(rows.RESOLVE, body=ResolveRequest(package=package))
+        return resolved
+
+    @calls("WL-B3-6")
+    async def search_filters(self, regex: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Filter]:
+        """List the filters whose name matches."""
+        return await self._caller.page(rows.SEARCH_FILTERS, query={"regex": regex, "limit": limit, "cursor": cursor})
+
+    @calls("WL-B3-7")
+    async def list_filters(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Filter]:
+        """List the available filters."""
+        return await self._caller.page(rows.LIST_FILTERS, query={"limit": limit, "cursor": cursor})
+
+    @calls("WL-B3-8")
+    async def update_filter(self, name: str, expression: str) -> list[Filter]:
+        """Change a filter's expression; gives the available filters."""
+        available: list[Filter] = await self._caller.call(
+            rows.UPDATE_FILTER, {"name": name}, body=FilterChange(expression=expression)
+        )
+        return available
+
+    @calls("WL-B3-9")
+    async def delete_filter(self, name: str) -> list[Filter]:
+        """Delete a filter and its associations; gives the available filters."""
+        available: list[Filter] = await self._caller.call(rows.DELETE_FILTER, {"name": name})
+        return available
+
+    @calls("X-B3-1")
+    async def filters_of(self, package: PackageId) -> list[Filter]:
+        """List a package's filters."""
+        path = {"name": package.name, "version": package.version}
+        found: list[Filter] = await self._caller.call(rows.PACKAGE_FILTERS, path)
+        return found
+
+    @calls("X-B3-2")
+    async def new_component(self, component: ComponentToResolve, *, key: str | None = None) -> Said:
+        """Register a component."""
+        said: Said = await self._caller.call(rows.NEW_COMPONENT, body=component, key=key)
+        return said

@@ -1,0 +1,112 @@
+"""What SOTA Core uses to call the RVI Node Server: its edge, and through it the services of vehicles.
+
+Every message means *queued*: what the vehicle makes of it comes back to Core's own services.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sota.boundaries.b7_core_rvi.messages import (
+    AbortDownload,
+    Block,
+    FinishDownload,
+    Reported,
+    ScheduledUpdate,
+    StartDownload,
+    UnscheduledUpdate,
+    UpdateAvailable,
+)
+from sota.boundaries.edge import Edge
+from sota.boundaries.interaction import calls
+from sota.boundaries.services import VehicleServices, local_name, vehicle_service
+from sota.boundaries.values import Message
+from sota.kit.clock import Clock
+from sota.kit.http_client import HttpClient
+
+
+class NodeClient:
+    """The RVI Node Server, as SOTA Core sees it.
+
+    ``services`` are the names that a vehicle gave with its ``start``; without them the standard ones are used.
+    """
+
+    def __init__(self, client: HttpClient, clock: Clock | None = None) -> None:
+        self._edge = Edge(client, clock)
+
+    @calls("WL-B7-1")
+    async def schedule(self, updates: Sequence[ScheduledUpdate]) -> list[str]:
+        """Leave updates with the node, which tells when one of their vehicles connects; gives the VINs.
+
+        Raises:
+            Refused: ``scheduling_failed``; ``method_unknown`` where the node is a real rvi_core.
+        """
+        return (await self._edge.call("schedule_update", list(updates))).vins or []
+
+    @calls("WL-B7-1")
+    async def unschedule(self, updates: Sequence[UnscheduledUpdate]) -> list[str]:
+        """Take updates back from the node; gives the VINs."""
+        return (await self._edge.call("unschedule_update", list(updates))).vins or []
+
+    @calls("WL-B7-2")
+    async def notify(self, vin: str, update: UpdateAvailable, *, expires_at: int | None = None) -> None:
+        """Tell a vehicle that an update waits; the node keeps this until ``expires_at`` (unix seconds)."""
+        await self.message(vehicle_service(vin, "notify"), update, expires_at=expires_at)
+
+    @calls("WL-B7-4")
+    async def start_download(self, vin: str, start: StartDownload, services: VehicleServices | None = None) -> None:
+        """Tell a vehicle what is about to be sent."""
+        await self.message(services.start if services else vehicle_service(vin, "start"), start)
+
+    @calls("WL-B7-4")
+    async def abort(self, vin: str, abort: AbortDownload, services: VehicleServices | None = None) -> None:
+        """End a download."""
+        await self.message(services.abort if services else vehicle_service(vin, "abort"), abort)
+
+    @calls("WL-B7-5")
+    async def send_block(self, vin: str, block: Block, services: VehicleServices | None = None) -> None:
+        """Send one block."""
+        await self.message(services.chunk if services else vehicle_service(vin, "chunk"), block)
+
+    @calls("WL-B7-6")
+    async def finish(self, vin: str, finish: FinishDownload, services: VehicleServices | None = None) -> None:
+        """Say that everything was sent."""
+        await self.message(services.finish if services else vehicle_service(vin, "finish"), finish)
+
+    @calls("WL-B7-8")
+    async def get_packages(self, vin: str, services: VehicleServices | None = None) -> None:
+        """Ask a vehicle what it has installed; it answers through Core's service ``packages``."""
+        await self.message(services.getpackages if services else vehicle_service(vin, "getpackages"), None)
+
+    @calls("X-B7-2")
+    async def reported(self, vin: str, reported: Reported, services: VehicleServices | None = None) -> None:
+        """Tell a vehicle that its report has arrived; an original client has no service for it."""
+        name = services.reported if services else vehicle_service(vin, "reported")
+        if name is not None:
+            await self.message(name, reported)
+
+    @calls("X-B7-3")
+    async def register(self, service: str, address: str) -> str:
+        """Register a service of Core by its short name (``start``); gives the full name."""
+        result = await self._edge.call("register_service", {"service": local_name(service), "network_address": address})
+        return result.service or ""
+
+    @calls("X-B7-4")
+    async def unregister(self, full_name: str) -> None:
+        """Take a service back."""
+        await self._edge.call("unregister_service", {"service": full_name})
+
+    @calls("X-B7-5")
+    async def message(self, service_name: str, body: Message | None, *, expires_at: int | None = None) -> None:
+        """Send any message to a service by its full name."""
+        await self._edge.message(service_name, body, expires_at=expires_at)
+
+    @calls("X-B7-6")
+    async def available_services(self) -> list[str]:
+        """List the services that the node knows now, by their full names."""
+        return (await self._edge.call("get_available_services", {})).services or []
+
+    @calls("X-B7-7")
+    async def prefix(self) -> str:
+        """Give what the node puts before names: ``genivi.org/backend/``."""
+        return (await self._edge.call("get_node_service_prefix", {})).node_service_prefix or ""

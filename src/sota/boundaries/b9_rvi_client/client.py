@@ -1,0 +1,86 @@
+"""What the SOTA Client uses to call its RVI node: the node's edge, and through it the services of Core.
+
+The other direction, from node to client, is the node's own: it posts each message to the address that was registered.
+"""
+
+from __future__ import annotations
+
+from sota.boundaries.b9_rvi_client.messages import (
+    Acknowledgement,
+    CancelDownload,
+    InitiateDownload,
+    InstalledSoftware,
+    InstallReport,
+)
+from sota.boundaries.edge import Edge
+from sota.boundaries.interaction import calls
+from sota.boundaries.services import BackendServices, backend_service, local_name, vin_of
+from sota.boundaries.values import Message
+from sota.kit.clock import Clock
+from sota.kit.http_client import HttpClient
+
+
+class SotaClientEdge:
+    """The RVI Node Client, as the SOTA Client sees it.
+
+    ``services`` are the names that came with ``notify``: the Core to answer. Without them the standard ones are used.
+    """
+
+    def __init__(self, client: HttpClient, clock: Clock | None = None) -> None:
+        self._edge = Edge(client, clock)
+
+    @calls("WL-B9-2", "WL-B10-3")
+    async def initiate_download(self, wanted: InitiateDownload, services: BackendServices | None = None) -> None:
+        """Ask Core for a download."""
+        await self.message(services.start if services else backend_service("start"), wanted)
+
+    @calls("WL-B9-2", "WL-B10-3")
+    async def cancel_download(self, cancelled: CancelDownload, services: BackendServices | None = None) -> None:
+        """Tell Core that a download is wanted no more; an original Core has no service for it."""
+        name = services.cancel if services else backend_service("cancel")
+        if name is not None:
+            await self.message(name, cancelled)
+
+    @calls("X-B9-1")
+    async def acknowledge(self, acknowledgement: Acknowledgement, services: BackendServices | None = None) -> None:
+        """Tell Core which blocks are on disk."""
+        await self.message(services.ack if services else backend_service("ack"), acknowledgement)
+
+    @calls("WL-B9-6")
+    async def report(
+        self, report: InstallReport, services: BackendServices | None = None, *, expires_at: int | None = None
+    ) -> None:
+        """Tell Core what became of a download."""
+        await self.message(services.report if services else backend_service("report"), report, expires_at=expires_at)
+
+    @calls("X-B9-10")
+    async def installed_software(self, software: InstalledSoftware, services: BackendServices | None = None) -> None:
+        """Tell Core everything that the vehicle has installed."""
+        await self.message(services.packages if services else backend_service("packages"), software)
+
+    @calls("X-B9-3")
+    async def register(self, service: str, address: str) -> str:
+        """Register a service of the vehicle by its short name (``notify``); gives the full name, with the VIN in it."""
+        result = await self._edge.call("register_service", {"service": local_name(service), "network_address": address})
+        return result.service or ""
+
+    @calls("X-B9-4")
+    async def unregister(self, full_name: str) -> None:
+        """Take a service back."""
+        await self._edge.call("unregister_service", {"service": full_name})
+
+    @calls("X-B9-5")
+    async def message(self, service_name: str, body: Message | None, *, expires_at: int | None = None) -> None:
+        """Send any message to a service by its full name."""
+        await self._edge.message(service_name, body, expires_at=expires_at)
+
+    @calls("X-B9-6")
+    async def available_services(self) -> list[str]:
+        """List the services that the node knows now, by their full names."""
+        return (await self._edge.call("get_available_services", {})).services or []
+
+    @calls("X-B9-7")
+    async def vin(self) -> str | None:
+        """Give the VIN that the node stands for, None where it is no vehicle's node."""
+        prefix = (await self._edge.call("get_node_service_prefix", {})).node_service_prefix or ""
+        return vin_of(prefix)

@@ -1,0 +1,200 @@
+"""From a row to a call over HTTP and back: what every client of a boundary is built on.
+
+Rules kept here:
+
+* method and path are the row's; the body is encoded, the answer decoded into the type that the row declares;
+* a problem answer becomes :class:`~sota.kit.errors.Refused` with the code, status, title and detail that the other
+  program gave, so that a code travels unchanged; 503 becomes ``Unavailable``, as does a program that is not there;
+* nothing is tried again: when to repeat a call is the caller's business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, get_args
+from urllib.parse import parse_qs, quote, urlsplit
+
+import msgspec
+
+from sota.boundaries.interaction import Http, Interaction, Lines
+from sota.kit.errors import Refused, Unavailable
+from sota.kit.http_client import HttpClient, Response
+
+Item = TypeVar("Item")
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+LINE_LIMIT = 4 << 20
+_NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error body (RFC 9457) as our programs write it."""
+
+    title: str = ""
+    status: int = 0
+    code: str = ""
+    detail: str = ""
+    interaction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A page of a list; ``cursor`` asks for the next one, None at the end."""
+
+    items: list[Item]
+    cursor: str | None = None
+
+
+class Caller:
+    """Makes the calls of one boundary through one HTTP client."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self.client = client
+
+    async def call(
+        self,
+        row: Interaction,
+        path: Mapping[str, str] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        key: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Make the row's call and give its decoded answer; None where the row declares no body.
+
+        ``key`` is an idempotency key: the same call under the same key is done once and answered alike.
+
+        Raises:
+            Refused: the other program answered with a problem.
+            Unavailable: it is not there, or cannot for now.
+        """
+        response = await self.send(row, path, query=query, body=body, key=key, timeout_s=timeout_s)
+        return decode(row, response.body)
+
+    async def page(
+        self, row: Interaction, path: Mapping[str, str] | None = None, *, query: Mapping[str, Any] | None = None
+    ) -> Page[Any]:
+        """Make the call of a row that answers with a list, and keep where its next page begins.
+
+        Raises:
+            Refused: the other program answered with a problem.
+            Unavailable: it is not there, or cannot for now.
+        """
+        response = await self.send(row, path, query=query)
+        return Page(decode(row, response.body), next_cursor(response.headers))
+
+    async def send(
+        self,
+        row: Interaction,
+        path: Mapping[str, str] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        key: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Response:
+        """Make the row's call and give the answer as it came, a success.
+
+        Raises:
+            Refused: the other program answered with a problem.
+            Unavailable: it is not there, or cannot for now.
+        """
+        method, target = address(row, path or {})
+        content = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        headers = {"accept": JSON, **({"idempotency-key": key} if key else {})}
+        if content is not None:
+            headers["content-type"] = "application/octet-stream" if row.request is bytes else JSON
+        response = await self.client.request(
+            method, target, query=written(query), body=content, headers=headers, timeout_s=timeout_s
+        )
+        check(response.status, response.body)
+        return response
+
+    async def lines(
+        self, row: Interaction, path: Mapping[str, str] | None = None, *, body: bytes, content_type: str = JSON
+    ) -> AsyncIterator[Any]:
+        """Make the row's call and give its answer item by item as it arrives, NDJSON or an array.
+
+        Raises:
+            Refused: the other program answered with a problem.
+            Unavailable: it is not there, cannot for now, or ends before its answer does.
+        """
+        method, target = address(row, path or {})
+        headers = {"accept": NDJSON, "content-type": content_type}
+        async with self.client.stream(method, target, body=body, headers=headers) as answer:
+            if answer.status >= 400:
+                check(answer.status, await answer.read())
+            item = row.response.item if isinstance(row.response, Lines) else get_args(row.response)[0]
+            if NDJSON not in answer.headers.get("content-type", ""):
+                for whole in _decoded(msgspec.json.Decoder(list[item]), await answer.read(), row):
+                    yield whole
+                return
+            decoder = msgspec.json.Decoder(item)
+            async for line in answer.lines():
+                if line.strip():
+                    yield _decoded(decoder, line, row)
+
+
+def encode_lines(items: Iterable[msgspec.Struct]) -> bytes:
+    """Encode bodies as NDJSON."""
+    return b"".join(msgspec.json.encode(item) + b"\n" for item in items)
+
+
+def address(row: Interaction, path: Mapping[str, str]) -> tuple[str, str]:
+    """Give the row's method, and its path with the values filled in."""
+    if not isinstance(row.way, Http):
+        raise TypeError(f"{row.id} is no call over HTTP")
+    values = {name: quote(str(value), safe="") for name, value in path.items()}
+    return row.way.method, row.way.path.format(**values)
+
+
+def written(query: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Write a query's values as text, without those that are None."""
+    return {name: str(value) for name, value in query.items() if value is not None} if query else None
+
+
+def decode(row: Interaction, content: bytes) -> Any:
+    """Decode an answer into the row's type.
+
+    Raises:
+        Unavailable: it is none of that type: the two programs do not fit together.
+    """
+    if row.response is None or not content:
+        return None
+    return _decoded(msgspec.json.Decoder(row.response), content, row)
+
+
+def check(status: int, content: bytes) -> None:
+    """Let a success pass.
+
+    Raises:
+        Refused: the answer is a problem.
+        Unavailable: 503, or a failure that no program of ours wrote.
+    """
+    if status < 400:
+        return
+    try:
+        problem = msgspec.json.decode(content, type=Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = Problem()
+    if not problem.code:
+        raise Unavailable(f"The other program answered {status} without saying why.")
+    if status == Unavailable.status:
+        raise Unavailable(problem.detail, title=problem.title or None)
+    raise Refused(problem.code, problem.detail, status=status, title=problem.title or None)
+
+
+def next_cursor(headers: Mapping[str, str]) -> str | None:
+    """Read the cursor of the next page out of a ``Link`` header."""
+    found = _NEXT.search(headers.get("link", ""))
+    return parse_qs(urlsplit(found.group(1)).query).get("cursor", [None])[0] if found else None
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], content: bytes, row: Interaction) -> Any:
+    try:
+        return decoder.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unavailable(f"The answer to {row.id} is not what the boundary declares: {error}.") from None

@@ -1,0 +1,81 @@
+"""Calls to a node's service edge: JSON-RPC 2.0 over HTTP, as our node and a real rvi_core take it.
+
+An answer means *queued*, no more. A body travels as the one element of an array, as programs of this kind expect it; a
+message without content is ``[null]``. ``timeout`` is in whole unix seconds: anything else can bring a real node down.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sota.boundaries.services import EdgeResult
+from sota.kit.clock import Clock, SystemClock
+from sota.kit.errors import Refused, Unavailable
+from sota.kit.http_client import HttpClient
+
+MESSAGE_TTL_S = 300
+
+
+class RpcError(msgspec.Struct, frozen=True):
+    """Why a JSON-RPC call failed; ``data.code`` is the name of an outcome where our node gives one."""
+
+    code: int = 0
+    message: str = ""
+    data: dict[str, Any] | None = None
+
+
+class RpcAnswer(msgspec.Struct, frozen=True):
+    """The answer to a JSON-RPC call."""
+
+    result: EdgeResult | None = None
+    error: RpcError | None = None
+
+
+class Edge:
+    """The service edge of one node."""
+
+    def __init__(self, client: HttpClient, clock: Clock | None = None) -> None:
+        self.client = client
+        self.clock = clock or SystemClock()
+        self._decoder = msgspec.json.Decoder(RpcAnswer)
+
+    async def call(self, method: str, params: Any, *, timeout_s: float | None = None) -> EdgeResult:
+        """Make a JSON-RPC call.
+
+        Raises:
+            Refused: the node refused it: ``method_unknown`` where it does not know the method, else its own code.
+            Unavailable: the node is not there, or answered something else.
+        """
+        body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        response = await self.client.request(
+            "POST", "/", body=body, headers={"content-type": "application/json"}, timeout_s=timeout_s
+        )
+        try:
+            answer = self._decoder.decode(response.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unavailable(f"The node answered {response.status} and no JSON-RPC: {error}.") from None
+        if answer.error is not None:
+            code = str((answer.error.data or {}).get("code") or "refused_by_node")
+            status = response.status if response.status >= 400 else None
+            raise Refused(code, f"{method}: {answer.error.message}", status=status, title=answer.error.message)
+        if answer.result is None:
+            raise Unavailable(f"The node answered {method} with neither result nor error.")
+        if answer.result.status != 0:
+            code = "method_unknown" if answer.result.status == 1 else "refused_by_node"
+            raise Refused(code, f"The node answered {method} with status {answer.result.status}.")
+        return answer.result
+
+    async def message(self, service_name: str, body: Any, *, expires_at: int | None = None) -> int | None:
+        """Send a message to a service by its full name; the node keeps it until ``expires_at`` (unix seconds).
+
+        Gives the node's transaction id.
+
+        Raises:
+            Refused: the node refused it.
+            Unavailable: the node is not there.
+        """
+        timeout = expires_at or int(self.clock.now().timestamp()) + MESSAGE_TTL_S
+        params = {"service_name": service_name, "timeout": timeout, "parameters": [body]}
+        return (await self.call("message", params)).transaction_id
