@@ -1,0 +1,1 @@
+"""Accounts: people with passwords and programs with tokens, each with one role."""

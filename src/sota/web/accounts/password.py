@@ -1,0 +1,57 @@
+"""Password hashing by argon2id, off the event loop, a few at a time.
+
+A check takes some tens of milliseconds of processor time and 32 MiB; the gate bounds both, so that a flood of sign-ins can
+neither starve other requests nor fill the memory. A check against an unknown account costs the same as against a known one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from sota.kit.errors import Unavailable
+
+AT_ONCE = 2
+WAIT_S = 10.0
+
+
+class Passwords:
+    """Hashes passwords and checks them."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher(time_cost=3, memory_cost=32 * 1024, parallelism=1)
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._nobody: str | None = None
+
+    async def hash(self, password: str) -> str:
+        """Hash a new password."""
+        async with self._gate:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def check(self, password: str, password_hash: str | None) -> bool:
+        """Say whether the password is right; ``None`` stands for an account that does not exist, and takes as long.
+
+        Raises:
+            Unavailable: too many are waiting.
+        """
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._gate.acquire()
+        except TimeoutError:
+            raise Unavailable("Too many people are signing in: try again in a moment.") from None
+        try:
+            return await asyncio.to_thread(self._check, password, password_hash)
+        finally:
+            self._gate.release()
+
+    def _check(self, password: str, password_hash: str | None) -> bool:
+        if self._nobody is None:
+            self._nobody = self._hasher.hash(secrets.token_hex(16))
+        try:
+            self._hasher.verify(password_hash or self._nobody, password)
+        except (VerificationError, InvalidHashError):
+            return False
+        return password_hash is not None

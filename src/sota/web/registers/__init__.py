@@ -1,0 +1,1 @@
+"""Both registers or neither: what must stand in Core and in the Resolver."""

@@ -1,0 +1,1 @@
+"""The package repository: uploads, and the files behind packages."""

@@ -1,0 +1,132 @@
+"""Sessions: the cookie, its CSRF token, the page to return to, and how long to wait after failed sign-ins. Pure rules.
+
+Rules kept here:
+
+* the cookie holds 256 random bits and nothing else; the server keeps their SHA-256;
+* the CSRF token is derived from the cookie's value by HMAC, so it need not be kept, and whoever reads it cannot make the cookie;
+* the page to return to is signed, and only a path of this origin is ever signed or followed;
+* the wait after failures grows from one second by doubling, and has an end, so that nobody can be locked out for ever.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sota.boundaries.interaction import Role
+
+COOKIE = "__Host-sota"
+COOKIE_RULES = "Path=/; Secure; HttpOnly; SameSite=Lax"
+MAX_RETURN_PATH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody who is signed in."""
+
+    token: str
+    account_id: UUID
+    account_name: str
+    role: Role
+    created_at: datetime
+    last_used_at: datetime
+    ends_at: datetime
+
+    @property
+    def csrf_token(self) -> str:
+        """What requests of this session that change something must carry."""
+        return hmac.new(self.token.encode(), b"csrf", hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many failures a bucket forgives, and how the wait grows after them."""
+
+    forgiven: int
+    longest: timedelta
+
+    def wait_after(self, failures: int) -> timedelta:
+        """Give the wait after so many failures in a row.
+
+        >>> Patience(3, timedelta(seconds=60)).wait_after(5).total_seconds()
+        2.0
+        """
+        over = failures - self.forgiven
+        return min(timedelta(seconds=2 ** min(over - 1, 20)), self.longest) if over > 0 else timedelta()
+
+
+# Guessing from one address at one account is stopped hardest. An account that is attacked from many addresses waits half a
+# minute at most, so that its owner gets in; an address behind which many people sit is forgiven more.
+PAIR = Patience(5, timedelta(minutes=15))
+ACCOUNT = Patience(20, timedelta(seconds=30))
+ADDRESS = Patience(50, timedelta(minutes=5))
+FORGOTTEN_AFTER = timedelta(hours=24)
+
+
+def buckets(name: str, address: str) -> dict[str, Patience]:
+    """Give the buckets that a sign-in of this name from this address counts in. Names are hashed: a slip may be a password."""
+    keys = {f"pair\0{name}\0{address}": PAIR, f"account\0{name}": ACCOUNT, f"address\0{address}": ADDRESS}
+    return {hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest(): patience for key, patience in keys.items()}
+
+
+def new_session_token() -> str:
+    """Make a session cookie's value."""
+    return secrets.token_urlsafe(32)
+
+
+def set_cookie(token: str) -> str:
+    """Give the Set-Cookie value that begins a session; the browser forgets it when it is closed."""
+    return f"{COOKIE}={token}; {COOKIE_RULES}"
+
+
+def clear_cookie() -> str:
+    """Give the Set-Cookie value that ends it."""
+    return f"{COOKIE}=; {COOKIE_RULES}; Max-Age=0"
+
+
+def read_cookie(header: str, name: str) -> str | None:
+    """Find a cookie in the Cookie header; None where it is missing or stands there twice."""
+    found = [value.strip() for key, _, value in (part.partition("=") for part in header.split(";")) if key.strip() == name]
+    return found[0] if len(found) == 1 and found[0] else None
+
+
+def is_own_path(path: str) -> bool:
+    """Say whether a browser that is sent to ``path`` stays on this origin.
+
+    >>> is_own_path("/?regex=WVW"), is_own_path("//evil.example"), is_own_path("/\\\\evil.example")
+    (True, False, False)
+    """
+    return (
+        path.startswith("/")
+        and not path.startswith(("//", "/\\"))
+        and len(path) <= MAX_RETURN_PATH
+        and path.isascii()
+        and path.isprintable()
+        and "\\" not in path
+    )
+
+
+def sign_return_path(path: str, key: bytes) -> str:
+    """Sign the page to return to after signing in."""
+    return f"{base64.urlsafe_b64encode(path.encode()).decode().rstrip('=')}.{_signature(path, key)}"
+
+
+def read_return_path(text: str, key: bytes) -> str | None:
+    """Give the page to return to, or None unless we signed it and it is of this origin."""
+    encoded, _, signature = text.partition(".")
+    try:
+        path = base64.urlsafe_b64decode(encoded.encode("ascii") + b"=" * (-len(encoded) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        return None
+    signed = hmac.compare_digest(_signature(path, key).encode(), signature.encode("utf-8", "surrogateescape"))
+    return path if signed and is_own_path(path) else None
+
+
+def _signature(path: str, key: bytes) -> str:
+    return hmac.new(key, b"return\0" + path.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,109 @@
+"""Use cases of sessions: sign in, be known, sign out.
+
+A session's last use is written once a minute at most, so that reading pages does not write to the database each time.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+
+from sqlalchemy.exc import IntegrityError
+
+from sota.kit.clock import Clock
+from sota.kit.db import Database, Tx
+from sota.kit.errors import TooMany
+from sota.web.accounts.model import Account, hash_token
+from sota.web.accounts.password import Passwords
+from sota.web.accounts.service import check_credentials
+from sota.web.sessions import store
+from sota.web.sessions.model import Session, new_session_token
+
+TOUCH_EVERY = timedelta(seconds=60)
+
+
+class Sessions:
+    """The sessions of this Web Server's database."""
+
+    def __init__(self, db: Database, clock: Clock, *, idle_s: float, limit_s: float) -> None:
+        self._db, self._clock = db, clock
+        self._idle, self._limit = timedelta(seconds=idle_s), timedelta(seconds=limit_s)
+        self._passwords = Passwords()
+
+    async def sign_in(self, name: str, password: str, address: str, *, replaces: str | None) -> Session | None:
+        """Check the credentials and begin a session; None when they are wrong. The session of ``replaces`` ends.
+
+        Raises:
+            TooMany: too many failures: the error says how long to wait.
+        """
+        await self._count(name, address)
+        account = await check_credentials(self._db, self._passwords, name, password)
+        if account is None:
+            return None
+        return await self._begin(account, name, address, replaces)
+
+    async def find(self, token: str) -> Session | None:
+        """Find the session of a cookie, unless it is over."""
+        now, token_hash = self._clock.now(), hash_token(token)
+        async with self._db.read() as tx:
+            session = await store.find_session(tx, token, token_hash)
+        if session is None or now >= session.ends_at or now >= session.last_used_at + self._idle:
+            return None
+        if now >= session.last_used_at + min(TOUCH_EVERY, self._idle / 4):
+            await self._db.transact(lambda tx: store.touch_session(tx, token_hash, now))
+        return session
+
+    async def end(self, token: str) -> None:
+        """Sign out."""
+        await self._db.transact(lambda tx: store.delete_session(tx, hash_token(token)))
+
+    async def sweep(self) -> None:
+        """Delete what is over."""
+        now = self._clock.now()
+        await self._db.transact(lambda tx: store.delete_over(tx, now, now - self._idle))
+
+    async def return_key(self) -> bytes:
+        """Give the key that signs the page to return to; the first Web Server on a database makes it."""
+        async with self._db.read() as tx:
+            key = await store.find_key(tx, "return")
+        if key is None:
+            fresh = secrets.token_hex(32)
+            try:
+                await self._db.transact(lambda tx: store.insert_key(tx, "return", fresh))
+                key = fresh
+            except IntegrityError:  # another one was quicker
+                return await self.return_key()
+        return bytes.fromhex(key)
+
+    async def _count(self, name: str, address: str) -> None:
+        now = self._clock.now()
+
+        async def count(tx: Tx) -> float:
+            until = await store.blocked_until(tx, name, address, now)
+            if until is not None:
+                return (until - now).total_seconds()
+            await store.count_attempt(tx, name, address, now)
+            return 0.0
+
+        try:
+            wait_s = await self._db.transact(count)
+        except IntegrityError:  # two first attempts at the same moment: the other one made the bucket
+            wait_s = await self._db.transact(count)
+        if wait_s > 0:
+            seconds = int(wait_s) + 1
+            error = TooMany(f"Too many failed sign-ins: try again in {seconds} s.")
+            error.__dict__["headers"] = {"retry-after": str(seconds)}
+            raise error
+
+    async def _begin(self, account: Account, name: str, address: str, replaces: str | None) -> Session:
+        token, now = new_session_token(), self._clock.now()
+        ends_at = now + self._limit
+
+        async def begin(tx: Tx) -> None:
+            await store.forgive(tx, name, address)
+            if replaces is not None:  # a cookie that somebody planted before the sign-in is worth nothing after it
+                await store.delete_session(tx, hash_token(replaces))
+            await store.insert_session(tx, hash_token(token), account.id, address, now=now, ends_at=ends_at)
+
+        await self._db.transact(begin)
+        return Session(token, account.id, account.name, account.role, now, now, ends_at)

@@ -1,0 +1,104 @@
+"""Sessions, sign-in buckets and the signing key in the database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from sota.boundaries.interaction import Role
+from sota.kit.db import Tx
+from sota.web.sessions.model import FORGOTTEN_AFTER, Session, buckets
+from sota.web.tables import ACCOUNT, LOGIN_BUCKET, SESSION, WEB_KEY
+
+
+async def insert_session(
+    tx: Tx, token_hash: str, account_id: UUID, address: str, *, now: datetime, ends_at: datetime
+) -> None:
+    """Insert a session."""
+    await tx.execute(
+        SESSION.insert().values(
+            token_hash=token_hash,
+            account_id=account_id,
+            address=address[:64],
+            created_at=now,
+            last_used_at=now,
+            ends_at=ends_at,
+        )
+    )
+
+
+async def find_session(tx: Tx, token: str, token_hash: str) -> Session | None:
+    """Find a session with its account, unless that is disabled. Whether it is over is the caller's question."""
+    query = (
+        sa.select(SESSION, ACCOUNT.c.name, ACCOUNT.c.role)
+        .join(ACCOUNT, ACCOUNT.c.id == SESSION.c.account_id)
+        .where(SESSION.c.token_hash == token_hash, ACCOUNT.c.disabled.is_(sa.false()))
+    )
+    row = (await tx.execute(query)).first()
+    if row is None:
+        return None
+    return Session(token, row.account_id, row.name, Role(row.role), row.created_at, row.last_used_at, row.ends_at)
+
+
+async def touch_session(tx: Tx, token_hash: str, now: datetime) -> None:
+    """Note that a session was used."""
+    await tx.execute(SESSION.update().where(SESSION.c.token_hash == token_hash).values(last_used_at=now))
+
+
+async def delete_session(tx: Tx, token_hash: str) -> None:
+    """End a session."""
+    await tx.execute(SESSION.delete().where(SESSION.c.token_hash == token_hash))
+
+
+async def delete_over(tx: Tx, now: datetime, idle_since: datetime) -> None:
+    """Delete the sessions that are over and the buckets of long ago."""
+    await tx.execute(SESSION.delete().where(sa.or_(SESSION.c.ends_at <= now, SESSION.c.last_used_at <= idle_since)))
+    await tx.execute(LOGIN_BUCKET.delete().where(LOGIN_BUCKET.c.last_at < now - FORGOTTEN_AFTER))
+
+
+async def blocked_until(tx: Tx, name: str, address: str, now: datetime) -> datetime | None:
+    """Give the moment from which this name may be tried from this address, or None where that is now."""
+    ids = list(buckets(name, address))
+    query = sa.select(sa.func.max(LOGIN_BUCKET.c.blocked_until)).where(
+        LOGIN_BUCKET.c.id.in_(ids), LOGIN_BUCKET.c.blocked_until > now
+    )
+    until: datetime | None = (await tx.execute(query)).scalar()
+    return until
+
+
+async def count_attempt(tx: Tx, name: str, address: str, now: datetime) -> None:
+    """Count an attempt as failed before the password is looked at, so that guesses side by side are counted too."""
+    for bucket_id, patience in buckets(name, address).items():
+        query = sa.select(LOGIN_BUCKET).where(LOGIN_BUCKET.c.id == bucket_id).with_for_update()
+        row = (await tx.execute(query)).first()
+        recent = row is not None and row.last_at > now - FORGOTTEN_AFTER
+        failures = (row.failures if row is not None and recent else 0) + 1
+        values = {"failures": failures, "last_at": now, "blocked_until": now + patience.wait_after(failures)}
+        if row is None:
+            await tx.execute(LOGIN_BUCKET.insert().values(id=bucket_id, **values))
+        else:
+            await tx.execute(LOGIN_BUCKET.update().where(LOGIN_BUCKET.c.id == bucket_id).values(**values))
+
+
+async def forgive(tx: Tx, name: str, address: str) -> None:
+    """Forget the failures of this name; of the address only this attempt, or one good account would hide many guesses."""
+    pair, account, whole_address = buckets(name, address)
+    await tx.execute(LOGIN_BUCKET.delete().where(LOGIN_BUCKET.c.id.in_([pair, account])))
+    await tx.execute(
+        LOGIN_BUCKET.update()
+        .where(LOGIN_BUCKET.c.id == whole_address, LOGIN_BUCKET.c.failures > 0)
+        .values(failures=LOGIN_BUCKET.c.failures - 1)
+    )
+
+
+async def find_key(tx: Tx, name: str) -> str | None:
+    """Find a key of the Web Servers on this database."""
+    value: str | None = (await tx.execute(sa.select(WEB_KEY.c.value).where(WEB_KEY.c.name == name))).scalar()
+    return value
+
+
+async def insert_key(tx: Tx, name: str, value: str) -> None:
+    """Keep a key."""
+    await tx.execute(WEB_KEY.insert().values(name=name, value=value))
