@@ -1,0 +1,167 @@
+"""Puts a whole backend together in one folder: settings, secrets and identities of its four programs.
+
+The programs of ``sota up`` are joined by loopback sockets and real credentials, exactly as if they ran apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from sota.boundaries.interaction import Program
+from sota.core.program import CoreProgram
+from sota.core.settings import CoreSettings
+from sota.kit.durable import private_folder, write_atomic
+from sota.kit.errors import StartError
+from sota.kit.service_credentials import issue
+from sota.resolver.program import ResolverProgram
+from sota.resolver.settings import ResolverSettings
+from sota.rvi.authority import Authority
+from sota.rvi.program import NodeProgram
+from sota.rvi.settings import NodeSettings
+from sota.web.program import WebProgram
+from sota.web.settings import WebSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the backend listens; the defaults are a developer's machine."""
+
+    http: int = 8080
+    https: int = 8443
+    core: int = 8081
+    resolver: int = 8082
+    edge: int = 8801
+    link: int = 8810
+    operation: int = 9180
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The four programs, in the order in which they start."""
+
+    resolver: ResolverProgram
+    node: NodeProgram
+    core: CoreProgram
+    web: WebProgram
+
+    @property
+    def programs(self) -> list[ResolverProgram | NodeProgram | CoreProgram | WebProgram]:
+        """All of them."""
+        return [self.resolver, self.node, self.core, self.web]
+
+
+def prepare_secrets(data: Path) -> Path:
+    """Make the credentials between the programs and the node's identity, where they are missing; gives their folder."""
+    secrets = private_folder(data / "secrets")
+    for callee, caller, token in (
+        ("core", Program.WEB_SERVER, "web-to-core"),
+        ("core", Program.LOGISTICS, "logistics"),
+        ("resolver", Program.WEB_SERVER, "web-to-resolver"),
+        ("resolver", Program.SOTA_CORE, "core-to-resolver"),
+    ):
+        file = secrets / f"{token}.token"
+        if not file.exists():
+            write_atomic(file, issue(secrets / f"{callee}.toml", str(caller)).encode(), mode=0o600)
+    identity = data / "node" / "identity"
+    if not (identity / "credential.jwt").exists():
+        Authority.open(data / "authority").issue_backend(identity)
+    return secrets
+
+
+def assemble(data: Path, ports: Ports, *, database: str | None = None, host: str = "127.0.0.1") -> Backend:
+    """Make the four programs with everything below ``data``.
+
+    ``database`` is the address of a MariaDB server (``mysql://user:password@host:3306``), on which each program has a
+    schema of its own (``sota_web``, ``sota_core``, ``sota_resolver``; a name in the URL's path replaces ``sota``).
+    """
+    secrets = prepare_secrets(data)
+    repository = str(data / "packages")
+    return Backend(
+        ResolverProgram(
+            ResolverSettings(
+                host=host,
+                port=ports.resolver,
+                data=data / "resolver",
+                database=database_url(data, database, "resolver"),
+                credentials_file=secrets / "resolver.toml",
+            )
+        ),
+        NodeProgram(
+            NodeSettings(
+                host=host,
+                link_host=host,
+                edge_port=ports.edge,
+                tls_port=ports.link,
+                data=data / "node",
+                identity=data / "node" / "identity",
+            )
+        ),
+        CoreProgram(
+            CoreSettings(
+                host=host,
+                port=ports.core,
+                data=data / "core",
+                database=database_url(data, database, "core"),
+                credentials_file=secrets / "core.toml",
+                repository=repository,
+                resolver_url=f"http://{host}:{ports.resolver}",
+                resolver_token_file=secrets / "core-to-resolver.token",
+                node_url=f"http://{host}:{ports.edge}",
+            )
+        ),
+        WebProgram(
+            WebSettings(
+                host=host,
+                port=ports.http,
+                https_port=ports.https,
+                data=data / "web",
+                database=database_url(data, database, "web"),
+                core_url=f"http://{host}:{ports.core}",
+                core_token_file=secrets / "web-to-core.token",
+                resolver_url=f"http://{host}:{ports.resolver}",
+                resolver_token_file=secrets / "web-to-resolver.token",
+                repository=repository,
+            )
+        ),
+    )
+
+
+def database_url(data: Path, server: str | None, program: str) -> str:
+    """Give a program's own database: a file in ``data``, or a schema of the server.
+
+    Raises:
+        StartError: ``server`` is not the address of a MariaDB server.
+    """
+    if server is None:
+        return f"sqlite:///{data / f'{program}.db'}"
+    try:
+        url = sa.make_url(server)
+    except sa.exc.ArgumentError:
+        raise StartError(f"--database {server!r}: write mysql://user:password@host:3306") from None
+    if url.get_backend_name() not in ("mysql", "mariadb"):
+        raise StartError(f"--database {server!r}: only MariaDB, or nothing for the embedded databases")
+    return url.set(database=f"{url.database or 'sota'}_{program}").render_as_string(hide_password=False)
+
+
+async def create_schemas(server: str) -> None:
+    """Create the three schemas on a MariaDB server where they are missing, as far as the user's rights allow."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    from sota.kit.db import Database
+
+    database = Database(server)
+    engine = create_async_engine(database.url.set(database=""))
+    prefix = sa.make_url(server).database or "sota"
+    try:
+        async with engine.connect() as connection:
+            for program in ("web", "core", "resolver"):
+                name = engine.dialect.identifier_preparer.quote(f"{prefix}_{program}")
+                await connection.execute(sa.text(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb4"))
+    except sa.exc.DBAPIError as error:
+        raise StartError(f"cannot create the schemas {prefix}_…: {error.orig}", exit_code=2) from None
+    finally:
+        await engine.dispose()
+        await database.close()

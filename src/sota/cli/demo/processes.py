@@ -1,0 +1,110 @@
+"""The demo's processes: the backend and each vehicle run as the very commands that a user would type."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from sota.kit.errors import StartError
+
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 20
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+class Processes:
+    """Starts commands of ``sota``, keeps their logs, ends them all."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+        logs.mkdir(parents=True, exist_ok=True)
+
+    async def start(self, name: str, *arguments: str, read_ready: bool = False) -> dict[str, Any]:
+        """Start ``sota <arguments>``; with ``read_ready`` wait for its line of JSON and give it.
+
+        Raises:
+            StartError: it ended, or was not ready in time; with the end of its log.
+        """
+        log_path = self._logs / f"{name}.log"
+        with log_path.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "sota.cli",
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE if read_ready else log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the demo, which ends its processes itself
+            )
+        self._running[name] = process
+        if not read_ready or process.stdout is None:
+            return {}
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            line = b""
+        if not line:
+            raise StartError(f"{name} did not start:\n{self._tail(log_path)}", exit_code=1)
+        ready: dict[str, Any] = json.loads(line)
+        return ready
+
+    def check(self) -> None:
+        """Make sure that all still run.
+
+        Raises:
+            StartError: one ended by itself; with the end of its log.
+        """
+        for name, process in self._running.items():
+            if process.returncode is not None:
+                raise StartError(
+                    f"{name} ended with {process.returncode}:\n{self._tail(self._logs / f'{name}.log')}", exit_code=1
+                )
+
+    async def stop(self) -> None:
+        """End all of them, vehicles before the backend."""
+        for name in reversed(list(self._running)):
+            process = self._running.pop(name)
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await process.wait()
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+
+    def _tail(self, path: Path) -> str:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-20:])
+
+
+@contextlib.asynccontextmanager
+async def processes(logs: Path) -> AsyncIterator[Processes]:
+    """Give a set of processes that is ended whatever happens."""
+    running = Processes(logs)
+    try:
+        yield running
+    finally:
+        await asyncio.shield(running.stop())

@@ -1,0 +1,91 @@
+"""Runs programs in this process until a signal ends them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from sota.boundaries.b0_operation.rows import ROWS as OPERATION_ROWS
+from sota.kit.errors import StartError
+from sota.kit.logging import configure
+from sota.kit.program import RunnableProgram, run
+from sota.kit.settings import Settings, describe, load
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def launch(
+    make: Callable[[], Sequence[RunnableProgram]],
+    *,
+    log_level: str = "info",
+    host: str = "127.0.0.1",
+    operation_port: int = 0,
+    when_ready: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Make the programs inside the event loop, start them, wait for SIGTERM or SIGINT, stop them.
+
+    Raises:
+        StartError: one cannot start, or a part of it died.
+    """
+    configure(log_level)
+
+    async def main() -> None:
+        await run(
+            make(),
+            operation_rows=OPERATION_ROWS,
+            host=host,
+            operation_port=operation_port,
+            when_ready=when_ready,
+        )
+
+    uvloop.run(main())
+
+
+def run_one(
+    program: str,
+    kind: type[AnySettings],
+    make: Callable[[AnySettings], RunnableProgram],
+    config: Path | None,
+    overrides: Sequence[str],
+    *,
+    show: bool,
+) -> None:
+    """Run one program by its settings, or print them where ``show`` asks for it."""
+    settings = load(kind, program, file=config, overrides=parse_overrides(overrides))
+    if show:
+        print_settings(program, settings)
+        return
+    launch(
+        lambda: [make(settings)],
+        log_level=settings.log_level,
+        host=settings.host,
+        operation_port=settings.operation_port,
+    )
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value`` arguments.
+
+    Raises:
+        StartError: one has no ``=``.
+    """
+    pairs = [text.partition("=") for text in overrides]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise StartError(f"--set {name}: write name=value")
+    return {name.strip().replace("-", "_"): value for name, _, value in pairs}
+
+
+def print_settings(program: str, settings: Settings) -> None:
+    """Print every setting: its name, the value in force, its environment variable, what it means."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("setting", "value", "environment variable", "meaning", title=f"Settings of sota {program}")
+    for name, variable, _, meaning in describe(type(settings), program):
+        table.add_row(name, str(getattr(settings, name)), variable, meaning)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -1,0 +1,54 @@
+"""``sota``: the command line.
+
+Commands are loaded when they are called, so that each starts quickly and a vehicle stays light.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App
+
+from sota import __version__
+
+COMMANDS = {
+    "demo": ("sota.cli.demo:demo", "Run the whole system doing its main job, on real packages."),
+    "up": ("sota.cli.up:up", "Run the backend in one process, on embedded databases."),
+    "vehicle": ("sota.cli.vehicle:vehicle", "Run a vehicle in one process: node, client and loading manager."),
+    "web": ("sota.cli.programs:web", "Run the Web Server."),
+    "core": ("sota.cli.programs:core", "Run SOTA Core."),
+    "resolver": ("sota.cli.programs:resolver", "Run the External Resolver."),
+    "rvi-node": ("sota.cli.programs:rvi_node", "Run an RVI node, of the backend or of a vehicle."),
+    "client": ("sota.cli.programs:client", "Run a vehicle's SOTA Client."),
+    "slm": ("sota.cli.programs:slm", "Run a vehicle's Software Loading Manager."),
+    "db": ("sota.cli.db:app", "Upgrade a program's database."),
+    "credentials": ("sota.cli.credentials:app", "Issue the credentials that programs show each other."),
+    "enrol": ("sota.cli.enrol:enrol", "Issue a vehicle's certificate and credential."),
+    "keys": ("sota.cli.keys:app", "Make keys that sign packages, and sign a package."),
+    "whitelist": ("sota.cli.whitelist:whitelist", "Print the whitelist: rows, outcomes, both ends, tests."),
+}
+
+app = App(
+    name="sota",
+    version=__version__,
+    help="Software over the air for vehicles. Start with: sota demo",
+    version_flags=["--version"],
+)
+for _name, (_path, _help) in COMMANDS.items():
+    app.command(_path, name=_name, help=_help)
+
+
+def main() -> None:
+    """Run the command line. A start that fails says why in one line; exit code 2: wrong settings or credentials."""
+    from sota.kit.errors import SotaError, StartError
+
+    try:
+        app()
+    except StartError as error:
+        print(f"sota: {error.detail}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except SotaError as error:
+        print(f"sota: {error.title}: {error.detail}" if error.detail else f"sota: {error.title}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,95 @@
+"""``sota up``: the backend in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from sota.cli.launch import launch
+
+PortOption = Annotated[int, Parameter(negative=())]
+
+
+def up(
+    *,
+    data: Path = Path("var"),
+    database: str | None = None,
+    http_port: PortOption = 8080,
+    https_port: PortOption = 8443,
+    core_port: PortOption = 8081,
+    resolver_port: PortOption = 8082,
+    edge_port: PortOption = 8801,
+    link_port: PortOption = 8810,
+    operation_port: PortOption = 9180,
+    log_level: str = "info",
+    json_ready: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Run the backend in one process: Web Server, SOTA Core, External Resolver, RVI Node Server.
+
+    Everything it keeps is below one folder. The first start makes the secrets between the programs, an authority for
+    vehicles and the first administrator, whose password is printed once. It listens on loopback.
+
+    Parameters
+    ----------
+    data
+        Folder for databases, packages, secrets and identities.
+    database
+        Address of a MariaDB server, mysql://user:password@host:3306, instead of the embedded databases.
+    http_port
+        JSON API on plain HTTP.
+    https_port
+        Console and JSON API on HTTPS.
+    core_port
+        SOTA Core.
+    resolver_port
+        External Resolver.
+    edge_port
+        The node's service edge.
+    link_port
+        The node's TLS link, to which vehicles connect.
+    operation_port
+        Health, readiness and metrics.
+    log_level
+        debug, info, warning or error.
+    json_ready
+        Print one line of JSON with addresses and sign-in on standard output when ready (for scripts).
+    """
+    from sota.cli.backend import Backend, Ports, assemble, create_schemas
+
+    ports = Ports(http_port, https_port, core_port, resolver_port, edge_port, link_port, operation_port)
+    if database is not None:
+        asyncio.run(create_schemas(database))
+    backends: list[Backend] = []
+
+    def make() -> list[object]:
+        backends.append(assemble(data, ports, database=database))
+        return list(backends[0].programs)
+
+    async def announce() -> None:
+        web = backends[0].web
+        ready = {
+            "console": f"https://localhost:{ports.https}/",
+            "api": f"http://127.0.0.1:{ports.http}/api/v1",
+            "certificate": str(web.certificate_path),
+            "user": web.first_admin[0] if web.first_admin else None,
+            "password": web.first_admin[1] if web.first_admin else None,
+        }
+        if json_ready:
+            print(json.dumps(ready), flush=True)
+        else:
+            _greet(ready)
+        await asyncio.Event().wait()
+
+    launch(make, log_level=log_level, operation_port=ports.operation, when_ready=announce)  # type: ignore[arg-type]
+
+
+def _greet(ready: dict[str, str | None]) -> None:
+    lines = [f"SOTA is up. Console: {ready['console']}   API: {ready['api']}"]
+    if ready["password"]:
+        lines.append(f"First sign-in, shown once: {ready['user']} / {ready['password']}")
+    print("\n".join(lines), file=sys.stderr, flush=True)

@@ -1,0 +1,65 @@
+"""``sota vehicle``: a vehicle in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from sota.cli.launch import launch
+
+PortOption = Annotated[int, Parameter(negative=())]
+
+
+def vehicle(
+    vin: str,
+    *,
+    data: Path = Path("var/vehicle"),
+    backend: str = "tls://127.0.0.1:8810",
+    root: Path | None = None,
+    keys: Path | None = None,
+    allow_unsigned: Annotated[bool, Parameter(negative=())] = False,
+    edge_port: PortOption = 0,
+    client_port: PortOption = 0,
+    slm_port: PortOption = 0,
+    operation_port: PortOption = 0,
+    log_level: str = "info",
+) -> None:
+    """Run a vehicle in one process: RVI Node Client, SOTA Client, Software Loading Manager.
+
+    Its identity (see: sota enrol) is in DATA/identity, the keys that may sign its packages in DATA/keys.
+
+    Parameters
+    ----------
+    vin
+        17 capital letters and digits; must be the one of the identity.
+    data
+        Folder for what the vehicle keeps: identity, keys, downloads, journal.
+    backend
+        The backend node's link, tls://host:port.
+    root
+        The vehicle's file system, into which packages are installed; DATA/root where not given.
+    keys
+        Folder with the public keys (*.pub.pem) that may sign packages; DATA/keys where not given.
+    allow_unsigned
+        Take packages without a signature. For a laboratory only.
+    edge_port
+        The node's service edge; 0 takes a free port, as for the other three.
+    client_port
+        The SOTA Client.
+    slm_port
+        The Software Loading Manager.
+    operation_port
+        Health, readiness and metrics; 0 turns it off.
+    log_level
+        debug, info, warning or error.
+    """
+    from sota.cli.vehicle_parts import VehiclePorts, assemble
+
+    ports = VehiclePorts(edge_port, client_port, slm_port)
+    launch(
+        lambda: assemble(vin, data, backend, ports, root=root, keys=keys, allow_unsigned=allow_unsigned),
+        log_level=log_level,
+        operation_port=operation_port,
+    )
