@@ -34,6 +34,7 @@ format: setup ## Put the code into its format and mend what can be mended
 	$(bin)/ruff check --fix
 
 conformance: setup ## Hold the running system against the whitelist, outcome by outcome
+	@scripts/setup --system mariadb-server
 	$(bin)/python -m tests.conformance $(ARGS)
 
 bench: setup ## Measure, print a table and write bench/results; ONLY=name for one

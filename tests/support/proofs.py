@@ -1,0 +1,124 @@
+"""Joins what became of the whitelist's tests with the table: which outcomes are proved, on which database engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sota.boundaries.interaction import Interaction, Outcome
+from sota.boundaries.table import TABLE
+from tests.support.source_ends import Marks
+
+ENGINES = ("sqlite", "mariadb")
+ENGINE_NAMES = {"sqlite": "SQLite", "mariadb": "MariaDB"}
+# Counted and shown, and not yet a reason to fail: link, transfer and vehicle are completed after the backend.
+LATER = frozenset({"B7", "B8", "B9", "B10"})
+# What a store's wrong credentials give; SQLite has no credentials (docs/specification.md, ruling 17).
+MARIADB_ONLY = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of one test: which outcomes it is to prove, on which engine (None: no database), and its result."""
+
+    test: str
+    engine: str | None
+    marks: tuple[tuple[str, ...], ...]
+    result: str
+
+    @classmethod
+    def read(cls, raw: Mapping[str, Any]) -> Record:
+        return cls(raw["test"], raw["engine"], tuple(tuple(mark) for mark in raw["marks"]), raw["result"])
+
+
+@dataclass(slots=True)
+class Proof:
+    """The tests of one outcome, and what they gave on each engine (``None``: a test without a database)."""
+
+    row: Interaction
+    outcome: Outcome
+    tests: list[str] = field(default_factory=list)
+    results: dict[str | None, list[str]] = field(default_factory=dict)
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The engines on which the outcome can happen."""
+        return ("mariadb",) if self.outcome.name == MARIADB_ONLY else ENGINES
+
+    def add(self, record: Record) -> None:
+        """Add a test's result."""
+        name = record.test.partition("[")[0]
+        if name not in self.tests:
+            self.tests.append(name)
+        self.results.setdefault(record.engine, []).append(record.result)
+
+    def holds_on(self, engine: str) -> bool:
+        """Whether it is proved on this engine."""
+        results = self.results.get(engine, []) + self.results.get(None, [])
+        return engine in self.engines and "passed" in results and "failed" not in results
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is proved on every engine on which it can happen."""
+        return all(self.holds_on(engine) for engine in self.engines)
+
+    def say(self, engine: str) -> str:
+        """Give the result on an engine in a word or two."""
+        if engine not in self.engines:
+            return "not there"
+        own, free = self.results.get(engine, []), self.results.get(None, [])
+        for result in ("failed", "passed", "skipped"):
+            if result in own:
+                return result
+        return f"{free[0]}, no database" if free else "no test"
+
+
+@dataclass(slots=True)
+class Conformance:
+    """The whole table joined with the results."""
+
+    proofs: dict[tuple[str, str], Proof]
+    records: list[Record]
+    wrong: list[str]
+
+    def select(self, wanted: Callable[[Proof], bool]) -> list[Proof]:
+        """Give the proofs for which ``wanted`` holds."""
+        return [proof for proof in self.proofs.values() if wanted(proof)]
+
+
+def join(records: Iterable[Record], table: Mapping[str, Interaction] = TABLE) -> Conformance:
+    """Join results with the rows' outcomes; what a mark names and the table does not have is wrong."""
+    proofs = {(row.id, outcome.name): Proof(row, outcome) for row in table.values() for outcome in row.outcomes}
+    seen = sorted(records, key=lambda record: record.test)
+    wrong: dict[str, None] = {}
+    for record in seen:
+        name = record.test.partition("[")[0]
+        if record.result == "failed":
+            wrong[f"{record.test} failed"] = None
+        for row_id, *outcomes in record.marks:
+            if row_id not in table:
+                wrong[f"{name} is marked {row_id}, which is no row of the table"] = None
+                continue
+            for outcome in outcomes:
+                proof = proofs.get((row_id, outcome))
+                if proof is not None:
+                    proof.add(record)
+                elif table[row_id].outcome(outcome) is None:
+                    wrong[f"{name} is marked {row_id} {outcome}, which is no outcome of that row"] = None
+    return Conformance(proofs, seen, list(wrong))
+
+
+def check_ends(marks: Marks, table: Mapping[str, Interaction] = TABLE) -> list[str]:
+    """Find ends in the source without a row, and routes that are bound past the table."""
+    unknown = [f"{place}: {row_id} is no row of the table" for row_id, place in marks.rows if row_id not in table]
+    return unknown + [f"{place}: a route that is bound by hand" for place in marks.routes]
+
+
+def missing(conformance: Conformance) -> list[str]:
+    """Name the required outcomes that are not proved."""
+    return [
+        f"{proof.row.id} {proof.outcome.name}: {', '.join(f'{e} {proof.say(e)}' for e in proof.engines)}"
+        for proof in conformance.select(lambda p: not p.row.is_extension and p.row.boundary not in LATER)
+        if not proof.holds
+    ]
