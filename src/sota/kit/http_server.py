@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sota.kit import metrics
-from sota.kit.errors import Failed, Invalid, SotaError, StartError, Unavailable, Unsupported
+from sota.kit.errors import Failed, Invalid, SotaError, StartError, Unauthenticated, Unavailable, Unsupported
 from sota.kit.http_message import Authenticator, Call, Handler, Receive, Reply, Row, Send
 from sota.kit.http_router import Route, Router
 from sota.kit.logging import get_logger
@@ -93,10 +93,12 @@ class App:
         interaction = "none"
         call: Call[Any] | None = None
         try:
-            call, handler = await self._accept(scope, receive)
+            call, route = self._accept(scope, receive)
+            interaction = call.row.id
+            await self._admit(call, route)
             interaction = call.row.id
             async with asyncio.timeout(HANDLER_TIMEOUT_S if call.row.way.max_body is not None else None):
-                reply = await handler(call)
+                reply = await route.handler(call)
             status = await self._send_reply(call, reply, send)
         except asyncio.CancelledError:
             raise
@@ -105,7 +107,7 @@ class App:
         metrics.REQUESTS.labels(self.program, interaction, status).inc()
         metrics.DURATION.labels(self.program, interaction).observe(time.perf_counter() - started)
 
-    async def _accept(self, scope: Mapping[str, Any], receive: Receive) -> tuple[Call[Any], Handler]:
+    def _accept(self, scope: Mapping[str, Any], receive: Receive) -> tuple[Call[Any], Route]:
         raw_path: bytes = scope["raw_path"]
         if len(raw_path) + len(scope["query_string"]) > MAX_URL_BYTES:
             self._refuse("url_too_long")
@@ -128,17 +130,19 @@ class App:
             scope=scope,
         )
         call.row = _select(route.rows, call.query)
+        return call, route
+
+    async def _admit(self, call: Call[Any], route: Route) -> None:
         if self._authenticate is not None:
             call.caller = await self._authenticate(call)
             program = getattr(call.caller, "program", None)
             call.row = _select([row for row in route.rows if row.caller == program] or route.rows, call.query)
         try:
-            call.row.check_path(path)
+            call.row.check_path(call.path)
         except msgspec.ValidationError as error:
             raise Invalid(f"The path: {error}.") from None
         if call.row.request is not None and call.row.way.max_body is not None:
             call.body = await self._read_body(call)
-        return call, route.handler
 
     async def _read_body(self, call: Call[Any]) -> Any:
         if call.row.request is bytes:
@@ -178,7 +182,9 @@ class App:
 
     async def _send_problem(self, call: Call[Any] | None, error: SotaError, send: Send) -> int:
         row = call.row if call is not None else None
-        outcome = row.outcome(error.code) if row is not None else None
+        # Having no session (401) is never a row's outcome, not even where a row has one of that name for a credential.
+        is_declared = row is not None and not isinstance(error, Unauthenticated)
+        outcome = row.outcome(error.code) if row is not None and is_declared else None
         status, title = error.status, error.title
         if outcome is not None and outcome.status is not None:
             values = error.__dict__.get("values", {})
