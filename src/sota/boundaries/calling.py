@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Any, Generic, TypeVar, get_args
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -129,7 +130,7 @@ class Caller:
                 check(answer.status, await answer.read())
             item = row.response.item if isinstance(row.response, Lines) else get_args(row.response)[0]
             if NDJSON not in answer.headers.get("content-type", ""):
-                for whole in _decoded(msgspec.json.Decoder(list[item]), await answer.read(), row):
+                for whole in _decoded(msgspec.json.Decoder(GenericAlias(list, (item,))), await answer.read(), row):
                     yield whole
                 return
             decoder = msgspec.json.Decoder(item)

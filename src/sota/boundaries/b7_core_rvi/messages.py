@@ -121,12 +121,12 @@ class AbortDownload(Message, frozen=True):
     reason: Reason | None = None
 
 
-class Block(Message, frozen=True):
-    """B7-5 ``chunk``: one block of the file; ``bytes`` are base64 in JSON."""
+class Block(Message, frozen=True, rename={"content": "bytes"}):
+    """B7-5 ``chunk``: one block of the file; on the wire its content is ``bytes``, in base64."""
 
     download_index: DownloadIndex
     index: BlockIndex
-    bytes: Annotated[bytes, Meta(max_length=BLOCK_LIMIT)]
+    content: Annotated[bytes, Meta(max_length=BLOCK_LIMIT)]
 
 
 class FinishDownload(Message, frozen=True):

@@ -1,0 +1,109 @@
+"""The browser's own part of B1, as tests and scripts play it: pages, files, the sign-in form, the session cookie.
+
+Answers are given as they come, redirections included: what a browser would follow is for the caller to see.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from sota.boundaries.b1_browser_web import page_rows
+from sota.boundaries.calling import address
+from sota.boundaries.interaction import Interaction, calls
+from sota.kit.http_client import HttpClient, Response
+
+_CSRF = re.compile(r'name="csrf_token"[^>]*value="([^"]*)"|<meta name="csrf-token" content="([^"]*)"')
+FORM = "application/x-www-form-urlencoded"
+
+
+class Browser:
+    """A browser with one console open over HTTPS. It keeps cookies and the CSRF token of the last page."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
+        self.cookies: dict[str, str] = {}
+        self.csrf_token = ""
+
+    @calls("WL-B1-1")
+    async def html(self, page: str = "index") -> Response:
+        """Ask for an HTML file by its name without ending."""
+        return await self._ask(page_rows.INDEX_PAGE, {"page": page})
+
+    @calls("WL-B1-2")
+    async def script(self, file: str) -> Response:
+        """Ask for a script by its name without ending."""
+        return await self._ask(page_rows.SCRIPTS, {"file": file})
+
+    @calls("WL-B1-3")
+    async def stylesheet(self, file: str) -> Response:
+        """Ask for a stylesheet by its name without ending."""
+        return await self._ask(page_rows.STYLESHEETS, {"file": file})
+
+    @calls("WL-B1-9")
+    async def login_page(self) -> Response:
+        """Ask for the login page."""
+        return await self._ask(page_rows.LOGIN_PAGE)
+
+    @calls("WL-B1-10", "WL-B1-11", "WL-B1-14")
+    async def sign_in(self, username: str, password: str, *, as_json: bool = False) -> Response:
+        """Send credentials, as the form does or as JSON."""
+        fields = {"username": username, "password": password}
+        if as_json:
+            return await self._ask(page_rows.LOGIN, body=msgspec.json.encode(fields), kind="application/json")
+        return await self._ask(page_rows.LOGIN, body=self._form(fields), kind=FORM)
+
+    @calls("WL-B1-12", "WL-B1-13", "WL-B1-15", "WL-B1-16", "WL-B1-17")
+    async def console(self) -> Response:
+        """Ask for the console's page, with the cookies that are there."""
+        return await self._ask(page_rows.PAGE)
+
+    @calls("X-B1-7")
+    async def sign_out(self) -> Response:
+        """End the session."""
+        return await self._ask(page_rows.LOGOUT, body=self._form({}), kind=FORM)
+
+    async def request(
+        self, method: str, path: str, *, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Make a call of the JSON API as the console's own script does: with cookie and CSRF token."""
+        content = None if body is None else msgspec.json.encode(body)
+        kind = {"content-type": "application/json"} if content is not None else {}
+        given = {"accept": "application/json", "x-csrf-token": self.csrf_token, **kind, **(headers or {})}
+        return await self._send(method, path, content, given)
+
+    async def _ask(
+        self,
+        row: Interaction,
+        path: Mapping[str, str] | None = None,
+        *,
+        body: bytes | None = None,
+        kind: str | None = None,
+    ) -> Response:
+        method, target = address(row, path or {})
+        headers = {"accept": "text/html", **({"content-type": kind} if kind else {})}
+        response = await self._send(method, target, body, headers)
+        found = _CSRF.search(response.body.decode("utf-8", "replace"))
+        if found is not None:
+            self.csrf_token = found.group(1) or found.group(2) or ""
+        return response
+
+    async def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        given = {**headers, **({"cookie": cookie} if cookie else {})}
+        response = await self._client.request(method, path, body=body, headers=given)
+        for line in filter(None, response.headers.get("set-cookie", "").split("\n")):
+            pair, _, attributes = line.partition(";")
+            name, _, value = pair.strip().partition("=")
+            if value and "max-age=0" not in attributes.lower():
+                self.cookies[name] = value
+            else:
+                self.cookies.pop(name, None)
+        return response
+
+    def _form(self, fields: Mapping[str, str]) -> bytes:
+        return urlencode({**fields, "csrf_token": self.csrf_token}).encode()

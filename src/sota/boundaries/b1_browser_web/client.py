@@ -1,0 +1,231 @@
+"""What programs and tests use to call the Web Server's JSON API, with a token. ``browser.py`` plays the browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from sota.boundaries.b1_browser_web import rows
+from sota.boundaries.b1_browser_web.messages import (
+    Association,
+    CampaignCreated,
+    CompletedInstall,
+    Component,
+    Filter,
+    FilterChange,
+    InstallRequest,
+    NewCampaign,
+    NewVehicle,
+    Package,
+    PackageMetadata,
+    Queued,
+    QueueRequest,
+    Update,
+    Vehicle,
+    VehicleDetail,
+)
+from sota.boundaries.b1_browser_web.multipart import Upload
+from sota.boundaries.calling import Caller, Page, address, check, decode
+from sota.boundaries.interaction import calls
+from sota.boundaries.values import InstalledPackage, PackageId, Said
+from sota.kit.http_client import HttpClient
+
+UPLOAD_TIMEOUT_S = 600.0
+
+
+class WebClient:
+    """The Web Server's JSON API. Lists come as pages: ``cursor`` asks for the next one."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._caller = Caller(client)
+
+    @calls("WL-B1-4")
+    async def new_vehicle(self, vin: str) -> Said:
+        """Register a vehicle."""
+        said: Said = await self._caller.call(rows.NEW_VIN, body=NewVehicle(vin=vin))
+        return said
+
+    @calls("WL-B1-5")
+    async def new_campaign(self, campaign: NewCampaign) -> CampaignCreated:
+        """Create a campaign and queue its package."""
+        created: CampaignCreated = await self._caller.call(rows.NEW_CAMPAIGN, body=campaign)
+        return created
+
+    @calls("WL-B1-6")
+    async def new_filter(self, name: str, expression: str) -> Said:
+        """Create a filter."""
+        said: Said = await self._caller.call(rows.NEW_FILTER, body=Filter(name=name, expression=expression))
+        return said
+
+    @calls("WL-B1-7")
+    async def associate(self, package: PackageId, filter_name: str) -> Said:
+        """Associate a filter with a package."""
+        path = {"name": package.name, "version": package.version}
+        said: Said = await self._caller.call(rows.NEW_ASSOCIATION, path, body=Association(filter=filter_name))
+        return said
+
+    @calls("WL-B1-8")
+    async def queue_package(self, request: QueueRequest) -> Queued:
+        """Queue a package for the vehicles that its filters choose."""
+        queued: Queued = await self._caller.call(rows.QUEUE_PACKAGE, body=request)
+        return queued
+
+    @calls("WL-B1-18")
+    async def queue_packages(self, requests: Sequence[QueueRequest]) -> Queued:
+        """Queue several packages under one Install Request ID, all or none."""
+        queued: Queued = await self._caller.call(rows.QUEUE_PACKAGES, body=list(requests))
+        return queued
+
+    @calls("WL-B1-19")
+    async def queued_requests(
+        self,
+        *,
+        package: str | None = None,
+        vin: str | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[InstallRequest]:
+        """List install requests; ``package`` is NAME/VERSION."""
+        query = {"package": package, "vin": vin, "status": status, "limit": limit, "cursor": cursor}
+        return await self._caller.page(rows.QUEUED_REQUESTS, query=query)
+
+    @calls("WL-B1-20")
+    async def search_vehicles(
+        self, regex: str | None = None, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Vehicle]:
+        """List the vehicles whose VIN matches, all of them without ``regex``."""
+        return await self._caller.page(rows.SEARCH_VINS, query={"regex": regex, "limit": limit, "cursor": cursor})
+
+    @calls("WL-B1-21")
+    async def upload_package(
+        self, metadata: PackageMetadata, file: AsyncIterator[bytes], file_name: str = "package"
+    ) -> Said:
+        """Upload a package's file and metadata, part by part."""
+        upload = Upload(metadata, file, file_name)
+        method, path = address(rows.UPLOAD_PACKAGE, {})
+        headers = {"content-type": upload.content_type, "accept": "application/json"}
+        response = await self._caller.client.request(
+            method, path, body=upload.parts(), headers=headers, timeout_s=UPLOAD_TIMEOUT_S
+        )
+        check(response.status, response.body)
+        said: Said = decode(rows.UPLOAD_PACKAGE, response.body)
+        return said
+
+    @calls("WL-B1-22")
+    async def search_filters(self, regex: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Filter]:
+        """List the filters whose name matches."""
+        return await self._caller.page(rows.SEARCH_FILTERS, query={"regex": regex, "limit": limit, "cursor": cursor})
+
+    @calls("WL-B1-23")
+    async def list_filters(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Filter]:
+        """List the available filters."""
+        return await self._caller.page(rows.LIST_FILTERS, query={"limit": limit, "cursor": cursor})
+
+    @calls("WL-B1-24")
+    async def update_filter(self, name: str, expression: str) -> list[Filter]:
+        """Change a filter's expression; gives the available filters."""
+        available: list[Filter] = await self._caller.call(
+            rows.UPDATE_FILTER, {"name": name}, body=FilterChange(expression=expression)
+        )
+        return available
+
+    @calls("WL-B1-25")
+    async def delete_filter(self, name: str) -> list[Filter]:
+        """Delete a filter and its associations; gives the available filters."""
+        available: list[Filter] = await self._caller.call(rows.DELETE_FILTER, {"name": name})
+        return available
+
+    @calls("WL-B1-26")
+    async def update_packages(self, vin: str, packages: Sequence[InstalledPackage]) -> list[InstalledPackage]:
+        """Replace what is known to be installed on a vehicle."""
+        changed: list[InstalledPackage] = await self._caller.call(
+            rows.UPDATE_VIN_PACKAGES, {"vin": vin}, body=list(packages)
+        )
+        return changed
+
+    @calls("WL-B1-27")
+    async def packages_of(self, vin: str) -> list[InstalledPackage]:
+        """List what is installed on a vehicle."""
+        found: list[InstalledPackage] = await self._caller.call(rows.VIEW_VIN_PACKAGES, {"vin": vin})
+        return found
+
+    @calls("WL-B1-28")
+    async def vehicles_with(
+        self, name: str, version: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[str]:
+        """List the VINs that have a package installed."""
+        path = {"name": name, "version": version}
+        return await self._caller.page(rows.VIEW_PACKAGE_VINS, path, query={"limit": limit, "cursor": cursor})
+
+    @calls("WL-B1-29")
+    async def new_component(self, component: Component) -> Said:
+        """Register a component."""
+        said: Said = await self._caller.call(rows.NEW_COMPONENT, body=component)
+        return said
+
+    @calls("WL-B1-30")
+    async def search_components(
+        self,
+        *,
+        regex: str | None = None,
+        ids: str | None = None,
+        name: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Component]:
+        """List components by a regex, by part numbers (``A,B``) or by name."""
+        query = {"regex": regex, "id": ids, "name": name, "limit": limit, "cursor": cursor}
+        return await self._caller.page(rows.SEARCH_COMPONENTS, query=query)
+
+    @calls("WL-B1-31")
+    async def completed_installs(
+        self, install_request_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[CompletedInstall]:
+        """List the VINs that have a request's package, and since when."""
+        path = {"id": install_request_id}
+        return await self._caller.page(rows.COMPLETED_INSTALLS, path, query={"limit": limit, "cursor": cursor})
+
+    @calls("X-B1-1")
+    async def vehicle(self, vin: str) -> VehicleDetail:
+        """Give one vehicle, what is in it and its latest updates."""
+        found: VehicleDetail = await self._caller.call(rows.VEHICLE, {"vin": vin})
+        return found
+
+    @calls("X-B1-2")
+    async def install_request(self, install_request_id: str) -> InstallRequest:
+        """Give one install request and its counts."""
+        found: InstallRequest = await self._caller.call(rows.INSTALL_REQUEST, {"id": install_request_id})
+        return found
+
+    @calls("X-B1-3")
+    async def request_vehicles(
+        self,
+        install_request_id: str,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Update]:
+        """List the updates of an install request, one a vehicle."""
+        query = {"status": status, "limit": limit, "cursor": cursor}
+        return await self._caller.page(rows.REQUEST_VEHICLES, {"id": install_request_id}, query=query)
+
+    @calls("X-B1-4")
+    async def update(self, update_id: str) -> Update:
+        """Give one vehicle's update."""
+        found: Update = await self._caller.call(rows.UPDATE, {"update_id": update_id})
+        return found
+
+    @calls("X-B1-5")
+    async def search_packages(
+        self, regex: str | None = None, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Package]:
+        """List the packages whose NAME/VERSION matches, all of them without ``regex``."""
+        return await self._caller.page(rows.SEARCH_PACKAGES, query={"regex": regex, "limit": limit, "cursor": cursor})
+
+    @calls("X-B1-6")
+    async def package(self, package: PackageId) -> Package:
+        """Give one package's data."""
+        path = {"name": package.name, "version": package.version}
+        found: Package = await self._caller.call(rows.PACKAGE, path)
+        return found

@@ -1,0 +1,142 @@
+"""Both ends of every row, found by reading the source: who calls, who answers, which tests prove it.
+
+Nothing is imported and nothing runs: the files below ``src/sota`` are parsed, and every ``serves("WL-…")``,
+``calls("WL-…")`` and ``holds("WL-…")`` with ids written out is an end. In a checkout the tests are read too: functions
+below ``tests`` that ``@pytest.mark.whitelist("WL-B2-4", "queued")`` decorates.
+
+A row of a database or the repository (B4, B6, B13) has no program on its other side: its callee's end is the table that
+``holds`` it, or the function that ``serves`` it before the file system.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import sota
+
+PACKAGE = Path(sota.__file__).parent
+MARKS = {"calls": "callers", "serves": "handlers", "holds": "handlers", "serves_service": "handlers"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A function or table in the source: ``file`` as seen from the repository's root, the line where it begins."""
+
+    file: str
+    line: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Proof:
+    """A test that proves outcomes of a row; without ``outcomes`` it is about the row as a whole."""
+
+    test: str
+    outcomes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Ends:
+    """What was found for one row."""
+
+    callers: list[Place] = field(default_factory=list)
+    handlers: list[Place] = field(default_factory=list)
+    proofs: list[Proof] = field(default_factory=list)
+
+
+@cache
+def find_ends(package: Path = PACKAGE) -> Mapping[str, Ends]:
+    """Read the source, and the tests where they are beside it; gives the ends by row id."""
+    found: dict[str, Ends] = {}
+    root = package.parent.parent
+    for file in sorted(package.rglob("*.py")):
+        name = file.relative_to(root).as_posix() if package.parent.name == "src" else file.as_posix()
+        for mark, ids, place in _marks(file, name):
+            for row_id in ids:
+                getattr(found.setdefault(row_id, Ends()), MARKS[mark]).append(place)
+    for row_id, proof in _proofs(root / "tests", root):
+        found.setdefault(row_id, Ends()).proofs.append(proof)
+    return found
+
+
+def unknown_ids(known: Mapping[str, object], package: Path = PACKAGE) -> list[str]:
+    """List the ids that some end or test names and that are not in the table, each with a place."""
+    strange = []
+    for row_id, ends in find_ends(package).items():
+        if row_id not in known:
+            places = [str(place) for place in (*ends.callers, *ends.handlers)]
+            strange += [f"{row_id} at {place}" for place in (*places, *(proof.test for proof in ends.proofs))]
+    return strange
+
+
+def _marks(file: Path, name: str) -> Iterator[tuple[str, tuple[str, ...], Place]]:
+    tree = ast.parse(file.read_bytes(), name)
+    used: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            for decorator in node.decorator_list:
+                mark, ids = _mark(decorator)
+                if ids:
+                    used.add(id(decorator))
+                    yield mark, ids, Place(name, node.lineno, node.name)
+    # holds(...) inside a Table, and marks that are put on by a call.
+    for node in ast.walk(tree):
+        mark, ids = _mark(node)
+        if ids and isinstance(node, ast.Call) and id(node) not in used:
+            yield mark, ids, Place(name, node.lineno, _holder(tree, node))
+
+
+def _mark(node: ast.AST) -> tuple[str, tuple[str, ...]]:
+    if not isinstance(node, ast.Call):
+        return "", ()
+    mark = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if mark not in MARKS:
+        return "", ()
+    return mark, tuple(text for text in map(_text, node.args) if text.startswith(("WL-", "X-")))
+
+
+def _holder(tree: ast.Module, call: ast.Call) -> str:
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        if targets and node.lineno <= call.lineno <= (node.end_lineno or node.lineno):
+            return getattr(targets[0], "id", "")
+    return ""
+
+
+def _proofs(tests: Path, root: Path) -> Iterator[tuple[str, Proof]]:
+    for file in sorted(tests.rglob("test_*.py")) if tests.is_dir() else ():
+        path = file.relative_to(root).as_posix()
+        tree = ast.parse(file.read_bytes(), path)
+        for owner, function in _test_functions(tree):
+            for row_id, outcomes in _whitelist_marks(function):
+                yield row_id, Proof("::".join((path, *owner, function.name)), outcomes)
+
+
+def _test_functions(tree: ast.Module) -> Iterator[tuple[tuple[str, ...], ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield (), node
+        elif isinstance(node, ast.ClassDef):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield (node.name,), method
+
+
+def _whitelist_marks(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for node in (inner for decorator in function.decorator_list for inner in ast.walk(decorator)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "whitelist":
+            row_id, *outcomes = (_text(argument) for argument in node.args)
+            yield row_id, tuple(outcomes)
+
+
+def _text(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
