@@ -1,0 +1,54 @@
+"""``python -m bench [NAME …]``: measure, print a table, write ``bench/results/NAME.json``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from bench.processes import BenchmarkError
+from bench.report import RESULTS, Measurement, show, write
+
+# One file each, with one function ``measure``. The order is that of a run without a name.
+BENCHMARKS = {
+    "startup": "how long `sota up` takes until it is ready",
+    "vehicle_memory": "how much memory an idle `sota vehicle` holds",
+}
+
+
+def find(name: str) -> Callable[[], Measurement]:
+    """Give a benchmark's function; importing it is left until it is wanted."""
+    return cast("Callable[[], Measurement]", importlib.import_module(f"bench.{name}").measure)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the benchmarks that are named, or all; ends with 1 when one could not be measured."""
+    listed = "\n".join(f"  {name:<16} {what}" for name, what in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"Measure the running system, on loopback.\n\nbenchmarks:\n{listed}",
+        epilog="The same with make: make bench ONLY=startup",
+    )
+    # No argparse choices: they would refuse the empty list, which means all.
+    parser.add_argument("names", nargs="*", metavar="name", help="which; all without a name")
+    names = parser.parse_args(arguments).names
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    failed = False
+    for name in names or BENCHMARKS:
+        try:
+            measurement = find(name)()
+        except BenchmarkError as error:
+            print(f"bench {name}: {error}", file=sys.stderr)
+            failed = True
+            continue
+        show(name, measurement)
+        print(f"written: {write(name, measurement).relative_to(RESULTS.parents[1])}\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
