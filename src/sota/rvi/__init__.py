@@ -1,0 +1,17 @@
+"""RVI node: carries messages between SOTA Core and the vehicles (boundaries B7, B8 and B9), as server and as client.
+
+Where things are:
+
+* ``node.py``         the node itself: which message goes where, and when
+* ``edge.py``         JSON-RPC for the local services; ``edge_http.py`` its HTTP/1.1
+* ``delivery.py``     callbacks to local services, in order for each
+* ``link.py``         listening and connecting to other nodes; ``connection.py`` one such connection
+* ``codec.py``        bytes to packets and back (JSON and msgpack); ``splitter.py`` where a packet ends; ``fragment.py``
+* ``credentials.py``  who may receive and invoke what; ``authority.py`` a generated authority, for tests
+* ``schedule.py``     messages kept on disk for peers that are away; ``calendar.py`` the updates that Core has scheduled
+* ``disk.py``         the file of both; ``pump.py`` the way from there when a peer has come back
+* ``program.py``      the node as a program; ``settings.py`` what it can be told
+
+It speaks the protocol of GENIVI rvi_core 0.5.1, so that a real one can stand on the other side of a link, and keeps
+out of its faults.
+"""

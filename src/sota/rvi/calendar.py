@@ -1,0 +1,121 @@
+"""The updates that Core has scheduled (WL-B7-1): which vehicle is waited for, and when.
+
+The node notifies nobody by itself (readings.md, ruling 14): as long as an update is scheduled and its interval runs,
+Core is told at once that the vehicle is connected. The calendar survives a restart; what is over is forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
+from sota.kit.errors import Unavailable
+from sota.rvi.disk import Disk
+
+MAX_ENTRIES = 1_000_000
+
+
+@dataclass(slots=True)
+class Entry:
+    """When a vehicle is waited for; ``told`` once Core knows that the interval runs and the vehicle is there."""
+
+    start: float
+    stop: float
+    told: bool = False
+
+
+class Calendar:
+    """All scheduled updates, by vehicle."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._entries: dict[str, dict[str, Entry]] = {}
+        self._stops: list[tuple[float, str, str]] = []
+        self._count = 0
+
+    async def open(self) -> None:
+        """Find what an earlier run has left."""
+        for vin, update_id, start, stop in await self._disk.submit(_read):
+            self._set(vin, update_id, Entry(start, stop))
+
+    def add(self, updates: Sequence[ScheduledUpdate]) -> asyncio.Future[None]:
+        """Schedule updates; the future ends when that is durable.
+
+        Raises:
+            Unavailable: there is no room.
+        """
+        if self._count + len(updates) > MAX_ENTRIES:
+            raise Unavailable("The node's calendar is full.")
+        rows = []
+        for update in updates:
+            start, stop = update.interval.start.timestamp(), update.interval.end.timestamp()
+            self._set(update.vin, update.update_id, Entry(start, stop))
+            rows.append((update.vin, update.update_id, start, stop, msgspec.json.encode(update)))
+        return self._disk.submit(lambda connection: _insert(connection, rows))
+
+    def remove(self, updates: Sequence[UnscheduledUpdate]) -> asyncio.Future[None]:
+        """Withdraw updates; unknown ones are passed over."""
+        for update in updates:
+            self._unset(update.vin, update.update_id)
+        keys = [(update.vin, update.update_id) for update in updates]
+        return self._disk.submit(lambda connection: _delete(connection, keys))
+
+    def is_awaited(self, vin: str, now: float) -> bool:
+        """Say whether an interval of this vehicle runs now."""
+        return any(entry.start <= now < entry.stop for entry in self._entries.get(vin, {}).values())
+
+    def mark_told(self, vin: str, now: float) -> None:
+        """Note that Core knows of this vehicle's connection."""
+        for entry in self._entries.get(vin, {}).values():
+            if entry.start <= now < entry.stop:
+                entry.told = True
+
+    def untold(self, vin: str, now: float) -> bool:
+        """Say whether an interval of this vehicle runs and Core has not been told of its connection since it began."""
+        return any(entry.start <= now < entry.stop and not entry.told for entry in self._entries.get(vin, {}).values())
+
+    def __len__(self) -> int:
+        return self._count
+
+    def expire(self, now: float) -> None:
+        """Forget what is over."""
+        over = []
+        while self._stops and self._stops[0][0] <= now:
+            _, vin, update_id = heapq.heappop(self._stops)
+            entry = self._entries.get(vin, {}).get(update_id)
+            if entry is not None and entry.stop <= now:  # it may have been scheduled anew since
+                self._unset(vin, update_id)
+                over.append((vin, update_id))
+        if over:
+            self._disk.submit(lambda connection: _delete(connection, over))
+
+    def _set(self, vin: str, update_id: str, entry: Entry) -> None:
+        entries = self._entries.setdefault(vin, {})
+        self._count += update_id not in entries
+        entries[update_id] = entry
+        heapq.heappush(self._stops, (entry.stop, vin, update_id))
+
+    def _unset(self, vin: str, update_id: str) -> None:
+        entries = self._entries.get(vin, {})
+        if entries.pop(update_id, None) is not None:
+            self._count -= 1
+        if not entries:
+            self._entries.pop(vin, None)
+
+
+def _read(connection: sqlite3.Connection) -> list[tuple[str, str, float, float]]:
+    return connection.execute("SELECT vin, update_id, start, stop FROM schedules").fetchall()
+
+
+def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[str, str, float, float, bytes]]) -> None:
+    connection.executemany("INSERT OR REPLACE INTO schedules VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def _delete(connection: sqlite3.Connection, keys: Sequence[tuple[str, str]]) -> None:
+    connection.executemany("DELETE FROM schedules WHERE vin = ? AND update_id = ?", keys)

@@ -1,0 +1,379 @@
+"""One connection to another node: greeting, announcements, messages.
+
+Rules kept here (they bind both sides alike; who connected matters only for the first word):
+
+* the one that connected greets first (``au``); each side announces its services (``sa``) after the other's greeting,
+  always, even if there are none;
+* nothing but signs of life counts before the peer's greeting, and only as much as the peer's credentials allow: it
+  may announce what it may receive, and send to what it may invoke. What it may not is dropped and counted; the
+  connection stays;
+* only services that the peer may invoke are announced to it;
+* a peer that speaks nonsense, or is silent for too long, loses this connection; nobody else notices;
+* no more than ``send_queue`` bytes wait for a peer: then ``offer`` says no, and the sender waits or stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterable
+from typing import Any, cast
+
+import msgspec
+
+from sota.boundaries.interaction import calls, serves
+from sota.kit import metrics
+from sota.kit.logging import short_vin
+from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet
+from sota.rvi.context import Context
+from sota.rvi.credentials import Credential, Rights, read_all
+from sota.rvi.fragment import FragmentReader, FragmentWriter, wanted_size
+from sota.rvi.message import Message, Peer
+
+MAX_ANNOUNCED = 1000
+MAX_REMEMBERED_RIGHTS = 64
+# What a peer says of a message's time-out is by the peer's clock, which may be wrong: it counts only within these
+# bounds.
+MIN_KEEP_S, MAX_KEEP_S = 30.0, 86_400.0
+KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 60, 10, 6
+
+
+class Connection(asyncio.Protocol):
+    """One connection, over TLS or TCP, made by us or by the peer."""
+
+    __slots__ = (
+        "_certificate", "_codec", "_context", "_decoder", "_drained", "_initiator", "_may", "_opened_at", "_paused",
+        "_pinged_at", "_reader", "_refused", "_secure", "_transaction", "_transport", "_writer", "announced", "ended",
+        "greeted", "heard_at", "rights", "unconfirmed",
+    )  # fmt: skip
+
+    def __init__(self, context: Context, codec: Codec | None, *, secure: bool, initiator: bool) -> None:
+        """Prepare a connection; ``codec`` is None where the peer's first byte tells."""
+        self._context = context
+        self._secure, self._initiator = secure, initiator
+        self._codec: Codec | None = codec
+        # A plain TCP link answers JSON, but a peer may mix both; see rvi_core.
+        self._decoder = Decoder(codec if secure else None, GREETING_LIMIT)
+        self._transport: asyncio.Transport | None = None
+        self._certificate: bytes | None = None
+        self._paused = False
+        self._drained: asyncio.Future[None] | None = None
+        self._may: dict[str, Credential] = {}
+        self._refused: set[str] = set()
+        self._transaction = 0
+        self._reader: FragmentReader | None = None
+        self._writer: FragmentWriter | None = None
+        self._opened_at = self._pinged_at = self.heard_at = asyncio.get_running_loop().time()
+        self.greeted = False
+        self.rights = Rights()
+        self.announced: dict[str, None] = {}
+        self.unconfirmed: list[tuple[float, str, int]] = []
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    # What asyncio tells us
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin: the one that connected greets."""
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._context.owner.opened(self):
+            self._transport.abort()
+            return
+        self._transport.set_write_buffer_limits(high=self._context.settings.send_queue)
+        tls = transport.get_extra_info("ssl_object")
+        self._certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        _keep_alive(transport.get_extra_info("socket"))
+        if self._secure and self._certificate is None:
+            self._fail("no_certificate", "the peer presented no certificate")
+        elif self._initiator and self._codec is not None:
+            self._write(self._context.greeting(self._codec))
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; whatever is wrong with it costs this connection."""
+        self.heard_at = asyncio.get_running_loop().time()
+        try:
+            for packet in self._decoder.feed(data):
+                self._take(packet)
+        except CodecError as error:
+            self._fail("malformed_packet", str(error))
+
+    def pause_writing(self) -> None:
+        """Stop taking messages: too much waits already."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Take messages again."""
+        self._paused = False
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell the node that this connection is over."""
+        self.resume_writing()
+        if not self.ended.done():
+            self.ended.set_result(None)
+        self._context.owner.closed(self)
+        if self.greeted:
+            self._context.log.info("peer_disconnected", peer=self.label, error=str(error) if error else None)
+
+    # What the node asks for
+
+    @property
+    def label(self) -> str:
+        """The peer for logs: a shortened VIN, or its credential."""
+        if vin := self.rights.vin:
+            return short_vin(vin)
+        return self.rights.credentials[0].id if self.rights.credentials else "unknown"
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a message may be offered now."""
+        return not self._paused and self.is_open
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection stands."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether everything offered has left this process."""
+        return self._transport is not None and self._transport.get_write_buffer_size() == 0
+
+    async def writable(self, timeout_s: float) -> bool:
+        """Wait until a message may be offered; False if the time or the connection is over."""
+        if self._paused and self.is_open:
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._drained,), timeout=timeout_s)
+        return self.is_writable
+
+    @calls("WL-B8-1", "WL-B8-2", "WL-B8-3", "WL-B8-4", "WL-B8-5", "WL-B8-6", "WL-B8-7", "X-B8-1", "X-B8-2", "X-B8-3")
+    def offer(self, message: Message) -> bool:
+        """Send a message to a service of the peer; False if too much waits already.
+
+        Raises:
+            ValueError, OverflowError: the parameters have no form in this link's language.
+        """
+        if not self.is_writable or self._codec is None:
+            return False
+        if self._writer is not None and (outgoing := self._writer.under_way(message.service)) is not None:
+            if self._writer.queued_bytes + message.size > self._context.settings.send_queue:
+                return False
+            self._writer.hold(outgoing, message)
+            return True
+        self._transaction += 1
+        if (size := wanted_size(message)) is not None:
+            body = self._codec.encode_message(message, self._transaction, ascii_only=True)
+            self._writer = self._writer or FragmentWriter()
+            self._send(self._writer.start(message.service, body, size, asyncio.get_running_loop().time()))
+        else:
+            self._write(self._codec.encode_message(message, self._transaction))
+        return True
+
+    def announce(self, names: Iterable[str], *, available: bool = True, always: bool = False) -> None:
+        """Tell the peer of services that come or go, as far as it may invoke them."""
+        if not self.greeted:
+            return
+        now = time.time()
+        allowed = [name for name in names if self.rights.to_invoke(name, now) is not None]
+        if allowed or always:
+            self._send({"cmd": "sa", "stat": "av" if available else "un", "svcs": allowed})
+
+    def tick(self, now: float) -> None:
+        """Once in a while: give up on the dead and the silent, show that we live."""
+        settings = self._context.settings
+        if not self.greeted and now - self._opened_at > settings.greeting_timeout_s:
+            self._fail("no_greeting", "the peer did not present itself in time")
+        elif now - self.heard_at > settings.dead_after_s:
+            self._fail("dead_peer", "the peer has been silent for too long")
+        elif self.greeted and now - self._pinged_at >= settings.ping_interval_s:
+            self._pinged_at = now
+            self._send({"cmd": "ping"})
+        if self._reader is not None:
+            self._reader.give_up(now)
+        if self._writer is not None:
+            for waiting in self._writer.give_up(now):
+                self._offer_again(waiting)
+
+    def pause_reading(self, until: asyncio.Future[Any]) -> None:
+        """Read nothing more from the peer until this is done."""
+        if self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+            until.add_done_callback(lambda _: self._resume_reading())
+
+    def close(self) -> None:
+        """End the connection when everything is written."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the peer says
+
+    def _take(self, packet: Packet) -> None:
+        if packet.cmd == "au":
+            self._on_greeting(packet)
+        elif packet.cmd == "ping":
+            return
+        elif not self.greeted:
+            self._refuse("before_greeting")
+        elif packet.cmd == "rcv":
+            self._on_message(packet.data, self._decoder.codec or JSON)
+        elif packet.cmd == "sa":
+            self._on_services(packet)
+        elif packet.cmd is None:
+            self._on_fragment(packet)
+        else:
+            self._refuse("unknown_command")
+
+    def _on_greeting(self, packet: Packet) -> None:
+        if packet.ver is not None and not str(packet.ver).startswith("1."):
+            raise CodecError(f"version {packet.ver!r} is not spoken here")
+        if not isinstance(packet.creds, list):
+            raise CodecError("a greeting without a list of credentials")
+        first = not self.greeted
+        if first and self._codec is None:
+            self._codec = self._decoder.codec if self._secure else JSON
+        codec = self._codec or JSON
+        credentials, reasons = read_all(
+            self._context.identity.anchor, packet.creds, now=time.time(), certificate=self._certificate
+        )
+        self.rights, self.greeted = Rights(credentials), True
+        self._may.clear()
+        self._decoder.limit = self._context.settings.max_message
+        for reason in reasons:
+            self._refuse("credential", detail=reason)
+        if first and not self._initiator:
+            self._write(self._context.greeting(codec))
+        if first:
+            self._context.log.info("peer_connected", peer=self.label, secure=self._secure, codec=codec.name)
+        else:
+            self._drop_announcements(time.time())
+        self.announce(self._context.owner.local_services(), always=True)
+
+    def _on_services(self, packet: Packet) -> None:
+        if not isinstance(packet.svcs, list):
+            raise CodecError("an announcement without a list of services")
+        names = list(dict.fromkeys(name for name in packet.svcs if isinstance(name, str)))
+        if packet.stat == "un":
+            gone = [name for name in names if name in self.announced]
+            for name in gone:
+                del self.announced[name]
+            self._context.owner.withdrawn(self, gone)
+        elif packet.stat == "av":
+            now = time.time()
+            welcome = [name for name in names if self._may_announce(name, now)]
+            self.announced.update(dict.fromkeys(welcome))
+            self._context.owner.announced(self, welcome)
+        else:
+            self._refuse("unknown_status")
+
+    def _may_announce(self, name: str, now: float) -> bool:
+        if not self._context.table.allows(name):
+            self._refuse("unknown_service", detail=name[:100])
+        elif self.rights.to_receive(name, now) is None:
+            self._refuse("right_to_receive", detail=name)
+        elif name not in self.announced and len(self.announced) >= MAX_ANNOUNCED:
+            self._refuse("too_many_services")
+        else:
+            return True
+        return False
+
+    @serves("WL-B8-1", "WL-B8-2", "WL-B8-3", "WL-B8-4", "WL-B8-5", "WL-B8-6", "WL-B8-7", "X-B8-1", "X-B8-2", "X-B8-3")
+    def _on_message(self, data: msgspec.Raw, codec: Codec) -> None:
+        content = codec.decode_data(data)
+        if content is None:
+            self._refuse("malformed_message")
+            return
+        now = time.time()
+        credential = self._credential_for(content.service, now)
+        if not content.service.startswith(self._context.settings.prefix_path):
+            self._refuse("not_our_service", detail=content.service[:100])
+        elif not self._context.table.allows(content.service):
+            self._refuse("unknown_service", detail=content.service[:100])
+        elif credential is None:
+            self._refuse("right_to_invoke", detail=content.service)
+        else:
+            timeout_ms = content.timeout if type(content.timeout) is int else int(now * 1000)
+            deadline = now + min(MAX_KEEP_S, max(MIN_KEEP_S, timeout_ms / 1000 - now))
+            peer = Peer(self.rights.vin, credential.id)
+            parameters = codec.parameters_json(content.parameters)
+            self._context.owner.received(self, Message(content.service, parameters, timeout_ms, deadline, peer))
+
+    def _on_fragment(self, packet: Packet) -> None:
+        now, codec = asyncio.get_running_loop().time(), self._decoder.codec or JSON
+        if packet.frg:
+            self._reader = self._reader or FragmentReader(self._context.settings.max_message)
+            answer, whole = self._reader.take(*codec.decode_fragment(packet.frg), now)
+            if answer is not None:
+                self._send(answer)
+            inner = codec.decode(whole) if whole else None
+            if inner is not None and inner.cmd == "rcv":
+                self._on_message(inner.data, codec)
+            elif whole:
+                self._refuse("malformed_message")
+        elif self._writer is not None and packet.frg_get is not None:
+            if (piece := self._writer.piece(packet.frg_get, now)) is not None:
+                self._send(piece)
+        elif self._writer is not None and packet.frg_end is not None:
+            self._offer_again(self._writer.finish(packet.frg_end))
+
+    # Small things
+
+    def _credential_for(self, name: str, now: float) -> Credential | None:
+        credential = self._may.get(name)
+        if credential is None or not credential.is_valid(now):
+            credential = self.rights.to_invoke(name, now)
+            if credential is not None and len(self._may) < MAX_REMEMBERED_RIGHTS:
+                self._may[name] = credential
+        return credential
+
+    def _drop_announcements(self, now: float) -> None:
+        lost = [name for name in self.announced if self.rights.to_receive(name, now) is None]
+        for name in lost:
+            del self.announced[name]
+        self._context.owner.withdrawn(self, lost)
+
+    def _offer_again(self, waiting: Iterable[Message]) -> None:
+        for message in waiting:
+            if not self.offer(message):
+                self._refuse("queue_full")
+
+    def _send(self, fields: dict[str, Any]) -> None:
+        if self._codec is JSON and "frg" in fields:
+            fields["frg"][3] = fields["frg"][3].decode("ascii")
+        self._write((self._codec or JSON).encode(fields))
+
+    def _write(self, content: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(content)
+
+    def _resume_reading(self) -> None:
+        if self._transport is not None and self.is_open:
+            self._transport.resume_reading()
+
+    def _refuse(self, reason: str, detail: str | None = None) -> None:
+        metrics.REFUSED.labels("rvi-node", reason).inc()
+        if reason not in self._refused:  # a hostile peer must not fill the log
+            self._refused.add(reason)
+            self._context.log.warning("peer_refused", reason=reason, detail=detail, peer=self.label)
+
+    def _fail(self, reason: str, detail: str) -> None:
+        self._refuse(reason, detail)
+        self.abort()
+
+
+def _keep_alive(endpoint: socket.socket | None) -> None:
+    """Let the kernel find hosts that vanished; a peer that hangs is found by ``dead_after_s``."""
+    if endpoint is None or endpoint.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
+    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

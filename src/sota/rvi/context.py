@@ -1,0 +1,64 @@
+"""What all connections of a node share, and how they see the node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sota.kit.logging import get_logger
+from sota.rvi.codec import Codec
+from sota.rvi.credentials import Identity
+from sota.rvi.message import Message
+from sota.rvi.names import ServiceTable
+from sota.rvi.settings import NodeSettings
+
+if TYPE_CHECKING:
+    from sota.rvi.connection import Connection
+
+
+class Owner(Protocol):
+    """The node, as its connections see it."""
+
+    def local_services(self) -> Iterable[str]:
+        """Give the full names of the services registered here."""
+        ...
+
+    def opened(self, connection: Connection) -> bool:
+        """Say whether one more connection is welcome."""
+        ...
+
+    def announced(self, connection: Connection, names: list[str]) -> None:
+        """Take note of services of the peer."""
+        ...
+
+    def withdrawn(self, connection: Connection, names: list[str]) -> None:
+        """Take note of services that the peer has no more."""
+        ...
+
+    def received(self, connection: Connection, message: Message) -> None:
+        """Take a message for a service of this node."""
+        ...
+
+    def closed(self, connection: Connection) -> None:
+        """Take note of the end of a connection."""
+        ...
+
+
+@dataclass(slots=True)
+class Context:
+    """What all connections of a node share."""
+
+    settings: NodeSettings
+    identity: Identity
+    table: ServiceTable
+    owner: Owner
+    log: Any = field(default_factory=get_logger)
+    greetings: dict[str, bytes] = field(default_factory=dict)
+
+    def greeting(self, codec: Codec) -> bytes:
+        """Give this node's ``au``."""
+        if codec.name not in self.greetings:
+            tokens = [credential.token for credential in self.identity.rights.credentials]
+            self.greetings[codec.name] = codec.encode({"cmd": "au", "ver": codec.version, "creds": tokens})
+        return self.greetings[codec.name]

@@ -1,0 +1,193 @@
+"""Credentials: what a node may receive and invoke, signed by the trust anchor (JWT, RS256).
+
+Rules kept here:
+
+* a credential counts only if the trust anchor's key signed it, the present moment lies within its validity, and it
+  names the very certificate that the peer presented on its TLS connection: a stolen credential is worth nothing
+  without the device's key;
+* a credential that cannot be read costs nothing but itself: the others of the same peer are read all the same;
+* rights lapse when their credential does, on a connection that has been up for months, too;
+* the aliases of older authorities are understood (``sources``, ``destinations`` …).
+
+Over plain TCP there is no certificate to compare with, so a credential there is a bearer token: that link is for old
+nodes on a private network only.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
+
+from sota.rvi.names import Pattern
+
+MAX_CREDENTIAL_BYTES = 64 << 10
+MAX_CREDENTIALS = 16
+RECEIVE_NAMES = ("right_to_receive", "right_to_register", "sources", "register")
+INVOKE_NAMES = ("right_to_invoke", "destinations", "invoke")
+
+
+class CredentialError(Exception):
+    """This credential is refused; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A credential whose signature held."""
+
+    id: str
+    receive: tuple[Pattern, ...]
+    invoke: tuple[Pattern, ...]
+    start: float
+    stop: float
+    certificate: bytes
+    token: str
+
+    def is_valid(self, now: float) -> bool:
+        """Say whether the moment lies within the validity."""
+        return self.start < now < self.stop
+
+
+class TrustAnchor:
+    """The authority's certificate, whose key signs credentials."""
+
+    def __init__(self, pem: bytes) -> None:
+        """Read the certificate.
+
+        Raises:
+            CredentialError: it is no certificate with an RSA key.
+        """
+        try:
+            key = x509.load_pem_x509_certificate(pem).public_key()
+        except ValueError as error:
+            raise CredentialError(f"the trust anchor is no certificate: {error}") from None
+        if not isinstance(key, RSAPublicKey):
+            raise CredentialError("the trust anchor's key must be RSA, since credentials are signed with RS256")
+        self._key = RSAKey.import_key(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+    def read(self, token: object, *, now: float, certificate: bytes | None) -> Credential:
+        """Read a credential and check signature, validity and the certificate it is bound to (None: there is none).
+
+        Raises:
+            CredentialError: it is not to be trusted; says why.
+        """
+        if not isinstance(token, str) or len(token) > MAX_CREDENTIAL_BYTES:
+            raise CredentialError("not a credential")
+        try:
+            claims = jwt.decode(token.strip(), self._key, algorithms=["RS256"]).claims
+        except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise CredentialError(f"not signed by the trust anchor: {error}") from None
+        credential = _read_claims(claims, token.strip())
+        if not credential.is_valid(now):
+            raise CredentialError(f"credential {credential.id!r} is expired or not yet valid")
+        if certificate is not None and credential.certificate != certificate:
+            raise CredentialError(f"credential {credential.id!r} belongs to another certificate than the peer's")
+        return credential
+
+
+class Rights:
+    """What the credentials of one node allow it."""
+
+    __slots__ = ("credentials", "vin")
+
+    def __init__(self, credentials: Iterable[Credential] = ()) -> None:
+        """Take credentials that have been checked; ``vin`` is the one vehicle they speak for, if it is one."""
+        self.credentials = tuple(credentials)
+        vins = {pattern.vin for credential in self.credentials for pattern in credential.receive}
+        self.vin = vins.pop() if len(vins) == 1 else None
+
+    def to_invoke(self, name: str, now: float) -> Credential | None:
+        """Find the credential that lets its owner send to this service."""
+        return next((c for c in self.credentials if c.is_valid(now) and any(p.matches(name) for p in c.invoke)), None)
+
+    def to_receive(self, name: str, now: float) -> Credential | None:
+        """Find the credential that lets its owner offer this service."""
+        return next((c for c in self.credentials if c.is_valid(now) and any(p.matches(name) for p in c.receive)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a node presents to others: certificate, key and credentials, read from its folder."""
+
+    anchor: TrustAnchor
+    root_file: Path
+    certificate_file: Path
+    key_file: Path
+    rights: Rights
+
+    @classmethod
+    def read(cls, folder: Path, now: float) -> Identity:
+        """Read ``root.pem``, ``device.pem``, ``device.key`` and every ``*.jwt`` of a folder.
+
+        Raises:
+            CredentialError: a file is missing, or no credential is valid: a node without rights could do nothing.
+        """
+        try:
+            anchor = TrustAnchor((folder / "root.pem").read_bytes())
+            certificate = read_certificate((folder / "device.pem").read_bytes())
+            tokens = {file.name: file.read_text("ascii").strip() for file in sorted(folder.glob("*.jwt"))}
+        except (OSError, ValueError) as error:
+            raise CredentialError(f"cannot read the identity in {folder}: {error}") from None
+        credentials, reasons = read_all(anchor, tokens.values(), now=now, certificate=certificate)
+        if not credentials:
+            why = "; ".join(reasons) or "there is no *.jwt file"
+            raise CredentialError(f"no valid credential in {folder}: {why}")
+        files = (folder / "root.pem", folder / "device.pem", folder / "device.key")
+        return cls(anchor, *files, Rights(credentials))
+
+
+def read_all(
+    anchor: TrustAnchor, tokens: Iterable[object], *, now: float, certificate: bytes | None
+) -> tuple[list[Credential], list[str]]:
+    """Read what a node presents: the credentials that count, and why the others do not."""
+    good: list[Credential] = []
+    reasons: list[str] = []
+    for number, token in enumerate(tokens):
+        if number == MAX_CREDENTIALS:
+            reasons.append(f"more than {MAX_CREDENTIALS} credentials")
+            break
+        try:
+            good.append(anchor.read(token, now=now, certificate=certificate))
+        except CredentialError as error:
+            reasons.append(str(error))
+    return good, reasons
+
+
+def read_certificate(pem: bytes) -> bytes:
+    """Give a certificate in DER, as TLS presents it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+
+
+def _read_claims(claims: Mapping[str, Any], token: str) -> Credential:
+    try:
+        validity = claims["validity"]
+        start, stop = validity["start"], validity["stop"]
+        if not all(isinstance(moment, int | float) for moment in (start, stop)):
+            raise TypeError("validity")
+        certificate = base64.b64decode("".join(claims["device_cert"].split()), validate=True)
+        name = str(claims.get("id", ""))[:200]
+        receive, invoke = _patterns(claims, RECEIVE_NAMES), _patterns(claims, INVOKE_NAMES)
+    except (KeyError, TypeError, AttributeError, ValueError, binascii.Error) as error:
+        raise CredentialError(f"a claim is missing or malformed: {error}") from None
+    return Credential(name, receive, invoke, float(start), float(stop), certificate, token)
+
+
+def _patterns(claims: Mapping[str, Any], names: tuple[str, ...]) -> tuple[Pattern, ...]:
+    texts = next(claims[name] for name in names if name in claims)
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(names[0])
+    return tuple(Pattern.read(text) for text in texts)

@@ -1,0 +1,162 @@
+"""The data link: listens for other nodes, connects to those it was told of, and watches over all connections.
+
+* TLS is mutual: both sides present a certificate of the trust anchor, and nothing else gets through. Names in
+  certificates are not compared: who may do what is in the credentials, which are bound to the certificate.
+* A lost connection is made again after a pause that doubles, with jitter; the pause shrinks back only after a
+  connection has lasted, so that nobody hammers a node that accepts and drops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Iterable
+
+from sota.kit.errors import StartError
+from sota.rvi.codec import JSON, MSGPACK, Codec
+from sota.rvi.connection import Connection
+from sota.rvi.context import Context
+from sota.rvi.credentials import Identity
+from sota.rvi.settings import read_peer
+
+HANDSHAKE_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 10.0
+LASTING_S = 30.0
+MAX_TICK_S = 5.0
+BACKLOG = 4096
+
+
+class Link:
+    """All connections of a node to other nodes."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._servers: list[asyncio.Server] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.connections: set[Connection] = set()
+        self.tls_port = self.tcp_port = 0
+
+    async def start(self) -> None:
+        """Listen, and begin to connect.
+
+        Raises:
+            StartError: an address is taken, or a certificate is not to be used.
+        """
+        settings = self._context.settings
+        peers = [read_peer(text) for text in settings.peers]
+        if settings.tls_port:
+            self.tls_port = await self._listen(settings.tls_port, server_context(self._context.identity))
+        if settings.tcp_port:
+            self.tcp_port = await self._listen(settings.tcp_port, None)
+        tls = client_context(self._context.identity) if any(a.scheme != "tcp" for a, _ in peers) else None
+        for address, language in peers:
+            codec = MSGPACK if language == "msgpack" else JSON
+            host, port = str(address.hostname), int(address.port or 0)
+            keeper = self._stay_connected(host, port, codec, tls if address.scheme != "tcp" else None)
+            self._tasks.append(asyncio.create_task(keeper, name=f"peer:{host}:{port}"))
+        self._tasks.append(asyncio.create_task(self._watch(), name="link:watch"))
+
+    def add(self, connection: Connection) -> bool:
+        """Count a connection in, unless there are too many."""
+        if len(self.connections) >= self._context.settings.max_peers:
+            return False
+        self.connections.add(connection)
+        return True
+
+    def announce(self, names: Iterable[str], *, available: bool) -> None:
+        """Tell every peer of services that come or go."""
+        chosen = list(names)
+        for connection in self.connections:
+            connection.announce(chosen, available=available)
+
+    async def stop_accepting(self) -> None:
+        """Take no further connections and make none."""
+        for server in self._servers:
+            server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self, timeout_s: float) -> None:
+        """End all connections, giving them time to send what waits."""
+        ends = [connection.ended for connection in self.connections]
+        for connection in list(self.connections):
+            connection.close()
+        if ends:
+            await asyncio.wait(ends, timeout=timeout_s)
+        for connection in list(self.connections):
+            connection.abort()
+
+    async def _listen(self, port: int, tls: ssl.SSLContext | None) -> int:
+        host, loop = self._context.settings.link_host, asyncio.get_running_loop()
+        secure = tls is not None
+        try:
+            server = await loop.create_server(
+                # A TLS peer's first byte tells its language; a TCP peer is answered in JSON, whatever it speaks.
+                lambda: Connection(self._context, None if secure else JSON, secure=secure, initiator=False),
+                host,
+                port,
+                ssl=tls,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if secure else None,
+                backlog=BACKLOG,
+            )
+        except OSError as error:
+            raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}", exit_code=1) from None
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def _stay_connected(self, host: str, port: int, codec: Codec, tls: ssl.SSLContext | None) -> None:
+        settings, loop = self._context.settings, asyncio.get_running_loop()
+        pause = settings.reconnect_s
+        while True:
+            began = loop.time()
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    _, connection = await loop.create_connection(
+                        lambda: Connection(self._context, codec, secure=tls is not None, initiator=True),
+                        host,
+                        port,
+                        ssl=tls,
+                        server_hostname=host if tls is not None else None,
+                    )
+                await connection.ended
+                if connection.greeted and loop.time() - began > LASTING_S:
+                    pause = settings.reconnect_s
+            except (OSError, TimeoutError) as error:
+                self._context.log.info("peer_not_reached", address=f"{host}:{port}", error=str(error) or "time-out")
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter, no secret
+            pause = min(pause * 2, settings.reconnect_max_s)
+
+    async def _watch(self) -> None:
+        settings, loop = self._context.settings, asyncio.get_running_loop()
+        shortest = min(settings.ping_interval_s, settings.dead_after_s, settings.greeting_timeout_s)
+        while True:
+            await asyncio.sleep(min(MAX_TICK_S, shortest / 4))
+            now = loop.time()
+            for connection in list(self.connections):
+                connection.tick(now)
+
+
+def server_context(identity: Identity) -> ssl.SSLContext:
+    """Make the TLS settings of the listening side: a client without our authority's certificate is turned away."""
+    return _context(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), identity)
+
+
+def client_context(identity: Identity) -> ssl.SSLContext:
+    """Make the TLS settings of the connecting side; the server's rights are in its credential, not in its host name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    return _context(context, identity)
+
+
+def _context(context: ssl.SSLContext, identity: Identity) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.options |= ssl.OP_NO_TICKET  # connections are long: tickets would only cost memory
+    try:
+        context.load_verify_locations(identity.root_file)
+        context.load_cert_chain(identity.certificate_file, identity.key_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise StartError(f"cannot use the certificate in {identity.certificate_file.parent}: {error}") from None
+    return context

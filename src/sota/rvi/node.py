@@ -1,0 +1,347 @@
+"""The RVI node: which message goes where, and when.
+
+A message goes
+
+1. to the local service, if its name begins with this node's prefix;
+2. else over the link that announced the name;
+3. else, or if that way is not open now, to the disk, until it opens or the message's time is over.
+
+Messages of one service keep their order: as long as some wait on the disk, later ones go behind them. ::
+
+    node = Node(NodeSettings(identity=Path("identity"), data=Path("var/rvi-node")))
+    await node.start()      # listening
+    ...
+    await node.stop()       # what was under way has ended, what waits is on disk
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+
+from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
+from sota.kit import metrics
+from sota.kit.errors import Refused, StartError, Unavailable
+from sota.kit.http_client import Response
+from sota.kit.logging import get_logger
+from sota.rvi import counters
+from sota.rvi.calendar import Calendar
+from sota.rvi.connection import Connection
+from sota.rvi.context import Context
+from sota.rvi.credentials import CredentialError, Identity
+from sota.rvi.delivery import Answer, LocalServices
+from sota.rvi.disk import Disk
+from sota.rvi.edge import Edge
+from sota.rvi.edge_http import EdgeServer
+from sota.rvi.link import Link
+from sota.rvi.message import Message
+from sota.rvi.names import VEHICLE_PREFIX, ServiceTable, declared_services, vin_of
+from sota.rvi.pump import BACK_PRESSURE_S, Pumps, Sink
+from sota.rvi.routes import Routes
+from sota.rvi.schedule import MessageStore
+from sota.rvi.settings import NodeSettings
+
+TICK_S = 1.0
+DISK_FILE = "messages.sqlite3"
+
+
+class Node:
+    """An RVI node, in either role."""
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self.settings = settings
+        self.log = get_logger(program="rvi-node", role=settings.role)
+        self.table = ServiceTable(settings.extra_services)
+        self.routes = Routes()
+        self.services = LocalServices(
+            settings.prefix_path, timeout_s=settings.callback_timeout_s, queue_bytes=settings.local_queue
+        )
+        self._disk = Disk(settings.data / DISK_FILE)
+        self.store = MessageStore(self._disk, max_messages=settings.stored_messages, max_bytes=settings.stored_bytes)
+        self.calendar = Calendar(self._disk)
+        self._pumps = Pumps(self.store, self._sink)
+        self._watcher: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._edge = EdgeServer(Edge(self), settings)
+        self._identity: Identity | None = None
+        self._link: Link | None = None
+
+    # Life
+
+    async def start(self) -> None:
+        """Read the identity, open the disk, listen; returns when the node can be used.
+
+        Raises:
+            StartError: something is missing or taken; says what.
+        """
+        settings = self.settings
+        try:
+            self._identity = Identity.read(settings.identity, time.time())
+        except CredentialError as error:
+            raise StartError(str(error)) from None
+        if self._identity.rights.to_receive(settings.prefix_path, time.time()) is None:
+            raise StartError(
+                f"the credential in {settings.identity} gives no right to receive for {settings.prefix_path}"
+            )
+        await self._disk.open()
+        await self.store.open()
+        await self.calendar.open()
+        self._link = Link(Context(settings, self._identity, self.table, self, self.log))
+        await self._link.start()
+        await self._edge.start()
+        self._watcher = asyncio.create_task(self._watch(), name="rvi-node:watch")
+        self.log.info("node_started", edge=self.edge_url, tls=self._link.tls_port, tcp=self._link.tcp_port)
+
+    async def stop(self) -> None:
+        """Take nothing more, let what is under way end (``drain_s``), keep on disk what could not be delivered."""
+        self._stopping = True
+        if self._watcher is not None:
+            self._watcher.cancel()
+        await self._edge.stop()
+        if self._link is not None:
+            await self._link.stop_accepting()
+        await self._pumps.stop()
+        self._keep(await self.services.drain(self.settings.drain_s))
+        if self._link is not None:
+            await self._link.close(self.settings.drain_s)
+        await self._disk.close()
+        self.log.info("node_stopped")
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the node can be used."""
+        return self._watcher is not None and not self._stopping
+
+    @property
+    def edge_url(self) -> str:
+        """Where local services find the edge."""
+        return f"http://{self.settings.host}:{self._edge.port}"
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether at least one other node has greeted."""
+        return self._link is not None and any(connection.greeted for connection in self._link.connections)
+
+    # What the edge asks for
+
+    def check(self, service: str) -> None:
+        """Check that a message to this service may leave.
+
+        Raises:
+            Refused: the whitelist does not know it, or this node has no right to it.
+        """
+        if not self.table.allows(service):
+            metrics.REFUSED.labels("rvi-node", "unknown_service").inc()
+            raise Refused("unknown_service", f"{service[:100]!r} is no service of the whitelist.", status=404)
+        if self._identity is None or self._identity.rights.to_invoke(service, time.time()) is None:
+            metrics.REFUSED.labels("rvi-node", "right_to_invoke").inc()
+            raise Refused("right_to_invoke", f"No credential of this node allows it to send to {service}.", status=403)
+
+    def is_local(self, service: str) -> bool:
+        """Say whether a service would be one of this node's own."""
+        return service.startswith(self.settings.prefix_path)
+
+    def send_now(self, message: Message) -> bool:
+        """Send a message over its link if nothing is in its way; False if it has to be queued."""
+        connection = self.routes.find(message.service)
+        if connection is None or self.store.has_waiting(message.service) or not connection.offer(message):
+            return False
+        counters.SENT.inc()
+        return True
+
+    async def queue(self, message: Message) -> None:
+        """Send a message as soon as possible; returns when it is sent, in its service's queue, or durable.
+
+        Raises:
+            Unavailable: there is no room for it.
+        """
+        sink = self._sink(message.service)
+        if sink is not None and not self.store.has_waiting(message.service):
+            if sink.offer(message):
+                return
+            # A peer or service that is slow slows its senders down, before the disk is used.
+            if (
+                await sink.writable(BACK_PRESSURE_S)
+                and not self.store.has_waiting(message.service)
+                and sink.offer(message)
+            ):
+                return
+        counters.STORED.inc()
+        await asyncio.shield(self.store.append(message))
+        self._pumps.start(message.service)
+
+    async def ask(self, message: Message) -> Response | None:
+        """Hand a message to a local service and wait a while for its answer; None if it comes later or not at all.
+
+        Raises:
+            Unavailable: there is no room for it.
+        """
+        service = self.services.find(message.service)
+        answer: Answer = asyncio.get_running_loop().create_future()
+        if service is None or self.store.has_waiting(message.service) or not service.offer(message, answer):
+            await self.queue(message)
+            return None
+        try:
+            async with asyncio.timeout(self.settings.callback_timeout_s):
+                return await answer
+        except TimeoutError:
+            return None
+
+    async def register(self, local_name: str, url: str) -> str:
+        """Register a local service; gives its full name.
+
+        Raises:
+            Refused: the whitelist does not know it.
+            Invalid: the address cannot be called.
+        """
+        name = self.settings.prefix_path + local_name.removeprefix("/")
+        if not self.table.allows(name):
+            metrics.REFUSED.labels("rvi-node", "unknown_service").inc()
+            raise Refused("unknown_service", f"{local_name[:100]!r} is no service of the whitelist.", status=404)
+        if await self.services.register(name, url):
+            self.log.info("service_registered", service=local_name)
+            self._announce_own([name], available=True)
+        self._pumps.start(name)
+        return name
+
+    async def unregister(self, name: str) -> None:
+        """Forget a local service; an unknown one is passed over."""
+        if self.services.find(name) is None:
+            return
+        left = await self.services.unregister(name)
+        self._keep(left)
+        self.log.info("service_unregistered", service=name.removeprefix(self.settings.prefix_path))
+        self._announce_own([name], available=False)
+
+    def known_services(self) -> list[str]:
+        """Name all services, local and remote."""
+        return [*self.services, *self.routes.names()]
+
+    async def schedule(self, updates: Sequence[ScheduledUpdate]) -> list[str]:
+        """Remember updates; Core is told at once of those vehicles that are connected in their interval.
+
+        Raises:
+            Refused: an interval is over already.
+            Unavailable: they cannot be kept.
+        """
+        now = time.time()
+        for update in updates:
+            if update.interval.end.timestamp() <= now:
+                raise Refused("scheduling_failed", f"The interval of update {update.update_id} is over.", status=412)
+        await asyncio.shield(self.calendar.add(updates))
+        vins = list(dict.fromkeys(update.vin for update in updates))
+        for vin in vins:
+            self._tell_awaited(vin, now)
+        return vins
+
+    async def unschedule(self, updates: Sequence[UnscheduledUpdate]) -> list[str]:
+        """Withdraw updates.
+
+        Raises:
+            Unavailable: that cannot be kept.
+        """
+        await asyncio.shield(self.calendar.remove(updates))
+        return list(dict.fromkeys(update.vin for update in updates))
+
+    # What the link tells (context.Owner)
+
+    def local_services(self) -> Iterable[str]:
+        """Give the full names of the services registered here."""
+        return list(self.services)
+
+    def opened(self, connection: Connection) -> bool:
+        """Say whether one more connection is welcome."""
+        welcome = not self._stopping and self._link is not None and self._link.add(connection)
+        if welcome:
+            counters.CONNECTIONS.labels(self.settings.role).inc()
+        return welcome
+
+    def announced(self, connection: Connection, names: list[str]) -> None:
+        """Route to services of a peer, tell the local ones, send what waited."""
+        self.routes.add(connection, names)
+        if names and not self._stopping:
+            self.services.notify(names, available=True)
+        for name in names:
+            self._pumps.start(name)
+        if len(self.calendar):
+            for vin in {vin for name in names if (vin := vin_of(name)) is not None}:
+                self.calendar.mark_told(vin, time.time())
+
+    def withdrawn(self, connection: Connection, names: list[str]) -> None:
+        """Route no more to services of a peer."""
+        gone = self.routes.remove(connection, names)
+        if gone and not self._stopping:
+            self.services.notify(gone, available=False)
+
+    def received(self, connection: Connection, message: Message) -> None:
+        """Take a message from a peer for a service of this node."""
+        counters.RECEIVED.inc()
+        service = self.services.find(message.service)
+        if service is not None and not self.store.has_waiting(message.service) and service.offer(message):
+            return
+        counters.STORED.inc()
+        try:
+            connection.pause_reading(self.store.append(message))
+        except Unavailable:
+            metrics.REFUSED.labels("rvi-node", "store_full").inc()
+            return
+        self._pumps.start(message.service)
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection; what it may not have carried any more waits again."""
+        if self._link is None or connection not in self._link.connections:
+            return
+        self._link.connections.discard(connection)
+        counters.CONNECTIONS.labels(self.settings.role).dec()
+        lost = {service for _, service, _ in connection.unconfirmed}
+        for service in lost:
+            self.store.take_back(service)
+        self.withdrawn(connection, list(connection.announced))
+        for service in lost:
+            self._pumps.start(service)
+
+    # The disk
+
+    def _sink(self, service: str) -> Sink | None:
+        return self.services.find(service) if self.is_local(service) else self.routes.find(service)
+
+    def _keep(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            if message.number is not None:  # it came from the disk, and is there still
+                self.store.take_back(message.service)
+                continue
+            try:
+                self.store.append(message)
+            except Unavailable:
+                metrics.REFUSED.labels("rvi-node", "store_full").inc()
+
+    # What happens by itself
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = time.time()
+            if self._link is not None:
+                self._pumps.confirm(self._link.connections)
+            self.store.expire(now)
+            self.calendar.expire(now)
+            counters.WAITING.labels(self.settings.role).set(self.store.messages)
+            if len(self.calendar) and self._link is not None:
+                for connection in self._link.connections:
+                    for vin in {vin_of(name) for name in connection.announced}:
+                        self._tell_awaited(vin, now)
+
+    def _tell_awaited(self, vin: str | None, now: float) -> None:
+        if vin is None or not self.calendar.untold(vin, now):
+            return
+        services = (f"{VEHICLE_PREFIX}{vin}/sota/{name}" for name in sorted(declared_services("vehicle")))
+        connected = [name for name in services if name in self.routes]
+        if connected:
+            self.calendar.mark_told(vin, now)
+            self.services.notify(connected, available=True)
+
+    def _announce_own(self, names: list[str], *, available: bool) -> None:
+        if self._link is not None:
+            self._link.announce(names, available=available)
+        self.services.notify(names, available=available)

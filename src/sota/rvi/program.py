@@ -1,0 +1,32 @@
+"""The RVI node as a program: what ``sota rvi-node``, ``sota up`` and ``sota vehicle`` run."""
+
+from __future__ import annotations
+
+from sota.rvi.node import Node
+from sota.rvi.settings import NodeSettings
+
+
+class NodeProgram:
+    """Starts, stops and watches one node."""
+
+    name = "rvi-node"
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self.settings = settings
+        self.node = Node(settings)
+
+    async def start(self) -> None:
+        """Start the node; returns when it listens.
+
+        Raises:
+            StartError: something is missing or taken; says what.
+        """
+        await self.node.start()
+
+    async def stop(self) -> None:
+        """Stop the node and keep what waits."""
+        await self.node.stop()
+
+    async def ready(self) -> bool:
+        """Say whether local services can use the node."""
+        return self.node.is_listening

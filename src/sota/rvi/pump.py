@@ -1,0 +1,93 @@
+"""The way from the disk: sends what waits for a service, in order, as soon as there is somebody to take it.
+
+What went to a local service leaves the disk when the service has answered. What went over a link leaves it when the
+connection has stood for a while after: if it breaks before, the messages wait again, for the next connection. A link
+has no acknowledgements, so this is as much as can be known; whoever needs more says so in an answer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+from sota.kit.errors import Unavailable
+from sota.kit.logging import get_logger
+from sota.rvi import counters
+from sota.rvi.connection import Connection
+from sota.rvi.delivery import Answer, LocalService
+from sota.rvi.message import Message
+from sota.rvi.schedule import MessageStore
+
+BACK_PRESSURE_S = 5.0
+CONFIRMED_AFTER_S = 2.0
+
+Sink = Connection | LocalService
+
+
+class Pumps:
+    """One task for each service that has messages on the disk and a way open."""
+
+    def __init__(self, store: MessageStore, find_sink: Callable[[str], Sink | None]) -> None:
+        self._store, self._find_sink = store, find_sink
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._stopped = False
+
+    def start(self, service: str) -> None:
+        """Send what waits for this service, if there is a way."""
+        if self._stopped or service in self._running or not self._store.has_waiting(service):
+            return
+        if self._find_sink(service) is not None:
+            self._running[service] = asyncio.create_task(self._run(service), name=f"pump:{service}")
+
+    async def stop(self) -> None:
+        """Send nothing more from the disk."""
+        self._stopped = True
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def confirm(self, connections: Iterable[Connection]) -> None:
+        """Remove from the disk what was sent a while ago over connections that still stand."""
+        before = asyncio.get_running_loop().time() - CONFIRMED_AFTER_S
+        for connection in connections:
+            if connection.unconfirmed and connection.is_flushed:
+                arrived = [number for sent_at, _, number in connection.unconfirmed if sent_at <= before]
+                connection.unconfirmed = [entry for entry in connection.unconfirmed if entry[0] > before]
+                if arrived:
+                    self._store.remove(arrived)
+
+    async def _run(self, service: str) -> None:
+        try:
+            while (sink := self._find_sink(service)) is not None and self._store.has_waiting(service):
+                for message in await self._store.next(service):
+                    if not await self._hand_over(sink, message):
+                        break
+        except Unavailable as error:
+            get_logger(program="rvi-node").warning("disk_refused", error=error.detail)
+        finally:
+            del self._running[service]
+
+    async def _hand_over(self, sink: Sink, message: Message) -> bool:
+        if message.deadline <= time.time():
+            counters.EXPIRED.inc()
+            self._store.hand_over(message)  # the disk is swept by time
+            return True
+        while not self._offer(sink, message):
+            if not await sink.writable(BACK_PRESSURE_S) and not sink.is_open:
+                return False
+        self._store.hand_over(message)
+        return True
+
+    def _offer(self, sink: Sink, message: Message) -> bool:
+        number, loop = message.number or 0, asyncio.get_running_loop()
+        if isinstance(sink, Connection):
+            if not sink.offer(message):
+                return False
+            counters.SENT.inc()
+            sink.unconfirmed.append((loop.time(), message.service, number))
+            return True
+        answer: Answer = loop.create_future()
+        answer.add_done_callback(lambda done: self._store.remove([number]) if done.result() is not None else None)
+        return sink.offer(message, answer)

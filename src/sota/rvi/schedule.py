@@ -1,0 +1,189 @@
+"""Messages for services that are away: on disk, in the order in which they came, until their time-out.
+
+Rules kept here:
+
+* a message is accepted when it is durable; a kill of the node loses none that was accepted;
+* it leaves the disk when it was handed over or its time is over; a hand-over that turns out to have failed is done
+  again, so a receiver may see a message twice, and must not mind;
+* number and bytes are bounded: what does not fit is refused, and its sender told.
+
+In memory there is only a line for each service that has messages here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from sota.kit.errors import Unavailable
+from sota.rvi.disk import Disk
+from sota.rvi.message import Message, Peer
+
+READ_MESSAGES = 64
+READ_BYTES = 4 << 20
+
+
+@dataclass(slots=True)
+class Backlog:
+    """What waits for one service: how many, the newest number, and up to which number it was handed over."""
+
+    count: int = 0
+    newest: int = 0
+    handed_over: int = 0
+
+
+class MessageStore:
+    """The messages on disk."""
+
+    def __init__(self, disk: Disk, *, max_messages: int, max_bytes: int) -> None:
+        self._disk = disk
+        self._max_messages, self._max_bytes = max_messages, max_bytes
+        self._backlogs: dict[str, Backlog] = {}
+        self._next = 1
+        self.messages = self.bytes = 0
+
+    async def open(self) -> None:
+        """Find what an earlier run has left."""
+        services, newest = await self._disk.submit(_survey)
+        for service, count, size, last in services:
+            self._backlogs[service] = Backlog(count, last)
+            self.messages += count
+            self.bytes += size
+        self._next = newest + 1
+
+    def services(self) -> list[str]:
+        """Name the services that messages wait for."""
+        return list(self._backlogs)
+
+    def has_waiting(self, service: str) -> bool:
+        """Say whether messages wait for this service that have not been handed over: later ones must go behind them."""
+        backlog = self._backlogs.get(service)
+        return backlog is not None and backlog.newest > backlog.handed_over
+
+    def append(self, message: Message) -> asyncio.Future[None]:
+        """Keep a message; the future ends when it is durable.
+
+        Raises:
+            Unavailable: there is no room.
+        """
+        size = len(message.parameters)
+        if self.messages >= self._max_messages or self.bytes + size > self._max_bytes:
+            raise Unavailable("The node's disk is full of messages for peers that are away.")
+        message.number = self._next
+        self._next += 1
+        backlog = self._backlogs.setdefault(message.service, Backlog())
+        backlog.count += 1
+        backlog.newest = message.number
+        self.messages += 1
+        self.bytes += size
+        future = self._disk.submit(lambda connection: _insert(connection, message))
+        future.add_done_callback(lambda done: self._settle(message.service, size, done))
+        return future
+
+    async def next(self, service: str) -> list[Message]:
+        """Read the oldest messages of a service that have not been handed over.
+
+        Raises:
+            Unavailable: the disk refuses.
+        """
+        backlog = self._backlogs.get(service)
+        if backlog is None:
+            return []
+        after, newest = backlog.handed_over, backlog.newest
+        messages = await self._disk.submit(lambda connection: _read(connection, service, after))
+        if not messages:  # the disk refused some, or their time was over: nothing is there to wait for
+            backlog.handed_over = max(backlog.handed_over, newest)
+        return messages
+
+    def hand_over(self, message: Message) -> None:
+        """Note that a message was handed over; it stays on disk until it is removed."""
+        backlog = self._backlogs.get(message.service)
+        if backlog is not None and message.number is not None:
+            backlog.handed_over = max(backlog.handed_over, message.number)
+
+    def take_back(self, service: str) -> None:
+        """Note that hand-overs to this service may have failed: what is still on disk waits again."""
+        if backlog := self._backlogs.get(service):
+            backlog.handed_over = 0
+
+    def remove(self, numbers: Sequence[int]) -> asyncio.Future[None]:
+        """Delete messages that have arrived or expired."""
+        future = self._disk.submit(lambda connection: _delete(connection, numbers))
+        return self._counting(future)
+
+    def expire(self, now: float) -> asyncio.Future[None]:
+        """Delete messages whose time is over."""
+        return self._counting(self._disk.submit(lambda connection: _expire(connection, now)))
+
+    def _counting(self, deleted: asyncio.Future[list[tuple[str, int]]]) -> asyncio.Future[None]:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def count(future: asyncio.Future[list[tuple[str, int]]]) -> None:
+            if not future.cancelled() and future.exception() is None:
+                for service, size in future.result():
+                    self._forget(service, size)
+            if not done.done():
+                done.set_result(None)
+
+        deleted.add_done_callback(count)
+        return done
+
+    def _settle(self, service: str, size: int, appended: asyncio.Future[None]) -> None:
+        if appended.cancelled() or appended.exception() is not None:
+            self._forget(service, size)
+
+    def _forget(self, service: str, size: int) -> None:
+        self.messages -= 1
+        self.bytes -= size
+        backlog = self._backlogs.get(service)
+        if backlog is not None:
+            backlog.count -= 1
+            if backlog.count <= 0:
+                del self._backlogs[service]
+
+
+def _survey(connection: sqlite3.Connection) -> tuple[list[tuple[str, int, int, int]], int]:
+    services = connection.execute(
+        "SELECT service, COUNT(*), SUM(LENGTH(parameters)), MAX(number) FROM messages GROUP BY service"
+    ).fetchall()
+    return services, max((row[3] for row in services), default=0)
+
+
+def _insert(connection: sqlite3.Connection, message: Message) -> None:
+    peer = msgspec.json.encode(message.peer) if message.peer is not None else None
+    values = (message.number, message.service, message.parameters, message.timeout_ms, message.deadline, peer)
+    connection.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", values)
+
+
+def _read(connection: sqlite3.Connection, service: str, after: int) -> list[Message]:
+    rows = connection.execute(
+        "SELECT number, service, parameters, timeout_ms, deadline, peer FROM messages"
+        " WHERE service = ? AND number > ? ORDER BY number LIMIT ?",
+        (service, after, READ_MESSAGES),
+    )
+    messages: list[Message] = []
+    size = 0
+    for number, name, parameters, timeout_ms, deadline, peer in rows:
+        sender = msgspec.json.decode(peer, type=Peer) if peer is not None else None
+        messages.append(Message(name, parameters, timeout_ms, deadline, sender, number=number))
+        size += len(parameters)
+        if size >= READ_BYTES:
+            break
+    return messages
+
+
+def _delete(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[tuple[str, int]]:
+    gone: list[tuple[str, int]] = []
+    for number in numbers:
+        query = "DELETE FROM messages WHERE number = ? RETURNING service, LENGTH(parameters)"
+        gone += connection.execute(query, (number,)).fetchall()
+    return gone
+
+
+def _expire(connection: sqlite3.Connection, now: float) -> list[tuple[str, int]]:
+    query = "DELETE FROM messages WHERE deadline <= ? RETURNING service, LENGTH(parameters)"
+    return connection.execute(query, (now,)).fetchall()

@@ -1,0 +1,102 @@
+"""What an RVI node can be told: see ``sota rvi-node --help``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from sota.kit.errors import StartError
+from sota.kit.settings import Annotated, Meta, Settings
+
+PEER_SCHEMES = {"tls": "msgpack", "tls+json": "json", "tcp": "json"}
+
+
+class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
+    """The defaults are those of the backend's node.
+
+    A vehicle's node sets ``role``, ``prefix``, ``edge_port`` (9001), ``tls_port`` (0) and ``peers``.
+    """
+
+    role: Annotated[
+        str, Meta(pattern="^(server|client)$", description="server: the backend's node; client: a vehicle's.")
+    ] = "server"
+    prefix: Annotated[
+        str,
+        Meta(min_length=1, max_length=200, description="What this node's services begin with: genivi.org/vin/<VIN>."),
+    ] = "genivi.org/backend"
+    identity: Annotated[
+        Path, Meta(description="Folder with root.pem, device.pem, device.key and the credentials (*.jwt).")
+    ] = Path("var/identity")
+    edge_port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the service edge; 0 takes a free one.")] = (
+        8801
+    )
+    link_host: Annotated[str, Meta(description="Address on which other nodes connect.")] = "127.0.0.1"
+    tls_port: Annotated[int, Meta(ge=0, le=65535, description="Port of the TLS link; 0 turns it off.")] = 8810
+    tcp_port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65535,
+            description="Port of the plain TCP link (8807), on which credentials can be overheard; 0: off.",
+        ),
+    ] = 0
+    peers: Annotated[
+        tuple[str, ...], Meta(description="Nodes to connect to: tls://host:port, tls+json://… or tcp://….")
+    ] = ()
+    extra_services: Annotated[
+        tuple[str, ...], Meta(description="Services beyond the whitelist's that may pass, as patterns below a prefix.")
+    ] = ()
+
+    ping_interval_s: Annotated[float, Meta(gt=0, le=300, description="Time between two signs of life to a peer.")] = (
+        60.0
+    )
+    dead_after_s: Annotated[
+        float, Meta(gt=0, description="A peer that was silent so long is cut off; rvi_core speaks every 300 s.")
+    ] = 660.0
+    greeting_timeout_s: Annotated[
+        float, Meta(gt=0, le=86400, description="Time for a new connection to present itself.")
+    ] = 10.0
+    reconnect_s: Annotated[
+        float, Meta(gt=0, le=86400, description="First pause before connecting again; it doubles each time.")
+    ] = 1.0
+    reconnect_max_s: Annotated[float, Meta(gt=0, le=86400, description="Longest pause before connecting again.")] = 60.0
+    callback_timeout_s: Annotated[
+        float, Meta(gt=0, le=86400, description="Time for a local service to answer a callback.")
+    ] = 10.0
+    drain_s: Annotated[
+        float, Meta(gt=0, le=86400, description="Time for what is under way to end when the node stops.")
+    ] = 5.0
+    max_peers: Annotated[int, Meta(ge=1, description="Connections from other nodes at the same time.")] = 20_000
+    max_message: Annotated[int, Meta(ge=1024, le=1 << 30, description="Largest message in bytes.")] = 4 << 20
+    send_queue: Annotated[int, Meta(ge=1024, description="Bytes that may wait for one peer in memory.")] = 4 << 20
+    local_queue: Annotated[int, Meta(ge=1024, description="Bytes that may wait for one local service in memory.")] = (
+        16 << 20
+    )
+    stored_messages: Annotated[int, Meta(ge=1, description="Messages kept on disk for peers that are away.")] = (
+        1_000_000
+    )
+    stored_bytes: Annotated[int, Meta(ge=1024, description="Bytes kept on disk for peers that are away.")] = 1 << 30
+
+    @property
+    def prefix_path(self) -> str:
+        """The prefix with the slash at its end that every full name has there."""
+        return self.prefix.rstrip("/") + "/"
+
+
+def read_peer(text: str) -> tuple[SplitResult, str]:
+    """Read the address of a peer; gives it and the encoding spoken to it.
+
+    Raises:
+        StartError: it is not an address of a node.
+    """
+    try:
+        address = urlsplit(text)
+        usable = bool(address.hostname and address.port)
+    except ValueError:
+        usable = False
+        address = urlsplit("")
+    if not usable or address.scheme not in PEER_SCHEMES:
+        raise StartError(
+            f"peers: {text!r} is not a node's address: write tls://host:port, tls+json://host:port or tcp://host:port"
+        )
+    return address, PEER_SCHEMES[address.scheme]
