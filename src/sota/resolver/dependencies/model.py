@@ -1,0 +1,225 @@
+"""The graph of prerequisites, and what it means for one vehicle.
+
+Rules kept here:
+
+* a package needs others at a minimum version; versions are compared as numbers (1.10.0 is later than 1.9.0);
+* what a vehicle lacks is the highest registered version that will do; it comes before what needs it, and the package
+  itself comes last;
+* a vehicle is left out, with the reason, when something needed is not registered, or when the update would take from an
+  installed package what it needs and has;
+* a cycle is refused when it is declared, and should one be there all the same, the vehicle is left out.
+
+>>> ivi, tls = Package("ivi", "2.0.0"), Package("libtls", "1.4.0")
+>>> graph = DependencyGraph({ivi: [Minimum("libtls", "1.2.0")], tls: []})
+>>> [package.text for package in graph.plan(ivi, [Package("libtls", "1.1.9")]).packages]
+['libtls/1.4.0', 'ivi/2.0.0']
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MAX_DEPENDENCIES = 100
+VersionKey = tuple[int, int, int]
+
+
+class Package(NamedTuple):
+    """A package by name and version; a foreign one may have any version."""
+
+    name: str
+    version: str
+
+    @property
+    def text(self) -> str:
+        """Name and version in one word: ``ivi/2.1.0``."""
+        return f"{self.name}/{self.version}"
+
+
+class Minimum(NamedTuple):
+    """A need: a package of this name, at this version or a later one."""
+
+    name: str
+    version: str
+
+    def accepts(self, version: str) -> bool:
+        """Say whether this version will do. One that is not ``major.minor.patch`` cannot be compared and will not."""
+        own, least = version_key(version), version_key(self.version)
+        return own is not None and least is not None and own >= least
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What the vehicle must get, in the order of installation."""
+
+    packages: tuple[Package, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Why the vehicle gets nothing: a stable code and a sentence."""
+
+    code: str
+    reason: str
+
+
+Plan = Planned | LeftOut
+
+
+def version_key(version: str) -> VersionKey | None:
+    """Read ``major.minor.patch`` for comparison; None where it has another form."""
+    parts = version.split(".")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        return None
+    return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+class DependencyGraph:
+    """All registered packages and what each needs."""
+
+    def __init__(self, needs: Mapping[Package, Sequence[Minimum]]) -> None:
+        self._needs = needs
+        self._versions: dict[str, list[Package]] = defaultdict(list)
+        for package in sorted(needs, key=lambda package: version_key(package.version) or (-1, -1, -1)):
+            self._versions[package.name].append(package)
+
+    def with_package(self, package: Package, needs: Sequence[Minimum]) -> DependencyGraph:
+        """Give the graph as it would be with one package more."""
+        return DependencyGraph({**self._needs, package: needs})
+
+    def find_cycle(self, start: Package) -> tuple[Package, ...] | None:
+        """Find a way from a package back to itself, over any registered version that satisfies a need."""
+        came_from: dict[Package, Package] = {}
+        waiting = [start]
+        while waiting:
+            current = waiting.pop()
+            for following in self._satisfying(current):
+                if following == start:
+                    return self._way_back(start, current, came_from)
+                if following not in came_from:
+                    came_from[following] = current
+                    waiting.append(following)
+        return None
+
+    def names_of_interest(self, package: Package) -> frozenset[str]:
+        """Give the names of all packages whose presence in a vehicle can change the package's plan."""
+        reached, waiting = {package}, [package]
+        while waiting:
+            for following in self._satisfying(waiting.pop()):
+                if following not in reached:
+                    reached.add(following)
+                    waiting.append(following)
+        names = {package.name for package in reached} | {
+            need.name for one in reached for need in self._needs.get(one, ())
+        }
+        dependants = {one.name for one, needs in self._needs.items() if any(need.name in names for need in needs)}
+        return frozenset(names | dependants)
+
+    def plan(self, package: Package, installed: Iterable[Package]) -> Plan:
+        """Work out what a vehicle with these installed packages must get."""
+        return _Planner(self._needs, self._versions, installed).plan(package)
+
+    def _satisfying(self, package: Package) -> Iterable[Package]:
+        for need in self._needs.get(package, ()):
+            yield from (one for one in self._versions.get(need.name, ()) if need.accepts(one.version))
+
+    @staticmethod
+    def _way_back(start: Package, last: Package, came_from: Mapping[Package, Package]) -> tuple[Package, ...]:
+        way = [start]
+        while last != start:
+            way.append(last)
+            last = came_from[last]
+        return (start, *reversed(way))
+
+
+class _Planner:
+    """One vehicle's plan in the making: ``chosen`` by name is what the update brings."""
+
+    def __init__(
+        self,
+        needs: Mapping[Package, Sequence[Minimum]],
+        versions: Mapping[str, Sequence[Package]],
+        installed: Iterable[Package],
+    ) -> None:
+        self._needs, self._versions = needs, versions
+        self._installed: dict[str, list[Package]] = defaultdict(list)
+        for package in installed:
+            self._installed[package.name].append(package)
+        self._chosen: dict[str, Package] = {}
+
+    def plan(self, package: Package) -> Plan:
+        self._chosen[package.name] = package
+        order: list[Package] = []
+        begun: set[Package] = set()
+        ended: set[Package] = set()
+        # Depth first without recursion, since a chain may be long: a package ends when all that it needs has ended.
+        waiting: list[tuple[Package, bool]] = [(package, False)]
+        while waiting:
+            current, is_ending = waiting.pop()
+            if is_ending:
+                ended.add(current)
+                order.append(current)
+                continue
+            if current in begun:
+                continue
+            begun.add(current)
+            waiting.append((current, True))
+            for need in reversed(self._needs.get(current, ())):
+                provider = self._provide(current, need)
+                if isinstance(provider, LeftOut):
+                    return provider
+                if provider in begun and provider not in ended:
+                    return LeftOut("cycle", f"{current.text} needs {provider.text}, which needs it in turn")
+                waiting.append((provider, False))
+        brought = tuple(one for one in order if self._chosen.get(one.name) == one)
+        return self._find_broken() or Planned(brought)
+
+    def _provide(self, current: Package, need: Minimum) -> Package | LeftOut:
+        """Find what satisfies a need: what the update brings anyway, what is installed, or the highest that will do."""
+        wanted = f"{current.text} needs {need.name} {need.version} or later"
+        if need.name in self._chosen:
+            chosen = self._chosen[need.name]
+            if need.accepts(chosen.version):
+                return chosen
+            return LeftOut("dependency_conflict", f"{wanted}, but the update brings {chosen.text}")
+        present = [one for one in self._installed.get(need.name, ()) if need.accepts(one.version)]
+        if present:
+            return present[0]
+        registered = [one for one in self._versions.get(need.name, ()) if need.accepts(one.version)]
+        if not registered:
+            return LeftOut("dependency_missing", f"{wanted}, which is not registered")
+        self._chosen[need.name] = registered[-1]
+        return registered[-1]
+
+    def _find_broken(self) -> LeftOut | None:
+        """Find an installed package that stays and would lose what it needs and has."""
+        for packages in self._installed.values():
+            for package in packages:
+                if package.name in self._chosen:
+                    continue
+                for need in self._needs.get(package, ()):
+                    brought = self._chosen.get(need.name)
+                    if brought is None or need.accepts(brought.version):
+                        continue
+                    if any(need.accepts(one.version) for one in self._installed.get(need.name, ())):
+                        return LeftOut(
+                            "would_break",
+                            f"the installed {package.text} needs {need.name} {need.version} or later, "
+                            f"and the update brings {brought.text}",
+                        )
+        return None
+
+
+def check_declaration(package: Package, needs: Collection[Minimum]) -> str | None:
+    """Say what is wrong with a declaration by itself, or None."""
+    if len(needs) > MAX_DEPENDENCIES:
+        return f"{package.text} has {len(needs)} dependencies, {MAX_DEPENDENCIES} are allowed"
+    names = [need.name for need in needs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        return f"{package.text} names {twice} twice among its dependencies"
+    if package.name in names:
+        return f"{package.text} cannot depend on another version of itself"
+    return None

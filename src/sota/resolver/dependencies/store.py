@@ -1,0 +1,74 @@
+"""SQL of dependencies: declared ones, the whole graph, and what holds within one vehicle (B6-7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sota.boundaries.b6_resolver_database import rows
+from sota.boundaries.interaction import calls
+from sota.kit.db import Tx
+from sota.resolver.dependencies.model import DependencyGraph, Minimum, Package
+from sota.resolver.results import StoreResult
+from sota.resolver.tables import installed_package, package, package_dependency, software, vehicle
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleDependencies:
+    """What a vehicle has installed, and which of it needs what."""
+
+    installed: frozenset[Package]
+    needs: dict[Package, tuple[Minimum, ...]]
+
+
+async def insert_dependencies(tx: Tx, package_id: int, needs: Sequence[Minimum]) -> None:
+    """Persist what a package needs."""
+    if needs:
+        values = [{"package_id": package_id, "name": need.name, "minimum": need.version} for need in needs]
+        await tx.execute(package_dependency.insert(), values)
+
+
+async def load_graph(tx: Tx) -> DependencyGraph:
+    """Read all registered packages and their needs."""
+    query = (
+        sa.select(
+            package.c.name, package.c.version, package_dependency.c.name.label("needed"), package_dependency.c.minimum
+        )
+        .select_from(package.outerjoin(package_dependency, package_dependency.c.package_id == package.c.id))
+        .order_by(package.c.id, package_dependency.c.name)
+    )
+    needs: dict[Package, list[Minimum]] = {}
+    for row in await tx.execute(query):
+        of_one = needs.setdefault(Package(row.name, row.version), [])
+        if row.needed is not None:
+            of_one.append(Minimum(row.needed, row.minimum))
+    return DependencyGraph(needs)
+
+
+@calls("WL-B6-7")
+async def find_vehicle_dependencies(tx: Tx, vin: str) -> StoreResult[VehicleDependencies]:
+    """Look up what a VIN has installed and the dependencies among it: ``found`` or ``missing``."""
+    known = (await tx.execute(sa.select(vehicle.c.id).where(vehicle.c.vin == vin))).one_or_none()
+    if known is None:
+        return StoreResult.of(rows.FIND_VIN_DEPENDENCIES, "missing")
+    is_same = sa.and_(package.c.name == software.c.name, package.c.version == software.c.version)
+    query = (
+        sa.select(
+            software.c.name, software.c.version, package_dependency.c.name.label("needed"), package_dependency.c.minimum
+        )
+        .select_from(
+            installed_package.join(software, software.c.id == installed_package.c.software_id)
+            .outerjoin(package, is_same)
+            .outerjoin(package_dependency, package_dependency.c.package_id == package.c.id)
+        )
+        .where(installed_package.c.vehicle_id == known.id)
+        .order_by(software.c.name, software.c.version, package_dependency.c.name)
+    )
+    needs: dict[Package, tuple[Minimum, ...]] = {}
+    for row in await tx.execute(query):
+        one = Package(row.name, row.version)
+        needs[one] = needs.get(one, ()) + ((Minimum(row.needed, row.minimum),) if row.needed is not None else ())
+    found = VehicleDependencies(frozenset(needs), {one: of_one for one, of_one in needs.items() if of_one})
+    return StoreResult.of(rows.FIND_VIN_DEPENDENCIES, "found", found)

@@ -1,0 +1,72 @@
+"""Use case of facts: take a batch of them in, in one transaction, and say of each what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sota.boundaries.b5_core_resolver.messages import (
+    ComponentRegistered,
+    ComponentRetired,
+    Fact,
+    FactResult,
+    FactStatus,
+    PackageRegistered,
+    PackageRetired,
+)
+from sota.kit.clock import Clock
+from sota.kit.db import Tx
+from sota.resolver.facts import store
+from sota.resolver.facts.model import VehicleChange, VehicleFact
+
+KEPT = timedelta(days=30)
+"""How long a fact's id is remembered: far longer than a sender keeps what it has not delivered."""
+
+
+async def record(tx: Tx, facts: Sequence[Fact], clock: Clock) -> list[FactResult]:
+    """Take facts in, in their order; gives a result for each."""
+    repeated = await store.remember(tx, list(dict.fromkeys(fact.id for fact in facts)), clock.now())
+    results: list[FactResult] = []
+    refused: list[str] = []
+    about_vehicles: list[VehicleFact] = []
+    for fact in facts:
+        if fact.id in repeated:
+            results.append(FactResult(id=fact.id, status=FactStatus.REPEATED))
+            continue
+        repeated.add(fact.id)
+        results.append(FactResult(id=fact.id, status=FactStatus.RECORDED))
+        if isinstance(fact, ComponentRegistered | ComponentRetired | PackageRegistered | PackageRetired):
+            # Retiring a component takes it from vehicles: what was said of them before must be written first.
+            refused += await _record_vehicles(tx, about_vehicles, results, clock)
+            about_vehicles = []
+            await store.change_register(tx, fact)
+        else:
+            about_vehicles.append(fact)
+    refused += await _record_vehicles(tx, about_vehicles, results, clock)
+    await store.forget(tx, refused)
+    return results
+
+
+async def _record_vehicles(tx: Tx, facts: Sequence[VehicleFact], results: list[FactResult], clock: Clock) -> list[str]:
+    """Write what these facts change, put refusals into the results, and give the ids of those refused."""
+    if not facts:
+        return []
+    known = await store.find_vehicles(tx, {fact.vin for fact in facts})
+    changes: dict[str, VehicleChange] = {}
+    reasons: dict[str, str] = {}
+    for fact in facts:
+        row_id = known.get(fact.vin)
+        change = changes.setdefault(fact.vin, VehicleChange(fact.vin, row_id, row_id is not None))
+        reason = change.take(fact)
+        if reason is not None:
+            reasons[fact.id] = reason
+    await store.write_changes(tx, list(changes.values()), clock.now())
+    for position, result in enumerate(results):
+        if result.id in reasons and result.status is FactStatus.RECORDED:
+            results[position] = FactResult(id=result.id, status=FactStatus.REFUSED, detail=reasons[result.id])
+    return list(reasons)
+
+
+async def forget_old(tx: Tx, clock: Clock) -> int:
+    """Forget the ids of facts that are too old to come again."""
+    return await store.forget_older(tx, clock.now() - KEPT)

@@ -1,0 +1,174 @@
+"""SQL of facts: which came before, and the changes of many vehicles, set by set (B6-11)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from sota.boundaries.b5_core_resolver import messages
+from sota.boundaries.b6_resolver_database import rows
+from sota.boundaries.interaction import calls
+from sota.kit.db import Tx
+from sota.resolver import tables
+from sota.resolver.dependencies.model import Package
+from sota.resolver.facts.model import RegisterFact, VehicleChange
+from sota.resolver.results import StoreResult
+from sota.resolver.sql import batches, insert_new
+from sota.resolver.tables import component, installed_component, installed_package, package, software, vehicle
+
+Link = tuple[int, int]
+
+
+async def remember(tx: Tx, ids: Sequence[str], now: datetime) -> set[str]:
+    """Write down that these facts came; gives those that had come before."""
+    while True:
+        query = sa.select(tables.fact.c.id).where(tables.fact.c.id.in_(ids))
+        known = {row.id for row in await tx.execute(query)}
+        new = [{"id": one, "recorded_at": now} for one in ids if one not in known]
+        try:
+            async with tx.begin_nested():
+                if new:
+                    await tx.execute(tables.fact.insert(), new)
+            return known
+        except IntegrityError:
+            continue  # another transaction was quicker with one of them, and has ended by now: it is seen next time
+
+
+async def forget(tx: Tx, ids: Sequence[str]) -> None:
+    """Forget facts that were refused, so that they may come again."""
+    for some in batches(ids):
+        await tx.execute(tables.fact.delete().where(tables.fact.c.id.in_(some)))
+
+
+async def forget_older(tx: Tx, moment: datetime) -> int:
+    """Forget facts that are too old to come again; says how many."""
+    return (await tx.execute(tables.fact.delete().where(tables.fact.c.recorded_at < moment))).rowcount
+
+
+async def find_vehicles(tx: Tx, vins: Collection[str]) -> dict[str, int]:
+    """Find the rows of several VINs."""
+    found: dict[str, int] = {}
+    for some in batches(sorted(vins)):
+        query = sa.select(vehicle.c.vin, vehicle.c.id).where(vehicle.c.vin.in_(some)).with_for_update()
+        found |= {row.vin: row.id for row in await tx.execute(query)}
+    return found
+
+
+async def change_register(tx: Tx, fact: RegisterFact) -> None:
+    """Note that a package or component came or went."""
+    match fact:
+        case messages.ComponentRegistered(part_number=part_number, description=description):
+            await insert_new(tx, component, [{"part_number": part_number}])
+            is_it = component.c.part_number == part_number
+            await tx.execute(component.update().where(is_it).values(registered=True, description=description))
+        case messages.ComponentRetired(part_number=part_number):
+            await tx.execute(component.delete().where(component.c.part_number == part_number))
+        case messages.PackageRegistered(name=name, version=version):
+            # Vehicles may have it. What may be sent is registered with its dependencies by B3-1 alone.
+            await insert_new(tx, software, [{"name": name, "version": version}])
+        case messages.PackageRetired(name=name, version=version):
+            await tx.execute(package.delete().where(package.c.name == name, package.c.version == version))
+
+
+async def write_changes(tx: Tx, changes: Sequence[VehicleChange], now: datetime) -> None:
+    """Write what changed for several vehicles."""
+    retired = [change.row_id for change in changes if change.is_retired and change.row_id is not None]
+    for some in batches(retired):
+        await tx.execute(vehicle.delete().where(vehicle.c.id.in_(some)))
+    await insert_new(tx, vehicle, [{"vin": change.vin, "created_at": now} for change in changes if change.is_new])
+    new_ids = await find_vehicles(tx, [change.vin for change in changes if change.is_new])
+    ids = {change.vin: new_ids.get(change.vin, change.row_id) for change in changes if change.exists}
+    packages = await _number_packages(tx, {one for c in changes for one in (*c.packages.added, *c.packages.removed)})
+    components = await _number_components(
+        tx, {one for c in changes for one in (*c.components.added, *c.components.removed)}
+    )
+    await _write_links(
+        tx,
+        installed_package,
+        exact=[ids[c.vin] for c in changes if c.exists and c.packages.exactly],
+        gone=[(ids[c.vin], packages[one]) for c in changes if c.exists for one in c.packages.removed],
+        new=[(ids[c.vin], packages[one]) for c in changes if c.exists for one in c.packages.added],
+    )
+    await _write_links(
+        tx,
+        installed_component,
+        exact=[ids[c.vin] for c in changes if c.exists and c.components.exactly],
+        gone=[(ids[c.vin], components[one]) for c in changes if c.exists for one in c.components.removed],
+        new=[(ids[c.vin], components[one]) for c in changes if c.exists for one in c.components.added],
+    )
+
+
+@calls("WL-B6-11")
+async def change_packages(tx: Tx, vin: str, packages: Iterable[Package]) -> StoreResult[frozenset[Package]]:
+    """Make the VIN's packages exactly these: ``changed`` with what it has now, or ``missing``."""
+    row_id = (await find_vehicles(tx, [vin])).get(vin)
+    if row_id is None:
+        return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "missing")
+    wanted = frozenset(packages)
+    numbers = await _number_packages(tx, wanted)
+    new = [(row_id, numbers[one]) for one in wanted]
+    await _write_links(tx, installed_package, exact=[row_id], gone=[], new=new)
+    return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "changed", wanted)
+
+
+async def _number_packages(tx: Tx, wanted: Collection[Package]) -> dict[Package, int]:
+    """Find the dictionary's numbers of packages, with new ones for what no vehicle had before."""
+    found = await _find_packages(tx, sorted(wanted))
+    missing = sorted(one for one in wanted if one not in found)
+    if missing:
+        await insert_new(tx, software, [{"name": one.name, "version": one.version} for one in missing])
+        found |= await _find_packages(tx, missing)
+    return found
+
+
+async def _find_packages(tx: Tx, wanted: Sequence[Package]) -> dict[Package, int]:
+    found: dict[Package, int] = {}
+    for some in batches(wanted):
+        keys = sa.tuple_(software.c.name, software.c.version).in_([tuple(one) for one in some])
+        query = sa.select(software.c.id, software.c.name, software.c.version).where(keys)
+        found |= {Package(row.name, row.version): row.id for row in await tx.execute(query)}
+    return found
+
+
+async def _number_components(tx: Tx, wanted: Collection[str]) -> dict[str, int]:
+    found = await _find_components(tx, sorted(wanted))
+    missing = sorted(one for one in wanted if one not in found)
+    if missing:
+        await insert_new(tx, component, [{"part_number": one} for one in missing])
+        found |= await _find_components(tx, missing)
+    return found
+
+
+async def _find_components(tx: Tx, wanted: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for some in batches(wanted):
+        query = sa.select(component.c.id, component.c.part_number).where(component.c.part_number.in_(some))
+        found |= {row.part_number: row.id for row in await tx.execute(query)}
+    return found
+
+
+async def _write_links(
+    tx: Tx,
+    table: sa.Table,
+    *,
+    exact: Sequence[int | None],
+    gone: Sequence[tuple[int | None, int]],
+    new: Sequence[tuple[int | None, int]],
+) -> None:
+    """Take links away and make new ones; those of ``exact`` owners that are not among the new ones go too."""
+    owner, thing = (column.name for column in table.primary_key.columns)
+    keys = sa.tuple_(table.c[owner], table.c[thing])
+    wanted: dict[int | None, set[int]] = defaultdict(set)
+    for row_id, number in new:
+        wanted[row_id].add(number)
+    surplus: list[tuple[int | None, int]] = list(gone)
+    for owners in batches(list(exact)):
+        query = sa.select(table.c[owner], table.c[thing]).where(table.c[owner].in_(owners))
+        surplus += [(row_id, number) for row_id, number in await tx.execute(query) if number not in wanted[row_id]]
+    for some in batches(surplus):
+        await tx.execute(table.delete().where(keys.in_(some)))
+    await insert_new(tx, table, [{owner: row_id, thing: number} for row_id, number in new])

@@ -1,0 +1,98 @@
+"""Routes of filters: B3-3, -4, -6 to -9, and the filters of a package for Core and the Web Server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
+from sota.boundaries.interaction import serves
+from sota.kit.clock import Clock
+from sota.kit.db import Database, Tx
+from sota.kit.http_message import Call, Reply
+from sota.kit.idempotency import Idempotency
+from sota.kit.paging import MAX_LIMIT, link_next, read_cursor, read_limit
+from sota.resolver.filters import service
+from sota.resolver.filters.service import Page
+from sota.resolver.filters.store import StoredFilter
+from sota.resolver.index.workers import Workers
+
+FILTERS = "/api/v1/filters"
+
+
+class FiltersApi:
+    """What the Web Server does with filters."""
+
+    def __init__(self, db: Database, once: Idempotency, workers: Workers, clock: Clock) -> None:
+        self.db, self.once, self.workers, self.clock = db, once, workers, clock
+
+    @serves("WL-B3-4")
+    async def create(self, call: Call[Filter]) -> Reply:
+        """Create a filter that can be evaluated."""
+        await service.check_expression(call.body.expression, self.workers)
+
+        async def work(tx: Tx) -> Reply:
+            await service.create_filter(tx, call.body.name, call.body.expression, self.clock)
+            return Reply("inserted")
+
+        return await self.once.transact(call, work)
+
+    @serves("WL-B3-3")
+    async def attach(self, call: Call[Association]) -> Reply:
+        """Attach a filter to a package."""
+
+        async def work(tx: Tx) -> Reply:
+            await service.attach_filter(tx, call.path["name"], call.path["version"], call.body.filter)
+            return Reply("inserted")
+
+        return await self.once.transact(call, work)
+
+    @serves("WL-B3-6", "WL-B3-7")
+    async def list(self, call: Call[Any]) -> Reply:
+        """Give the filters, or those whose name matches ``regex``, a page at a time."""
+        limit, after = read_limit(call.query), read_cursor(call.query)
+        if "regex" in call.query:
+            page = await service.search_filters(self.db, self.workers, call.query["regex"], after, limit)
+        else:
+            async with self.db.read() as tx:
+                page = await service.list_filters(tx, after, limit)
+        headers = link_next(FILTERS, call.query, page.following) if page.following else {}
+        return Reply("listed" if page.filters else "empty", to_wire(page.filters), headers=headers)
+
+    @serves("WL-B3-8")
+    async def change(self, call: Call[FilterChange]) -> Reply:
+        """Change a filter's expression; gives the available filters."""
+        await service.check_expression(call.body.expression, self.workers)
+
+        async def work(tx: Tx) -> Page:
+            await service.change_filter(tx, call.path["name"], call.body.expression)
+            return await service.list_filters(tx, None, MAX_LIMIT)
+
+        return available("updated", await self.db.transact(work))
+
+    @serves("WL-B3-9")
+    async def delete(self, call: Call[Any]) -> Reply:
+        """Delete a filter; gives the available filters."""
+
+        async def work(tx: Tx) -> Page:
+            await service.delete_filter(tx, call.path["name"])
+            return await service.list_filters(tx, None, MAX_LIMIT)
+
+        return available("deleted", await self.db.transact(work))
+
+    @serves("X-B3-1", "X-B5-1")
+    async def of_package(self, call: Call[Any]) -> Reply:
+        """Give the filters of a package."""
+        async with self.db.read() as tx:
+            filters = await service.package_filters(tx, call.path["name"], call.path["version"])
+        return Reply("listed" if filters else "empty", to_wire(filters))
+
+
+def available(outcome: str, page: Page) -> Reply:
+    """Answer with the available filters: the first thousand, and where the others are."""
+    headers = link_next(FILTERS, {"limit": str(MAX_LIMIT)}, page.following) if page.following else {}
+    return Reply(outcome, to_wire(page.filters), headers=headers)
+
+
+def to_wire(filters: list[StoredFilter]) -> list[Filter]:
+    """Write filters as B3 says."""
+    return [Filter(name=one.name, expression=one.expression) for one in filters]

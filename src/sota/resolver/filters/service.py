@@ -1,0 +1,141 @@
+"""Use cases of filters: make, attach, search, change, delete.
+
+A filter is parsed, and its regular expressions compiled, before it is stored; what cannot be evaluated is never saved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sota.kit.clock import Clock
+from sota.kit.db import Database, Tx
+from sota.kit.errors import Failed, Refused
+from sota.resolver.filters import store
+from sota.resolver.filters.store import StoredFilter
+from sota.resolver.index.workers import Workers
+from sota.resolver.language.parser import FilterSyntaxError, parse
+from sota.resolver.language.regex import Regex, RegexError, compile_regex
+from sota.resolver.register import store as register_store
+
+SLICE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some filters in the order of their names; ``following`` is the last one's name where more may come."""
+
+    filters: list[StoredFilter]
+    following: str | None
+
+
+async def check_expression(expression: str, workers: Workers) -> None:
+    """Make sure that a filter can be evaluated.
+
+    Raises:
+        Refused: ``filter_invalid``, with line, column and what was expected.
+    """
+    try:
+        await workers.run(parse, expression)
+    except FilterSyntaxError as error:
+        raise Refused("filter_invalid", f"{error}.") from None
+
+
+async def create_filter(tx: Tx, name: str, expression: str, clock: Clock) -> None:
+    """Store a new filter.
+
+    Raises:
+        Refused: ``filter_exists``.
+    """
+    if (await store.insert_filter(tx, name, expression, clock.now())).outcome == "exists":
+        raise Refused("filter_exists", f"There is a filter {name} already.")
+
+
+async def attach_filter(tx: Tx, name: str, version: str, filter_name: str) -> None:
+    """Attach a filter to a package.
+
+    Raises:
+        Refused: ``association_exists``, ``filter_label_missing`` or ``package_missing``.
+    """
+    outcome = (await store.insert_association(tx, name, version, filter_name)).outcome
+    if outcome == "exists":
+        raise Refused("association_exists", f"The package {name}/{version} has the filter {filter_name} already.")
+    if outcome == "filter_missing":
+        raise Refused("filter_label_missing", f"There is no filter {filter_name}: create it first.")
+    if outcome == "package_missing":
+        raise Refused("package_missing", f"Package {name}/{version} is not registered: upload it first.")
+
+
+async def package_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]:
+    """Give the filters of a package.
+
+    Raises:
+        Refused: ``package_missing``.
+    """
+    if await register_store.find_package(tx, name, version) is None:
+        raise Refused("package_missing", f"Package {name}/{version} is not registered: upload it first.")
+    return (await store.find_package_filters(tx, name, version)).data or []
+
+
+async def require_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]:
+    """Give the filters of a package that is to be resolved: without any, nobody is meant (readings.md, ruling 9).
+
+    Raises:
+        Refused: ``package_missing`` or ``filters_missing``.
+    """
+    filters = await package_filters(tx, name, version)
+    if not filters:
+        raise Refused(
+            "filters_missing", f"Package {name}/{version} has no filter: attach one, TRUE if every vehicle is meant."
+        )
+    return filters
+
+
+async def change_filter(tx: Tx, name: str, expression: str) -> None:
+    """Give a filter another expression.
+
+    Raises:
+        Refused: ``filter_missing``.
+    """
+    if (await store.update_filters(tx, {name: expression})).outcome == "missing":
+        raise Refused("filter_missing", f"There is no filter {name}.")
+
+
+async def delete_filter(tx: Tx, name: str) -> None:
+    """Delete a filter; packages that had it lose it.
+
+    Raises:
+        Refused: ``filter_missing``.
+    """
+    if (await store.delete_filters(tx, [name])).outcome == "missing":
+        raise Refused("filter_missing", f"There is no filter {name}.")
+
+
+async def list_filters(tx: Tx, after: str | None, limit: int) -> Page:
+    """Give the available filters, a page at a time."""
+    found = (await store.list_filters(tx, after, limit + 1)).data or []
+    return Page(found[:limit], found[limit - 1].name if len(found) > limit else None)
+
+
+async def search_filters(db: Database, workers: Workers, pattern: str, after: str | None, limit: int) -> Page:
+    """Give the filters whose name matches, a page at a time.
+
+    Raises:
+        Failed: the pattern is no regular expression.
+    """
+    try:
+        regex = compile_regex(pattern)
+    except RegexError as error:
+        raise Failed(f"The search pattern cannot be used: {error}.") from None
+    matching: list[StoredFilter] = []
+    while len(matching) <= limit:
+        async with db.read() as tx:
+            some = (await store.list_filters(tx, after, SLICE)).data or []
+        matching += await workers.run(_matching, regex, some)
+        if len(some) < SLICE:
+            break
+        after = some[-1].name
+    return Page(matching[:limit], matching[limit - 1].name if len(matching) > limit else None)
+
+
+def _matching(regex: Regex, filters: list[StoredFilter]) -> list[StoredFilter]:
+    return [one for one in filters if regex.finds(one.name)]

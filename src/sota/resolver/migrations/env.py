@@ -1,0 +1,5 @@
+"""Called by alembic."""
+
+from sota.kit.migrations import run_environment
+
+run_environment()

@@ -1,0 +1,99 @@
+"""The External Resolver as a program: opens its database, brings it up to date, and answers B3 and B5."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sota.boundaries.interaction import Program
+from sota.boundaries.table import rows_for
+from sota.kit.clock import Clock, SystemClock
+from sota.kit.db import Database
+from sota.kit.errors import SotaError, StartError
+from sota.kit.http_listener import HttpListener
+from sota.kit.http_server import App
+from sota.kit.idempotency import Idempotency
+from sota.kit.logging import get_logger
+from sota.kit.migrations import upgrade
+from sota.kit.program import Background
+from sota.kit.service_credentials import ServiceCredentials
+from sota.resolver import tables
+from sota.resolver.facts import service as fact_service
+from sota.resolver.facts.api import FactsApi
+from sota.resolver.filters.api import FiltersApi
+from sota.resolver.index.database_scan import DatabaseScan
+from sota.resolver.index.workers import Workers
+from sota.resolver.register.api import RegisterApi
+from sota.resolver.resolution.api import ResolutionApi
+from sota.resolver.resolution.service import Resolver
+from sota.resolver.settings import ResolverSettings
+
+MIGRATIONS = "sota.resolver.migrations"
+TIDY_INTERVAL_S = 3600.0
+
+
+class ResolverProgram:
+    """The External Resolver."""
+
+    name = "resolver"
+
+    def __init__(self, settings: ResolverSettings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.db = Database(settings.database, password_file=settings.database_password_file)
+        self.once = Idempotency(self.db, tables.idempotency, self.clock)
+        self._background = Background()
+        self._listener: HttpListener | None = None
+        self._log = get_logger(program=self.name)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, once started."""
+        return self._listener.port if self._listener is not None else self.settings.port
+
+    async def start(self) -> None:
+        """Return when requests can be answered.
+
+        Raises:
+            StartError: the credentials file, the database or the address is not right.
+        """
+        credentials = ServiceCredentials.load(self.settings.credentials_file)
+        await self.db.check()
+        await upgrade(self.db, MIGRATIONS)
+        app = App(self.name, rows_for(Program.EXTERNAL_RESOLVER), credentials.authenticator())
+        workers = Workers(self.settings.workers)
+        index = DatabaseScan(self.db, workers, slice_size=self.settings.scan_size)
+        app.add(
+            RegisterApi(self.once, self.clock),
+            FiltersApi(self.db, self.once, workers, self.clock),
+            FactsApi(self.db, self.clock),
+            ResolutionApi(Resolver(self.db, index, workers)),
+        )
+        app.check()
+        self._listener = HttpListener(app, self.settings.host, self.settings.port)
+        await self._listener.start()
+        self._background.start("resolver:tidy", self._tidy())
+
+    async def stop(self) -> None:
+        """Let requests under way end, and close the database."""
+        if self._listener is not None:
+            await self._listener.stop()
+        await self._background.stop()
+        await self.db.close()
+
+    async def ready(self) -> bool:
+        """Say whether the database answers."""
+        try:
+            await self.db.check(wait_s=0)
+        except StartError:
+            return False
+        return self._listener is not None
+
+    async def _tidy(self) -> None:
+        """Forget, every hour, what is only kept for callers that repeat themselves."""
+        while True:
+            try:
+                await self.once.forget_old()
+                await self.db.transact(lambda tx: fact_service.forget_old(tx, self.clock))
+            except SotaError as error:
+                self._log.warning("tidying_failed", reason=error.detail)
+            await asyncio.sleep(TIDY_INTERVAL_S)

@@ -1,0 +1,1 @@
+"""The Resolver's own registers: vehicles, packages with their dependencies, components."""

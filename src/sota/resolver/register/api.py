@@ -1,0 +1,48 @@
+"""Routes of the registers: B3-1, B3-2 and components."""
+
+from __future__ import annotations
+
+from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve, VehicleToResolve
+from sota.boundaries.interaction import serves
+from sota.kit.clock import Clock
+from sota.kit.db import Tx
+from sota.kit.http_message import Call, Reply
+from sota.kit.idempotency import Idempotency
+from sota.resolver.register import service
+
+
+class RegisterApi:
+    """What the Web Server registers with the Resolver, after it did so with SOTA Core."""
+
+    def __init__(self, once: Idempotency, clock: Clock) -> None:
+        self.once, self.clock = once, clock
+
+    @serves("WL-B3-1")
+    async def register_package(self, call: Call[PackageToResolve]) -> Reply:
+        """Register a package with its dependencies."""
+
+        async def work(tx: Tx) -> Reply:
+            await service.register_package(tx, call.body, self.clock)
+            return Reply("inserted")
+
+        return await self.once.transact(call, work)
+
+    @serves("WL-B3-2")
+    async def register_vehicle(self, call: Call[VehicleToResolve]) -> Reply:
+        """Register a vehicle."""
+
+        async def work(tx: Tx) -> Reply:
+            await service.register_vehicle(tx, call.body.vin, self.clock)
+            return Reply("inserted")
+
+        return await self.once.transact(call, work)
+
+    @serves("X-B3-2")
+    async def register_component(self, call: Call[ComponentToResolve]) -> Reply:
+        """Register a component."""
+
+        async def work(tx: Tx) -> Reply:
+            await service.register_component(tx, call.body)
+            return Reply("inserted")
+
+        return await self.once.transact(call, work)

@@ -1,0 +1,56 @@
+"""Use cases of the registers: a new vehicle, package or component."""
+
+from __future__ import annotations
+
+from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve
+from sota.kit.clock import Clock
+from sota.kit.db import Tx
+from sota.kit.errors import Invalid, Refused
+from sota.resolver.dependencies import store as dependency_store
+from sota.resolver.dependencies.model import Minimum, Package, check_declaration
+from sota.resolver.register import store
+
+
+async def register_vehicle(tx: Tx, vin: str, clock: Clock) -> None:
+    """Register a VIN.
+
+    Raises:
+        Refused: ``vin_exists``.
+    """
+    if (await store.insert_vehicle(tx, vin, clock.now())).outcome == "exists":
+        raise Refused("vin_exists", f"The VIN {vin} is registered already.")
+
+
+async def register_package(tx: Tx, new: PackageToResolve, clock: Clock) -> None:
+    """Register a package with what it needs.
+
+    What it needs may come later; until then no vehicle gets it that lacks the prerequisite.
+
+    Raises:
+        Refused: ``package_exists``.
+        Invalid: too many dependencies, one twice, or a cycle.
+    """
+    package = Package(new.name, new.version)
+    needs = [Minimum(need.name, need.version) for need in new.dependencies]
+    inserted = await store.insert_package(tx, new, clock.now())
+    if inserted.data is None:
+        raise Refused("package_exists", f"The package {package.text} is registered already.")
+    wrong = check_declaration(package, needs)
+    if wrong is not None:
+        raise Invalid(f"{wrong}.")
+    if needs:  # a package that needs nothing closes no circle
+        graph = (await dependency_store.load_graph(tx)).with_package(package, needs)
+        cycle = graph.find_cycle(package)
+        if cycle is not None:
+            raise Invalid(f"The dependencies form a cycle: {' needs '.join(one.text for one in cycle)}.")
+    await dependency_store.insert_dependencies(tx, inserted.data, needs)
+
+
+async def register_component(tx: Tx, new: ComponentToResolve) -> None:
+    """Register a component.
+
+    Raises:
+        Refused: ``component_exists``.
+    """
+    if not await store.register_component(tx, new):
+        raise Refused("component_exists", f"The component {new.part_number} is registered already.")

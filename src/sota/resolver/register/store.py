@@ -1,0 +1,81 @@
+"""SQL of the registers (B6-1, -2, -6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve
+from sota.boundaries.b6_resolver_database import rows
+from sota.boundaries.interaction import calls
+from sota.kit.db import Tx
+from sota.resolver import tables
+from sota.resolver.results import StoreResult
+from sota.resolver.tables import component, package, vehicle
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleRow:
+    """A vehicle of the register."""
+
+    id: int
+    vin: str
+    created_at: datetime
+
+
+@calls("WL-B6-1")
+async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[None]:
+    """Persist a new VIN: ``success`` or ``exists``."""
+    try:
+        await tx.execute(vehicle.insert().values(vin=vin, created_at=now))
+    except IntegrityError:
+        return StoreResult.of(rows.NEW_VIN, "exists")
+    return StoreResult.of(rows.NEW_VIN, "success")
+
+
+@calls("WL-B6-2")
+async def insert_package(tx: Tx, new: PackageToResolve, now: datetime) -> StoreResult[int]:
+    """Persist a new package: ``success`` with its row's id, or ``exists``."""
+    values = {
+        "name": new.name,
+        "version": new.version,
+        "description": new.description,
+        "vendor": new.vendor,
+        "created_at": now,
+    }
+    try:
+        result = await tx.execute(package.insert().values(values))
+    except IntegrityError:
+        return StoreResult.of(rows.NEW_PACKAGE, "exists")
+    key = result.inserted_primary_key
+    return StoreResult.of(rows.NEW_PACKAGE, "success", int(key[0]) if key is not None else None)
+
+
+@calls("WL-B6-6")
+async def find_vehicle(tx: Tx, vin: str) -> StoreResult[VehicleRow]:
+    """Look one VIN up: ``found`` or ``missing``."""
+    row = (await tx.execute(sa.select(vehicle).where(vehicle.c.vin == vin))).one_or_none()
+    if row is None:
+        return StoreResult.of(rows.FIND_VIN, "missing")
+    return StoreResult.of(rows.FIND_VIN, "found", VehicleRow(row.id, row.vin, row.created_at))
+
+
+async def find_package(tx: Tx, name: str, version: str) -> int | None:
+    """Look a registered package up; gives its row's id."""
+    query = sa.select(package.c.id).where(package.c.name == name, package.c.version == version)
+    found: int | None = (await tx.execute(query)).scalar_one_or_none()
+    return found
+
+
+async def register_component(tx: Tx, new: ComponentToResolve) -> bool:
+    """Register a component, also where a vehicle's fact made its row; says False where it was registered already."""
+    values = {"registered": True, "name": new.name, "description": new.description}
+    try:
+        await tx.execute(component.insert().values(part_number=new.part_number, **values))
+    except IntegrityError:
+        is_waiting = sa.and_(component.c.part_number == new.part_number, component.c.registered.is_(sa.false()))
+        return (await tx.execute(tables.component.update().where(is_waiting).values(values))).rowcount == 1
+    return True

@@ -1,0 +1,132 @@
+"""Use case of a resolve: filters choose the vehicles, dependencies say what each must get, or that it cannot.
+
+What cannot be evaluated gives nothing to nobody: one filter that does not parse refuses the whole resolve.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from sota.boundaries.values import PackageId
+from sota.kit.db import Database
+from sota.kit.errors import Failed
+from sota.kit.logging import get_logger, short_vin
+from sota.resolver.dependencies import store as dependency_store
+from sota.resolver.dependencies.model import DependencyGraph, LeftOut, Package, Plan
+from sota.resolver.filters import service as filter_service
+from sota.resolver.filters.store import StoredFilter
+from sota.resolver.index.fleet_index import FleetIndex, Match
+from sota.resolver.index.workers import Workers
+from sota.resolver.language.expression import Expression
+from sota.resolver.language.parser import FilterSyntaxError, parse
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A resolve that can begin: the package is known, its filters can be evaluated."""
+
+    package: Package
+    filters: tuple[Expression, ...]
+    graph: DependencyGraph
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided for one vehicle that passed all filters."""
+
+    vin: str
+    plan: Plan
+
+
+@dataclass(slots=True)
+class LeftOutCount:
+    """How many vehicles were left out, by reason, with some of them."""
+
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+
+    def add(self, vin: str, left_out: LeftOut) -> None:
+        """Count one vehicle."""
+        key = (left_out.code, left_out.reason)
+        self.reasons[key] += 1
+        examples = self.examples.setdefault(key, [])
+        if len(examples) < EXAMPLES:
+            examples.append(short_vin(vin))
+
+
+class Resolver:
+    """Resolves packages."""
+
+    def __init__(self, db: Database, index: FleetIndex, workers: Workers) -> None:
+        self._db, self._index, self._workers = db, index, workers
+        self._log = get_logger(program="resolver")
+
+    async def prepare(self, wanted: PackageId) -> Resolution:
+        """Find out whether a package can be resolved.
+
+        Raises:
+            Refused: ``package_missing`` or ``filters_missing``.
+            Failed: a filter of the package cannot be evaluated.
+        """
+        async with self._db.read() as tx:
+            filters = await filter_service.require_filters(tx, wanted.name, wanted.version)
+            graph = await dependency_store.load_graph(tx)
+        expressions = [await self._workers.run(self._read, one) for one in filters]
+        package = Package(wanted.name, wanted.version)
+        names = await self._workers.run(graph.names_of_interest, package)
+        return Resolution(package, tuple(expressions), graph, names)
+
+    async def decide(self, resolution: Resolution) -> AsyncIterator[list[Decision]]:
+        """Decide for each vehicle that passes all filters, some at a time; vehicles left out come with the reason."""
+        plans: dict[frozenset[Package], Plan] = {}
+        left_out = LeftOutCount()
+        async for matches in self._index.matching(resolution.filters, resolution.names):
+            decisions = await self._workers.run(_plan_all, resolution, matches, plans)
+            for decision in decisions:
+                if isinstance(decision.plan, LeftOut):
+                    left_out.add(decision.vin, decision.plan)
+            yield decisions
+        for (code, reason), count in left_out.reasons.items():
+            self._log.error(
+                "vehicles_left_out",
+                package=resolution.package.text,
+                code=code,
+                reason=reason,
+                count=count,
+                examples=left_out.examples[code, reason],
+            )
+
+    def _read(self, stored: StoredFilter) -> Expression:
+        try:
+            return _parse_again(stored.expression)
+        except FilterSyntaxError as error:
+            self._log.error("filter_not_evaluated", filter=stored.name, reason=str(error))
+            raise Failed(
+                f"The filter {stored.name} cannot be evaluated, so nobody gets the package: {error}. Change the filter."
+            ) from None
+
+
+@lru_cache(maxsize=512)
+def _parse_again(expression: str) -> Expression:
+    """Parse a stored filter; the same few come again and again."""
+    return parse(expression)
+
+
+def _plan_all(
+    resolution: Resolution, matches: Sequence[Match], plans: dict[frozenset[Package], Plan]
+) -> list[Decision]:
+    """Plan for each match. Vehicles that have the same of what matters have the same plan, worked out once."""
+    return [Decision(match.vin, _plan(resolution, match.packages, plans)) for match in matches]
+
+
+def _plan(resolution: Resolution, installed: Iterable[Package], plans: dict[frozenset[Package], Plan]) -> Plan:
+    key = frozenset(installed)
+    if key not in plans:
+        plans[key] = resolution.graph.plan(resolution.package, sorted(key))
+    return plans[key]

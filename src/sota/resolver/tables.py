@@ -1,0 +1,126 @@
+"""Tables of the External Resolver's database. ``holds`` names the rows of B6 that a table answers.
+
+``software`` and ``component`` are dictionaries: each distinct package that any vehicle has, and each part number,
+stands there once, so that a filter's regular expression runs once for each of them and not once for each vehicle.
+``package`` is another thing: what was uploaded, and may be sent.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from sota.boundaries.interaction import holds
+from sota.kit.db import Utc, code_text, long_text
+from sota.kit.idempotency import idempotency_table
+
+METADATA = sa.MetaData()
+
+
+def row_id() -> sa.types.TypeEngine[int]:
+    """A number that the engine counts up: 64 bits, which SQLite only does for a column that says INTEGER."""
+    return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def foreign_text() -> sa.String:
+    """What a vehicle reports: compared byte by byte, and with the spaces at its end."""
+    exact = mysql.VARCHAR(128, charset="utf8mb4", collation="utf8mb4_nopad_bin")
+    return sa.String(128).with_variant(exact, "mysql", "mariadb")
+
+
+vehicle = sa.Table(
+    "vehicle",
+    METADATA,
+    sa.Column("id", row_id(), primary_key=True, autoincrement=True),
+    sa.Column("vin", code_text(17), nullable=False, unique=True),
+    sa.Column("created_at", Utc, nullable=False),
+    info=holds("WL-B6-1", "WL-B6-6"),
+)
+
+package = sa.Table(
+    "package",
+    METADATA,
+    sa.Column("id", row_id(), primary_key=True, autoincrement=True),
+    sa.Column("name", code_text(100), nullable=False),
+    sa.Column("version", code_text(32), nullable=False),
+    sa.Column("description", long_text(), nullable=False),
+    sa.Column("vendor", code_text(200), nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.UniqueConstraint("name", "version", name="package_by_name"),
+    info=holds("WL-B6-2"),
+)
+
+package_dependency = sa.Table(
+    "package_dependency",
+    METADATA,
+    sa.Column("package_id", row_id(), sa.ForeignKey("package.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("name", code_text(100), primary_key=True),
+    sa.Column("minimum", code_text(32), nullable=False),
+    info=holds("WL-B6-7"),
+)
+
+filter = sa.Table(  # noqa: A001 - the word of the domain; always used as tables.filter
+    "filter",
+    METADATA,
+    sa.Column("id", row_id(), primary_key=True, autoincrement=True),
+    sa.Column("name", code_text(100), nullable=False, unique=True),
+    sa.Column("expression", long_text(), nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    info=holds("WL-B6-3", "WL-B6-8", "WL-B6-9", "WL-B6-10"),
+)
+
+package_filter = sa.Table(
+    "package_filter",
+    METADATA,
+    sa.Column("package_id", row_id(), sa.ForeignKey("package.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("filter_id", row_id(), sa.ForeignKey("filter.id", ondelete="CASCADE"), primary_key=True),
+    sa.Index("package_filter_by_filter", "filter_id"),
+    info=holds("WL-B6-4", "WL-B6-5"),
+)
+
+component = sa.Table(
+    "component",
+    METADATA,
+    sa.Column("id", row_id(), primary_key=True, autoincrement=True),
+    sa.Column("part_number", code_text(100), nullable=False, unique=True),
+    # A vehicle may be said to have a part before the part itself is registered: its row waits for that here.
+    sa.Column("registered", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("name", code_text(200)),
+    sa.Column("description", long_text()),
+)
+
+software = sa.Table(
+    "software",
+    METADATA,
+    sa.Column("id", row_id(), primary_key=True, autoincrement=True),
+    sa.Column("name", foreign_text(), nullable=False),
+    sa.Column("version", foreign_text(), nullable=False),
+    sa.UniqueConstraint("name", "version", name="software_by_name"),
+)
+
+installed_package = sa.Table(
+    "installed_package",
+    METADATA,
+    sa.Column("vehicle_id", row_id(), sa.ForeignKey("vehicle.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("software_id", row_id(), sa.ForeignKey("software.id"), primary_key=True),
+    sa.Index("installed_package_by_software", "software_id"),
+    info=holds("WL-B6-7", "WL-B6-11"),
+)
+
+installed_component = sa.Table(
+    "installed_component",
+    METADATA,
+    sa.Column("vehicle_id", row_id(), sa.ForeignKey("vehicle.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("component_id", row_id(), sa.ForeignKey("component.id", ondelete="CASCADE"), primary_key=True),
+    sa.Index("installed_component_by_component", "component_id"),
+)
+
+fact = sa.Table(
+    "fact",
+    METADATA,
+    sa.Column("id", code_text(100), primary_key=True),
+    sa.Column("recorded_at", Utc, nullable=False),
+    sa.Index("fact_by_age", "recorded_at"),
+)
+
+idempotency = idempotency_table(METADATA)
