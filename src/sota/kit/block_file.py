@@ -1,0 +1,233 @@
+"""A file of known size that arrives in numbered blocks, in any order and more than once, and survives power loss.
+
+The file on disk is the payload in its final place, followed by one mark of 8 bytes a block: the block's CRC-32, twice
+(the second time mixed with a constant, so that zeros are no mark). A block counts as received when its mark agrees
+with its bytes. So blocks and marks can be written together and made durable by one ``fdatasync``, whatever order the
+disk keeps; a torn block does not count, and is sent again. All the space is taken at the beginning: a full disk is
+met before anything is transferred.
+
+:class:`BlockFile` blocks its thread; :class:`BlockWriter` is for asyncio, and makes blocks durable together that
+arrive together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from sota.kit.durable import sync_folder
+from sota.kit.errors import Invalid, SotaError
+from sota.kit.ranges import Ranges
+
+MARK = struct.Struct("<II")
+MIX = 0x534F5441
+READ_BYTES = 1 << 20
+WAITING_LIMIT = 64
+
+
+class StorageFull(SotaError):
+    """The disk, or the share of it that we may use, is full."""
+
+    code, status, title = "storage_full", 507, "Insufficient Storage"
+
+
+class BlockFile:
+    """One such file, open."""
+
+    def __init__(self, path: Path, descriptor: int, size: int, block_size: int) -> None:
+        self.path = path
+        self.size = size
+        self.block_size = block_size
+        self.block_count = count_blocks(size, block_size)
+        self.received = Ranges()
+        self._descriptor = descriptor
+
+    @classmethod
+    def open(cls, path: Path, size: int, block_size: int) -> BlockFile:
+        """Make the file, or take it up again with the blocks that it truly has.
+
+        Raises:
+            StorageFull: there is no room for it.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        file = cls(path, descriptor, size, block_size)
+        try:
+            found = os.fstat(descriptor).st_size
+            if found == file._whole_size:
+                file._recover()
+            elif found == size:  # complete when save_as cut the marks off, and not yet renamed
+                file.received = Ranges.up_to(file.block_count)
+            else:
+                file._prepare()
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    @property
+    def complete(self) -> bool:
+        """Whether every block is here."""
+        return len(self.received) == self.block_count
+
+    def length(self, index: int) -> int:
+        """Give the length that block ``index`` must have.
+
+        Raises:
+            Invalid: there is no such block.
+        """
+        if not 1 <= index <= self.block_count:
+            raise Invalid(f"There is no block {index}: they are 1 to {self.block_count}.")
+        return min(self.block_size, self.size - (index - 1) * self.block_size)
+
+    def write(self, blocks: Iterable[tuple[int, bytes]]) -> None:
+        """Write blocks; they are durable when this returns, and only then count as received."""
+        written = []
+        for index, content in blocks:
+            if len(content) != self.length(index):
+                raise Invalid(f"Block {index} has {len(content)} bytes and must have {self.length(index)}.")
+            os.pwrite(self._descriptor, content, (index - 1) * self.block_size)
+            checksum = zlib.crc32(content)
+            os.pwrite(self._descriptor, MARK.pack(checksum, checksum ^ MIX), self._mark_at(index))
+            written.append(index)
+        os.fdatasync(self._descriptor)
+        for index in written:
+            self.received.add(index)
+
+    def read(self, index: int) -> bytes:
+        """Read one block."""
+        return os.pread(self._descriptor, self.length(index), (index - 1) * self.block_size)
+
+    def sha256(self) -> str:
+        """Give the payload's SHA-256 in hex."""
+        digest = hashlib.sha256()
+        for offset in range(0, self.size, READ_BYTES):
+            digest.update(os.pread(self._descriptor, min(READ_BYTES, self.size - offset), offset))
+        return digest.hexdigest()
+
+    def save_as(self, path: Path) -> None:
+        """Cut the marks off, close and rename: ``path`` is the payload alone, and durable, when this returns."""
+        os.ftruncate(self._descriptor, self.size)
+        os.fsync(self._descriptor)
+        self.close()
+        self.path.rename(path)
+        sync_folder(path.parent)
+
+    def close(self) -> None:
+        """Close the file; what was received stays."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def remove(self) -> None:
+        """Close the file and delete it."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def _whole_size(self) -> int:
+        return self.size + self.block_count * MARK.size
+
+    def _mark_at(self, index: int) -> int:
+        return self.size + (index - 1) * MARK.size
+
+    def _prepare(self) -> None:
+        os.ftruncate(self._descriptor, 0)
+        try:
+            if self._whole_size:
+                _take_space(self._descriptor, self._whole_size)
+        except OSError as error:
+            self.remove()
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+                raise StorageFull(f"There is no room for {self.size} bytes.") from None
+            raise
+        os.fsync(self._descriptor)
+        sync_folder(self.path.parent)
+
+    def _recover(self) -> None:
+        marks = os.pread(self._descriptor, self.block_count * MARK.size, self.size)
+        for index, (checksum, mixed) in enumerate(MARK.iter_unpack(marks), start=1):
+            if mixed == checksum ^ MIX and zlib.crc32(self.read(index)) == checksum:
+                self.received.add(index)
+
+
+class BlockWriter:
+    """Writes blocks from many tasks at once; what waits while the disk works goes to it together."""
+
+    def __init__(self, file: BlockFile) -> None:
+        self.file = file
+        self._waiting: dict[int, tuple[bytes, asyncio.Future[None]]] = {}
+        self._slots = asyncio.Semaphore(WAITING_LIMIT)
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def write(self, index: int, content: bytes) -> bool:
+        """Write a block; returns when it is durable. Gives False where it was there already.
+
+        Raises:
+            Invalid: no such block, or not of its length.
+            OSError: the disk failed; the block does not count.
+        """
+        if len(content) != self.file.length(index):
+            raise Invalid(f"Block {index} has {len(content)} bytes and must have {self.file.length(index)}.")
+        async with self._slots:
+            if index in self.file.received:
+                return False
+            known = self._waiting.get(index)
+            durable = known[1] if known else asyncio.get_running_loop().create_future()
+            if known is None:
+                self._waiting[index] = (content, durable)
+            if self._flushing is None:
+                self._flushing = asyncio.create_task(self._flush(), name="block-writer")
+            await asyncio.shield(durable)
+            return known is None
+
+    async def settle(self) -> None:
+        """Wait until nothing is being written."""
+        while self._flushing is not None:
+            await asyncio.wait([self._flushing])
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, {}
+                try:
+                    blocks = [(index, content) for index, (content, _) in batch.items()]
+                    await asyncio.to_thread(self.file.write, blocks)
+                except (OSError, SotaError) as error:
+                    for _, durable in batch.values():
+                        _fail(durable, error)
+                else:
+                    for _, durable in batch.values():
+                        durable.set_result(None)
+        finally:
+            self._flushing = None
+
+
+def count_blocks(size: int, block_size: int) -> int:
+    """Say in how many blocks a file arrives.
+
+    >>> count_blocks(65_537, 65_536)
+    2
+    """
+    return -(-size // block_size)
+
+
+def _take_space(descriptor: int, size: int) -> None:
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:
+            raise
+        os.ftruncate(descriptor, size)  # a file system that cannot reserve: a full disk is met later, at a block
+
+
+def _fail(future: asyncio.Future[None], error: BaseException) -> None:
+    with contextlib.suppress(asyncio.InvalidStateError):
+        future.set_exception(error)
+        future.exception()  # whoever waits gets it; nobody waiting is no news

@@ -1,0 +1,112 @@
+"""A program's own small SQLite file, by the standard library: what the vehicle's programs keep across power loss.
+
+One connection in one thread of its own, WAL and ``synchronous=FULL``: what a transaction wrote is on disk when
+:meth:`transact` returns. (The backend's databases are in ``kit/db.py``; a vehicle has no SQLAlchemy.)
+
+>>> database = LocalDatabase(path, SCHEMA)                                               # doctest: +SKIP
+>>> await database.open()                                                                # doctest: +SKIP
+>>> await database.transact(lambda tx: tx.execute("INSERT INTO report VALUES (?)", (1,)))  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sota.kit.errors import StartError, Unavailable
+
+Result = TypeVar("Result")
+Connection = sqlite3.Connection
+Row = sqlite3.Row
+
+BUSY_TIMEOUT_S = 10.0
+
+
+class LocalDatabase:
+    """The file, its schema, and the thread that speaks to it.
+
+    ``schema`` is a list of steps; a file remembers (``user_version``) how many it has had, and gets the others when
+    it is opened.
+    """
+
+    def __init__(self, path: Path, schema: tuple[str, ...]) -> None:
+        self._path, self._schema = path, schema
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sqlite-{path.stem}")
+        self._connection: Connection | None = None
+
+    async def open(self) -> None:
+        """Open the file and bring its schema up.
+
+        Raises:
+            StartError: it cannot be opened, is damaged, or was written by a newer program.
+        """
+        try:
+            await self._run(self._open)
+        except sqlite3.Error as error:
+            raise StartError(f"{self._path}: {error}") from None
+
+    async def close(self) -> None:
+        """Let what is under way end, and close."""
+        await self._run(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def transact(self, work: Callable[[Connection], Result]) -> Result:
+        """Do ``work`` in one transaction; its writes are on disk when this returns, or none of them is.
+
+        Raises:
+            Unavailable: the disk is full or fails.
+        """
+
+        def run() -> Result:
+            connection = self._opened()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+
+        try:
+            return await self._run(run)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"{self._path.name} cannot be written: {error}.") from error
+
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Read without writing."""
+        return await self._run(lambda: work(self._opened()))
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        # Shielded: a cancelled caller must not leave a transaction that nobody waits for half known.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+
+    def _opened(self) -> Connection:
+        if self._connection is None:
+            raise Unavailable(f"{self._path.name} is not open.")
+        return self._connection
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(self._schema):
+            connection.close()
+            raise StartError(f"{self._path} was written by a newer version of this program")
+        for number, step in enumerate(self._schema[version:], start=version + 1):
+            connection.executescript(f"BEGIN; {step}; PRAGMA user_version={number}; COMMIT;")
+        self._connection = connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

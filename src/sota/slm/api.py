@@ -1,0 +1,106 @@
+"""B10, the Software Loading Manager's end: what the SOTA Client calls."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sota.boundaries.b10_client_slm.messages import BlocksReceived, InstalledSoftware, StartDownload, UpdateAvailable
+from sota.boundaries.interaction import serves
+from sota.boundaries.values import UpdateStatus
+from sota.kit.errors import Invalid, Refused
+from sota.kit.http_message import Call, Reply
+from sota.kit.prefer import wait_s
+from sota.slm.executor import Executor
+from sota.slm.inbox import Inbox
+from sota.slm.installers import Capability, Installer, InstallerFailed
+
+RANGES_LIMIT = 65_536
+
+
+class UpdatesApi:
+    """Updates as wholes."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    @serves("WL-B10-1")
+    async def update_available(self, call: Call[UpdateAvailable]) -> Reply:
+        """Accept an update: 202 at once, or 200 where the caller waits and it is done in time."""
+        update = call.body
+        await self._executor.accept(update)
+        found = await self._executor.wait_for_end(update.update_id, wait_s(call.headers))
+        done = found.status is UpdateStatus.INSTALLED
+        return Reply(
+            "complete" if done else "accepted",
+            found,
+            {"location": f"/v1/updates/{update.update_id}"},
+            values={"package": update.downloads[-1].package.text},
+        )
+
+    @serves("X-B10-4")
+    async def update_status(self, call: Call[None]) -> Reply:
+        """Tell how an accepted update stands."""
+        return Reply("found", await self._executor.status(call.path["update_id"]))
+
+
+class DownloadsApi:
+    """Files that the SOTA Client hands over."""
+
+    def __init__(self, executor: Executor, inbox: Inbox) -> None:
+        self._executor = executor
+        self._inbox = inbox
+
+    @serves("WL-B10-4")
+    async def start_download(self, call: Call[StartDownload]) -> Reply:
+        """Get ready for a file; the answer is that of the update, as for B10-1."""
+        if int(call.path["index"]) != call.body.download_index:
+            raise Invalid("The path names another download than the body.")
+        entry = await self._inbox.start(call.body)
+        found = await self._executor.wait_for_end(entry.update_id, wait_s(call.headers))
+        progress = next(each for each in found.downloads if each.download_index == entry.download_index)
+        return Reply(
+            "complete" if progress.status is UpdateStatus.INSTALLED else "accepted",
+            headers={"location": f"/v1/updates/{entry.update_id}"},
+            values={"package": entry.package.text},
+        )
+
+    @serves("WL-B10-5")
+    async def send_block(self, call: Call[bytes]) -> Reply:
+        """Store a block, or discard one that is there already; the answer tells which are."""
+        index = int(call.path["index"])
+        _new, received = await self._inbox.add_block(index, int(call.path["n"]), call.body)
+        return Reply("received", BlocksReceived(download_index=index, received=received.text(RANGES_LIMIT)))
+
+    @serves("X-B10-3")
+    async def finish(self, call: Call[None]) -> Reply:
+        """Take a file as whole."""
+        entry = await self._inbox.finish(int(call.path["index"]))
+        return Reply("downloaded", values={"package": entry.package.text})
+
+    @serves("X-B10-2")
+    async def cancel(self, call: Call[None]) -> Reply:
+        """End a download that is not being installed."""
+        await self._executor.cancel(int(call.path["index"]))
+        return Reply("cancelled")
+
+
+class PackagesApi:
+    """What the vehicle has installed."""
+
+    def __init__(self, vin: str, installers: list[Installer]) -> None:
+        self._vin = vin
+        self._installers = installers
+
+    @serves("WL-B10-7")
+    async def packages(self, call: Call[None]) -> Reply:
+        """List the packages of all installers."""
+        try:
+            packages = [
+                package
+                for installer in self._installers
+                if Capability.LIST in installer.capabilities
+                for package in await installer.list()
+            ]
+        except (InstallerFailed, msgspec.ValidationError) as error:
+            raise Refused("failed", str(error)) from None
+        return Reply("listed", InstalledSoftware(vin=self._vin, packages=packages, firmware=[]))

@@ -1,0 +1,221 @@
+"""Works off accepted updates: has their files fetched one after the other, then installs them in order.
+
+An update is taken up when all it needs is known: its driver's consent where that is asked for. Nothing is installed
+before every file of the update is here, so that an update is not left half-done for want of a network. What fails
+fails what comes after it, with reason ``dependency``, since prerequisites come first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from sota.boundaries.b7_core_rvi import outcomes
+from sota.boundaries.b10_client_slm.client import ClientForSlm
+from sota.boundaries.b10_client_slm.messages import DownloadProgress, UpdateAvailable, VehicleUpdate
+from sota.boundaries.values import Command, OutcomeReport, Reason, Stage, UpdateStatus
+from sota.kit.bell import Bell
+from sota.kit.errors import Conflict, NotFound, SotaError
+from sota.kit.logging import get_logger
+from sota.slm.inbox import Inbox
+from sota.slm.installation import Installation
+from sota.slm.journal import DownloadEntry, Journal, State
+from sota.slm.model import ResultCode
+from sota.slm.settings import SlmSettings
+
+STAGES = {
+    State.OFFERED: Stage.NOTIFIED,
+    State.WANTED: Stage.ACCEPTED,
+    State.RECEIVING: Stage.TRANSFERRING,
+    State.READY: Stage.TRANSFERRED,
+    State.INSTALLING: Stage.INSTALLING,
+}
+STATUSES = {
+    State.INSTALLED: UpdateStatus.INSTALLED,
+    State.FAILED: UpdateStatus.FAILED,
+    State.CANCELLED: UpdateStatus.CANCELLED,
+}
+
+
+class Executor:
+    """The one who works; there is one at a time, so two installations never meet.
+
+    ``bell`` rings whenever something changed: an update came, a file is whole, a download has ended.
+    """
+
+    def __init__(
+        self,
+        settings: SlmSettings,
+        journal: Journal,
+        inbox: Inbox,
+        installation: Installation,
+        client: ClientForSlm,
+        bell: Bell,
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._inbox = inbox
+        self._installation = installation
+        self._client = client
+        self._bell = bell
+        self._log = get_logger(program="slm")
+
+    async def accept(self, update: UpdateAvailable) -> None:
+        """Accept an update; it is done later. Accepting it again changes nothing."""
+        if await self._journal.accept(update):
+            self._log.info("update_accepted", update_id=update.update_id, downloads=len(update.downloads))
+        self._bell.ring()
+
+    async def cancel(self, download_index: int) -> None:
+        """End a download.
+
+        Raises:
+            NotFound: no accepted update has it.
+            Conflict: it is being installed, or was.
+        """
+        entry = await self._journal.download(download_index)
+        if entry is None:
+            raise NotFound(f"There is no download {download_index}.")
+        if entry.state in {State.INSTALLING, State.INSTALLED}:
+            raise Conflict(f"Download {download_index} cannot be cancelled any more: it is {entry.state}.")
+        if not entry.state.is_final:
+            await self._installation.cancel(entry)
+            await self._inbox.discard(download_index)
+        self._bell.ring()
+
+    async def status(self, update_id: str) -> VehicleUpdate:
+        """Say how an update stands.
+
+        Raises:
+            NotFound: it was never accepted.
+        """
+        entries = await self._journal.downloads(update_id)
+        if not entries:
+            raise NotFound(f"There is no update {update_id}.")
+        return summary(update_id, entries)
+
+    async def wait_for_end(self, update_id: str, timeout_s: float) -> VehicleUpdate:
+        """Give an update's state when it has ended, or as it is when the time is over."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            heard = self._bell.rings
+            found = await self.status(update_id)
+            left = deadline - asyncio.get_running_loop().time()
+            if found.status.is_final or left <= 0:
+                return found
+            await self._bell.wait(heard, left)
+
+    async def run(self) -> None:
+        """Work until cancelled. What fails for reasons of our own (a full disk) is tried again later."""
+        pause = self._settings.retry_s
+        while True:
+            heard = self._bell.rings
+            try:
+                update = next((update for update in await self._journal.unfinished() if may_begin(update)), None)
+                if update is None:
+                    await self._bell.wait(heard, None)
+                else:
+                    await self._carry_out(update)
+                pause = self._settings.retry_s
+            except (SotaError, OSError) as error:
+                self._log.error("update_not_carried_out", detail=str(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, self._settings.retry_max_s)
+
+    async def _carry_out(self, update: UpdateAvailable) -> None:
+        for entry in await self._journal.downloads(update.update_id):
+            if not await self._fetch(entry):
+                break
+        failed: DownloadEntry | None = None
+        for entry in await self._journal.downloads(update.update_id):
+            if entry.state in {State.FAILED, State.CANCELLED}:
+                failed = failed or entry
+        for index in [entry.download_index for entry in await self._journal.downloads(update.update_id)]:
+            current = await self._journal.download(index)
+            if current is None or current.state.is_final:
+                failed = failed or (current if current and current.state is not State.INSTALLED else None)
+                continue
+            if failed is not None and current.state is not State.INSTALLING:
+                await self._give_up(current, failed)
+            else:
+                await self._installation.carry_out(current, self._inbox.path(index))
+                after = await self._journal.download(index)
+                failed = failed or (after if after and after.state is not State.INSTALLED else None)
+            await self._inbox.discard(index)
+            self._bell.ring()
+
+    async def _fetch(self, entry: DownloadEntry) -> bool:
+        """Have one download's file fetched; says whether it is here."""
+        pause = self._settings.retry_s
+        while True:
+            heard = self._bell.rings
+            current = await self._journal.download(entry.download_index) or entry
+            if current.state.is_final or current.state in {State.READY, State.INSTALLING}:
+                return current.state not in {State.FAILED, State.CANCELLED}
+            if current.state is State.OFFERED:
+                await self._journal.move(current.download_index, State.WANTED)
+            try:
+                await self._client.initiate_download(current.download_index)
+            except SotaError as error:
+                self._log.warning("download_not_initiated", download_index=current.download_index, detail=str(error))
+                await self._bell.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret
+                pause = min(pause * 2, self._settings.retry_max_s)
+            else:
+                await self._wait_for_file(current.download_index)
+
+    async def _wait_for_file(self, download_index: int) -> None:
+        deadline = asyncio.get_running_loop().time() + self._settings.remind_s
+        while (left := deadline - asyncio.get_running_loop().time()) > 0:
+            heard = self._bell.rings
+            current = await self._journal.download(download_index)
+            if current is None or current.state not in {State.WANTED, State.RECEIVING}:
+                return
+            await self._bell.wait(heard, left)
+
+    async def _give_up(self, entry: DownloadEntry, failed: DownloadEntry) -> None:
+        undone = "removed" if _removes(entry) else "installed"
+        why = "was cancelled" if failed.state is State.CANCELLED else "failed"
+        text = f"{entry.package.text} was not {undone}: {failed.package.text}, a part of the same update, {why}."
+        await self._installation.fail(entry, ResultCode.DEPENDENCY_FAILURE, Reason.DEPENDENCY, text)
+
+
+def may_begin(update: UpdateAvailable) -> bool:
+    """Say whether an update may be begun: one that needs the driver's consent waits, and is ``pending`` meanwhile."""
+    return not update.request_confirmation
+
+
+def summary(update_id: str, entries: Sequence[DownloadEntry]) -> VehicleUpdate:
+    """Tell how an update stands from how its downloads do.
+
+    It is ``installed`` when all of them are, failed or cancelled as soon as one is, and else where its slowest
+    download is.
+    """
+    downloads = [
+        DownloadProgress(
+            download_index=entry.download_index,
+            status=STATUSES.get(
+                entry.state, UpdateStatus.PENDING if entry.state is State.OFFERED else UpdateStatus.IN_FLIGHT
+            ),
+            stage=STAGES.get(entry.state),
+            reason=entry.reason,
+        )
+        for entry in entries
+    ]
+    bad = next((entry for entry in entries if entry.state in {State.FAILED, State.CANCELLED}), None)
+    ended = all(entry.state.is_final for entry in entries)
+    if bad is not None and ended:
+        return VehicleUpdate(update_id=update_id, status=STATUSES[bad.state], downloads=downloads, reason=bad.reason)
+    if ended:
+        message = outcomes.COMPLETE.say(package=entries[-1].package.text) or ""
+        outcome = OutcomeReport(status=200, message=message)
+        return VehicleUpdate(update_id=update_id, status=UpdateStatus.INSTALLED, downloads=downloads, outcome=outcome)
+    order = list(STAGES)
+    stage = STAGES[min((entry.state for entry in entries if not entry.state.is_final), key=order.index)]
+    begun = any(entry.state is not State.OFFERED for entry in entries)
+    status = UpdateStatus.IN_FLIGHT if begun else UpdateStatus.PENDING
+    return VehicleUpdate(update_id=update_id, status=status, downloads=downloads, stage=stage)
+
+
+def _removes(entry: DownloadEntry) -> bool:
+    return entry.start is not None and entry.start.command is Command.REMOVE

@@ -1,0 +1,171 @@
+"""Files that the SOTA Client hands over block by block (B10-4, B10-5, finish), on disk before they are acknowledged.
+
+Whatever is said twice does nothing twice: a repeated start keeps the blocks unless the SHA-256 changed, a repeated
+block is discarded, a repeated finish is answered as the first one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from pathlib import Path
+
+from sota.boundaries.b10_client_slm.messages import StartDownload
+from sota.boundaries.values import Command
+from sota.kit.bell import Bell
+from sota.kit.block_file import BlockFile, BlockWriter, StorageFull, count_blocks
+from sota.kit.durable import private_folder
+from sota.kit.errors import Conflict, Invalid, NotFound, Refused
+from sota.kit.ranges import Ranges
+from sota.slm.journal import DownloadEntry, Journal, State
+
+ARRIVING = {State.OFFERED, State.WANTED, State.RECEIVING}
+
+
+class Inbox:
+    """The folder of arriving packages. ``bell`` rings when a file is whole."""
+
+    def __init__(self, journal: Journal, folder: Path, quota_bytes: int, bell: Bell) -> None:
+        self._journal = journal
+        self._folder = folder
+        self._quota_bytes = quota_bytes
+        self._bell = bell
+        self._writers: dict[int, BlockWriter] = {}
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def prepare(self) -> None:
+        """Make the folder, and clear what ended without being cleared."""
+        private_folder(self._folder)
+        for download_index in await self._journal.ended():
+            if any(self._folder.glob(f"{download_index}[-.]*")):
+                await self._discard(download_index)
+
+    def path(self, download_index: int) -> Path:
+        """Give where the whole file of a download is."""
+        return self._folder / f"{download_index}.package"
+
+    async def start(self, start: StartDownload) -> DownloadEntry:
+        """Get ready for a file.
+
+        Raises:
+            NotFound: no accepted update has this download.
+            Invalid: its numbers do not fit together, or it is another package than the one offered.
+            StorageFull: there is no room for it.
+        """
+        async with self._locks[start.download_index]:
+            entry = await self._entry(start.download_index)
+            if start.package != entry.package:
+                raise Invalid(f"Download {start.download_index} is {entry.package.text}, not {start.package.text}.")
+            if start.block_count != count_blocks(start.size, start.block_size):
+                raise Invalid(f"{start.size} bytes are not {start.block_count} blocks of {start.block_size}.")
+            if entry.state not in ARRIVING:
+                return entry
+            if entry.start is not None and entry.start.sha256 != start.sha256:
+                await self._discard(start.download_index)
+            self._check_quota(start)
+            await self._journal.move(start.download_index, State.RECEIVING, start=start)
+            await self._writer(start)
+            return await self._entry(start.download_index)
+
+    async def add_block(self, download_index: int, number: int, content: bytes) -> tuple[bool, Ranges]:
+        """Store one block; says whether it is new, and gives all that are on disk.
+
+        Raises:
+            NotFound: no accepted update has this download.
+            Invalid: there is no such block, or it has not its length.
+            Conflict: the download was not started.
+        """
+        entry = await self._entry(download_index)
+        if entry.start is None or entry.state in {State.OFFERED, State.WANTED}:
+            raise Conflict(f"Download {download_index} was not started.")
+        if entry.state is not State.RECEIVING:
+            return False, Ranges.up_to(entry.start.block_count)
+        async with self._locks[download_index]:
+            writer = await self._writer(entry.start)
+        new = await writer.write(number, content)
+        return new, writer.file.received
+
+    async def finish(self, download_index: int) -> DownloadEntry:
+        """Take the file as whole: every block is here and the SHA-256 holds.
+
+        Raises:
+            NotFound: no accepted update has this download.
+            Refused: ``incomplete``.
+            Conflict: it was cancelled.
+        """
+        async with self._locks[download_index]:
+            entry = await self._entry(download_index)
+            if entry.state in {State.FAILED, State.CANCELLED}:
+                raise Conflict(f"Download {download_index} has ended: {entry.state}.")
+            if entry.state not in ARRIVING:
+                return entry
+            if entry.start is None:
+                raise Refused("incomplete", f"Download {download_index} was not started.")
+            if entry.start.command is Command.INSTALL:
+                await self._take(entry.start)
+            await self._journal.move(download_index, State.READY)
+        self._bell.ring()
+        return await self._entry(download_index)
+
+    async def discard(self, download_index: int) -> None:
+        """Remove everything of a download from the disk."""
+        async with self._locks[download_index]:
+            await self._discard(download_index)
+        self._locks.pop(download_index, None)
+
+    async def close(self) -> None:
+        """Close the files; what was received stays."""
+        for writer in self._writers.values():
+            await writer.settle()
+            writer.file.close()
+        self._writers.clear()
+
+    async def _entry(self, download_index: int) -> DownloadEntry:
+        entry = await self._journal.download(download_index)
+        if entry is None:
+            raise NotFound(f"There is no download {download_index}: no accepted update has it.")
+        return entry
+
+    async def _take(self, start: StartDownload) -> None:
+        index = start.download_index
+        if index not in self._writers and self.path(index).exists() and not self._part(start).exists():
+            return  # taken, and the power went before the journal knew
+        writer = await self._writer(start)
+        if not writer.file.complete:
+            missing = next(writer.file.received.missing(start.block_count))
+            raise Refused("incomplete", f"Block {missing} of download {index} is missing.")
+        await writer.settle()
+        if await asyncio.to_thread(writer.file.sha256) != start.sha256:
+            await self._discard(index)
+            raise Refused(
+                "incomplete", f"The file of download {index} arrived damaged and was discarded: send it again."
+            )
+        await asyncio.to_thread(writer.file.save_as, self.path(index))
+        del self._writers[index]
+
+    async def _writer(self, start: StartDownload) -> BlockWriter:
+        writer = self._writers.get(start.download_index)
+        if writer is None or (writer.file.size, writer.file.block_size) != (start.size, start.block_size):
+            if writer is not None:
+                await writer.settle()
+                writer.file.close()
+            file = await asyncio.to_thread(BlockFile.open, self._part(start), start.size, start.block_size)
+            writer = self._writers[start.download_index] = BlockWriter(file)
+        return writer
+
+    async def _discard(self, download_index: int) -> None:
+        writer = self._writers.pop(download_index, None)
+        if writer is not None:
+            await writer.settle()
+            writer.file.close()
+        for path in (self.path(download_index), *self._folder.glob(f"{download_index}-*.part")):
+            path.unlink(missing_ok=True)
+
+    def _part(self, start: StartDownload) -> Path:
+        return self._folder / f"{start.download_index}-{start.sha256[:16]}.part"
+
+    def _check_quota(self, start: StartDownload) -> None:
+        others = (path for path in self._folder.iterdir() if not path.name.startswith(f"{start.download_index}-"))
+        taken = sum(path.stat().st_size for path in others)
+        if taken + start.size > self._quota_bytes:
+            raise StorageFull(f"{start.size} bytes do not fit beside {taken}: {self._quota_bytes} may be used in all.")

@@ -1,0 +1,239 @@
+"""Carries one installation out: asks the rules what is next, writes it down, does it, looks at what came of it.
+
+Killed anywhere and called again, it goes on where the journal and the installer's own database say that it stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sota.boundaries.b7_core_rvi import outcomes
+from sota.boundaries.b10_client_slm.messages import InstallReport, Operation, ReportStatus, StartDownload
+from sota.boundaries.values import Command, OutcomeReport, Reason
+from sota.kit.durable import private_folder, sync_folder
+from sota.kit.logging import get_logger
+from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed
+from sota.slm.journal import DownloadEntry, Journal, OpenStep, State
+from sota.slm.model import Finished, Found, Job, ResultCode, StepRecord, code_of, decide
+from sota.slm.runner import Runner
+
+INSTALLER_ATTEMPTS = 5
+INSTALLER_PAUSE_S = 1.0
+INTERRUPTED_TEXT = "interrupted: the power went or the installer was ended; how far it came was read from its database"
+
+
+class Installation:
+    """Installs and removes packages, with what the vehicle keeps for going back in ``kept``."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        installers: Mapping[str, Installer],
+        runner: Runner,
+        kept: Path,
+        *,
+        vin: str,
+        lock_timeout_s: float,
+        allow_downgrade: bool,
+    ) -> None:
+        self._journal = journal
+        self._installers = installers
+        self._runner = runner
+        self._kept = kept
+        self._vin = vin
+        self._lock_timeout_s = lock_timeout_s
+        self._allow_downgrade = allow_downgrade
+        self._log = get_logger(program="slm")
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._resting = False
+
+    def prepare(self) -> None:
+        """Make the folder of kept packages, and each installer's own."""
+        private_folder(self._kept)
+        for installer in self._installers.values():
+            installer.prepare()
+
+    async def rest(self) -> None:
+        """Begin no step any more; returns when none is under way."""
+        self._resting = True
+        await self._idle.wait()
+
+    async def carry_out(self, entry: DownloadEntry, file: Path) -> None:
+        """Install or remove what ``entry`` says, and keep its report. Returns when its end is in the journal."""
+        start = entry.start
+        if start is None:
+            raise ValueError(f"download {entry.download_index} has no start")
+        installer = self._installers.get(start.installer)
+        if installer is None:
+            text = f"This vehicle has no installer {start.installer!r}."
+            await self.fail(entry, ResultCode.VALIDATION_FAILED, Reason.INSTALL_FAILED, text)
+            return
+        for attempt in range(1, INSTALLER_ATTEMPTS + 1):
+            try:
+                await self._carry_out(entry, start, installer, file)
+                return
+            except InstallerFailed as error:
+                self._log.error("installer_failed", download_index=entry.download_index, detail=error.detail)
+                if attempt == INSTALLER_ATTEMPTS:
+                    await self.fail(entry, ResultCode.INTERNAL_ERROR, Reason.INSTALL_FAILED, error.detail)
+                await asyncio.sleep(INSTALLER_PAUSE_S * attempt)
+
+    async def fail(self, entry: DownloadEntry, code: ResultCode, reason: Reason, text: str) -> None:
+        """Give a download up, with what was done so far in its report."""
+        await self._end(entry, Finished(False, code, reason, text))
+
+    async def cancel(self, entry: DownloadEntry) -> None:
+        """End a download that the backend or the driver does not want any more."""
+        finished = Finished(False, ResultCode.GENERAL_ERROR, Reason.ABORTED, "cancelled before it was installed")
+        await self._end(entry, finished, status=ReportStatus.CANCELLED)
+
+    async def _carry_out(self, entry: DownloadEntry, start: StartDownload, installer: Installer, file: Path) -> None:
+        if entry.state is State.READY:
+            refusal = await self._examine(start, installer, file)
+            if refusal is not None:
+                await self._end(entry, refusal)
+                return
+            found = await installer.find(start.package.name)
+            if not await self._journal.begin(entry.download_index, found.running_version):
+                return
+            entry = await self._journal.download(entry.download_index) or entry
+        previous_file = self._kept_file(start, entry.previous_version) if entry.previous_version else None
+        job = Job(
+            start.package.name,
+            start.package.version,
+            start.command,
+            entry.previous_version,
+            can_restore=Capability.RESTORE in installer.capabilities
+            and previous_file is not None
+            and previous_file.exists(),
+        )
+        finished = await self._work(entry, job, installer, file, previous_file)
+        if finished.succeeded and start.command is Command.INSTALL:
+            self._keep(start, file)
+        await self._end(entry, finished)
+
+    async def _examine(self, start: StartDownload, installer: Installer, file: Path) -> Finished | None:
+        """Look at what is asked for before anything is touched; gives the refusal where there is one."""
+        if start.command is Command.REMOVE:
+            if Capability.REMOVE in installer.capabilities:
+                return None
+            return Finished(
+                False, ResultCode.REMOVAL_FAILED, Reason.INSTALL_FAILED, f"Installer {installer.name!r} cannot remove."
+            )
+        try:
+            await installer.inspect(file, start.package.name, start.package.version)
+        except BadPackage as error:
+            return Finished(False, ResultCode.VALIDATION_FAILED, Reason.VERIFICATION_FAILED, error.detail)
+        found = await installer.find(start.package.name)
+        if not self._allow_downgrade and is_newer(found.running_version, start.package.version):
+            text = f"{found.running_version} is installed, which is newer than {start.package.version}."
+            return Finished(False, ResultCode.OLD_VERSION, Reason.INSTALL_FAILED, text)
+        return None
+
+    async def _work(
+        self, entry: DownloadEntry, job: Job, installer: Installer, file: Path, previous_file: Path | None
+    ) -> Finished:
+        while True:
+            history, opened = await self._journal.steps(entry.download_index)
+            if opened is not None:
+                await self._await_step(entry, opened, installer)
+                continue
+            found = await installer.find(job.name)
+            decision = decide(job, history, found)
+            if isinstance(decision, Finished):
+                return decision
+            await installer.wait_until_free(self._lock_timeout_s)
+            if self._resting:
+                await asyncio.Event().wait()  # until we are cancelled: the next start does this step
+            command = installer.command(decision.step, job, file, previous_file)
+            step = await self._journal.begin_step(entry.download_index, decision.step)
+            self._log.info("step_begun", download_index=entry.download_index, step=str(step.step), package=job.name)
+            self._runner.start(f"{entry.download_index}-{step.number}", command.arguments, command.environment)
+
+    async def _await_step(self, entry: DownloadEntry, opened: OpenStep, installer: Installer) -> None:
+        key = f"{entry.download_index}-{opened.number}"
+        self._idle.clear()
+        try:
+            ended = await self._runner.wait(key)
+            await installer.wait_until_free(self._lock_timeout_s)
+            await self._journal.end_step(entry.download_index, opened.number, ended.exit_code, ended.output)
+            self._runner.forget(key)
+        finally:
+            self._idle.set()
+
+    async def _end(self, entry: DownloadEntry, finished: Finished, status: ReportStatus | None = None) -> None:
+        history, _ = await self._journal.steps(entry.download_index)
+        found = await self._find(entry)
+        status = status or (ReportStatus.INSTALLED if finished.succeeded else ReportStatus.FAILED)
+        complete = outcomes.COMPLETE.say(package=entry.package.text) or ""
+        report = InstallReport(
+            vin=self._vin,
+            download_index=entry.download_index,
+            package=entry.package,
+            status=status,
+            operations=operations(entry, history, finished),
+            running_version=found.running_version if found else None,
+            reason=finished.reason,
+            outcome=OutcomeReport(status=200, message=complete) if finished.succeeded else None,
+        )
+        await self._journal.finish(State(status), report)
+        self._log.info(
+            "download_ended", download_index=entry.download_index, package=entry.package.text, status=str(status)
+        )
+
+    async def _find(self, entry: DownloadEntry) -> Found | None:
+        installer = self._installers.get(entry.start.installer) if entry.start else None
+        # Before its start arrived nobody knows which installer has it; a vehicle with one installer has no doubt.
+        if installer is None and len(self._installers) == 1:
+            installer = next(iter(self._installers.values()))
+        try:
+            return await installer.find(entry.package.name) if installer else None
+        except InstallerFailed:
+            return None
+
+    def _kept_file(self, start: StartDownload, version: str) -> Path | None:
+        # A version that a vehicle reports may hold anything; only one that can be a file's name was kept by us.
+        name = f"{start.package.name}_{version}.{start.installer}"
+        return self._kept / name if "/" not in name and len(name) < 250 else None
+
+    def _keep(self, start: StartDownload, file: Path) -> None:
+        """Keep the package of the version that runs now, for going back to it, and no other."""
+        kept = self._kept_file(start, start.package.version)
+        if kept is None:
+            return
+        if file.exists():
+            file.replace(kept)
+            sync_folder(self._kept)
+        for other in self._kept.glob(f"{start.package.name}_*.{start.installer}"):
+            if other != kept and other.name.rpartition("_")[0] == start.package.name:
+                other.unlink(missing_ok=True)
+
+
+def operations(entry: DownloadEntry, history: Sequence[StepRecord], finished: Finished) -> list[Operation]:
+    """Tell the steps and their output, and last what was found when all was done."""
+    command = entry.start.command if entry.start else Command.INSTALL
+    job = Job(entry.package.name, entry.package.version, command, entry.previous_version, can_restore=False)
+    told = [
+        Operation(
+            id=str(record.step),
+            result_code=code_of(job, record),
+            result_text=f"{record.output}\n{INTERRUPTED_TEXT}".strip() if record.interrupted else record.output,
+        )
+        for record in history
+    ]
+    return [*told, Operation(id="verify", result_code=finished.code, result_text=finished.text)]
+
+
+def is_newer(installed: str | None, wanted: str) -> bool:
+    """Say whether the installed version is newer; only ``major.minor.patch`` is compared."""
+    try:
+        return installed is not None and _numbers(installed) > _numbers(wanted)
+    except ValueError:
+        return False
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

@@ -1,0 +1,162 @@
+"""Debian packages, installed by ``dpkg`` into the vehicle's own root folder and package database.
+
+With a root folder other than ``/`` nothing of the machine is touched and no root rights are needed: dpkg keeps its
+database in ``<root>/var/lib/dpkg`` and maintainer scripts run without chroot, with ``DPKG_ROOT`` set. They must
+honour it; they run with the rights of this program, which is why only signed packages come this far. dpkg checks
+dependencies itself, against that database.
+
+A package's Debian name and version must be exactly those that it was uploaded under.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sota.boundaries.values import InstalledPackage
+from sota.kit.durable import write_atomic
+from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed
+from sota.slm.model import Found, Health, Job, Step
+from sota.slm.runner import printable
+
+QUERY_TIMEOUT_S = 30.0
+LOCK_POLL_S = 0.1
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+FORMAT = "${Package}\\t${Version}\\t${db:Status-Status}\\t${db:Status-Eflag}\\n"
+HEALTH = {
+    "not-installed": Health.ABSENT,
+    "config-files": Health.ABSENT,
+    "installed": Health.INSTALLED,
+    "unpacked": Health.UNCONFIGURED,
+    "half-configured": Health.UNCONFIGURED,
+    "triggers-awaited": Health.UNCONFIGURED,
+    "triggers-pending": Health.UNCONFIGURED,
+    "half-installed": Health.BROKEN,
+}
+
+
+class DebInstaller:
+    """dpkg with one root folder."""
+
+    name = "deb"
+    capabilities = Capability.REMOVE | Capability.RESTORE | Capability.LIST
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self._database = self.root / "var/lib/dpkg"
+
+    def prepare(self) -> None:
+        """Make an empty package database where there is none."""
+        for folder in ("info", "updates", "triggers"):
+            (self._database / folder).mkdir(parents=True, exist_ok=True)
+        (self.root / "var/log").mkdir(parents=True, exist_ok=True)
+        for file in ("status", "available"):
+            if not (self._database / file).exists():
+                write_atomic(self._database / file, b"")
+
+    async def inspect(self, file: Path, name: str, version: str) -> None:
+        """Check that the file is a Debian package of this name and version."""
+        code, output, errors = await self._ask("dpkg-deb", "--showformat=${Package}\\t${Version}", "--show", str(file))
+        if code != 0:
+            raise BadPackage(f"Not a Debian package: {errors}")
+        found = output.split("\t")
+        if found != [name, version]:
+            raise BadPackage(f"The file is {' '.join(found)} and should be {name} {version}.")
+
+    async def find(self, name: str) -> Found:
+        """Ask dpkg's database for one package."""
+        return next((found for known, found in await self._query(name) if known == name), Found(Health.ABSENT))
+
+    async def list(self) -> list[InstalledPackage]:
+        """Ask dpkg's database for everything that is installed and whole."""
+        return sorted(
+            InstalledPackage(name=name, version=found.version)
+            for name, found in await self._query()
+            if found.health is Health.INSTALLED and found.version
+        )
+
+    async def wait_until_free(self, timeout_s: float) -> None:
+        """Wait until no other dpkg holds the database: one of ours that lost its shell, or a mechanic's."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not _is_free(self._database / "lock"):  # noqa: ASYNC110 - a file's lock tells nobody
+                    await asyncio.sleep(LOCK_POLL_S)
+        except TimeoutError:
+            raise InstallerFailed(f"Another process holds dpkg's database for more than {timeout_s:g} s.") from None
+
+    def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
+        """Give dpkg's command line for a step."""
+        actions: dict[Step, Sequence[str]] = {
+            Step.INSTALL: ("--install", str(file)),
+            Step.REINSTALL: ("--install", str(file)),
+            Step.REPAIR: ("--configure", job.name),
+            Step.RESTORE: ("--install", str(previous_file)),
+            Step.DISCARD: ("--force-remove-reinstreq", "--purge", job.name),
+            Step.REMOVE: ("--remove", job.name),
+        }
+        return Command(("dpkg", *self._options(), *actions[step]), self._environment())
+
+    def _options(self) -> Sequence[str]:
+        # --force-confold: nobody sits there to be asked; a changed configuration file stays as the vehicle has it.
+        common = (f"--log={self.root}/var/log/dpkg.log", "--force-confdef", "--force-confold")
+        if self.root == Path("/"):
+            return common
+        return (f"--root={self.root}", *common, "--force-not-root", "--force-bad-path", "--force-script-chrootless")
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": SEARCH_PATH,
+            "LC_ALL": "C",
+            "HOME": str(self.root),  # so that no .dpkg.cfg of the machine's user is read
+            "DEBIAN_FRONTEND": "noninteractive",
+        }
+
+    async def _query(self, *names: str) -> Sequence[tuple[str, Found]]:
+        code, output, errors = await self._ask(
+            "dpkg-query", f"--admindir={self._database}", f"--showformat={FORMAT}", "--show", *names
+        )
+        if code != 0 and not (code == 1 and "no packages found" in errors):
+            raise InstallerFailed(f"dpkg-query: {errors}")
+        return [_read(line) for line in output.splitlines() if line.count("\t") == 3]
+
+    async def _ask(self, *arguments: str) -> tuple[int, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environment(),
+        )
+        try:
+            async with asyncio.timeout(QUERY_TIMEOUT_S):
+                output, errors = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise InstallerFailed(f"{arguments[0]} did not answer within {QUERY_TIMEOUT_S:g} s.") from None
+        return process.returncode or 0, output.decode(errors="replace"), printable(errors)
+
+
+def _read(line: str) -> tuple[str, Found]:
+    name, version, status, flag = line.split("\t")
+    health = HEALTH.get(status, Health.BROKEN)
+    if flag != "ok" and health is not Health.ABSENT:  # reinstreq: dpkg itself says that it is broken
+        health = Health.BROKEN
+    return name, Found(health, None if health is Health.ABSENT else version or None)
+
+
+def _is_free(lock: Path) -> bool:
+    try:
+        descriptor = os.open(lock, os.O_RDWR)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    finally:
+        os.close(descriptor)
+    return True

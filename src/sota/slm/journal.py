@@ -1,0 +1,292 @@
+"""What the Software Loading Manager keeps on disk: updates, downloads, and every step of every installation.
+
+A step is written down before it is begun and again when it has ended, so whatever stops us, the journal says what may
+have happened. A download's end and its report are written in one transaction: there is no result without a report to
+send.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from sota.boundaries.b10_client_slm.messages import InstallReport, StartDownload, UpdateAvailable
+from sota.boundaries.values import PackageId, Reason
+from sota.kit.local_database import Connection, LocalDatabase
+from sota.slm.model import Step, StepRecord
+
+SCHEMA = (
+    """
+    CREATE TABLE offered (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        update_id TEXT NOT NULL UNIQUE,
+        body BLOB NOT NULL
+    );
+    CREATE TABLE download (
+        download_index INTEGER PRIMARY KEY,
+        update_id TEXT NOT NULL REFERENCES offered(update_id),
+        position INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        version TEXT NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT,
+        start BLOB,
+        previous_version TEXT,
+        report BLOB,
+        reported INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX download_by_update ON download(update_id, position);
+    CREATE TABLE step (
+        download_index INTEGER NOT NULL REFERENCES download(download_index),
+        number INTEGER NOT NULL,
+        step TEXT NOT NULL,
+        ended INTEGER NOT NULL DEFAULT 0,
+        exit_code INTEGER,
+        output TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (download_index, number)
+    );
+    """,
+)
+
+OPEN = "state NOT IN ('installed', 'failed', 'cancelled')"
+
+
+class State(StrEnum):
+    """How far a download has come in the Software Loading Manager."""
+
+    OFFERED = "offered"
+    WANTED = "wanted"
+    RECEIVING = "receiving"
+    READY = "ready"
+    """The file is here and whole."""
+    INSTALLING = "installing"
+    INSTALLED = "installed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing changes any more."""
+        return self in {State.INSTALLED, State.FAILED, State.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadEntry:
+    """One download, as the journal has it."""
+
+    download_index: int
+    update_id: str
+    package: PackageId
+    state: State
+    reason: Reason | None
+    start: StartDownload | None
+    previous_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStep:
+    """The last step of a download when it has not ended in the journal."""
+
+    number: int
+    step: Step
+
+
+class Journal:
+    """The file ``slm.db``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._database = LocalDatabase(folder / "slm.db", SCHEMA)
+
+    async def open(self) -> None:
+        """Open it; see :meth:`LocalDatabase.open`."""
+        await self._database.open()
+
+    async def close(self) -> None:
+        """Close it."""
+        await self._database.close()
+
+    async def accept(self, update: UpdateAvailable) -> bool:
+        """Write an update down; says whether anything of it is new."""
+
+        def work(tx: Connection) -> bool:
+            # What is known stays as it is: it may be under way. A repeated notification can only add downloads.
+            changed = tx.execute(
+                "INSERT INTO offered(update_id, body) VALUES (?, ?) ON CONFLICT(update_id) DO NOTHING",
+                (update.update_id, msgspec.json.encode(update)),
+            ).rowcount
+            for position, download in enumerate(update.downloads):
+                changed += tx.execute(
+                    "INSERT INTO download(download_index, update_id, position, name, version, state)"
+                    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(download_index) DO NOTHING",
+                    (
+                        download.download_index,
+                        update.update_id,
+                        position,
+                        download.package.name,
+                        download.package.version,
+                        State.OFFERED,
+                    ),
+                ).rowcount
+            return changed > 0
+
+        return await self._database.transact(work)
+
+    async def update(self, update_id: str) -> UpdateAvailable | None:
+        """Give an accepted update."""
+
+        def work(tx: Connection) -> UpdateAvailable | None:
+            row = tx.execute("SELECT body FROM offered WHERE update_id = ?", (update_id,)).fetchone()
+            return msgspec.json.decode(row["body"], type=UpdateAvailable) if row else None
+
+        return await self._database.read(work)
+
+    async def unfinished(self) -> list[UpdateAvailable]:
+        """Give the updates that are not at their end, in the order in which they came."""
+
+        def work(tx: Connection) -> list[UpdateAvailable]:
+            rows = tx.execute(
+                f"SELECT body FROM offered WHERE update_id IN (SELECT update_id FROM download WHERE {OPEN})"  # noqa: S608
+                " ORDER BY position"
+            )
+            return [msgspec.json.decode(row["body"], type=UpdateAvailable) for row in rows]
+
+        return await self._database.read(work)
+
+    async def downloads(self, update_id: str) -> list[DownloadEntry]:
+        """Give an update's downloads in their order."""
+
+        def work(tx: Connection) -> list[DownloadEntry]:
+            rows = tx.execute("SELECT * FROM download WHERE update_id = ? ORDER BY position", (update_id,))
+            return [_entry(row) for row in rows]
+
+        return await self._database.read(work)
+
+    async def download(self, download_index: int) -> DownloadEntry | None:
+        """Give one download."""
+
+        def work(tx: Connection) -> DownloadEntry | None:
+            row = tx.execute("SELECT * FROM download WHERE download_index = ?", (download_index,)).fetchone()
+            return _entry(row) if row else None
+
+        return await self._database.read(work)
+
+    async def move(self, download_index: int, state: State, *, start: StartDownload | None = None) -> None:
+        """Take a download to another state, with what is about to be sent where that is new."""
+
+        def work(tx: Connection) -> None:
+            query = f"UPDATE download SET state = ? WHERE download_index = ? AND {OPEN}"  # noqa: S608
+            tx.execute(query, (state, download_index))
+            if start is not None:
+                tx.execute(
+                    "UPDATE download SET start = ? WHERE download_index = ?",
+                    (msgspec.json.encode(start), download_index),
+                )
+
+        await self._database.transact(work)
+
+    async def begin(self, download_index: int, previous_version: str | None) -> bool:
+        """Begin an installation: write down what was there before. Says whether it may begin: not if cancelled."""
+
+        def work(tx: Connection) -> bool:
+            changed = tx.execute(
+                "UPDATE download SET state = 'installing', previous_version = ?"
+                " WHERE download_index = ? AND state = 'ready'",
+                (previous_version, download_index),
+            )
+            return changed.rowcount > 0
+
+        return await self._database.transact(work)
+
+    async def begin_step(self, download_index: int, step: Step) -> OpenStep:
+        """Write down that a step is about to begin."""
+
+        def work(tx: Connection) -> OpenStep:
+            (number,) = tx.execute(
+                "SELECT COALESCE(MAX(number), 0) + 1 FROM step WHERE download_index = ?", (download_index,)
+            ).fetchone()
+            tx.execute(
+                "INSERT INTO step(download_index, number, step) VALUES (?, ?, ?)", (download_index, number, step)
+            )
+            return OpenStep(number, step)
+
+        return await self._database.transact(work)
+
+    async def end_step(self, download_index: int, number: int, exit_code: int | None, output: str) -> None:
+        """Write down how a step ended; None: nobody knows."""
+
+        def work(tx: Connection) -> None:
+            tx.execute(
+                "UPDATE step SET ended = 1, exit_code = ?, output = ? WHERE download_index = ? AND number = ?",
+                (exit_code, output, download_index, number),
+            )
+
+        await self._database.transact(work)
+
+    async def steps(self, download_index: int) -> tuple[list[StepRecord], OpenStep | None]:
+        """Give the steps that have ended, and the one that has not."""
+
+        def work(tx: Connection) -> Sequence[sqlite3.Row]:
+            query = "SELECT * FROM step WHERE download_index = ? ORDER BY number"
+            return tx.execute(query, (download_index,)).fetchall()
+
+        rows = await self._database.read(work)
+        ended = [StepRecord(Step(row["step"]), row["exit_code"], row["output"]) for row in rows if row["ended"]]
+        opened = [OpenStep(row["number"], Step(row["step"])) for row in rows if not row["ended"]]
+        return ended, opened[-1] if opened else None
+
+    async def ended(self) -> list[int]:
+        """Give the downloads that have ended."""
+
+        def work(tx: Connection) -> list[int]:
+            rows = tx.execute(f"SELECT download_index FROM download WHERE NOT ({OPEN})")  # noqa: S608
+            return [row["download_index"] for row in rows]
+
+        return await self._database.read(work)
+
+    async def finish(self, state: State, report: InstallReport) -> None:
+        """Take a download to its end and keep its report for sending. A download that has ended is left alone."""
+
+        def work(tx: Connection) -> None:
+            query = f"UPDATE download SET state = ?, reason = ?, report = ? WHERE download_index = ? AND {OPEN}"  # noqa: S608
+            tx.execute(
+                query,
+                (state, report.reason, msgspec.json.encode(report), report.download_index),
+            )
+
+        await self._database.transact(work)
+
+    async def unreported(self) -> list[InstallReport]:
+        """Give the reports that the SOTA Client has not taken yet, the oldest first."""
+
+        def work(tx: Connection) -> list[InstallReport]:
+            rows = tx.execute(
+                "SELECT report FROM download WHERE report IS NOT NULL AND NOT reported ORDER BY download_index"
+            )
+            return [msgspec.json.decode(row["report"], type=InstallReport) for row in rows]
+
+        return await self._database.read(work)
+
+    async def mark_reported(self, download_index: int) -> None:
+        """Write down that the SOTA Client has the report."""
+
+        def work(tx: Connection) -> None:
+            tx.execute("UPDATE download SET reported = 1 WHERE download_index = ?", (download_index,))
+
+        await self._database.transact(work)
+
+
+def _entry(row: sqlite3.Row) -> DownloadEntry:
+    return DownloadEntry(
+        download_index=row["download_index"],
+        update_id=row["update_id"],
+        package=PackageId(name=row["name"], version=row["version"]),
+        state=State(row["state"]),
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        start=msgspec.json.decode(row["start"], type=StartDownload) if row["start"] else None,
+        previous_version=row["previous_version"],
+    )

@@ -1,0 +1,250 @@
+"""The rules of an installation: what is done next, and what the result is. Nothing here does I/O.
+
+An installation is a series of steps. Each is written to the journal before it is begun and after it has ended, so the
+next one always follows from three things: the steps so far, what the installer's own database says, and what was
+there before.
+
+Rules kept here:
+
+* a step that ended is never repeated; one that was interrupted (nobody knows how it ended) is looked into first, and
+  only what the database shows as not done is taken up again: at most ``MAX_INTERRUPTIONS`` times;
+* half-configured is repaired, half-unpacked is installed again, once;
+* success is what the database says after the last step, never an exit code alone;
+* what fails is put back: the version that was there before, or nothing where there was nothing.
+
+>>> job = Job("ivi", "2.0.0", Command.INSTALL, previous_version=None, can_restore=False)
+>>> decide(job, [], Found(Health.ABSENT))
+Run(step=<Step.INSTALL: 'install'>)
+>>> decide(job, [StepRecord(Step.INSTALL, 0, "")], Found(Health.INSTALLED, "2.0.0"))
+Finished(succeeded=True, code=<ResultCode.OK: 0>, reason=None, text='ivi 2.0.0 is installed')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from sota.boundaries.values import Command, Reason
+
+MAX_INTERRUPTIONS = 5
+
+
+class ResultCode(IntEnum):
+    """Result codes of operations in a report; the numbers are those of the original Software Loading Manager."""
+
+    OK = 0
+    ALREADY_PROCESSED = 1
+    DEPENDENCY_FAILURE = 2
+    VALIDATION_FAILED = 3
+    INSTALL_FAILED = 4
+    UPGRADE_FAILED = 5
+    REMOVAL_FAILED = 6
+    FLASH_FAILED = 7
+    CREATE_PARTITION_FAILED = 8
+    DELETE_PARTITION_FAILED = 9
+    RESIZE_PARTITION_FAILED = 10
+    WRITE_PARTITION_FAILED = 11
+    PATCH_PARTITION_FAILED = 12
+    USER_DECLINED = 13
+    BLACKLISTED = 14
+    DISK_FULL = 15
+    NOT_FOUND = 16
+    OLD_VERSION = 17
+    INTERNAL_ERROR = 18
+    GENERAL_ERROR = 19
+
+
+class Health(StrEnum):
+    """How a package stands in the installer's database."""
+
+    ABSENT = "absent"
+    INSTALLED = "installed"
+    UNCONFIGURED = "unconfigured"
+    """Its files are in place, its configuration is not done: repairing is enough."""
+    BROKEN = "broken"
+    """Some of its files may be missing: it must be installed again or removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the installer's database says of one package."""
+
+    health: Health
+    version: str | None = None
+
+    @property
+    def running_version(self) -> str | None:
+        """The version that works; None where none does."""
+        return self.version if self.health is Health.INSTALLED else None
+
+    def runs(self, version: str | None) -> bool:
+        """Say whether exactly this version is installed and whole (None: nothing of it is there)."""
+        if version is None:
+            return self.health is Health.ABSENT
+        return self.health is Health.INSTALLED and self.version == version
+
+
+class Step(StrEnum):
+    """What an installer can be asked to do."""
+
+    INSTALL = "install"
+    REPAIR = "repair"
+    REINSTALL = "reinstall"
+    RESTORE = "restore"
+    DISCARD = "discard"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step of the journal; ``exit_code`` None: it was interrupted, nobody knows how it ended."""
+
+    step: Step
+    exit_code: int | None
+    output: str = ""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether nobody knows how it ended."""
+        return self.exit_code is None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done with one package, and what was there before it began."""
+
+    name: str
+    version: str
+    command: Command
+    previous_version: str | None
+    can_restore: bool
+    """Whether the installer has what it needs to bring the previous version back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Do this step next."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """There is nothing more to do: the result."""
+
+    succeeded: bool
+    code: ResultCode
+    reason: Reason | None
+    text: str
+
+
+Decision = Run | Finished
+
+
+def decide(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
+    """Say what follows from the steps so far and the state found."""
+    if job.command is Command.REMOVE:
+        return _decide_removal(job, history, found)
+    forward = [record for record in history if record.step not in {Step.RESTORE, Step.DISCARD}]
+    if len(forward) < len(history):
+        return _decide_way_back(job, history, found)
+    if found.runs(job.version):
+        code = ResultCode.OK if history else ResultCode.ALREADY_PROCESSED
+        return Finished(True, code, None, f"{job.name} {job.version} is installed")
+    if not history:
+        return Run(Step.INSTALL)
+    return _decide_after_step(job, history, found)
+
+
+def _decide_after_step(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
+    last = history[-1]
+    unconfigured = found.health is Health.UNCONFIGURED and found.version == job.version
+    if last.interrupted and sum(record.interrupted for record in history) <= MAX_INTERRUPTIONS:
+        return Run(Step.REPAIR if unconfigured else Step.REINSTALL)
+    # A command that says it succeeded and left configuration open (awaited triggers) gets one repair.
+    if last.exit_code == 0 and unconfigured and not any(record.step is Step.REPAIR for record in history):
+        return Run(Step.REPAIR)
+    return _decide_way_back(job, history, found)
+
+
+def _decide_way_back(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
+    code, reason = failure(job, history)
+    if job.previous_version is not None and found.runs(job.previous_version):
+        return Finished(
+            False,
+            code,
+            Reason.ROLLED_BACK,
+            f"{job.name} {job.version} failed; {job.previous_version} is there as before",
+        )
+    if job.previous_version is None and found.runs(None):
+        return Finished(False, code, reason, f"{job.name} {job.version} failed; nothing of it is left")
+    back = Step.RESTORE if job.previous_version is not None else Step.DISCARD
+    tried = [record for record in history if record.step is back]
+    can = back is Step.DISCARD or job.can_restore
+    if can and (not tried or (tried[-1].interrupted and len(tried) <= MAX_INTERRUPTIONS)):
+        return Run(back)
+    return Finished(False, code, reason, _what_is_left(job, found, can))
+
+
+def _what_is_left(job: Job, found: Found, tried: bool) -> str:
+    state = f"it is {found.health} now" + (f", version {found.version}" if found.version else "")
+    if job.previous_version is None:
+        return f"{job.name} {job.version} failed and could not be removed: {state}"
+    why = "could not be restored" if tried else "could not be restored, since its file is not kept here"
+    return f"{job.name} {job.version} failed; {job.previous_version}, which was there before, {why}: {state}"
+
+
+def _decide_removal(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
+    if found.health is Health.ABSENT:
+        code = ResultCode.OK if history else ResultCode.ALREADY_PROCESSED
+        return Finished(True, code, None, f"{job.name} is not installed")
+    if not history and found.running_version not in {None, job.version}:
+        text = f"{job.name} {job.version} is not installed, {found.version} is"
+        return Finished(False, ResultCode.NOT_FOUND, Reason.INSTALL_FAILED, text)
+    if not history:
+        return Run(Step.REMOVE)
+    return _decide_after_removal(job, history, found)
+
+
+def _decide_after_removal(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
+    last = history[-1]
+    if last.step is Step.REMOVE and last.interrupted and len(history) <= MAX_INTERRUPTIONS:
+        return Run(Step.REMOVE)
+    code, reason = failure(job, history)
+    if found.runs(job.previous_version):
+        return Finished(False, code, reason, f"{job.name} {job.version} was not removed and is there as before")
+    restores = [record for record in history if record.step is Step.RESTORE]
+    if job.can_restore and not restores:
+        return Run(Step.RESTORE)
+    return Finished(False, code, reason, _what_is_left(job, found, bool(restores)))
+
+
+def failure(job: Job, history: Sequence[StepRecord]) -> tuple[ResultCode, Reason]:
+    """Say by which code and reason an attempt failed: told by the last forward step and what it printed."""
+    forward = [record for record in history if record.step not in {Step.RESTORE, Step.DISCARD}]
+    output = forward[-1].output if forward else ""
+    if "dependency problems" in output:
+        return ResultCode.DEPENDENCY_FAILURE, Reason.DEPENDENCY
+    if "No space left on device" in output:
+        return ResultCode.DISK_FULL, Reason.INSTALL_FAILED
+    if forward and forward[-1].exit_code == 0:
+        return _plain_code(job), Reason.VERIFICATION_FAILED
+    return _plain_code(job), Reason.INSTALL_FAILED
+
+
+def _plain_code(job: Job) -> ResultCode:
+    if job.command is Command.REMOVE:
+        return ResultCode.REMOVAL_FAILED
+    return ResultCode.INSTALL_FAILED if job.previous_version is None else ResultCode.UPGRADE_FAILED
+
+
+def code_of(job: Job, record: StepRecord) -> ResultCode:
+    """Give the result code of one step, for the report's list of operations."""
+    if record.exit_code == 0:
+        return ResultCode.OK
+    if record.interrupted:
+        return ResultCode.GENERAL_ERROR
+    if record.step in {Step.RESTORE, Step.DISCARD}:
+        return ResultCode.GENERAL_ERROR
+    return failure(job, [record])[0]

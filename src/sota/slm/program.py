@@ -1,0 +1,105 @@
+"""The Software Loading Manager as a program: puts its parts together and runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from sota.boundaries.b10_client_slm.client import ClientForSlm
+from sota.boundaries.interaction import Program
+from sota.boundaries.table import rows_for
+from sota.kit.bell import Bell
+from sota.kit.durable import private_folder
+from sota.kit.http_client import HttpClient
+from sota.kit.http_listener import HttpListener
+from sota.kit.http_server import App
+from sota.kit.program import Background
+from sota.kit.service_credentials import ServiceCredentials
+from sota.kit.settings import read_secret
+from sota.slm.api import DownloadsApi, PackagesApi, UpdatesApi
+from sota.slm.executor import Executor
+from sota.slm.inbox import Inbox
+from sota.slm.installation import Installation
+from sota.slm.installers import Installer
+from sota.slm.installers.deb import DebInstaller
+from sota.slm.journal import Journal
+from sota.slm.reports import Reporter
+from sota.slm.runner import Runner
+from sota.slm.settings import SlmSettings
+
+
+class SlmProgram:
+    """Runs beside the SOTA Client in each vehicle."""
+
+    name = "slm"
+
+    def __init__(self, settings: SlmSettings) -> None:
+        self.settings = settings
+        self._credentials = ServiceCredentials.load(settings.credentials_file)
+        token = read_secret(settings.client_token_file, "token for the SOTA Client")
+        self._http = HttpClient(settings.client_url, token)
+        client = ClientForSlm(self._http)
+        data = settings.data.resolve()
+        bell = Bell()
+        self._journal = Journal(data)
+        self._inbox = Inbox(self._journal, data / "arriving", settings.quota_bytes, bell)
+        runner = Runner(data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes)
+        self._installers: list[Installer] = [DebInstaller(settings.root)]
+        self._installation = Installation(
+            self._journal,
+            {installer.name: installer for installer in self._installers},
+            runner,
+            data / "kept",
+            vin=settings.vin,
+            lock_timeout_s=settings.lock_timeout_s,
+            allow_downgrade=settings.allow_downgrade,
+        )
+        self._reporter = Reporter(
+            self._journal, client, bell, retry_s=settings.retry_s, retry_max_s=settings.retry_max_s
+        )
+        self._executor = Executor(settings, self._journal, self._inbox, self._installation, client, bell)
+        self._background = Background()
+        self._working: asyncio.Task[None] | None = None
+        self._listener: HttpListener | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._listener.port if self._listener else self.settings.port
+
+    async def start(self) -> None:
+        """Open the journal, take up what was under way, and listen."""
+        private_folder(self.settings.data)
+        await self._journal.open()
+        await self._inbox.prepare()
+        self._installation.prepare()
+        app = App("slm", rows_for(Program.SOFTWARE_LOADING_MANAGER), self._credentials.authenticator())
+        app.add(
+            UpdatesApi(self._executor),
+            DownloadsApi(self._executor, self._inbox),
+            PackagesApi(self.settings.vin, self._installers),
+        )
+        app.check()
+        self._listener = HttpListener(app, self.settings.host, self.settings.port)
+        await self._listener.start()
+        self._background.start("slm-reporter", self._reporter.run())
+        self._working = self._background.start("slm-executor", self._executor.run())
+
+    async def stop(self) -> None:
+        """End. An installer at work gets some time to end too; then it runs on and the next start picks it up."""
+        if self._listener is not None:
+            await self._listener.stop()
+        await self._let_installer_end()
+        await self._background.stop()
+        await self._inbox.close()
+        await self._journal.close()
+        await self._http.close()
+
+    async def ready(self) -> bool:
+        """Say whether updates are worked off."""
+        return self._working is not None and not self._working.done()
+
+    async def _let_installer_end(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.stop_wait_s):
+                await self._installation.rest()

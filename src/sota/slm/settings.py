@@ -1,0 +1,50 @@
+"""What a Software Loading Manager can be told: see ``sota slm --help``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sota.boundaries.values import Vin
+from sota.kit.settings import Annotated, Meta, Settings
+
+
+class SlmSettings(Settings, kw_only=True, forbid_unknown_fields=True):
+    """Every path is the vehicle's own."""
+
+    vin: Annotated[Vin, Meta(description="The vehicle's VIN.")]
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port for the SOTA Client; 0 takes a free one.")] = 9102
+    data: Annotated[
+        Path, Meta(description="Folder for the journal, packages that arrive and those kept for going back.")
+    ] = Path("var/slm")
+    root: Annotated[
+        Path, Meta(description="Root folder of the vehicle's file system, with its package database in var/lib/dpkg.")
+    ] = Path("var/root")
+    client_url: Annotated[str, Meta(description="Address of the SOTA Client.")] = "http://127.0.0.1:9101"
+    client_token_file: Annotated[Path, Meta(description="File with our token for the SOTA Client.")] = Path(
+        "var/identity/slm.token"
+    )
+    credentials_file: Annotated[Path, Meta(description="File with the hashes of the tokens that may call us.")] = Path(
+        "var/identity/slm.credentials.toml"
+    )
+    quota_bytes: Annotated[int, Meta(ge=1, description="Bytes that arriving packages may take on disk.")] = 16 << 30
+    install_timeout_s: Annotated[float, Meta(gt=0, le=86_400, description="Time for one step of an installer.")] = (
+        1800.0
+    )
+    lock_timeout_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Time to wait for somebody else who works with the package database.")
+    ] = 600.0
+    output_bytes: Annotated[
+        int, Meta(ge=256, le=60_000, description="How much of an installer's output is reported.")
+    ] = 16_384
+    allow_downgrade: Annotated[bool, Meta(description="Whether an update may replace a newer version.")] = False
+    retry_s: Annotated[
+        float, Meta(gt=0, le=3600, description="First pause before the SOTA Client is called again; it doubles.")
+    ] = 1.0
+    retry_max_s: Annotated[float, Meta(gt=0, le=86_400, description="Longest pause before it is called again.")] = 60.0
+    remind_s: Annotated[
+        float,
+        Meta(gt=0, le=86_400, description="A download that is wanted and does not come is asked for again after this."),
+    ] = 60.0
+    stop_wait_s: Annotated[
+        float, Meta(ge=0, le=14, description="How long our end waits for an installer; later it runs on without us.")
+    ] = 8.0
