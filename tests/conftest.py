@@ -6,8 +6,12 @@ repeatable, is what ``make test`` uses; ``fuzz`` searches for longer and anew ea
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.databases import MariaDbServer, running_mariadb
 
 settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("fuzz", max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,3 +22,36 @@ settings.load_profile("quick")
 def anyio_backend() -> str:
     """Run async tests on asyncio, the loop that the programs use."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDbServer]:
+    """A private MariaDB server, started when the first test asks for it."""
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """URL of an empty database for the tests of a module, which run once on SQLite and once on MariaDB."""
+    return new_database(request, tmp_path_factory, request.param)
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def fresh_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """URL of an empty database for one test alone."""
+    return new_database(request, tmp_path_factory, request.param)
+
+
+@pytest.fixture(scope="module")
+def mariadb_url(mariadb_server: MariaDbServer) -> str:
+    """URL of an empty schema on MariaDB, for what SQLite does not have: users and passwords."""
+    return mariadb_server.new_schema()
+
+
+def new_database(request: pytest.FixtureRequest, folders: pytest.TempPathFactory, engine: str) -> str:
+    """Make an empty database; MariaDB is only started where it is asked for."""
+    if engine == "sqlite":
+        return f"sqlite:///{folders.mktemp('sqlite')}/test.db"
+    server: MariaDbServer = request.getfixturevalue("mariadb_server")
+    return server.new_schema()

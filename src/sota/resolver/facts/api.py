@@ -1,7 +1,7 @@
 """Route of facts: B5-2, NDJSON, a result a line.
 
-Lines are taken in and committed in batches while they arrive; the answer follows when all of them are. A caller that was
-cut off sends everything again: what was committed is answered as repeated.
+Lines are taken in and committed in batches while they arrive; the answer follows when all of them are. A caller that
+was cut off sends everything again: what was committed is answered as repeated.
 """
 
 from __future__ import annotations
