@@ -17,6 +17,31 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from sota.boundaries.values import check_path
+from sota.kit.http_message import serves
+
+__all__ = [
+    "ACCEPTED",
+    "Boundary",
+    "Files",
+    "Http",
+    "Interaction",
+    "Lines",
+    "Outcome",
+    "Program",
+    "Role",
+    "Rpc",
+    "Service",
+    "Sql",
+    "Way",
+    "answers",
+    "behaves",
+    "calls",
+    "fails",
+    "holds",
+    "refuses",
+    "results",
+    "serves",
+]
 
 
 class Program(StrEnum):
@@ -261,24 +286,16 @@ class Lines:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def serves(*ids: str) -> Callable[[Function], Function]:
-    """Mark the function that handles these rows: the callee's end. ``sota whitelist <id>`` shows where it stands."""
-    return _mark("__serves__", ids)
-
-
 def calls(*ids: str) -> Callable[[Function], Function]:
-    """Mark the function that makes these calls: the caller's end."""
-    return _mark("__calls__", ids)
+    """Mark the function that makes these calls: the caller's end. ``sota whitelist <id>`` shows where it stands."""
+
+    def mark(function: Function) -> Function:
+        function.__dict__["__calls__"] = ids
+        return function
+
+    return mark
 
 
 def holds(*ids: str) -> dict[str, Any]:
     """Mark the table that answers these rows of a database boundary, as SQLAlchemy's ``Table(info=holds(...))``."""
     return {"rows": ids}
-
-
-def _mark(attribute: str, ids: tuple[str, ...]) -> Callable[[Function], Function]:
-    def mark(function: Function) -> Function:
-        setattr(function, attribute, ids)
-        return function
-
-    return mark

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol
 
 from sota.kit import metrics
-from sota.kit.errors import NotFound, Refused, StartError
+from sota.kit.errors import Refused, StartError
 from sota.kit.http_listener import HttpListener
-from sota.kit.http_message import Call, Reply
+from sota.kit.http_message import Call, Reply, serves
 from sota.kit.http_server import App
 from sota.kit.logging import get_logger
 
@@ -86,10 +86,12 @@ class OperationApi:
     def __init__(self, programs: Sequence[RunnableProgram]) -> None:
         self._programs = programs
 
+    @serves("X-B0-1")
     async def healthz(self, _call: Call[Any]) -> Reply:
         """The process answers."""
         return Reply("alive", {"status": "ok", "programs": [program.name for program in self._programs]})
 
+    @serves("X-B0-2")
     async def readyz(self, _call: Call[Any]) -> Reply:
         """Every program of the process can do its work now."""
         waiting = [program.name for program in self._programs if not await program.ready()]
@@ -97,6 +99,7 @@ class OperationApi:
             raise Refused("not_ready", f"Not ready: {', '.join(waiting)}.", status=503)
         return Reply("ready", {"status": "ready", "programs": [program.name for program in self._programs]})
 
+    @serves("X-B0-3")
     async def metrics(self, _call: Call[Any]) -> Reply:
         """Prometheus's text format."""
         return Reply("measured", raw=metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
@@ -105,16 +108,7 @@ class OperationApi:
 def operation_app(programs: Sequence[RunnableProgram], rows: Sequence[Any]) -> App:
     """Make the operation port's application from its declared rows (X-B0)."""
     app = App("operation", rows)
-    api = OperationApi(programs)
-    handlers: dict[str, Callable[[Call[Any]], Awaitable[Reply]]] = {
-        "/healthz": api.healthz,
-        "/readyz": api.readyz,
-        "/metrics": api.metrics,
-    }
-    for row in rows:
-        if row.way.path not in handlers:
-            raise NotFound(f"{row.way.path} has no handler")
-        app.route(row.way.method, row.way.path, handlers[row.way.path], (row,))
+    app.add(OperationApi(programs))
     app.check()
     return app
 

@@ -46,6 +46,7 @@ class Address:
     def __init__(self, url: str, client: HttpClient, path: str) -> None:
         self.url, self.client, self._path = url, client, path
 
+    @calls("X-B7-11", "X-B9-11")
     async def call(self, body: bytes, timeout_s: float) -> Response | None:
         """Make a callback; None if nobody answered it who is the service."""
         try:

@@ -1,0 +1,131 @@
+"""Alphabets and limits of the values that cross boundaries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sota.boundaries import values
+from sota.boundaries.b2_web_core.messages import NewCampaign, QueueRequest
+from sota.boundaries.b7_core_rvi.messages import Block, StartDownload
+
+ID = "0190c5a0-7b1c-7000-8000-000000000001"
+GOOD = (
+    (values.Vin, "WVW00000000000001"),
+    (values.Vin, "IOQ00000000000001"),
+    (values.PackageName, "lib.c++_x-1"),
+    (values.PackageName, "a" * 100),
+    (values.Version, "2.10.0"),
+    (values.PartNumber, "TCU-7.1_a"),
+    (values.FilterName, "my-filter.1"),
+    (values.ForeignText, "1:2.3~rc1 ü"),
+    (values.Priority, 1),
+    (values.Priority, 100),
+    (values.Blocks, ""),
+    (values.Blocks, "1-10,12"),
+    (values.Sha256, "0" * 64),
+    (values.Id, ID),
+)
+BAD = (
+    (values.Vin, "wvw00000000000001"),
+    (values.Vin, "WVW0000000000001"),
+    (values.Vin, "WVW00000000000001\n"),
+    (values.Vin, "WVW0000000000000Ä"),
+    (values.PackageName, ""),
+    (values.PackageName, "a" * 101),
+    (values.PackageName, "../etc"),
+    (values.PackageName, "ivi\n"),
+    (values.Version, "2.1"),
+    (values.Version, "2.1.0-rc1"),
+    (values.Version, "٢.1.0"),
+    (values.PartNumber, "x"),
+    (values.FilterName, "a b"),
+    (values.ForeignText, "tab\there"),
+    (values.ForeignText, "x" * 129),
+    (values.Priority, 0),
+    (values.Priority, 101),
+    (values.Blocks, "1-"),
+    (values.Blocks, "0"),
+    (values.Blocks, "1,,2"),
+    (values.Sha256, "A" * 64),
+    (values.Id, "1"),
+)
+
+
+@pytest.mark.parametrize(("kind", "value"), GOOD)
+def test_good_value_is_taken(kind: Any, value: object) -> None:
+    assert msgspec.convert(value, kind) == value
+
+
+@pytest.mark.parametrize(("kind", "value"), BAD)
+def test_bad_value_is_refused(kind: Any, value: object) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(value, kind)
+
+
+def test_interval_must_end_after_it_starts() -> None:
+    with pytest.raises(msgspec.ValidationError, match="before the end"):
+        msgspec.convert({"start": "2026-01-02T00:00:00Z", "end": "2026-01-02T00:00:00Z"}, values.Interval)
+
+
+def test_campaign_must_end_after_it_starts() -> None:
+    body = {
+        "package": {"name": "ivi", "version": "2.1.0"},
+        "priority": 1,
+        "start": "2026-01-02T00:00:00Z",
+        "end": "2026-01-01T00:00:00Z",
+    }
+    with pytest.raises(msgspec.ValidationError, match="before the end"):
+        msgspec.convert(body, NewCampaign)
+
+
+def test_time_without_zone_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"start": "2026-01-01T00:00:00", "end": "2026-01-02T00:00:00"}, values.Interval)
+
+
+def test_slip_in_a_request_is_refused() -> None:
+    body = b'{"package":{"name":"ivi","version":"2.1.0"},"priorty":1}'
+    with pytest.raises(msgspec.ValidationError, match="unknown field"):
+        msgspec.json.decode(body, type=QueueRequest)
+
+
+def test_member_that_a_newer_vehicle_adds_is_passed_over() -> None:
+    block = msgspec.json.decode(b'{"download_index":1,"index":1,"bytes":"aGFsbG8=","colour":"red"}', type=Block)
+    assert block == Block(download_index=1, index=1, content=b"hallo")
+
+
+@given(content=st.binary(max_size=200), index=st.integers(1, 1 << 31))
+def test_block_survives_the_wire(content: bytes, index: int) -> None:
+    block = Block(download_index=7, index=index, content=content)
+    assert msgspec.json.decode(msgspec.json.encode(block), type=Block) == block
+
+
+def test_block_over_the_limit_is_refused() -> None:
+    block = Block(download_index=1, index=1, content=bytes((1 << 20) + 1))
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(block), type=Block)
+
+
+def test_signature_keeps_the_names_of_its_own_standard() -> None:
+    envelope = values.SignatureEnvelope(
+        payload="e30=", payload_type="application/json", signatures=[values.EnvelopeSignature(keyid="k", sig="s")]
+    )
+    assert set(msgspec.to_builtins(envelope)) == {"payload", "payloadType", "signatures"}
+
+
+def test_start_without_its_hash_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError, match="missing required field"):
+        msgspec.json.decode(b'{"download_index":1,"package":{"name":"ivi","version":"2.1.0"}}', type=StartDownload)
+
+
+def test_path_values_are_checked() -> None:
+    values.check_path({"vin": "WVW00000000000001", "id": ID, "name": "anything at all"})
+    with pytest.raises(msgspec.ValidationError):
+        values.check_path({"vin": "short"})
+    with pytest.raises(msgspec.ValidationError):
+        values.check_path({"id": "1"})
