@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cyclopts import App
+
+from sota.core.settings import CoreSettings
+from sota.kit.db import Database
+from sota.kit.migrations import upgrade as apply
+from sota.kit.settings import load
+from sota.resolver.settings import ResolverSettings
+from sota.web.settings import WebSettings
 
 app = App(name="db", help="Upgrade a program's database.")
 
@@ -30,12 +37,9 @@ def upgrade(
 
 
 async def _upgrade(program: str, config: Path | None, url: str | None) -> None:
-    from sota.kit.db import Database
-    from sota.kit.migrations import upgrade as apply
-    from sota.kit.settings import load
-
-    kind = _settings(program)
-    settings = load(kind, program, file=config, overrides={"database": url} if url else {})
+    settings: WebSettings | CoreSettings | ResolverSettings = load(
+        _kind(program), program, file=config, overrides={"database": url} if url else {}
+    )
     database = Database(settings.database)
     try:
         await database.check()
@@ -45,9 +49,5 @@ async def _upgrade(program: str, config: Path | None, url: str | None) -> None:
     print(f"{program}: {database.url.render_as_string(hide_password=True)} is at the newest revision")
 
 
-def _settings(program: str) -> type:
-    from sota.core.settings import CoreSettings
-    from sota.resolver.settings import ResolverSettings
-    from sota.web.settings import WebSettings
-
+def _kind(program: str) -> Any:
     return {"web": WebSettings, "core": CoreSettings, "resolver": ResolverSettings}[program]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from cyclopts import Parameter
 
 from sota.cli.launch import launch
 
+TOKEN_LIFETIME = timedelta(hours=12)
 PortOption = Annotated[int, Parameter(negative=())]
 
 
@@ -57,9 +59,12 @@ def up(
     log_level
         debug, info, warning or error.
     json_ready
-        Print one line of JSON with addresses and sign-in on standard output when ready (for scripts).
+        Print one line of JSON on standard output when ready: addresses, first sign-in, a token of an operator for 12 h.
     """
+    from sota.boundaries.interaction import Role
     from sota.cli.backend import Backend, Ports, assemble, create_schemas
+    from sota.web.accounts.model import FIRST_ADMIN
+    from sota.web.accounts.service import issue_token
 
     ports = Ports(http_port, https_port, core_port, resolver_port, edge_port, link_port, operation_port)
     if database is not None:
@@ -72,14 +77,15 @@ def up(
 
     async def announce() -> None:
         web = backends[0].web
-        ready = {
-            "console": f"https://localhost:{ports.https}/",
-            "api": f"http://127.0.0.1:{ports.http}/api/v1",
-            "certificate": str(web.certificate_path),
-            "user": web.first_admin[0] if web.first_admin else None,
-            "password": web.first_admin[1] if web.first_admin else None,
+        ready: dict[str, str | None] = {
+            "console": f"https://localhost:{web.https_port}/",
+            "api": f"http://127.0.0.1:{web.port}/api/v1",
+            "certificate": str(web.certificate),
+            "user": FIRST_ADMIN if web.first_password else None,
+            "password": web.first_password,
         }
         if json_ready:
+            ready["token"] = await issue_token(web.db, Role.OPERATOR, "sota up --json-ready", valid_for=TOKEN_LIFETIME)
             print(json.dumps(ready), flush=True)
         else:
             _greet(ready)

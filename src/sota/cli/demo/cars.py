@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from sota.slm.installers.deb import DebInstaller
-
+from sota.boundaries.values import Command
 from sota.cli.demo.packages import DemoPackages
+from sota.kit.errors import StartError
+from sota.slm.installers.deb import DebInstaller
+from sota.slm.model import Job, Step
 
 FILTER_NAME = "golf-with-tcu"
 FILTER = 'vin_matches "^WVW" AND has_component "^TCU-"'
@@ -36,11 +39,26 @@ CARS = (
 
 
 async def furnish(car: Car, root: Path, packages: DemoPackages) -> None:
-    """Install what the vehicle left the factory with, by its own installer."""
+    """Install what the vehicle left the factory with, as its own installer does.
+
+    Raises:
+        StartError: dpkg could not.
+    """
     installer = DebInstaller(root)
-    base = [packages.library, packages.before] if car.has_library else [packages.before]
-    for package in base:
-        await installer.install(package.file)
+    installer.prepare()
+    for package in [packages.library, packages.before] if car.has_library else [packages.before]:
+        job = Job(package.name, package.version, Command.INSTALL, previous_version=None, can_restore=False)
+        command = installer.command(Step.INSTALL, job, package.file, None)
+        process = await asyncio.create_subprocess_exec(
+            *command.arguments,
+            env=command.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        if process.returncode != 0:
+            raise StartError(f"dpkg could not install {package.text}:\n{output.decode(errors='replace')}", exit_code=1)
 
 
 def installed(root: Path) -> dict[str, str]:

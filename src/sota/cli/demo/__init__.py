@@ -1,0 +1,151 @@
+"""``sota demo``: the product's main job, on real packages, from an operator to five vehicles and back.
+
+``packages.py`` makes the packages, ``cars.py`` says which vehicles there are, ``processes.py`` runs the programs,
+``scenario.py`` tells the story, ``screen.py`` shows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import uvloop
+from cyclopts import Parameter
+from rich.console import Console
+
+from sota.boundaries.b1_browser_web.client import WebClient
+from sota.boundaries.b12_logistics_core.client import LogisticsClient
+from sota.cli.demo.cars import CARS, FILTER, furnish
+from sota.cli.demo.packages import make_packages
+from sota.cli.demo.processes import Processes, free_ports, processes
+from sota.cli.demo.scenario import Scenario
+from sota.cli.demo.screen import Row, Screen, as_document
+from sota.kit.durable import write_atomic
+from sota.kit.errors import StartError
+from sota.kit.http_client import HttpClient
+from sota.kit.logging import configure
+from sota.kit.package_signature import make_key_pair
+from sota.kit.settings import read_secret
+from sota.rvi.authority import Authority
+
+
+def demo(
+    *,
+    once: Annotated[bool, Parameter(negative=())] = False,
+    json: Path | None = None,
+    database: str | None = None,
+    keep: Path | None = None,
+) -> None:
+    """Run the whole system doing its main job, on real packages.
+
+    Makes three Debian packages (an application at two versions, a library that the second needs), starts the backend
+    and five vehicles, uploads, filters, queues, and shows the update reaching the three vehicles that need it. Then it
+    keeps running, with the address and sign-in of the console, until Ctrl-C.
+
+    Parameters
+    ----------
+    once
+        End when the update is done instead of keeping the system running; exit code 1 if anything is not as it should.
+    json
+        Write the table at the end to this file.
+    database
+        Address of a MariaDB server (mysql://user:password@host:3306) instead of the embedded databases.
+    keep
+        Work in this folder (it must be empty) and keep it; without it a temporary one is used and removed.
+    """
+    configure("warning")
+    folder = _folder(keep)
+    try:
+        right = uvloop.run(_run(folder, once=once, json_file=json, database=database))
+    finally:
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    if not right:
+        raise StartError("the demo did not end as it should: see the table above", exit_code=1)
+
+
+def _folder(keep: Path | None) -> Path:
+    if keep is None:
+        return Path(tempfile.mkdtemp(prefix="sota-demo-"))
+    keep.mkdir(parents=True, exist_ok=True)
+    if any(keep.iterdir()):
+        raise StartError(f"{keep} is not empty: name another folder")
+    return keep.resolve()
+
+
+async def _run(folder: Path, *, once: bool, json_file: Path | None, database: str | None) -> bool:
+    began = time.monotonic()
+    screen = Screen(Console())
+    async with processes(folder / "logs") as running:
+        ready, ports = await _start_backend(folder, running, screen, database)
+        rows, right = await _tell_story(folder, running, screen, ready, ports)
+        screen.finish(rows)
+        if json_file is not None:
+            write_atomic(json_file, msgspec.json.encode(as_document(rows, seconds=time.monotonic() - began)))
+        if not once:
+            screen.step(f"Console: [bold]{ready['console']}[/bold]   sign in as {ready['user']} / {ready['password']}")
+            screen.step("Everything keeps running. Ctrl-C ends it and removes what it made.")
+            await _until_interrupted(running)
+        return right
+
+
+async def _start_backend(
+    folder: Path, running: Processes, screen: Screen, database: str | None
+) -> tuple[dict[str, Any], dict[str, int]]:
+    screen.step("Starting the backend: Web Server, SOTA Core, External Resolver, RVI Node Server")
+    names = ("http", "https", "core", "resolver", "edge", "link", "operation")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    options = [part for name, port in ports.items() for part in (f"--{name}-port", str(port))]
+    more = ["--database", database] if database else []
+    ready = await running.start(
+        "backend", "up", "--json-ready", "--data", str(folder / "backend"), *options, *more, read_ready=True
+    )
+    return ready, ports
+
+
+async def _tell_story(
+    folder: Path, running: Processes, screen: Screen, ready: dict[str, Any], ports: dict[str, int]
+) -> tuple[list[Row], bool]:
+    screen.step("Making packages: navigation 1.0.0 and 2.0.0, and libroute 1.4.0, which 2.0.0 needs")
+    packages = await asyncio.to_thread(make_packages, folder)
+    key = make_key_pair(folder / "keys")
+    scenario = Scenario(folder, running, screen, packages)
+    authority = Authority.open(folder / "backend" / "authority")
+    secret = read_secret(folder / "backend" / "secrets" / "logistics.token", "logistics token")
+    core = HttpClient(f"http://127.0.0.1:{ports['core']}", secret)
+    web_http = HttpClient(f"http://127.0.0.1:{ports['http']}", ready["token"])
+    web = WebClient(web_http)
+    try:
+        screen.step(f"Five vehicles, each with its own package database; {CARS[2].vin} is offline")
+        for car in CARS:
+            await furnish(car, scenario.root(car), packages)
+            await asyncio.to_thread(authority.issue_vehicle, car.vin, folder / "vehicles" / car.vin / "identity")
+        await scenario.register(LogisticsClient(core))
+        for car in CARS:
+            if not car.connects_late:
+                await scenario.start_vehicle(car, ports["link"])
+        screen.step("Uploading the packages, signed")
+        await scenario.upload(web, key)
+        screen.step(f"Filter: {FILTER}")
+        request_id = await scenario.queue(web)
+        screen.step(f"Queued navigation/2.0.0; Install Request ID {request_id}")
+        updates = await scenario.watch(web, request_id, ports["link"])
+        rows = await scenario.verify(web, updates)
+        return rows, scenario.is_right(rows)
+    finally:
+        await core.close()
+        await web_http.close()
+
+
+async def _until_interrupted(running: Processes) -> None:
+    try:
+        while True:
+            running.check()
+            await asyncio.sleep(1)
+    except asyncio.CancelledError:
+        return
