@@ -40,7 +40,7 @@ async def _upgrade(program: str, config: Path | None, url: str | None) -> None:
     settings: WebSettings | CoreSettings | ResolverSettings = load(
         _kind(program), program, file=config, overrides={"database": url} if url else {}
     )
-    database = Database(settings.database)
+    database = Database(settings.database, password_file=settings.database_password_file)
     try:
         await database.check()
         await apply(database, f"sota.{program}.migrations")

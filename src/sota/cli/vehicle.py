@@ -20,9 +20,9 @@ def vehicle(
     root: Path | None = None,
     keys: Path | None = None,
     allow_unsigned: Annotated[bool, Parameter(negative=())] = False,
-    edge_port: PortOption = 0,
-    client_port: PortOption = 0,
-    slm_port: PortOption = 0,
+    edge_port: PortOption = 9001,
+    client_port: PortOption = 9101,
+    slm_port: PortOption = 9102,
     operation_port: PortOption = 0,
     log_level: str = "info",
 ) -> None:
@@ -45,7 +45,7 @@ def vehicle(
     allow_unsigned
         Take packages without a signature. For a laboratory only.
     edge_port
-        The node's service edge; 0 takes a free port, as for the other three.
+        The node's service edge.
     client_port
         The SOTA Client.
     slm_port

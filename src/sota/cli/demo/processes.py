@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -20,15 +21,15 @@ STOP_TIMEOUT_S = 20
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Find ports that nobody listens on now, below those that outgoing connections take (32768 and up on Linux)."""
+    found: list[int] = []
+    candidates = iter(random.SystemRandom().sample(range(20_000, 32_000), 1000))
+    while len(found) < count:
+        port = next(candidates)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 class Processes:

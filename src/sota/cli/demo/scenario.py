@@ -19,7 +19,7 @@ from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle, Prov
 from sota.boundaries.values import InstalledPackage, Interval, PackageId, SignatureEnvelope
 from sota.cli.demo.cars import CARS, FILTER, FILTER_NAME, Car, installed, installed_in_order
 from sota.cli.demo.packages import DemoPackage, DemoPackages
-from sota.cli.demo.processes import Processes
+from sota.cli.demo.processes import Processes, free_ports
 from sota.cli.demo.screen import Row, Screen, describe
 from sota.kit.errors import StartError
 from sota.kit.package_signature import SignedFields, sign
@@ -83,6 +83,8 @@ class Scenario:
 
     async def start_vehicle(self, car: Car, link_port: int) -> None:
         """Start a vehicle's process."""
+        names = ("edge", "client", "slm")
+        ports = zip(names, free_ports(len(names)), strict=True)
         folder = self._folder / "vehicles" / car.vin
         await self._running.start(
             f"vehicle-{car.vin}",
@@ -96,8 +98,7 @@ class Scenario:
             str(self._folder / "keys"),
             "--backend",
             f"tls://127.0.0.1:{link_port}",
-            "--log-level",
-            "info",
+            *(part for name, port in ports for part in (f"--{name}-port", str(port))),
         )
 
     async def watch(self, web: WebClient, request_id: str, link_port: int) -> list[Update]:
