@@ -1,7 +1,7 @@
 """Where files are kept: a folder on one machine, an object store on several, by one address.
 
-``var/packages`` or ``/srv/packages`` is a folder, ``s3://BUCKET/PREFIX`` a bucket (credentials come from the environment, as
-the AWS tools read them). An object is found by its key, never by a name that somebody gave.
+``var/packages`` or ``/srv/packages`` is a folder, ``s3://BUCKET/PREFIX`` a bucket (credentials come from the
+environment, as the AWS tools read them). An object is found by its key, never by a name that somebody gave.
 """
 
 from __future__ import annotations

@@ -10,5 +10,6 @@ A folder a feature:
 * ``audit/``      who did what, each record chained to the one before;
 * ``console/``    the pages for people (B1-1 to B1-3, B1-15, B1-16).
 
-``app.py`` joins them behind one door (``door.py``: plain HTTP or HTTPS; ``visitor.py``: who is asking); ``program.py`` runs it.
+``app.py`` joins them behind one door (``door.py``: plain HTTP or HTTPS; ``visitor.py``: who is asking);
+``program.py`` runs it.
 """

@@ -16,37 +16,53 @@ class WebSettings(Settings, kw_only=True, forbid_unknown_fields=True):
         str,
         Meta(
             pattern="^(redirect|serve)$",
-            description="Plain HTTP on another address than loopback: redirect to HTTPS, or serve the JSON API as on loopback.",
+            description="Plain HTTP elsewhere than on loopback: redirect to HTTPS, or serve the JSON API.",
         ),
     ] = "redirect"
     certificate_file: Annotated[
-        Path | None, Meta(description="Certificate chain in PEM; without one a self-signed one is made at the first start.")
+        Path | None,
+        Meta(description="Certificate chain in PEM; without one a self-signed one is made at the first start."),
     ] = None
     certificate_key_file: Annotated[Path | None, Meta(description="The certificate's private key in PEM.")] = None
 
-    database: Annotated[str, Meta(description="sqlite:///FILE or mysql://USER@HOST:3306/SCHEMA")] = "sqlite:///var/web.db"
+    database: Annotated[str, Meta(description="sqlite:///FILE or mysql://USER@HOST:3306/SCHEMA")] = (
+        "sqlite:///var/web.db"
+    )
     database_password_file: Annotated[Path | None, Meta(description="File with the database user's password.")] = None
 
     core_url: Annotated[str, Meta(description="Address of SOTA Core.")] = "http://127.0.0.1:8081"
-    core_token_file: Annotated[Path, Meta(description="File with the credential for SOTA Core.")] = Path("var/web-core.token")
+    core_token_file: Annotated[Path, Meta(description="File with the credential for SOTA Core.")] = Path(
+        "var/web-core.token"
+    )
     resolver_url: Annotated[str, Meta(description="Address of the External Resolver.")] = "http://127.0.0.1:8082"
-    resolver_token_file: Annotated[Path, Meta(description="File with the credential for the External Resolver.")] = Path(
-        "var/web-resolver.token"
+    resolver_token_file: Annotated[Path, Meta(description="File with the credential for the External Resolver.")] = (
+        Path("var/web-resolver.token")
     )
     call_timeout_s: Annotated[float, Meta(gt=0, le=300, description="Time for Core or the Resolver to answer.")] = 30.0
 
-    repository: Annotated[str, Meta(description="Where package files are kept: a folder, or s3://BUCKET/PREFIX.")] = "var/packages"
+    repository: Annotated[str, Meta(description="Where package files are kept: a folder, or s3://BUCKET/PREFIX.")] = (
+        "var/packages"
+    )
     max_package_bytes: Annotated[int, Meta(ge=1, description="Largest package file.")] = 16 << 30
-    uploads_at_once: Annotated[int, Meta(ge=1, le=1000, description="Uploads at the same time; further ones get 503.")] = 8
+    uploads_at_once: Annotated[
+        int, Meta(ge=1, le=1000, description="Uploads at the same time; further ones get 503.")
+    ] = 8
     upload_timeout_s: Annotated[float, Meta(gt=0, description="Time for a whole upload.")] = 6 * 3600.0
     package_keys: Annotated[
-        Path | None, Meta(description="Folder with the public keys (*.pem) that may sign packages; signatures are then verified.")
+        Path | None,
+        Meta(description="Folder with the public keys (*.pem) that may sign packages; signatures are then verified."),
     ] = None
-    require_signature: Annotated[bool, Meta(description="Refuse packages that no key in package_keys has signed.")] = False
+    require_signature: Annotated[bool, Meta(description="Refuse packages that no key in package_keys has signed.")] = (
+        False
+    )
 
     session_idle_s: Annotated[float, Meta(gt=0, description="A session that is not used for so long ends.")] = 30 * 60.0
-    session_limit_s: Annotated[float, Meta(gt=0, description="A session ends after so long, used or not.")] = 12 * 3600.0
+    session_limit_s: Annotated[float, Meta(gt=0, description="A session ends after so long, used or not.")] = (
+        12 * 3600.0
+    )
     intent_wait_s: Annotated[
         float, Meta(gt=0, le=300, description="How long a request waits for both registers before it answers 503.")
     ] = 20.0
-    intent_retry_s: Annotated[float, Meta(gt=0, le=3600, description="Longest pause before an open registration is tried again.")] = 30.0
+    intent_retry_s: Annotated[
+        float, Meta(gt=0, le=3600, description="Longest pause before an open registration is tried again.")
+    ] = 30.0

@@ -1,7 +1,7 @@
 """The Web Server's own tables. Core's and the Resolver's data are never kept here.
 
-No secret stands in them: of passwords argon2id hashes, of tokens and cookies SHA-256. ``web_key`` holds the key that signs the
-page to return to after signing in, so that several Web Servers on one database accept each other's.
+No secret stands in them: of passwords argon2id hashes, of tokens and cookies SHA-256. ``web_key`` holds the key that
+signs the page to return to after signing in, so that several Web Servers on one database accept each other's.
 """
 
 from __future__ import annotations

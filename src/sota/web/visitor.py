@@ -3,8 +3,8 @@
 Rules kept here:
 
 * a program shows a bearer token; a browser shows the session cookie, and over HTTPS only;
-* a request that changes something and comes with a cookie must carry the session's CSRF token too (header ``X-CSRF-Token``;
-  the console's own forms carry it in a field, which the form's handler checks);
+* a request that changes something and comes with a cookie must carry the session's CSRF token too (header
+  ``X-CSRF-Token``; the console's own forms carry it in a field, which the form's handler checks);
 * pages are let through without a visitor: their handlers send whoever is not signed in to the login page;
 * everything else needs a visitor whose role allows the row.
 """

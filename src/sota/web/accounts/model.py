@@ -3,7 +3,8 @@
 Rules kept here:
 
 * a password is 12 to 1000 characters; a generated one has 120 random bits in groups that can be read aloud;
-* an API token is ``sota_`` and 256 random bits; only its SHA-256 is kept, which is enough for something that cannot be guessed;
+* an API token is ``sota_`` and 256 random bits; only its SHA-256 is kept, which is enough for something that cannot
+  be guessed;
 * a token has one role and, unless it is for our own programs, an end.
 """
 
@@ -54,7 +55,9 @@ def check_name(name: str) -> str:
         Invalid: it is not.
     """
     if NAME.fullmatch(name) is None:
-        raise Invalid(f"{name[:64]!r} is no account name: 1 to 64 letters, digits and ._@-, beginning with a letter or digit.")
+        raise Invalid(
+            f"{name[:64]!r} is no account name: 1 to 64 letters, digits and ._@-, beginning with a letter or digit."
+        )
     return name
 
 

@@ -1,7 +1,8 @@
 """Password hashing by argon2id, off the event loop, a few at a time.
 
-A check takes some tens of milliseconds of processor time and 32 MiB; the gate bounds both, so that a flood of sign-ins can
-neither starve other requests nor fill the memory. A check against an unknown account costs the same as against a known one.
+A check takes some tens of milliseconds of processor time and 32 MiB; the gate bounds both, so that a flood of
+sign-ins can neither starve other requests nor fill the memory. A check against an unknown account costs the same as
+against a known one.
 """
 
 from __future__ import annotations

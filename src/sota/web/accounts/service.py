@@ -29,7 +29,7 @@ from sota.web.accounts.password import Passwords
 
 
 async def ensure_admin(db: Database, *, clock: Clock | None = None) -> str | None:
-    """Make the first account, ``admin``, where there is none; gives its generated password, which is kept nowhere else."""
+    """Make the first account, ``admin``, where there is none; gives its generated password, kept nowhere else."""
     async with db.read() as tx:
         if await store.any_account(tx):
             return None

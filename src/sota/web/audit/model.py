@@ -1,7 +1,8 @@
 """An audit record, and how it is chained to the one before. Pure rules.
 
-A record's hash is the SHA-256 of its own fields and the hash of the record before, as canonical JSON; so a record that is
-changed, removed or moved breaks the chain at its place. The head of the chain is kept apart: it tells when the last ones are gone.
+A record's hash is the SHA-256 of its own fields and the hash of the record before, as canonical JSON; so a record
+that is changed, removed or moved breaks the chain at its place. The head of the chain is kept apart: it tells when
+the last ones are gone.
 """
 
 from __future__ import annotations

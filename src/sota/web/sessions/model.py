@@ -3,8 +3,9 @@
 Rules kept here:
 
 * the cookie holds 256 random bits and nothing else; the server keeps their SHA-256;
-* the CSRF token is derived from the cookie's value by HMAC, so it need not be kept, and whoever reads it cannot make the cookie;
-* the page to return to is signed, and only a path of this origin is ever signed or followed;
+* the CSRF token is derived from the cookie's value by HMAC, so it need not be kept, and whoever reads it cannot make
+  the cookie;
+* the page to return to is kept in a signed cookie, and only a path of this origin is ever signed or followed;
 * the wait after failures grows from one second by doubling, and has an end, so that nobody can be locked out for ever.
 """
 
@@ -22,6 +23,8 @@ from uuid import UUID
 from sota.boundaries.interaction import Role
 
 COOKIE = "__Host-sota"
+RETURN_COOKIE = "__Host-sota-return"
+RETURN_COOKIE_S = 600
 COOKIE_RULES = "Path=/; Secure; HttpOnly; SameSite=Lax"
 MAX_RETURN_PATH = 1024
 
@@ -61,8 +64,8 @@ class Patience:
         return min(timedelta(seconds=2 ** min(over - 1, 20)), self.longest) if over > 0 else timedelta()
 
 
-# Guessing from one address at one account is stopped hardest. An account that is attacked from many addresses waits half a
-# minute at most, so that its owner gets in; an address behind which many people sit is forgiven more.
+# Guessing from one address at one account is stopped hardest. An account that is attacked from many addresses waits
+# half a minute at most, so that its owner gets in; an address behind which many people sit is forgiven more.
 PAIR = Patience(5, timedelta(minutes=15))
 ACCOUNT = Patience(20, timedelta(seconds=30))
 ADDRESS = Patience(50, timedelta(minutes=5))
@@ -70,9 +73,11 @@ FORGOTTEN_AFTER = timedelta(hours=24)
 
 
 def buckets(name: str, address: str) -> dict[str, Patience]:
-    """Give the buckets that a sign-in of this name from this address counts in. Names are hashed: a slip may be a password."""
+    """Give the buckets in which a sign-in counts. Names are hashed: a slip may be a password."""
     keys = {f"pair\0{name}\0{address}": PAIR, f"account\0{name}": ACCOUNT, f"address\0{address}": ADDRESS}
-    return {hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest(): patience for key, patience in keys.items()}
+    return {
+        hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest(): patience for key, patience in keys.items()
+    }
 
 
 def new_session_token() -> str:
@@ -85,14 +90,21 @@ def set_cookie(token: str) -> str:
     return f"{COOKIE}={token}; {COOKIE_RULES}"
 
 
-def clear_cookie() -> str:
+def clear_cookie(name: str = COOKIE) -> str:
     """Give the Set-Cookie value that ends it."""
-    return f"{COOKIE}=; {COOKIE_RULES}; Max-Age=0"
+    return f"{name}=; {COOKIE_RULES}; Max-Age=0"
+
+
+def set_return_cookie(path: str, key: bytes) -> str:
+    """Give the Set-Cookie value that remembers the page to return to while somebody signs in."""
+    return f"{RETURN_COOKIE}={sign_return_path(path, key)}; {COOKIE_RULES}; Max-Age={RETURN_COOKIE_S}"
 
 
 def read_cookie(header: str, name: str) -> str | None:
     """Find a cookie in the Cookie header; None where it is missing or stands there twice."""
-    found = [value.strip() for key, _, value in (part.partition("=") for part in header.split(";")) if key.strip() == name]
+    found = [
+        value.strip() for key, _, value in (part.partition("=") for part in header.split(";")) if key.strip() == name
+    ]
     return found[0] if len(found) == 1 and found[0] else None
 
 

@@ -83,7 +83,7 @@ async def count_attempt(tx: Tx, name: str, address: str, now: datetime) -> None:
 
 
 async def forgive(tx: Tx, name: str, address: str) -> None:
-    """Forget the failures of this name; of the address only this attempt, or one good account would hide many guesses."""
+    """Forget the failures of this name; of the address only this one, or a good account would hide many guesses."""
     pair, account, whole_address = buckets(name, address)
     await tx.execute(LOGIN_BUCKET.delete().where(LOGIN_BUCKET.c.id.in_([pair, account])))
     await tx.execute(

@@ -1,0 +1,74 @@
+"""B1-1 to B1-3, B1-12, B1-13, B1-15 to B1-17: the console's pages and files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from sota.boundaries.b1_browser_web import page_rows
+from sota.boundaries.interaction import serves
+from sota.kit.errors import Refused, Unauthenticated
+from sota.kit.http_message import Call, Reply
+from sota.web.console.manifest import PAGES, Asset
+from sota.web.console.page import Pages
+from sota.web.sessions.model import COOKIE, is_own_path, read_cookie, set_return_cookie
+from sota.web.visitor import Visitors
+
+HTML = "text/html; charset=utf-8"
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+class ConsoleApi:
+    """Serves pages to whoever is signed in, and approved files to everybody. ``key`` signs the page to return to."""
+
+    def __init__(self, pages: Pages, assets: Mapping[str, Asset], visitors: Visitors, key: bytes) -> None:
+        self._pages, self._assets, self._visitors, self._key = pages, assets, visitors, key
+
+    @serves("WL-B1-1")
+    async def page(self, call: Call[Any]) -> Reply:
+        """Serve an approved page; what is not approved is 409, before any session is looked at."""
+        if call.path["page"] not in PAGES:
+            raise Refused("not_approved", "The console has no such page.")
+        return await self._index(call)
+
+    @serves("WL-B1-2")
+    async def script(self, call: Call[Any]) -> Reply:
+        """Serve an approved script."""
+        return self._asset(f"{call.path['file']}.js")
+
+    @serves("WL-B1-3")
+    async def stylesheet(self, call: Call[Any]) -> Reply:
+        """Serve an approved style sheet."""
+        return self._asset(f"{call.path['file']}.css")
+
+    @serves("WL-B1-12", "WL-B1-13", "WL-B1-15", "WL-B1-16", "WL-B1-17")
+    async def root(self, call: Call[Any]) -> Reply:
+        """Serve the first page to whoever is signed in."""
+        return await self._index(call)
+
+    async def _index(self, call: Call[Any]) -> Reply:
+        session = await self._visitors.session_of(call)
+        if session is None:
+            return self._to_login(call)
+        page = await self._pages.index(session, call.query)
+        return Reply("served", raw=page, content_type=HTML, row=page_rows.PAGE)
+
+    def _to_login(self, call: Call[Any]) -> Reply:
+        accepted = call.headers.get("accept", "*/*")
+        if "text/html" not in accepted and "*/*" not in accepted:
+            raise Unauthenticated("Sign in first, at /login.")
+        target = call.url_path + (f"?{urlencode(call.query)}" if call.query else "")
+        cookies = [set_return_cookie(target, self._key)] if is_own_path(target) else []
+        had_cookie = read_cookie(call.headers.get("cookie", ""), COOKIE) is not None
+        row = page_rows.REDIRECT_UNAUTHENTICATED if had_cookie else page_rows.REDIRECT_TO_LOGIN
+        # Browsers keep a 301 for ever unless told not to (readings.md, ruling 6).
+        headers = {"location": "/login", "cache-control": "no-store"}
+        return Reply("redirected", raw=b"", content_type=HTML, headers=headers, cookies=cookies, row=row)
+
+    def _asset(self, name: str) -> Reply:
+        asset = self._assets.get(name)
+        if asset is None:
+            raise Refused("not_approved", "The console has no such file.")
+        headers = {"cache-control": FOR_EVER}
+        return Reply("served", raw=asset.content, content_type=asset.content_type, headers=headers)

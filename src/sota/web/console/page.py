@@ -1,0 +1,113 @@
+"""Renders the console's pages from what Core says. Everything is escaped; nothing is inline, so the CSP can be strict.
+
+The page works without its script, which only keeps the figures up to date by asking the same API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+
+from sota.boundaries.b2_web_core.client import CoreClient
+from sota.boundaries.b2_web_core.messages import InstallRequest, Update, VehicleDetail
+from sota.boundaries.values import UpdateStatus
+from sota.kit.errors import SotaError
+from sota.web.console.manifest import Asset
+from sota.web.sessions.model import Session
+
+VEHICLES_A_PAGE = 25
+REQUESTS_A_PAGE = 10
+CALLS_AT_ONCE = 8
+
+
+@dataclass(slots=True)
+class Overview:
+    """What the first page shows. ``problem`` says why something is missing."""
+
+    requests: list[InstallRequest]
+    vehicles: list[VehicleDetail]
+    next_cursor: str | None = None
+    problem: str | None = None
+
+
+class Pages:
+    """Makes pages."""
+
+    def __init__(self, core: CoreClient, assets: Mapping[str, Asset]) -> None:
+        self._core = core
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("sota.web.console"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.globals["asset"] = lambda name: assets[name].address
+        self._templates.filters["moment"] = lambda value: value.strftime("%Y-%m-%d %H:%M UTC")
+        self._templates.filters["percent"] = percent
+        self._templates.filters["stage"] = stage
+        self._templates.filters["counted"] = counted
+
+    def login(self, *, why: str | None = None) -> bytes:
+        """Make the login page; ``why`` tells what was wrong with the last try."""
+        return self._render("login.html", why=why)
+
+    async def index(self, session: Session, query: Mapping[str, str]) -> bytes:
+        """Make the first page: install requests and vehicles."""
+        regex = query.get("regex") or None
+        overview = await self._overview(regex, query.get("cursor"))
+        following = urlencode({"regex": regex or "", "cursor": overview.next_cursor}) if overview.next_cursor else None
+        return self._render("index.html", session=session, overview=overview, regex=regex or "", following=following)
+
+    async def _overview(self, regex: str | None, cursor: str | None) -> Overview:
+        try:
+            open_requests, completed, page = await asyncio.gather(
+                self._core.queued_requests(limit=REQUESTS_A_PAGE),
+                self._core.queued_requests(status="completed", limit=REQUESTS_A_PAGE),
+                self._core.search_vehicles(regex, limit=VEHICLES_A_PAGE, cursor=cursor),
+            )
+            gate = asyncio.Semaphore(CALLS_AT_ONCE)
+            vehicles = await asyncio.gather(*(self._vehicle(gate, vehicle.vin) for vehicle in page.items))
+        except SotaError as error:
+            return Overview([], [], problem=f"{error.title}. {error.detail}")
+        requests = {request.install_request_id: request for request in (*open_requests.items, *completed.items)}
+        newest_first = sorted(requests.values(), key=lambda request: request.created_at, reverse=True)
+        return Overview(newest_first, list(vehicles), page.cursor)
+
+    async def _vehicle(self, gate: asyncio.Semaphore, vin: str) -> VehicleDetail:
+        async with gate:
+            return await self._core.vehicle(vin)
+
+    def _render(self, name: str, **values: Any) -> bytes:
+        return self._templates.get_template(name).render(**values).encode()
+
+
+def percent(update: Update) -> int:
+    """Say how far an update's transfer is.
+
+    Bytes alone are no success: 100 is for an update that is installed.
+    """
+    if update.status is UpdateStatus.INSTALLED:
+        return 100
+    return min(99, update.acknowledged * 100 // update.size) if update.size else 0
+
+
+def stage(update: Update) -> str:
+    """Say in words where an update stands."""
+    if update.status is UpdateStatus.IN_FLIGHT and update.stage is not None:
+        return update.stage.value
+    if update.reason is not None:
+        return f"{update.status.value}: {update.reason.value.replace('_', ' ')}"
+    return update.status.value.replace("_", " ")
+
+
+def counted(request: InstallRequest) -> int:
+    """Say how many vehicles a request is for."""
+    counts = request.counts
+    return counts.pending + counts.in_flight + counts.installed + counts.failed + counts.cancelled

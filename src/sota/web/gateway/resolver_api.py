@@ -1,0 +1,55 @@
+"""Rows of B1 that go on to the External Resolver (B3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sota.boundaries.b3_web_resolver.client import ResolverClient
+from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
+from sota.boundaries.interaction import serves
+from sota.boundaries.values import PackageId
+from sota.kit.http_message import Call, Reply
+from sota.web.gateway.model import answering, listed, paging
+
+
+class ResolverApi:
+    """What the Resolver keeps: filters, and which package has which."""
+
+    def __init__(self, resolver: ResolverClient) -> None:
+        self._resolver = resolver
+
+    @serves("WL-B1-6")
+    async def new_filter(self, call: Call[Filter]) -> Reply:
+        """Create a filter."""
+        with answering(call.row):
+            await self._resolver.new_filter(call.body)
+        return Reply("inserted")
+
+    @serves("WL-B1-7")
+    async def associate(self, call: Call[Association]) -> Reply:
+        """Associate a filter with a package."""
+        package = PackageId(name=call.path["name"], version=call.path["version"])
+        with answering(call.row):
+            await self._resolver.associate(package, call.body.filter)
+        return Reply("inserted")
+
+    @serves("WL-B1-22", "WL-B1-23")
+    async def filters(self, call: Call[Any]) -> Reply:
+        """List the filters; with ``regex`` those whose name matches."""
+        regex = call.query.get("regex")
+        with answering(call.row):
+            if regex is not None:
+                return listed(call, await self._resolver.search_filters(regex, **paging(call.query)))
+            return listed(call, await self._resolver.list_filters(**paging(call.query)))
+
+    @serves("WL-B1-24")
+    async def update_filter(self, call: Call[FilterChange]) -> Reply:
+        """Change a filter's expression."""
+        with answering(call.row):
+            return Reply("updated", await self._resolver.update_filter(call.path["name"], call.body.expression))
+
+    @serves("WL-B1-25")
+    async def delete_filter(self, call: Call[Any]) -> Reply:
+        """Delete a filter and its associations."""
+        with answering(call.row):
+            return Reply("deleted", await self._resolver.delete_filter(call.path["name"]))

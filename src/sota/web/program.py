@@ -1,0 +1,182 @@
+"""The Web Server as a program: what :func:`sota.kit.program.run` runs, and how its parts hang together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from sota.boundaries.b2_web_core.client import CoreClient
+from sota.boundaries.b3_web_resolver.client import ResolverClient
+from sota.kit import tls
+from sota.kit.clock import Clock, SystemClock
+from sota.kit.db import Database
+from sota.kit.errors import SotaError, StartError
+from sota.kit.http_client import HttpClient
+from sota.kit.http_listener import HttpListener
+from sota.kit.logging import get_logger
+from sota.kit.migrations import upgrade
+from sota.kit.program import Background
+from sota.kit.settings import read_secret
+from sota.web.accounts.service import ensure_admin
+from sota.web.app import WebApp
+from sota.web.audit.service import AuditTrail
+from sota.web.console import manifest
+from sota.web.console.api import ConsoleApi
+from sota.web.console.page import Pages
+from sota.web.door import Door
+from sota.web.gateway.core_api import CoreApi
+from sota.web.gateway.resolver_api import ResolverApi
+from sota.web.registers.api import RegistersApi
+from sota.web.registers.service import Registers
+from sota.web.repository.api import RepositoryApi
+from sota.web.repository.service import SignatureRule, Uploads, giving_up_files
+from sota.web.repository.store import PackageRepository
+from sota.web.sessions.api import SessionsApi
+from sota.web.sessions.service import Sessions
+from sota.web.settings import WebSettings
+from sota.web.visitor import Visitors
+
+MIGRATIONS = "sota.web.migrations"
+RESUME_EVERY_S = 1.0
+SWEEP_EVERY_S = 60.0
+
+
+class WebProgram:
+    """The Web Server. ``port`` and ``https_port`` are the real ones once it is started.
+
+    ``first_password`` is the generated password of the first account where this start made it: whoever starts the
+    program shows it once. It is kept nowhere.
+    """
+
+    name = "web"
+
+    def __init__(self, settings: WebSettings, *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.db = Database(settings.database, password_file=settings.database_password_file)
+        self.first_password: str | None = None
+        self.port, self.https_port = settings.port, settings.https_port
+        self.certificate: Path | None = None
+        self.audit = AuditTrail(self.db)
+        self.sessions = Sessions(self.db, self.clock, idle_s=settings.session_idle_s, limit_s=settings.session_limit_s)
+        self._background = Background()
+        self._listeners: list[HttpListener] = []
+        self._clients: list[HttpClient] = []
+        self._log = get_logger(program=self.name)
+
+    async def start(self) -> None:
+        """Bring the database up to date, take up what was interrupted, listen.
+
+        Raises:
+            StartError: a setting, the database, the repository or an address cannot be used.
+        """
+        settings = self.settings
+        core = CoreClient(self._client(settings.core_url, settings.core_token_file, "core_token_file"))
+        resolver = ResolverClient(
+            self._client(settings.resolver_url, settings.resolver_token_file, "resolver_token_file")
+        )
+        signatures = SignatureRule.of(settings.package_keys, required=settings.require_signature)
+        repository = PackageRepository(settings.repository)
+        await self.db.check()
+        await upgrade(self.db, MIGRATIONS)
+        self.first_password = await ensure_admin(self.db, clock=self.clock)
+
+        self.registers = Registers(
+            self.db,
+            core,
+            resolver,
+            self.clock,
+            wait_s=settings.intent_wait_s,
+            retry_s=settings.intent_retry_s,
+            when_refused=giving_up_files(self.clock),
+        )
+        self.uploads = Uploads(
+            self.db, repository, self.registers, core, signatures, self.clock, timeout_s=settings.upload_timeout_s
+        )
+        app = await self._app(core, resolver)
+        await self._listen(app)
+        self._background.start("web:registrations", self._keep_registering())
+        self._background.start("web:sweep", self._keep_sweeping())
+
+    async def stop(self) -> None:
+        """Stop listening, let requests under way end, leave open registrations for the next start."""
+        await asyncio.gather(*(listener.stop() for listener in self._listeners))
+        await self._background.stop()
+        if hasattr(self, "registers"):
+            await self.registers.stop()
+        await asyncio.gather(*(client.close() for client in self._clients))
+        await self.db.close()
+
+    async def ready(self) -> bool:
+        """Say whether the database answers. Core's and the Resolver's readiness is their own."""
+        try:
+            await self.db.check(wait_s=0)
+        except SotaError:
+            return False
+        return bool(self._listeners)
+
+    async def _app(self, core: CoreClient, resolver: ResolverClient) -> WebApp:
+        settings = self.settings
+        key = await self.sessions.return_key()
+        visitors = Visitors(self.db, self.sessions, self.clock)
+        assets = manifest.load()
+        pages = Pages(core, assets)
+        app = WebApp(visitors, self.audit, self.clock)
+        app.add(
+            ConsoleApi(pages, assets, visitors, key),
+            SessionsApi(self.sessions, visitors, pages, key),
+            CoreApi(core),
+            ResolverApi(resolver),
+            RegistersApi(self.registers),
+            RepositoryApi(self.uploads, max_package_bytes=settings.max_package_bytes, at_once=settings.uploads_at_once),
+        )
+        app.check()
+        return app
+
+    async def _listen(self, app: WebApp) -> None:
+        settings = self.settings
+        certificate, key = self._certificate()
+        self.certificate = certificate
+        door = Door(app, lambda: self.https_port, serve_plain=settings.plain_http == "serve")
+        https = HttpListener(door, settings.host, settings.https_port, certificate=certificate, key=key)
+        plain = HttpListener(door, settings.host, settings.port)
+        for listener in (https, plain):
+            await listener.start()
+            self._listeners.append(listener)
+        self.https_port, self.port = https.port, plain.port
+
+    def _certificate(self) -> tuple[Path, Path]:
+        settings = self.settings
+        if settings.certificate_file is None:
+            return tls.ensure_certificate(settings.data / "web-tls")
+        if settings.certificate_key_file is None:
+            raise StartError("certificate_file is set: set certificate_key_file too")
+        return settings.certificate_file, settings.certificate_key_file
+
+    def _client(self, url: str, token_file: Path, what: str) -> HttpClient:
+        try:
+            client = HttpClient(url, read_secret(token_file, what), timeout_s=self.settings.call_timeout_s, pool=64)
+        except ValueError as error:
+            raise StartError(str(error)) from None
+        self._clients.append(client)
+        return client
+
+    async def _keep_registering(self) -> None:
+        await self._try(self.registers.resume(everything=True))
+        while True:
+            await asyncio.sleep(RESUME_EVERY_S)
+            await self._try(self.registers.resume())
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            for sweep in (self.uploads.sweep, self.sessions.sweep, self.registers.forget_old):
+                await self._try(sweep())
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def _try(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except SotaError as error:  # the database is away: the next round is soon
+            self._log.warning("background_work_waits", reason=error.detail)

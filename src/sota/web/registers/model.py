@@ -1,0 +1,115 @@
+"""A registration: one object that must stand in Core's and in the Resolver's register, or in neither (readings.md,
+ruling 8).
+
+Its states::
+
+    open ──Core took it──▶ half ──the Resolver took it──▶ done
+      └──Core refused it──▶ refused
+
+The id is the idempotency key towards both, so each step may be repeated after an answer was lost. A registration that
+is ``open`` or ``half`` is under way: a second request for the same object joins it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+from sota.boundaries.b2_web_core.messages import Component, NewPackage, NewVehicle
+from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve, VehicleToResolve
+
+# Core keeps answers by key for a day. After that "exists" may be the answer to our own first try, so it counts as
+# taken.
+KEY_IS_KNOWN_FOR = timedelta(hours=20)
+RETRY_AFTER_REFUSAL = timedelta(minutes=10)
+
+CoreBody = NewVehicle | NewPackage | Component
+ResolverBody = VehicleToResolve | PackageToResolve | ComponentToResolve
+
+
+class Kind(StrEnum):
+    """What is registered."""
+
+    VEHICLE = "vehicle"
+    PACKAGE = "package"
+    COMPONENT = "component"
+
+    @property
+    def exists(self) -> str:
+        """The code of the answer 'already exists'."""
+        return "vin_exists" if self is Kind.VEHICLE else f"{self}_exists"
+
+
+BODIES: dict[Kind, tuple[type[CoreBody], type[ResolverBody]]] = {
+    Kind.VEHICLE: (NewVehicle, VehicleToResolve),
+    Kind.PACKAGE: (NewPackage, PackageToResolve),
+    Kind.COMPONENT: (Component, ComponentToResolve),
+}
+
+
+class State(StrEnum):
+    """How far a registration is."""
+
+    OPEN = "open"
+    HALF = "half"
+    DONE = "done"
+    REFUSED = "refused"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing changes any more."""
+        return self in {State.DONE, State.REFUSED}
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Core's refusal, kept so that whoever joined gets it too."""
+
+    code: str
+    detail: str
+    status: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewRegistration:
+    """What is to be registered. ``file_key`` is the package's file, which goes again when Core refuses the package."""
+
+    kind: Kind
+    object: str
+    core: CoreBody
+    resolver: ResolverBody
+    file_key: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells two registrations of one object apart; where the file lies is not part of it."""
+        core = msgspec.structs.replace(self.core, uri="") if isinstance(self.core, NewPackage) else self.core
+        content = msgspec.json.encode([core, self.resolver], order="deterministic")
+        return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A registration that is written down."""
+
+    id: UUID
+    kind: Kind
+    object: str
+    fingerprint: str
+    core: CoreBody
+    resolver: ResolverBody
+    file_key: str | None
+    state: State
+    attempts: int
+    refusal: Refusal | None
+    created_at: datetime
+
+
+def wait_before(attempt: int, longest_s: float) -> timedelta:
+    """Give the pause before the next try: half a second, doubling."""
+    return timedelta(seconds=min(longest_s, 0.5 * 2 ** min(attempt, 12)))

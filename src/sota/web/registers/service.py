@@ -1,0 +1,219 @@
+"""Both registers, or neither: written down here first, then sent to Core, then to the Resolver (readings.md, ruling 8).
+
+Rules kept here:
+
+* nothing is sent before it is written down; each step is written down before the next is taken;
+* a registration that was interrupted, by a kill or by an absent neighbour, is taken up at start and by a timer;
+* 200 only after both; if the second is not possible now, 503, and it is completed later;
+* the answer to a duplicate is Core's; that the Resolver knows an object already is no refusal, for then it stands in
+  both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+
+from sota.boundaries.b2_web_core.client import CoreClient
+from sota.boundaries.b2_web_core.messages import Component, NewPackage, NewVehicle
+from sota.boundaries.b3_web_resolver.client import ResolverClient
+from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve, VehicleToResolve
+from sota.kit.clock import Clock, new_id
+from sota.kit.db import Database, Tx
+from sota.kit.errors import Refused, SotaError, Unavailable
+from sota.kit.logging import get_logger
+from sota.web.registers import store
+from sota.web.registers.model import (
+    KEY_IS_KNOWN_FOR,
+    RETRY_AFTER_REFUSAL,
+    CoreBody,
+    NewRegistration,
+    Refusal,
+    Registration,
+    ResolverBody,
+    State,
+    wait_before,
+)
+
+KEPT = timedelta(days=1)
+WithRegistration = Callable[[Tx], Awaitable[None]]
+
+
+class Registers:
+    """Core's and the Resolver's registers, written as one."""
+
+    def __init__(
+        self,
+        db: Database,
+        core: CoreClient,
+        resolver: ResolverClient,
+        clock: Clock,
+        *,
+        wait_s: float,
+        retry_s: float,
+        when_refused: Callable[[Tx, Registration], Awaitable[None]] | None = None,
+    ) -> None:
+        self._db, self._core, self._resolver, self._clock = db, core, resolver, clock
+        self._wait_s, self._retry_s, self._when_refused = wait_s, retry_s, when_refused
+        self._under_way: dict[UUID, asyncio.Task[None]] = {}
+        self._log = get_logger(feature="registers")
+
+    async def register(self, new: NewRegistration, *, together_with: WithRegistration | None = None) -> bool:
+        """Register an object in both; returns when it stands in both, with whether this request was the first.
+
+        A request for an object whose registration is under way joins it, and gets its answer. ``together_with`` is
+        done in the transaction that writes the registration down, if this request is the first.
+
+        Raises:
+            Refused: Core's refusal; ``<kind>_exists`` also where another registration of the same name is under way.
+            Unavailable: not both for now; it is written down and will be completed.
+        """
+        registration, is_first = await self._write_down(new, together_with)
+        if registration.fingerprint != new.fingerprint:
+            raise Refused(new.kind.exists, f"Another registration of {new.object} is under way.")
+        task = self._take_up(registration)
+        done, _ = await asyncio.wait({task}, timeout=self._wait_s)
+        if not done:
+            raise Unavailable("The registers have not both answered yet: the registration goes on by itself.")
+        if task.cancelled():
+            raise Unavailable("The Web Server is stopping: the registration goes on when it is back.")
+        task.result()
+        return is_first
+
+    async def resume(self, *, everything: bool = False) -> None:
+        """Take up what is due (``everything``: all that is under way), and wait until it was tried."""
+        now = self._clock.now()
+        async with self._db.read() as tx:
+            due = await store.list_due(tx, None if everything else now)
+        tasks = [self._take_up(registration) for registration in due]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def forget_old(self) -> None:
+        """Delete what was finished more than a day ago."""
+        before = self._clock.now() - KEPT
+        await self._db.transact(lambda tx: store.delete_finished(tx, before))
+
+    async def stop(self) -> None:
+        """Leave what is under way for the next start."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write_down(
+        self, new: NewRegistration, together_with: WithRegistration | None
+    ) -> tuple[Registration, bool]:
+        registration_id, now = new_id(), self._clock.now()
+
+        async def write(tx: Tx) -> tuple[Registration, bool]:
+            known = await store.find_open(tx, new.object)
+            if known is not None:
+                return known, False
+            # This process tries at once; the timer (of any process) is for the case that it does not survive that.
+            due_at = now + timedelta(seconds=self._wait_s + 10)
+            await store.insert(tx, registration_id, new, now=now, due_at=due_at)
+            if together_with is not None:
+                await together_with(tx)
+            return await store.find(tx, registration_id), True
+
+        try:
+            return await self._db.transact(write)
+        except IntegrityError:  # two requests at the same moment: join the other one
+            return await self._db.transact(write)
+
+    def _take_up(self, registration: Registration) -> asyncio.Task[None]:
+        task = self._under_way.get(registration.id)
+        if task is None:
+            task = asyncio.create_task(self._complete(registration.id), name=f"registration:{registration.object}")
+            self._under_way[registration.id] = task
+            task.add_done_callback(lambda ended: self._ended(registration.id, ended))
+        return task
+
+    def _ended(self, registration_id: UUID, task: asyncio.Task[None]) -> None:
+        self._under_way.pop(registration_id, None)
+        if task.cancelled():
+            return
+        error = task.exception()  # fetched here, so that a try that nobody waits for is not reported as lost
+        if error is not None and not isinstance(error, SotaError):
+            self._log.error("registration_crashed", registration=str(registration_id), exc_info=error)
+
+    async def _complete(self, registration_id: UUID) -> None:
+        async with self._db.read() as tx:
+            registration = await store.find(tx, registration_id)
+        try:
+            if registration.state is State.OPEN:
+                registration = await self._ask_core(registration)
+            if registration.state is State.HALF:
+                registration = await self._ask_resolver(registration)
+        except SotaError as error:
+            await self._postpone(registration, error)
+            raise
+        if registration.refusal is not None:
+            refusal = registration.refusal
+            raise Refused(refusal.code, refusal.detail, status=refusal.status, title=refusal.title)
+
+    async def _ask_core(self, registration: Registration) -> Registration:
+        refusal: Refusal | None = None
+        try:
+            await _send_to_core(self._core, registration.core, str(registration.id))
+        except Refused as error:
+            if error.status >= 500 or error.status == 429:
+                raise
+            old = self._clock.now() - registration.created_at > KEY_IS_KNOWN_FOR
+            if not (old and error.code == registration.kind.exists):
+                refusal = Refusal(error.code, error.detail, error.status, error.title)
+        to = State.REFUSED if refusal is not None else State.HALF
+        return await self._advance(registration, to, refusal)
+
+    async def _ask_resolver(self, registration: Registration) -> Registration:
+        try:
+            await _send_to_resolver(self._resolver, registration.resolver, str(registration.id))
+        except Refused as error:
+            if error.code != registration.kind.exists:
+                raise
+        return await self._advance(registration, State.DONE, None)
+
+    async def _advance(self, registration: Registration, to: State, refusal: Refusal | None) -> Registration:
+        async def step(tx: Tx) -> Registration:
+            was_ours = await store.advance(tx, registration, to, self._clock.now(), refusal)
+            if was_ours and to is State.REFUSED and self._when_refused is not None:
+                await self._when_refused(tx, registration)
+            return await store.find(tx, registration.id)
+
+        return await self._db.transact(step)
+
+    async def _postpone(self, registration: Registration, error: SotaError) -> None:
+        pause = wait_before(registration.attempts, self._retry_s)
+        refused = error.status < 500 and error.status != 429
+        if refused:
+            # Core has it and the Resolver will not take it: this needs a person (a wrong credential, for one).
+            pause = max(pause, min(RETRY_AFTER_REFUSAL, timedelta(seconds=self._retry_s * 4)))
+        log = self._log.error if refused else self._log.warning
+        log("registration_waits", registration=str(registration.id), code=error.code, reason=error.detail)
+        due_at = self._clock.now() + pause
+        await self._db.transact(lambda tx: store.postpone(tx, registration, due_at))
+
+
+async def _send_to_core(core: CoreClient, body: CoreBody, key: str) -> None:
+    match body:
+        case NewVehicle():
+            await core.new_vehicle(body, key=key)
+        case NewPackage():
+            await core.new_package(body, key=key)
+        case Component():
+            await core.new_component(body, key=key)
+
+
+async def _send_to_resolver(resolver: ResolverClient, body: ResolverBody, key: str) -> None:
+    match body:
+        case VehicleToResolve():
+            await resolver.new_vehicle(body, key=key)
+        case PackageToResolve():
+            await resolver.new_package(body, key=key)
+        case ComponentToResolve():
+            await resolver.new_component(body, key=key)

@@ -1,0 +1,102 @@
+"""Registrations in the database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from sota.kit.db import Tx
+from sota.web.registers.model import BODIES, Kind, NewRegistration, Refusal, Registration, State
+from sota.web.tables import REGISTRATION
+
+
+async def insert(tx: Tx, registration_id: UUID, new: NewRegistration, *, now: datetime, due_at: datetime) -> None:
+    """Write a registration down; the unique ``open_object`` refuses a second one that is under way."""
+    await tx.execute(
+        REGISTRATION.insert().values(
+            id=registration_id,
+            kind=new.kind.value,
+            object=new.object,
+            open_object=new.object,
+            fingerprint=new.fingerprint,
+            core_body=msgspec.json.encode(new.core).decode(),
+            resolver_body=msgspec.json.encode(new.resolver).decode(),
+            file_key=new.file_key,
+            state=State.OPEN.value,
+            due_at=due_at,
+            created_at=now,
+        )
+    )
+
+
+async def find(tx: Tx, registration_id: UUID) -> Registration:
+    """Give a registration that is known to be there."""
+    row = (await tx.execute(sa.select(REGISTRATION).where(REGISTRATION.c.id == registration_id))).one()
+    return _read(row)
+
+
+async def find_open(tx: Tx, object_: str) -> Registration | None:
+    """Find the registration of an object that is under way."""
+    row = (await tx.execute(sa.select(REGISTRATION).where(REGISTRATION.c.open_object == object_))).first()
+    return _read(row) if row is not None else None
+
+
+async def list_due(tx: Tx, now: datetime | None) -> list[Registration]:
+    """Give the registrations under way that are due, oldest first; all of them without ``now``."""
+    query = (
+        sa.select(REGISTRATION).where(REGISTRATION.c.open_object.is_not(None)).order_by(REGISTRATION.c.id).limit(100)
+    )
+    if now is not None:
+        query = query.where(REGISTRATION.c.due_at <= now)
+    return [_read(row) for row in await tx.execute(query)]
+
+
+async def advance(tx: Tx, registration: Registration, to: State, now: datetime, refusal: Refusal | None = None) -> bool:
+    """Bring a registration from the state in which it was read to the next; False if somebody else was quicker."""
+    values: dict[str, Any] = {"state": to.value, "attempts": 0}
+    if to.is_final:
+        values |= {"open_object": None, "finished_at": now}
+    if refusal is not None:
+        values["refusal"] = msgspec.json.encode(refusal).decode()
+    changed = await tx.execute(
+        REGISTRATION.update()
+        .where(REGISTRATION.c.id == registration.id, REGISTRATION.c.state == registration.state.value)
+        .values(**values)
+    )
+    return changed.rowcount == 1
+
+
+async def postpone(tx: Tx, registration: Registration, due_at: datetime) -> None:
+    """Try again later."""
+    await tx.execute(
+        REGISTRATION.update()
+        .where(REGISTRATION.c.id == registration.id)
+        .values(attempts=registration.attempts + 1, due_at=due_at)
+    )
+
+
+async def delete_finished(tx: Tx, before: datetime) -> None:
+    """Delete what was finished long ago."""
+    await tx.execute(REGISTRATION.delete().where(REGISTRATION.c.finished_at < before))
+
+
+def _read(row: Any) -> Registration:
+    kind = Kind(row.kind)
+    core, resolver = BODIES[kind]
+    return Registration(
+        id=row.id,
+        kind=kind,
+        object=row.object,
+        fingerprint=row.fingerprint,
+        core=msgspec.json.decode(row.core_body, type=core),
+        resolver=msgspec.json.decode(row.resolver_body, type=resolver),
+        file_key=row.file_key,
+        state=State(row.state),
+        attempts=row.attempts,
+        refusal=msgspec.json.decode(row.refusal, type=Refusal) if row.refusal else None,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,210 @@
+"""An upload, from its first byte to both registers.
+
+Rules kept here:
+
+* a package that is registered is refused before its file is stored; two uploads of one package at the same time are
+  one, if their files are the same;
+* the note of an upload is written before its file, and dropped in the transaction that writes the registration down:
+  whatever is killed in between, the file is either registered or deleted;
+* an expected hash or a signature that does not hold refuses the package; nothing of it stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from sota.boundaries.b1_browser_web.messages import PackageMetadata
+from sota.boundaries.b2_web_core.client import CoreClient
+from sota.boundaries.b2_web_core.messages import NewPackage
+from sota.boundaries.b3_web_resolver.messages import PackageToResolve
+from sota.boundaries.interaction import calls
+from sota.boundaries.values import PackageId
+from sota.kit.clock import Clock
+from sota.kit.db import Database, Tx
+from sota.kit.errors import Failed, Invalid, Refused, StartError, Unavailable
+from sota.kit.logging import get_logger
+from sota.kit.package_signature import SignedFields, load_public_keys, verify
+from sota.web.registers.model import Kind, NewRegistration, Registration
+from sota.web.registers.service import Registers
+from sota.web.repository import store
+from sota.web.repository.model import Measured, new_key
+from sota.web.repository.store import PackageRepository
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureRule:
+    """Which signatures are asked for. Without keys a signature is passed on, for the vehicles to check."""
+
+    keys: tuple[Ed25519PublicKey, ...] = ()
+    checked: bool = False
+    required: bool = False
+
+    @classmethod
+    def of(cls, folder: Path | None, *, required: bool) -> SignatureRule:
+        """Read the rule from the settings.
+
+        Raises:
+            StartError: signatures are required and there is no key to check them with.
+        """
+        keys = tuple(load_public_keys(folder)) if folder is not None else ()
+        if required and not keys:
+            raise StartError("require_signature is set and package_keys holds no public key (*.pub.pem)")
+        return cls(keys, folder is not None, required)
+
+    def check(self, metadata: PackageMetadata, package: NewPackage) -> None:
+        """Hold a stored package against the rule.
+
+        Raises:
+            Invalid: unsigned where that is not allowed, or the signature does not hold.
+        """
+        if metadata.signature is None:
+            if self.required:
+                raise Invalid("This package is not signed, and only signed packages are taken.")
+            return
+        if not self.checked:
+            return
+        fields = SignedFields(
+            package.name, package.version, package.size, package.sha256, package.installer, package.target or ""
+        )
+        try:
+            verify(msgspec.to_builtins(metadata.signature), self.keys, fields)
+        except Refused as error:
+            raise Invalid(f"The package's signature does not hold: {error.detail}") from None
+
+
+class Uploads:
+    """Takes packages in."""
+
+    def __init__(
+        self,
+        db: Database,
+        repository: PackageRepository,
+        registers: Registers,
+        core: CoreClient,
+        signatures: SignatureRule,
+        clock: Clock,
+        *,
+        timeout_s: float,
+    ) -> None:
+        self._db, self._repository, self._registers, self._core = db, repository, registers, core
+        self._signatures, self._clock, self._timeout_s = signatures, clock, timeout_s
+        self._log = get_logger(feature="repository")
+
+    async def refuse_known(self, metadata: PackageMetadata) -> None:
+        """Refuse a package that is registered, before its file is stored.
+
+        Raises:
+            Refused: ``package_exists``, or Core refuses our credential.
+            SotaError: Core does not answer.
+        """
+        try:
+            await self._core.package(PackageId(name=metadata.name, version=metadata.version))
+        except Refused as error:
+            if error.code == "not_found":
+                return
+            raise
+        raise Refused("package_exists", f"{metadata.name}/{metadata.version} is registered: upload another version.")
+
+    @calls("WL-B13-1")
+    async def store(self, metadata: PackageMetadata, content: AsyncIterator[bytes]) -> None:
+        """Store the file and register the package in both registers.
+
+        Raises:
+            Invalid: the file is not what the metadata say.
+            Refused: ``package_exists``, ``storing_failed``, or Core's refusal.
+            Unavailable: not both registers for now; it is written down and will be completed.
+        """
+        key, measured, now = new_key(), Measured(), self._clock.now()
+        delete_after = now + timedelta(seconds=self._timeout_s + 60)
+        await self._db.transact(lambda tx: store.note_upload(tx, key, now, delete_after))
+        claimed = False
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                if await self._repository.write(key, measured.watch(content)) != "success":
+                    raise Refused("storing_failed", "The package repository cannot store the file now.")
+            package = _describe(metadata, measured, key)
+            self._signatures.check(metadata, package)
+            new = NewRegistration(
+                Kind.PACKAGE, f"package {metadata.name}/{metadata.version}", package, _to_resolve(metadata), key
+            )
+
+            async def claim(tx: Tx) -> None:
+                nonlocal claimed
+                await store.forget_upload(tx, key)
+                claimed = True
+
+            await self._registers.register(new, together_with=claim)
+        except TimeoutError:
+            raise Unavailable("The upload took too long.", status=408, title="Request Timeout") from None
+        finally:
+            if not claimed:  # also where this upload joined another one, whose file is the one that stays
+                await asyncio.shield(self._discard(key))
+
+    async def sweep(self) -> None:
+        """Delete the files that nobody claimed: of interrupted uploads, of refused packages."""
+        async with self._db.read() as tx:
+            abandoned = await store.find_abandoned(tx, self._clock.now())
+        for key in abandoned:
+            await self._delete(key)
+
+    async def _discard(self, key: str) -> None:
+        await self._db.transact(lambda tx: store.discard_upload(tx, key, self._clock.now()))
+        await self._delete(key)
+
+    async def _delete(self, key: str) -> None:
+        try:
+            await self._repository.delete(key)
+        except Failed as error:
+            self._log.warning("package_file_not_deleted", file=key, reason=error.detail)
+            return
+        await self._db.transact(lambda tx: store.forget_upload(tx, key))
+
+
+def giving_up_files(clock: Clock) -> Callable[[Tx, Registration], Awaitable[None]]:
+    """Make what notes, in the transaction that records Core's refusal, that the package's file is to go."""
+
+    async def give_up(tx: Tx, registration: Registration) -> None:
+        if registration.file_key is not None:
+            await store.discard_upload(tx, registration.file_key, clock.now())
+
+    return give_up
+
+
+def _describe(metadata: PackageMetadata, measured: Measured, key: str) -> NewPackage:
+    if measured.size == 0:
+        raise Invalid("The file is empty.")
+    if metadata.sha256 is not None and metadata.sha256 != measured.sha256:
+        raise Invalid(f"The file's SHA-256 is {measured.sha256}, not the {metadata.sha256} that was announced.")
+    installer = metadata.installer or measured.installer()
+    if installer is None:
+        raise Invalid("The file does not say which installer takes it: name it as 'installer' in the metadata.")
+    return NewPackage(
+        name=metadata.name,
+        version=metadata.version,
+        size=measured.size,
+        sha256=measured.sha256,
+        sha1=measured.sha1,
+        uri=key,
+        installer=installer,
+        description=metadata.description,
+        vendor=metadata.vendor,
+        target=metadata.target,
+        signature=metadata.signature,
+    )
+
+
+def _to_resolve(metadata: PackageMetadata) -> PackageToResolve:
+    return PackageToResolve(
+        name=metadata.name,
+        version=metadata.version,
+        description=metadata.description,
+        vendor=metadata.vendor,
+        dependencies=metadata.dependencies,
+    )

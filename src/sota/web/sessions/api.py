@@ -1,0 +1,107 @@
+"""B1-9 to B1-11 and B1-14: the login page, signing in, signing out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sota.boundaries.b1_browser_web import page_rows
+from sota.boundaries.b1_browser_web.messages import Credentials
+from sota.boundaries.interaction import Role, serves
+from sota.kit.errors import Invalid, Refused, TooMany
+from sota.kit.http_message import Call, Reply
+from sota.web.console.page import Pages
+from sota.web.sessions.form import JSON, kind_of, read_fields, refuse_foreign
+from sota.web.sessions.model import (
+    COOKIE,
+    RETURN_COOKIE,
+    Session,
+    clear_cookie,
+    read_cookie,
+    read_return_path,
+    set_cookie,
+)
+from sota.web.sessions.service import Sessions
+from sota.web.visitor import Visitor, Visitors, check_csrf
+
+HTML = "text/html; charset=utf-8"
+
+
+class SessionsApi:
+    """Signs people in and out. ``key`` signs the page to return to."""
+
+    def __init__(self, sessions: Sessions, visitors: Visitors, pages: Pages, key: bytes) -> None:
+        self._sessions, self._visitors, self._pages, self._key = sessions, visitors, pages, key
+
+    @serves("WL-B1-9")
+    async def login_page(self, call: Call[Any]) -> Reply:
+        """Show the login page."""
+        page = self._pages.login()
+        return Reply("served", raw=page, content_type=HTML, row=page_rows.LOGIN_PAGE)
+
+    @serves("WL-B1-10", "WL-B1-11", "WL-B1-14")
+    async def sign_in(self, call: Call[Any]) -> Reply:
+        """Check the credentials; then back to the page that was asked for, or to the console."""
+        refuse_foreign(call)
+        fields = await read_fields(call)
+        credentials = _credentials(fields)
+        as_json = kind_of(call) == JSON
+        old = read_cookie(call.headers.get("cookie", ""), COOKIE)
+        try:
+            session = await self._sessions.sign_in(
+                credentials.username, credentials.password, call.client, replaces=old
+            )
+        except TooMany as error:
+            if as_json:
+                raise
+            return self._denied(error.detail, status=429, headers=error.__dict__["headers"])
+        if session is None:
+            call.caller.acting_on = "sign-in"
+            if as_json:
+                raise Refused("denied", "The user name or the password is wrong.", status=401, title="Access Denied")
+            return self._denied("The user name or the password is wrong.", status=401)
+        call.caller = Visitor(session.account_name, session.role, session, acting_on="sign-in")
+        return_to = read_cookie(call.headers.get("cookie", ""), RETURN_COOKIE)
+        return await self._signed_in(session, return_to or "", as_json=as_json)
+
+    @serves("X-B1-7")
+    async def sign_out(self, call: Call[Any]) -> Reply:
+        """End the session."""
+        refuse_foreign(call)
+        session = await self._visitors.session_of(call)
+        if session is not None:
+            token = call.headers.get("x-csrf-token") or (await read_fields(call)).get("csrf_token", "")
+            call.caller = Visitor(session.account_name, session.role, session, acting_on="sign-out")
+            check_csrf(session, str(token))
+            await self._sessions.end(session.token)
+        else:
+            call.caller = Visitor("nobody", Role.PUBLIC, acting_on="sign-out")
+        headers = {"location": "/login", "clear-site-data": '"cache", "storage"'}
+        return Reply("signed_out", raw=b"", headers=headers, cookies=[clear_cookie()])
+
+    async def _signed_in(self, session: Session, return_to: str, *, as_json: bool) -> Reply:
+        cookies = [set_cookie(session.token)]
+        if return_to:
+            cookies.append(clear_cookie(RETURN_COOKIE))
+        if as_json:
+            body = {"username": session.account_name, "role": session.role.value, "csrf_token": session.csrf_token}
+            return Reply("signed_in", body, cookies=cookies, row=page_rows.LOGIN)
+        path = read_return_path(return_to, self._key)
+        if path is not None:
+            headers = {"location": path, "content-type": HTML}
+            return Reply("returned", raw=b"", headers=headers, cookies=cookies, row=page_rows.REDIRECT_BACK)
+        page = await self._pages.index(session, {})
+        return Reply("signed_in", raw=page, content_type=HTML, cookies=cookies, row=page_rows.LOGIN)
+
+    def _denied(self, why: str, *, status: int, headers: dict[str, str] | None = None) -> Reply:
+        page = self._pages.login(why=why)
+        return Reply("denied", raw=page, content_type=HTML, status=status, headers=headers or {}, row=page_rows.LOGIN)
+
+
+def _credentials(fields: dict[str, Any]) -> Credentials:
+    try:
+        # A form of ours may carry a CSRF token; before anybody is signed in there is none to check.
+        return msgspec.convert({name: value for name, value in fields.items() if name != "csrf_token"}, Credentials)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{error}.") from None

@@ -1,0 +1,59 @@
+"""The small forms of the console: reading them, and making sure that they come from our own pages."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from sota.boundaries.b1_browser_web.page_rows import FORM_LIMIT
+from sota.kit.errors import Forbidden, Invalid, Unsupported
+from sota.kit.http_message import Call
+
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+
+
+def kind_of(call: Call[Any]) -> str:
+    """Give the body's media type: a form or JSON.
+
+    Raises:
+        Unsupported: it is neither.
+    """
+    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in (FORM, JSON):
+        raise Unsupported(f"The body must be {FORM} or {JSON}.")
+    return kind
+
+
+async def read_fields(call: Call[Any]) -> dict[str, Any]:
+    """Read a form, or a JSON object, into its fields.
+
+    Raises:
+        Invalid: it is malformed.
+    """
+    kind = kind_of(call)
+    content = await call.read(FORM_LIMIT)
+    try:
+        if kind == JSON:
+            return msgspec.json.decode(content, type=dict[str, Any])
+        return dict(
+            parse_qsl(content.decode("utf-8"), keep_blank_values=True, max_num_fields=16, strict_parsing=bool(content))
+        )
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, ValueError) as error:
+        raise Invalid(f"The body is malformed: {error}.") from None
+
+
+def refuse_foreign(call: Call[Any]) -> None:
+    """Refuse a form that another site's page sends: nobody is signed in or out by a page that is not ours.
+
+    Raises:
+        Forbidden: the browser says that it comes from elsewhere.
+    """
+    origin = call.headers.get("origin")
+    own = f"{call.scheme}://{call.headers.get('host', '')}"
+    site = call.headers.get("sec-fetch-site", "same-origin")
+    # A browser without Sec-Fetch-Site still sends Origin with a form; "null" is what a sandboxed page says.
+    if site not in ("same-origin", "none") or (origin is not None and origin != own):
+        raise Forbidden("The form comes from another site.")
