@@ -17,8 +17,9 @@ from sota.boundaries.calling import address
 from sota.boundaries.interaction import Interaction, calls
 from sota.kit.http_client import HttpClient, Response
 
-_CSRF = re.compile(r'name="csrf_token"[^>]*value="([^"]*)"|<meta name="csrf-token" content="([^"]*)"')
+_CSRF = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"|"csrf_token":\s*"([^"]+)"')
 FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
 
 
 class Browser:
@@ -45,17 +46,17 @@ class Browser:
         return await self._ask(page_rows.STYLESHEETS, {"file": file})
 
     @calls("WL-B1-9")
-    async def login_page(self) -> Response:
-        """Ask for the login page."""
-        return await self._ask(page_rows.LOGIN_PAGE)
+    async def login_page(self, return_to: str = "") -> Response:
+        """Ask for the login page; ``return_to`` is ``next`` of the redirection that led here."""
+        return await self._ask(page_rows.LOGIN_PAGE, query={"next": return_to} if return_to else None)
 
     @calls("WL-B1-10", "WL-B1-11", "WL-B1-14")
-    async def sign_in(self, username: str, password: str, *, as_json: bool = False) -> Response:
+    async def sign_in(self, username: str, password: str, *, return_to: str = "", as_json: bool = False) -> Response:
         """Send credentials, as the form does or as JSON."""
-        fields = {"username": username, "password": password}
+        fields = {"username": username, "password": password, **({"next": return_to} if return_to else {})}
         if as_json:
-            return await self._ask(page_rows.LOGIN, body=msgspec.json.encode(fields), kind="application/json")
-        return await self._ask(page_rows.LOGIN, body=self._form(fields), kind=FORM)
+            return await self._ask(page_rows.LOGIN, body=msgspec.json.encode(fields), kind=JSON)
+        return await self._ask(page_rows.LOGIN, body=urlencode(fields).encode(), kind=FORM)
 
     @calls("WL-B1-12", "WL-B1-13", "WL-B1-15", "WL-B1-16", "WL-B1-17")
     async def console(self) -> Response:
@@ -65,15 +66,17 @@ class Browser:
     @calls("X-B1-7")
     async def sign_out(self) -> Response:
         """End the session."""
-        return await self._ask(page_rows.LOGOUT, body=self._form({}), kind=FORM)
+        form = urlencode({"csrf_token": self.csrf_token}).encode()
+        return await self._ask(page_rows.LOGOUT, body=form, kind=FORM)
 
     async def request(
         self, method: str, path: str, *, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Response:
         """Make a call of the JSON API as the console's own script does: with cookie and CSRF token."""
         content = None if body is None else msgspec.json.encode(body)
-        kind = {"content-type": "application/json"} if content is not None else {}
-        given = {"accept": "application/json", "x-csrf-token": self.csrf_token, **kind, **(headers or {})}
+        kind = {"content-type": JSON} if content is not None else {}
+        token = {"x-csrf-token": self.csrf_token} if self.csrf_token else {}
+        given = {"accept": JSON, **token, **kind, **(headers or {})}
         return await self._send(method, path, content, given)
 
     async def _ask(
@@ -81,21 +84,29 @@ class Browser:
         row: Interaction,
         path: Mapping[str, str] | None = None,
         *,
+        query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         kind: str | None = None,
     ) -> Response:
         method, target = address(row, path or {})
-        headers = {"accept": "text/html", **({"content-type": kind} if kind else {})}
-        response = await self._send(method, target, body, headers)
+        headers = {"accept": JSON if kind == JSON else "text/html", **({"content-type": kind} if kind else {})}
+        response = await self._send(method, target, body, headers, query)
         found = _CSRF.search(response.body.decode("utf-8", "replace"))
         if found is not None:
-            self.csrf_token = found.group(1) or found.group(2) or ""
+            self.csrf_token = found.group(1) or found.group(2)
         return response
 
-    async def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+    ) -> Response:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         given = {**headers, **({"cookie": cookie} if cookie else {})}
-        response = await self._client.request(method, path, body=body, headers=given)
+        response = await self._client.request(method, path, query=query, body=body, headers=given)
         for line in filter(None, response.headers.get("set-cookie", "").split("\n")):
             pair, _, attributes = line.partition(";")
             name, _, value = pair.strip().partition("=")
@@ -104,6 +115,3 @@ class Browser:
             else:
                 self.cookies.pop(name, None)
         return response
-
-    def _form(self, fields: Mapping[str, str]) -> bytes:
-        return urlencode({**fields, "csrf_token": self.csrf_token}).encode()
