@@ -8,6 +8,7 @@ import pytest
 
 from sota.boundaries.interaction import Boundary, Http, Interaction, Program, Role, Sql, answers
 from sota.boundaries.ordinary import REFUSALS
+from sota.boundaries.store_result import StoreResult
 from sota.boundaries.table import TABLE, build, rows_for, whitelisted
 from sota.kit import errors
 
@@ -176,3 +177,10 @@ def test_message_is_filled_in() -> None:
     outcome = TABLE["WL-B7-6"].outcome("downloaded")
     assert outcome is not None
     assert outcome.say(package="ivi/2.1.0") == "Download of ivi/2.1.0 complete"
+
+
+def test_result_of_a_store_is_an_outcome_of_its_row() -> None:
+    result = StoreResult.of(TABLE["WL-B4-8"], "none_installed")
+    assert result.text == "No VINs have this package installed"
+    with pytest.raises(LookupError, match="WL-B4-8 declares no outcome 'missing'"):
+        StoreResult.of(TABLE["WL-B4-8"], "missing")
