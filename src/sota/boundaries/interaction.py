@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from sota.boundaries.values import check_path
-from sota.kit.http_message import serves
+from sota.kit.marks import serves
 
 __all__ = [
     "ACCEPTED",

@@ -138,14 +138,3 @@ class Reply:
 
 Handler = Callable[[Call[Any]], Awaitable[Reply]]
 Authenticator = Callable[[Call[Any]], Awaitable[Any]]
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def serves(*ids: str) -> Callable[[Function], Function]:
-    """Mark the function that handles these rows: the callee's end. The binder reads the mark."""
-
-    def mark(function: Function) -> Function:
-        function.__dict__["__serves__"] = ids
-        return function
-
-    return mark

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from sota.kit import metrics
 from sota.kit.errors import Refused, StartError
 from sota.kit.http_listener import HttpListener
-from sota.kit.http_message import Call, Reply, serves
+from sota.kit.http_message import Call, Reply
 from sota.kit.http_server import App
 from sota.kit.logging import get_logger
+from sota.kit.marks import serves
 
 STOP_TIMEOUT_S = 15.0
 

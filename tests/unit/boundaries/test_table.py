@@ -180,7 +180,7 @@ def test_message_is_filled_in() -> None:
 
 
 def test_result_of_a_store_is_an_outcome_of_its_row() -> None:
-    result = StoreResult.of(TABLE["WL-B4-8"], "none_installed")
+    result: StoreResult[None] = StoreResult.of(TABLE["WL-B4-8"], "none_installed")
     assert result.text == "No VINs have this package installed"
     with pytest.raises(LookupError, match="WL-B4-8 declares no outcome 'missing'"):
         StoreResult.of(TABLE["WL-B4-8"], "missing")
