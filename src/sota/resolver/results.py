@@ -1,38 +1,7 @@
-"""Typed results of the Resolver's stores: the outcomes of B6, with the row's literal text for the log.
-
->>> from sota.boundaries.b6_resolver_database import rows
->>> StoreResult.of(rows.NEW_VIN, "exists").text
-'Record exists'
-"""
+"""Typed results of the Resolver's stores: the outcomes of B6."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from sota.boundaries.store_result import StoreResult
 
-from sota.boundaries.interaction import Interaction
-from sota.kit.logging import get_logger
-
-Data = TypeVar("Data")
-
-
-@dataclass(frozen=True, slots=True)
-class StoreResult(Generic[Data]):
-    """What a statement gave: the outcome's name, its literal text, and the data where there are any."""
-
-    outcome: str
-    text: str | None = None
-    data: Data | None = None
-
-    @classmethod
-    def of(cls, row: Interaction, outcome: str, data: Data | None = None) -> StoreResult[Data]:
-        """Make the row's outcome, and say so in the log.
-
-        Raises:
-            LookupError: the row has no such outcome.
-        """
-        declared = row.outcome(outcome)
-        if declared is None:
-            raise LookupError(f"{row.id} declares no outcome {outcome!r}")
-        get_logger().debug("database_answered", interaction=row.id, outcome=outcome, text=declared.message)
-        return cls(outcome, declared.message, data)
+__all__ = ["StoreResult"]
