@@ -11,7 +11,6 @@ from tests import conformance
 from tests.support.conformance_page import render
 from tests.support.conformance_plugin import engine_of
 from tests.support.proofs import LATER, Proof, Record, check_ends, join, missing
-from tests.support.source_ends import read_marks
 
 TEST = "tests/whitelist/test_b2.py::test_package_is_queued"
 
@@ -100,16 +99,21 @@ def test_missing_outcomes_of_the_backend_are_named_and_later_ones_counted() -> N
 
 
 def test_end_without_row_and_route_bound_by_hand_are_found(tmp_path: Path) -> None:
-    (tmp_path / "kit").mkdir()
-    (tmp_path / "kit" / "binder.py").write_text("app.route('GET', '/x', handler, rows)\n")
-    (tmp_path / "api.py").write_text(
+    package = tmp_path / "src" / "sota"
+    (package / "kit").mkdir(parents=True)
+    (package / "kit" / "binder.py").write_text("app.route('GET', '/x', handler, rows)\n")
+    (package / "api.py").write_text(
         "@serves('WL-B2-4', 'WL-B2-99')\ndef f(): ...\n@serves_service('WL-B7-3', 'cancel')\ndef g(): ...\n"
         "app.route('GET', '/hidden', f)\n"
     )
-    assert check_ends(read_marks(tmp_path, tmp_path)) == [
-        "api.py:1: WL-B2-99 is no row of the table",
-        "api.py:5: a route that is bound by hand",
+    assert check_ends(package) == [
+        "WL-B2-99 at src/sota/api.py:2 is no row of the table",
+        "src/sota/api.py:5: a route that is bound by hand",
     ]
+
+
+def test_source_itself_has_neither() -> None:
+    assert check_ends() == []
 
 
 def test_page_is_the_same_for_the_same_results() -> None:
