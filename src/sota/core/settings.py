@@ -22,8 +22,8 @@ class CoreSettings(Settings, kw_only=True):
         "var/packages"
     )
     resolver_url: Annotated[str, Meta(description="Address of the External Resolver.")] = "http://127.0.0.1:8082"
-    resolver_token_file: Annotated[Path, Meta(description="File with our credential for the External Resolver.")] = Path(
-        "var/core-to-resolver.token"
+    resolver_token_file: Annotated[Path, Meta(description="File with our credential for the External Resolver.")] = (
+        Path("var/core-to-resolver.token")
     )
     node_url: Annotated[str, Meta(description="Service edge of the RVI Node Server.")] = "http://127.0.0.1:8801"
     callback_url: Annotated[
@@ -37,8 +37,12 @@ class CoreSettings(Settings, kw_only=True):
     ] = False
     block_size: Annotated[int, Meta(ge=1024, le=1 << 20, description="Bytes in a block.")] = 65_536
     window: Annotated[int, Meta(ge=1, le=256, description="Blocks on the way to a vehicle at once.")] = 8
-    ack_timeout_s: Annotated[float, Meta(gt=0, le=3600, description="Seconds until an unanswered block is resent.")] = 30.0
-    attempts: Annotated[int, Meta(ge=1, le=100, description="How often a block is sent before the download is aborted.")] = 5
+    ack_timeout_s: Annotated[float, Meta(gt=0, le=3600, description="Seconds until an unanswered block is resent.")] = (
+        30.0
+    )
+    attempts: Annotated[
+        int, Meta(ge=1, le=100, description="How often a block is sent before the download is aborted.")
+    ] = 5
     notify_retry_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds until an update is announced again; doubles up to an hour.")
     ] = 60.0

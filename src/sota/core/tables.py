@@ -1,7 +1,7 @@
 """Tables of SOTA Core's database. ``holds`` names the rows of B4 that a table answers.
 
-A vehicle has one open transfer at a time: ``vehicle.active_update`` is the slot, taken and given back by conditional updates.
-``download.received`` are the committed acknowledgements; a block in them is never sent again.
+A vehicle has one open transfer at a time: ``vehicle.active_update`` is the slot, taken and given back by conditional
+updates. ``download.received`` are the committed acknowledgements; a block in them is never sent again.
 """
 
 from __future__ import annotations
@@ -159,9 +159,7 @@ operation_result = sa.Table(
     sa.Column("result_code", sa.Integer, nullable=False),
     sa.Column("result_text", long_text(), nullable=False),
     sa.Column("created_at", Utc, nullable=False),
-    sa.ForeignKeyConstraint(
-        ["vin", "download_index"], ["download.vin", "download.download_index"], ondelete="CASCADE"
-    ),
+    sa.ForeignKeyConstraint(["vin", "download_index"], ["download.vin", "download.download_index"], ondelete="CASCADE"),
 )
 
 outbox = outbox_table(METADATA)

@@ -1,8 +1,8 @@
 """The same answer to the same request sent again: ``Idempotency-Key`` (the header of the IETF draft of that name).
 
 A caller whose answer was lost sends its registration again under the same key and gets the first answer, not 'already
-exists'. The answer is kept in the transaction that makes it true, for a day. Refusals are not kept: nothing was written, and the
-same request is judged anew. Used by whoever registers things: Core and the Resolver.
+exists'. The answer is kept in the transaction that makes it true, for a day. Refusals are not kept: nothing was
+written, and the same request is judged anew. Used by whoever registers things: Core and the Resolver.
 
 >>> answers = Idempotency(database, idempotency_table(METADATA), clock)   # doctest: +SKIP
 >>> await answers.transact(call, lambda tx: register(tx, call.body))      # doctest: +SKIP

@@ -1,0 +1,85 @@
+"""Routes of components: B2-12, -13 and the look-up that the text of B2-12 describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sota.boundaries.b2_web_core import messages
+from sota.boundaries.interaction import serves
+from sota.core.components import service, store
+from sota.core.components.model import Component
+from sota.core.search import Pattern, search
+from sota.kit.clock import Clock
+from sota.kit.db import Database, Tx
+from sota.kit.errors import Failed
+from sota.kit.http_message import Call, Reply
+from sota.kit.idempotency import Idempotency
+from sota.kit.paging import link_next, read_cursor, read_limit
+
+MAX_IDS = 200
+
+
+class ComponentsApi:
+    """What the Web Server asks about components."""
+
+    def __init__(self, db: Database, once: Idempotency, clock: Clock) -> None:
+        self.db, self.once, self.clock = db, once, clock
+
+    @serves("WL-B2-12")
+    async def register(self, call: Call[messages.Component]) -> Reply:
+        """Register a component."""
+        body = call.body
+        new = Component(body.part_number, body.name, body.description, self.clock.now())
+
+        async def work(tx: Tx) -> Reply:
+            await service.register_component(tx, new)
+            return Reply("inserted")
+
+        return await self.once.transact(call, work)
+
+    @serves("WL-B2-13")
+    async def search(self, call: Call[Any]) -> Reply:
+        """Give the components that match ``regex`` (part number), ``id`` (part numbers) or ``name``, by pages."""
+        given = [name for name in ("regex", "id", "name") if name in call.query]
+        if len(given) > 1:
+            raise Failed(f"Search by one of regex, id and name, not by {' and '.join(given)}.")
+        limit, after = read_limit(call.query), read_cursor(call.query)
+        if given == ["id"]:
+            return await self._find(call.query["id"].split(","))
+        pattern = Pattern(call.query["regex"]) if given == ["regex"] else None
+        name = call.query.get("name")
+
+        def matches(entry: Component) -> bool:
+            return pattern.found_in(entry.part_number) if pattern else entry.name == name
+
+        async with self.db.read() as tx:
+
+            async def read_slice(last: str | None, count: int) -> list[Component]:
+                return (await store.list_components(tx, last, count)).data or []
+
+            page, following = await search(
+                read_slice, lambda entry: entry.part_number, matches if given else None, after=after, limit=limit
+            )
+        headers = link_next(call.url_path, call.query, following) if following else {}
+        return Reply("listed" if page else "empty", [to_wire(entry) for entry in page], headers=headers)
+
+    @serves("X-B2-7")
+    async def show(self, call: Call[Any]) -> Reply:
+        """Give one component."""
+        async with self.db.read() as tx:
+            found = await service.require_component(tx, call.path["part_number"])
+        return Reply("found", msgspec.to_builtins(to_wire(found)))
+
+    async def _find(self, part_numbers: list[str]) -> Reply:
+        if len(part_numbers) > MAX_IDS:
+            raise Failed(f"Ask for {MAX_IDS} components at most.")
+        async with self.db.read() as tx:
+            found = (await store.find_components(tx, part_numbers)).data or []
+        return Reply("listed" if found else "empty", [to_wire(entry) for entry in found])
+
+
+def to_wire(component: Component) -> messages.Component:
+    """Write a component as B2 says it."""
+    return messages.Component(part_number=component.part_number, description=component.description, name=component.name)

@@ -1,0 +1,51 @@
+"""Facts for the Resolver (B5-2), written to the outbox in the transaction that makes them true.
+
+An entry carries the facts of one change in their order; entries of one vehicle are relayed in order too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from sota.boundaries.b5_core_resolver.messages import Fact, PackageAdded, PackageRemoved
+from sota.boundaries.values import InstalledPackage
+from sota.core import tables
+from sota.kit.clock import Clock, new_id
+from sota.kit.db import Tx
+
+KIND = "facts"
+
+
+def fact_id() -> str:
+    """Make the id on which the Resolver is idempotent."""
+    return str(new_id())
+
+
+def package_changes(
+    vin: str, added: Iterable[tuple[str, str]], removed: Iterable[tuple[str, str]]
+) -> list[PackageAdded | PackageRemoved]:
+    """Say that packages came to a vehicle and went from it; what went comes first."""
+    gone = [
+        PackageRemoved(id=fact_id(), vin=vin, package=InstalledPackage(name=name, version=version))
+        for name, version in sorted(removed)
+    ]
+    new = [
+        PackageAdded(id=fact_id(), vin=vin, package=InstalledPackage(name=name, version=version))
+        for name, version in sorted(added)
+    ]
+    return [*gone, *new]
+
+
+async def tell(tx: Tx, clock: Clock, topics: Sequence[tuple[str, Sequence[Fact]]]) -> None:
+    """Write the facts of several vehicles (or other topics) to the outbox; those without facts are passed over."""
+    now = clock.now()
+    entries: list[dict[str, Any]] = [
+        {"id": new_id(), "kind": KIND, "topic": topic, "payload": msgspec.json.encode(facts).decode(), "due_at": now}
+        for topic, facts in topics
+        if facts
+    ]
+    if entries:
+        await tx.execute(tables.outbox.insert(), entries)

@@ -1,0 +1,23 @@
+"""What Core tidies up now and then: answers kept for repeated requests."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from sota.kit.errors import SotaError
+from sota.kit.idempotency import Idempotency
+from sota.kit.logging import get_logger
+
+EVERY_S = 3600.0
+
+
+async def keep_house(once: Idempotency) -> None:
+    """Tidy up every hour until cancelled."""
+    while True:
+        try:
+            await once.forget_old()
+        except (SotaError, SQLAlchemyError) as error:
+            get_logger().warning("housekeeping_postponed", reason=str(error))
+        await asyncio.sleep(EVERY_S)

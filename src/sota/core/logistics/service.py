@@ -1,0 +1,73 @@
+"""Use cases of provisioning: make a batch of vehicles what the plant says they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sota.boundaries.b5_core_resolver.messages import (
+    ComponentRegistered,
+    ComponentsReplaced,
+    Fact,
+    PackagesReplaced,
+    VehicleRegistered,
+)
+from sota.boundaries.b12_logistics_core.messages import ProvisionResult, ProvisionStatus
+from sota.boundaries.values import InstalledPackage
+from sota.core import facts
+from sota.core.components import store as component_store
+from sota.core.logistics import store
+from sota.core.logistics.model import Known, Line
+from sota.core.vehicles import store as vehicle_store
+from sota.kit.clock import Clock
+from sota.kit.db import Tx
+
+
+async def provision(tx: Tx, lines: Sequence[Line], clock: Clock) -> list[ProvisionResult]:
+    """Register and change vehicles; gives a result a line. A VIN stands in a batch once at most."""
+    now = clock.now()
+    before = await store.read_known(tx, [line.vin for line in lines])
+    after = {line.vin: line.wanted for line in lines}
+    numbers = {number for known in after.values() for number in known.components}
+    await component_store.add_components(tx, numbers, now)
+    await store.insert_vehicles(tx, {vin: known for vin, known in after.items() if vin not in before}, now)
+    nothing = Known()
+    await store.change_components(
+        tx,
+        {vin: known.components - before.get(vin, nothing).components for vin, known in after.items()},
+        {vin: known.components - after[vin].components for vin, known in before.items()},
+    )
+    await vehicle_store.write_installed(
+        tx,
+        {vin: known.packages - before.get(vin, nothing).packages for vin, known in after.items()},
+        {vin: known.packages - after[vin].packages for vin, known in before.items()},
+        now,
+    )
+    await store.change_plans(
+        tx, {vin: after[vin].data_plan for vin, known in before.items() if known.data_plan != after[vin].data_plan}
+    )
+    results = [_result(line, before.get(line.vin)) for line in lines]
+    changed = {result.vin for result in results if result.status is not ProvisionStatus.UNCHANGED}
+    await facts.tell(tx, clock, [(vin, _facts(vin, known)) for vin, known in after.items() if vin in changed])
+    return results
+
+
+def _result(line: Line, before: Known | None) -> ProvisionResult:
+    if before is None:
+        status = ProvisionStatus.INSERTED
+    else:
+        status = ProvisionStatus.UNCHANGED if before == line.wanted else ProvisionStatus.CHANGED
+    return ProvisionResult(line=line.number, status=status, vin=line.vin)
+
+
+def _facts(vin: str, known: Known) -> list[Fact]:
+    # A vehicle's facts stand on their own: whatever else is delayed, its components are known before it has them.
+    registered: list[Fact] = [
+        ComponentRegistered(id=facts.fact_id(), part_number=number) for number in sorted(known.components)
+    ]
+    packages = [InstalledPackage(name=name, version=version) for name, version in sorted(known.packages)]
+    return [
+        *registered,
+        VehicleRegistered(id=facts.fact_id(), vin=vin),
+        ComponentsReplaced(id=facts.fact_id(), vin=vin, components=sorted(known.components)),
+        PackagesReplaced(id=facts.fact_id(), vin=vin, packages=packages),
+    ]

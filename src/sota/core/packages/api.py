@@ -1,0 +1,115 @@
+"""Routes of packages: B2-1 and -8 (one call), B2-11, search and look-up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+
+from sota.boundaries.b2_web_core import messages, rows
+from sota.boundaries.interaction import serves
+from sota.core.packages import service, store
+from sota.core.packages.model import Package
+from sota.core.search import Pattern, search
+from sota.kit.clock import Clock
+from sota.kit.db import Database, Tx
+from sota.kit.errors import Refused, Unavailable
+from sota.kit.http_message import Call, Reply
+from sota.kit.idempotency import Idempotency
+from sota.kit.logging import get_logger
+from sota.kit.paging import link_next, read_cursor, read_limit
+
+
+class PackagesApi:
+    """What the Web Server asks about packages."""
+
+    def __init__(self, db: Database, once: Idempotency, clock: Clock) -> None:
+        self.db, self.once, self.clock = db, once, clock
+
+    @serves("WL-B2-1", "WL-B2-8")
+    async def register(self, call: Call[messages.NewPackage]) -> Reply:
+        """Register a package whose file the Web Server has stored."""
+        new = from_wire(call.body, self.clock)
+
+        async def work(tx: Tx) -> Reply:
+            await service.register_package(tx, new)
+            return Reply("inserted")
+
+        try:
+            return await self.once.transact(call, work)
+        except (SQLAlchemyError, Unavailable) as error:
+            # B2-1 does not speak of a failing database, B2-8 does: the same call, so the answer is B2-8's.
+            get_logger().error("package_not_stored", package=new.text, reason=str(error)[:500])
+            call.row = rows.NEW_PACKAGE_METADATA
+            raise Refused("storing_failed", "The package's data could not be stored: try again.") from None
+
+    @serves("WL-B2-11")
+    async def view_vins(self, call: Call[Any]) -> Reply:
+        """Give the VINs that have a package, a page at a time."""
+        limit, after = read_limit(call.query), read_cursor(call.query)
+        name, version = call.path["name"], call.path["version"]
+        async with self.db.read() as tx:
+            vins = await service.view_vins(tx, name, version, after, limit + 1)
+        headers = link_next(call.url_path, call.query, vins[limit - 1]) if len(vins) > limit else {}
+        return Reply("found", vins[:limit], headers=headers)
+
+    @serves("X-B2-5")
+    async def search(self, call: Call[Any]) -> Reply:
+        """Give the packages whose NAME/VERSION matches, a page at a time."""
+        pattern = Pattern(call.query["regex"]) if "regex" in call.query else None
+        limit, after = read_limit(call.query), read_cursor(call.query, tuple[str, str])
+        async with self.db.read() as tx:
+
+            async def read_slice(last: tuple[str, str] | None, count: int) -> list[Package]:
+                return await store.list_packages(tx, last, count)
+
+            matches = (lambda entry: pattern.found_in(entry.text)) if pattern else None
+            page, following = await search(
+                read_slice, lambda entry: (entry.name, entry.version), matches, after=after, limit=limit
+            )
+        headers = link_next(call.url_path, call.query, following) if following else {}
+        return Reply("listed" if page else "empty", [to_wire(entry) for entry in page], headers=headers)
+
+    @serves("X-B2-6")
+    async def show(self, call: Call[Any]) -> Reply:
+        """Give one package's data."""
+        async with self.db.read() as tx:
+            found = await service.require_package(tx, call.path["name"], call.path["version"])
+        return Reply("found", to_wire(found))
+
+
+def from_wire(body: messages.NewPackage, clock: Clock) -> Package:
+    """Read a package as B2 says it."""
+    signature = msgspec.json.encode(body.signature).decode() if body.signature is not None else None
+    return Package(
+        name=body.name,
+        version=body.version,
+        size=body.size,
+        sha256=body.sha256,
+        sha1=body.sha1,
+        uri=body.uri,
+        installer=body.installer,
+        target=body.target,
+        description=body.description,
+        vendor=body.vendor,
+        signature=signature,
+        created_at=clock.now(),
+    )
+
+
+def to_wire(package: Package) -> messages.Package:
+    """Write a package as B2 says it."""
+    return messages.Package(
+        name=package.name,
+        version=package.version,
+        size=package.size,
+        sha256=package.sha256,
+        sha1=package.sha1,
+        installer=package.installer,
+        description=package.description,
+        vendor=package.vendor,
+        signed=package.signature is not None,
+        created_at=package.created_at,
+        target=package.target,
+    )

@@ -1,0 +1,45 @@
+"""Use cases of packages: register what was uploaded, look it up, and say who has it."""
+
+from __future__ import annotations
+
+from sota.core.packages import store
+from sota.core.packages.model import Package
+from sota.kit.db import Tx
+from sota.kit.errors import NotFound, Refused
+
+
+async def register_package(tx: Tx, new: Package) -> None:
+    """Register a package whose file is in the repository.
+
+    Raises:
+        Refused: ``package_exists``.
+    """
+    if (await store.insert_package(tx, new)).outcome == "exists":
+        raise Refused("package_exists", f"The package {new.text} is registered already.")
+
+
+async def require_package(tx: Tx, name: str, version: str) -> Package:
+    """Give the package of an extension's path.
+
+    Raises:
+        NotFound: it is not registered.
+    """
+    found = await store.find_package(tx, name, version)
+    if found.data is None:
+        raise NotFound(f"The package {name}/{version} is not registered.")
+    return found.data
+
+
+async def view_vins(tx: Tx, name: str, version: str, after: str | None, count: int) -> list[str]:
+    """Give the VINs that have a package. One that only vehicles know (a foreign one) is known too.
+
+    Raises:
+        Refused: ``package_not_found``.
+    """
+    result = await store.find_vins(tx, name, version, after, count)
+    if result.data:
+        return result.data
+    known = (await store.find_package(tx, name, version)).data is not None
+    if not known and (await store.find_vins(tx, name, version, None, 1)).outcome == "none_installed":
+        raise Refused("package_not_found", f"The package {name}/{version} is not known.")
+    return []

@@ -1,0 +1,87 @@
+"""SQL of packages (B4-2, -3, -8)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from sota.boundaries.b4_core_database import rows
+from sota.boundaries.interaction import calls
+from sota.core.packages.model import Package
+from sota.core.results import StoreResult
+from sota.core.tables import installed_package, package
+from sota.kit.db import Tx
+
+
+def to_package(row: Any) -> Package:
+    """Read a row."""
+    return Package(
+        name=row.name,
+        version=row.version,
+        size=row.size,
+        sha256=row.sha256,
+        sha1=row.sha1,
+        uri=row.uri,
+        installer=row.installer,
+        target=row.target,
+        description=row.description,
+        vendor=row.vendor,
+        signature=row.signature,
+        created_at=row.created_at,
+    )
+
+
+@calls("WL-B4-2")
+async def insert_package(tx: Tx, new: Package) -> StoreResult[None]:
+    """Persist new package data: ``success`` or ``exists``."""
+    values = {column.name: getattr(new, column.name) for column in package.columns}
+    try:
+        await tx.execute(package.insert().values(values))
+    except IntegrityError:
+        return StoreResult.of(rows.NEW_PACKAGE, "exists")
+    return StoreResult.of(rows.NEW_PACKAGE, "success")
+
+
+@calls("WL-B4-3")
+async def find_package(tx: Tx, name: str, version: str) -> StoreResult[Package]:
+    """Look a Package ID up: ``found`` or ``missing``."""
+    query = sa.select(package).where(package.c.name == name, package.c.version == version)
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        return StoreResult.of(rows.FIND_PACKAGE, "missing")
+    return StoreResult.of(rows.FIND_PACKAGE, "found", to_package(row))
+
+
+async def find_packages(tx: Tx, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Package]:
+    """Look several Package IDs up; those that are not registered are left out."""
+    found: dict[tuple[str, str], Package] = {}
+    wanted = sorted(keys)
+    for start in range(0, len(wanted), 200):
+        chunk = wanted[start : start + 200]
+        query = sa.select(package).where(sa.tuple_(package.c.name, package.c.version).in_(chunk))
+        for row in await tx.execute(query):
+            found[row.name, row.version] = to_package(row)
+    return found
+
+
+async def list_packages(tx: Tx, after: tuple[str, str] | None, count: int) -> list[Package]:
+    """Read the next packages by name and version."""
+    query = sa.select(package).order_by(package.c.name, package.c.version).limit(count)
+    if after is not None:
+        name, version = after
+        query = query.where(sa.or_(package.c.name > name, sa.and_(package.c.name == name, package.c.version > version)))
+    return [to_package(row) for row in await tx.execute(query)]
+
+
+@calls("WL-B4-8")
+async def find_vins(tx: Tx, name: str, version: str, after: str | None, count: int) -> StoreResult[list[str]]:
+    """Look up the next VINs that have a package installed: ``found`` or ``none_installed``."""
+    table = installed_package
+    query = sa.select(table.c.vin).where(table.c.name == name, table.c.version == version)
+    if after is not None:
+        query = query.where(table.c.vin > after)
+    vins = list((await tx.execute(query.order_by(table.c.vin).limit(count))).scalars())
+    return StoreResult.of(rows.FIND_PACKAGE_VINS, "found" if vins else "none_installed", vins)

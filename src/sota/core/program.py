@@ -1,0 +1,153 @@
+"""SOTA Core as a program: puts its parts together, starts and stops them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from sota.boundaries.b5_core_resolver.client import FactsClient
+from sota.boundaries.b7_core_rvi.client import NodeClient
+from sota.boundaries.interaction import Program
+from sota.boundaries.rvi_service import RviServices
+from sota.boundaries.table import rows_for
+from sota.core import facts, tables
+from sota.core.components.api import ComponentsApi
+from sota.core.housekeeping import keep_house
+from sota.core.logistics.api import LogisticsApi
+from sota.core.packages.api import PackagesApi
+from sota.core.relaying import Senders
+from sota.core.requests.api import RequestsApi
+from sota.core.requests.service import SCHEDULE
+from sota.core.settings import CoreSettings
+from sota.core.transfers.ack_writer import AckWriter
+from sota.core.transfers.api import CallbackApi, TransfersApi
+from sota.core.transfers.blocks import Blocks
+from sota.core.transfers.dispatcher import Dispatcher
+from sota.core.transfers.engine import Engine
+from sota.core.transfers.registration import Registration, callback_secret
+from sota.core.transfers.service import Alive
+from sota.core.vehicles.api import VehiclesApi
+from sota.kit import migrations
+from sota.kit.clock import Clock, SystemClock
+from sota.kit.db import Database
+from sota.kit.errors import SotaError
+from sota.kit.http_client import HttpClient
+from sota.kit.http_listener import HttpListener
+from sota.kit.http_server import App
+from sota.kit.idempotency import Idempotency
+from sota.kit.outbox import Relay
+from sota.kit.program import Background
+from sota.kit.service_credentials import ServiceCredentials
+from sota.kit.settings import read_secret
+
+MIGRATIONS = "sota.core.migrations"
+
+
+class CoreProgram:
+    """SOTA Core: its API, its outbox, and the engine that brings updates to vehicles."""
+
+    name = "core"
+
+    def __init__(self, settings: CoreSettings, *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.db = Database(settings.database, password_file=settings.database_password_file)
+        token = read_secret(settings.resolver_token_file, "core: credential for the External Resolver")
+        self._resolver_http = HttpClient(settings.resolver_url, token)
+        self._node_http = HttpClient(settings.node_url, timeout_s=10, pool=64)
+        resolver, node = FactsClient(self._resolver_http), NodeClient(self._node_http, self.clock)
+        senders = Senders(resolver, node, self.clock)
+        self.relay = Relay(
+            self.db, tables.outbox, {facts.KIND: senders.send_facts, SCHEDULE: senders.send_schedules}, self.clock
+        )
+        self.writer = AckWriter(self.db)
+        alive = Alive(timedelta(seconds=settings.lease_s), timedelta(seconds=settings.notify_retry_s))
+        self.engine = Engine(
+            self.db, node, Blocks(settings.repository), self.writer, self.clock, settings=settings, alive=alive
+        )
+        self.dispatcher = Dispatcher(self.db, node, self.engine, self.clock, settings=settings)
+        self.engine.on_free = self.dispatcher.wake
+        self.registration = Registration(
+            self.db, node, self.engine, self.dispatcher, self.clock, check_s=settings.node_check_s
+        )
+        self.once = Idempotency(self.db, tables.idempotency, self.clock)
+        self.transfers = TransfersApi(
+            self.engine,
+            self.dispatcher,
+            self.registration,
+            self.relay,
+            accept_unidentified_peers=settings.accept_unidentified_peers,
+        )
+        self.app = self._bind(resolver)
+        self.listener = HttpListener(self.app, settings.host, settings.port)
+        self._background = Background()
+
+    @property
+    def port(self) -> int:
+        """The port that the API listens on, once started."""
+        return self.listener.port
+
+    async def start(self) -> None:
+        """Bring the database up to date, listen, and begin to work.
+
+        Raises:
+            StartError: the database rejects us or is away, or the port is taken.
+        """
+        await self.db.check()
+        await migrations.upgrade(self.db, MIGRATIONS)
+        self.registration.secret = callback_secret(self.settings.data)
+        await self.listener.start()
+        address = self.settings.callback_url or f"http://{self.settings.host}:{self.listener.port}"
+        self.registration.address = address.rstrip("/")
+        self._background.start("core acknowledgements", self.writer.run())
+        self._background.start("core outbox", self.relay.run())
+        self._background.start("core presence", self.registration.run_events())
+        self._background.start("core registration", self.registration.run())
+        self._background.start("core dispatcher", self.dispatcher.run())
+        self._background.start("core transfers", self.engine.run())
+        self._background.start("core housekeeping", keep_house(self.once))
+
+    async def stop(self) -> None:
+        """Stop taking requests, then what is under way; the database knows how to go on."""
+        await self.listener.stop()
+        await self._background.stop()
+        await self.engine.stop()
+        await self.transfers.stop()
+        await self._resolver_http.close()
+        await self._node_http.close()
+        await self.db.close()
+
+    async def ready(self) -> bool:
+        """Say whether the database answers and the node knows our services."""
+        try:
+            await self.db.check(wait_s=0)
+        except (SotaError, SQLAlchemyError):
+            return False
+        return self.registration.registered.is_set()
+
+    def _bind(self, resolver: FactsClient) -> App:
+        credentials = ServiceCredentials.load(self.settings.credentials_file)
+        services = RviServices(Program.SOTA_CORE, "backend")
+        services.add(self.transfers)
+        callback = CallbackApi(services, self.registration)
+        services.on_availability(callback.available, callback.unavailable)
+        app = App(self.name, rows_for(Program.SOTA_CORE), credentials.authenticator())
+        app.add(
+            VehiclesApi(self.db, self.once, self.relay, self.clock),
+            PackagesApi(self.db, self.once, self.clock),
+            ComponentsApi(self.db, self.once, self.clock),
+            RequestsApi(
+                self.db,
+                self.once,
+                resolver,
+                self.relay,
+                self.dispatcher,
+                self.clock,
+                block_size=self.settings.block_size,
+            ),
+            LogisticsApi(self.db, self.relay, self.clock),
+            callback,
+        )
+        app.check()
+        return app

@@ -1,0 +1,212 @@
+"""Routes of install requests: B2-3 to -6, B2-14 and a request's pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from sota.boundaries.b2_web_core import messages
+from sota.boundaries.b5_core_resolver.client import FactsClient
+from sota.boundaries.interaction import serves
+from sota.boundaries.values import PackageId, UpdateStatus, Vin
+from sota.core.requests import service, store
+from sota.core.requests.model import Counts, Order
+from sota.core.requests.service import Resolved
+from sota.core.requests.wire import from_campaign, from_request, to_package_id, to_request, to_update
+from sota.kit.clock import Clock
+from sota.kit.db import Database, Tx
+from sota.kit.errors import Invalid, NotFound, Refused
+from sota.kit.http_message import Call, Reply
+from sota.kit.idempotency import Idempotency
+from sota.kit.outbox import Relay
+from sota.kit.paging import link_next, read_cursor, read_limit
+
+
+class Dispatching(Protocol):
+    """Who brings queued updates to their vehicles."""
+
+    def wake(self, vins: Sequence[str]) -> None:
+        """Look at these vehicles now."""
+        ...
+
+
+class RequestsApi:
+    """What the Web Server asks about install requests."""
+
+    def __init__(
+        self,
+        db: Database,
+        once: Idempotency,
+        resolver: FactsClient,
+        relay: Relay,
+        dispatcher: Dispatching,
+        clock: Clock,
+        *,
+        block_size: int,
+    ) -> None:
+        self.db, self.once, self.resolver, self.relay = db, once, resolver, relay
+        self.dispatcher, self.clock, self.block_size = dispatcher, clock, block_size
+
+    @serves("WL-B2-3")
+    async def create_campaign(self, call: Call[messages.NewCampaign]) -> Reply:
+        """Create a campaign: a named request, queued at once."""
+
+        def answer(request_id: UUID) -> Reply:
+            return Reply("campaign_created", {"campaign_id": str(request_id), "install_request_id": str(request_id)})
+
+        orders = [from_campaign(call.body)]
+        return await self._queue(call, "campaign", call.body.name, orders, answer)
+
+    @serves("WL-B2-4")
+    async def queue_package(self, call: Call[messages.QueueRequest]) -> Reply:
+        """Queue a package for the vehicles that its filters choose."""
+        return await self._queue(call, "request", None, [from_request(call.body)], _queued)
+
+    @serves("WL-B2-5")
+    async def queue_packages(self, call: Call[list[messages.QueueRequest]]) -> Reply:
+        """Queue several packages under one id: all, or none."""
+        return await self._queue(call, "request", None, [from_request(part) for part in call.body], _queued)
+
+    @serves("WL-B2-6")
+    async def list_queued(self, call: Call[Any]) -> Reply:
+        """Give the requests that wait or are under way, a page at a time."""
+        package, vin, status = _read_package(call), _read_vin(call), _read_choice(call, messages.RequestStatus)
+        limit, after = read_limit(call.query), _read_request_cursor(call)
+        if package is not None and not await self.resolver.filters_of(package):
+            raise Refused("filters_missing", f"Package {package.text} has no filters: it is queued for nobody.")
+        key = (package.name, package.version) if package is not None else None
+        async with self.db.read() as tx:
+            page = await store.list_requests(tx, package=key, vin=vin, status=status, after=after, count=limit + 1)
+            counts = await store.count_updates(tx, {request.id for request in page[:limit]})
+        more = len(page) > limit
+        page = page[:limit]
+        listed = [to_request([part], counts.get((part.id, part.position), Counts())) for part in page]
+        headers = link_next(call.url_path, call.query, (str(page[-1].id), page[-1].position)) if more else {}
+        return Reply("listed" if listed else "empty", listed, headers=headers)
+
+    @serves("X-B2-2")
+    async def show(self, call: Call[Any]) -> Reply:
+        """Give one request and its counts."""
+        request_id = UUID(call.path["id"])
+        async with self.db.read() as tx:
+            parts = await service.require_request(tx, request_id)
+            counts = await store.count_updates(tx, [request_id])
+        return Reply("found", to_request(parts, sum(counts.values(), Counts())))
+
+    @serves("X-B2-3")
+    async def list_vehicles(self, call: Call[Any]) -> Reply:
+        """Give the updates of a request, one a vehicle, a page at a time."""
+        status = _read_choice(call, UpdateStatus)
+        request_id, limit = UUID(call.path["id"]), read_limit(call.query)
+        after = _read_id_cursor(call)
+        async with self.db.read() as tx:
+            await service.require_request(tx, request_id)
+            page = await store.list_updates(tx, request_id, status=status, after=after, count=limit + 1)
+        headers = link_next(call.url_path, call.query, str(page[limit - 1].update_id)) if len(page) > limit else {}
+        return Reply("listed" if page else "empty", [to_update(update) for update in page[:limit]], headers=headers)
+
+    @serves("X-B2-4")
+    async def show_update(self, call: Call[Any]) -> Reply:
+        """Give one vehicle's update."""
+        update_id = UUID(call.path["update_id"])
+        async with self.db.read() as tx:
+            found = await store.find_update(tx, update_id)
+        if found.data is None:
+            raise NotFound(f"There is no update {update_id}.")
+        return Reply("found", to_update(found.data))
+
+    @serves("WL-B2-14")
+    async def list_completed(self, call: Call[Any]) -> Reply:
+        """Give the VINs that have a request's package, and since when."""
+        request_id, limit, after = UUID(call.path["id"]), read_limit(call.query), _read_id_cursor(call)
+        async with self.db.read() as tx:
+            await service.require_request(tx, request_id)
+            page = await store.list_completed(tx, request_id, after=after, count=limit + 1)
+        listed = [
+            messages.CompletedInstall(vin=update.vin, completed_at=update.completed_at or update.changed_at)
+            for update in page[:limit]
+        ]
+        headers = link_next(call.url_path, call.query, str(page[limit - 1].update_id)) if len(page) > limit else {}
+        return Reply("listed" if listed else "empty", listed, headers=headers)
+
+    async def _queue(
+        self, call: Call[Any], kind: str, name: str | None, orders: list[Order], answer: Callable[[UUID], Reply]
+    ) -> Reply:
+        known = await self.once.find(call)
+        if known is not None:
+            return known
+        resolved = await self._resolve(orders, "package_unknown" if kind == "campaign" else "package_missing")
+        woken: list[str] = []
+
+        async def work(tx: Tx) -> Reply:
+            request_id, vins = await service.queue(
+                tx, kind, name, resolved, block_size=self.block_size, clock=self.clock
+            )
+            woken[:] = vins
+            return answer(request_id)
+
+        reply = await self.once.transact(call, work)
+        self.relay.wake()
+        self.dispatcher.wake(woken)
+        return reply
+
+    async def _resolve(self, orders: list[Order], missing: str) -> list[Resolved]:
+        """Ask the Resolver, outside any transaction."""
+        async with self.db.read() as tx:
+            await service.require_packages(tx, orders, missing)
+        resolved = []
+        for order in orders:
+            vehicles = []
+            try:
+                async for found in self.resolver.resolve(to_package_id(order.package)):
+                    vehicles.append((found.vin, [(package.name, package.version) for package in found.packages]))
+            except Refused as refusal:
+                if refusal.code == "package_missing":
+                    raise Refused(missing, f"Package {order.text} is not known to the Resolver.") from None
+                raise
+            resolved.append(Resolved(order, vehicles))
+        return resolved
+
+
+def _queued(request_id: UUID) -> Reply:
+    return Reply("queued", {"install_request_id": str(request_id)})
+
+
+def _read_package(call: Call[Any]) -> PackageId | None:
+    text = call.query.get("package")
+    if text is None:
+        return None
+    name, _, version = text.partition("/")
+    package: PackageId = _convert({"name": name, "version": version}, PackageId, "package must be NAME/VERSION")
+    return package
+
+
+def _read_vin(call: Call[Any]) -> str | None:
+    text = call.query.get("vin")
+    return None if text is None else _convert(text, Vin, "vin must be 17 capital letters and digits")
+
+
+def _read_choice(call: Call[Any], kind: Any) -> str | None:
+    text = call.query.get("status")
+    choices = ", ".join(kind)
+    return None if text is None else str(_convert(text, kind, f"status must be one of {choices}"))
+
+
+def _convert(value: Any, kind: Any, message: str) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        raise Invalid(f"{message}.") from None
+
+
+def _read_request_cursor(call: Call[Any]) -> tuple[UUID, int] | None:
+    key: tuple[UUID, int] | None = read_cursor(call.query, tuple[UUID, int])
+    return key
+
+
+def _read_id_cursor(call: Call[Any]) -> UUID | None:
+    key: UUID | None = read_cursor(call.query, UUID)
+    return key

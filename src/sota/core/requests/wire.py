@@ -1,0 +1,77 @@
+"""Install requests and updates between Core's words and those of B2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sota.boundaries.b2_web_core import messages
+from sota.boundaries.values import Interval, PackageId, Reason, Stage, UpdateStatus
+from sota.core.requests.model import Counts, InstallRequest, Order, Update
+
+
+def from_request(body: messages.QueueRequest) -> Order:
+    """Read a Queue Package Request."""
+    return Order(
+        package=(body.package.name, body.package.version),
+        priority=body.priority,
+        start=body.interval.start,
+        end=body.interval.end,
+        request_confirmation=body.request_confirmation,
+        command=body.command.value,
+        allow_downgrade=body.allow_downgrade,
+        data_plan_threshold=body.data_plan_threshold,
+        description=body.description,
+    )
+
+
+def from_campaign(body: messages.NewCampaign) -> Order:
+    """Read a campaign."""
+    return Order((body.package.name, body.package.version), body.priority, body.start, body.end)
+
+
+def to_package_id(package: tuple[str, str]) -> PackageId:
+    """Write a Package ID."""
+    return PackageId(name=package[0], version=package[1])
+
+
+def to_request(parts: Sequence[InstallRequest], counts: Counts) -> messages.InstallRequest:
+    """Write a request; of a batch, its first package, its first priority and the hull of its intervals."""
+    first = parts[0]
+    return messages.InstallRequest(
+        install_request_id=str(first.id),
+        package=to_package_id(first.order.package),
+        priority=min(part.order.priority for part in parts),
+        interval=Interval(start=min(part.order.start for part in parts), end=max(part.order.end for part in parts)),
+        status=messages.RequestStatus(counts.status),
+        counts=messages.Counts(
+            pending=counts.pending,
+            in_flight=counts.in_flight,
+            installed=counts.installed,
+            failed=counts.failed,
+            cancelled=counts.cancelled,
+        ),
+        created_at=first.created_at,
+        name=first.name,
+        description=first.order.description,
+    )
+
+
+def to_update(update: Update) -> messages.Update:
+    """Write one vehicle's update."""
+    return messages.Update(
+        update_id=str(update.update_id),
+        install_request_id=str(update.request_id),
+        vin=update.vin,
+        package=to_package_id(update.package),
+        packages=[to_package_id(package) for package in update.packages],
+        status=UpdateStatus(update.status),
+        size=update.size,
+        acknowledged=update.acknowledged,
+        created_at=update.created_at,
+        changed_at=update.changed_at,
+        stage=Stage(update.stage) if update.stage else None,
+        reason=Reason(update.reason) if update.reason else None,
+        result_code=update.result_code,
+        result_text=update.result_text,
+        completed_at=update.completed_at,
+    )

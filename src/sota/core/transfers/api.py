@@ -1,0 +1,193 @@
+"""Core's services behind the RVI node: B7-3, B7-7, B7-8's answer and ``ack``; and the address that the node calls.
+
+A message counts for the vehicle that our node names as its sender, and for no other; one without a sender (a real
+rvi_core) counts only where the operator allows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from sota.boundaries.b7_core_rvi.messages import (
+    Acknowledgement,
+    CancelDownload,
+    InitiateDownload,
+    InstalledSoftware,
+    InstallReport,
+    Reported,
+)
+from sota.boundaries.b7_core_rvi.rows import INSTALL_REPORT
+from sota.boundaries.interaction import serves
+from sota.boundaries.rvi_service import Message, RviServices, answer_callback, serves_service
+from sota.boundaries.values import OutcomeReport, Reason
+from sota.core.transfers import service
+from sota.core.transfers.dispatcher import Dispatcher
+from sota.core.transfers.engine import TROUBLE, Engine
+from sota.core.transfers.model import DownloadState, Ranges
+from sota.core.transfers.registration import Registration
+from sota.core.transfers.store import Ending
+from sota.kit import metrics
+from sota.kit.errors import Forbidden, Invalid, NotFound
+from sota.kit.http_message import Call, Reply
+from sota.kit.logging import get_logger, short_vin
+from sota.kit.outbox import Relay
+
+DECLINING = frozenset({Reason.DECLINED, Reason.CANCELLED})
+
+
+class TransfersApi:
+    """What vehicles say to Core."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        dispatcher: Dispatcher,
+        registration: Registration,
+        relay: Relay,
+        *,
+        accept_unidentified_peers: bool,
+    ) -> None:
+        self.engine, self.dispatcher, self.registration, self.relay = engine, dispatcher, registration, relay
+        self._accept_unidentified = accept_unidentified_peers
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @serves_service("WL-B7-3", "start")
+    async def initiate_download(self, message: Message[InitiateDownload]) -> Reply:
+        """Begin a download. How it ends is told by ``report``; asked again when all is done, it is told here."""
+        body = message.body
+        await self._identify(message, body.vin)
+        download = await self.engine.initiate(body.vin, body.download_index, body.services)
+        if download.state is DownloadState.INSTALLED:
+            return Reply("complete", values={"package": download.package_text})
+        return Reply("accepted", status=202)
+
+    @serves_service("WL-B7-3", "cancel")
+    async def cancel_download(self, message: Message[CancelDownload]) -> Reply:
+        """End an update that the vehicle does not want, or does not want any more."""
+        body = message.body
+        await self._identify(message, body.vin)
+        reason = body.reason or Reason.CANCELLED
+        ending = Ending("cancelled", reason.value)
+        engine = self.engine
+        async with engine.locks.of(body.vin):
+            async with engine.db.read() as tx:
+                download = await service.require_download(tx, body.vin, body.download_index)
+            dropped = await engine.db.transact(lambda tx: service.end(tx, download.update_id, ending, engine.clock))
+        self._later(engine.drop(dropped, reason))
+        self.dispatcher.wake([body.vin])
+        get_logger().info("update_cancelled", vin=short_vin(body.vin), reason=reason.value)
+        return Reply("cancelled")
+
+    @serves("X-B7-1")
+    async def acknowledge(self, message: Message[Acknowledgement]) -> Reply:
+        """Take which blocks are on the vehicle's disk."""
+        body = message.body
+        await self._identify(message, body.vin)
+        try:
+            ranges = Ranges.parse(body.received)
+        except ValueError as error:
+            raise Invalid(str(error)) from None
+        await self.engine.acknowledge(body.vin, body.download_index, ranges, body.outcome)
+        return Reply("received")
+
+    @serves("WL-B7-7")
+    async def record_report(self, message: Message[InstallReport]) -> Reply:
+        """Record what a vehicle did, tell it that we know, and go on with what waits for it."""
+        body = message.body
+        await self._identify(message, body.vin)
+        engine = self.engine
+        try:
+            async with engine.locks.of(body.vin):
+                recorded = await engine.db.transact(lambda tx: service.record_report(tx, body, engine.clock))
+                engine.forget(body.vin, body.download_index)
+        except NotFound as unknown:
+            # There is nothing that a repetition could change: the vehicle may stop.
+            self._later(self._answer(body, OutcomeReport(status=404, message=unknown.detail)))
+            raise
+        outcome = INSTALL_REPORT.outcome(recorded.outcome)
+        if outcome is None or outcome.status is None:
+            raise LookupError(recorded.outcome)
+        text = outcome.say(package=recorded.package) or ""
+        get_logger().info(
+            "report_recorded", vin=short_vin(body.vin), outcome=recorded.outcome, package=recorded.package
+        )
+        self._later(self._answer(body, OutcomeReport(status=outcome.status, message=text)))
+        if recorded.outcome == "failure_recorded":
+            self._later(self.engine.node.get_packages(body.vin))
+        if recorded.ended:
+            self.dispatcher.wake([body.vin])
+        self.relay.wake()
+        return Reply(recorded.outcome, values={"package": recorded.package})
+
+    @serves("X-B7-10")
+    async def record_packages(self, message: Message[InstalledSoftware]) -> Reply:
+        """Take a vehicle's word for everything that it has installed."""
+        body = message.body
+        await self._identify(message, body.vin)
+        engine = self.engine
+        async with engine.locks.of(body.vin):
+            await engine.db.transact(lambda tx: service.record_packages(tx, body, engine.clock))
+        self.relay.wake()
+        return Reply("received")
+
+    async def stop(self) -> None:
+        """End what is still being said to vehicles."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _identify(self, message: Message[Any], vin: str) -> None:
+        """Make sure that the vehicle speaks for itself.
+
+        Raises:
+            Forbidden: it does not, or we cannot know.
+        """
+        speaker = message.peer.vin if message.peer is not None else None
+        if speaker is None and not self._accept_unidentified:
+            metrics.REFUSED.labels("core", "unidentified_peer").inc()
+            raise Forbidden("The node does not say which vehicle sent this message.")
+        if speaker is not None and speaker != vin:
+            metrics.REFUSED.labels("core", "wrong_vin").inc()
+            get_logger().warning("message_refused", service=message.service, sender=speaker, said=vin)
+            raise Forbidden("A vehicle speaks for its own VIN alone.")
+        await self.registration.seen(vin)
+
+    async def _answer(self, report: InstallReport, outcome: OutcomeReport) -> None:
+        await self.engine.node.reported(report.vin, Reported(download_index=report.download_index, outcome=outcome))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Say something to a vehicle after its own message is answered; it asks again if this gets lost."""
+
+        async def say() -> None:
+            try:
+                await work
+            except TROUBLE as error:
+                get_logger().warning("message_not_sent", reason=str(error))
+
+        task = asyncio.create_task(say())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class CallbackApi:
+    """The address that Core registers at its node."""
+
+    def __init__(self, services: RviServices, registration: Registration) -> None:
+        self._services, self._registration = services, registration
+
+    @serves("X-B7-11")
+    async def answer(self, call: Call[Any]) -> Reply:
+        """Answer what the node hands over."""
+        return await answer_callback(self._services, call, self._registration.secret)
+
+    @serves("X-B7-8")
+    async def available(self, names: list[str]) -> None:
+        """Services of vehicles came."""
+        self._registration.services_available(names)
+
+    @serves("X-B7-9")
+    async def unavailable(self, names: list[str]) -> None:
+        """Services of vehicles went."""
+        self._registration.services_unavailable(names)

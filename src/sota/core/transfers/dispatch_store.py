@@ -1,0 +1,218 @@
+"""SQL of dispatching: who is next, claimed by conditional updates under a lease; what is due again or has expired."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from sota.core.tables import download, install_request, update, vehicle
+from sota.kit.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class DueUpdate:
+    """An update that its vehicle should be told of."""
+
+    update_id: UUID
+    vin: str
+    attempts: int
+    end_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who drives updates, until when without a sign of life, and when to try again."""
+
+    owner: str
+    now: datetime
+    lease_until: datetime
+    next_try_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a vehicle is told of an update: its downloads as (index, package, size), prerequisites first."""
+
+    update_id: UUID
+    vin: str
+    downloads: list[tuple[int, tuple[str, str], int]]
+    description: str
+    request_confirmation: bool
+    end_at: datetime
+
+
+async def next_updates(tx: Tx, vins: Collection[str], now: datetime) -> list[DueUpdate]:
+    """Give, for each of these vehicles that has no transfer, its next due update: by priority, then request time."""
+    query = (
+        sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.end_at)
+        .join(vehicle, vehicle.c.vin == update.c.vin)
+        .where(
+            update.c.vin.in_(list(vins)),
+            update.c.status == "pending",
+            update.c.start_at <= now,
+            update.c.end_at > now,
+            vehicle.c.active_update.is_(None),
+        )
+        .order_by(update.c.vin, update.c.priority, update.c.created_at, update.c.update_id)
+    )
+    first: dict[str, DueUpdate] = {}
+    for row in await tx.execute(query):
+        first.setdefault(row.vin, DueUpdate(row.update_id, row.vin, row.attempts, row.end_at))
+    return list(first.values())
+
+
+async def claim(tx: Tx, due: DueUpdate, by: Claim) -> bool:
+    """Take the vehicle's slot for this update; says whether nobody else had it."""
+    slot = await tx.execute(
+        vehicle.update()
+        .where(vehicle.c.vin == due.vin, vehicle.c.active_update.is_(None))
+        .values(active_update=due.update_id)
+    )
+    if slot.rowcount != 1:
+        return False
+    taken = await tx.execute(
+        update.update()
+        .where(update.c.update_id == due.update_id, update.c.status == "pending")
+        .values(
+            status="in_flight",
+            stage="notified",
+            changed_at=by.now,
+            attempts=update.c.attempts + 1,
+            next_try_at=by.next_try_at,
+            lease_owner=by.owner,
+            lease_until=by.lease_until,
+        )
+    )
+    if taken.rowcount != 1:  # cancelled or expired in between: the slot goes back
+        await tx.execute(
+            vehicle.update()
+            .where(vehicle.c.vin == due.vin, vehicle.c.active_update == due.update_id)
+            .values(active_update=None)
+        )
+        return False
+    return True
+
+
+async def due_again(tx: Tx, owner: str, now: datetime, limit: int) -> list[DueUpdate]:
+    """Give updates under way whose next try has come, ours or of a Core whose lease is over."""
+    query = (
+        sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.end_at)
+        .where(
+            update.c.status == "in_flight",
+            update.c.next_try_at <= now,
+            sa.or_(update.c.lease_owner == owner, update.c.lease_until < now),
+        )
+        .order_by(update.c.next_try_at)
+        .limit(limit)
+    )
+    return [DueUpdate(row.update_id, row.vin, row.attempts, row.end_at) for row in await tx.execute(query)]
+
+
+async def active_updates(tx: Tx, owner: str, vins: Collection[str], now: datetime) -> list[DueUpdate]:
+    """Give the updates under way of these vehicles, ours or of a Core whose lease is over."""
+    query = sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.end_at).where(
+        update.c.vin.in_(list(vins)),
+        update.c.status == "in_flight",
+        sa.or_(update.c.lease_owner == owner, update.c.lease_until < now),
+    )
+    return [DueUpdate(row.update_id, row.vin, row.attempts, row.end_at) for row in await tx.execute(query)]
+
+
+async def renew(tx: Tx, due: DueUpdate, by: Claim, *, counted: bool) -> bool:
+    """Keep or take over the lease of an update under way and set its next try; says whether it is still open."""
+    result = await tx.execute(
+        update.update()
+        .where(
+            update.c.update_id == due.update_id,
+            update.c.status == "in_flight",
+            sa.or_(update.c.lease_owner == by.owner, update.c.lease_until < by.now),
+        )
+        .values(
+            attempts=update.c.attempts + (1 if counted else 0),
+            next_try_at=by.next_try_at,
+            lease_owner=by.owner,
+            lease_until=by.lease_until,
+        )
+    )
+    return result.rowcount == 1
+
+
+async def read_announcements(tx: Tx, update_ids: Sequence[UUID]) -> list[Announcement]:
+    """Read what the vehicles of these updates are told."""
+    rows: dict[UUID, Any] = {}
+    query = (
+        sa.select(
+            update.c.update_id,
+            update.c.vin,
+            update.c.end_at,
+            install_request.c.description,
+            install_request.c.request_confirmation,
+        )
+        .join(
+            install_request,
+            sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position),
+        )
+        .where(update.c.update_id.in_(list(update_ids)))
+    )
+    for row in await tx.execute(query):
+        rows[row.update_id] = row
+    downloads: dict[UUID, list[tuple[int, tuple[str, str], int]]] = {update_id: [] for update_id in rows}
+    ordered = sa.select(download).where(download.c.update_id.in_(list(rows)))
+    for row in await tx.execute(ordered.order_by(download.c.update_id, download.c.position)):
+        entry = (row.download_index, (row.package_name, row.package_version), row.size)
+        downloads[row.update_id].append(entry)
+    return [
+        Announcement(
+            update_id,
+            row.vin,
+            downloads[update_id],
+            row.description or "",
+            bool(row.request_confirmation),
+            row.end_at,
+        )
+        for update_id, row in rows.items()
+    ]
+
+
+async def starting_vins(tx: Tx, after: datetime, now: datetime, limit: int) -> list[str]:
+    """Give vehicles for which an interval has begun since ``after``."""
+    query = (
+        sa.select(update.c.vin)
+        .where(update.c.status == "pending", update.c.start_at > after, update.c.start_at <= now)
+        .limit(limit)
+    )
+    return list((await tx.execute(query)).scalars())
+
+
+async def waiting_vins(tx: Tx, now: datetime, limit: int) -> list[str]:
+    """Give connected vehicles that wait with nothing under way: whatever a wake-up missed."""
+    query = (
+        sa.select(vehicle.c.vin)
+        .where(
+            vehicle.c.connected.is_(sa.true()),
+            vehicle.c.active_update.is_(None),
+            sa.exists().where(
+                update.c.vin == vehicle.c.vin,
+                update.c.status == "pending",
+                update.c.start_at <= now,
+                update.c.end_at > now,
+            ),
+        )
+        .limit(limit)
+    )
+    return list((await tx.execute(query)).scalars())
+
+
+async def expired_updates(tx: Tx, now: datetime, limit: int) -> list[UUID]:
+    """Give open updates whose interval is over."""
+    query = (
+        sa.select(update.c.update_id)
+        .where(update.c.status.in_(("pending", "in_flight")), update.c.end_at <= now)
+        .limit(limit)
+    )
+    return list((await tx.execute(query)).scalars())

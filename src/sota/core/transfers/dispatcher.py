@@ -1,0 +1,195 @@
+"""Brings updates to vehicles that are there: who is next, told by ``notify``, told again when nothing comes of it.
+
+Rules kept here:
+
+* only vehicles that the node says are connected are told, one update at a time, by priority and then request time;
+* an update is claimed in the database before its vehicle hears of it, under a lease that expires with this Core;
+* not before the interval's start; at its end whatever is not installed fails with reason ``expired``;
+* whoever wakes the dispatcher only saves time: looking at the database finds everything again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sota.boundaries.b7_core_rvi.client import NodeClient
+from sota.boundaries.b7_core_rvi.messages import Download, UpdateAvailable
+from sota.boundaries.services import BackendServices
+from sota.boundaries.values import Reason
+from sota.core.requests.wire import to_package_id
+from sota.core.transfers import dispatch_store, service
+from sota.core.transfers.dispatch_store import Announcement, Claim, DueUpdate
+from sota.core.transfers.engine import TROUBLE, Engine
+from sota.kit.clock import Clock
+from sota.kit.db import Database, Tx
+from sota.kit.errors import SotaError
+from sota.kit.logging import get_logger, short_vin
+
+AT_ONCE = 200
+MAX_RETRY_S = 3600.0
+SWEEP_EVERY_S = 60.0
+
+
+class DispatcherSettings(Protocol):
+    """What the dispatcher reads of Core's settings."""
+
+    instance: str
+    notify_retry_s: float
+    lease_s: float
+    dispatch_interval_s: float
+
+
+class Dispatcher:
+    """Decides which vehicle hears of which update, and when."""
+
+    def __init__(
+        self, db: Database, node: NodeClient, engine: Engine, clock: Clock, *, settings: DispatcherSettings
+    ) -> None:
+        self.db, self.node, self.engine, self.clock, self.settings = db, node, engine, clock, settings
+        self.available: set[str] = set()
+        self.services = BackendServices.standard()
+        self._candidates: set[str] = set()
+        self._wake = asyncio.Event()
+        self._looked_at: datetime | None = None
+        self._swept_at: datetime | None = None
+        self._log = get_logger(program="core")
+
+    def wake(self, vins: Iterable[str]) -> None:
+        """Look at these vehicles now: something was queued for them, or they are free again."""
+        self._candidates.update(vins)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Dispatch until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                await self.look()
+            except TROUBLE as error:
+                detail = error.detail if isinstance(error, SotaError) else str(error)
+                self._log.warning("dispatching_waits", reason=detail)
+            try:
+                async with asyncio.timeout(self.settings.dispatch_interval_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def look(self) -> None:
+        """Do everything that is due now."""
+        now = self.clock.now()
+        await self._expire()
+        await self._find_starting(now)
+        await self._tell_candidates()
+        await self._tell_again(now)
+
+    async def greet(self, vins: Sequence[str]) -> None:
+        """Vehicles have come: go on with what was under way, then see what waits for them."""
+        by = self._claim(0)
+        async with self.db.read() as tx:
+            open_updates = await dispatch_store.active_updates(tx, self.settings.instance, vins, by.now)
+        await self.engine.resume([due.vin for due in open_updates])
+        quiet = [due for due in open_updates if not self.engine.is_active(due.vin)]
+        await self._repeat(quiet, counted=False)
+        self.wake(vins)
+
+    async def _expire(self) -> None:
+        while True:
+            dropped = await self.db.transact(lambda tx: service.expire(tx, self.clock, AT_ONCE))
+            if not dropped:
+                return
+            self._log.info("updates_expired", downloads=len(dropped))
+            present = [(vin, index) for vin, index in dropped if vin in self.available]
+            await self.engine.drop(present, Reason.EXPIRED)
+            self._candidates.update(vin for vin, _ in dropped)
+
+    async def _find_starting(self, now: datetime) -> None:
+        """Find vehicles whose interval has begun since we looked, and now and then all that wait."""
+        async with self.db.read() as tx:
+            if self._looked_at is not None:
+                self._candidates.update(await dispatch_store.starting_vins(tx, self._looked_at, now, 10_000))
+            if self._swept_at is None or (now - self._swept_at).total_seconds() >= SWEEP_EVERY_S:
+                self._candidates.update(await dispatch_store.waiting_vins(tx, now, 10_000))
+                self._swept_at = now
+        self._looked_at = now
+
+    async def _tell_candidates(self) -> None:
+        candidates = sorted(self._candidates & self.available)
+        self._candidates.clear()
+        for start in range(0, len(candidates), AT_ONCE):
+            chunk = candidates[start : start + AT_ONCE]
+            try:
+                async with self.db.read() as tx:
+                    due = await dispatch_store.next_updates(tx, chunk, self.clock.now())
+                claimed = await self._claim_all(due)
+            except BaseException:
+                self._candidates.update(candidates[start:])
+                raise
+            await self._announce(claimed)
+
+    async def _claim_all(self, due: list[DueUpdate]) -> list[DueUpdate]:
+        async def work(tx: Tx) -> list[DueUpdate]:
+            return [entry for entry in due if await dispatch_store.claim(tx, entry, self._claim(entry.attempts))]
+
+        return await self.db.transact(work) if due else []
+
+    async def _tell_again(self, now: datetime) -> None:
+        """Repeat the notification of what is under way and silent, with back-off; keep the lease of what moves."""
+        async with self.db.read() as tx:
+            due = await dispatch_store.due_again(tx, self.settings.instance, now, AT_ONCE)
+        await self._repeat(due, counted=True)
+
+    async def _repeat(self, due: list[DueUpdate], *, counted: bool) -> None:
+        quiet = {entry.update_id for entry in due if self._is_quiet(entry.vin)}
+
+        async def work(tx: Tx) -> list[DueUpdate]:
+            kept = []
+            for entry in due:
+                is_quiet = entry.update_id in quiet
+                by = self._claim(entry.attempts if is_quiet else 0)
+                if await dispatch_store.renew(tx, entry, by, counted=counted and is_quiet) and is_quiet:
+                    kept.append(entry)
+            return kept
+
+        if due:
+            await self._announce(await self.db.transact(work))
+
+    def _is_quiet(self, vin: str) -> bool:
+        return vin in self.available and not self.engine.is_active(vin)
+
+    async def _announce(self, due: list[DueUpdate]) -> None:
+        if not due:
+            return
+        async with self.db.read() as tx:
+            announcements = await dispatch_store.read_announcements(tx, [entry.update_id for entry in due])
+        for start in range(0, len(announcements), 16):
+            await asyncio.gather(*(self._notify(announcement) for announcement in announcements[start : start + 16]))
+
+    async def _notify(self, announcement: Announcement) -> None:
+        update = UpdateAvailable(
+            update_id=str(announcement.update_id),
+            downloads=[
+                Download(download_index=index, package=to_package_id(package), size=size)
+                for index, package, size in announcement.downloads
+            ],
+            description=announcement.description,
+            request_confirmation=announcement.request_confirmation,
+            services=self.services,
+        )
+        try:
+            expires_at = int(announcement.end_at.timestamp())
+            await self.node.notify(announcement.vin, update, expires_at=expires_at)
+        except TROUBLE as error:
+            self._log.warning("notification_waits", vin=short_vin(announcement.vin), reason=str(error))
+            return
+        self._log.info("update_notified", vin=short_vin(announcement.vin), update=str(announcement.update_id))
+
+    def _claim(self, attempts: int) -> Claim:
+        now = self.clock.now()
+        wait_s = min(MAX_RETRY_S, self.settings.notify_retry_s * 2 ** min(attempts, 12))
+        wait_s = min(wait_s * random.uniform(0.9, 1.1), MAX_RETRY_S)  # noqa: S311
+        lease = timedelta(seconds=max(self.settings.lease_s, wait_s * 2))
+        return Claim(self.settings.instance, now, now + lease, now + timedelta(seconds=wait_s))

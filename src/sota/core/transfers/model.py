@@ -1,0 +1,242 @@
+"""Which blocks a vehicle has, and which to send next. Nothing here does I/O; time is handed in.
+
+Rules kept here:
+
+* the lowest block not yet acknowledged is sent first, and at most ``window`` blocks are on the way (1 is the original);
+* a block whose acknowledgement is committed, or is being committed, is never sent again;
+* a block is sent again when its time is over, ``attempts`` times in all; then the download is given up;
+* the vehicle's word about what it has is final: a ``finish`` that it answers with missing blocks takes them back.
+
+>>> Ranges.parse("1-3,7").add(Ranges.parse("4-5")).text
+'1-5,7'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+from sota.boundaries.services import VehicleServices
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """A set of block numbers as sorted ranges that neither touch nor overlap."""
+
+    parts: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Ranges:
+        """Read ``1-10,12``; the order and overlaps do not matter.
+
+        Raises:
+            ValueError: a range ends before it begins, or is none at all.
+        """
+        parts = []
+        for piece in text.split(",") if text else ():
+            first, dash, last = piece.partition("-")
+            low = int(first)
+            high = int(last) if dash else low
+            if not 1 <= low <= high:
+                raise ValueError(f"not a range of blocks: {piece!r}")
+            parts.append((low, high))
+        return cls(_joined(parts))
+
+    @property
+    def text(self) -> str:
+        """Write them: ``1-10,12``."""
+        return ",".join(f"{low}-{high}" if high > low else f"{low}" for low, high in self.parts)
+
+    @property
+    def count(self) -> int:
+        """How many blocks there are."""
+        return sum(high - low + 1 for low, high in self.parts)
+
+    def __contains__(self, index: int) -> bool:
+        """Say whether a block is there."""
+        return any(low <= index <= high for low, high in self.parts)
+
+    def add(self, other: Ranges) -> Ranges:
+        """Give those that are in one or the other."""
+        return Ranges(_joined([*self.parts, *other.parts]))
+
+    def up_to(self, last: int) -> Ranges:
+        """Give those that are not beyond ``last``."""
+        return Ranges(tuple((low, min(high, last)) for low, high in self.parts if low <= last))
+
+    def missing(self, last: int) -> Iterator[int]:
+        """Give the block numbers from 1 to ``last`` that are not there, lowest first."""
+        following = 1
+        for low, high in self.parts:
+            yield from range(following, min(low, last + 1))
+            following = high + 1
+        yield from range(following, last + 1)
+
+
+def _joined(parts: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    joined: list[tuple[int, int]] = []
+    for low, high in sorted(parts):
+        if joined and low <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return tuple(joined)
+
+
+def block_count(size: int, block_size: int) -> int:
+    """How many blocks a file has; an empty one has none."""
+    return -(-size // block_size)
+
+
+class DownloadState(StrEnum):
+    """Where a download stands in the database."""
+
+    PENDING = "pending"
+    TRANSFERRING = "transferring"
+    TRANSFERRED = "transferred"
+    INSTALLED = "installed"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the vehicle has reported it, or it was given up."""
+        return self in {DownloadState.INSTALLED, DownloadState.FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A download with what its transfer needs of its package, its update and its request."""
+
+    vin: str
+    download_index: int
+    update_id: UUID
+    package: tuple[str, str]
+    size: int
+    block_size: int
+    received: Ranges
+    state: DownloadState
+    update_status: str
+    command: str
+    uri: str
+    sha256: str
+    sha1: str
+    installer: str
+    target: str | None
+    signature: str | None
+
+    @property
+    def package_text(self) -> str:
+        """The *Package ID*."""
+        return "/".join(self.package)
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks the file has."""
+        return block_count(self.size, self.block_size)
+
+
+class Phase(StrEnum):
+    """What a transfer waits for: the first acknowledgement, those of blocks, or that of ``finish``."""
+
+    STARTING = "starting"
+    SENDING = "sending"
+    FINISHING = "finishing"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """When something was sent last, and how often."""
+
+    at: float
+    number: int
+
+
+@dataclass(slots=True)
+class Transfer:
+    """One download under way, in the memory of the Core that drives it; the database has its acknowledgements."""
+
+    download: Download
+    received: Ranges
+    services: VehicleServices | None = None
+    phase: Phase = Phase.STARTING
+    committing: Ranges = field(default_factory=Ranges)
+    sent: dict[int, Attempt] = field(default_factory=dict)
+    step: Attempt = field(default_factory=lambda: Attempt(0.0, 0))
+    corrections: int = 0
+    pumping: bool = False
+    paused: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every block is acknowledged."""
+        return self.received.count >= self.download.block_count
+
+    def may_send(self, index: int) -> bool:
+        """Say whether a block may go out: its acknowledgement is neither committed nor being committed."""
+        return index not in self.received and index not in self.committing
+
+    def acknowledged(self, ranges: Ranges) -> None:
+        """Take committed acknowledgements; what they cover is no longer on the way."""
+        self.received = self.received.add(ranges)
+        self._forget_sent()
+
+    def correct(self, ranges: Ranges) -> None:
+        """Take the vehicle's word at ``finish``: these blocks it has, and no others."""
+        self.received = ranges
+        self.corrections += 1
+        self.sent.clear()
+        self.enter(Phase.SENDING)
+
+    def enter(self, phase: Phase) -> None:
+        """Go to the next phase; its attempts count anew."""
+        self.phase, self.step = phase, Attempt(0.0, 0)
+
+    def next_block(self, window: int) -> int | None:
+        """Give the lowest block to send, None when the window is full or nothing is left."""
+        waiting = sum(1 for attempt in self.sent.values() if attempt.at > 0)
+        if self.phase is not Phase.SENDING or self.paused or waiting >= window:
+            return None
+        for index in self.received.missing(self.download.block_count):
+            attempt = self.sent.get(index)
+            if (attempt is None or attempt.at == 0) and self.may_send(index):
+                return index
+        return None
+
+    def mark_sent(self, index: int, now: float) -> None:
+        """Note that a block goes out now."""
+        known = self.sent.get(index)
+        self.sent[index] = Attempt(now, known.number + 1 if known else 1)
+
+    def take_back(self, index: int) -> None:
+        """Note that a block did not go out after all (the node is away): this was no attempt."""
+        known = self.sent.get(index)
+        if known is not None:
+            self.sent[index] = Attempt(0.0, known.number - 1)
+
+    def overdue(self, now: float, timeout_s: float) -> list[int]:
+        """Give the blocks whose acknowledgement did not come in time; they, and the step, are due again."""
+        if self.step.at and now - self.step.at >= timeout_s:
+            self.step.at = 0.0
+        late = [index for index, attempt in self.sent.items() if attempt.at and now - attempt.at >= timeout_s]
+        for index in late:
+            self.sent[index].at = 0.0
+        return late
+
+    def is_exhausted(self, attempts: int) -> bool:
+        """Say whether a block was sent as often as may be and is due again, or the step was."""
+        if self.corrections >= attempts:
+            return True
+        if self.phase is Phase.SENDING:
+            return any(attempt.number >= attempts and not attempt.at for attempt in self.sent.values())
+        return self.step.number >= attempts and not self.step.at
+
+    def resume(self) -> None:
+        """Begin anew after an interruption: ask the vehicle what it has. Attempts from before do not count."""
+        self.paused = False
+        self.sent.clear()
+        self.enter(Phase.STARTING)
+
+    def _forget_sent(self) -> None:
+        self.sent = {index: attempt for index, attempt in self.sent.items() if index not in self.received}

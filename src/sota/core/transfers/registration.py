@@ -1,0 +1,164 @@
+"""Core's presence at its node: the services that it offers there, and which vehicles the node can reach.
+
+A node forgets everything when it restarts, and a real one does not tell a new service what exists already; so both are
+asked for periodically. The address that Core registers has an unguessable part, kept in a file so that it outlives a
+restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+from sota.boundaries.b7_core_rvi.client import NodeClient
+from sota.boundaries.services import BACKEND_SERVICES, CALLBACK_PATH, BackendServices, short_name, vin_of
+from sota.core.transfers.dispatcher import Dispatcher
+from sota.core.transfers.engine import TROUBLE, Engine
+from sota.core.vehicles import store as vehicle_store
+from sota.kit.clock import Clock
+from sota.kit.db import Database
+from sota.kit.durable import private_folder, write_atomic
+from sota.kit.errors import SotaError
+from sota.kit.logging import get_logger
+
+FIRST_RETRY_S = 0.25
+
+
+def callback_secret(folder: Path) -> str:
+    """Give the secret part of our address at the node; make it where there is none."""
+    path = private_folder(folder) / "core-callback.secret"
+    if not path.exists():
+        write_atomic(path, secrets.token_urlsafe(32).encode(), mode=0o600)
+    return path.read_text().strip()
+
+
+def vehicles_in(names: Iterable[str]) -> set[str]:
+    """Give the VINs of vehicles whose ``notify`` is among these full names."""
+    return {vin for name in names if short_name(name) == "notify" and (vin := vin_of(name))}
+
+
+class Registration:
+    """Keeps Core registered, and the dispatcher told who is connected."""
+
+    def __init__(
+        self,
+        db: Database,
+        node: NodeClient,
+        engine: Engine,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        *,
+        check_s: float,
+    ) -> None:
+        self.db, self.node, self.engine, self.dispatcher, self.clock = db, node, engine, dispatcher, clock
+        self.address = ""
+        self.secret = ""
+        self.registered = asyncio.Event()
+        self._check_s = check_s
+        self._names: dict[str, str] = {}
+        self._events: deque[tuple[bool, set[str]]] = deque()
+        self._happened = asyncio.Event()
+        self._log = get_logger(program="core")
+
+    async def run(self) -> None:
+        """Check the node until cancelled; more often while it is away."""
+        retry_s = FIRST_RETRY_S
+        while True:
+            try:
+                await self.check()
+                retry_s = FIRST_RETRY_S
+                await asyncio.sleep(self._check_s)
+            except TROUBLE as error:
+                if self.registered.is_set():
+                    self._log.warning("node_lost", reason=error.detail if isinstance(error, SotaError) else str(error))
+                self.registered.clear()
+                await asyncio.sleep(retry_s)
+                retry_s = min(retry_s * 2, self._check_s)
+
+    async def check(self) -> None:
+        """Register what the node does not know, and see which vehicles it reaches."""
+        known = set(await self.node.available_services())
+        if not self._names or not known.issuperset(self._names.values()):
+            await self._register()
+            known = set(await self.node.available_services())
+        self.registered.set()
+        present = vehicles_in(known)
+        await self._gone(self.dispatcher.available - present)
+        await self._came(present - self.dispatcher.available)
+        await self._correct_marks(present)
+
+    def services_available(self, names: list[str]) -> None:
+        """Take the node's word that services came: a vehicle is there when its ``notify`` is."""
+        self._note(True, vehicles_in(names))
+
+    def services_unavailable(self, names: list[str]) -> None:
+        """Take the node's word that services went."""
+        self._note(False, vehicles_in(names))
+
+    async def run_events(self) -> None:
+        """Act on the node's word, in its order, until cancelled. The node has its answer already: a real one waits."""
+        while True:
+            await self._happened.wait()
+            self._happened.clear()
+            while self._events:
+                came, vins = self._events.popleft()
+                try:
+                    await (self._came(vins) if came else self._gone(vins))
+                except TROUBLE as error:  # the next check finds it again
+                    self._log.warning("presence_not_recorded", reason=str(error))
+
+    async def seen(self, vin: str) -> None:
+        """A vehicle has spoken, so it is there, whatever the node said before."""
+        if vin not in self.dispatcher.available:
+            self.dispatcher.available.add(vin)
+            await self._mark({vin}, connected=True)
+
+    def _note(self, came: bool, vins: set[str]) -> None:
+        """Keep an event; several of a kind in a row become one, so that a whole fleet that connects costs little."""
+        if not vins:
+            return
+        if self._events and self._events[-1][0] == came:
+            self._events[-1][1].update(vins)
+        else:
+            self._events.append((came, vins))
+        self._happened.set()
+
+    async def _register(self) -> None:
+        names = {}
+        for service in BACKEND_SERVICES:
+            address = self.address + CALLBACK_PATH.format(secret=self.secret, service=service)
+            names[service] = await self.node.register(service, address)
+        self._names = names
+        self.dispatcher.services = BackendServices(**names)
+        self._log.info("services_registered", services=sorted(names))
+
+    async def _came(self, vins: set[str]) -> None:
+        new = sorted(vins - self.dispatcher.available)
+        if not vins:
+            return
+        self.dispatcher.available |= vins
+        await self._mark(new, connected=True)
+        # Also those that were here already: a vehicle that lost its link for a moment is announced anew, and may have
+        # missed what was sent meanwhile.
+        await self.dispatcher.greet(sorted(vins))
+
+    async def _gone(self, vins: set[str]) -> None:
+        gone = vins & self.dispatcher.available
+        self.dispatcher.available -= gone
+        self.engine.pause(gone)
+        await self._mark(gone, connected=False)
+
+    async def _correct_marks(self, present: set[str]) -> None:
+        """After a restart the database may still say that somebody is connected."""
+        async with self.db.read() as tx:
+            marked = await vehicle_store.read_connected(tx)
+        await self._mark(marked - present, connected=False)
+
+    async def _mark(self, vins: Iterable[str], *, connected: bool) -> None:
+        wanted = list(vins)
+        if wanted:
+            now = self.clock.now()
+            await self.db.transact(lambda tx: vehicle_store.mark_connected(tx, wanted, connected, now))

@@ -1,0 +1,193 @@
+"""SQL of downloads: what a transfer needs, its acknowledgements, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from sota.core.tables import download, install_request, operation_result, package, update, vehicle
+from sota.core.transfers.model import Download, DownloadState, Ranges
+from sota.kit.db import Tx
+
+FINAL = (DownloadState.INSTALLED.value, DownloadState.FAILED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an update ends: its status, why, and the installer's own words."""
+
+    status: str
+    reason: str | None = None
+    result_code: int | None = None
+    result_text: str | None = None
+
+
+async def find_download(tx: Tx, vin: str, download_index: int) -> Download | None:
+    """Look one download up."""
+    query = _downloads().where(download.c.vin == vin, download.c.download_index == download_index)
+    row = (await tx.execute(query)).one_or_none()
+    return _to_download(row) if row is not None else None
+
+
+async def find_transferring(tx: Tx, vins: Sequence[str]) -> list[Download]:
+    """Look up the downloads of vehicles that were begun and not finished."""
+    query = _downloads().where(
+        download.c.vin.in_(list(vins)),
+        download.c.state == DownloadState.TRANSFERRING.value,
+        update.c.status == "in_flight",
+    )
+    return [_to_download(row) for row in await tx.execute(query)]
+
+
+async def save_received(tx: Tx, acknowledgements: Sequence[tuple[str, int, str]]) -> None:
+    """Write acknowledged ranges of many downloads."""
+    statement = (
+        download.update()
+        .where(download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index"))
+        .values(received=sa.bindparam("ranges"))
+    )
+    await tx.execute(
+        statement,
+        [{"of_vin": vin, "of_index": index, "ranges": ranges} for vin, index, ranges in acknowledgements],
+    )
+
+
+async def set_state(tx: Tx, of: Download, state: DownloadState, reason: str | None = None) -> None:
+    """Write where a download stands."""
+    await tx.execute(
+        download.update()
+        .where(download.c.vin == of.vin, download.c.download_index == of.download_index)
+        .values(state=state.value, reason=reason)
+    )
+
+
+async def set_stage(
+    tx: Tx, update_id: UUID, stage: str, now: datetime, *, next_try_at: datetime, lease_until: datetime
+) -> bool:
+    """Write how far an update has come, and that it is alive; says whether it is still under way."""
+    result = await tx.execute(
+        update.update()
+        .where(update.c.update_id == update_id, update.c.status == "in_flight")
+        .values(stage=stage, changed_at=now, next_try_at=next_try_at, lease_until=lease_until)
+    )
+    return result.rowcount == 1
+
+
+async def read_states(tx: Tx, update_id: UUID) -> list[DownloadState]:
+    """Read where all downloads of an update stand."""
+    query = sa.select(download.c.state).where(download.c.update_id == update_id).order_by(download.c.position)
+    return [DownloadState(state) for state in (await tx.execute(query)).scalars()]
+
+
+async def open_downloads(tx: Tx, update_ids: Sequence[UUID]) -> list[tuple[str, int]]:
+    """Read which downloads of updates the vehicle knows of and did not report."""
+    query = sa.select(download.c.vin, download.c.download_index).where(
+        download.c.update_id.in_(list(update_ids)), download.c.state.not_in(FINAL)
+    )
+    return [(row.vin, row.download_index) for row in await tx.execute(query)]
+
+
+async def end_updates(tx: Tx, update_ids: Sequence[UUID], ending: Ending, now: datetime) -> list[UUID]:
+    """End those updates that are still open, give their vehicles free, and say which they were."""
+    ids = list(update_ids)
+    query = sa.select(update.c.update_id).where(
+        update.c.update_id.in_(ids), update.c.status.in_(("pending", "in_flight"))
+    )
+    ended = list((await tx.execute(query.with_for_update())).scalars())
+    if not ended:
+        return []
+    await tx.execute(
+        update.update()
+        .where(update.c.update_id.in_(ended))
+        .values(
+            status=ending.status,
+            reason=ending.reason,
+            result_code=ending.result_code,
+            result_text=ending.result_text,
+            changed_at=now,
+            completed_at=now,
+            lease_owner=None,
+            lease_until=None,
+        )
+    )
+    await tx.execute(vehicle.update().where(vehicle.c.active_update.in_(ended)).values(active_update=None))
+    if ending.status != "installed":
+        await tx.execute(
+            download.update()
+            .where(download.c.update_id.in_(ended), download.c.state.not_in(FINAL))
+            .values(state=DownloadState.FAILED.value, reason=ending.reason)
+        )
+    return ended
+
+
+async def insert_operations(
+    tx: Tx, vin: str, download_index: int, operations: Sequence[tuple[str, int, str]], now: datetime
+) -> None:
+    """Keep what the installer said, in its order; a second report of a download replaces the first."""
+    table = operation_result
+    await tx.execute(table.delete().where(table.c.vin == vin, table.c.download_index == download_index))
+    if operations:
+        rows: list[dict[str, Any]] = [
+            {
+                "vin": vin,
+                "download_index": download_index,
+                "position": position,
+                "operation": operation,
+                "result_code": code,
+                "result_text": text,
+                "created_at": now,
+            }
+            for position, (operation, code, text) in enumerate(operations)
+        ]
+        await tx.execute(table.insert(), rows)
+
+
+def _downloads() -> sa.Select[Any]:
+    return (
+        sa.select(
+            download,
+            update.c.status.label("update_status"),
+            install_request.c.command,
+            package.c.uri,
+            package.c.sha256,
+            package.c.sha1,
+            package.c.installer,
+            package.c.target,
+            package.c.signature,
+        )
+        .join(update, update.c.update_id == download.c.update_id)
+        .join(
+            install_request,
+            sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position),
+        )
+        .join(
+            package,
+            sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version),
+        )
+    )
+
+
+def _to_download(row: Any) -> Download:
+    return Download(
+        vin=row.vin,
+        download_index=row.download_index,
+        update_id=row.update_id,
+        package=(row.package_name, row.package_version),
+        size=row.size,
+        block_size=row.block_size,
+        received=Ranges.parse(row.received),
+        state=DownloadState(row.state),
+        update_status=row.update_status,
+        command=row.command,
+        uri=row.uri,
+        sha256=row.sha256,
+        sha1=row.sha1,
+        installer=row.installer,
+        target=row.target,
+        signature=row.signature,
+    )

@@ -1,0 +1,107 @@
+"""Routes of vehicles: B2-2, -7, -9, -10 and a vehicle's page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sota.boundaries.b2_web_core import messages
+from sota.boundaries.interaction import serves
+from sota.boundaries.values import InstalledPackage
+from sota.core.requests import store as request_store
+from sota.core.requests.wire import to_update
+from sota.core.search import Pattern, search
+from sota.core.vehicles import service, store
+from sota.core.vehicles.model import PackageKey, Vehicle
+from sota.kit.clock import Clock
+from sota.kit.db import Database, Tx
+from sota.kit.errors import Failed
+from sota.kit.http_message import Call, Reply
+from sota.kit.idempotency import Idempotency
+from sota.kit.outbox import Relay
+from sota.kit.paging import link_next, read_cursor, read_limit
+
+LATEST_UPDATES = 20
+
+
+class VehiclesApi:
+    """What the Web Server asks about vehicles."""
+
+    def __init__(self, db: Database, once: Idempotency, relay: Relay, clock: Clock) -> None:
+        self.db, self.once, self.relay, self.clock = db, once, relay, clock
+
+    @serves("WL-B2-2")
+    async def register(self, call: Call[messages.NewVehicle]) -> Reply:
+        """Register a vehicle."""
+
+        async def work(tx: Tx) -> Reply:
+            await service.register_vehicle(tx, call.body.vin, self.clock)
+            return Reply("inserted")
+
+        return await self.once.transact(call, work)
+
+    @serves("WL-B2-7")
+    async def search(self, call: Call[Any]) -> Reply:
+        """Give the vehicles whose VIN matches, a page at a time."""
+        pattern = Pattern(call.query["regex"]) if "regex" in call.query else None
+        limit, after = read_limit(call.query), read_cursor(call.query)
+        async with self.db.read() as tx:
+
+            async def read_slice(last: str | None, count: int) -> list[Vehicle]:
+                return (await store.list_vehicles(tx, last, count)).data or []
+
+            matches = (lambda entry: pattern.found_in(entry.vin)) if pattern else None
+            page, following = await search(read_slice, lambda entry: entry.vin, matches, after=after, limit=limit)
+        headers = link_next(call.url_path, call.query, following) if following else {}
+        return Reply("listed" if page else "empty", [to_wire(vehicle) for vehicle in page], headers=headers)
+
+    @serves("WL-B2-10")
+    async def view_packages(self, call: Call[Any]) -> Reply:
+        """Give the packages installed on a VIN."""
+        async with self.db.read() as tx:
+            installed = await service.view_packages(tx, call.path["vin"])
+        return Reply("found", to_installed(installed))
+
+    @serves("WL-B2-9")
+    async def change_packages(self, call: Call[list[InstalledPackage]]) -> Reply:
+        """Make the packages of a VIN exactly these."""
+        packages = {(package.name, package.version) for package in call.body}
+        if len(packages) != len(call.body):
+            raise Failed("A package stands in the list twice.")
+        await self.db.transact(lambda tx: service.change_packages(tx, call.path["vin"], packages, self.clock))
+        self.relay.wake()
+        return Reply("changed", to_installed(packages))
+
+    @serves("X-B2-1")
+    async def show(self, call: Call[Any]) -> Reply:
+        """Give a vehicle, what is in it and its latest updates."""
+        vin = call.path["vin"]
+        async with self.db.read() as tx:
+            vehicle = await service.require_vehicle(tx, vin)
+            components = (await store.read_components(tx, [vin]))[vin]
+            installed = (await store.read_installed(tx, [vin]))[vin]
+            updates = await request_store.latest_updates(tx, vin, LATEST_UPDATES)
+        detail = messages.VehicleDetail(
+            vin=vehicle.vin,
+            registered_at=vehicle.created_at,
+            connected=vehicle.connected,
+            last_seen_at=vehicle.last_seen_at,
+            components=sorted(components),
+            packages=to_installed(installed),
+            updates=[to_update(update) for update in updates],
+        )
+        return Reply("found", detail)
+
+
+def to_wire(vehicle: Vehicle) -> messages.Vehicle:
+    """Write a vehicle as B2 says."""
+    return messages.Vehicle(
+        vin=vehicle.vin,
+        registered_at=vehicle.created_at,
+        connected=vehicle.connected,
+        last_seen_at=vehicle.last_seen_at,
+    )
+
+
+def to_installed(packages: set[PackageKey]) -> list[InstalledPackage]:
+    """Write installed packages as B2 says, in the order of their names."""
+    return [InstalledPackage(name=name, version=version) for name, version in sorted(packages)]

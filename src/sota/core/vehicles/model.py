@@ -1,0 +1,37 @@
+"""A vehicle, and the rules of what is installed in it. Nothing here does I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+PackageKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Vehicle:
+    """A vehicle as Core knows it; ``connected`` is what the node said last."""
+
+    vin: str
+    created_at: datetime
+    last_seen_at: datetime | None
+    connected: bool
+
+
+def differences(before: set[PackageKey], after: set[PackageKey]) -> tuple[set[PackageKey], set[PackageKey]]:
+    """Give what came and what went.
+
+    >>> differences({("ivi", "1.0.0")}, {("ivi", "2.0.0")})
+    ({('ivi', '2.0.0')}, {('ivi', '1.0.0')})
+    """
+    return after - before, before - after
+
+
+def after_install(before: set[PackageKey], package: PackageKey) -> set[PackageKey]:
+    """Give what a vehicle has once ``package`` is installed: it takes the place of other versions of its name."""
+    return {known for known in before if known[0] != package[0]} | {package}
+
+
+def after_removal(before: set[PackageKey], name: str) -> set[PackageKey]:
+    """Give what a vehicle has once no version of ``name`` is installed."""
+    return {known for known in before if known[0] != name}

@@ -1,0 +1,56 @@
+"""Use cases of vehicles: register, look up, and say what is installed."""
+
+from __future__ import annotations
+
+from sota.core import facts
+from sota.core.vehicles import store
+from sota.core.vehicles.model import PackageKey, Vehicle, differences
+from sota.kit.clock import Clock
+from sota.kit.db import Tx
+from sota.kit.errors import NotFound, Refused
+
+
+async def register_vehicle(tx: Tx, vin: str, clock: Clock) -> None:
+    """Register a VIN. The Resolver's own register is the Web Server's business (readings.md, ruling 8).
+
+    Raises:
+        Refused: ``vin_exists``.
+    """
+    if (await store.insert_vehicle(tx, vin, clock.now())).outcome == "exists":
+        raise Refused("vin_exists", f"The VIN {vin} is registered already.")
+
+
+async def require_vehicle(tx: Tx, vin: str) -> Vehicle:
+    """Give the vehicle of an extension's path.
+
+    Raises:
+        NotFound: it is not registered.
+    """
+    found = await store.find_vehicle(tx, vin)
+    if found.data is None:
+        raise NotFound(f"The VIN {vin} is not registered.")
+    return found.data
+
+
+async def view_packages(tx: Tx, vin: str) -> set[PackageKey]:
+    """Give what is installed on a VIN.
+
+    Raises:
+        Refused: ``vin_missing``.
+    """
+    if (await store.find_vehicle(tx, vin)).data is None:
+        raise Refused("vin_missing", f"The VIN {vin} is not registered.")
+    return (await store.find_installed(tx, vin)).data or set()
+
+
+async def change_packages(tx: Tx, vin: str, packages: set[PackageKey], clock: Clock) -> None:
+    """Make a VIN's packages exactly these, and let the Resolver know.
+
+    Raises:
+        Refused: ``vin_missing``.
+    """
+    result = await store.change_installed(tx, vin, packages, clock.now())
+    if result.outcome == "missing":
+        raise Refused("vin_missing", f"The VIN {vin} is not registered.")
+    added, removed = differences(result.data or set(), packages)
+    await facts.tell(tx, clock, [(vin, facts.package_changes(vin, added, removed))])

@@ -1,0 +1,120 @@
+"""SQL of vehicles and of what is installed in them (B4-1, -5, -6, -7)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from sota.boundaries.b4_core_database import rows
+from sota.boundaries.interaction import calls
+from sota.core.results import StoreResult
+from sota.core.tables import installed_package, vehicle, vehicle_component
+from sota.core.vehicles.model import PackageKey, Vehicle
+from sota.kit.db import Tx
+
+
+def to_vehicle(row: Any) -> Vehicle:
+    """Read a row."""
+    return Vehicle(row.vin, row.created_at, row.last_seen_at, bool(row.connected))
+
+
+@calls("WL-B4-1")
+async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[None]:
+    """Persist a new VIN: ``success`` or ``exists``."""
+    try:
+        await tx.execute(vehicle.insert().values(vin=vin, created_at=now))
+    except IntegrityError:
+        return StoreResult.of(rows.NEW_VIN, "exists")
+    return StoreResult.of(rows.NEW_VIN, "success")
+
+
+@calls("WL-B4-5")
+async def find_vehicle(tx: Tx, vin: str) -> StoreResult[Vehicle]:
+    """Look one VIN up: ``found`` or ``missing``."""
+    row = (await tx.execute(sa.select(vehicle).where(vehicle.c.vin == vin))).one_or_none()
+    if row is None:
+        return StoreResult.of(rows.SEARCH_VINS, "missing")
+    return StoreResult.of(rows.SEARCH_VINS, "found", to_vehicle(row))
+
+
+@calls("WL-B4-5")
+async def list_vehicles(tx: Tx, after: str | None, count: int) -> StoreResult[list[Vehicle]]:
+    """Read the next vehicles by VIN: ``found`` or ``missing``."""
+    query = sa.select(vehicle).order_by(vehicle.c.vin).limit(count)
+    if after is not None:
+        query = query.where(vehicle.c.vin > after)
+    found = [to_vehicle(row) for row in await tx.execute(query)]
+    return StoreResult.of(rows.SEARCH_VINS, "found" if found else "missing", found)
+
+
+@calls("WL-B4-6")
+async def find_installed(tx: Tx, vin: str) -> StoreResult[set[PackageKey]]:
+    """Look up what is installed on a VIN: ``found`` or ``missing``."""
+    found = (await read_installed(tx, [vin]))[vin]
+    return StoreResult.of(rows.FIND_VIN_PACKAGES, "found" if found else "missing", found)
+
+
+@calls("WL-B4-7")
+async def change_installed(tx: Tx, vin: str, packages: set[PackageKey], now: datetime) -> StoreResult[set[PackageKey]]:
+    """Make the VIN's packages exactly these: ``changed`` with those before, or ``missing``."""
+    # The vehicle's row is the lock: two reports of one vehicle change its packages one after the other.
+    known = await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin == vin).with_for_update())
+    if known.one_or_none() is None:
+        return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "missing")
+    before = (await read_installed(tx, [vin]))[vin]
+    await write_installed(tx, {vin: packages - before}, {vin: before - packages}, now)
+    return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "changed", before)
+
+
+async def read_installed(tx: Tx, vins: Collection[str]) -> dict[str, set[PackageKey]]:
+    """Read what is installed on several VINs."""
+    found: dict[str, set[PackageKey]] = {vin: set() for vin in vins}
+    columns = (installed_package.c.vin, installed_package.c.name, installed_package.c.version)
+    for row in await tx.execute(sa.select(*columns).where(installed_package.c.vin.in_(list(vins)))):
+        found[row.vin].add((row.name, row.version))
+    return found
+
+
+async def write_installed(
+    tx: Tx, added: dict[str, set[PackageKey]], removed: dict[str, set[PackageKey]], now: datetime
+) -> None:
+    """Add and remove installed packages of several VINs, one statement each way."""
+    gone = [(vin, *package) for vin, packages in removed.items() for package in packages]
+    for start in range(0, len(gone), 200):
+        keys = sa.tuple_(installed_package.c.vin, installed_package.c.name, installed_package.c.version)
+        await tx.execute(installed_package.delete().where(keys.in_(gone[start : start + 200])))
+    new = [
+        {"vin": vin, "name": name, "version": version, "installed_at": now}
+        for vin, packages in added.items()
+        for name, version in sorted(packages)
+    ]
+    if new:
+        await tx.execute(installed_package.insert(), new)
+
+
+async def read_components(tx: Tx, vins: Collection[str]) -> dict[str, set[str]]:
+    """Read which components several VINs have."""
+    found: dict[str, set[str]] = {vin: set() for vin in vins}
+    for row in await tx.execute(sa.select(vehicle_component).where(vehicle_component.c.vin.in_(list(vins)))):
+        found[row.vin].add(row.part_number)
+    return found
+
+
+async def mark_connected(tx: Tx, vins: Iterable[str], connected: bool, now: datetime) -> None:
+    """Write down that vehicles came or went."""
+    for chunk in _chunks(sorted(vins), 500):
+        await tx.execute(vehicle.update().where(vehicle.c.vin.in_(chunk)).values(connected=connected, last_seen_at=now))
+
+
+async def read_connected(tx: Tx) -> set[str]:
+    """Read which vehicles are marked as connected."""
+    return {row.vin for row in await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.connected.is_(sa.true())))}
+
+
+def _chunks(items: list[str], size: int) -> Iterable[list[str]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
