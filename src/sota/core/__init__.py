@@ -1,1 +1,1 @@
-"""SOTA Core: what there is (vehicles, packages, components), what is wanted (requests), and how it arrives (transfers)."""
+"""SOTA Core: what there is (vehicles, packages, components), what is wanted (requests), how it comes (transfers)."""

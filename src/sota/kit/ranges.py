@@ -51,8 +51,13 @@ class Ranges:
             if not 1 <= start <= end:
                 raise ValueError(f"not a range of numbers from 1: {part!r}")
             pairs.append((start, end))
+        return cls._joined(sorted(pairs))
+
+    @classmethod
+    def _joined(cls, pairs: Iterable[tuple[int, int]]) -> Ranges:
+        """Make a set of closed ranges that stand in the order of their starts."""
         ranges = cls()
-        for start, end in sorted(pairs):
+        for start, end in pairs:
             if ranges._ends and start <= ranges._ends[-1] + 1:
                 ranges._ends[-1] = max(end, ranges._ends[-1])
             else:
@@ -100,6 +105,16 @@ class Ranges:
                 break
             parts.append(part)
         return ",".join(parts)
+
+    def union(self, other: Ranges) -> Ranges:
+        """Give a set of its own with the numbers of both."""
+        pairs = sorted([*zip(self._starts, self._ends, strict=True), *zip(other._starts, other._ends, strict=True)])
+        return self._joined(pairs)
+
+    def within(self, last: int) -> Ranges:
+        """Give a set of its own without the numbers over ``last``."""
+        pairs = zip(self._starts, self._ends, strict=True)
+        return self._joined([(start, min(end, last)) for start, end in pairs if start <= last])
 
     def copy(self) -> Ranges:
         """Give a set of its own with the same numbers."""

@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.interaction import calls
+from sota.boundaries.store_result import StoreResult
 from sota.core.packages.model import Package
-from sota.core.results import StoreResult
 from sota.core.tables import installed_package, package
 from sota.kit.db import Tx
 

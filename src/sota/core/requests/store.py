@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.interaction import calls
+from sota.boundaries.store_result import StoreResult
 from sota.core.requests.model import OPEN, Counts, InstallRequest, Order, Update
-from sota.core.results import StoreResult
 from sota.core.tables import download, install_request, update
-from sota.core.transfers.model import Ranges
 from sota.kit.db import Tx
+from sota.kit.ranges import Ranges
 
 RequestKey = tuple[UUID, int]
 
@@ -149,7 +149,7 @@ def _to_update(row: Any, downloads: Iterable[Any]) -> Update:
         result_code=row.result_code,
         result_text=row.result_text,
         size=row.size,
-        acknowledged=sum(min(part.size, Ranges.parse(part.received).count * part.block_size) for part in parts),
+        acknowledged=sum(min(part.size, len(Ranges.parse(part.received)) * part.block_size) for part in parts),
         created_at=row.created_at,
         changed_at=row.changed_at,
         completed_at=row.completed_at,

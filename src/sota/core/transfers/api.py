@@ -25,7 +25,7 @@ from sota.boundaries.values import OutcomeReport, Reason
 from sota.core.transfers import service
 from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import TROUBLE, Engine
-from sota.core.transfers.model import DownloadState, Ranges
+from sota.core.transfers.model import DownloadState
 from sota.core.transfers.registration import Registration
 from sota.core.transfers.store import Ending
 from sota.kit import metrics
@@ -33,6 +33,7 @@ from sota.kit.errors import Forbidden, Invalid, NotFound
 from sota.kit.http_message import Call, Reply
 from sota.kit.logging import get_logger, short_vin
 from sota.kit.outbox import Relay
+from sota.kit.ranges import Ranges
 
 DECLINING = frozenset({Reason.DECLINED, Reason.CANCELLED})
 

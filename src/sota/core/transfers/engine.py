@@ -30,13 +30,14 @@ from sota.core.requests.wire import to_package_id
 from sota.core.transfers import service, store
 from sota.core.transfers.ack_writer import AckWriter
 from sota.core.transfers.blocks import Blocks
-from sota.core.transfers.model import Download, DownloadState, Phase, Ranges, Transfer
+from sota.core.transfers.model import Download, DownloadState, Phase, Transfer
 from sota.core.transfers.service import Alive
 from sota.core.transfers.store import Ending
 from sota.kit.clock import Clock
 from sota.kit.db import Database
 from sota.kit.errors import Conflict, NotFound, SotaError
 from sota.kit.logging import get_logger, short_vin
+from sota.kit.ranges import Ranges
 
 TROUBLE = (SotaError, SQLAlchemyError, OSError)
 """What a background step survives: it is tried again."""
@@ -122,7 +123,7 @@ class Engine:
             transfer = self._find(vin, download_index) or await self._load(vin, download_index)
             if transfer.download.state is not DownloadState.TRANSFERRING:
                 return transfer.download  # a late word about what is done
-            known = ranges.up_to(transfer.download.block_count)
+            known = ranges.within(transfer.download.block_count)
             if outcome is not None and outcome.status == 400 and transfer.phase is Phase.FINISHING:
                 await self._correct(transfer, known)
             else:
@@ -221,22 +222,22 @@ class Engine:
                 del self._transfers[vin]
 
     async def _commit(self, transfer: Transfer, ranges: Ranges) -> None:
-        merged = transfer.received.add(ranges)
+        merged = transfer.received.union(ranges)
         if merged == transfer.received:
             transfer.acknowledged(ranges)
             return
         transfer.committing = ranges
         try:
-            await self.writer.save(transfer.download.vin, transfer.download.download_index, merged.text)
+            await self.writer.save(transfer.download.vin, transfer.download.download_index, merged.text())
             transfer.acknowledged(ranges)
         finally:
             transfer.committing = Ranges()
 
     async def _correct(self, transfer: Transfer, ranges: Ranges) -> None:
         download = transfer.download
-        await self.writer.save(download.vin, download.download_index, ranges.text)
+        await self.writer.save(download.vin, download.download_index, ranges.text())
         transfer.correct(ranges)
-        self._log.warning("download_incomplete", vin=short_vin(download.vin), has=ranges.text[:200])
+        self._log.warning("download_incomplete", vin=short_vin(download.vin), has=ranges.text(200))
 
     def _kick(self, transfer: Transfer) -> None:
         if not transfer.pumping and not transfer.paused:

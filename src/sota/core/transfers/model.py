@@ -6,83 +6,16 @@ Rules kept here:
 * a block whose acknowledgement is committed, or is being committed, is never sent again;
 * a block is sent again when its time is over, ``attempts`` times in all; then the download is given up;
 * the vehicle's word about what it has is final: a ``finish`` that it answers with missing blocks takes them back.
-
->>> Ranges.parse("1-3,7").add(Ranges.parse("4-5")).text
-'1-5,7'
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
 from sota.boundaries.services import VehicleServices
-
-
-@dataclass(frozen=True, slots=True)
-class Ranges:
-    """A set of block numbers as sorted ranges that neither touch nor overlap."""
-
-    parts: tuple[tuple[int, int], ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> Ranges:
-        """Read ``1-10,12``; the order and overlaps do not matter.
-
-        Raises:
-            ValueError: a range ends before it begins, or is none at all.
-        """
-        parts = []
-        for piece in text.split(",") if text else ():
-            first, dash, last = piece.partition("-")
-            low = int(first)
-            high = int(last) if dash else low
-            if not 1 <= low <= high:
-                raise ValueError(f"not a range of blocks: {piece!r}")
-            parts.append((low, high))
-        return cls(_joined(parts))
-
-    @property
-    def text(self) -> str:
-        """Write them: ``1-10,12``."""
-        return ",".join(f"{low}-{high}" if high > low else f"{low}" for low, high in self.parts)
-
-    @property
-    def count(self) -> int:
-        """How many blocks there are."""
-        return sum(high - low + 1 for low, high in self.parts)
-
-    def __contains__(self, index: int) -> bool:
-        """Say whether a block is there."""
-        return any(low <= index <= high for low, high in self.parts)
-
-    def add(self, other: Ranges) -> Ranges:
-        """Give those that are in one or the other."""
-        return Ranges(_joined([*self.parts, *other.parts]))
-
-    def up_to(self, last: int) -> Ranges:
-        """Give those that are not beyond ``last``."""
-        return Ranges(tuple((low, min(high, last)) for low, high in self.parts if low <= last))
-
-    def missing(self, last: int) -> Iterator[int]:
-        """Give the block numbers from 1 to ``last`` that are not there, lowest first."""
-        following = 1
-        for low, high in self.parts:
-            yield from range(following, min(low, last + 1))
-            following = high + 1
-        yield from range(following, last + 1)
-
-
-def _joined(parts: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    joined: list[tuple[int, int]] = []
-    for low, high in sorted(parts):
-        if joined and low <= joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
-        else:
-            joined.append((low, high))
-    return tuple(joined)
+from sota.kit.ranges import Ranges
 
 
 def block_count(size: int, block_size: int) -> int:
@@ -171,7 +104,7 @@ class Transfer:
     @property
     def is_complete(self) -> bool:
         """Whether every block is acknowledged."""
-        return self.received.count >= self.download.block_count
+        return len(self.received) >= self.download.block_count
 
     def may_send(self, index: int) -> bool:
         """Say whether a block may go out: its acknowledgement is neither committed nor being committed."""
@@ -179,7 +112,7 @@ class Transfer:
 
     def acknowledged(self, ranges: Ranges) -> None:
         """Take committed acknowledgements; what they cover is no longer on the way."""
-        self.received = self.received.add(ranges)
+        self.received = self.received.union(ranges)
         self._forget_sent()
 
     def correct(self, ranges: Ranges) -> None:

@@ -11,8 +11,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from sota.core.tables import download, install_request, operation_result, package, update, vehicle
-from sota.core.transfers.model import Download, DownloadState, Ranges
+from sota.core.transfers.model import Download, DownloadState
 from sota.kit.db import Tx
+from sota.kit.ranges import Ranges
 
 FINAL = (DownloadState.INSTALLED.value, DownloadState.FAILED.value)
 

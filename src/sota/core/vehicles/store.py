@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.interaction import calls
-from sota.core.results import StoreResult
+from sota.boundaries.store_result import StoreResult
 from sota.core.tables import installed_package, vehicle, vehicle_component
 from sota.core.vehicles.model import PackageKey, Vehicle
 from sota.kit.db import Tx
