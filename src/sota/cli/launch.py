@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -53,17 +54,33 @@ def run_one(
     overrides: Sequence[str],
     *,
     show: bool,
+    greeting: Callable[[Any], str | None] | None = None,
 ) -> None:
-    """Run one program by its settings, or print them where ``show`` asks for it."""
+    """Run one program by its settings, or print them where ``show`` asks for it.
+
+    ``greeting`` gives a line for whoever started it, once it is ready.
+    """
     settings = load(kind, program, file=config, overrides=parse_overrides(overrides))
     if show:
         print_settings(program, settings)
         return
+    made: list[RunnableProgram] = []
+
+    def build() -> list[RunnableProgram]:
+        made.append(make(settings))
+        return made
+
+    async def greet() -> None:
+        if greeting is not None and (line := greeting(made[0])):
+            print(line, file=sys.stderr, flush=True)
+        await asyncio.Event().wait()
+
     launch(
-        lambda: [make(settings)],
+        build,
         log_level=settings.log_level,
         host=settings.host,
         operation_port=settings.operation_port,
+        when_ready=greet,
     )
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "slm": ("sota.cli.programs:slm", "Run a vehicle's Software Loading Manager."),
     "db": ("sota.cli.db:app", "Upgrade a program's database."),
     "credentials": ("sota.cli.credentials:app", "Issue the credentials that programs show each other."),
+    "authority": ("sota.cli.authority:app", "Make an authority for nodes, and the backend's own identity."),
     "enrol": ("sota.cli.enrol:enrol", "Issue a vehicle's certificate and credential."),
     "keys": ("sota.cli.keys:app", "Make keys that sign packages, and sign a package."),
     "whitelist": ("sota.cli.whitelist:whitelist", "Print the whitelist: rows, outcomes, both ends, tests."),

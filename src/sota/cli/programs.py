@@ -28,10 +28,15 @@ def web(*, config: Config = None, overrides: Set = (), show_settings: Show = Fal
 
     Settings come from the file's table [web], then SOTA_WEB_… environment variables, then --set.
     """
+    from sota.web.accounts.model import FIRST_ADMIN
     from sota.web.program import WebProgram
     from sota.web.settings import WebSettings
 
-    run_one("web", WebSettings, WebProgram, config, overrides, show=show_settings)
+    def greeting(program: WebProgram) -> str | None:
+        password = program.first_password
+        return f"First sign-in, shown once: {FIRST_ADMIN} / {password}" if password else None
+
+    run_one("web", WebSettings, WebProgram, config, overrides, show=show_settings, greeting=greeting)
 
 
 def core(*, config: Config = None, overrides: Set = (), show_settings: Show = False) -> None:
