@@ -1,0 +1,95 @@
+"""Puts a whole vehicle together in one folder: settings and local secrets of its three programs.
+
+The programs of ``sota vehicle`` are joined by loopback sockets and real credentials, exactly as if they ran apart.
+Nothing of the backend is imported here: a vehicle stays light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sota.boundaries.interaction import Program
+from sota.client.program import ClientProgram
+from sota.client.settings import ClientSettings
+from sota.kit.durable import private_folder, write_atomic
+from sota.kit.errors import StartError
+from sota.kit.program import RunnableProgram
+from sota.kit.service_credentials import issue
+from sota.rvi.program import NodeProgram
+from sota.rvi.settings import NodeSettings
+from sota.slm.program import SlmProgram
+from sota.slm.settings import SlmSettings
+
+
+@dataclass(frozen=True, slots=True)
+class VehiclePorts:
+    """Where the three programs listen, on loopback."""
+
+    edge: int = 9001
+    client: int = 9101
+    slm: int = 9102
+
+
+def assemble(
+    vin: str,
+    data: Path,
+    backend: str,
+    ports: VehiclePorts,
+    *,
+    root: Path | None = None,
+    keys: Path | None = None,
+    allow_unsigned: bool = False,
+) -> list[RunnableProgram]:
+    """Make the three programs with everything below ``data``, in the order in which they start.
+
+    Raises:
+        StartError: the vehicle has no identity yet.
+    """
+    if not (data / "identity" / "credential.jwt").exists():
+        raise StartError(f"{data / 'identity'} has no credential.jwt: issue one with sota enrol {vin} --to …")
+    secrets = prepare_secrets(data)
+    node_url, client_url, slm_url = (f"http://127.0.0.1:{port}" for port in (ports.edge, ports.client, ports.slm))
+    node = NodeSettings(
+        role="client",
+        prefix=f"genivi.org/vin/{vin}",
+        data=data / "node",
+        identity=data / "identity",
+        edge_port=ports.edge,
+        tls_port=0,
+        peers=(backend,),
+    )
+    client = ClientSettings(
+        vin=vin,
+        port=ports.client,
+        data=data / "client",
+        node_url=node_url,
+        slm_url=slm_url,
+        slm_token_file=secrets / "client-to-slm.token",
+        credentials_file=secrets / "client.toml",
+        keys=keys or data / "keys",
+        allow_unsigned=allow_unsigned,
+    )
+    slm = SlmSettings(
+        vin=vin,
+        port=ports.slm,
+        data=data / "slm",
+        root=root or data / "root",
+        client_url=client_url,
+        client_token_file=secrets / "slm-to-client.token",
+        credentials_file=secrets / "slm.toml",
+    )
+    return [NodeProgram(node), SlmProgram(slm), ClientProgram(client)]
+
+
+def prepare_secrets(data: Path) -> Path:
+    """Make the tokens that client and loading manager show each other, where they are missing; gives their folder."""
+    secrets = private_folder(data / "secrets")
+    for callee, caller, token in (
+        ("slm", Program.SOTA_CLIENT, "client-to-slm"),
+        ("client", Program.SOFTWARE_LOADING_MANAGER, "slm-to-client"),
+    ):
+        file = secrets / f"{token}.token"
+        if not file.exists():
+            write_atomic(file, issue(secrets / f"{callee}.toml", str(caller)).encode(), mode=0o600)
+    return secrets
