@@ -16,7 +16,7 @@ from sota.boundaries.b10_client_slm.client import ClientForSlm
 from sota.boundaries.b10_client_slm.messages import DownloadProgress, UpdateAvailable, VehicleUpdate
 from sota.boundaries.values import Command, OutcomeReport, Reason, Stage, UpdateStatus
 from sota.kit.bell import Bell
-from sota.kit.errors import Conflict, NotFound, SotaError
+from sota.kit.errors import Conflict, NotFound, Refused, SotaError
 from sota.kit.logging import get_logger
 from sota.slm.inbox import Inbox
 from sota.slm.installation import Installation
@@ -157,6 +157,12 @@ class Executor:
                 await self._journal.move(current.download_index, State.WANTED)
             try:
                 await self._client.initiate_download(current.download_index)
+            except Refused as error:
+                if error.code == "cancelled":  # Core gave it up before we heard of it
+                    await self.cancel(current.download_index)
+                    continue
+                self._log.warning("download_refused", download_index=current.download_index, code=error.code)
+                await self._bell.wait(heard, self._settings.remind_s)
             except SotaError as error:
                 self._log.warning("download_not_initiated", download_index=current.download_index, detail=str(error))
                 await self._bell.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret

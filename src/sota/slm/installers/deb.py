@@ -57,6 +57,17 @@ class DebInstaller:
             if not (self._database / file).exists():
                 write_atomic(self._database / file, b"")
 
+    async def install(self, file: Path) -> None:
+        """Install a package at once, as a factory does, without journal and without a way back.
+
+        Raises:
+            InstallerFailed: dpkg failed; with its output.
+        """
+        self.prepare()
+        code, output, errors = await self._ask("dpkg", *self._options(), "--install", str(file))
+        if code != 0:
+            raise InstallerFailed(f"dpkg: {output}\n{errors}")
+
     async def inspect(self, file: Path, name: str, version: str) -> None:
         """Check that the file is a Debian package of this name and version."""
         code, output, errors = await self._ask("dpkg-deb", "--showformat=${Package}\\t${Version}", "--show", str(file))

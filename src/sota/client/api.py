@@ -1,0 +1,51 @@
+"""B10, the SOTA Client's end: what the Software Loading Manager calls; and the address that the node posts to."""
+
+from __future__ import annotations
+
+from sota.boundaries.b10_client_slm.messages import DownloadWanted, InstallReport, ReportStatus
+from sota.boundaries.interaction import serves
+from sota.boundaries.rvi_service import RviServices, answer_callback
+from sota.client.downloads import Downloads
+from sota.kit.http_message import Call, Reply
+from sota.kit.prefer import wait_s
+
+
+class LoadingManagerApi:
+    """Calls of the Software Loading Manager."""
+
+    def __init__(self, downloads: Downloads) -> None:
+        self._downloads = downloads
+
+    @serves("WL-B10-2")
+    async def initiate_download(self, call: Call[DownloadWanted]) -> Reply:
+        """Begin a download: 202 at once, or 200 where the caller waits and it is installed in time."""
+        index = call.body.download_index
+        entry = await self._downloads.initiate(index)
+        done = await self._downloads.installed(index, wait_s(call.headers))
+        return Reply("complete" if done else "accepted", values={"package": entry.package.text})
+
+    @serves("X-B10-1")
+    async def cancel(self, call: Call[None]) -> Reply:
+        """Tell Core that a download is not wanted any more."""
+        await self._downloads.cancel(int(call.path["index"]))
+        return Reply("cancelled")
+
+    @serves("WL-B10-6")
+    async def report(self, call: Call[InstallReport]) -> Reply:
+        """Keep a report and send it on."""
+        await self._downloads.keep_report(call.body)
+        installed = call.body.status is ReportStatus.INSTALLED
+        return Reply("installed" if installed else "failure_recorded", values={"package": call.body.package.text})
+
+
+class CallbackApi:
+    """The address that was registered at the node; nobody else can guess it."""
+
+    def __init__(self, services: RviServices, secret: str) -> None:
+        self._services = services
+        self._secret = secret
+
+    @serves("X-B9-11")
+    async def callback(self, call: Call[None]) -> Reply:
+        """Answer a message of the node."""
+        return await answer_callback(self._services, call, self._secret)

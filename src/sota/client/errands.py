@@ -1,0 +1,82 @@
+"""Errands: things that are tried again, with growing pauses, until they are done or not wanted any more.
+
+Each has a key, and there is one errand a key. An errand whose attempt says False is tried again although it went
+well: a message through the nodes can be lost, and only the answer to it (which stops the errand) shows that it was
+not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sota.kit.bell import Bell
+from sota.kit.errors import SotaError
+from sota.kit.logging import get_logger
+
+Attempt = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long the pauses are, and after how many attempts it is given up (None: never)."""
+
+    first_s: float
+    max_s: float
+    attempts: int | None = None
+
+
+class Errands:
+    """All errands of one program."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._bell = Bell()
+        self._log = get_logger(program="client")
+
+    def start(self, key: str, attempt: Attempt, pace: Pace) -> None:
+        """Begin an errand; one that runs already goes on."""
+        if key not in self._tasks:
+            task = asyncio.create_task(self._run(key, attempt, pace), name=key)
+            self._tasks[key] = task
+            task.add_done_callback(lambda done: self._ended(key, done))
+
+    def stop(self, key: str) -> None:
+        """End an errand: it is done, or not wanted any more."""
+        task = self._tasks.pop(key, None)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    def hurry(self) -> None:
+        """Try all of them now: somebody who was away is there again."""
+        self._bell.ring()
+
+    async def close(self) -> None:
+        """End all of them; they begin anew from what is on disk."""
+        tasks = list(self._tasks.values())
+        for key in list(self._tasks):
+            self.stop(key)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, key: str, attempt: Attempt, pace: Pace) -> None:
+        pause = pace.first_s
+        number = 0
+        while pace.attempts is None or number < pace.attempts:
+            number += 1
+            heard = self._bell.rings
+            try:
+                if await attempt():
+                    return
+            except (SotaError, OSError) as error:
+                self._log.info("errand_postponed", errand=key, detail=str(error), attempt=number)
+            await self._bell.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret
+            pause = pace.first_s if self._bell.rings != heard else min(pause * 2, pace.max_s)
+        self._log.warning("errand_given_up", errand=key, attempts=number)
+
+    def _ended(self, key: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if not task.cancelled() and task.exception() is not None:
+            self._log.error("errand_crashed", errand=key, exc_info=task.exception())

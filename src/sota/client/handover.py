@@ -1,0 +1,45 @@
+"""Takes a verified file to the Software Loading Manager: B10-4, then B10-5 block by block, then the finish.
+
+The answer to each block names those that it has, so after an interruption on either side only the missing ones are
+sent. The blocks are larger than those that came over the network: nothing is lost between two programs of one
+vehicle.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from sota.boundaries.b10_client_slm.client import SlmClient
+from sota.boundaries.b10_client_slm.messages import StartDownload
+from sota.boundaries.values import Command
+from sota.kit.block_file import count_blocks
+from sota.kit.ranges import Ranges
+
+BLOCK_BYTES = 1 << 20
+
+
+async def hand_over(slm: SlmClient, start: StartDownload, file: Path) -> None:
+    """Hand the file over; when this returns the Software Loading Manager has it on its own disk.
+
+    Raises:
+        Refused: it does not want the download (any more).
+        Unavailable: it is away.
+    """
+    if start.command is Command.REMOVE:
+        await slm.start_download(msgspec.structs.replace(start, block_size=BLOCK_BYTES, block_count=0, size=0))
+        await slm.finish(start.download_index)
+        return
+    count = count_blocks(start.size, BLOCK_BYTES)
+    await slm.start_download(msgspec.structs.replace(start, block_size=BLOCK_BYTES, block_count=count))
+    received = Ranges()
+    with file.open("rb") as content:
+        while (index := next(received.missing(count), None)) is not None:
+            offset = (index - 1) * BLOCK_BYTES
+            content.seek(offset)
+            # The file ends with the marks of its blocks (kit/block_file.py), which are not part of the package.
+            block = content.read(min(BLOCK_BYTES, start.size - offset))
+            answer = await slm.send_block(start.download_index, index, block)
+            received = Ranges.parse(answer.received)
+    await slm.finish(start.download_index)

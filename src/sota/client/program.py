@@ -1,0 +1,89 @@
+"""The SOTA Client as a program: puts its parts together and runs them."""
+
+from __future__ import annotations
+
+from sota.boundaries.b9_rvi_client.client import SotaClientEdge
+from sota.boundaries.b10_client_slm.client import SlmClient
+from sota.boundaries.interaction import Program
+from sota.boundaries.rvi_service import RviServices
+from sota.boundaries.services import BACKEND_SERVICES
+from sota.boundaries.table import rows_for
+from sota.client.api import CallbackApi, LoadingManagerApi
+from sota.client.downloads import Downloads
+from sota.client.registration import Registration, keep_secret
+from sota.client.services import VehicleServicesApi
+from sota.client.settings import ClientSettings
+from sota.client.state import ClientState
+from sota.client.verification import Verifier
+from sota.kit.durable import private_folder
+from sota.kit.http_client import HttpClient
+from sota.kit.http_listener import HttpListener
+from sota.kit.http_server import App
+from sota.kit.program import Background
+from sota.kit.service_credentials import ServiceCredentials
+from sota.kit.settings import read_secret
+
+
+class ClientProgram:
+    """Runs in each vehicle between its RVI node and its Software Loading Manager."""
+
+    name = "client"
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+        self._credentials = ServiceCredentials.load(settings.credentials_file)
+        token = read_secret(settings.slm_token_file, "token for the Software Loading Manager")
+        self._slm_http = HttpClient(settings.slm_url, token)
+        self._node_http = HttpClient(settings.node_url)
+        self._edge = SotaClientEdge(self._node_http)
+        slm = SlmClient(self._slm_http)
+        self._state = ClientState(settings.data.resolve())
+        verifier = Verifier(settings.keys, allow_unsigned=settings.allow_unsigned)
+        self._downloads = Downloads(settings, self._state, self._edge, slm, verifier)
+        self._services = RviServices(Program.SOTA_CLIENT, "vehicle")
+        self._services.add(VehicleServicesApi(self._downloads, self._edge, slm))
+        self._services.on_availability(self._core_available, self._core_unavailable)
+        self._registration = Registration(self._edge, settings.vin, self._services.names, every_s=settings.register_s)
+        self._background = Background()
+        self._listener: HttpListener | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._listener.port if self._listener else self.settings.port
+
+    async def start(self) -> None:
+        """Open the state, take up what was under way, listen, and register at the node."""
+        private_folder(self.settings.data)
+        await self._state.open()
+        secret = keep_secret(self.settings.data / "callback.secret")
+        app = App("client", rows_for(Program.SOTA_CLIENT), self._credentials.authenticator())
+        app.add(LoadingManagerApi(self._downloads), CallbackApi(self._services, secret))
+        app.check()
+        await self._downloads.open()
+        self._listener = HttpListener(app, self.settings.host, self.settings.port)
+        await self._listener.start()
+        base = self.settings.callback_url or f"http://{self.settings.host}:{self._listener.port}"
+        self._background.start("client-registration", self._registration.run(f"{base.rstrip('/')}/rvi/{secret}"))
+        self._background.start("client-idle", self._downloads.watch_idle())
+
+    async def stop(self) -> None:
+        """End; everything that matters is on disk."""
+        if self._listener is not None:
+            await self._listener.stop()
+        await self._background.stop()
+        await self._downloads.close()
+        await self._state.close()
+        await self._slm_http.close()
+        await self._node_http.close()
+
+    async def ready(self) -> bool:
+        """Say whether Core can reach us through the node."""
+        return self._registration.registered
+
+    async def _core_available(self, services: list[str]) -> None:
+        if any(name.rpartition("/")[2] in BACKEND_SERVICES for name in services):
+            self._downloads.core_is_there()
+
+    async def _core_unavailable(self, _services: list[str]) -> None:
+        """Nothing to do: what cannot be sent is tried again."""

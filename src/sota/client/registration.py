@@ -1,0 +1,66 @@
+"""Keeps the vehicle's services registered at its node, which forgets them when it is started anew.
+
+The address has a secret in it, kept on disk, so that a message which the node tries again after our restart still
+arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from sota.boundaries.b9_rvi_client.client import SotaClientEdge
+from sota.boundaries.services import vehicle_service
+from sota.kit.durable import write_atomic
+from sota.kit.errors import SotaError
+from sota.kit.logging import get_logger
+
+FIRST_PAUSE_S = 0.2
+
+
+class Registration:
+    """Registers and, by asking the node now and then, registers again."""
+
+    def __init__(self, edge: SotaClientEdge, vin: str, names: Sequence[str], *, every_s: float) -> None:
+        self._edge = edge
+        self._vin = vin
+        self._names = names
+        self._every_s = every_s
+        self._log = get_logger(program="client")
+        self.registered = False
+
+    async def run(self, base_url: str) -> None:
+        """Keep the services registered at ``<base_url>/<service>``, until cancelled."""
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                await self._check(base_url)
+                pause = self._every_s
+            except SotaError as error:
+                if self.registered:
+                    self._log.warning("node_lost", detail=error.detail)
+                self.registered = False
+                pause = min(pause * 2, self._every_s)
+            await asyncio.sleep(pause)
+
+    async def _check(self, base_url: str) -> None:
+        if self.registered:
+            known = set(await self._edge.available_services())
+            self.registered = all(vehicle_service(self._vin, name) in known for name in self._names)
+        if self.registered:
+            return
+        for name in self._names:
+            full_name = await self._edge.register(name, f"{base_url}/{name}")
+            if full_name != vehicle_service(self._vin, name):
+                self._log.error("node_of_another_vehicle", registered_as=full_name)
+        self.registered = True
+        self._log.info("services_registered", count=len(self._names))
+
+
+def keep_secret(path: Path) -> str:
+    """Give the secret of our address; it is made once."""
+    if not path.exists():
+        write_atomic(path, secrets.token_urlsafe(32).encode(), mode=0o600)
+    return path.read_text()

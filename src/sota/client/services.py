@@ -1,0 +1,80 @@
+"""B9, the SOTA Client's end: what the node hands to it from Core.
+
+The answer goes to the node; what Core must know travels to it as data, in ``ack`` and ``report`` (readings.md, 12).
+"""
+
+from __future__ import annotations
+
+from sota.boundaries.b9_rvi_client.client import SotaClientEdge
+from sota.boundaries.b9_rvi_client.messages import (
+    AbortDownload,
+    Block,
+    FinishDownload,
+    Reported,
+    StartDownload,
+    UpdateAvailable,
+)
+from sota.boundaries.b10_client_slm.client import SlmClient
+from sota.boundaries.interaction import serves
+from sota.boundaries.rvi_service import Message, serves_service
+from sota.client.downloads import Downloads
+from sota.kit.errors import Refused, SotaError
+from sota.kit.http_message import Reply
+
+BEGUN = 202
+
+
+class VehicleServicesApi:
+    """The seven services of the vehicle."""
+
+    def __init__(self, downloads: Downloads, edge: SotaClientEdge, slm: SlmClient) -> None:
+        self._downloads = downloads
+        self._edge = edge
+        self._slm = slm
+
+    @serves("WL-B9-1")
+    async def notify(self, message: Message[UpdateAvailable]) -> Reply:
+        """Take an update that Core offers; its end is told by the report of each download."""
+        await self._downloads.notify(message.body)
+        return Reply("accepted", status=BEGUN)
+
+    @serves_service("WL-B9-3", "start")
+    async def start(self, message: Message[StartDownload]) -> Reply:
+        """Get ready for a download's blocks."""
+        await self._downloads.start(message.body)
+        return Reply("accepted", status=BEGUN)
+
+    @serves_service("WL-B9-3", "abort")
+    async def abort(self, message: Message[AbortDownload]) -> Reply:
+        """End a download and delete what was stored of it."""
+        await self._downloads.abort(message.body.download_index)
+        return Reply("cancelled", status=200)
+
+    @serves("WL-B9-4")
+    async def chunk(self, message: Message[Block]) -> Reply:
+        """Store a block; one that was received before is discarded, and the acknowledgement asks for the next."""
+        block = message.body
+        await self._downloads.add_block(block.download_index, block.index, block.content)
+        return Reply("received")
+
+    @serves("WL-B9-5")
+    async def finish(self, message: Message[FinishDownload]) -> Reply:
+        """Say whether a download is complete, and what it should be."""
+        entry = await self._downloads.finish(message.body.download_index)
+        return Reply("downloaded", values={"package": entry.package.text})
+
+    @serves("X-B9-2")
+    async def reported(self, message: Message[Reported]) -> Reply:
+        """Stop sending a report."""
+        await self._downloads.reported(message.body.download_index)
+        return Reply("received")
+
+    @serves("WL-B9-7")
+    async def getpackages(self, message: Message[None]) -> Reply:
+        """Tell Core everything that is installed."""
+        try:
+            software = await self._slm.packages()
+            await self._edge.installed_software(software)
+        except SotaError as error:
+            raise Refused("failed", error.detail) from None
+        return Reply("listed", {"packages": [package.text for package in software.packages]})

@@ -1,0 +1,62 @@
+"""What a SOTA Client can be told: see ``sota client --help``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sota.boundaries.values import Vin
+from sota.kit.settings import Annotated, Meta, Settings
+
+
+class ClientSettings(Settings, kw_only=True, forbid_unknown_fields=True):
+    """Every path is the vehicle's own."""
+
+    vin: Annotated[Vin, Meta(description="The vehicle's VIN.")]
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="TCP port for the node and the Software Loading Manager.")
+    ] = 9101
+    data: Annotated[Path, Meta(description="Folder for the state and blocks of downloads.")] = Path("var/client")
+    node_url: Annotated[str, Meta(description="Service edge of the vehicle's RVI node.")] = "http://127.0.0.1:9001"
+    callback_url: Annotated[
+        str, Meta(description="How the node reaches us, where it is not the address that we listen on.")
+    ] = ""
+    slm_url: Annotated[str, Meta(description="Address of the Software Loading Manager.")] = "http://127.0.0.1:9102"
+    slm_token_file: Annotated[Path, Meta(description="File with our token for the Software Loading Manager.")] = Path(
+        "var/identity/client.token"
+    )
+    credentials_file: Annotated[Path, Meta(description="File with the hashes of the tokens that may call us.")] = Path(
+        "var/identity/client.credentials.toml"
+    )
+    keys: Annotated[Path, Meta(description="Folder with the public keys (*.pub.pem) that may sign packages.")] = Path(
+        "var/keys"
+    )
+    allow_unsigned: Annotated[bool, Meta(description="Take packages without a signature. For a laboratory only.")] = (
+        False
+    )
+    quota_bytes: Annotated[int, Meta(ge=1, description="Bytes that downloads may take on disk.")] = 16 << 30
+    register_s: Annotated[
+        float, Meta(gt=0, le=3600, description="How often the node is asked whether it still knows our services.")
+    ] = 10.0
+    retry_s: Annotated[
+        float,
+        Meta(gt=0, le=3600, description="First pause before a message to Core is repeated; it doubles each time."),
+    ] = 10.0
+    retry_max_s: Annotated[float, Meta(gt=0, le=86_400, description="Longest pause before it is repeated.")] = 900.0
+    local_retry_s: Annotated[
+        float, Meta(gt=0, le=3600, description="First pause before the Software Loading Manager is called again.")
+    ] = 1.0
+    local_retry_max_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Longest pause before it is called again.")
+    ] = 60.0
+    resume_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Without a block for so long, Core is told again what is here.")
+    ] = 60.0
+    resume_attempts: Annotated[
+        int,
+        Meta(
+            ge=1, le=1000, description="How often that is done before it is left to Core; a new connection begins anew."
+        ),
+    ] = 5
+    idle_timeout_s: Annotated[
+        float, Meta(gt=0, description="Without a block for so long, in time that we run, a download is given up.")
+    ] = 7 * 86_400.0

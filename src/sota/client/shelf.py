@@ -1,0 +1,41 @@
+"""The folder of blocks: one file a download, named by its index and the beginning of its SHA-256."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sota.boundaries.b9_rvi_client.messages import StartDownload
+from sota.kit.block_file import StorageFull
+from sota.kit.durable import private_folder
+
+
+class Shelf:
+    """Knows where the blocks of a download are, and how much may be here."""
+
+    def __init__(self, folder: Path, quota_bytes: int) -> None:
+        self._folder = folder
+        self._quota_bytes = quota_bytes
+
+    def prepare(self) -> None:
+        """Make the folder."""
+        private_folder(self._folder)
+
+    def path(self, start: StartDownload) -> Path:
+        """Give the file of a download's blocks."""
+        return self._folder / f"{start.download_index}-{start.sha256[:16]}.blocks"
+
+    def remove(self, download_index: int) -> None:
+        """Remove everything of a download."""
+        for path in self._folder.glob(f"{download_index}-*"):
+            path.unlink(missing_ok=True)
+
+    def check_room(self, start: StartDownload) -> None:
+        """Check that a download fits into our share of the disk.
+
+        Raises:
+            StorageFull: it does not.
+        """
+        others = (path for path in self._folder.iterdir() if not path.name.startswith(f"{start.download_index}-"))
+        taken = sum(path.stat().st_size for path in others)
+        if taken + start.size > self._quota_bytes:
+            raise StorageFull(f"{start.size} bytes do not fit beside {taken}: {self._quota_bytes} may be used in all.")

@@ -1,0 +1,129 @@
+"""One download while its blocks arrive: stores them, tells Core what is here, and notices when nothing comes any more.
+
+An acknowledgement names every block on disk, so one that is lost is made good by the next. While one is on its way,
+what arrives meanwhile waits and goes into the next one together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from sota.boundaries.b9_rvi_client.client import SotaClientEdge
+from sota.boundaries.b9_rvi_client.messages import Acknowledgement, StartDownload
+from sota.boundaries.services import BackendServices
+from sota.boundaries.values import OutcomeReport
+from sota.kit.bell import Bell
+from sota.kit.block_file import BlockFile, BlockWriter
+from sota.kit.errors import SotaError
+from sota.kit.logging import get_logger
+
+RANGES_LIMIT = 65_536
+ACK_PAUSE_S = 1.0
+
+
+class Transfer:
+    """The blocks of one download. ``hurry`` rings when the connection to Core is there again."""
+
+    def __init__(
+        self,
+        start: StartDownload,
+        services: BackendServices | None,
+        file: BlockFile,
+        edge: SotaClientEdge,
+        vin: str,
+        *,
+        resume_s: float,
+        resume_attempts: int,
+    ) -> None:
+        self.start = start
+        self.file = file
+        self._services = services
+        self._writer = BlockWriter(file)
+        self._edge = edge
+        self._vin = vin
+        self._resume_s, self._resume_attempts = resume_s, resume_attempts
+        self._bell = Bell()
+        self._last_sign = asyncio.get_running_loop().time()
+        self._silences = 0
+        self._log = get_logger(program="client")
+        self._tasks = [
+            asyncio.create_task(self._acknowledge(), name=f"acknowledge:{start.download_index}"),
+            asyncio.create_task(self._resume(), name=f"resume:{start.download_index}"),
+        ]
+
+    @property
+    def idle_s(self) -> float:
+        """How long nothing has come."""
+        return asyncio.get_running_loop().time() - self._last_sign
+
+    async def add(self, index: int, content: bytes) -> bool:
+        """Store a block, durably, and have it acknowledged; says whether it is new."""
+        self._sign_of_life()
+        new = await self._writer.write(index, content)
+        self.acknowledge()
+        return new
+
+    def acknowledge(self) -> None:
+        """Tell Core what is here, soon."""
+        self._bell.ring()
+
+    def hurry(self) -> None:
+        """Core is there again: tell it what is here, and begin to count silences anew."""
+        self._silences = 0
+        self.acknowledge()
+
+    async def answer(self, outcome: OutcomeReport) -> None:
+        """Tell Core what is here together with the outcome that it waits for.
+
+        Raises:
+            SotaError: the node does not take it.
+        """
+        self._sign_of_life()
+        await self._edge.acknowledge(self._acknowledgement(outcome), self._services)
+
+    async def settle(self) -> None:
+        """Wait until nothing is being written."""
+        await self._writer.settle()
+
+    async def close(self) -> None:
+        """End, and close the file; what is here stays."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._writer.settle()
+        self.file.close()
+
+    def _sign_of_life(self) -> None:
+        self._last_sign = asyncio.get_running_loop().time()
+        self._silences = 0
+
+    def _acknowledgement(self, outcome: OutcomeReport | None) -> Acknowledgement:
+        return Acknowledgement(
+            vin=self._vin,
+            download_index=self.start.download_index,
+            received=self.file.received.text(RANGES_LIMIT),
+            outcome=outcome,
+        )
+
+    async def _acknowledge(self) -> None:
+        told = 0
+        while True:
+            await self._bell.wait(told, None)
+            heard = self._bell.rings
+            try:
+                await self._edge.acknowledge(self._acknowledgement(None), self._services)
+                told = heard
+            except SotaError as error:
+                self._log.info("acknowledgement_postponed", detail=error.detail)
+                await asyncio.sleep(ACK_PAUSE_S)
+
+    async def _resume(self) -> None:
+        """Tell Core again what is here when nothing comes: its own message, or ours, was lost with the network."""
+        while True:
+            pause = self._resume_s * 2**self._silences
+            await asyncio.sleep(max(0.01, pause - self.idle_s) if self._silences == 0 else pause)
+            if self.idle_s < self._resume_s or self._silences >= self._resume_attempts:
+                continue
+            self._silences += 1
+            self._log.info("transfer_resumed", download_index=self.start.download_index, attempt=self._silences)
+            self.acknowledge()

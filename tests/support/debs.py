@@ -1,0 +1,75 @@
+"""Builds small, real Debian packages for tests: ``build(folder, "ivi", "2.0.0", depends="libnav (>= 1.1.0)")``."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+def build(
+    folder: Path,
+    name: str,
+    version: str,
+    *,
+    depends: str = "",
+    postinst: str = "",
+    scripts: dict[str, str] | None = None,
+    payload_bytes: int = 0,
+) -> Path:
+    """Build ``<folder>/<name>_<version>.deb``.
+
+    It installs ``opt/<name>/version`` and, where ``payload_bytes`` says so, a file of that size that does not compress.
+    ``postinst`` is the text of a shell script (without its first line); ``scripts`` are further ones by name.
+    Inside, ``$DPKG_ROOT`` is the vehicle's root folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as temporary:
+        tree = Path(temporary)
+        tree.chmod(0o755)
+        content = tree / "opt" / name
+        content.mkdir(parents=True)
+        (content / "version").write_text(f"{version}\n")
+        if payload_bytes:
+            (content / "payload").write_bytes(noise(f"{name}/{version}", payload_bytes))
+        control = tree / "DEBIAN"
+        control.mkdir()
+        fields = {
+            "Package": name,
+            "Version": version,
+            "Architecture": "all",
+            "Maintainer": "Test <test@example.org>",
+            "Depends": depends,
+            "Description": f"{name} for tests",
+        }
+        (control / "control").write_text("".join(f"{key}: {value}\n" for key, value in fields.items() if value))
+        for script, text in {**(scripts or {}), **({"postinst": postinst} if postinst else {})}.items():
+            (control / script).write_text(f"#!/bin/sh\n{text}\n")
+            (control / script).chmod(0o755)
+        target = folder / f"{name}_{version}.deb"
+        subprocess.run(
+            ["dpkg-deb", "--build", "--root-owner-group", "-Znone", str(tree), str(target)],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+    return target
+
+
+def noise(seed: str, size: int) -> bytes:
+    """Give bytes that look random and are the same for the same seed."""
+    return hashlib.shake_128(seed.encode()).digest(size)
+
+
+def installed(root: Path) -> dict[str, str]:
+    """Ask the package database under ``root`` itself: name to version of what is installed and whole."""
+    answer = subprocess.run(
+        ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "-W", "-f=${Package} ${Version} ${db:Status-Status}\n"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    rows = [line.split() for line in answer.stdout.splitlines()]
+    return {row[0]: row[1] for row in rows if row[2:] == ["installed"]}
