@@ -16,7 +16,7 @@ import jinja2
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b2_web_core.messages import InstallRequest, Update, VehicleDetail
 from sota.boundaries.values import UpdateStatus
-from sota.kit.errors import SotaError
+from sota.kit.errors import Refused, Unavailable
 from sota.web.console.manifest import Asset
 from sota.web.sessions.model import Session
 
@@ -74,8 +74,10 @@ class Pages:
             )
             gate = asyncio.Semaphore(CALLS_AT_ONCE)
             vehicles = await asyncio.gather(*(self._vehicle(gate, vehicle.vin) for vehicle in page.items))
-        except SotaError as error:
-            return Overview([], [], problem=f"{error.title}. {error.detail}")
+        except Unavailable:
+            return Overview([], [], problem="SOTA Core does not answer.")
+        except Refused as error:
+            return Overview([], [], problem=error.title)
         requests = {request.install_request_id: request for request in (*open_requests.items, *completed.items)}
         newest_first = sorted(requests.values(), key=lambda request: request.created_at, reverse=True)
         return Overview(newest_first, list(vehicles), page.cursor)

@@ -17,9 +17,11 @@ from urllib.parse import quote, urlencode
 from sota.boundaries.calling import Page
 from sota.kit.errors import Failed, Invalid, Refused, SotaError, Unavailable
 from sota.kit.http_message import Call, Reply, Row
+from sota.kit.logging import get_logger
 from sota.kit.paging import MAX_LIMIT
 
 CREDENTIAL_REFUSED = "The Web Server's own credential is refused: its operator must renew it."
+AWAY = "A program behind the Web Server does not answer now: try again."
 
 
 @contextmanager
@@ -27,7 +29,10 @@ def answering(row: Row) -> Iterator[None]:
     """Turn what a neighbour says into what this row may say."""
     try:
         yield
-    except (Refused, Unavailable) as error:
+    except Unavailable as error:  # its detail names addresses, which are ours alone
+        get_logger().warning("neighbour_away", interaction=row.id, reason=error.detail)
+        raise translate(row, Unavailable(AWAY)) from error
+    except Refused as error:
         raise translate(row, error) from error
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sota.boundaries.b2_web_core.messages import Component, NewVehicle
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, VehicleToResolve
 from sota.boundaries.interaction import serves
+from sota.kit.errors import Refused
 from sota.kit.http_message import Call, Reply
-from sota.web.gateway.model import answering
+from sota.web.gateway.model import translate
 from sota.web.registers.model import Kind, NewRegistration
 from sota.web.registers.service import Registers
 
@@ -22,8 +25,7 @@ class RegistersApi:
         """Register a vehicle in Core and in the Resolver."""
         vin = call.body.vin
         new = NewRegistration(Kind.VEHICLE, f"vehicle {vin}", call.body, VehicleToResolve(vin=vin))
-        with answering(call.row):
-            await self._registers.register(new)
+        await self._register(call, new)
         return Reply("inserted")
 
     @serves("WL-B1-29")
@@ -34,6 +36,11 @@ class RegistersApi:
             part_number=component.part_number, description=component.description, name=component.name
         )
         new = NewRegistration(Kind.COMPONENT, f"component {component.part_number}", component, to_resolve)
-        with answering(call.row):
-            await self._registers.register(new)
+        await self._register(call, new)
         return Reply("inserted")
+
+    async def _register(self, call: Call[Any], new: NewRegistration) -> None:
+        try:
+            await self._registers.register(new)
+        except Refused as error:
+            raise translate(call.row, error) from error

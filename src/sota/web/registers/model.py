@@ -22,6 +22,7 @@ import msgspec
 
 from sota.boundaries.b2_web_core.messages import Component, NewPackage, NewVehicle
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve, VehicleToResolve
+from sota.kit.errors import SotaError, Unavailable
 
 # Core keeps answers by key for a day. After that "exists" may be the answer to our own first try, so it counts as
 # taken.
@@ -50,6 +51,10 @@ BODIES: dict[Kind, tuple[type[CoreBody], type[ResolverBody]]] = {
     Kind.PACKAGE: (NewPackage, PackageToResolve),
     Kind.COMPONENT: (Component, ComponentToResolve),
 }
+
+
+class CoreAway(Unavailable):
+    """Core, the first of the two, did not answer; the registration is written down and goes on by itself."""
 
 
 class State(StrEnum):
@@ -108,6 +113,11 @@ class Registration:
     attempts: int
     refusal: Refusal | None
     created_at: datetime
+
+
+def is_refusal(error: SotaError) -> bool:
+    """Say whether trying again would get the same answer: no failure, no overload, and not our own credential."""
+    return error.status < 500 and error.status != 429 and error.code != "unauthenticated"
 
 
 def wait_before(attempt: int, longest_s: float) -> timedelta:

@@ -30,12 +30,14 @@ from sota.web.registers import store
 from sota.web.registers.model import (
     KEY_IS_KNOWN_FOR,
     RETRY_AFTER_REFUSAL,
+    CoreAway,
     CoreBody,
     NewRegistration,
     Refusal,
     Registration,
     ResolverBody,
     State,
+    is_refusal,
     wait_before,
 )
 
@@ -152,7 +154,7 @@ class Registers:
                 registration = await self._ask_resolver(registration)
         except SotaError as error:
             await self._postpone(registration, error)
-            raise
+            raise _what_is_said(registration, error) from error
         if registration.refusal is not None:
             refusal = registration.refusal
             raise Refused(refusal.code, refusal.detail, status=refusal.status, title=refusal.title)
@@ -163,7 +165,7 @@ class Registers:
             await _send_to_core(self._core, registration.core, str(registration.id))
         except Refused as error:
             if error.status >= 500 or error.status == 429:
-                raise
+                raise  # not now; what else it says, our own credential included, means: not at all
             old = self._clock.now() - registration.created_at > KEY_IS_KNOWN_FOR
             if not (old and error.code == registration.kind.exists):
                 refusal = Refusal(error.code, error.detail, error.status, error.title)
@@ -189,14 +191,20 @@ class Registers:
 
     async def _postpone(self, registration: Registration, error: SotaError) -> None:
         pause = wait_before(registration.attempts, self._retry_s)
-        refused = error.status < 500 and error.status != 429
-        if refused:
-            # Core has it and the Resolver will not take it: this needs a person (a wrong credential, for one).
+        refused = is_refusal(error)
+        if refused:  # Core has it and the Resolver will not take it: this needs a person
             pause = max(pause, min(RETRY_AFTER_REFUSAL, timedelta(seconds=self._retry_s * 4)))
         log = self._log.error if refused else self._log.warning
         log("registration_waits", registration=str(registration.id), code=error.code, reason=error.detail)
         due_at = self._clock.now() + pause
         await self._db.transact(lambda tx: store.postpone(tx, registration, due_at))
+
+
+def _what_is_said(registration: Registration, error: SotaError) -> SotaError:
+    waits = f"The registration of {registration.object} is written down and goes on by itself."
+    if registration.state is State.OPEN:
+        return CoreAway(f"SOTA Core does not answer now. {waits}")
+    return error if is_refusal(error) else Unavailable(f"The External Resolver does not answer now. {waits}")
 
 
 async def _send_to_core(core: CoreClient, body: CoreBody, key: str) -> None:

@@ -9,9 +9,8 @@ import msgspec
 
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.interaction import serves
-from sota.kit.errors import Invalid, Refused, Unavailable
+from sota.kit.errors import Invalid, Unavailable
 from sota.kit.http_message import Call, Reply
-from sota.web.gateway.model import answering
 from sota.web.repository.multipart import UploadBody
 from sota.web.repository.service import Uploads
 
@@ -34,12 +33,7 @@ class RepositoryApi:
             )
             metadata = _decode(await body.metadata())
             call.caller.acting_on = f"package {metadata.name}/{metadata.version}"
-            try:
-                await self._uploads.refuse_known(metadata)
-            except Unavailable as error:  # Core is the first register: without it nothing is stored
-                raise Refused("storing_failed", f"SOTA Core does not answer: {error.detail}") from None
-            with answering(call.row):
-                await self._uploads.store(metadata, body.file())
+            await self._uploads.store(metadata, body.file())
         return Reply("stored")
 
 

@@ -31,7 +31,7 @@ from sota.kit.db import Database, Tx
 from sota.kit.errors import Failed, Invalid, Refused, StartError, Unavailable
 from sota.kit.logging import get_logger
 from sota.kit.package_signature import SignedFields, load_public_keys, verify
-from sota.web.registers.model import Kind, NewRegistration, Registration
+from sota.web.registers.model import CoreAway, Kind, NewRegistration, Registration
 from sota.web.registers.service import Registers
 from sota.web.repository import store
 from sota.web.repository.model import Measured, new_key
@@ -97,19 +97,16 @@ class Uploads:
         self._signatures, self._clock, self._timeout_s = signatures, clock, timeout_s
         self._log = get_logger(feature="repository")
 
-    async def refuse_known(self, metadata: PackageMetadata) -> None:
-        """Refuse a package that is registered, before its file is stored.
-
-        Raises:
-            Refused: ``package_exists``, or Core refuses our credential.
-            SotaError: Core does not answer.
-        """
+    async def _refuse_known(self, metadata: PackageMetadata) -> None:
         try:
             await self._core.package(PackageId(name=metadata.name, version=metadata.version))
         except Refused as error:
             if error.code == "not_found":
                 return
             raise
+        except Unavailable as error:  # Core is the first register: without it nothing is stored
+            self._log.warning("neighbour_away", reason=error.detail)
+            raise Refused("storing_failed", "SOTA Core does not answer now: try again.", status=500) from None
         raise Refused("package_exists", f"{metadata.name}/{metadata.version} is registered: upload another version.")
 
     @calls("WL-B13-1")
@@ -121,6 +118,7 @@ class Uploads:
             Refused: ``package_exists``, ``storing_failed``, or Core's refusal.
             Unavailable: not both registers for now; it is written down and will be completed.
         """
+        await self._refuse_known(metadata)
         key, measured, now = new_key(), Measured(), self._clock.now()
         delete_after = now + timedelta(seconds=self._timeout_s + 60)
         await self._db.transact(lambda tx: store.note_upload(tx, key, now, delete_after))
@@ -128,7 +126,7 @@ class Uploads:
         try:
             async with asyncio.timeout(self._timeout_s):
                 if await self._repository.write(key, measured.watch(content)) != "success":
-                    raise Refused("storing_failed", "The package repository cannot store the file now.")
+                    raise Refused("storing_failed", "The package repository cannot store the file now.", status=500)
             package = _describe(metadata, measured, key)
             self._signatures.check(metadata, package)
             new = NewRegistration(
@@ -141,6 +139,8 @@ class Uploads:
                 claimed = True
 
             await self._registers.register(new, together_with=claim)
+        except CoreAway as error:
+            raise Refused("storing_failed", error.detail, status=500) from None
         except TimeoutError:
             raise Unavailable("The upload took too long.", status=408, title="Request Timeout") from None
         finally:

@@ -1,0 +1,246 @@
+"""The backend's three programs in this process, on free ports: the real Web Server, SOTA Core and External Resolver.
+
+They talk over real sockets with real credentials, on databases of their own. There is no RVI node: what is queued stays
+queued. A :class:`Backend` also makes further Web Servers beside the first, for what happens when a neighbour is away or
+refuses::
+
+    async with running_backend(folder, ["sqlite:///…", "sqlite:///…", "sqlite:///…"]) as backend:
+        answer = await backend.ask("POST", "/api/v1/vehicles", {"vin": new_vin()})
+        assert answer.status == 200
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sota.boundaries.b1_browser_web.browser import Browser
+from sota.boundaries.b1_browser_web.client import WebClient
+from sota.boundaries.interaction import Program, Role
+from sota.core.program import CoreProgram
+from sota.core.settings import CoreSettings
+from sota.kit import tls
+from sota.kit.http_client import HttpClient, Response
+from sota.kit.service_credentials import issue
+from sota.resolver.program import ResolverProgram
+from sota.resolver.settings import ResolverSettings
+from sota.web.accounts.service import issue_token
+from sota.web.program import WebProgram
+from sota.web.settings import WebSettings
+from tests.support.processes import free_ports
+
+JSON = {"content-type": "application/json"}
+_numbers: Iterator[int] = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with its body read as JSON, where it is that."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+    @property
+    def message(self) -> str:
+        """The literal text: ``message`` of a success, ``title`` of a refusal."""
+        text = self.body["message"] if self.status < 400 else self.body["title"]
+        assert isinstance(text, str)
+        return text
+
+
+def new_vin(prefix: str = "WVW") -> str:
+    """Give a VIN that no other test has."""
+    return f"{prefix}{next(_numbers):0{17 - len(prefix)}d}"
+
+
+def new_name(prefix: str = "name") -> str:
+    """Give a name that no other test has."""
+    return f"{prefix}-{next(_numbers)}"
+
+
+@dataclass(slots=True)
+class Server:
+    """One Web Server and the ways in: a token of each role, a browser."""
+
+    web: WebProgram
+    clients: dict[str, HttpClient] = field(default_factory=dict)
+
+    async def client(self, role: Role = Role.OPERATOR) -> HttpClient:
+        """Give a client of the plain port with a token of this role; ``public`` has none."""
+        if role not in self.clients:
+            token = None if role is Role.PUBLIC else await issue_token(self.web.db, role, f"tests-{role}")
+            self.clients[role] = HttpClient(f"http://127.0.0.1:{self.web.port}", token=token)
+        return self.clients[role]
+
+    async def api(self, role: Role = Role.OPERATOR) -> WebClient:
+        """Give the client that programs use."""
+        return WebClient(await self.client(role))
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        role: Role = Role.OPERATOR,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Make a call; a body that is no bytes is sent as JSON."""
+        client = await self.client(role)
+        content = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        given = {**(JSON if body is not None else {}), **(headers or {})}
+        return read(await client.request(method, path, query=query, body=content, headers=given))
+
+    async def upload(self, metadata: Mapping[str, Any], file: bytes, *, role: Role = Role.OPERATOR) -> Answer:
+        """Upload a package."""
+        kind, content = multipart(("metadata", msgspec.json.encode(metadata)), ("file", file))
+        return await self.ask("POST", "/api/v1/packages", content, role=role, headers={"content-type": kind})
+
+    def browser(self) -> Browser:
+        """Open a browser that trusts the server's certificate; nobody is signed in."""
+        assert self.web.certificate is not None
+        client = HttpClient(f"https://localhost:{self.web.https_port}", ssl=tls.trusting(self.web.certificate))
+        self.clients[f"browser-{next(_numbers)}"] = client
+        return Browser(client)
+
+    async def signed_in(self) -> Browser:
+        """Open a browser in which the first account is signed in."""
+        assert self.web.first_password is not None
+        browser = self.browser()
+        answer = await browser.sign_in("admin", self.web.first_password)
+        assert answer.status in (200, 301), answer
+        return browser
+
+    async def stop(self) -> None:
+        """End it."""
+        for client in self.clients.values():
+            await client.close()
+        await self.web.stop()
+
+
+@dataclass(slots=True)
+class Backend(Server):
+    """The three programs. ``server`` makes further Web Servers on databases from ``spare``."""
+
+    core: CoreProgram = field(kw_only=True)
+    resolver: ResolverProgram = field(kw_only=True)
+    settings: Mapping[str, Any] = field(kw_only=True)
+    folder: Path = field(kw_only=True)
+
+    @contextlib.asynccontextmanager
+    async def another(self, database: str, **changes: Any) -> AsyncIterator[Server]:
+        """Run another Web Server beside ours, on its own database and with changed settings."""
+        folder = self.folder / new_name("web")
+        given = {**self.settings, "database": database, "data": folder, "repository": str(folder / "packages")}
+        server = Server(WebProgram(WebSettings(**(given | changes))))
+        await server.web.start()
+        try:
+            yield server
+        finally:
+            await server.stop()
+
+    async def with_package(self, name: str | None = None, version: str = "1.0.0", **metadata: Any) -> str:
+        """Upload a small package; gives ``name/version``."""
+        name = name or new_name("package")
+        answer = await self.upload({"name": name, "version": version, "installer": "deb", **metadata}, b"content")
+        assert answer.status == 200, answer
+        return f"{name}/{version}"
+
+    async def with_vehicle(self, prefix: str = "WVW") -> str:
+        """Register a vehicle; gives its VIN."""
+        vin = new_vin(prefix)
+        answer = await self.ask("POST", "/api/v1/vehicles", {"vin": vin})
+        assert answer.status == 200, answer
+        return vin
+
+    async def with_filter(self, expression: str = "TRUE") -> str:
+        """Create a filter; gives its name."""
+        name = new_name("filter")
+        answer = await self.ask("POST", "/api/v1/filters", {"name": name, "expression": expression})
+        assert answer.status == 200, answer
+        return name
+
+    async def with_targeted_package(self, expression: str = "TRUE") -> str:
+        """Upload a package and associate a filter with it; gives ``name/version``."""
+        package, filter_name = await self.with_package(), await self.with_filter(expression)
+        answer = await self.ask("POST", f"/api/v1/packages/{package}/filters", {"filter": filter_name})
+        assert answer.status == 200, answer
+        return package
+
+
+def read(response: Response) -> Answer:
+    """Read an answer."""
+    is_json = "json" in response.headers.get("content-type", "")
+    return Answer(response.status, response.headers, msgspec.json.decode(response.body) if is_json else response.body)
+
+
+def multipart(*parts: tuple[str, bytes], boundary: str = "a-boundary-of-tests") -> tuple[str, bytes]:
+    """Make a multipart body; gives its content type and the body."""
+    content = b"".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + body + b"\r\n"
+        for name, body in parts
+    )
+    return f"multipart/form-data; boundary={boundary}", content + f"--{boundary}--\r\n".encode()
+
+
+@contextlib.asynccontextmanager
+async def running_backend(folder: Path, databases: Sequence[str]) -> AsyncIterator[Backend]:
+    """Run the three programs; ``databases`` are Core's, the Resolver's and the Web Server's."""
+    core_callers, resolver_callers = folder / "core.toml", folder / "resolver.toml"
+    tokens = {
+        "web-core": issue(core_callers, Program.WEB_SERVER),
+        "web-resolver": issue(resolver_callers, Program.WEB_SERVER),
+        "core-resolver": issue(resolver_callers, Program.SOTA_CORE),
+    }
+    for name, token in tokens.items():
+        (folder / f"{name}.token").write_text(token)
+    repository = str(folder / "packages")
+    async with contextlib.AsyncExitStack() as stack:
+        resolver = ResolverProgram(
+            ResolverSettings(
+                port=0, database=databases[1], credentials_file=resolver_callers, data=folder / "resolver"
+            )
+        )
+        await resolver.start()
+        stack.push_async_callback(resolver.stop)
+        resolver_url = f"http://127.0.0.1:{resolver.port}"
+        core = CoreProgram(
+            CoreSettings(
+                port=0,
+                database=databases[0],
+                credentials_file=core_callers,
+                repository=repository,
+                data=folder / "core",
+                resolver_url=resolver_url,
+                resolver_token_file=folder / "core-resolver.token",
+                node_url=f"http://127.0.0.1:{free_ports(1)[0]}",  # nobody is there
+            )
+        )
+        await core.start()
+        stack.push_async_callback(core.stop)
+        settings = {
+            "port": 0,
+            "https_port": 0,
+            "data": folder / "web",
+            "database": databases[2],
+            "core_url": f"http://127.0.0.1:{core.port}",
+            "core_token_file": folder / "web-core.token",
+            "resolver_url": resolver_url,
+            "resolver_token_file": folder / "web-resolver.token",
+            "repository": repository,
+            "intent_retry_s": 0.5,
+            "call_timeout_s": 10.0,
+        }
+        web = WebProgram(WebSettings(**settings))
+        await web.start()
+        backend = Backend(web, core=core, resolver=resolver, settings=settings, folder=folder)
+        stack.push_async_callback(backend.stop)
+        yield backend
