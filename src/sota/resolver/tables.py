@@ -22,10 +22,10 @@ def row_id() -> sa.types.TypeEngine[int]:
     return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-def foreign_text() -> sa.String:
+def exact_text(length: int) -> sa.String:
     """What a vehicle reports: compared byte by byte, and with the spaces at its end."""
-    exact = mysql.VARCHAR(128, charset="utf8mb4", collation="utf8mb4_nopad_bin")
-    return sa.String(128).with_variant(exact, "mysql", "mariadb")
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin")
+    return sa.String(length).with_variant(exact, "mysql", "mariadb")
 
 
 vehicle = sa.Table(
@@ -41,8 +41,9 @@ package = sa.Table(
     "package",
     METADATA,
     sa.Column("id", row_id(), primary_key=True, autoincrement=True),
-    sa.Column("name", code_text(100), nullable=False),
-    sa.Column("version", code_text(32), nullable=False),
+    # Compared with what vehicles report, and therefore in the same way.
+    sa.Column("name", exact_text(100), nullable=False),
+    sa.Column("version", exact_text(32), nullable=False),
     sa.Column("description", long_text(), nullable=False),
     sa.Column("vendor", code_text(200), nullable=False),
     sa.Column("created_at", Utc, nullable=False),
@@ -93,8 +94,8 @@ software = sa.Table(
     "software",
     METADATA,
     sa.Column("id", row_id(), primary_key=True, autoincrement=True),
-    sa.Column("name", foreign_text(), nullable=False),
-    sa.Column("version", foreign_text(), nullable=False),
+    sa.Column("name", exact_text(128), nullable=False),
+    sa.Column("version", exact_text(128), nullable=False),
     sa.UniqueConstraint("name", "version", name="software_by_name"),
 )
 

@@ -14,8 +14,11 @@ branch_labels = None
 depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-EXACT = mysql.VARCHAR(128, charset="utf8mb4", collation="utf8mb4_nopad_bin")
-FOREIGN = sa.String(128).with_variant(EXACT, "mysql", "mariadb")
+
+
+def exact_text(length: int) -> sa.String:
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin")
+    return sa.String(length).with_variant(exact, "mysql", "mariadb")
 
 
 def upgrade() -> None:
@@ -63,8 +66,8 @@ def _registers() -> None:
     op.create_table(
         "package",
         sa.Column("id", ID, primary_key=True, autoincrement=True),
-        sa.Column("name", code_text(100), nullable=False),
-        sa.Column("version", code_text(32), nullable=False),
+        sa.Column("name", exact_text(100), nullable=False),
+        sa.Column("version", exact_text(32), nullable=False),
         sa.Column("description", long_text(), nullable=False),
         sa.Column("vendor", code_text(200), nullable=False),
         sa.Column("created_at", Utc, nullable=False),
@@ -106,8 +109,8 @@ def _installed() -> None:
     op.create_table(
         "software",
         sa.Column("id", ID, primary_key=True, autoincrement=True),
-        sa.Column("name", FOREIGN, nullable=False),
-        sa.Column("version", FOREIGN, nullable=False),
+        sa.Column("name", exact_text(128), nullable=False),
+        sa.Column("version", exact_text(128), nullable=False),
         sa.UniqueConstraint("name", "version", name="software_by_name"),
     )
     op.create_table(
