@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from sota.boundaries.b2_web_core.messages import Update
 
@@ -50,7 +50,7 @@ class Screen:
 
     def step(self, text: str) -> None:
         """Say what is done now."""
-        self.console.print(f"[bold]·[/bold] {text}", highlight=False)
+        self.console.print(f"[bold]·[/bold] {text}", highlight=False, soft_wrap=True)
 
     def show(self, updates: Iterable[Update], notes: dict[str, str]) -> None:
         """Show each vehicle's progress; ``notes`` says what else is known about one (offline)."""
@@ -71,7 +71,12 @@ class Screen:
     def finish(self, rows: list[Row]) -> None:
         """Print the table."""
         table = Table(
-            "VIN", "before", "after", "what happened", "time", title="Verified from each vehicle's own package database"
+            Column("VIN", no_wrap=True),
+            "before",
+            "after",
+            "what happened",
+            "time",
+            title="Verified from each vehicle's own package database",
         )
         for row in rows:
             seconds = f"{row.seconds:.1f} s" if row.seconds is not None else ""
