@@ -5,11 +5,10 @@ Commands are loaded when they are called, so that each starts quickly and a vehi
 
 from __future__ import annotations
 
-import sys
-
 from cyclopts import App
 
 from sota import __version__
+from sota.cli.ending import ending
 
 COMMANDS = {
     "demo": ("sota.cli.demo:demo", "Run the whole system doing its main job, on real packages."),
@@ -40,16 +39,5 @@ for _name, (_path, _help) in COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command line. A start that fails says why in one line; exit code 2: wrong settings or credentials."""
-    from sota.kit.errors import SotaError, StartError
-
-    try:
-        app()
-    except StartError as error:
-        print(f"sota: {error.detail}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except SotaError as error:
-        print(f"sota: {error.title}: {error.detail}" if error.detail else f"sota: {error.title}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    """Run the command line."""
+    ending(app)

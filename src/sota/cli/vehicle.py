@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from sota.cli.launch import launch
+from sota.cli.vehicle_process import VehicleOrder, encode
 
 PortOption = Annotated[int, Parameter(negative=())]
 
@@ -55,11 +57,18 @@ def vehicle(
     log_level
         debug, info, warning or error.
     """
-    from sota.cli.vehicle_parts import VehiclePorts, assemble
-
-    ports = VehiclePorts(edge_port, client_port, slm_port)
-    launch(
-        lambda: assemble(vin, data, backend, ports, root=root, keys=keys, allow_unsigned=allow_unsigned),
-        log_level=log_level,
+    order = VehicleOrder(
+        vin=vin,
+        data=data,
+        backend=backend,
+        root=root,
+        keys=keys,
+        allow_unsigned=allow_unsigned,
+        edge_port=edge_port,
+        client_port=client_port,
+        slm_port=slm_port,
         operation_port=operation_port,
+        log_level=log_level,
     )
+    # The libraries of the command line take 9 MB that a vehicle has no use for: go on as the same process without them.
+    os.execv(sys.executable, [sys.executable, "-m", "sota.cli.vehicle_process", encode(order)])  # noqa: S606

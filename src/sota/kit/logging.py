@@ -12,7 +12,15 @@ from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import msgspec
-import structlog
+
+# structlog imports rich, where it is installed, for coloured tracebacks that we never print: 4 MB of a vehicle's memory.
+_without_rich = "rich" not in sys.modules
+if _without_rich:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+
+if _without_rich:
+    del sys.modules["rich"]
 
 SECRET_NAMES = frozenset({"password", "token", "secret", "credential", "authorization", "cookie", "key"})
 

@@ -1,0 +1,64 @@
+"""The process of ``sota vehicle``: what the command line read, without the command line's libraries.
+
+``python -m sota.cli.vehicle_process ORDER`` is started by ``vehicle.py`` and by nobody else.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+
+class VehicleOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of ``sota vehicle``."""
+
+    vin: str
+    data: Path
+    backend: str
+    root: Path | None
+    keys: Path | None
+    allow_unsigned: bool
+    edge_port: int
+    client_port: int
+    slm_port: int
+    operation_port: int
+    log_level: str
+
+
+def encode(order: VehicleOrder) -> str:
+    """Write the options as one argument."""
+    return msgspec.json.encode(order, enc_hook=str).decode()
+
+
+def decode(text: str) -> VehicleOrder:
+    """Read them again."""
+    return msgspec.json.decode(text, type=VehicleOrder, dec_hook=lambda _kind, value: Path(value))
+
+
+def run(order: VehicleOrder) -> None:
+    """Run the vehicle until a signal ends it."""
+    from sota.cli.launch import launch
+    from sota.cli.vehicle_parts import VehiclePorts, assemble
+
+    ports = VehiclePorts(order.edge_port, order.client_port, order.slm_port)
+    launch(
+        lambda: assemble(
+            order.vin,
+            order.data,
+            order.backend,
+            ports,
+            root=order.root,
+            keys=order.keys,
+            allow_unsigned=order.allow_unsigned,
+        ),
+        log_level=order.log_level,
+        operation_port=order.operation_port,
+    )
+
+
+if __name__ == "__main__":
+    from sota.cli.ending import ending
+
+    ending(lambda: run(decode(sys.argv[1])))
