@@ -205,9 +205,7 @@ async def running_backend(folder: Path, databases: Sequence[str]) -> AsyncIterat
     repository = str(folder / "packages")
     async with contextlib.AsyncExitStack() as stack:
         resolver = ResolverProgram(
-            ResolverSettings(
-                port=0, database=databases[1], credentials_file=resolver_callers, data=folder / "resolver"
-            )
+            ResolverSettings(port=0, database=databases[1], credentials_file=resolver_callers, data=folder / "resolver")
         )
         await resolver.start()
         stack.push_async_callback(resolver.stop)
@@ -226,7 +224,7 @@ async def running_backend(folder: Path, databases: Sequence[str]) -> AsyncIterat
         )
         await core.start()
         stack.push_async_callback(core.stop)
-        settings = {
+        settings: dict[str, Any] = {
             "port": 0,
             "https_port": 0,
             "data": folder / "web",

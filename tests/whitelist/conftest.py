@@ -11,9 +11,7 @@ from tests.support.backend import Backend, Server, running_backend
 
 
 @pytest.fixture(scope="session", params=["sqlite", "mariadb"])
-async def backend(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Backend]:
+async def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
     """The three programs, running as long as the tests."""
     databases = [new_database(request, tmp_path_factory, request.param) for _ in range(4)]
     async with running_backend(tmp_path_factory.mktemp("backend"), databases[:3]) as running:

@@ -21,7 +21,9 @@ async def test_known_vin_is_refused(backend: Backend) -> None:
     assert answer.body["interaction"] == "WL-B1-4"
 
 
-@pytest.mark.parametrize("vin", ["WVW", "wvwzzz1kz7w000001", "WVWZZZ1KZ7W00000", "WVWZZZ1KZ7W0000011", "WVWZZZ1KZ7W00000\n"])
+@pytest.mark.parametrize(
+    "vin", ["WVW", "wvwzzz1kz7w000001", "WVWZZZ1KZ7W00000", "WVWZZZ1KZ7W0000011", "WVWZZZ1KZ7W00000\n"]
+)
 async def test_malformed_vin_is_a_bad_request(backend: Backend, vin: str) -> None:
     answer = await backend.ask("POST", "/api/v1/vehicles", {"vin": vin})
     assert answer.status == 400

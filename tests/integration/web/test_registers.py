@@ -1,0 +1,164 @@
+"""Both registers, or neither: neighbours that are away, kills in between, requests side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sota.boundaries.interaction import Program
+from sota.kit.db import Tx
+from sota.kit.service_credentials import issue
+from sota.resolver.program import ResolverProgram
+from sota.resolver.settings import ResolverSettings
+from sota.web.program import WebProgram
+from sota.web.repository import store
+from sota.web.tables import REGISTRATION
+from tests.conftest import new_database
+from tests.support.backend import Answer, Backend, Server, new_name, new_vin, running_backend
+from tests.support.processes import free_ports
+from tests.support.waiting import until
+
+
+@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+async def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
+    databases = [new_database(request, tmp_path_factory, request.param) for _ in range(3)]
+    async with running_backend(tmp_path_factory.mktemp("backend"), databases) as running:
+        yield running
+
+
+def late_resolver(folder: Path) -> tuple[ResolverProgram, dict[str, object]]:
+    """Make a Resolver that does not run yet, and what a Web Server must be told of it."""
+    token = issue(folder / "callers.toml", Program.WEB_SERVER)
+    (folder / "token").write_text(token)
+    port = free_ports(1)[0]
+    settings = ResolverSettings(
+        port=port, database=f"sqlite:///{folder}/resolver.db", credentials_file=folder / "callers.toml"
+    )
+    told = {"resolver_url": f"http://127.0.0.1:{port}", "resolver_token_file": folder / "token"}
+    return ResolverProgram(settings), told
+
+
+def files_of(server: Server) -> list[Path]:
+    return [path for path in Path(server.web.settings.repository).rglob("*") if path.is_file()]
+
+
+async def knows(resolver_side: Server, vin: str) -> bool:
+    """Say whether the Resolver knows a vehicle: a second registration under another key would be refused there."""
+    async with resolver_side.web.db.read() as tx:
+        row = (await tx.execute(REGISTRATION.select().where(REGISTRATION.c.object == f"vehicle {vin}"))).one()
+    return bool(row.state == "done")
+
+
+async def test_absent_resolver_gives_503_and_is_told_later(backend: Backend, tmp_path: Path) -> None:
+    resolver, told = late_resolver(tmp_path)
+    vin = new_vin()
+    async with backend.another(f"sqlite:///{tmp_path}/web.db", **told) as server:
+        answer = await server.ask("POST", "/api/v1/vehicles", {"vin": vin})
+        assert answer.status == 503
+        assert (await server.ask("GET", f"/api/v1/vehicles/{vin}")).status == 200  # Core has it already
+        again = await server.ask("POST", "/api/v1/vehicles", {"vin": vin})
+        assert again.status == 503  # joins, instead of 'VIN already exists'
+        await resolver.start()
+        try:
+
+            async def look() -> bool:
+                return await knows(server, vin)
+
+            await until(look, "the Resolver is told", timeout_s=15)
+            duplicate = await server.ask("POST", "/api/v1/vehicles", {"vin": vin})
+            assert (duplicate.status, duplicate.message) == (409, "VIN already exists")
+        finally:
+            await resolver.stop()
+
+
+async def test_registration_goes_on_after_a_restart(backend: Backend, tmp_path: Path) -> None:
+    resolver, told = late_resolver(tmp_path)
+    name = new_name("package")
+    database = f"sqlite:///{tmp_path}/web.db"
+    async with backend.another(database, **told) as server:
+        answer = await server.upload({"name": name, "version": "1.0.0", "installer": "deb"}, b"content")
+        assert answer.status == 503
+    await resolver.start()
+    try:
+        async with backend.another(database, **told) as server:
+
+            async def look() -> bool:
+                answer = await server.ask("POST", f"/api/v1/packages/{name}/1.0.0/filters", {"filter": "none"})
+                return bool(answer.body["code"] == "filter_label_missing")  # the package is known, the filter is not
+
+            await until(look, "the Resolver is told of the package", timeout_s=15)
+    finally:
+        await resolver.stop()
+
+
+async def test_absent_core_gives_503_and_nothing_is_lost(backend: Backend, tmp_path: Path) -> None:
+    vin, database = new_vin(), f"sqlite:///{tmp_path}/web.db"
+    async with backend.another(database, core_url="http://127.0.0.1:9") as server:
+        assert (await server.ask("POST", "/api/v1/vehicles", {"vin": vin})).status == 503
+    assert (await backend.ask("GET", f"/api/v1/vehicles/{vin}")).status == 404
+    async with backend.another(database) as server:
+
+        async def look() -> bool:
+            return await knows(server, vin)
+
+        await until(look, "both registers have it", timeout_s=15)
+    assert (await backend.ask("GET", f"/api/v1/vehicles/{vin}")).status == 200
+
+
+async def test_the_same_vehicle_twenty_times_at_once_is_one_registration(backend: Backend) -> None:
+    vin = new_vin()
+    answers: list[Answer] = await asyncio.gather(
+        *(backend.ask("POST", "/api/v1/vehicles", {"vin": vin}) for _ in range(20))
+    )
+    assert {answer.status for answer in answers} <= {200, 409}
+    assert any(answer.status == 200 for answer in answers)
+    assert [found["vin"] for found in (await backend.ask("GET", "/api/v1/vehicles", query={"regex": vin})).body] == [
+        vin
+    ]
+
+
+async def test_the_same_package_uploaded_side_by_side_keeps_one_file(backend: Backend, tmp_path: Path) -> None:
+    async with backend.another(f"sqlite:///{tmp_path}/web.db") as server:
+        metadata = {"name": new_name("package"), "version": "1.0.0", "installer": "deb"}
+        answers = await asyncio.gather(*(server.upload(metadata, b"content" * 10_000) for _ in range(6)))
+        assert {answer.status for answer in answers} <= {200, 409}
+        assert any(answer.status == 200 for answer in answers)
+        files = files_of(server)
+        assert len(files) == 1
+
+
+async def test_refused_package_leaves_no_file(backend: Backend, tmp_path: Path) -> None:
+    async with backend.another(f"sqlite:///{tmp_path}/web.db") as server:
+        metadata = {"name": new_name("package"), "version": "1.0.0", "installer": "deb"}
+        # Registered by another Web Server between the look and the registration: the file is stored, then refused.
+        uploads = server.web.uploads
+
+        async def known_by_now(_metadata: object) -> None:
+            await backend.upload(metadata, b"content")
+
+        uploads._refuse_known = known_by_now  # type: ignore[method-assign,assignment]
+        answer = await server.upload(metadata, b"content")
+        assert (answer.status, answer.message) == (409, "Package already exists")
+        await uploads.sweep()
+        files = files_of(server)
+        assert files == []
+
+
+async def test_file_of_an_interrupted_upload_is_swept(backend: Backend, tmp_path: Path) -> None:
+    """What a kill between the stored file and the written registration leaves behind."""
+    async with backend.another(f"sqlite:///{tmp_path}/web.db") as server:
+        web: WebProgram = server.web
+        repository, now = Path(web.settings.repository), web.clock.now()
+        (repository / "ab").mkdir()
+        (repository / "ab" / "abcd").write_bytes(b"whole")
+        (repository / "ab" / "abcd#1").write_bytes(b"half")
+
+        async def note(tx: Tx) -> None:
+            await store.note_upload(tx, "ab/abcd", now, now)
+
+        await web.db.transact(note)
+        await web.uploads.sweep()
+        assert files_of(server) == []

@@ -1,0 +1,187 @@
+"""Sessions and signing in, with a clock that the test holds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from sota.boundaries.interaction import Role
+from sota.kit.db import Database
+from sota.kit.errors import Invalid, TooMany
+from sota.kit.migrations import upgrade
+from sota.web.accounts.service import add_account, ensure_admin, issue_token
+from sota.web.sessions.model import (
+    ACCOUNT,
+    PAIR,
+    is_own_path,
+    read_cookie,
+    read_return_path,
+    sign_return_path,
+)
+from sota.web.sessions.service import Sessions
+from sota.web.tables import ACCOUNT as ACCOUNT_TABLE
+from sota.web.tables import API_TOKEN, SESSION
+
+KEY = b"k" * 32
+ADDRESS = "192.0.2.1"
+
+
+@dataclass
+class HeldClock:
+    """A clock that stands still until it is told."""
+
+    moment: datetime = field(default_factory=lambda: datetime(2026, 3, 1, tzinfo=UTC))
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def pass_time(self, **spans: float) -> None:
+        self.moment += timedelta(**spans)
+
+
+@pytest.fixture(scope="module")
+async def db(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    await upgrade(database, "sota.web.migrations")
+    await add_account(database, "alice", Role.OPERATOR, "a password of alice")
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def clock() -> HeldClock:
+    return HeldClock()
+
+
+@pytest.fixture
+def sessions(db: Database, clock: HeldClock) -> Sessions:
+    return Sessions(db, clock, idle_s=1800, limit_s=12 * 3600)
+
+
+async def sign_in(sessions: Sessions, address: str = ADDRESS, *, replaces: str | None = None) -> str:
+    session = await sessions.sign_in("alice", "a password of alice", address, replaces=replaces)
+    assert session is not None
+    return session.token
+
+
+async def test_session_ends_when_it_is_not_used(sessions: Sessions, clock: HeldClock) -> None:
+    token = await sign_in(sessions)
+    clock.pass_time(minutes=29)
+    assert await sessions.find(token) is not None
+    clock.pass_time(minutes=29)
+    assert await sessions.find(token) is not None
+    clock.pass_time(minutes=30)
+    assert await sessions.find(token) is None
+
+
+async def test_session_ends_after_twelve_hours_however_used(sessions: Sessions, clock: HeldClock) -> None:
+    token = await sign_in(sessions)
+    for _ in range(35):
+        clock.pass_time(minutes=20)
+        assert await sessions.find(token) is not None
+    clock.pass_time(minutes=20)
+    assert await sessions.find(token) is None
+
+
+async def test_signing_in_ends_the_session_of_the_cookie_before(sessions: Sessions) -> None:
+    planted = await sign_in(sessions)
+    fresh = await sign_in(sessions, replaces=planted)
+    assert await sessions.find(planted) is None
+    assert await sessions.find(fresh) is not None
+
+
+async def test_failures_make_the_next_try_wait_longer_and_longer(sessions: Sessions, clock: HeldClock) -> None:
+    address, waits = "192.0.2.2", []
+    for _ in range(PAIR.forgiven + 3):
+        assert await sessions.sign_in("alice", "wrong", address, replaces=None) is None
+        try:
+            await sessions.sign_in("alice", "a password of alice", address, replaces=None)
+        except TooMany as error:
+            waits.append(int(error.__dict__["headers"]["retry-after"]))
+            clock.pass_time(seconds=waits[-1])
+        else:
+            break
+    # Signing in well after fewer failures forgives them.
+    assert waits == []
+    for _ in range(PAIR.forgiven + 1):
+        assert await sessions.sign_in("alice", "wrong", address, replaces=None) is None
+    for expected in (1, 2, 4, 8):
+        with pytest.raises(TooMany):
+            await sessions.sign_in("alice", "a password of alice", address, replaces=None)
+        clock.pass_time(seconds=expected)
+        assert await sessions.sign_in("alice", "wrong", address, replaces=None) is None
+
+
+async def test_an_attacked_account_is_open_again_after_half_a_minute(sessions: Sessions, clock: HeldClock) -> None:
+    for number in range(ACCOUNT.forgiven + 12):
+        clock.pass_time(seconds=31)
+        assert await sessions.sign_in("alice", "wrong", f"198.51.100.{number}", replaces=None) is None
+    clock.pass_time(seconds=30)
+    assert await sign_in(sessions, "203.0.113.9")
+
+
+async def test_unknown_names_are_counted_like_known_ones(sessions: Sessions) -> None:
+    for _ in range(PAIR.forgiven + 1):
+        assert await sessions.sign_in("nobody", "wrong", "192.0.2.3", replaces=None) is None
+    with pytest.raises(TooMany):
+        await sessions.sign_in("nobody", "wrong", "192.0.2.3", replaces=None)
+
+
+async def test_nothing_secret_stands_in_the_database(db: Database, sessions: Sessions) -> None:
+    password = await ensure_admin(db)
+    assert password is None  # alice is there: no second first account
+    session, api_token = await sign_in(sessions), await issue_token(db, Role.VIEWER, "tests")
+    async with db.read() as tx:
+        rows = [*await tx.execute(sa.select(SESSION)), *await tx.execute(sa.select(API_TOKEN))]
+        hashes = (await tx.execute(sa.select(ACCOUNT_TABLE.c.password_hash))).scalars().all()
+    kept = " ".join(str(value) for row in rows for value in row)
+    assert session not in kept
+    assert api_token not in kept
+    assert all(hashed.startswith("$argon2id$") for hashed in hashes)
+
+
+async def test_short_passwords_and_odd_names_are_refused(db: Database) -> None:
+    for name, password in (("bob", "too short"), ("bob smith", "long enough for us"), ("", "long enough for us")):
+        with pytest.raises(Invalid):
+            await add_account(db, name, Role.VIEWER, password)
+
+
+@pytest.mark.parametrize("path", ["/", "/index.html", "/?regex=%5EWVW&cursor=abc"])
+def test_own_paths_are_signed_and_read_back(path: str) -> None:
+    assert is_own_path(path)
+    assert read_return_path(sign_return_path(path, KEY), KEY) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "evil",
+        "",
+        "/a\r\nset-cookie: x=y",
+        "/\t/evil",
+        "/ä",
+    ],
+)
+def test_other_paths_are_followed_under_no_signature(path: str) -> None:
+    assert not is_own_path(path)
+    assert read_return_path(sign_return_path(path, KEY), KEY) is None
+
+
+def test_signature_of_another_key_is_refused() -> None:
+    signed = sign_return_path("/", KEY)
+    assert read_return_path(signed, b"another key") is None
+    assert read_return_path(signed[:-1] + "x", KEY) is None
+    assert read_return_path("ä.ö", KEY) is None
+
+
+def test_a_cookie_that_stands_twice_is_nobodys() -> None:
+    assert read_cookie("a=1; __Host-sota=x", "__Host-sota") == "x"
+    assert read_cookie("__Host-sota=x; __Host-sota=y", "__Host-sota") is None
+    assert read_cookie("__Host-sota=", "__Host-sota") is None
