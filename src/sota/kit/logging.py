@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-# structlog imports rich, where it is installed, for coloured tracebacks that we never print: 4 MB of a vehicle's memory.
+# structlog imports rich, where it is installed, for coloured tracebacks that we never print: 4 MB of a vehicle.
 _without_rich = "rich" not in sys.modules
 if _without_rich:
     sys.modules["rich"] = None  # type: ignore[assignment]
