@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -23,6 +24,13 @@ def find(name: str) -> Callable[[], Measurement]:
     return cast("Callable[[], Measurement]", importlib.import_module(f"bench.{name}").measure)
 
 
+def warn_if_busy() -> None:
+    """Say so when something else keeps the processors busy: figures of such a run are worth little."""
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load > cores / 2:
+        print(f"The machine is busy (load {load:.1f} on {cores} cores): do not keep these results.", file=sys.stderr)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the benchmarks that are named, or all; ends with 1 when one could not be measured."""
     listed = "\n".join(f"  {name:<16} {what}" for name, what in BENCHMARKS.items())
@@ -37,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     names = parser.parse_args(arguments).names
     if unknown := [name for name in names if name not in BENCHMARKS]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    warn_if_busy()
     failed = False
     for name in names or BENCHMARKS:
         try:

@@ -77,6 +77,13 @@ def wait_until(what: str, condition: Callable[[], bool], process: subprocess.Pop
         time.sleep(POLL_S)
 
 
+def processor_s(pid: int) -> float:
+    """Read how much processor time a process has used, all threads, in seconds."""
+    # Fields 14 and 15 of the line; the name, field 2, may hold blanks and ends with the last parenthesis.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_mb(pid: int) -> float:
     """Read a process's resident memory in MB (10^6 bytes)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
