@@ -1,0 +1,204 @@
+"""The filter language: what parses and what it means, what does not and what is said about it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import re2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sota.resolver.language.evaluation import Vehicle, evaluate
+from sota.resolver.language.expression import And, Constant, Expression, HasComponent, HasPackage, Not, Or, VinMatches
+from sota.resolver.language.formatter import format_filter, render
+from sota.resolver.language.parser import FilterSyntaxError, parse
+from sota.resolver.language.regex import compile_regex
+from tests.unit.resolver.fleets import expressions, vehicles
+
+TRUE, FALSE = Constant(True), Constant(False)
+VEHICLE = Vehicle(
+    "WVWZZZ1KZ00000001", frozenset({("ivi", "1.0.0"), ("libtls", "2.1.0")}), frozenset({"ECU-7A", "TCU-1"})
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("TRUE", TRUE),
+        ("FALSE", FALSE),
+        ("NOT TRUE AND FALSE", And((Not(TRUE), FALSE))),
+        ("TRUE OR FALSE AND FALSE", Or((TRUE, And((FALSE, FALSE))))),
+        ("(TRUE OR FALSE) AND FALSE", And((Or((TRUE, FALSE)), FALSE))),
+        ("NOT (NOT TRUE)", Not(Not(TRUE))),
+        ('vin_matches "^WVW"', VinMatches(compile_regex("^WVW"))),
+        ("vin_matches '^WVW'", VinMatches(compile_regex("^WVW"))),
+        ('vin_matches("^WVW")', VinMatches(compile_regex("^WVW"))),
+        ('vin_matches""', VinMatches(compile_regex(""))),
+        (r'has_component "^ECU\d"', HasComponent(compile_regex(r"^ECU\d"))),
+        ('has_package "ivi" "^1"', HasPackage(compile_regex("ivi"), compile_regex("^1"))),
+        ('has_package("ivi", "^1")', HasPackage(compile_regex("ivi"), compile_regex("^1"))),
+        ("has_package 'a\"b' \"it's\"", HasPackage(compile_regex('a"b'), compile_regex("it's"))),
+        ("/* all\nof them */ TRUE // really", TRUE),
+        ("TRUE\n\tAND\r\nFALSE", And((TRUE, FALSE))),
+        ('vin_matches "// no comment"', VinMatches(compile_regex("// no comment"))),
+    ],
+)
+def test_filter_means(text: str, meaning: Expression) -> None:
+    assert parse(text) == meaning
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "says"),
+    [
+        ("", 1, 1, "the filter is empty, expected (, vin_matches"),
+        ("vin_matches", 1, 12, "the filter ends too early, expected a regular expression in quotes or ("),
+        ("vin_matches AND", 1, 13, "found 'AND', expected a regular expression in quotes or ("),
+        ("vin_matches ABC", 1, 13, "found 'ABC'"),
+        ('vin_match "a"', 1, 1, "did you mean vin_matches?"),
+        ("TRUE and FALSE", 1, 6, "found 'and', expected the end, AND or OR (did you mean AND?)"),
+        ("TRUE\n  && FALSE", 2, 3, "did you mean AND?"),
+        ("!TRUE", 1, 1, "did you mean NOT?"),
+        ("NOT NOT TRUE", 1, 5, "found 'NOT'"),
+        ("ANDTRUE", 1, 1, "found 'ANDTRUE'"),
+        ("(TRUE", 1, 6, "the filter ends too early, expected ), AND or OR"),
+        ("TRUE)", 1, 5, "found ')', expected the end, AND or OR"),
+        ('TRUE "x"', 1, 6, "found a text in quotes, expected the end, AND or OR"),
+        ('vin_matches "abc', 1, 13, 'found a " that is not closed on its line'),
+        ("/* TRUE", 1, 1, "found a /* that is not closed by */"),
+        ('has_package "a"', 1, 16, "expected a regular expression in quotes or ,"),
+        ('has_package("a" TRUE', 1, 17, "found 'TRUE'"),
+        ('TRUE AND\nvin_matches "("', 2, 13, "not a regular expression: missing ) '('"),
+        ('vin_matches "*"', 1, 13, "looks like a file name pattern"),
+        ('vin_matches "SAJNX5745SC??????"', 1, 13, "write . for any one character"),
+        ('vin_matches "(?=a)"', 1, 13, "look-ahead and look-behind are not supported: '(?='"),
+        ('vin_matches "(?<!a)"', 1, 13, "look-behind"),
+        (r'vin_matches "(a)\1"', 1, 13, r"references back to a group are not supported: '\\1'"),
+        ('vin_matches "a++"', 1, 13, "not a regular expression: bad repetition operator '++'"),
+        (f'vin_matches "{"x" * 513}"', 1, 13, "the regular expression has 513 characters, 512 are allowed"),
+        (r'vin_matches "(\pL{100}){10}"', 1, 13, "too large when compiled"),
+    ],
+)
+def test_mistake_is_said_with_its_place(text: str, line: int, column: int, says: str) -> None:
+    with pytest.raises(FilterSyntaxError) as caught:
+        parse(text)
+    assert (caught.value.line, caught.value.column) == (line, column)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 60_000,
+        "TRUE " * 10_000,
+        " OR ".join(['vin_matches "a"'] * 501),
+        "(NOT " * 150 + "TRUE" + ")" * 150,
+        "x" * 65_537,
+    ],
+)
+def test_filter_over_its_limits_is_refused_quickly(text: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(FilterSyntaxError, match="allowed"):
+        parse(text)
+    assert time.perf_counter() - started < 0.25
+
+
+def test_pattern_that_blows_up_other_engines_is_answered_at_once() -> None:
+    expression = parse(f'vin_matches "{"(a*)*" * 20}b$"')
+    started = time.perf_counter()
+    assert not evaluate(expression, Vehicle("a" * 10_000))
+    assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ('vin_matches "00001$"', True),
+        ('vin_matches "^00001"', False),
+        ('has_component "^ECU-7"', True),
+        ('has_component "^ecu"', False),
+        ('has_package "ivi" "^1"', True),
+        ('has_package "ivi" "^2"', False),  # libtls has that version, and one package must match both
+        ('has_package "i" "1.0"', True),  # nothing is anchored, and . is any character: libtls 2.1.0 matches too
+        ('has_package "" "^9"', False),
+        ('NOT has_package "ivi" "^2" AND has_component "TCU"', True),
+        ('FALSE OR (vin_matches "^1" OR TRUE)', True),
+    ],
+)
+def test_vehicle_passes(text: str, answer: bool) -> None:
+    assert evaluate(parse(text), VEHICLE) is answer
+
+
+def test_test_on_nothing_installed_is_false() -> None:
+    bare = Vehicle("WVWZZZ1KZ00000001")
+    assert not evaluate(parse('has_package "" "" OR has_component ""'), bare)
+
+
+@pytest.mark.parametrize(
+    ("text", "tidy"),
+    [
+        ("vin_matches   'a'AND(TRUE  OR\nFALSE)", "vin_matches 'a' AND (TRUE OR FALSE)"),
+        ('has_package( "a" ,"b" )', 'has_package("a", "b")'),
+        ("TRUE // always  \n  OR /* never */FALSE", "TRUE // always\nOR /* never */ FALSE"),
+    ],
+)
+def test_formatter_tidies_and_keeps_comments(text: str, tidy: str) -> None:
+    assert format_filter(text) == tidy
+    assert parse(tidy) == parse(text)
+    assert format_filter(tidy) == tidy
+
+
+def test_formatter_refuses_what_is_no_filter() -> None:
+    with pytest.raises(FilterSyntaxError):
+        format_filter("TRUE AND")
+
+
+@given(expressions())
+def test_rendered_tree_parses_to_the_same_meaning(expression: Expression) -> None:
+    text = render(expression)
+    assert render(parse(text)) == text
+    assert format_filter(text) == text
+
+
+@given(expressions(), vehicles())
+def test_parsed_filter_agrees_with_a_naive_evaluator(expression: Expression, vehicle: Vehicle) -> None:
+    assert evaluate(parse(render(expression)), vehicle) is naive(expression, vehicle)
+
+
+def naive(expression: Expression, vehicle: Vehicle) -> bool:  # noqa: PLR0911 - one return for each kind
+    """The meaning in the plainest form: re2 itself, and every part looked at."""
+    match expression:
+        case Constant(value):
+            return value
+        case VinMatches(vin):
+            return bool(re2.search(vin.pattern, vehicle.vin))
+        case HasComponent(part):
+            return any(bool(re2.search(part.pattern, component)) for component in vehicle.components)
+        case HasPackage(name, version):
+            found = [
+                bool(re2.search(name.pattern, one)) & bool(re2.search(version.pattern, its))
+                for one, its in vehicle.packages
+            ]
+            return any(found)
+        case Not(part):
+            return not naive(part, vehicle)
+        case And(parts):
+            return min(naive(part, vehicle) for part in parts)
+        case Or(parts):
+            return max(naive(part, vehicle) for part in parts)
+
+
+@given(st.text(max_size=200))
+def test_any_text_parses_or_is_refused_with_a_place_inside_it(text: str) -> None:
+    line, column = place_of_mistake(text) or (1, 1)
+    lines = text.split("\n")
+    assert 1 <= line <= len(lines)
+    assert 1 <= column <= len(lines[line - 1]) + 1
+
+
+def place_of_mistake(text: str) -> tuple[int, int] | None:
+    try:
+        parse(text)
+    except FilterSyntaxError as error:
+        return error.line, error.column
+    return None
