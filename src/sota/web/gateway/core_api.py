@@ -10,7 +10,7 @@ from sota.boundaries.interaction import serves
 from sota.boundaries.values import InstalledPackage, PackageId
 from sota.kit.errors import Invalid
 from sota.kit.http_message import Call, Reply
-from sota.web.gateway.model import answering, key_of, listed, paging
+from sota.web.gateway.answer import answering, key_of, listed, paging
 
 
 class CoreApi:

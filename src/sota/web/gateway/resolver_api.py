@@ -9,7 +9,7 @@ from sota.boundaries.b3_web_resolver.messages import Association, Filter, Filter
 from sota.boundaries.interaction import serves
 from sota.boundaries.values import PackageId
 from sota.kit.http_message import Call, Reply
-from sota.web.gateway.model import answering, listed, paging
+from sota.web.gateway.answer import answering, listed, paging
 
 
 class ResolverApi:

@@ -9,7 +9,7 @@ from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, Vehicle
 from sota.boundaries.interaction import serves
 from sota.kit.errors import Refused
 from sota.kit.http_message import Call, Reply
-from sota.web.gateway.model import translate
+from sota.web.gateway.answer import translate
 from sota.web.registers.model import Kind, NewRegistration
 from sota.web.registers.service import Registers
 
