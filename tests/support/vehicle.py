@@ -1,7 +1,7 @@
 """A vehicle's SOTA Client and Software Loading Manager on real sockets, with a node played by the test.
 
-The played node is a real HTTP listener. It records what the client sends to Core, and hands the client whatever the test
-wants it to hear, so a test can play Core step by step (:meth:`PlayedNode.tell`, :meth:`PlayedNode.heard`) or let
+The played node is a real HTTP listener. It records what the client sends to Core, and hands the client whatever the
+test wants it to hear, so a test can play Core step by step (:meth:`PlayedNode.tell`, :meth:`PlayedNode.heard`) or let
 :class:`PlayedCore` send whole downloads by itself.
 """
 
@@ -65,7 +65,7 @@ class PlayedNode:
     async def ready(self) -> None:
         """Wait until the client has registered all its services."""
         async with asyncio.timeout(10):
-            while len(self.addresses) < 7:
+            while len(self.addresses) < 7:  # noqa: ASYNC110 - it grows by itself, as calls come
                 await asyncio.sleep(0.01)
 
     async def tell(self, service: str, body: Any) -> tuple[int, Any]:
@@ -82,9 +82,7 @@ class PlayedNode:
         base, _, path = self.addresses[service].removeprefix("http://").partition("/")
         client = self._clients.setdefault(base, HttpClient(f"http://{base}"))
         content = json.dumps({"jsonrpc": "2.0", "id": 1, **call}).encode()
-        response = await client.request(
-            "POST", f"/{path}", body=content, headers={"content-type": "application/json"}
-        )
+        response = await client.request("POST", f"/{path}", body=content, headers={"content-type": "application/json"})
         return response.status, json.loads(response.body)
 
     async def heard(self, service: str, *, timeout_s: float = 15.0) -> Any:
@@ -115,7 +113,9 @@ class PlayedNode:
         call = json.loads(content)
         status, result = (503, {}) if self.deaf else (200, self._result(call["method"], call["params"]))
         body = json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": {"status": 0, **result}}).encode()
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
+        await send(
+            {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
+        )
         await send({"type": "http.response.body", "body": b"" if self.deaf else body})
 
     def _result(self, method: str, params: Any) -> dict[str, Any]:

@@ -100,20 +100,35 @@ class Installation:
             if not await self._journal.begin(entry.download_index, found.running_version):
                 return
             entry = await self._journal.download(entry.download_index) or entry
-        previous_file = self._kept_file(start, entry.previous_version) if entry.previous_version else None
+        previous_file = await self._secure_previous(entry, start, installer)
         job = Job(
             start.package.name,
             start.package.version,
             start.command,
             entry.previous_version,
-            can_restore=Capability.RESTORE in installer.capabilities
-            and previous_file is not None
-            and previous_file.exists(),
+            can_restore=previous_file is not None,
         )
         finished = await self._work(entry, job, installer, file, previous_file)
         if finished.succeeded and start.command is Command.INSTALL:
             self._keep(start, file)
         await self._end(entry, finished)
+
+    async def _secure_previous(self, entry: DownloadEntry, start: StartDownload, installer: Installer) -> Path | None:
+        """Give the file for going back, made now where none was kept; None where there is no way back."""
+        if entry.previous_version in {None, start.package.version} or Capability.RESTORE not in installer.capabilities:
+            return None
+        file = self._kept_file(start, entry.previous_version)
+        if file is None or file.exists():
+            return file
+        history, opened = await self._journal.steps(entry.download_index)
+        if history or opened:
+            return None  # what is installed now is not the previous version any more
+        try:
+            await installer.save(start.package.name, file)
+        except InstallerFailed as error:
+            self._log.warning("previous_version_not_saved", package=start.package.name, detail=error.detail)
+            return None
+        return file
 
     async def _examine(self, start: StartDownload, installer: Installer, file: Path) -> Finished | None:
         """Look at what is asked for before anything is touched; gives the refusal where there is one."""

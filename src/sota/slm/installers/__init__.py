@@ -84,6 +84,14 @@ class Installer(Protocol):
         """
         ...
 
+    async def save(self, name: str, file: Path) -> None:
+        """Make the file for going back to what is installed now; asked only of installers with ``RESTORE``.
+
+        Raises:
+            InstallerFailed: it cannot be made.
+        """
+        ...
+
     async def wait_until_free(self, timeout_s: float) -> None:
         """Wait until nobody else works with the installer's database.
 

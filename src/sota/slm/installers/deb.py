@@ -13,16 +13,19 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from sota.boundaries.values import InstalledPackage
 from sota.kit.durable import write_atomic
 from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed
+from sota.slm.installers.deb_copy import control_of, copy_tree
 from sota.slm.model import Found, Health, Job, Step
 from sota.slm.runner import printable
 
 QUERY_TIMEOUT_S = 30.0
+BUILD_TIMEOUT_S = 600.0
 LOCK_POLL_S = 0.1
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FORMAT = "${Package}\\t${Version}\\t${db:Status-Status}\\t${db:Status-Eflag}\\n"
@@ -64,7 +67,8 @@ class DebInstaller:
             InstallerFailed: dpkg failed; with its output.
         """
         self.prepare()
-        code, output, errors = await self._ask("dpkg", *self._options(), "--install", str(file))
+        arguments = ("dpkg", *self._options(), "--install", str(file))
+        code, output, errors = await self._ask(*arguments, timeout_s=BUILD_TIMEOUT_S)
         if code != 0:
             raise InstallerFailed(f"dpkg: {output}\n{errors}")
 
@@ -88,6 +92,28 @@ class DebInstaller:
             for name, found in await self._query()
             if found.health is Health.INSTALLED and found.version
         )
+
+    async def save(self, name: str, file: Path) -> None:
+        """Make a package file out of what is installed."""
+        code, stanza, errors = await self._ask("dpkg-query", f"--admindir={self._database}", "--status", name)
+        if code != 0:
+            raise InstallerFailed(f"dpkg-query: {errors}")
+        tree, new = file.with_suffix(".tree"), file.with_suffix(".new")
+        owner = () if os.geteuid() == 0 else ("--root-owner-group",)
+        try:
+            await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
+            await asyncio.to_thread(copy_tree, self.root, self._database, name, control_of(stanza), tree)
+            code, _, errors = await self._ask(
+                "dpkg-deb", *owner, "-Zgzip", "-z1", "--build", str(tree), str(new), timeout_s=BUILD_TIMEOUT_S
+            )
+            if code != 0:
+                raise InstallerFailed(f"dpkg-deb: {errors}")
+            new.replace(file)
+        except OSError as error:
+            raise InstallerFailed(f"{name} cannot be copied: {error}") from None
+        finally:
+            await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
+            new.unlink(missing_ok=True)
 
     async def wait_until_free(self, timeout_s: float) -> None:
         """Wait until no other dpkg holds the database: one of ours that lost its shell, or a mechanic's."""
@@ -133,7 +159,7 @@ class DebInstaller:
             raise InstallerFailed(f"dpkg-query: {errors}")
         return [_read(line) for line in output.splitlines() if line.count("\t") == 3]
 
-    async def _ask(self, *arguments: str) -> tuple[int, str, str]:
+    async def _ask(self, *arguments: str, timeout_s: float = QUERY_TIMEOUT_S) -> tuple[int, str, str]:
         process = await asyncio.create_subprocess_exec(
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
@@ -142,12 +168,12 @@ class DebInstaller:
             env=self._environment(),
         )
         try:
-            async with asyncio.timeout(QUERY_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 output, errors = await process.communicate()
         except TimeoutError:
             process.kill()
             await process.wait()
-            raise InstallerFailed(f"{arguments[0]} did not answer within {QUERY_TIMEOUT_S:g} s.") from None
+            raise InstallerFailed(f"{arguments[0]} did not answer within {timeout_s:g} s.") from None
         return process.returncode or 0, output.decode(errors="replace"), printable(errors)
 
 
