@@ -93,7 +93,8 @@ class ResolverProgram:
         while True:
             try:
                 await self.once.forget_old()
-                await self.db.transact(lambda tx: fact_service.forget_old(tx, self.clock))
+                while await self.db.transact(lambda tx: fact_service.forget_old(tx, self.clock)):
+                    pass
             except SotaError as error:
                 self._log.warning("tidying_failed", reason=error.detail)
             await asyncio.sleep(TIDY_INTERVAL_S)

@@ -22,7 +22,7 @@ from sota.resolver.facts import service
 NDJSON = "application/x-ndjson"
 BATCH = 500
 BATCH_BYTES = 1 << 20
-MAX_LINE_BYTES = 4 << 20
+MAX_LINE_BYTES = 8 << 20
 MAX_LINES = 100_000
 
 

@@ -22,6 +22,8 @@ from sota.resolver.facts.model import VehicleChange, VehicleFact
 KEPT = timedelta(days=30)
 """How long a fact's id is remembered: far longer than a sender keeps what it has not delivered."""
 
+FORGOTTEN_AT_ONCE = 2_000
+
 
 async def record(tx: Tx, facts: Sequence[Fact], clock: Clock) -> list[FactResult]:
     """Take facts in, in their order; gives a result for each."""
@@ -67,6 +69,6 @@ async def _record_vehicles(tx: Tx, facts: Sequence[VehicleFact], results: list[F
     return list(reasons)
 
 
-async def forget_old(tx: Tx, clock: Clock) -> int:
-    """Forget the ids of facts that are too old to come again."""
-    return await store.forget_older(tx, clock.now() - KEPT)
+async def forget_old(tx: Tx, clock: Clock) -> bool:
+    """Forget some ids of facts that are too old to come again; says whether there may be more."""
+    return await store.forget_older(tx, clock.now() - KEPT, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE

@@ -44,9 +44,12 @@ async def forget(tx: Tx, ids: Sequence[str]) -> None:
         await tx.execute(tables.fact.delete().where(tables.fact.c.id.in_(some)))
 
 
-async def forget_older(tx: Tx, moment: datetime) -> int:
-    """Forget facts that are too old to come again; says how many."""
-    return (await tx.execute(tables.fact.delete().where(tables.fact.c.recorded_at < moment))).rowcount
+async def forget_older(tx: Tx, moment: datetime, count: int) -> int:
+    """Forget some of the facts that are too old to come again; says how many."""
+    query = sa.select(tables.fact.c.id).where(tables.fact.c.recorded_at < moment).limit(count)
+    ids = [row.id for row in await tx.execute(query)]
+    await forget(tx, ids)
+    return len(ids)
 
 
 async def find_vehicles(tx: Tx, vins: Collection[str]) -> dict[str, int]:
