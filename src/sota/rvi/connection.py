@@ -27,9 +27,10 @@ from sota.kit import metrics
 from sota.kit.logging import short_vin
 from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet
 from sota.rvi.context import Context
-from sota.rvi.credentials import Credential, Rights, read_all
+from sota.rvi.credentials import Credential, Rights, read_all, vin_in_certificate
 from sota.rvi.fragment import FragmentReader, FragmentWriter, wanted_size
 from sota.rvi.message import Message, Peer
+from sota.rvi.names import VEHICLE_PREFIX
 
 MAX_ANNOUNCED = 1000
 MAX_REMEMBERED_RIGHTS = 64
@@ -45,7 +46,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_certificate", "_codec", "_context", "_decoder", "_drained", "_initiator", "_may", "_opened_at", "_paused",
         "_pinged_at", "_reader", "_refused", "_secure", "_transaction", "_transport", "_writer", "announced", "ended",
-        "greeted", "heard_at", "rights", "unconfirmed",
+        "greeted", "heard_at", "rights", "unconfirmed", "vin",
     )  # fmt: skip
 
     def __init__(self, context: Context, codec: Codec | None, *, secure: bool, initiator: bool) -> None:
@@ -67,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._opened_at = self._pinged_at = self.heard_at = asyncio.get_running_loop().time()
         self.greeted = False
         self.rights = Rights()
+        self.vin: str | None = None
         self.announced: dict[str, None] = {}
         self.unconfirmed: list[tuple[float, str, int]] = []
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -122,8 +124,8 @@ class Connection(asyncio.Protocol):
     @property
     def label(self) -> str:
         """The peer for logs: a shortened VIN, or its credential."""
-        if vin := self.rights.vin:
-            return short_vin(vin)
+        if self.vin is not None:
+            return short_vin(self.vin)
         return self.rights.credentials[0].id if self.rights.credentials else "unknown"
 
     @property
@@ -244,6 +246,7 @@ class Connection(asyncio.Protocol):
             self._context.identity.anchor, packet.creds, now=time.time(), certificate=self._certificate
         )
         self.rights, self.greeted = Rights(credentials), True
+        self.vin = self.rights.vin or self._vin_of_certificate()
         self._may.clear()
         self._decoder.limit = self._context.settings.max_message
         for reason in reasons:
@@ -301,7 +304,7 @@ class Connection(asyncio.Protocol):
         else:
             timeout_ms = content.timeout if type(content.timeout) is int else int(now * 1000)
             deadline = now + min(MAX_KEEP_S, max(MIN_KEEP_S, timeout_ms / 1000 - now))
-            peer = Peer(self.rights.vin, credential.id)
+            peer = Peer(self.vin, credential.id)
             parameters = codec.parameters_json(content.parameters)
             self._context.owner.received(self, Message(content.service, parameters, timeout_ms, deadline, peer))
 
@@ -324,6 +327,11 @@ class Connection(asyncio.Protocol):
             self._offer_again(self._writer.finish(packet.frg_end))
 
     # Small things
+
+    def _vin_of_certificate(self) -> str | None:
+        """Where credentials speak for many, the certificate may tell the one vehicle; they must speak for it, too."""
+        vin = vin_in_certificate(self._certificate) if self._certificate is not None else None
+        return vin if vin and self.rights.to_receive(f"{VEHICLE_PREFIX}{vin}", time.time()) is not None else None
 
     def _credential_for(self, name: str, now: float) -> Credential | None:
         credential = self._may.get(name)

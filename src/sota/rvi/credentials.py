@@ -16,7 +16,6 @@ nodes on a private network only.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +24,12 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
-from sota.rvi.names import Pattern
+from sota.rvi.names import Pattern, is_vin
 
 MAX_CREDENTIAL_BYTES = 64 << 10
 MAX_CREDENTIALS = 16
@@ -172,22 +172,30 @@ def read_certificate(pem: bytes) -> bytes:
     return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
 
 
+def vin_in_certificate(der: bytes) -> str | None:
+    """Give the VIN that a device's certificate names as its common name, if it does."""
+    try:
+        names = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except ValueError:
+        return None
+    name = str(names[0].value) if names else ""
+    return name if is_vin(name) else None
+
+
 def _read_claims(claims: Mapping[str, Any], token: str) -> Credential:
     try:
         validity = claims["validity"]
-        start, stop = validity["start"], validity["stop"]
-        if not all(isinstance(moment, int | float) for moment in (start, stop)):
-            raise TypeError("validity")
+        start, stop = float(validity["start"]), float(validity["stop"])
         certificate = base64.b64decode("".join(claims["device_cert"].split()), validate=True)
         name = str(claims.get("id", ""))[:200]
         receive, invoke = _patterns(claims, RECEIVE_NAMES), _patterns(claims, INVOKE_NAMES)
-    except (KeyError, TypeError, AttributeError, ValueError, binascii.Error) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise CredentialError(f"a claim is missing or malformed: {error}") from None
-    return Credential(name, receive, invoke, float(start), float(stop), certificate, token)
+    return Credential(name, receive, invoke, start, stop, certificate, token)
 
 
 def _patterns(claims: Mapping[str, Any], names: tuple[str, ...]) -> tuple[Pattern, ...]:
-    texts = next(claims[name] for name in names if name in claims)
+    texts = next((claims[name] for name in names if name in claims), None)
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise TypeError(names[0])
     return tuple(Pattern.read(text) for text in texts)

@@ -70,6 +70,7 @@ class LocalService:
         self.worker: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
+        self._room.set()
         self.address = address
         self.is_open = True
 
@@ -80,7 +81,10 @@ class LocalService:
 
     def offer(self, message: Message, answer: Answer | None = None) -> bool:
         """Take a message for this service; False if too much waits already."""
-        if not self.is_open or (self._queue and self._bytes + message.size > self._limit):
+        if not self.is_open:
+            return False
+        if self._queue and self._bytes + message.size > self._limit:
+            self._room.clear()
             return False
         self._queue.append((message, answer))
         self._bytes += message.size
@@ -90,13 +94,11 @@ class LocalService:
 
     async def writable(self, timeout_s: float) -> bool:
         """Wait until a message may be offered; False if the time is over or the service gone."""
-        if self._bytes >= self._limit and self.is_open:
-            self._room.clear()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._room.wait()
-            except TimeoutError:
-                return False
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._room.wait()
+        except TimeoutError:
+            return False
         return self.is_open
 
     async def close(self) -> list[Message]:
@@ -118,7 +120,7 @@ class LocalService:
             response = await self._deliver(message)
             self._queue.popleft()
             self._bytes -= message.size
-            if self._bytes < self._limit:
+            if self._bytes <= self._limit // 2:
                 self._room.set()
             _tell(answer, response)
         self.worker = None

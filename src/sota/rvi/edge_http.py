@@ -97,7 +97,7 @@ class EdgeProtocol(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._in_request = True
-        self._body, self._size, self._head_size = [], 0, 0
+        self._body, self._size = [], 0
         self._status, self._content_type = 200, b""
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -140,7 +140,9 @@ class Link:
 
 def server_context(identity: Identity) -> ssl.SSLContext:
     """Make the TLS settings of the listening side: a client without our authority's certificate is turned away."""
-    return _context(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), identity)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = 0  # connections are long: tickets for the next one would only cost memory
+    return _context(context, identity)
 
 
 def client_context(identity: Identity) -> ssl.SSLContext:
@@ -153,7 +155,7 @@ def client_context(identity: Identity) -> ssl.SSLContext:
 def _context(context: ssl.SSLContext, identity: Identity) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
-    context.options |= ssl.OP_NO_TICKET  # connections are long: tickets would only cost memory
+    context.options |= ssl.OP_NO_TICKET
     try:
         context.load_verify_locations(identity.root_file)
         context.load_cert_chain(identity.certificate_file, identity.key_file)

@@ -37,7 +37,7 @@ from sota.rvi.edge_http import EdgeServer
 from sota.rvi.link import Link
 from sota.rvi.message import Message
 from sota.rvi.names import VEHICLE_PREFIX, ServiceTable, declared_services, vin_of
-from sota.rvi.pump import BACK_PRESSURE_S, Pumps, Sink
+from sota.rvi.pump import Pumps, Sink
 from sota.rvi.routes import Routes
 from sota.rvi.schedule import MessageStore
 from sota.rvi.settings import NodeSettings
@@ -162,7 +162,7 @@ class Node:
                 return
             # A peer or service that is slow slows its senders down, before the disk is used.
             if (
-                await sink.writable(BACK_PRESSURE_S)
+                await sink.writable(self.settings.back_pressure_s)
                 and not self.store.has_waiting(message.service)
                 and sink.offer(message)
             ):
@@ -298,7 +298,7 @@ class Node:
         for service in lost:
             self.store.take_back(service)
         self.withdrawn(connection, list(connection.announced))
-        for service in lost:
+        for service in lost | connection.announced.keys():
             self._pumps.start(service)
 
     # The disk

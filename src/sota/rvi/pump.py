@@ -19,7 +19,8 @@ from sota.rvi.delivery import Answer, LocalService
 from sota.rvi.message import Message
 from sota.rvi.schedule import MessageStore
 
-BACK_PRESSURE_S = 5.0
+WAIT_S = 5.0
+PAUSE_S = 0.01
 CONFIRMED_AFTER_S = 2.0
 
 Sink = Connection | LocalService
@@ -63,7 +64,7 @@ class Pumps:
             while (sink := self._find_sink(service)) is not None and self._store.has_waiting(service):
                 for message in await self._store.next(service):
                     if not await self._hand_over(sink, message):
-                        break
+                        return  # the node starts anew when there is another way
         except Unavailable as error:
             get_logger(program="rvi-node").warning("disk_refused", error=error.detail)
         finally:
@@ -75,8 +76,10 @@ class Pumps:
             self._store.hand_over(message)  # the disk is swept by time
             return True
         while not self._offer(sink, message):
-            if not await sink.writable(BACK_PRESSURE_S) and not sink.is_open:
+            await sink.writable(WAIT_S)
+            if not sink.is_open:
                 return False
+            await asyncio.sleep(PAUSE_S)  # room for something may not be room for this message
         self._store.hand_over(message)
         return True
 

@@ -60,6 +60,9 @@ class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=86400, description="First pause before connecting again; it doubles each time.")
     ] = 1.0
     reconnect_max_s: Annotated[float, Meta(gt=0, le=86400, description="Longest pause before connecting again.")] = 60.0
+    back_pressure_s: Annotated[
+        float, Meta(gt=0, le=60, description="How long a sender is held up by a slow peer before the disk is used.")
+    ] = 5.0
     callback_timeout_s: Annotated[
         float, Meta(gt=0, le=86400, description="Time for a local service to answer a callback.")
     ] = 10.0

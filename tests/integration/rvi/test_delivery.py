@@ -1,0 +1,288 @@
+"""Callbacks to local services: order, patience, and nobody waits for another's trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.rvi import (
+    BACKEND,
+    VEHICLE,
+    VIN,
+    EdgeCaller,
+    Identities,
+    RawPeer,
+    RecordingService,
+    backend_settings,
+    running,
+    token,
+    wait_until,
+)
+
+
+async def vehicle(identities: Identities, port: int) -> RawPeer:
+    peer = await RawPeer.connect(port, identities.vehicle())
+    await peer.greet(token(identities.vehicle()))
+    return peer
+
+
+def report(peer: RawPeer, number: int, service: str = "report", keep_s: float = 60.0) -> None:
+    data = {"service": f"{BACKEND}/{service}", "timeout": int((time.time() + keep_s) * 1000), "parameters": [number]}
+    peer.send({"tid": 1, "cmd": "rcv", "mod": "proto_msgpack_rpc", "data": data})
+
+
+async def test_the_callback_is_that_of_a_real_node_and_tells_the_peer(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (_, core):
+        await core.register("sota/report", service.url("/cb/path?x=1"))
+        peer = await vehicle(identities, settings.tls_port)
+        report(peer, 7)
+        await service.wait_for(1)
+        path, call = service.calls[-1]
+        assert path == "/cb/path?x=1"
+        assert call == {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "message",
+            "params": {
+                "service_name": "/sota/report",
+                "parameters": [7],
+                "peer": {"vin": VIN, "credential": f"credential-{VIN}"},
+            },
+        }
+        await peer.close()
+
+
+async def test_a_service_that_hangs_delays_nobody_else(
+    identities: Identities, tmp_path: Path, service: RecordingService, other_service: RecordingService
+) -> None:
+    release = asyncio.Event()
+
+    async def hang(_path: str, _call: dict[str, Any]) -> None:
+        await release.wait()
+
+    service.answer = hang
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (_, core):
+        await core.register("/sota/report", service.url())
+        await core.register("/sota/ack", other_service.url())
+        peer = await vehicle(identities, settings.tls_port)
+        for number in range(50):
+            report(peer, number)
+            report(peer, number, "ack")
+        received = await other_service.wait_for(50, 2.0)
+        assert [message["parameters"] for message in received] == [[number] for number in range(50)]
+        began = time.monotonic()
+        await core.register("/sota/start", other_service.url())
+        assert time.monotonic() - began < 0.5
+        release.set()
+        assert [m["parameters"] for m in await service.wait_for(50)] == [[number] for number in range(50)]
+        await peer.close()
+
+
+async def test_a_service_that_is_down_gets_its_messages_when_it_is_back(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (_, core):
+        await core.register("/sota/report", service.url())
+        await service.stop()
+        peer = await vehicle(identities, settings.tls_port)
+        for number in range(10):
+            report(peer, number)
+        report(peer, 10)
+        await asyncio.sleep(0.1)
+        await service.start()
+        received = await service.wait_for(11)
+        assert [message["parameters"] for message in received] == [[number] for number in range(11)]
+        await peer.close()
+
+
+async def test_a_service_that_was_started_anew_elsewhere_gets_its_messages_there(
+    identities: Identities, tmp_path: Path, service: RecordingService, other_service: RecordingService
+) -> None:
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (_, core):
+        await core.register("/sota/report", service.url())
+        await service.stop()
+        peer = await vehicle(identities, settings.tls_port)
+        report(peer, 1)
+        await asyncio.sleep(0.1)
+        await core.register("/sota/report", other_service.url())
+        assert [m["parameters"] for m in await other_service.wait_for(1)] == [[1]]
+        await peer.close()
+
+
+@pytest.mark.parametrize("status", [503, 429])
+async def test_a_service_that_says_later_is_asked_later(
+    status: int, identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (_, core):
+        await core.register("/sota/report", service.url())
+        service.status = status
+        peer = await vehicle(identities, settings.tls_port)
+        report(peer, 1)
+        report(peer, 2)
+        await service.wait_for(2)
+        service.status = 200
+        await wait_until(lambda: [2] in [message["parameters"] for message in service.messages()])
+        numbers = [message["parameters"][0] for message in service.messages()]
+        assert numbers == sorted(numbers)
+        await peer.close()
+
+
+@pytest.mark.parametrize("status", [200, 202, 400, 404, 409, 500])
+async def test_any_other_answer_is_final(
+    status: int, identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (_, core):
+        await core.register("/sota/report", service.url())
+        service.status = status
+        peer = await vehicle(identities, settings.tls_port)
+        report(peer, 1)
+        report(peer, 2)
+        received = await service.wait_for(2)
+        assert [message["parameters"] for message in received] == [[1], [2]]
+        await peer.close()
+
+
+async def test_a_message_for_an_own_service_that_is_not_there_yet_waits_for_it(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (node, core):
+        peer = await vehicle(identities, settings.tls_port)
+        for number in range(3):
+            report(peer, number)
+        await wait_until(lambda: node.store.messages == 3)
+        await core.register("/sota/report", service.url())
+        report(peer, 3)
+        received = await service.wait_for(4)
+        assert [message["parameters"] for message in received] == [[number] for number in range(4)]
+        assert received[0]["peer"]["vin"] == VIN
+        await wait_until(lambda: node.store.messages == 0, "what was answered has left the disk")
+        await peer.close()
+
+
+async def test_more_than_fits_into_memory_goes_to_the_disk_and_keeps_its_order(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    release = asyncio.Event()
+
+    async def hang(_path: str, _call: dict[str, Any]) -> None:
+        await release.wait()
+
+    service.answer = hang
+    settings = backend_settings(identities, tmp_path, local_queue=1024)
+    async with running(settings) as (node, core):
+        await core.register("/sota/report", service.url())
+        peer = await vehicle(identities, settings.tls_port)
+        for number in range(100):
+            report(peer, number)
+        await wait_until(lambda: node.store.messages > 50)
+        release.set()
+        received = await service.wait_for(100)
+        assert [message["parameters"] for message in received] == [[number] for number in range(100)]
+        await peer.close()
+
+
+async def test_what_is_not_delivered_when_the_node_stops_is_delivered_by_the_next_run(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    settings = backend_settings(identities, tmp_path, drain_s=0.1)
+    async with running(settings) as (_, core):
+        await core.register("/sota/report", service.url())
+        await service.stop()
+        peer = await vehicle(identities, settings.tls_port)
+        for number in range(5):
+            report(peer, number)
+        await peer.close()
+        await asyncio.sleep(0.1)
+    await service.start()
+    async with running(settings) as (node, core):
+        assert node.store.messages == 5
+        await core.register("/sota/report", service.url())
+        received = await service.wait_for(5)
+        assert [message["parameters"] for message in received] == [[number] for number in range(5)]
+
+
+async def local_node_rights(identities: Identities) -> Path:
+    return identities.with_rights("both-ways", ["genivi.org/backend/"], ["genivi.org/"])
+
+
+async def test_the_answer_of_a_local_service_is_handed_back(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    settings = backend_settings(identities, tmp_path, identity=await local_node_rights(identities))
+    async with running(settings) as (_, core):
+        await core.register("/sota/report", service.url())
+        service.status = 409
+        params = {"service_name": f"{BACKEND}/report", "timeout": 5000, "parameters": [1]}
+        assert await core.result("message", params) == {
+            "status": 0,
+            "transaction_id": -1,
+            "method": "message",
+            "answer": {"status": 409, "body": {"jsonrpc": "2.0", "id": 1, "result": {"status": 0}}},
+        }
+        assert "peer" not in service.messages()[0]
+
+
+async def test_a_local_answer_that_does_not_come_is_not_waited_for(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    settings = backend_settings(
+        identities, tmp_path, identity=await local_node_rights(identities), callback_timeout_s=0.2
+    )
+    await service.stop()
+    async with running(settings) as (_, core):
+        await core.register("/sota/report", service.url())
+        params = {"service_name": f"{BACKEND}/report", "timeout": 5000, "parameters": [1]}
+        assert await core.result("message", params) == {"status": 0, "transaction_id": -1, "method": "message"}
+        await service.start()
+        assert len(await service.wait_for(1)) == 1
+
+
+async def test_notices_wait_for_an_address_that_is_down(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (node, core):
+        await core.register("/sota/report", service.url())
+        await service.stop()
+        peer = await vehicle(identities, settings.tls_port)
+        names = [f"{VEHICLE}/notify", f"{VEHICLE}/start"]
+        peer.send({"cmd": "sa", "stat": "av", "svcs": names})
+        await wait_until(lambda: names[1] in node.known_services())
+        await service.start()
+        await wait_until(lambda: service.notices("services_available") == names)
+        await peer.close()
+        await wait_until(lambda: service.notices("services_unavailable") == names)
+
+
+async def test_an_edge_answers_while_callbacks_are_out(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    """A service may call its node from inside a callback."""
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (node, core):
+
+        async def call_back(_path: str, _call: dict[str, Any]) -> None:
+            caller = EdgeCaller(node.edge_url)
+            await caller.send(f"{VEHICLE}/reported", 1)
+            await caller.client.close()
+
+        service.answer = call_back
+        await core.register("/sota/report", service.url())
+        peer = await vehicle(identities, settings.tls_port)
+        report(peer, 1)
+        await service.wait_for(1)
+        assert node.store.messages == 1
+        await peer.close()

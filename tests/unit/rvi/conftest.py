@@ -1,0 +1,12 @@
+"""An authority for all unit tests of the node: making keys takes time."""
+
+from __future__ import annotations
+
+import pytest
+
+from sota.rvi.authority import Authority
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority.create()
