@@ -85,21 +85,23 @@ class ProgramProcess:
         self._process.kill()
         self._process.wait(timeout=STOP_TIMEOUT_S)
 
-    async def stop(self) -> int:
-        """Ask it to end, by SIGTERM, and give its exit code; a process that does not listen is killed.
+    async def stop(self) -> None:
+        """Ask it to end, by SIGTERM. One that we killed has ended already.
 
         Raises:
-            AssertionError: it had to be killed.
+            AssertionError: it did not end, ended with an error, or had ended by itself before.
         """
-        if self._process is None or self._process.poll() is not None:
-            return 0
-        self._process.send_signal(signal.SIGCONT)
-        self._process.send_signal(signal.SIGTERM)
+        if self._process is None or self._process.poll() == -signal.SIGKILL:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(signal.SIGTERM)
         try:
-            return await asyncio.to_thread(self._process.wait, STOP_TIMEOUT_S)
+            code = await asyncio.to_thread(self._process.wait, STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"{self.name} did not end on SIGTERM: {self.tail()}") from None
+        assert code == 0, f"{self.name} ended with {code}: {self.tail()}"
 
     def mark(self) -> int:
         """Give the end of the log, for ``events(since=…)``."""
