@@ -1,4 +1,4 @@
-"""SOTA Core for tests: the real program on a real socket, with a real Resolver, and a node's edge played by the test."""
+"""SOTA Core for tests: the real program on a real socket, a real Resolver, and a node's edge played by the test."""
 
 from __future__ import annotations
 
@@ -67,6 +67,13 @@ class RunningCore:
         if expression is not None:
             await self.resolver.attach(name, version, await self.resolver.add_filter(expression))
         return content
+
+    async def add_target(self, *packages: tuple[str, str]) -> tuple[str, str]:
+        """Register a vehicle and a package whose filter chooses it alone; gives VIN and the package's name."""
+        vin = await self.add_vehicle(*packages)
+        name = new_name("ivi")
+        await self.add_package(name, "2.1.0", expression=f'vin_matches "{vin}"')
+        return vin, name
 
     async def queue(self, name: str, version: str, **more: Any) -> str:
         """Queue a package; gives the Install Request ID."""

@@ -1,12 +1,11 @@
 """A node's service edge for tests: a real HTTP listener that records what Core sends and speaks for vehicles.
 
-It answers the methods of the edge as a node does, and calls the addresses that Core registered. Nothing is lost, nothing
-comes twice and nothing is stored: a test says itself what happens.
+It answers the methods of the edge as a node does, and calls the addresses that Core registered. Nothing is lost,
+nothing comes twice and nothing is stored: a test says itself what happens.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 from collections.abc import Callable
@@ -241,8 +240,3 @@ class VehiclePlayer:
 
 def _all(count: int) -> str:
     return f"1-{count}" if count > 1 else "1" if count else ""
-
-
-async def pause(seconds: float) -> None:
-    """Give Core time to do something that it must not do."""
-    await asyncio.sleep(seconds)

@@ -1,7 +1,7 @@
 """B7, SOTA Core and the RVI Node Server: every outcome, against the real Core and a played edge.
 
-What the whitelist calls the node's answer comes from the vehicle behind it, in ``ack`` and ``report``. Scheduling (B7-1) is
-asked of a real node.
+What the whitelist calls the node's answer comes from the vehicle behind it, in ``ack`` and ``report``. Scheduling
+(B7-1) is asked of a real node.
 """
 
 from __future__ import annotations
