@@ -40,6 +40,8 @@ class HttpListener:
             access_log=False,
             server_header=False,
             date_header=False,
+            # Nobody's X-Forwarded-* is believed: it would turn plain HTTP into HTTPS and one address into another.
+            proxy_headers=False,
             limit_concurrency=2000,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,

@@ -25,13 +25,14 @@ from sota.web.audit.service import AuditTrail
 from sota.web.console import manifest
 from sota.web.console.api import ConsoleApi
 from sota.web.console.page import Pages
+from sota.web.documents.api import DocumentsApi
 from sota.web.door import Door
 from sota.web.gateway.core_api import CoreApi
 from sota.web.gateway.resolver_api import ResolverApi
 from sota.web.registers.api import RegistersApi
 from sota.web.registers.service import Registers
 from sota.web.repository.api import RepositoryApi
-from sota.web.repository.service import SignatureRule, Uploads, giving_up_files
+from sota.web.repository.service import SignatureRule, UploadLimits, Uploads, giving_up_files
 from sota.web.repository.store import PackageRepository
 from sota.web.sessions.api import SessionsApi
 from sota.web.sessions.service import Sessions
@@ -40,7 +41,7 @@ from sota.web.visitor import Visitors
 
 MIGRATIONS = "sota.web.migrations"
 RESUME_EVERY_S = 1.0
-SWEEP_EVERY_S = 60.0
+SWEEP_EVERY_S = 15.0
 
 
 class WebProgram:
@@ -93,7 +94,13 @@ class WebProgram:
             when_refused=giving_up_files(self.clock),
         )
         self.uploads = Uploads(
-            self.db, repository, self.registers, core, signatures, self.clock, timeout_s=settings.upload_timeout_s
+            self.db,
+            repository,
+            self.registers,
+            core,
+            signatures,
+            self.clock,
+            limits=UploadLimits(settings.upload_timeout_s, settings.upload_note_s),
         )
         app = await self._app(core, resolver)
         await self._listen(app)
@@ -126,6 +133,7 @@ class WebProgram:
         app = WebApp(visitors, self.audit, self.clock)
         app.add(
             ConsoleApi(pages, assets, visitors, key),
+            DocumentsApi(assets, visitors, key),
             SessionsApi(self.sessions, visitors, pages, key),
             CoreApi(core),
             ResolverApi(resolver),
@@ -173,7 +181,7 @@ class WebProgram:
         while True:
             for sweep in (self.uploads.sweep, self.sessions.sweep, self.registers.forget_old):
                 await self._try(sweep())
-            await asyncio.sleep(SWEEP_EVERY_S)
+            await asyncio.sleep(min(SWEEP_EVERY_S, self.settings.upload_note_s))
 
     async def _try(self, work: Coroutine[Any, Any, None]) -> None:
         try:

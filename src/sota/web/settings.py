@@ -48,6 +48,10 @@ class WebSettings(Settings, kw_only=True, forbid_unknown_fields=True):
         int, Meta(ge=1, le=1000, description="Uploads at the same time; further ones get 503.")
     ] = 8
     upload_timeout_s: Annotated[float, Meta(gt=0, description="Time for a whole upload.")] = 6 * 3600.0
+    upload_note_s: Annotated[
+        float,
+        Meta(gt=0, le=3600, description="What is left of an upload is deleted so long after its server was killed."),
+    ] = 40.0
     package_keys: Annotated[
         Path | None,
         Meta(description="Folder with the public keys (*.pem) that may sign packages; signatures are then verified."),

@@ -56,6 +56,15 @@ class Visitors:
         """
         if call.row.way.asset or call.row.role is Role.PUBLIC:
             return Visitor(NOBODY, Role.PUBLIC)
+        return await self.admit(call)
+
+    async def admit(self, call: Call[Any]) -> Visitor:
+        """Give the visitor of a row that is not public.
+
+        Raises:
+            Unauthenticated: neither a valid token nor a valid session.
+            Forbidden: the role does not allow the row, or the CSRF token is missing.
+        """
         visitor = await self._identify(call)
         call.caller = visitor
         if not visitor.role.allows(call.row.role or Role.ADMIN):

@@ -50,21 +50,9 @@ class ConsoleApi:
     async def _index(self, call: Call[Any]) -> Reply:
         session = await self._visitors.session_of(call)
         if session is None:
-            return self._to_login(call)
+            return to_login(call, self._key)
         page = await self._pages.index(session, call.query)
         return Reply("served", raw=page, content_type=HTML, row=page_rows.PAGE)
-
-    def _to_login(self, call: Call[Any]) -> Reply:
-        accepted = call.headers.get("accept", "*/*")
-        if "text/html" not in accepted and "*/*" not in accepted:
-            raise Unauthenticated("Sign in first, at /login.")
-        target = call.url_path + (f"?{urlencode(call.query)}" if call.query else "")
-        cookies = [set_return_cookie(target, self._key)] if is_own_path(target) else []
-        had_cookie = read_cookie(call.headers.get("cookie", ""), COOKIE) is not None
-        row = page_rows.REDIRECT_UNAUTHENTICATED if had_cookie else page_rows.REDIRECT_TO_LOGIN
-        # Browsers keep a 301 for ever unless told not to (readings.md, ruling 6).
-        headers = {"location": "/login", "cache-control": "no-store"}
-        return Reply("redirected", raw=b"", content_type=HTML, headers=headers, cookies=cookies, row=row)
 
     def _asset(self, name: str) -> Reply:
         asset = self._assets.get(name)
@@ -72,3 +60,21 @@ class ConsoleApi:
             raise Refused("not_approved", "The console has no such file.")
         headers = {"cache-control": FOR_EVER}
         return Reply("served", raw=asset.content, content_type=asset.content_type, headers=headers)
+
+
+def to_login(call: Call[Any], key: bytes) -> Reply:
+    """Send a browser to the login page, and remember where it wanted to go.
+
+    Raises:
+        Unauthenticated: who asks does not want a page: it is a program.
+    """
+    accepted = call.headers.get("accept", "*/*")
+    if "text/html" not in accepted and "*/*" not in accepted:
+        raise Unauthenticated("Sign in first, at /login.")
+    target = call.url_path + (f"?{urlencode(call.query)}" if call.query else "")
+    cookies = [set_return_cookie(target, key)] if is_own_path(target) else []
+    had_cookie = read_cookie(call.headers.get("cookie", ""), COOKIE) is not None
+    row = page_rows.REDIRECT_UNAUTHENTICATED if had_cookie else page_rows.REDIRECT_TO_LOGIN
+    # Browsers keep a 301 for ever unless told not to (readings.md, ruling 6).
+    headers = {"location": "/login", "cache-control": "no-store"}
+    return Reply("redirected", raw=b"", content_type=HTML, headers=headers, cookies=cookies, row=row)

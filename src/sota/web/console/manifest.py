@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from importlib import resources
 
 PAGES = frozenset({"index"})
-TYPES = {"console.css": "text/css; charset=utf-8", "console.js": "text/javascript; charset=utf-8"}
+TYPES = {
+    "console.css": "text/css; charset=utf-8",
+    "console.js": "text/javascript; charset=utf-8",
+    "docs.css": "text/css; charset=utf-8",
+}
 
 
 @dataclass(frozen=True, slots=True)

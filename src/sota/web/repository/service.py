@@ -4,8 +4,8 @@ Rules kept here:
 
 * a package that is registered is refused before its file is stored; two uploads of one package at the same time are
   one, if their files are the same;
-* the note of an upload is written before its file, and dropped in the transaction that writes the registration down:
-  whatever is killed in between, the file is either registered or deleted;
+* the note of an upload is written before its file, renewed while it streams, and dropped in the transaction that writes
+  the registration down: whatever is killed in between, the file is either registered or, soon after, deleted;
 * an expected hash or a signature that does not hold refuses the package; nothing of it stays.
 """
 
@@ -28,7 +28,7 @@ from sota.boundaries.interaction import calls
 from sota.boundaries.values import PackageId
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
-from sota.kit.errors import Failed, Invalid, Refused, StartError, Unavailable
+from sota.kit.errors import Failed, Invalid, Refused, StartError, TooSlow, Unavailable
 from sota.kit.logging import get_logger
 from sota.kit.package_signature import SignedFields, load_public_keys, verify
 from sota.web.registers.model import CoreAway, Kind, NewRegistration, Registration
@@ -79,6 +79,14 @@ class SignatureRule:
             raise Invalid(f"The package's signature does not hold: {error.detail}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """``timeout_s`` bounds a whole upload; its note holds ``note_s`` after the last sign of life of its server."""
+
+    timeout_s: float
+    note_s: float
+
+
 class Uploads:
     """Takes packages in."""
 
@@ -91,10 +99,11 @@ class Uploads:
         signatures: SignatureRule,
         clock: Clock,
         *,
-        timeout_s: float,
+        limits: UploadLimits,
     ) -> None:
         self._db, self._repository, self._registers, self._core = db, repository, registers, core
-        self._signatures, self._clock, self._timeout_s = signatures, clock, timeout_s
+        self._signatures, self._clock = signatures, clock
+        self._timeout_s, self._note_holds = limits.timeout_s, timedelta(seconds=limits.note_s)
         self._log = get_logger(feature="repository")
 
     async def _refuse_known(self, metadata: PackageMetadata) -> None:
@@ -116,12 +125,13 @@ class Uploads:
         Raises:
             Invalid: the file is not what the metadata say.
             Refused: ``package_exists``, ``storing_failed``, or Core's refusal.
+            TooSlow: it took too long.
             Unavailable: not both registers for now; it is written down and will be completed.
         """
         await self._refuse_known(metadata)
         key, measured, now = new_key(), Measured(), self._clock.now()
-        delete_after = now + timedelta(seconds=self._timeout_s + 60)
-        await self._db.transact(lambda tx: store.note_upload(tx, key, now, delete_after))
+        await self._db.transact(lambda tx: store.note_upload(tx, key, now, now + self._note_holds))
+        renewing = asyncio.create_task(self._renew(key), name=f"upload:{key}")
         claimed = False
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -135,15 +145,17 @@ class Uploads:
 
             async def claim(tx: Tx) -> None:
                 nonlocal claimed
-                await store.forget_upload(tx, key)
+                if not await store.forget_upload(tx, key):  # we were held up for so long that the file is gone
+                    raise Refused("storing_failed", "The upload was interrupted: send it again.", status=500)
                 claimed = True
 
             await self._registers.register(new, together_with=claim)
         except CoreAway as error:
             raise Refused("storing_failed", error.detail, status=500) from None
         except TimeoutError:
-            raise Unavailable("The upload took too long.", status=408, title="Request Timeout") from None
+            raise TooSlow("The upload took too long.") from None
         finally:
+            renewing.cancel()
             if not claimed:  # also where this upload joined another one, whose file is the one that stays
                 await asyncio.shield(self._discard(key))
 
@@ -153,6 +165,15 @@ class Uploads:
             abandoned = await store.find_abandoned(tx, self._clock.now())
         for key in abandoned:
             await self._delete(key)
+
+    async def _renew(self, key: str) -> None:
+        while True:
+            await asyncio.sleep(self._note_holds.total_seconds() / 4)
+            delete_after = self._clock.now() + self._note_holds
+            try:
+                await self._db.transact(lambda tx, until=delete_after: store.touch_upload(tx, key, until))  # type: ignore[misc]
+            except Unavailable as error:
+                self._log.warning("upload_note_not_renewed", file=key, reason=error.detail)
 
     async def _discard(self, key: str) -> None:
         await self._db.transact(lambda tx: store.discard_upload(tx, key, self._clock.now()))

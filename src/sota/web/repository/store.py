@@ -49,6 +49,11 @@ async def note_upload(tx: Tx, key: str, now: datetime, delete_after: datetime) -
     await tx.execute(UPLOAD.insert().values(file_key=key, started_at=now, delete_after=delete_after))
 
 
+async def touch_upload(tx: Tx, key: str, delete_after: datetime) -> None:
+    """Note that a file is still being written."""
+    await tx.execute(UPLOAD.update().where(UPLOAD.c.file_key == key).values(delete_after=delete_after))
+
+
 async def discard_upload(tx: Tx, key: str, now: datetime) -> None:
     """Note that a file is not wanted: it is deleted at once, or after a restart."""
     changed = await tx.execute(UPLOAD.update().where(UPLOAD.c.file_key == key).values(delete_after=now))

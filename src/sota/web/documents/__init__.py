@@ -1,0 +1,1 @@
+"""The API document, as JSON for programs and as a page for people."""

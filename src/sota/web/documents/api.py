@@ -1,0 +1,39 @@
+"""X-B1-8, X-B1-9: the API document. It is made from the table once, when the program starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from sota.boundaries.interaction import serves
+from sota.boundaries.openapi import DOCUMENTED, document
+from sota.kit.http_message import Call, Reply
+from sota.web.console.api import HTML, to_login
+from sota.web.console.manifest import Asset
+from sota.web.documents.page import render
+from sota.web.visitor import Visitors
+
+
+class DocumentsApi:
+    """Shows the API document to viewers. ``key`` signs the page to return to after signing in."""
+
+    def __init__(self, assets: Mapping[str, Asset], visitors: Visitors, key: bytes) -> None:
+        made = document(DOCUMENTED["web"])
+        self._json = msgspec.json.encode(made)
+        self._page = render(made, assets)
+        self._visitors, self._key = visitors, key
+
+    @serves("X-B1-8")
+    async def as_json(self, call: Call[Any]) -> Reply:
+        """Give the document."""
+        return Reply("served", raw=self._json)
+
+    @serves("X-B1-9")
+    async def as_page(self, call: Call[Any]) -> Reply:
+        """Give the document as a page; whoever is not signed in comes back to it after that."""
+        if "authorization" not in call.headers and await self._visitors.session_of(call) is None:
+            return to_login(call, self._key)
+        await self._visitors.admit(call)
+        return Reply("served", raw=self._page, content_type=HTML)
