@@ -44,6 +44,8 @@ class _Answer:
     size: int = 0
     head_done: bool = False
     done: bool = False
+    keep_alive: bool = False
+    parser: httptools.HttpResponseParser | None = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         key = name.decode("latin-1").lower()
@@ -62,6 +64,8 @@ class _Answer:
 
     def on_message_complete(self) -> None:
         self.done = True
+        # Asked for later, the parser says no: it has already begun to wait for the next message.
+        self.keep_alive = self.parser is not None and self.parser.should_keep_alive()
 
 
 class StreamedResponse:
@@ -112,7 +116,7 @@ class _Connection:
 
     def begin(self) -> None:
         self.answer = _Answer()
-        self.parser = httptools.HttpResponseParser(self.answer)
+        self.parser = self.answer.parser = httptools.HttpResponseParser(self.answer)
 
     async def send(self, head: bytes, body: RequestBody) -> None:
         if body is None or isinstance(body, bytes):
@@ -138,7 +142,7 @@ class _Connection:
 
     @property
     def reusable(self) -> bool:
-        return self.answer.done and self.parser.should_keep_alive() and not self.reader.at_eof()
+        return self.answer.done and self.answer.keep_alive and not self.reader.at_eof()
 
     def close(self) -> None:
         with contextlib.suppress(RuntimeError, OSError):
