@@ -64,6 +64,7 @@ class RecordingService:
     status: int = 200
     answer: Callable[[str, dict[str, Any]], Awaitable[None]] | None = None
     port: int = 0
+    accepted: int = 0
     _server: asyncio.Server | None = None
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -100,6 +101,7 @@ class RecordingService:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        self.accepted += 1
         try:
             while True:
                 path, body = await _read_request(reader)

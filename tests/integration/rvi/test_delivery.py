@@ -59,6 +59,18 @@ async def test_the_callback_is_that_of_a_real_node_and_tells_the_peer(
         await peer.close()
 
 
+async def test_callbacks_use_one_connection(identities: Identities, tmp_path: Path, service: RecordingService) -> None:
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (_, core):
+        await core.register("/sota/report", service.url())
+        peer = await vehicle(identities, settings.tls_port)
+        for number in range(20):
+            report(peer, number)
+        await service.wait_for(20)
+        assert service.accepted == 1
+        await peer.close()
+
+
 async def test_a_service_that_hangs_delays_nobody_else(
     identities: Identities, tmp_path: Path, service: RecordingService, other_service: RecordingService
 ) -> None:
