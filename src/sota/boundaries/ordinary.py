@@ -27,8 +27,11 @@ REFUSALS = (
     Refusal("forbidden", 403, "Forbidden", "the caller's role does not allow it, or the CSRF token is missing"),
     Refusal("not_found", 404, "Not Found", "no such path, or no such object on a row of ours"),
     Refusal("method_not_allowed", 405, "Method Not Allowed", "the path exists, the method does not"),
+    Refusal("timeout", 408, "Request Timeout", "the body did not arrive in time"),
     Refusal("too_large", 413, "Content Too Large", "the body is over the row's limit"),
+    Refusal("url_too_long", 414, "URI Too Long", "path and query are longer than 8192 bytes"),
     Refusal("unsupported_media_type", 415, "Unsupported Media Type", "the row takes another content type"),
+    Refusal("idempotency_key_reused", 422, "Unprocessable Content", "the Idempotency-Key was used for another request"),
     Refusal("too_many", 429, "Too Many Requests", "too many attempts: Retry-After says when"),
     Refusal("unavailable", 503, "Service Unavailable", "a neighbour or a store is away for now"),
 )

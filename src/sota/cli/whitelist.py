@@ -12,6 +12,8 @@ from cyclopts import Parameter
 from sota.boundaries.describe import messages_of
 from sota.boundaries.ends import Ends, Place, find_ends
 from sota.boundaries.interaction import Files, Http, Interaction, Outcome, Rpc, Service, Sql
+from sota.boundaries.openapi import DOCUMENTED, Documented, document
+from sota.boundaries.openapi.errors import errors_page
 from sota.boundaries.services import backend_service, vehicle_service
 from sota.boundaries.table import TABLE
 from sota.kit.errors import NotFound
@@ -23,6 +25,8 @@ def whitelist(
     *,
     boundary: str | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
+    openapi: str | None = None,
+    errors: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Print the whitelist: who may call whom, how, and everything that can come back.
 
@@ -34,12 +38,22 @@ def whitelist(
         Only the rows of this boundary, for example B2.
     json
         As JSON, for programs.
+    openapi
+        Instead, the API document (OpenAPI 3.1) of one program: web, core or resolver.
+    errors
+        Instead, the page of all error codes.
     """
+    if openapi is not None:
+        sys.stdout.write(_pretty(document(_documented(openapi))))
+        return
+    if errors:
+        sys.stdout.write(errors_page())
+        return
     chosen = _choose(row, boundary)
     ends = find_ends()
     if json:
         listed = [as_data(one, ends.get(one.id, Ends())) for one in chosen]
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(listed), indent=2).decode() + "\n")
+        sys.stdout.write(_pretty(listed))
     elif row is not None:
         print("\n".join(_tell(chosen[0], ends.get(chosen[0].id, Ends()))))
     else:
@@ -92,6 +106,16 @@ def _choose(row: str | None, boundary: str | None) -> list[Interaction]:
     if not chosen and boundary.upper() != "B11":
         raise NotFound(f"There is no boundary {boundary}; there are {', '.join(known)}.")
     return chosen
+
+
+def _documented(name: str) -> Documented:
+    if name not in DOCUMENTED:
+        raise NotFound(f"There is no API document of {name}; there are those of {', '.join(DOCUMENTED)}.")
+    return DOCUMENTED[name]
+
+
+def _pretty(data: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n"
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:

@@ -10,7 +10,9 @@
     ├── NotFound        404 no such path or object
     ├── NotAllowed      405 the path exists, the method does not
     ├── Conflict        409 contradicts what is already there
+    ├── TooSlow         408 a body that did not arrive in time
     ├── TooLarge        413 a body over its limit
+    ├── TooLong         414 an address over its limit
     ├── Unsupported     415 another content type is needed
     ├── TooMany         429 try later
     ├── Failed          what failed behind a request: the row's "an error occurs", or 500 where it has none
@@ -89,10 +91,22 @@ class Conflict(SotaError):
     code, status, title = "conflict", 409, "Conflict"
 
 
+class TooSlow(SotaError):
+    """A body did not arrive in time."""
+
+    code, status, title = "timeout", 408, "Request Timeout"
+
+
 class TooLarge(SotaError):
     """A body is over its limit."""
 
     code, status, title = "too_large", 413, "Content Too Large"
+
+
+class TooLong(SotaError):
+    """An address is over its limit."""
+
+    code, status, title = "url_too_long", 414, "URI Too Long"
 
 
 class Unsupported(SotaError):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from sota.kit.errors import Invalid, TooLarge, Unavailable
+from sota.kit.errors import Invalid, TooLarge, TooSlow
 
 Body = TypeVar("Body")
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -76,7 +76,7 @@ class Call(Generic[Body]):
 
         Raises:
             TooLarge: the body, declared or real, is over the limit.
-            Unavailable: it did not arrive in time.
+            TooSlow: it did not arrive in time.
         """
         if int(self.headers.get("content-length", "0")) > limit:
             raise TooLarge(f"The body may have {limit} bytes at most.")
@@ -90,7 +90,7 @@ class Call(Generic[Body]):
                         raise TooLarge(f"The body may have {limit} bytes at most.")
                     parts.append(part)
         except TimeoutError:
-            raise Unavailable(f"The body did not arrive within {READ_TIMEOUT_S:.0f} s.", status=408) from None
+            raise TooSlow(f"The body did not arrive within {READ_TIMEOUT_S:.0f} s.") from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def stream(self) -> AsyncIterator[bytes]:
@@ -98,7 +98,7 @@ class Call(Generic[Body]):
 
         Raises:
             Invalid: the caller went away in the middle.
-            Unavailable: nothing arrived for too long.
+            TooSlow: nothing arrived for too long.
         """
         more = True
         while more:
@@ -106,7 +106,7 @@ class Call(Generic[Body]):
                 async with asyncio.timeout(READ_TIMEOUT_S):
                     message = await self.receive()
             except TimeoutError:
-                raise Unavailable(f"Nothing arrived for {READ_TIMEOUT_S:.0f} s.", status=408) from None
+                raise TooSlow(f"Nothing arrived for {READ_TIMEOUT_S:.0f} s.") from None
             if message["type"] == "http.disconnect":
                 raise Invalid("The connection ended before the body did.")
             more = message.get("more_body", False)

@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sota.kit import metrics
-from sota.kit.errors import Failed, Invalid, SotaError, StartError, Unauthenticated, Unavailable, Unsupported
+from sota.kit.errors import Failed, Invalid, SotaError, StartError, TooLong, Unauthenticated, Unavailable, Unsupported
 from sota.kit.http_message import Authenticator, Call, Handler, Receive, Reply, Row, Send
 from sota.kit.http_router import Route, Router
 from sota.kit.logging import get_logger
@@ -111,7 +111,7 @@ class App:
         raw_path: bytes = scope["raw_path"]
         if len(raw_path) + len(scope["query_string"]) > MAX_URL_BYTES:
             self._refuse("url_too_long")
-            raise Invalid("The address is too long.", status=414, title="URI Too Long")
+            raise TooLong(f"Path and query may have {MAX_URL_BYTES} bytes at most.")
         try:
             route, path = self.router.find(scope["method"], raw_path)
         except SotaError as error:

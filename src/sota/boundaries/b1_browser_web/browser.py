@@ -69,6 +69,11 @@ class Browser:
         form = urlencode({"csrf_token": self.csrf_token}).encode()
         return await self._ask(page_rows.LOGOUT, body=form, kind=FORM)
 
+    @calls("X-B1-9")
+    async def api_page(self) -> Response:
+        """Ask for the API document as a page."""
+        return await self._ask(page_rows.API_PAGE)
+
     async def request(
         self, method: str, path: str, *, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Response:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from sota.boundaries.b1_browser_web import rows
+from sota.boundaries.b1_browser_web import page_rows, rows
 from sota.boundaries.b1_browser_web.messages import (
+    ApiDocument,
     Association,
     CampaignCreated,
     CompletedInstall,
@@ -228,4 +229,10 @@ class WebClient:
         """Give one package's data."""
         path = {"name": package.name, "version": package.version}
         found: Package = await self._caller.call(rows.PACKAGE, path)
+        return found
+
+    @calls("X-B1-8")
+    async def api_document(self) -> ApiDocument:
+        """Give the Web Server's API document."""
+        found: ApiDocument = await self._caller.call(page_rows.API_DOCUMENT)
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -29,6 +29,7 @@ from sota.boundaries.b3_web_resolver.messages import Association, Filter, Filter
 from sota.boundaries.values import (
     Description,
     Installer,
+    Message,
     PackageId,
     PackageName,
     Request,
@@ -40,6 +41,7 @@ from sota.boundaries.values import (
 )
 
 __all__ = [
+    "ApiDocument",
     "Association",
     "CampaignCreated",
     "CompletedInstall",
@@ -58,6 +60,7 @@ __all__ = [
     "QueueRequests",
     "Queued",
     "RequestStatus",
+    "SignedIn",
     "Update",
     "Vehicle",
     "VehicleDetail",
@@ -69,6 +72,22 @@ class Credentials(Request, frozen=True):
 
     username: Annotated[str, Meta(min_length=1, max_length=200)]
     password: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+class SignedIn(Message, frozen=True):
+    """The answer to credentials that came as JSON. The session itself is in the cookie."""
+
+    username: str
+    role: str
+    csrf_token: str
+
+
+class ApiDocument(Message, frozen=True):
+    """An OpenAPI document: the members that every one has."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
 
 
 class PackageMetadata(Request, frozen=True):

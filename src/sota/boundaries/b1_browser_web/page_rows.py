@@ -22,6 +22,7 @@ INDEX_PAGE = B1.row(
     Http("GET", "/{page}.html", asset=True),
     answers("served", "the console's page"),
     refuses("not_approved", 409, "Unknown page", "another HTML file is asked for"),
+    also=(REDIRECTED,),
     role=Role.PUBLIC,
 )
 SCRIPTS = B1.row(
@@ -55,6 +56,7 @@ LOGIN = B1.row(
     answers("signed_in", "the credentials are valid: the console and a session cookie"),
     refuses("denied", 401, "Access Denied", "the credentials are invalid: the login page again"),
     request=messages.Credentials,
+    response=messages.SignedIn,
     role=Role.PUBLIC,
 )
 SET_COOKIE = B1.row(
@@ -114,5 +116,21 @@ LOGOUT = B1.extension(
     "Sign out",
     Http("POST", "/logout", asset=True, max_body=FORM_LIMIT),
     answers("signed_out", "the session ends, the cookie is cleared, the login page follows", status=303),
+    role=Role.VIEWER,
+)
+API_DOCUMENT = B1.extension(
+    8,
+    "API document",
+    Http("GET", "/api/openapi.json"),
+    answers("served", "the Web Server's API, as OpenAPI 3.1"),
+    response=messages.ApiDocument,
+    role=Role.VIEWER,
+)
+API_PAGE = B1.extension(
+    9,
+    "API document as a page",
+    Http("GET", "/api/docs", asset=True),
+    answers("served", "the Web Server's API, for people to read"),
+    also=(REDIRECTED,),
     role=Role.VIEWER,
 )

@@ -325,4 +325,6 @@ ROWS = (
     SEARCH_PACKAGES,
     PACKAGE,
     page_rows.LOGOUT,
+    page_rows.API_DOCUMENT,
+    page_rows.API_PAGE,
 )

@@ -1,0 +1,179 @@
+"""Answers of operations: every outcome of every row, and the ordinary refusals where they can occur."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import inspect
+
+from sota.boundaries.b1_browser_web import page_rows
+from sota.boundaries.interaction import Http, Interaction, Lines, Outcome, Program, Role
+from sota.boundaries.openapi.bodies import JSON, NDJSON, lines
+from sota.boundaries.openapi.examples import example_of
+from sota.boundaries.openapi.parameters import IDEMPOTENT
+from sota.boundaries.openapi.schemas import Schemas
+from sota.boundaries.ordinary import REFUSALS, Refusal
+
+PROBLEM = "application/problem+json"
+HTML = "text/html"
+ENDINGS = {".js": "text/javascript", ".css": "text/css"}
+# The two that stream their array, or one object a line to whoever asks for that.
+ALSO_LINES = frozenset({"WL-B3-5", "WL-B5-1"})
+SAFE = frozenset({"GET"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One thing that may come back: an outcome of a row, or an ordinary refusal."""
+
+    status: int
+    name: str
+    text: str
+    content: dict[str, Any]
+    headers: tuple[str, ...] = ()
+    problem: dict[str, Any] | None = None
+    is_ordinary: bool = False
+
+
+def ordinary_responses() -> dict[str, Any]:
+    """Give the responses that operations refer to: those of ordinary refusals, by code."""
+    return {refusal.code: _response([_refused(refusal)]) for refusal in REFUSALS}
+
+
+def answers_of(rows: Sequence[Interaction], schemas: Schemas) -> dict[str, Any]:
+    """Give the responses of rows that share a route, by status."""
+    answers = [answer for row in rows for answer in _declared(row, schemas)] + list(_ordinary(rows))
+    statuses = sorted({answer.status for answer in answers})
+    return {str(status): _shared([one for one in answers if one.status == status]) for status in statuses}
+
+
+def _shared(answers: Sequence[Answer]) -> dict[str, Any]:
+    if len(answers) == 1 and answers[0].is_ordinary and not answers[0].content:
+        return {"$ref": f"#/components/responses/{answers[0].name}"}
+    return _response(answers)
+
+
+def _response(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Join what may come back under one status."""
+    texts = dict.fromkeys(f"`{answer.name}`: {answer.text}." for answer in answers)
+    response: dict[str, Any] = {"description": " ".join(texts)}
+    headers = {name: HEADERS[name] for answer in answers for name in answer.headers}
+    if headers:
+        response["headers"] = headers
+    content: dict[str, Any] = {}
+    for answer in answers:
+        for media, entry in answer.content.items():
+            known = content.setdefault(media, {"schema": entry["schema"]})
+            if "example" in entry:
+                known.setdefault("examples", {})[answer.name] = {"summary": answer.text, "value": entry["example"]}
+    problems = {answer.name: answer for answer in answers if answer.problem is not None}
+    if problems:
+        content[PROBLEM] = {
+            "schema": _refusal_schema(answers[0].status, sorted(problems)),
+            "examples": {name: {"summary": one.text, "value": one.problem} for name, one in problems.items()},
+        }
+    if content:
+        response["content"] = content
+    return response
+
+
+def _refusal_schema(status: int, codes: list[str]) -> dict[str, Any]:
+    own = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
+    return {"allOf": [{"$ref": "#/components/schemas/Problem"}, own]}
+
+
+def _declared(row: Interaction, schemas: Schemas) -> Iterator[Answer]:
+    for outcome in (*row.outcomes, *row.also):
+        if outcome.status is None:
+            continue
+        if outcome.status >= 400:
+            content = _page() if row is page_rows.LOGIN else {}
+            problem = {"type": "about:blank", "title": outcome.message, "status": outcome.status}
+            problem |= {"code": outcome.name, "interaction": row.id}
+            yield Answer(outcome.status, outcome.name, outcome.text, content, problem=problem)
+        elif outcome.status >= 300:
+            yield Answer(outcome.status, outcome.name, outcome.text, {}, ("Location",))
+        else:
+            yield Answer(outcome.status, outcome.name, outcome.text, _success(row, outcome, schemas), _headers(row))
+
+
+def _headers(row: Interaction) -> tuple[str, ...]:
+    return ("Link",) if isinstance(row.way, Http) and "cursor" in row.way.query else ()
+
+
+def _success(row: Interaction, outcome: Outcome, schemas: Schemas) -> dict[str, Any]:
+    kind = row.response
+    if isinstance(row.way, Http) and row.way.asset:
+        pages = _page(next((media for end, media in ENDINGS.items() if row.way.path.endswith(end)), HTML))
+        return pages if kind is None else {**pages, JSON: {"schema": schemas.of(kind), "example": example_of(kind)}}
+    if isinstance(kind, Lines):
+        return {NDJSON: lines(kind, schemas)}
+    if outcome.name == "empty":
+        return {JSON: {"schema": schemas.of(kind), "example": []}}
+    if outcome.message is not None and not _is_list(kind):
+        example = {**example_of(kind), "message": outcome.message}
+        return {JSON: {"schema": schemas.with_message(kind), "example": example}}
+    content = {JSON: {"schema": schemas.of(kind), "example": example_of(kind)}}
+    if row.id in ALSO_LINES:
+        line = {"type": "string", "contentMediaType": NDJSON, "description": "One object of the array a line."}
+        content[NDJSON] = {"schema": line}
+    return content
+
+
+def _is_list(kind: Any) -> bool:
+    info = inspect.type_info(kind)
+    while isinstance(info, inspect.Metadata):
+        info = info.type
+    return isinstance(info, inspect.ListType)
+
+
+def _page(media: str = HTML) -> dict[str, Any]:
+    return {media: {"schema": {"type": "string"}}}
+
+
+def _ordinary(rows: Sequence[Interaction]) -> Iterator[Answer]:
+    possible = _possible(rows)
+    for refusal in REFUSALS:
+        if refusal.code in possible:
+            # To a form of the login page it is the page again.
+            yield _refused(refusal, _page() if refusal.code == "too_many" else {})
+
+
+def _refused(refusal: Refusal, content: dict[str, Any] | None = None) -> Answer:
+    problem = {"type": "about:blank", "title": refusal.title, "status": refusal.status, "code": refusal.code}
+    headers = {405: ("Allow",), 429: ("Retry-After",)}.get(refusal.status, ())
+    return Answer(refusal.status, refusal.code, refusal.when, content or {}, headers, problem, is_ordinary=True)
+
+
+def _possible(rows: Sequence[Interaction]) -> set[str]:
+    """Find the ordinary refusals that can come back: which depends on who calls, and with what."""
+    possible = {"invalid", "url_too_long", "unavailable"}
+    ways = [row.way for row in rows if isinstance(row.way, Http)]
+    if any(way.method not in SAFE for way in ways):
+        possible |= {"timeout", "too_large", "unsupported_media_type"} if _has_body(rows) else set()
+        possible |= {"forbidden"} if rows[0].callee is Program.WEB_SERVER else set()
+    if any(row.role in (Role.OPERATOR, Role.ADMIN) for row in rows):
+        possible.add("forbidden")
+    if any(row.role not in (None, Role.PUBLIC) for row in rows):
+        possible.add("unauthenticated")
+    if any(row.outcome("redirected") is not None for row in rows):  # 401 to whoever does not ask for a page
+        possible.add("unauthenticated")
+    if any(row is page_rows.LOGIN for row in rows):
+        possible.add("too_many")
+    if any(row.id in IDEMPOTENT for row in rows):
+        possible.add("idempotency_key_reused")
+    return possible
+
+
+def _has_body(rows: Sequence[Interaction]) -> bool:
+    return any(row.request is not None or row is page_rows.LOGOUT for row in rows)
+
+
+HEADERS: dict[str, Any] = {
+    "Allow": {"description": "the methods that the path has", "schema": {"type": "string"}},
+    "Retry-After": {"description": "after how many seconds to try again", "schema": {"type": "string"}},
+    "Link": {"description": 'where the next page is, with rel="next"', "schema": {"type": "string"}},
+    "Location": {"description": "where to go", "required": True, "schema": {"type": "string"}},
+}

@@ -1,0 +1,72 @@
+"""Bodies of requests: JSON, NDJSON, a form, or an upload in two parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sota.boundaries.b1_browser_web.messages import Credentials, PackageMetadata
+from sota.boundaries.interaction import Interaction, Lines
+from sota.boundaries.openapi.examples import example_of
+from sota.boundaries.openapi.schemas import Schemas
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+FORM = "application/x-www-form-urlencoded"
+LOGOUT = "X-B1-7"
+
+
+def request_body(rows: Sequence[Interaction], schemas: Schemas) -> dict[str, Any] | None:
+    """Give the request body of rows that share a route, None where they have none."""
+    kind = next((row.request for row in rows if row.request is not None), None)
+    if any(row.id == LOGOUT for row in rows):
+        schema = {"type": "object", "properties": {"csrf_token": {"type": "string"}}}
+        return {"required": False, "content": {FORM: {"schema": schema}}}
+    if kind is None:
+        return None
+    return {"required": True, "content": _content(kind, schemas)}
+
+
+def _content(kind: Any, schemas: Schemas) -> dict[str, Any]:
+    if isinstance(kind, Lines):
+        return {NDJSON: lines(kind, schemas)}
+    schema, example = schemas.of(kind), example_of(kind)
+    if kind is PackageMetadata:
+        return {"multipart/form-data": _upload(schema, example)}
+    content = {JSON: {"schema": schema, "example": example}}
+    return {FORM: {"schema": schema, "example": example}, **content} if kind is Credentials else content
+
+
+def lines(kind: Lines, schemas: Schemas) -> dict[str, Any]:
+    """Describe a body of one object a line. OpenAPI 3.1 has no word for it: ``x-line`` holds the object's schema."""
+    schema = {
+        "type": "string",
+        "contentMediaType": NDJSON,
+        "description": "One JSON object a line.",
+        "x-line": schemas.of(kind.item),
+    }
+    return {"schema": schema, "example": example_of(kind)}
+
+
+def _upload(metadata: dict[str, Any], example: Any) -> dict[str, Any]:
+    return {
+        "schema": {
+            "type": "object",
+            "description": "Two parts, in this order.",
+            "properties": {
+                "metadata": metadata,
+                "file": {
+                    "type": "string",
+                    "contentMediaType": "application/octet-stream",
+                    "description": "The package's file, of any size: it is streamed.",
+                },
+            },
+            "required": ["metadata", "file"],
+            "additionalProperties": False,
+        },
+        "encoding": {
+            "metadata": {"contentType": JSON},
+            "file": {"contentType": "application/octet-stream"},
+        },
+        "example": {"metadata": example, "file": "(the bytes)"},
+    }

@@ -1,0 +1,126 @@
+"""Examples of bodies, one for each message type; a test holds them against the types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from sota.boundaries.b1_browser_web import messages as b1
+from sota.boundaries.b2_web_core import messages as b2
+from sota.boundaries.b3_web_resolver import messages as b3
+from sota.boundaries.b5_core_resolver import messages as b5
+from sota.boundaries.b12_logistics_core import messages as b12
+from sota.boundaries.interaction import Lines
+from sota.boundaries.values import InstalledPackage, PackageId, Said
+
+VIN = "WVWZZZ1KZ7W000001"
+REQUEST_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+UPDATE_ID = "01890a5d-ac96-774b-bcce-b302099a8058"
+SHA256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+SHA1 = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
+MOMENT, START, END = "2030-06-01T08:00:00Z", "2030-06-01T00:00:00Z", "2030-07-01T00:00:00Z"
+PACKAGE = {"name": "ivi", "version": "2.1.0"}
+LIBRARY = {"name": "libtls", "version": "3.0.4"}
+INTERVAL = {"start": START, "end": END}
+COMPONENT = {"part_number": "TCU-5G.2", "description": "Telematics unit", "name": "TCU"}
+VEHICLE = {"vin": VIN, "registered_at": MOMENT, "connected": True, "last_seen_at": MOMENT}
+FILTER = {"name": "with-5g", "expression": 'vin_matches "^WVW" AND has_component "^TCU-5G"'}
+REGISTERED = {
+    **PACKAGE,
+    "size": 48213,
+    "sha256": SHA256,
+    "sha1": SHA1,
+    "installer": "deb",
+    "description": "Infotainment",
+    "vendor": "",
+}
+TO_RESOLVE = {**PACKAGE, "description": "Infotainment", "vendor": "", "dependencies": [LIBRARY]}
+UPDATE = {
+    "update_id": UPDATE_ID,
+    "install_request_id": REQUEST_ID,
+    "vin": VIN,
+    "package": PACKAGE,
+    "packages": [LIBRARY, PACKAGE],
+    "status": "in_flight",
+    "stage": "transferring",
+    "size": 48213,
+    "acknowledged": 16384,
+    "created_at": MOMENT,
+    "changed_at": MOMENT,
+}
+
+EXAMPLES: Mapping[type, Any] = MappingProxyType(
+    {
+        Said: {"message": "Row Inserted"},
+        PackageId: PACKAGE,
+        InstalledPackage: PACKAGE,
+        b1.Credentials: {"username": "admin", "password": "the password that was shown"},
+        b1.SignedIn: {"username": "admin", "role": "admin", "csrf_token": "0f" * 32},
+        b1.PackageMetadata: {**PACKAGE, "description": "Infotainment", "sha256": SHA256, "dependencies": [LIBRARY]},
+        b1.ApiDocument: {"openapi": "3.1.0", "info": {"title": "SOTA: Web Server", "version": "1.0.0"}, "paths": {}},
+        b2.NewVehicle: {"vin": VIN},
+        b2.Vehicle: VEHICLE,
+        b2.VehicleDetail: {**VEHICLE, "components": ["TCU-5G.2"], "packages": [LIBRARY], "updates": [UPDATE]},
+        b2.NewPackage: {**REGISTERED, "uri": "4f/4f0c91b6b0a7f5f2f4b8d1a2c3e4f506"},
+        b2.Package: {**REGISTERED, "signed": False, "created_at": MOMENT},
+        b2.QueueRequest: {"package": PACKAGE, "priority": 10, "interval": INTERVAL},
+        b2.Queued: {"install_request_id": REQUEST_ID},
+        b2.NewCampaign: {"package": PACKAGE, "priority": 10, "start": START, "end": END, "name": "Summer"},
+        b2.CampaignCreated: {
+            "message": "Campaign created",
+            "campaign_id": REQUEST_ID,
+            "install_request_id": REQUEST_ID,
+        },
+        b2.InstallRequest: {
+            "install_request_id": REQUEST_ID,
+            "package": PACKAGE,
+            "priority": 10,
+            "interval": INTERVAL,
+            "status": "in_flight",
+            "counts": {"pending": 1, "in_flight": 2, "installed": 40, "failed": 0, "cancelled": 0},
+            "created_at": MOMENT,
+            "name": "Summer",
+        },
+        b2.Update: UPDATE,
+        b2.CompletedInstall: {"vin": VIN, "completed_at": MOMENT},
+        b2.Component: COMPONENT,
+        b3.PackageToResolve: TO_RESOLVE,
+        b3.VehicleToResolve: {"vin": VIN},
+        b3.ComponentToResolve: COMPONENT,
+        b3.Filter: FILTER,
+        b3.FilterChange: {"expression": FILTER["expression"]},
+        b3.Association: {"filter": FILTER["name"]},
+        b3.ResolveRequest: {"package": PACKAGE},
+        b3.Resolved: {"vin": VIN, "packages": [LIBRARY, PACKAGE]},
+        b5.VehicleRegistered: {"fact": "vehicle_registered", "id": "core-17", "vin": VIN},
+        b5.FactResult: {"id": "core-17", "status": "recorded"},
+        b12.ProvisionedVehicle: {"vin": VIN, "components": ["TCU-5G.2"], "packages": [LIBRARY]},
+        b12.ProvisionResult: {"line": 1, "status": "inserted", "vin": VIN},
+    }
+)
+
+
+def example_of(kind: Any) -> Any:
+    """Give an example of a body of this type; of NDJSON the text of one line."""
+    if isinstance(kind, Lines):
+        return msgspec.json.encode(example_of(kind.item)).decode() + "\n"
+    return _example(inspect.type_info(kind))
+
+
+def _example(info: inspect.Type) -> Any:
+    match info:
+        case inspect.Metadata(type=inner):
+            return _example(inner)
+        case inspect.ListType(item_type=item):
+            return [_example(item)]
+        case inspect.UnionType(types=types):
+            return _example(types[0])
+        case inspect.StructType(cls=kind):
+            return EXAMPLES[kind]
+        case inspect.StrType():  # the one list of texts is that of VINs
+            return VIN
+    raise LookupError(f"no example of {info}")
