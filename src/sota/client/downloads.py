@@ -96,6 +96,8 @@ class Downloads:
         for download in update.downloads:
             async with self._locks[download.download_index]:
                 await self._take_up(await self._entry(download.download_index))
+            if download.download_index in self._transfers:
+                self._transfers[download.download_index].hurry()
         self._duties.hurry()
 
     async def initiate(self, download_index: int) -> DownloadEntry:
@@ -263,7 +265,8 @@ class Downloads:
         elif entry.state is State.WANTED:
             self._duties.ask(entry)
         elif entry.state is State.RECEIVING and entry.start is not None:
-            (await self._transfer(entry, entry.start)).acknowledge()
+            if entry.download_index not in self._transfers:
+                (await self._transfer(entry, entry.start)).acknowledge()
         elif entry.state is State.VERIFIED:
             self._duties.hand_over(entry)
         elif entry.state is State.ABORTED:
