@@ -88,7 +88,9 @@ def running_mariadb() -> Iterator[MariaDbServer]:
 
 def _start(folder: Path) -> tuple[subprocess.Popen[bytes], MariaDbServer]:
     user = ["--user=root"] if os.geteuid() == 0 else []
-    environment = {**os.environ, "PATH": _path()}
+    # A server deletes what other servers left in the folder for temporary tables, and what they still use: one for each.
+    (folder / "tmp").mkdir()
+    environment = {**os.environ, "PATH": _path(), "TMPDIR": str(folder / "tmp")}
     installed = subprocess.run(
         [
             "mariadb-install-db",
