@@ -40,13 +40,13 @@ async def _upgrade(program: str, config: Path | None, url: str | None) -> None:
     settings: WebSettings | CoreSettings | ResolverSettings = load(
         _kind(program), program, file=config, overrides={"database": url} if url else {}
     )
-    database = Database(settings.database, password_file=settings.database_password_file)
+    database = Database.of(settings)
     try:
         await database.check()
         await apply(database, f"sota.{program}.migrations")
     finally:
         await database.close()
-    print(f"{program}: {database.url.render_as_string(hide_password=True)} is at the newest revision")
+    print(f"{program}: {database.shown} is at the newest revision")
 
 
 def _kind(program: str) -> Any:

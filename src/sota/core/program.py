@@ -52,7 +52,7 @@ class CoreProgram:
     def __init__(self, settings: CoreSettings, *, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.db = Database(settings.database, password_file=settings.database_password_file)
+        self.db = Database.of(settings)
         token = read_secret(settings.resolver_token_file, "core: credential for the External Resolver")
         self._resolver_http = HttpClient(settings.resolver_url, token)
         self._node_http = HttpClient(settings.node_url, timeout_s=10, pool=64)

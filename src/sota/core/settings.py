@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sota.kit.settings import Annotated, Meta, Settings
+from sota.kit.database_settings import DatabaseSettings, DatabaseUrl
+from sota.kit.settings import Annotated, Meta
 
 
-class CoreSettings(Settings, kw_only=True):
+class CoreSettings(DatabaseSettings, kw_only=True):
     """What SOTA Core can be told."""
 
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the API; 0 takes a free one.")] = 8081
-    database: Annotated[str, Meta(description="Database URL: sqlite:///file.db or mysql://user@host:3306/schema.")] = (
-        "sqlite:///var/core.db"
-    )
-    database_password_file: Annotated[Path | None, Meta(description="File with the database's password.")] = None
+    database: DatabaseUrl = "sqlite:///var/core.db"
     credentials_file: Annotated[Path, Meta(description="Who may call: TOML file of token hashes.")] = Path(
         "var/core-callers.toml"
     )

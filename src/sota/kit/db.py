@@ -3,42 +3,47 @@
 Rules kept here:
 
 * every write is one transaction, opened at the program's edge by :meth:`Database.transact`, which repeats it when the
-  engine
-  gave it up (deadlock, lock time-out, lost connection): so the work must do nothing but SQL;
+  engine gave it up (deadlock, lock time-out, lost connection): so the work must do nothing but SQL;
+* a transaction whose connection is lost *while it commits* is not repeated: it may have been committed, and only the
+  caller knows whether doing it twice does harm;
 * reads get a connection of their own by :meth:`Database.read`;
-* wrong credentials stop the program at start with one clear line and exit code 2; there is no fall-back.
+* connections are given in the order in which they were asked for, and every wait has an end;
+* wrong credentials and a certificate that is not trusted stop the program at start with one clear line and exit code
+  2; there is no fall-back.
 
 ``sqlite:///var/core.db`` and ``mysql://user@host:3306/schema`` are the two forms; a password comes from a file, or
-stands in the URL.
+stands in the URL. A program opens its own by :meth:`Database.of`, from its settings.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from sota.kit import db_errors
+from sota.kit.database_settings import DatabaseSettings
+from sota.kit.db_engines import Address, mariadb_engine, sqlite_engine
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.logging import get_logger
 
 Tx = AsyncConnection
 Result = TypeVar("Result")
 ATTEMPTS = 5
-ACCESS_DENIED = frozenset({1044, 1045, 1049, 1698})
-# 1020 is MariaDB's "record has changed since last read" (snapshot isolation), 1205 lock time-out, 1213 deadlock, the
-# 20xx
-# ones a lost connection.
-REPEATABLE = frozenset({1020, 1205, 1213, 2006, 2013, 2055})
+# How long one transaction or read may take, and how long it may wait for a connection.
+LIMIT_S = 300.0
+TURN_TIMEOUT_S = 30.0
+SQLITE_READERS = 4
 
 
 class Id(sa.TypeDecorator[UUID]):
@@ -94,25 +99,28 @@ def long_text() -> sa.Text:
 class Database:
     """One database, opened lazily."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, password_file: Path | None = None) -> None:
-        self.url = _complete(url, password_file)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._log = get_logger(database=self.url.render_as_string(hide_password=True))
+    def __init__(self, url: str | Address, *, pool_size: int = 10, wait_s: float = 20.0) -> None:
+        address = url if isinstance(url, Address) else Address.read(url)
+        self.url, self.shown, self.is_sqlite = address.url, address.shown, address.is_sqlite
+        self._wait_s = wait_s
+        self._log = get_logger(database=self.shown)
         if self.is_sqlite:
             # SQLite has one writer at a time: queue for it here, fairly, instead of in its busy handler.
-            self._writer = _sqlite_engine(self.url, "BEGIN IMMEDIATE", 1)
-            self._reader = _sqlite_engine(self.url, "BEGIN", 4)
+            self._writer = sqlite_engine(address, "BEGIN IMMEDIATE", 1)
+            self._reader = sqlite_engine(address, "BEGIN", SQLITE_READERS)
+            self._write_turns, self._read_turns = asyncio.Semaphore(1), asyncio.Semaphore(SQLITE_READERS)
         else:
-            self._writer = self._reader = create_async_engine(
-                self.url,
-                pool_size=pool_size,
-                max_overflow=pool_size,
-                pool_timeout=30,
-                pool_pre_ping=True,
-                pool_recycle=1800,
-                isolation_level="READ COMMITTED",
-                connect_args={"connect_timeout": 10, "charset": "utf8mb4"},
-            )
+            self._writer = self._reader = mariadb_engine(address, pool_size)
+            self._write_turns = self._read_turns = asyncio.Semaphore(2 * pool_size)
+
+    @classmethod
+    def of(cls, settings: DatabaseSettings) -> Database:
+        """Open the database that a program's settings name.
+
+        Raises:
+            StartError: the URL is none, or a file of a password or certificate cannot be used.
+        """
+        return cls(Address.of(settings), wait_s=settings.database_wait_s)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -123,20 +131,24 @@ class Database:
         """Do ``work`` in one transaction and commit; repeat it when the engine gave the transaction up.
 
         Raises:
-            Unavailable: the database is away, or still busy after five attempts.
+            Unavailable: the database is away, still busy after five attempts, or was lost in the middle of a commit.
         """
         attempt = 1
         while True:
             try:
-                async with self._writer.begin() as tx:
-                    return await work(tx)
+                async with self._connection(self._writer, self._write_turns) as tx:
+                    await tx.begin()
+                    result = await work(tx)
+                    await _commit(tx)
+                    return result
             except DBAPIError as error:
-                if not _is_repeatable(error):
+                if not db_errors.is_repeatable(error):
                     raise
                 if attempt == ATTEMPTS:
                     raise Unavailable("The database is busy or away: try again.") from error
-                self._log.warning("transaction_repeated", attempt=attempt, reason=str(error.orig)[:200])
-                await asyncio.sleep(0.02 * 2**attempt)
+                self._log.warning("transaction_repeated", attempt=attempt, reason=db_errors.reason(error))
+                # Two that gave way to each other must not meet again at the same moment.
+                await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
                 attempt += 1
 
     @contextlib.asynccontextmanager
@@ -147,36 +159,34 @@ class Database:
             Unavailable: the database is away.
         """
         try:
-            async with self._reader.connect() as connection:
+            async with self._connection(self._reader, self._read_turns) as connection:
                 yield connection
         except DBAPIError as error:
-            if _is_repeatable(error):
+            if db_errors.is_repeatable(error):
                 raise Unavailable("The database is busy or away: try again.") from error
             raise
 
-    async def check(self, *, wait_s: float = 20.0) -> None:
-        """Make sure that the database answers; wait for one that is starting.
+    async def check(self, *, wait_s: float | None = None) -> None:
+        """Make sure that the database answers; wait for one that is starting, as long as the settings say.
 
         Raises:
-            StartError: wrong credentials or unknown schema (at once), or no answer in time.
+            StartError: wrong credentials, unknown schema or an untrusted certificate (at once), or no answer in time.
         """
-        where = self.url.render_as_string(hide_password=True)
+        wait_s = self._wait_s if wait_s is None else wait_s
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_s
         while True:
             try:
-                async with asyncio.timeout(15), self._reader.connect() as connection:
+                async with asyncio.timeout(max(1.0, min(wait_s, 15.0))), self._reader.connect() as connection:
                     await connection.execute(sa.text("SELECT 1"))
                 return
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                number = _error_number(error)
-                if number in ACCESS_DENIED:
-                    reason = "rejects the connection: wrong user, password or schema"
-                    raise StartError(f"{where} {reason} ({number})", exit_code=2) from None
-                if loop.time() > deadline or self.is_sqlite:
-                    cause = getattr(error, "orig", None) or error
-                    raise StartError(f"{where} does not answer: {cause}", exit_code=2) from None
-                await asyncio.sleep(0.5)
+            except (SQLAlchemyError, OSError) as error:
+                rejection = db_errors.rejection(error)
+                if rejection is not None:
+                    raise StartError(f"{self.shown} {rejection}", exit_code=2) from None
+                if loop.time() >= deadline or self.is_sqlite:
+                    raise StartError(f"{self.shown} does not answer: {db_errors.reason(error)}", exit_code=2) from None
+            await asyncio.sleep(min(0.5, max(0.0, deadline - loop.time())))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -184,52 +194,35 @@ class Database:
         if self._reader is not self._writer:
             await self._reader.dispose()
 
+    @contextlib.asynccontextmanager
+    async def _connection(self, engine: AsyncEngine, turns: asyncio.Semaphore) -> AsyncIterator[Tx]:
+        """Give a connection to each in turn, for a limited time; the pool alone lets newcomers pass who waits."""
+        try:
+            async with asyncio.timeout(TURN_TIMEOUT_S):
+                await turns.acquire()
+        except TimeoutError:
+            raise Unavailable("The database has too much to do: try again.") from None
+        limit = asyncio.timeout(LIMIT_S)
+        try:
+            async with limit, engine.connect() as connection:
+                yield connection
+        except sa.exc.TimeoutError as error:
+            raise Unavailable("The database has too much to do: try again.") from error
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise Unavailable("The database took too long: try again.") from error
+        finally:
+            turns.release()
 
-def _complete(url: str, password_file: Path | None) -> sa.URL:
+
+async def _commit(tx: Tx) -> None:
     try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        raise StartError(f"not a database URL: {url!r} (sqlite:///file.db or mysql://user@host:3306/schema)") from None
-    backend = parsed.get_backend_name()
-    if backend == "sqlite":
-        if parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        return parsed.set(drivername="sqlite+aiosqlite")
-    if backend in ("mysql", "mariadb"):
-        if password_file is not None:
-            parsed = parsed.set(password=password_file.read_text().strip())
-        return parsed.set(drivername="mysql+asyncmy")
-    raise StartError(f"{backend} is not supported: use sqlite or mysql (MariaDB 10.6 or later)")
-
-
-def _sqlite_engine(url: sa.URL, begin: str, size: int) -> AsyncEngine:
-    engine = create_async_engine(
-        url, pool_size=size, max_overflow=0, pool_timeout=30, poolclass=sa.pool.AsyncAdaptedQueuePool
-    )
-
-    @sa.event.listens_for(engine.sync_engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, below
-        cursor = connection.cursor()
-        # FULL: a committed acknowledgement must survive a power cut, not only a kill.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @sa.event.listens_for(engine.sync_engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
-
-
-def _error_number(error: BaseException) -> int | None:
-    original = getattr(error, "orig", None)
-    arguments = getattr(original, "args", ()) or getattr(error, "args", ())
-    return arguments[0] if arguments and isinstance(arguments[0], int) else None
-
-
-def _is_repeatable(error: DBAPIError) -> bool:
-    if error.connection_invalidated or _error_number(error) in REPEATABLE:
-        return True
-    return isinstance(error, OperationalError) and "database is locked" in str(error.orig)
+        await tx.commit()
+    except DBAPIError as error:
+        if not db_errors.is_lost(error):
+            raise
+        raise Unavailable(
+            "The database was lost while it committed: whether the change was made is not known. Look, or send the "
+            "same request again under its Idempotency-Key."
+        ) from error

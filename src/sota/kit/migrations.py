@@ -1,27 +1,41 @@
 """Brings a database to the newest revision of a program's room, by alembic.
 
 Each room has ``migrations/versions/*.py`` and an ``env.py`` of one line, :func:`run_environment`. The connection is
-ours, so that what holds for :mod:`sota.kit.db` holds for migrations too.
+ours, so that what holds for :mod:`sota.kit.db` holds for migrations too. A program's database user needs the right to
+create, alter and drop tables in its own schema for this, and no other.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
 import sqlalchemy as sa
 
+from sota.kit import db_errors
 from sota.kit.db import Database
+from sota.kit.errors import StartError
+
+LOCK_WAIT_S = 60
 
 
 async def upgrade(database: Database, room: str, revision: str = "head") -> None:
-    """Apply what is missing. ``room`` is a package such as ``sota.core.migrations``."""
+    """Apply what is missing. ``room`` is a package such as ``sota.core.migrations``.
+
+    Raises:
+        StartError: the engine refuses, most often because the user may not change tables; says so in one line.
+    """
     if revision == "head" and await _current(database) == newest(room):
         return  # the usual start: importing alembic would take longer than all the rest of it
     from alembic import command
 
-    async with database.engine.connect() as connection:
-        await connection.run_sync(lambda sync: command.upgrade(_config(room, sync), revision))
+    try:
+        async with database.engine.connect() as connection:
+            await connection.run_sync(lambda sync: command.upgrade(_config(room, sync), revision))
+    except sa.exc.DBAPIError as error:
+        raise StartError(f"{database.shown} cannot be upgraded: {db_errors.reason(error)}") from None
 
 
 async def downgrade(database: Database, room: str, revision: str) -> None:
@@ -33,9 +47,14 @@ async def downgrade(database: Database, room: str, revision: str) -> None:
 
 
 def newest(room: str) -> str:
-    """Give the newest revision of a room: its files are called ``<revision>_<what>.py``, and sort by revision."""
+    """Give the newest revision of a room."""
+    return revisions(room)[-1]
+
+
+def revisions(room: str) -> list[str]:
+    """Give a room's revisions, oldest first: files are called ``<revision>_<what>.py``, and sort by revision."""
     files = resources.files(room).joinpath("versions").iterdir()
-    return max(file.name.partition("_")[0] for file in files if file.name[0].isdigit())
+    return sorted(file.name.partition("_")[0] for file in files if file.name[0].isdigit())
 
 
 def run_environment() -> None:
@@ -44,10 +63,29 @@ def run_environment() -> None:
 
     connection: sa.Connection = context.config.attributes["connection"]
     context.configure(connection=connection, render_as_batch=connection.dialect.name == "sqlite")
-    with context.begin_transaction():
-        context.run_migrations()
-    if connection.in_transaction():
-        connection.commit()
+    with _alone(connection):
+        with context.begin_transaction():
+            context.run_migrations()
+        if connection.in_transaction():
+            connection.commit()
+
+
+@contextlib.contextmanager
+def _alone(connection: sa.Connection) -> Iterator[None]:
+    """Let programs that start at the same moment on one schema go one after the other; SQLite's writer does so itself.
+
+    The lock is the connection's: it is gone with it, whatever happens.
+    """
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    lock = sa.text("SELECT GET_LOCK(CONCAT('sota migrations ', DATABASE()), :wait_s)")
+    if connection.execute(lock, {"wait_s": LOCK_WAIT_S}).scalar() != 1:
+        raise StartError(f"another program has been changing the tables for {LOCK_WAIT_S} seconds")
+    try:
+        yield
+    finally:
+        connection.execute(sa.text("SELECT RELEASE_LOCK(CONCAT('sota migrations ', DATABASE()))"))
 
 
 async def _current(database: Database) -> str | None:

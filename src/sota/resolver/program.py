@@ -39,7 +39,7 @@ class ResolverProgram:
     def __init__(self, settings: ResolverSettings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.db = Database(settings.database, password_file=settings.database_password_file)
+        self.db = Database.of(settings)
         self.once = Idempotency(self.db, tables.idempotency, self.clock)
         self._background = Background()
         self._listener: HttpListener | None = None

@@ -56,7 +56,7 @@ class WebProgram:
     def __init__(self, settings: WebSettings, *, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.db = Database(settings.database, password_file=settings.database_password_file)
+        self.db = Database.of(settings)
         self.first_password: str | None = None
         self.port, self.https_port = settings.port, settings.https_port
         self.certificate: Path | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sota.kit.settings import Annotated, Meta, Settings
+from sota.kit.database_settings import DatabaseSettings, DatabaseUrl
+from sota.kit.settings import Annotated, Meta
 
 
-class WebSettings(Settings, kw_only=True, forbid_unknown_fields=True):
+class WebSettings(DatabaseSettings, kw_only=True, forbid_unknown_fields=True):
     """The defaults are a developer's machine: loopback, high ports, SQLite, a folder for packages."""
 
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of plain HTTP; 0 takes a free one.")] = 8080
@@ -25,10 +26,7 @@ class WebSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     ] = None
     certificate_key_file: Annotated[Path | None, Meta(description="The certificate's private key in PEM.")] = None
 
-    database: Annotated[str, Meta(description="sqlite:///FILE or mysql://USER@HOST:3306/SCHEMA")] = (
-        "sqlite:///var/web.db"
-    )
-    database_password_file: Annotated[Path | None, Meta(description="File with the database user's password.")] = None
+    database: DatabaseUrl = "sqlite:///var/web.db"
 
     core_url: Annotated[str, Meta(description="Address of SOTA Core.")] = "http://127.0.0.1:8081"
     core_token_file: Annotated[Path, Meta(description="File with the credential for SOTA Core.")] = Path(
