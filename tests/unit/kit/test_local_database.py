@@ -1,0 +1,109 @@
+"""The vehicle's own SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from sota.kit.errors import StartError, Unavailable
+from sota.kit.local_database import Connection, LocalDatabase
+
+FIRST = "CREATE TABLE thing (name TEXT PRIMARY KEY)"
+SECOND = "ALTER TABLE thing ADD COLUMN size INTEGER NOT NULL DEFAULT 1"
+
+
+def names(tx: Connection) -> list[str]:
+    return [row["name"] for row in tx.execute("SELECT name FROM thing ORDER BY name")]
+
+
+def insert(tx: Connection) -> None:
+    tx.execute("INSERT INTO thing(name) VALUES ('one')")
+
+
+async def test_what_is_written_is_there_after_opening_again(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path / "x.db", (FIRST,))
+    await database.open()
+    await database.transact(insert)
+    await database.close()
+
+    newer = LocalDatabase(tmp_path / "x.db", (FIRST, SECOND))
+    await newer.open()
+
+    assert await newer.read(names) == ["one"]
+    assert await newer.read(lambda tx: tx.execute("SELECT size FROM thing").fetchone()["size"]) == 1
+    await newer.close()
+
+
+async def test_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path / "x.db", (FIRST,))
+    await database.open()
+
+    def fail(tx: Connection) -> None:
+        insert(tx)
+        raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        await database.transact(fail)
+
+    assert await database.read(names) == []
+    await database.close()
+
+
+async def test_cancelled_caller_leaves_a_whole_transaction(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path / "x.db", (FIRST,))
+    await database.open()
+    task = asyncio.create_task(database.transact(insert))
+    await asyncio.sleep(0)
+    task.cancel()
+
+    assert await database.read(names) == ["one"]
+    await database.close()
+
+
+async def test_file_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
+    newer = LocalDatabase(tmp_path / "x.db", (FIRST, SECOND))
+    await newer.open()
+    await newer.close()
+
+    with pytest.raises(StartError, match="newer version"):
+        await LocalDatabase(tmp_path / "x.db", (FIRST,)).open()
+
+
+async def test_damaged_file_is_said_clearly(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_bytes(b"no database at all" * 100)
+
+    with pytest.raises(StartError, match="not a database"):
+        await LocalDatabase(tmp_path / "x.db", (FIRST,)).open()
+
+
+async def test_every_commit_is_synced(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path / "x.db", (FIRST,))
+    await database.open()
+
+    def look(tx: Connection) -> tuple[str, int]:
+        (mode,), (synchronous,) = (tx.execute(f"PRAGMA {name}").fetchone() for name in ("journal_mode", "synchronous"))
+        return mode, synchronous
+
+    assert await database.read(look) == ("wal", 2)
+    await database.close()
+    with pytest.raises(Unavailable):
+        await LocalDatabase(tmp_path / "x.db", (FIRST,)).read(names)
+
+
+async def test_locked_file_is_unavailable_for_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sota.kit.local_database.BUSY_TIMEOUT_S", 0.05)
+    database = LocalDatabase(tmp_path / "x.db", (FIRST,))
+    await database.open()
+    other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(Unavailable):
+        await database.transact(insert)
+
+    other.execute("ROLLBACK")
+    other.close()
+    await database.transact(insert)
+    await database.close()

@@ -1,0 +1,203 @@
+"""The rules of an installation, against an installer that is played and may be interrupted at any step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sota.boundaries.values import Command, Reason
+from sota.slm.installation import is_newer
+from sota.slm.model import (
+    MAX_INTERRUPTIONS,
+    Finished,
+    Found,
+    Health,
+    Job,
+    ResultCode,
+    Run,
+    Step,
+    StepRecord,
+    code_of,
+    decide,
+)
+
+INSTALL = Job("ivi", "2.0.0", Command.INSTALL, previous_version=None, can_restore=False)
+UPGRADE = Job("ivi", "2.0.0", Command.INSTALL, previous_version="1.0.0", can_restore=True)
+NO_WAY_BACK = Job("ivi", "2.0.0", Command.INSTALL, previous_version="1.0.0", can_restore=False)
+REMOVE = Job("ivi", "1.0.0", Command.REMOVE, previous_version="1.0.0", can_restore=True)
+
+ABSENT = Found(Health.ABSENT)
+NEW = Found(Health.INSTALLED, "2.0.0")
+OLD = Found(Health.INSTALLED, "1.0.0")
+UNCONFIGURED = Found(Health.UNCONFIGURED, "2.0.0")
+BROKEN = Found(Health.BROKEN, "2.0.0")
+
+
+def done(step: Step, exit_code: int | None = 0, output: str = "") -> StepRecord:
+    return StepRecord(step, exit_code, output)
+
+
+@pytest.mark.parametrize(
+    ("job", "history", "found", "step"),
+    [
+        (INSTALL, [], ABSENT, Step.INSTALL),
+        (UPGRADE, [], OLD, Step.INSTALL),
+        # Interrupted: what is half there is taken up where it is.
+        (INSTALL, [done(Step.INSTALL, None)], UNCONFIGURED, Step.REPAIR),
+        (INSTALL, [done(Step.INSTALL, None)], BROKEN, Step.REINSTALL),
+        (INSTALL, [done(Step.INSTALL, None)], ABSENT, Step.REINSTALL),
+        (UPGRADE, [done(Step.INSTALL, None)], OLD, Step.REINSTALL),
+        # The command was content, the database is not: repaired once.
+        (INSTALL, [done(Step.INSTALL)], UNCONFIGURED, Step.REPAIR),
+        (INSTALL, [done(Step.INSTALL), done(Step.REPAIR)], UNCONFIGURED, Step.DISCARD),
+        # Failed: never tried again, but put back.
+        (INSTALL, [done(Step.INSTALL, 1)], UNCONFIGURED, Step.DISCARD),
+        (UPGRADE, [done(Step.INSTALL, 1)], BROKEN, Step.RESTORE),
+        (UPGRADE, [done(Step.INSTALL, None), done(Step.REPAIR, 1)], UNCONFIGURED, Step.RESTORE),
+        (UPGRADE, [done(Step.INSTALL, 1), done(Step.RESTORE, None)], BROKEN, Step.RESTORE),
+        (REMOVE, [], OLD, Step.REMOVE),
+        (REMOVE, [done(Step.REMOVE, None)], BROKEN, Step.REMOVE),
+        (REMOVE, [done(Step.REMOVE, 1)], BROKEN, Step.RESTORE),
+    ],
+)
+def test_next_step_follows_from_history_and_state(
+    job: Job, history: list[StepRecord], found: Found, step: Step
+) -> None:
+    assert decide(job, history, found) == Run(step)
+
+
+@pytest.mark.parametrize(
+    ("job", "history", "found", "succeeded", "code", "reason"),
+    [
+        (INSTALL, [], NEW, True, ResultCode.ALREADY_PROCESSED, None),
+        (INSTALL, [done(Step.INSTALL)], NEW, True, ResultCode.OK, None),
+        (INSTALL, [done(Step.INSTALL, None)], NEW, True, ResultCode.OK, None),
+        (
+            INSTALL,
+            [done(Step.INSTALL, 1), done(Step.DISCARD)],
+            ABSENT,
+            False,
+            ResultCode.INSTALL_FAILED,
+            Reason.INSTALL_FAILED,
+        ),
+        (
+            INSTALL,
+            [done(Step.INSTALL, 1), done(Step.DISCARD, 1)],
+            BROKEN,
+            False,
+            ResultCode.INSTALL_FAILED,
+            Reason.INSTALL_FAILED,
+        ),
+        (INSTALL, [done(Step.INSTALL)], ABSENT, False, ResultCode.INSTALL_FAILED, Reason.VERIFICATION_FAILED),
+        (UPGRADE, [done(Step.INSTALL, 1)], OLD, False, ResultCode.UPGRADE_FAILED, Reason.ROLLED_BACK),
+        (
+            UPGRADE,
+            [done(Step.INSTALL, 1), done(Step.RESTORE)],
+            OLD,
+            False,
+            ResultCode.UPGRADE_FAILED,
+            Reason.ROLLED_BACK,
+        ),
+        (
+            UPGRADE,
+            [done(Step.INSTALL, 1), done(Step.RESTORE, 1)],
+            BROKEN,
+            False,
+            ResultCode.UPGRADE_FAILED,
+            Reason.INSTALL_FAILED,
+        ),
+        (NO_WAY_BACK, [done(Step.INSTALL, 1)], BROKEN, False, ResultCode.UPGRADE_FAILED, Reason.INSTALL_FAILED),
+        (REMOVE, [], ABSENT, True, ResultCode.ALREADY_PROCESSED, None),
+        (REMOVE, [], NEW, False, ResultCode.NOT_FOUND, Reason.INSTALL_FAILED),
+        (REMOVE, [done(Step.REMOVE)], ABSENT, True, ResultCode.OK, None),
+        (REMOVE, [done(Step.REMOVE, 1)], OLD, False, ResultCode.REMOVAL_FAILED, Reason.INSTALL_FAILED),
+    ],
+)
+def test_end_is_what_the_database_says(
+    job: Job, history: list[StepRecord], found: Found, succeeded: bool, code: ResultCode, reason: Reason | None
+) -> None:
+    decision = decide(job, history, found)
+    assert isinstance(decision, Finished)
+    assert (decision.succeeded, decision.code, decision.reason) == (succeeded, code, reason)
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "reason"),
+    [
+        ("dpkg: dependency problems prevent configuration of ivi:", ResultCode.DEPENDENCY_FAILURE, Reason.DEPENDENCY),
+        ("cannot copy: No space left on device", ResultCode.DISK_FULL, Reason.INSTALL_FAILED),
+        ("exit status 3", ResultCode.INSTALL_FAILED, Reason.INSTALL_FAILED),
+    ],
+)
+def test_output_tells_why_it_failed(output: str, code: ResultCode, reason: Reason) -> None:
+    history = [done(Step.INSTALL, 1, output), done(Step.DISCARD)]
+    decision = decide(INSTALL, history, ABSENT)
+    assert isinstance(decision, Finished)
+    assert (decision.code, decision.reason) == (code, reason)
+    assert code_of(INSTALL, history[0]) is code
+
+
+def test_what_could_not_be_restored_is_said() -> None:
+    decision = decide(NO_WAY_BACK, [done(Step.INSTALL, 1)], UNCONFIGURED)
+    assert isinstance(decision, Finished)
+    assert "could not be restored, since its file is not kept here: it is unconfigured now" in decision.text
+
+
+@dataclass
+class PlayedInstaller:
+    """Does what a step says, unless it is interrupted or made to fail; counts what ended."""
+
+    state: Found
+    job: Job
+    ended: list[Step] = field(default_factory=list)
+
+    def do(self, step: Step, fate: str) -> StepRecord:
+        if fate == "cut before":
+            return StepRecord(step, None)
+        forward = step in {Step.INSTALL, Step.REINSTALL, Step.REPAIR}
+        if fate != "goes well":
+            self.state = Found(Health.UNCONFIGURED if fate == "cut late" else Health.BROKEN, self.job.version)
+            if fate == "fails":
+                self.ended.append(step)
+            return StepRecord(step, 1 if fate == "fails" else None)
+        self.ended.append(step)
+        if forward:
+            self.state = Found(Health.INSTALLED, self.job.version)
+        elif step is Step.RESTORE:
+            self.state = Found(Health.INSTALLED, self.job.previous_version)
+        else:
+            self.state = ABSENT
+        return StepRecord(step, 0)
+
+
+FATES = st.lists(
+    st.sampled_from(["goes well", "fails", "cut before", "cut middle", "cut late"]), min_size=40, max_size=40
+)
+
+
+@given(FATES, st.sampled_from([INSTALL, UPGRADE, NO_WAY_BACK, REMOVE]))
+def test_every_way_ends_truthfully_and_no_step_that_ended_is_repeated(fates: list[str], job: Job) -> None:
+    installer = PlayedInstaller(ABSENT if job is INSTALL else OLD, job)
+    history: list[StepRecord] = []
+    decision = decide(job, history, installer.state)
+    while isinstance(decision, Run):
+        history.append(installer.do(decision.step, fates[len(history)]))
+        decision = decide(job, history, installer.state)
+
+    assert len(installer.ended) == len(set(installer.ended))
+    assert len(history) <= 2 * (MAX_INTERRUPTIONS + 2)
+    wanted = None if job.command is Command.REMOVE else job.version
+    assert decision.succeeded is installer.state.runs(wanted)
+    if decision.reason is Reason.ROLLED_BACK:
+        assert installer.state.runs(job.previous_version)
+
+
+def test_newer_version_is_told_by_its_numbers() -> None:
+    assert is_newer("1.10.0", "1.9.0")
+    assert not is_newer("1.9.0", "1.10.0")
+    assert not is_newer("1.0.0", "1.0.0")
+    assert not is_newer(None, "1.0.0")
+    assert not is_newer("3.0-2+b1", "1.0.0")

@@ -1,0 +1,92 @@
+"""Steps as processes that outlive who started them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from sota.slm.installers.deb_copy import control_of
+from sota.slm.runner import OUTPUT_FILE_LIMIT, Ended, Runner, printable
+
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    return Runner(tmp_path / "steps", timeout_s=20.0, output_limit=1_000)
+
+
+def start(runner: Runner, script: str) -> None:
+    runner.start("1-1", ["sh", "-c", script], ENVIRONMENT)
+
+
+async def test_exit_code_and_output_are_told(runner: Runner) -> None:
+    start(runner, "echo out; echo err >&2; exit 7")
+    assert await runner.wait("1-1") == Ended(7, "out\nerr")
+
+
+async def test_step_is_found_by_another_runner(runner: Runner, tmp_path: Path) -> None:
+    start(runner, "sleep 0.3; echo done")
+    other = Runner(tmp_path / "steps", timeout_s=20.0, output_limit=1_000)
+
+    assert other.runs("1-1")
+    assert await other.wait("1-1") == Ended(0, "done")
+    assert await runner.wait("1-1") == Ended(0, "done")
+
+
+async def test_step_that_was_never_started_ended_nobody_knows_how(runner: Runner) -> None:
+    assert await runner.wait("9-9") == Ended(None, "")
+
+
+async def test_step_whose_shell_was_killed_ended_nobody_knows_how(runner: Runner, tmp_path: Path) -> None:
+    start(runner, "kill -9 $PPID; sleep 0.1")
+    assert (await runner.wait("1-1")).exit_code is None
+
+
+async def test_step_over_its_time_is_ended_with_all_its_children(tmp_path: Path) -> None:
+    runner = Runner(tmp_path / "steps", timeout_s=0.2, output_limit=1_000)
+    start(runner, "sleep 60 & echo begun; wait")
+
+    ended = await runner.wait("1-1")
+
+    assert ended.exit_code not in {0, None}
+    assert ended.output == "begun\nstopped: it took more than 0.2 s"
+
+
+async def test_daemon_that_a_step_leaves_behind_holds_nothing_up(runner: Runner) -> None:
+    start(runner, "sleep 5 > /dev/null 2>&1 & exit 0")
+    async with asyncio.timeout(3.0):
+        assert (await runner.wait("1-1")).exit_code == 0
+
+
+async def test_output_is_bounded(runner: Runner, tmp_path: Path) -> None:
+    start(runner, "head -c 20000000 /dev/zero | tr '\\0' x; sleep 0.6; echo the end")
+
+    ended = await runner.wait("1-1")
+
+    assert ended.output.startswith("[…]\nx") or ended.output == "the end"
+    assert ended.output.endswith("the end")
+    assert len(ended.output) <= 1_010
+    assert (tmp_path / "steps" / "1-1.out").stat().st_size < OUTPUT_FILE_LIMIT
+
+
+async def test_forgotten_step_leaves_no_files(runner: Runner, tmp_path: Path) -> None:
+    start(runner, "true")
+    await runner.wait("1-1")
+    runner.forget("1-1")
+    assert list((tmp_path / "steps").iterdir()) == []
+
+
+def test_output_has_no_control_characters() -> None:
+    assert printable(b"\x1b[31mred\x1b[0m\r\n\ttab \xff\x00\n") == "[31mred[0m\n\ttab �"
+
+
+def test_control_file_is_the_database_paragraph_without_its_state() -> None:
+    stanza = (
+        "Package: ivi\nStatus: install ok installed\nMaintainer: X\nVersion: 1.0.0\n"
+        "Conffiles:\n /etc/ivi.conf 0123\n /etc/x 4567\nDescription: two\n lines\n"
+    )
+    assert control_of(stanza) == "Package: ivi\nMaintainer: X\nVersion: 1.0.0\nDescription: two\n lines\n"
