@@ -118,7 +118,7 @@ async def record_report(tx: Tx, report: InstallReport, clock: Clock) -> Recorded
     if of.state is DownloadState.INSTALLED:
         return Recorded("already_complete", of.package_text, ended=False)
     now = clock.now()
-    installed = report.status is ReportStatus.INSTALLED and all(operation.succeeded for operation in report.operations)
+    installed = _says_installed(report)
     await _record_running(tx, of, report, installed, clock)
     was_closed = of.state is DownloadState.FAILED or of.update_status not in ("pending", "in_flight")
     if was_closed:
@@ -180,6 +180,12 @@ async def _keep_operations(tx: Tx, report: InstallReport, now: datetime) -> None
         for operation in report.operations
     ]
     await store.insert_operations(tx, report.vin, report.download_index, operations, now)
+
+
+def _says_installed(report: InstallReport) -> bool:
+    """Believe the vehicle's verification, its last operation: one before it may have been interrupted and repaired."""
+    verified = not report.operations or report.operations[-1].succeeded
+    return report.status is ReportStatus.INSTALLED and verified
 
 
 def _ending(report: InstallReport) -> Ending:
