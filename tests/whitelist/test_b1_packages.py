@@ -127,6 +127,12 @@ async def test_packages_can_be_searched(backend: Backend) -> None:
     assert (none.status, none.body) == (200, [])
 
 
+@pytest.mark.whitelist("X-B1-5", "failed")
+async def test_search_packages_with_a_broken_regex_fails(backend: Backend) -> None:
+    answer = await backend.ask("GET", "/api/v1/packages", query={"regex": "("})
+    assert (answer.status, answer.message) == (404, "Search Packages Request failed")
+
+
 @pytest.mark.whitelist("X-B1-6", "found")
 async def test_a_package_is_shown_without_where_its_file_lies(backend: Backend) -> None:
     package = await backend.with_package()

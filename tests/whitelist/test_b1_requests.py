@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from sota.core.tables import update
 from tests.support.backend import Backend, new_name
 
 START = datetime.now(UTC) + timedelta(hours=1)
@@ -136,11 +137,18 @@ async def test_queued_requests_of_a_package_without_filters_are_refused(backend:
     assert (answer.status, answer.message) == (404, "No filters associated with package")
 
 
-async def test_completed_installs_of_a_request_are_none_at_first(backend: Backend) -> None:
-    await backend.with_vehicle()
-    _, request_id = await queued(backend)
-    answer = await backend.ask("GET", f"/api/v1/install-requests/{request_id}/completed")
-    assert (answer.status, answer.body) == (200, [])
+@pytest.mark.whitelist("WL-B1-31", "listed", "empty")
+async def test_completed_installs_of_a_request_are_listed(backend: Backend) -> None:
+    vin = await backend.with_vehicle()
+    _, request_id = await queued(backend, f'vin_matches "^{vin}$"')
+    none = await backend.ask("GET", f"/api/v1/install-requests/{request_id}/completed")
+    at = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+    # There is no vehicle here: what its report would have Core write is written for it.
+    installed = update.update().where(update.c.vin == vin).values(status="installed", completed_at=at)
+    await backend.core.db.transact(lambda tx: tx.execute(installed))
+    listed = await backend.ask("GET", f"/api/v1/install-requests/{request_id}/completed")
+    assert (none.status, none.body) == (200, [])
+    assert (listed.status, listed.body) == (200, [{"vin": vin, "completed_at": "2026-03-01T12:30:00Z"}])
 
 
 @pytest.mark.whitelist("X-B1-2", "found")
@@ -152,13 +160,13 @@ async def test_a_request_and_its_updates_can_be_looked_at(backend: Backend) -> N
     request = await backend.ask("GET", f"/api/v1/install-requests/{request_id}")
     updates = await backend.ask("GET", f"/api/v1/install-requests/{request_id}/vehicles")
     failed = await backend.ask("GET", f"/api/v1/install-requests/{request_id}/vehicles", query={"status": "failed"})
-    update = await backend.ask("GET", f"/api/v1/updates/{updates.body[0]['update_id']}")
-    assert [answer.status for answer in (request, updates, failed, update)] == [200, 200, 200, 200]
+    single = await backend.ask("GET", f"/api/v1/updates/{updates.body[0]['update_id']}")
+    assert [answer.status for answer in (request, updates, failed, single)] == [200, 200, 200, 200]
     assert request.body["install_request_id"] == request_id
     assert [entry["vin"] for entry in updates.body] == [vin]
     assert failed.body == []
-    assert f"{update.body['package']['name']}/{update.body['package']['version']}" == package
-    assert update.body["status"] == "pending"
+    assert f"{single.body['package']['name']}/{single.body['package']['version']}" == package
+    assert single.body["status"] == "pending"
 
 
 async def test_an_unknown_request_is_not_found(backend: Backend) -> None:
