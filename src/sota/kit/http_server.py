@@ -22,13 +22,25 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sota.kit import metrics
-from sota.kit.errors import Failed, Invalid, SotaError, StartError, TooLong, Unauthenticated, Unavailable, Unsupported
+from sota.kit.errors import (
+    Failed,
+    Invalid,
+    Refused,
+    SotaError,
+    StartError,
+    TooLong,
+    Unauthenticated,
+    Unavailable,
+    Unreadable,
+    Unsupported,
+)
 from sota.kit.http_message import Authenticator, Call, Handler, Receive, Reply, Row, Send
 from sota.kit.http_router import Route, Router
 from sota.kit.logging import get_logger
 
 HANDLER_TIMEOUT_S = 120.0
 MAX_URL_BYTES = 8192
+NOT_ADMITTED = "Authentication Failed"
 ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
@@ -136,7 +148,11 @@ class App:
         if self._authenticate is not None:
             call.caller = await self._authenticate(call)
             program = getattr(call.caller, "program", None)
-            call.row = _select([row for row in route.rows if row.caller == program] or route.rows, call.query)
+            own = [row for row in route.rows if program is None or row.caller == program]
+            if not own:  # a credential of one boundary is worth nothing on another
+                self._refuse("wrong_caller")
+                raise Refused("unauthenticated", f"{program} may not make this call.", status=404, title=NOT_ADMITTED)
+            call.row = _select(own, call.query)
         try:
             call.row.check_path(call.path)
         except msgspec.ValidationError as error:
@@ -205,6 +221,8 @@ class App:
         return status
 
     def _as_problem(self, error: Exception, call: Call[Any] | None) -> SotaError:
+        if isinstance(error, Unreadable) and (call is None or call.row.outcome(error.code) is None):
+            return Invalid(error.detail)
         if isinstance(error, SotaError):
             if error.status >= 500 and error.status != Unavailable.status:
                 self._log.error("request_failed", interaction=call.row.id if call else None, detail=error.detail)

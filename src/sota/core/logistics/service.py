@@ -28,7 +28,7 @@ async def provision(tx: Tx, lines: Sequence[Line], clock: Clock) -> list[Provisi
     before = await store.read_known(tx, [line.vin for line in lines])
     after = {line.vin: line.wanted for line in lines}
     numbers = {number for known in after.values() for number in known.components}
-    await component_store.add_components(tx, numbers, now)
+    new_numbers = await component_store.add_components(tx, numbers, now)
     await store.insert_vehicles(tx, {vin: known for vin, known in after.items() if vin not in before}, now)
     nothing = Known()
     await store.change_components(
@@ -47,7 +47,11 @@ async def provision(tx: Tx, lines: Sequence[Line], clock: Clock) -> list[Provisi
     )
     results = [_result(line, before.get(line.vin)) for line in lines]
     changed = {result.vin for result in results if result.status is not ProvisionStatus.UNCHANGED}
-    await facts.tell(tx, clock, [(vin, _facts(vin, known)) for vin, known in after.items() if vin in changed])
+    topics: list[tuple[str, Sequence[Fact]]] = [
+        ("components", [ComponentRegistered(id=facts.fact_id(), part_number=one) for one in sorted(new_numbers)])
+    ]
+    topics += [(vin, _facts(vin, known)) for vin, known in after.items() if vin in changed]
+    await facts.tell(tx, clock, topics)
     return results
 
 
@@ -60,13 +64,8 @@ def _result(line: Line, before: Known | None) -> ProvisionResult:
 
 
 def _facts(vin: str, known: Known) -> list[Fact]:
-    # A vehicle's facts stand on their own: whatever else is delayed, its components are known before it has them.
-    registered: list[Fact] = [
-        ComponentRegistered(id=facts.fact_id(), part_number=number) for number in sorted(known.components)
-    ]
     packages = [InstalledPackage(name=name, version=version) for name, version in sorted(known.packages)]
     return [
-        *registered,
         VehicleRegistered(id=facts.fact_id(), vin=vin),
         ComponentsReplaced(id=facts.fact_id(), vin=vin, components=sorted(known.components)),
         PackagesReplaced(id=facts.fact_id(), vin=vin, packages=packages),
