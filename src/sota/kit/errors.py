@@ -16,6 +16,7 @@
     ├── Unsupported     415 another content type is needed
     ├── TooMany         429 try later
     ├── Failed          what failed behind a request: the row's "an error occurs", or 500 where it has none
+    │   └── Unreadable  a cursor that is none of ours: the row's "an error occurs", or 400 where it has none
     ├── Unavailable     503 a neighbour or store is away for now
     └── StartError      a program cannot start: one clear line, no traceback, ``exit_code``
 
@@ -125,6 +126,10 @@ class Failed(SotaError):
     """Something behind the request failed: the row's outcome 'an error occurs', or 500 where it has none."""
 
     code, status, title = "failed", 500, "Internal Server Error"
+
+
+class Unreadable(Failed):
+    """What a caller gave back cannot be read: the row's outcome 'an error occurs', or ``Invalid`` where it has none."""
 
 
 class Unavailable(SotaError):

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from sota.kit.errors import Failed, Invalid
+from sota.kit.errors import Invalid, Unreadable
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 
@@ -34,7 +34,7 @@ def read_cursor(query: Mapping[str, str], kind: Any = str) -> Any:
     """Read ``cursor`` into the key it stands for, or None at the first page.
 
     Raises:
-        Failed: it is not one that we gave (readings.md, ruling 2: a bad cursor is the row's 'an error occurs').
+        Unreadable: it is not one that we gave (readings.md, ruling 2: a bad cursor is the row's 'an error occurs').
     """
     text = query.get("cursor")
     if text is None:
@@ -43,7 +43,7 @@ def read_cursor(query: Mapping[str, str], kind: Any = str) -> Any:
         padded = text + "=" * (-len(text) % 4)
         return msgspec.json.decode(base64.urlsafe_b64decode(padded.encode("ascii")), type=kind)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
-        raise Failed("The cursor is not one that this service gave: start again without it.") from None
+        raise Unreadable("The cursor is not one that this service gave: start again without it.") from None
 
 
 def make_cursor(key: Any) -> str:
