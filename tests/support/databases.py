@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -26,25 +27,29 @@ END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 
 
 class MariaDbServer:
-    """A running server."""
+    """A server on a folder of its own; :meth:`restart` keeps what is in it."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, options: Sequence[str] = ()) -> None:
         self.port = port
-        self._folder = folder
+        self._folder, self._options = folder, options
         self._socket = folder / "s.sock"
         self._numbers = itertools.count(1)
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """URL of somebody who may make schemas, with the name of one that is not there yet: another one each time."""
         return f"mysql://keeper:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/test{next(self._numbers)}"
 
-    def new_schema(self) -> str:
-        """Make a schema and a user who may do everything there and nothing elsewhere; gives the URL."""
+    def new_schema(self, *, require: str = "") -> str:
+        """Make a schema and a user who may do everything there and nothing elsewhere; gives the URL.
+
+        ``require`` is what is asked of the user's connections: ``REQUIRE SSL``.
+        """
         name = f"test{next(self._numbers)}"
         self.execute(
             f"CREATE DATABASE {name} CHARACTER SET utf8mb4",
-            f"CREATE USER {name}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
+            f"CREATE USER {name}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}' {require}",
             f"GRANT ALL PRIVILEGES ON {name}.* TO {name}@'127.0.0.1'",
         )
         return f"mysql://{name}:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/{name}"
@@ -66,31 +71,90 @@ class MariaDbServer:
             return False
         return True
 
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        log_file = self._folder / "log"
+        with log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *END_WITH_PARENT,
+                    "mariadbd",
+                    "--no-defaults",
+                    f"--datadir={self._folder / 'data'}",
+                    f"--socket={self._socket}",
+                    f"--pid-file={self._folder / 'pid'}",
+                    f"--port={self.port}",
+                    "--bind-address=127.0.0.1",
+                    "--skip-log-bin",
+                    "--skip-name-resolve",
+                    "--innodb-doublewrite=0",
+                    "--innodb-flush-log-at-trx-commit=0",
+                    "--innodb-flush-method=nosync",
+                    "--innodb-buffer-pool-size=64M",
+                    "--innodb-log-file-size=32M",
+                    "--max-connections=300",
+                    *self._options,
+                    *_user(),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise AssertionError(f"mariadbd did not start: {log_file.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End the server in order; open connections break."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_TIMEOUT_S)
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.stop()
+        self.start()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the server a signal: SIGSTOP freezes it, SIGCONT lets it go on."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
 
 @contextmanager
-def running_mariadb() -> Iterator[MariaDbServer]:
-    """Run a private server as long as the block."""
+def running_mariadb(*options: str) -> Iterator[MariaDbServer]:
+    """Run a private server as long as the block, with further options of ``mariadbd``."""
     missing = [
         name for name in ("mariadbd", "mariadb-install-db", "mariadb") if shutil.which(name, path=_path()) is None
     ]
     assert not missing, f"{', '.join(missing)} not found: make test installs mariadb-server, or apt-get install it"
     # A socket's path may have 107 characters: no long folder of the test run.
     folder = Path(mkdtemp(prefix="sota-mariadb-"))
-    process: subprocess.Popen[bytes] | None = None
+    server = MariaDbServer(folder, free_ports(1)[0], options)
     try:
-        process, server = _start(folder)
+        _install(folder)
+        server.start()
+        server.execute(
+            f"CREATE USER keeper@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
+            "GRANT ALL PRIVILEGES ON *.* TO keeper@'127.0.0.1' WITH GRANT OPTION",
+        )
         yield server
     finally:
-        if process is not None:
-            _stop(process)
+        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(folder: Path) -> tuple[subprocess.Popen[bytes], MariaDbServer]:
-    user = ["--user=root"] if os.geteuid() == 0 else []
-    # A server deletes what other servers left in the folder for temporary tables, and what they still use: one for each.
-    (folder / "tmp").mkdir()
-    environment = {**os.environ, "PATH": _path(), "TMPDIR": str(folder / "tmp")}
+def _install(folder: Path) -> None:
     installed = subprocess.run(
         [
             "mariadb-install-db",
@@ -98,63 +162,23 @@ def _start(folder: Path) -> tuple[subprocess.Popen[bytes], MariaDbServer]:
             f"--datadir={folder / 'data'}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
-            *user,
+            *_user(),
         ],
         capture_output=True,
         text=True,
-        env=environment,
+        env=_environment(),
         timeout=120,
         check=False,
     )
     assert installed.returncode == 0, installed.stdout + installed.stderr
-    server = MariaDbServer(folder, free_ports(1)[0])
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [
-            *END_WITH_PARENT,
-            "mariadbd",
-            "--no-defaults",
-            f"--datadir={folder / 'data'}",
-            f"--socket={folder / 's.sock'}",
-            f"--pid-file={folder / 'pid'}",
-            f"--port={server.port}",
-            "--bind-address=127.0.0.1",
-            "--skip-log-bin",
-            "--skip-name-resolve",
-            "--innodb-doublewrite=0",
-            "--innodb-flush-log-at-trx-commit=0",
-            "--innodb-flush-method=nosync",
-            "--innodb-buffer-pool-size=64M",
-            "--innodb-log-file-size=32M",
-            "--max-connections=300",
-            *user,
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env=environment,
-    )
-    log.close()
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not server.answers():
-        if process.poll() is not None or time.monotonic() > deadline:
-            _stop(process)
-            raise AssertionError(f"mariadbd did not start: {(folder / 'log').read_text(errors='replace')[-3000:]}")
-        time.sleep(0.1)
-    server.execute(
-        f"CREATE USER keeper@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
-        "GRANT ALL PRIVILEGES ON *.* TO keeper@'127.0.0.1' WITH GRANT OPTION",
-    )
-    return process, server
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(STOP_TIMEOUT_S)
+def _user() -> list[str]:
+    return ["--user=root"] if os.geteuid() == 0 else []
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PATH": _path()}
 
 
 def _path() -> str:

@@ -1,0 +1,74 @@
+"""Reads commands out of the documents: code blocks marked ``sh``, and commands that stand in a sentence."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(sota [^`\n]*|make [^`\n]*)`")
+# What ends a command in a line of a shell; what follows it is another command.
+SEPARATORS = frozenset({"|", "||", "&&", ";", "&", "do", "then", "{", "}", "(", ")"})
+
+
+def blocks(text: str) -> list[str]:
+    """Give the ``sh`` code blocks."""
+    return BLOCK.findall(text)
+
+
+def section(text: str, heading: str) -> str:
+    """Give the part of a document below a heading of the second level."""
+    return text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def block_commands(text: str, program: str) -> Iterator[list[str]]:
+    """Give the arguments of each call of ``program`` in the code blocks."""
+    for block in blocks(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            if re.search(rf"\b{program} ", line):
+                yield from _calls(_words(line), program)
+
+
+def inline_commands(text: str, program: str) -> Iterator[list[str]]:
+    """Give the arguments of each call of ``program`` that stands in a sentence."""
+    without_blocks = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    for command in INLINE.findall(without_blocks):
+        if "…" not in command:
+            yield from _calls(_words(command), program)
+
+
+def _words(line: str) -> list[str]:
+    # A command in $(…) is a command like others; quotes around it would hide it.
+    opened = re.sub(r"\"?\$\(([^()]*)\)\"?", r" ; \1 ; ", line)
+    reader = shlex.shlex(opened, posix=True, punctuation_chars="();<>|&")
+    reader.whitespace_split = True
+    try:
+        return list(reader)
+    except ValueError:  # a quotation that goes on in the next line: no command of ours does
+        return []
+
+
+def _calls(words: list[str], program: str) -> Iterator[list[str]]:
+    call: list[str] | None = None
+    for word in [*words, ";"]:
+        if word in SEPARATORS or set(word) <= set("();|&"):
+            if call is not None:
+                yield call
+            call = None
+        elif call is not None:
+            call.append(word)
+        elif word == program or word.endswith(f".venv/bin/{program}"):
+            call = []
+
+
+def without_redirections(arguments: list[str]) -> list[str]:
+    """Leave out ``> file``."""
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if skip or set(argument) <= set("<>"):
+            skip = not skip
+            continue
+        kept.append(argument)
+    return kept
