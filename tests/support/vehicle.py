@@ -232,6 +232,25 @@ class PlayedCore:
             await self.node.tell("chunk", offer.block(number))
 
 
+async def begin(vehicle: Vehicle, offer: Offer, *blocks: int) -> None:
+    """Bring a download to where these blocks are acknowledged."""
+    await vehicle.node.tell("notify", notify(offer))
+    await vehicle.node.heard("start")
+    await vehicle.node.tell("start", offer.start())
+    assert (await vehicle.node.heard("ack"))["received"] == ""
+    for number in blocks:
+        await vehicle.node.tell("chunk", offer.block(number))
+        await acknowledged(vehicle, number)
+
+
+async def acknowledged(vehicle: Vehicle, number: int) -> dict[str, Any]:
+    """Wait for the acknowledgement that names a block."""
+    while True:
+        body: dict[str, Any] = await vehicle.node.heard("ack")
+        if number in Ranges.parse(body["received"]):
+            return body
+
+
 @dataclass
 class Vehicle:
     """The two programs, their files, and clients that hold their credentials."""

@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 
-from sota.kit.ranges import Ranges
 from tests.support import debs
-from tests.support.vehicle import VIN, Offer, PlayedCore, Vehicle, notify, running_vehicle, vehicle_on_disk
-from tests.support.waiting import until
+from tests.support.vehicle import VIN, Offer, PlayedCore, Vehicle, begin, notify, running_vehicle, vehicle_on_disk
 
 NAMES = {"notify", "start", "abort", "chunk", "finish", "reported", "getpackages"}
 
@@ -33,25 +31,6 @@ def ivi(vehicle: Vehicle, tmp_path: Path) -> Offer:
 
 def offer_ivi(vehicle: Vehicle, folder: Path) -> Offer:
     return vehicle.offer(1, "ivi", "1.0.0", debs.build(folder, "ivi", "1.0.0", payload_bytes=200_000))
-
-
-async def start(vehicle: Vehicle, offer: Offer, *blocks: int) -> None:
-    """Bring a download to where these blocks are acknowledged."""
-    await vehicle.node.tell("notify", notify(offer))
-    await vehicle.node.heard("start")
-    await vehicle.node.tell("start", offer.start())
-    assert (await vehicle.node.heard("ack"))["received"] == ""
-    for number in blocks:
-        await vehicle.node.tell("chunk", offer.block(number))
-        await acknowledged(vehicle, number)
-
-
-async def acknowledged(vehicle: Vehicle, number: int) -> dict[str, Any]:
-    """Wait for the acknowledgement that names a block."""
-    while True:
-        body: dict[str, Any] = await vehicle.node.heard("ack")
-        if number in Ranges.parse(body["received"]):
-            return body
 
 
 def stored(vehicle: Vehicle) -> list[Path]:
@@ -77,7 +56,7 @@ async def test_update_is_resumed_five_times_after_the_network_was_lost(tmp_path:
         await vehicle.start_slm()
         await vehicle.start_client()
         ivi = offer_ivi(vehicle, tmp_path)
-        await start(vehicle, ivi, 1)
+        await begin(vehicle, ivi, 1)
 
         resumed = [(await vehicle.node.heard("ack"))["received"] for _ in range(5)]
 
@@ -114,7 +93,7 @@ async def test_start_download_ends_with_the_installation(vehicle: Vehicle, ivi: 
 
 @pytest.mark.whitelist("WL-B9-3", "resumed")
 async def test_start_download_keeps_the_blocks_that_are_there(vehicle: Vehicle, ivi: Offer) -> None:
-    await start(vehicle, ivi, 1, 3)
+    await begin(vehicle, ivi, 1, 3)
     await vehicle.stop_client()
     await vehicle.start_client()
     vehicle.node.drain()
@@ -126,7 +105,7 @@ async def test_start_download_keeps_the_blocks_that_are_there(vehicle: Vehicle, 
 
 @pytest.mark.whitelist("WL-B9-3", "resumed")
 async def test_start_download_of_another_file_discards_the_blocks(vehicle: Vehicle, ivi: Offer) -> None:
-    await start(vehicle, ivi, 1, 3)
+    await begin(vehicle, ivi, 1, 3)
     vehicle.node.drain()
     other = Offer(1, "ivi", "1.0.0", ivi.content[::-1]).signed(vehicle.key)
 
@@ -137,7 +116,7 @@ async def test_start_download_of_another_file_discards_the_blocks(vehicle: Vehic
 
 @pytest.mark.whitelist("WL-B9-3", "cancelled")
 async def test_abort_interrupts_the_download_and_deletes_what_was_stored(vehicle: Vehicle, ivi: Offer) -> None:
-    await start(vehicle, ivi, 1, 2)
+    await begin(vehicle, ivi, 1, 2)
     assert len(stored(vehicle)) == 1
 
     status, _ = await vehicle.node.tell("abort", {"download_index": 1})
@@ -159,7 +138,7 @@ async def test_abort_of_an_unknown_download_is_passed_over_in_silence(vehicle: V
 @pytest.mark.whitelist("WL-B9-4", "received")
 @pytest.mark.whitelist("X-B9-1", "received")
 async def test_block_is_acknowledged_when_it_is_stored(vehicle: Vehicle, ivi: Offer) -> None:
-    await start(vehicle, ivi)
+    await begin(vehicle, ivi)
 
     status, answer = await vehicle.node.tell("chunk", ivi.block(1))
 
@@ -169,7 +148,7 @@ async def test_block_is_acknowledged_when_it_is_stored(vehicle: Vehicle, ivi: Of
 
 @pytest.mark.whitelist("WL-B9-4", "duplicate")
 async def test_block_that_was_received_before_is_discarded(vehicle: Vehicle, ivi: Offer) -> None:
-    await start(vehicle, ivi, 1, 2)
+    await begin(vehicle, ivi, 1, 2)
     wrong = {**ivi.block(3), "index": 1}  # other bytes of the same length: seen if they were stored
 
     status, _ = await vehicle.node.tell("chunk", wrong)
@@ -185,7 +164,7 @@ async def test_block_that_was_received_before_is_discarded(vehicle: Vehicle, ivi
 
 @pytest.mark.whitelist("WL-B9-5", "downloaded")
 async def test_finish_of_a_complete_download_is_confirmed(vehicle: Vehicle, ivi: Offer) -> None:
-    await start(vehicle, ivi, 1, 2, 3, 4)
+    await begin(vehicle, ivi, 1, 2, 3, 4)
     vehicle.node.drain()
 
     status, answer = await vehicle.node.tell("finish", {"download_index": 1})
@@ -199,7 +178,7 @@ async def test_finish_of_a_complete_download_is_confirmed(vehicle: Vehicle, ivi:
 
 @pytest.mark.whitelist("WL-B9-5", "incomplete")
 async def test_finish_of_an_incomplete_download_is_refused(vehicle: Vehicle, ivi: Offer) -> None:
-    await start(vehicle, ivi, 1, 2, 4)
+    await begin(vehicle, ivi, 1, 2, 4)
     vehicle.node.drain()
 
     status, answer = await vehicle.node.tell("finish", {"download_index": 1})
@@ -213,7 +192,7 @@ async def test_finish_of_an_incomplete_download_is_refused(vehicle: Vehicle, ivi
 
 @pytest.mark.whitelist("WL-B9-5", "resumed")
 async def test_finish_is_answered_again_when_its_answer_was_lost(vehicle: Vehicle, ivi: Offer) -> None:
-    await start(vehicle, ivi, 1, 2, 3, 4)
+    await begin(vehicle, ivi, 1, 2, 3, 4)
     vehicle.node.deaf = True
     await vehicle.node.tell("finish", {"download_index": 1})
     vehicle.node.deaf = False
@@ -294,7 +273,7 @@ async def test_news_of_cores_services_is_taken(vehicle: Vehicle) -> None:
 
 async def report_lost_and_answered(vehicle: Vehicle, offer: Offer, outcome: dict[str, Any]) -> None:
     """Have a package transferred, let its report be lost twice, answer the third, and see that no more come."""
-    await start(vehicle, offer, *range(1, offer.block_count + 1))
+    await begin(vehicle, offer, *range(1, offer.block_count + 1))
     await vehicle.node.tell("finish", {"download_index": 1})
     for _ in range(3):
         assert (await vehicle.node.heard("report"))["download_index"] == 1
@@ -305,122 +284,3 @@ async def report_lost_and_answered(vehicle: Vehicle, offer: Offer, outcome: dict
     assert status == 200
     with pytest.raises(TimeoutError):
         await vehicle.node.heard("report", timeout_s=2.5)
-
-
-async def test_report_survives_a_restart(vehicle: Vehicle, ivi: Offer) -> None:
-    await start(vehicle, ivi, 1, 2, 3, 4)
-    await vehicle.node.tell("finish", {"download_index": 1})
-    await vehicle.node.heard("report")
-    await vehicle.stop_client()
-    vehicle.node.drain()
-
-    await vehicle.start_client()
-
-    assert (await vehicle.node.heard("report"))["status"] == "installed"
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"signature": None}, "is not signed"),
-        ({"sha256": "0" * 64}, "fields do not agree"),
-        ({"target": "another unit"}, "fields do not agree"),
-    ],
-)
-async def test_download_that_nobody_trusted_signed_is_refused_before_it_begins(
-    vehicle: Vehicle, ivi: Offer, change: dict[str, Any], why: str
-) -> None:
-    await vehicle.node.tell("notify", notify(ivi))
-    await vehicle.node.heard("start")
-    ivi.changes = change
-
-    await vehicle.node.tell("start", ivi.start())
-
-    report = await vehicle.node.heard("report")
-    assert (report["status"], report["reason"]) == ("failed", "verification_failed")
-    assert why in report["operations"][0]["result_text"]
-    assert stored(vehicle) == []
-
-
-async def test_file_with_a_wrong_hash_never_reaches_the_loading_manager(vehicle: Vehicle, ivi: Offer) -> None:
-    await start(vehicle, ivi, 1, 2, 3)
-    forged = Offer(1, "ivi", "1.0.0", ivi.content[:-1] + b"!")
-    await vehicle.node.tell("chunk", forged.block(4))
-
-    status, _ = await vehicle.node.tell("finish", {"download_index": 1})
-
-    assert status == 409
-    report = await vehicle.node.heard("report")
-    assert (report["status"], report["reason"]) == ("failed", "verification_failed")
-    assert stored(vehicle) == []
-    assert list((vehicle.slm_settings.data / "arriving").iterdir()) == []
-    assert debs.installed(vehicle.root) == {}
-
-
-async def test_unsigned_package_is_taken_where_the_operator_allows_it(tmp_path: Path) -> None:
-    async with running_vehicle(tmp_path, client_allow_unsigned=True) as vehicle:
-        ivi = Offer(1, "ivi", "1.0.0", debs.build(tmp_path, "ivi", "1.0.0").read_bytes())
-        core = PlayedCore(vehicle.node, ivi)
-
-        await vehicle.node.tell("notify", notify(ivi))
-        await core.run_until_reported(1)
-
-        assert core.reports[1]["status"] == "installed"
-
-
-async def test_download_over_the_quota_is_refused_before_it_begins(tmp_path: Path) -> None:
-    async with running_vehicle(tmp_path, client_quota_bytes=100_000) as vehicle:
-        ivi = offer_ivi(vehicle, tmp_path)
-        await vehicle.node.tell("notify", notify(ivi))
-        await vehicle.node.heard("start")
-
-        status, _ = await vehicle.node.tell("start", ivi.start())
-
-        assert status == 507
-        report = await vehicle.node.heard("report")
-        assert (report["status"], report["operations"][0]["result_code"]) == ("failed", 15)
-
-
-async def test_download_for_which_nothing_comes_is_given_up(tmp_path: Path) -> None:
-    async with running_vehicle(tmp_path, client_idle_timeout_s=0.5) as vehicle:
-        ivi = offer_ivi(vehicle, tmp_path)
-        await start(vehicle, ivi, 1)
-
-        report = await vehicle.node.heard("report")
-
-        assert (report["status"], report["reason"]) == ("failed", "aborted")
-        assert stored(vehicle) == []
-
-
-async def test_notification_that_comes_twice_does_nothing_twice(vehicle: Vehicle, ivi: Offer) -> None:
-    update = notify(ivi)
-    core = PlayedCore(vehicle.node, ivi)
-    for _ in range(3):
-        await vehicle.node.tell("notify", update)
-    await core.run_until_reported(1)
-    log = (vehicle.root / "var/log/dpkg.log").read_text()
-
-    await vehicle.node.tell("notify", update)
-
-    assert log.count(" status installed ivi:all 1.0.0") == 1
-
-    async def quiet() -> bool:
-        return (vehicle.root / "var/log/dpkg.log").read_text() == log
-
-    await until(quiet, "nothing more to be installed")
-
-
-@pytest.mark.parametrize(
-    ("service", "body"),
-    [
-        ("start", {"download_index": 7}),
-        ("chunk", {"download_index": 7, "index": 1, "bytes": "AA=="}),
-        ("finish", {"download_index": "seven"}),
-        ("notify", None),
-    ],
-)
-async def test_malformed_and_unknown_messages_cost_nothing(vehicle: Vehicle, service: str, body: Any) -> None:
-    status, answer = await vehicle.node.tell(service, body)
-
-    assert status in {400, 404}
-    assert "error" in answer

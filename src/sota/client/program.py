@@ -6,7 +6,6 @@ from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.interaction import Program
 from sota.boundaries.rvi_service import RviServices
-from sota.boundaries.services import BACKEND_SERVICES
 from sota.boundaries.table import rows_for
 from sota.client.api import CallbackApi, LoadingManagerApi
 from sota.client.downloads import Downloads
@@ -41,8 +40,9 @@ class ClientProgram:
         verifier = Verifier(settings.keys, allow_unsigned=settings.allow_unsigned)
         self._downloads = Downloads(settings, self._state, self._edge, slm, verifier)
         self._services = RviServices(Program.SOTA_CLIENT, "vehicle")
-        self._services.add(VehicleServicesApi(self._downloads, self._edge, slm))
-        self._services.on_availability(self._core_available, self._core_unavailable)
+        services = VehicleServicesApi(self._downloads, self._edge, slm)
+        self._services.add(services)
+        self._services.on_availability(services.core_available, services.core_unavailable)
         self._registration = Registration(self._edge, settings.vin, self._services.names, every_s=settings.register_s)
         self._background = Background()
         self._listener: HttpListener | None = None
@@ -80,10 +80,3 @@ class ClientProgram:
     async def ready(self) -> bool:
         """Say whether Core can reach us through the node."""
         return self._registration.registered
-
-    async def _core_available(self, services: list[str]) -> None:
-        if any(name.rpartition("/")[2] in BACKEND_SERVICES for name in services):
-            self._downloads.core_is_there()
-
-    async def _core_unavailable(self, _services: list[str]) -> None:
-        """Nothing to do: what cannot be sent is tried again."""

@@ -17,6 +17,7 @@ from sota.boundaries.b9_rvi_client.messages import (
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.interaction import serves
 from sota.boundaries.rvi_service import Message, serves_service
+from sota.boundaries.services import BACKEND_SERVICES, short_name
 from sota.client.downloads import Downloads
 from sota.kit.errors import Refused, SotaError
 from sota.kit.http_message import Reply
@@ -68,6 +69,16 @@ class VehicleServicesApi:
         """Stop sending a report."""
         await self._downloads.reported(message.body.download_index)
         return Reply("received")
+
+    @serves("X-B9-8")
+    async def core_available(self, services: list[str]) -> None:
+        """Core can be reached: try at once what waited for it."""
+        if any(short_name(name) in BACKEND_SERVICES for name in services):
+            self._downloads.core_is_there()
+
+    @serves("X-B9-9")
+    async def core_unavailable(self, services: list[str]) -> None:
+        """Core cannot be reached. What is sent meanwhile is kept by the node, and tried again by us."""
 
     @serves("WL-B9-7")
     async def getpackages(self, message: Message[None]) -> Reply:

@@ -87,9 +87,7 @@ class SlmProgram:
 
     async def stop(self) -> None:
         """End. An installer at work gets some time to end too; then it runs on and the next start picks it up."""
-        if self._listener is not None:
-            await self._listener.stop()
-        await self._let_installer_end()
+        await asyncio.gather(self._let_installer_end(), *([self._listener.stop()] if self._listener else []))
         await self._background.stop()
         await self._inbox.close()
         await self._journal.close()

@@ -1,0 +1,152 @@
+"""What the SOTA Client refuses, keeps and does only once, behind a node that the test plays."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import debs
+from tests.support.vehicle import Offer, PlayedCore, Vehicle, begin, notify, running_vehicle
+from tests.support.waiting import until
+
+
+@pytest.fixture
+async def vehicle(tmp_path: Path) -> AsyncIterator[Vehicle]:
+    async with running_vehicle(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def ivi(vehicle: Vehicle, tmp_path: Path) -> Offer:
+    """A package of four blocks."""
+    return offer_ivi(vehicle, tmp_path)
+
+
+def offer_ivi(vehicle: Vehicle, folder: Path) -> Offer:
+    return vehicle.offer(1, "ivi", "1.0.0", debs.build(folder, "ivi", "1.0.0", payload_bytes=200_000))
+
+
+def stored(vehicle: Vehicle) -> list[Path]:
+    return list((vehicle.client_settings.data / "blocks").iterdir())
+
+
+async def test_report_survives_a_restart(vehicle: Vehicle, ivi: Offer) -> None:
+    await begin(vehicle, ivi, 1, 2, 3, 4)
+    await vehicle.node.tell("finish", {"download_index": 1})
+    await vehicle.node.heard("report")
+    await vehicle.stop_client()
+    vehicle.node.drain()
+
+    await vehicle.start_client()
+
+    assert (await vehicle.node.heard("report"))["status"] == "installed"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"signature": None}, "is not signed"),
+        ({"sha256": "0" * 64}, "fields do not agree"),
+        ({"target": "another unit"}, "fields do not agree"),
+    ],
+)
+async def test_download_that_nobody_trusted_signed_is_refused_before_it_begins(
+    vehicle: Vehicle, ivi: Offer, change: dict[str, Any], why: str
+) -> None:
+    await vehicle.node.tell("notify", notify(ivi))
+    await vehicle.node.heard("start")
+    ivi.changes = change
+
+    await vehicle.node.tell("start", ivi.start())
+
+    report = await vehicle.node.heard("report")
+    assert (report["status"], report["reason"]) == ("failed", "verification_failed")
+    assert why in report["operations"][0]["result_text"]
+    assert stored(vehicle) == []
+
+
+async def test_file_with_a_wrong_hash_never_reaches_the_loading_manager(vehicle: Vehicle, ivi: Offer) -> None:
+    await begin(vehicle, ivi, 1, 2, 3)
+    forged = Offer(1, "ivi", "1.0.0", ivi.content[:-1] + b"!")
+    await vehicle.node.tell("chunk", forged.block(4))
+
+    status, _ = await vehicle.node.tell("finish", {"download_index": 1})
+
+    assert status == 409
+    report = await vehicle.node.heard("report")
+    assert (report["status"], report["reason"]) == ("failed", "verification_failed")
+    assert stored(vehicle) == []
+    assert list((vehicle.slm_settings.data / "arriving").iterdir()) == []
+    assert debs.installed(vehicle.root) == {}
+
+
+async def test_unsigned_package_is_taken_where_the_operator_allows_it(tmp_path: Path) -> None:
+    async with running_vehicle(tmp_path, client_allow_unsigned=True) as vehicle:
+        ivi = Offer(1, "ivi", "1.0.0", debs.build(tmp_path, "ivi", "1.0.0").read_bytes())
+        core = PlayedCore(vehicle.node, ivi)
+
+        await vehicle.node.tell("notify", notify(ivi))
+        await core.run_until_reported(1)
+
+        assert core.reports[1]["status"] == "installed"
+
+
+async def test_download_over_the_quota_is_refused_before_it_begins(tmp_path: Path) -> None:
+    async with running_vehicle(tmp_path, client_quota_bytes=100_000) as vehicle:
+        ivi = offer_ivi(vehicle, tmp_path)
+        await vehicle.node.tell("notify", notify(ivi))
+        await vehicle.node.heard("start")
+
+        status, _ = await vehicle.node.tell("start", ivi.start())
+
+        assert status == 507
+        report = await vehicle.node.heard("report")
+        assert (report["status"], report["operations"][0]["result_code"]) == ("failed", 15)
+
+
+async def test_download_for_which_nothing_comes_is_given_up(tmp_path: Path) -> None:
+    async with running_vehicle(tmp_path, client_idle_timeout_s=0.5) as vehicle:
+        ivi = offer_ivi(vehicle, tmp_path)
+        await begin(vehicle, ivi, 1)
+
+        report = await vehicle.node.heard("report")
+
+        assert (report["status"], report["reason"]) == ("failed", "aborted")
+        assert stored(vehicle) == []
+
+
+async def test_notification_that_comes_twice_does_nothing_twice(vehicle: Vehicle, ivi: Offer) -> None:
+    update = notify(ivi)
+    core = PlayedCore(vehicle.node, ivi)
+    for _ in range(3):
+        await vehicle.node.tell("notify", update)
+    await core.run_until_reported(1)
+    log = (vehicle.root / "var/log/dpkg.log").read_text()
+
+    await vehicle.node.tell("notify", update)
+
+    assert log.count(" status installed ivi:all 1.0.0") == 1
+
+    async def quiet() -> bool:
+        return (vehicle.root / "var/log/dpkg.log").read_text() == log
+
+    await until(quiet, "nothing more to be installed")
+
+
+@pytest.mark.parametrize(
+    ("service", "body"),
+    [
+        ("start", {"download_index": 7}),
+        ("chunk", {"download_index": 7, "index": 1, "bytes": "AA=="}),
+        ("finish", {"download_index": "seven"}),
+        ("notify", None),
+    ],
+)
+async def test_malformed_and_unknown_messages_cost_nothing(vehicle: Vehicle, service: str, body: Any) -> None:
+    status, answer = await vehicle.node.tell(service, body)
+
+    assert status in {400, 404}
+    assert "error" in answer
