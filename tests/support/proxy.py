@@ -60,14 +60,12 @@ class Proxy:
         writers = [writer]
         try:
             onwards, back = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.close()
-            return
-        else:
             writers.append(back)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(reader, back, Direction.UP))
                 group.create_task(self._pump(onwards, writer, Direction.DOWN))
+        except (OSError, asyncio.CancelledError):
+            pass  # nobody listens there, or the connection was cut
         finally:
             self._connections.discard(task)
             for one in writers:

@@ -86,10 +86,7 @@ class System:
         """Start the four programs and wait until they can work."""
         if self._server is not None:
             await create_schemas(self._server)
-        for name in BACKEND:
-            self.programs[name].start()
-        for name in BACKEND:
-            await self.wait_ready(name)
+        await self.restart(*BACKEND)
         web = self.database("web")
         try:
             token = await issue_token(web, Role.ADMIN, "tests")
@@ -97,10 +94,12 @@ class System:
             await web.close()
         self._web = WebClient(self._client(self.ports.http, token))
 
-    async def restart(self, name: str) -> None:
-        """Start a program that was killed or stopped, and wait until it can work."""
-        self.programs[name].start()
-        await self.wait_ready(name)
+    async def restart(self, *names: str) -> None:
+        """Start programs that were killed or stopped, together, and wait until they can work."""
+        for name in names:
+            self.programs[name].start()
+        for name in names:
+            await self.wait_ready(name)
 
     def kill(self, name: str) -> None:
         """End a program by SIGKILL."""
@@ -177,8 +176,7 @@ class System:
         link = self.proxy.port if through_proxy else self.ports.link
         names = self._put_together_apart(files, link) if apart else self._put_together(files, link)
         if start:
-            for name in names:
-                await self.restart(name)
+            await self.restart(*names)
         return files
 
     def _put_together(self, files: VehicleFiles, link: int) -> list[str]:

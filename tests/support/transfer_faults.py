@@ -21,7 +21,7 @@ from tests.support.system import System
 from tests.support.vehicle_files import VehicleFiles
 
 BLOCK_BYTES = 4096
-BLOCKS = 400
+BLOCKS = 120
 NUMBERS = itertools.count(1)
 SLOW = {"core": {"block_size": BLOCK_BYTES, "window": 2}}
 # It appends its line last: what is killed before has no line, what ran twice has two.
@@ -102,11 +102,17 @@ class Transfer:
 
 
 async def begin_transfer(
-    system: System, folder: Path, *, postinst: str = "", through_proxy: bool = False, apart: bool = False
+    system: System,
+    folder: Path,
+    *,
+    blocks: int = BLOCKS,
+    postinst: str = "",
+    through_proxy: bool = False,
+    apart: bool = False,
 ) -> Transfer:
-    """Queue a package of :data:`BLOCKS` blocks for one vehicle, a new one that is connected."""
+    """Queue a package of about so many blocks for one vehicle, a new one that is connected."""
     number = next(NUMBERS)
     vehicle = await system.add_vehicle(f"WVWZZZ1KZ7W{number:06}", through_proxy=through_proxy, apart=apart)
-    package = DebFile.build(folder, f"maps-{number}", "2.0.0", postinst=postinst, payload_bytes=BLOCKS * BLOCK_BYTES)
+    package = DebFile.build(folder, f"maps-{number}", "2.0.0", postinst=postinst, payload_bytes=blocks * BLOCK_BYTES)
     await system.upload(package)
     return Transfer(system, vehicle, package, await system.queue(package.id, f'vin_matches "^{vehicle.vin}$"'))
