@@ -25,10 +25,10 @@ def find(name: str) -> Callable[[], Measurement]:
 
 
 def warn_if_busy() -> None:
-    """Say so when something else keeps the processors busy: figures of such a run are worth little."""
+    """Say so when something else keeps the processors busy: times of such a run are worth little."""
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if load > cores / 2:
-        print(f"The machine is busy (load {load:.1f} on {cores} cores): do not keep these results.", file=sys.stderr)
+        print(f"The machine is busy (load {load:.1f} on {cores} cores): do not keep its times.", file=sys.stderr)
 
 
 def main(arguments: Sequence[str]) -> int:
