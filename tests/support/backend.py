@@ -11,6 +11,7 @@ refuses::
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -71,13 +72,15 @@ class Server:
 
     web: WebProgram
     clients: dict[str, HttpClient] = field(default_factory=dict)
+    making: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def client(self, role: Role = Role.OPERATOR) -> HttpClient:
         """Give a client of the plain port with a token of this role; ``public`` has none."""
-        if role not in self.clients:
-            token = None if role is Role.PUBLIC else await issue_token(self.web.db, role, f"tests-{role}")
-            self.clients[role] = HttpClient(f"http://127.0.0.1:{self.web.port}", token=token)
-        return self.clients[role]
+        async with self.making:
+            if role not in self.clients:
+                token = None if role is Role.PUBLIC else await issue_token(self.web.db, role, f"tests-{role}")
+                self.clients[role] = HttpClient(f"http://127.0.0.1:{self.web.port}", token=token)
+            return self.clients[role]
 
     async def api(self, role: Role = Role.OPERATOR) -> WebClient:
         """Give the client that programs use."""

@@ -147,6 +147,23 @@ async def test_refused_package_leaves_no_file(backend: Backend, tmp_path: Path) 
         assert files == []
 
 
+async def test_package_whose_dependencies_are_refused_is_in_neither_register(backend: Backend) -> None:
+    first, second = new_name("package"), new_name("package")
+    needs_second = {"installer": "deb", "dependencies": [{"name": second, "version": "1.0.0"}]}
+    needs_first = {"installer": "deb", "dependencies": [{"name": first, "version": "1.0.0"}]}
+    before = files_of(backend)
+    accepted = await backend.upload({"name": first, "version": "1.0.0", **needs_second}, b"content")
+    cycle = await backend.upload({"name": second, "version": "1.0.0", **needs_first}, b"content")
+    assert (accepted.status, cycle.status) == (200, 400)
+    assert "cycle" in cycle.body["detail"]
+    assert (await backend.ask("GET", f"/api/v1/packages/{second}/1.0.0")).status == 404
+    await backend.web.uploads.sweep()
+    assert len(files_of(backend)) == len(before) + 1
+    # Nothing is under way: the same package without the cycle is taken.
+    mended = await backend.upload({"name": second, "version": "1.0.0", "installer": "deb"}, b"content")
+    assert mended.status == 200
+
+
 async def test_file_of_an_interrupted_upload_is_swept(backend: Backend, tmp_path: Path) -> None:
     """What a kill between the stored file and the written registration leaves behind."""
     async with backend.another(f"sqlite:///{tmp_path}/web.db") as server:

@@ -3,8 +3,8 @@ ruling 8).
 
 Its states::
 
-    open ──Core took it──▶ half ──the Resolver took it──▶ done
-      └──Core refused it──▶ refused
+    open ──the first took it──▶ half ──the second took it──▶ done
+      └──the first refused it──▶ refused
 
 The id is the idempotency key towards both, so each step may be repeated after an answer was lost. A registration that
 is ``open`` or ``half`` is under way: a second request for the same object joins it.
@@ -72,7 +72,7 @@ class State(StrEnum):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Core's refusal, kept so that whoever joined gets it too."""
+    """The first register's refusal, kept so that whoever joined gets it too."""
 
     code: str
     detail: str
@@ -82,7 +82,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class NewRegistration:
-    """What is to be registered. ``file_key`` is the package's file, which goes again when Core refuses the package."""
+    """What is to be registered. ``file_key`` is the package's file, which goes again when the package is refused."""
 
     kind: Kind
     object: str
@@ -113,6 +113,11 @@ class Registration:
     attempts: int
     refusal: Refusal | None
     created_at: datetime
+
+    @property
+    def resolver_first(self) -> bool:
+        """Whether the Resolver is the first: it alone can refuse a package's dependencies."""
+        return isinstance(self.resolver, PackageToResolve) and bool(self.resolver.dependencies)
 
 
 def is_refusal(error: SotaError) -> bool:

@@ -5,6 +5,8 @@ Rules kept here:
 * nothing is sent before it is written down; each step is written down before the next is taken;
 * a registration that was interrupted, by a kill or by an absent neighbour, is taken up at start and by a timer;
 * 200 only after both; if the second is not possible now, 503, and it is completed later;
+* a package with dependencies goes to the Resolver first, because only the Resolver can refuse those (a cycle): what the
+  first register refuses is in neither, what the second refused would be in one alone;
 * the answer to a duplicate is Core's; that the Resolver knows an object already is no refusal, for then it stands in
   both.
 """
@@ -149,9 +151,9 @@ class Registers:
             registration = await store.find(tx, registration_id)
         try:
             if registration.state is State.OPEN:
-                registration = await self._ask_core(registration)
+                registration = await self._ask_first(registration)
             if registration.state is State.HALF:
-                registration = await self._ask_resolver(registration)
+                registration = await self._ask_second(registration)
         except SotaError as error:
             await self._postpone(registration, error)
             raise _what_is_said(registration, error) from error
@@ -159,26 +161,33 @@ class Registers:
             refusal = registration.refusal
             raise Refused(refusal.code, refusal.detail, status=refusal.status, title=refusal.title)
 
-    async def _ask_core(self, registration: Registration) -> Registration:
+    async def _ask_first(self, registration: Registration) -> Registration:
         refusal: Refusal | None = None
         try:
-            await _send_to_core(self._core, registration.core, str(registration.id))
+            await self._send(registration, to_core=not registration.resolver_first)
         except Refused as error:
-            if error.status >= 500 or error.status == 429:
-                raise  # not now; what else it says, our own credential included, means: not at all
+            # Core's refusal of our credential is B1-21's own outcome; the Resolver's is only a reason to wait.
+            if not (is_refusal(error) or (error.code == "unauthenticated" and not registration.resolver_first)):
+                raise
             old = self._clock.now() - registration.created_at > KEY_IS_KNOWN_FOR
             if not (old and error.code == registration.kind.exists):
                 refusal = Refusal(error.code, error.detail, error.status, error.title)
         to = State.REFUSED if refusal is not None else State.HALF
         return await self._advance(registration, to, refusal)
 
-    async def _ask_resolver(self, registration: Registration) -> Registration:
+    async def _ask_second(self, registration: Registration) -> Registration:
         try:
-            await _send_to_resolver(self._resolver, registration.resolver, str(registration.id))
+            await self._send(registration, to_core=registration.resolver_first)
         except Refused as error:
             if error.code != registration.kind.exists:
                 raise
         return await self._advance(registration, State.DONE, None)
+
+    async def _send(self, registration: Registration, *, to_core: bool) -> None:
+        if to_core:
+            await _send_to_core(self._core, registration.core, str(registration.id))
+        else:
+            await _send_to_resolver(self._resolver, registration.resolver, str(registration.id))
 
     async def _advance(self, registration: Registration, to: State, refusal: Refusal | None) -> Registration:
         async def step(tx: Tx) -> Registration:
@@ -192,7 +201,7 @@ class Registers:
     async def _postpone(self, registration: Registration, error: SotaError) -> None:
         pause = wait_before(registration.attempts, self._retry_s)
         refused = is_refusal(error)
-        if refused:  # Core has it and the Resolver will not take it: this needs a person
+        if refused:  # one has it and the other will not take it: this needs a person
             pause = max(pause, min(RETRY_AFTER_REFUSAL, timedelta(seconds=self._retry_s * 4)))
         log = self._log.error if refused else self._log.warning
         log("registration_waits", registration=str(registration.id), code=error.code, reason=error.detail)
@@ -202,9 +211,13 @@ class Registers:
 
 def _what_is_said(registration: Registration, error: SotaError) -> SotaError:
     waits = f"The registration of {registration.object} is written down and goes on by itself."
-    if registration.state is State.OPEN:
+    is_first = registration.state is State.OPEN
+    if is_first and not registration.resolver_first:
         return CoreAway(f"SOTA Core does not answer now. {waits}")
-    return error if is_refusal(error) else Unavailable(f"The External Resolver does not answer now. {waits}")
+    if is_refusal(error):
+        return error
+    away = "The External Resolver" if is_first or not registration.resolver_first else "SOTA Core"
+    return Unavailable(f"{away} does not answer now. {waits}")
 
 
 async def _send_to_core(core: CoreClient, body: CoreBody, key: str) -> None:
