@@ -27,13 +27,12 @@ from sota.kit import metrics
 from sota.kit.logging import short_vin
 from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet
 from sota.rvi.context import Context
-from sota.rvi.credentials import Credential, Rights, read_all, vin_in_certificate
+from sota.rvi.credentials import Rights, read_all, vin_in_certificate
 from sota.rvi.fragment import FragmentReader, FragmentWriter, wanted_size
 from sota.rvi.message import Message, Peer
 from sota.rvi.names import VEHICLE_PREFIX
 
 MAX_ANNOUNCED = 1000
-MAX_REMEMBERED_RIGHTS = 64
 # What a peer says of a message's time-out is by the peer's clock, which may be wrong: it counts only within these
 # bounds.
 MIN_KEEP_S, MAX_KEEP_S = 30.0, 86_400.0
@@ -44,7 +43,7 @@ class Connection(asyncio.Protocol):
     """One connection, over TLS or TCP, made by us or by the peer."""
 
     __slots__ = (
-        "_certificate", "_codec", "_context", "_decoder", "_drained", "_initiator", "_may", "_opened_at", "_paused",
+        "_certificate", "_codec", "_context", "_decoder", "_drained", "_initiator", "_opened_at", "_paused",
         "_pinged_at", "_reader", "_refused", "_secure", "_transaction", "_transport", "_writer", "announced", "ended",
         "greeted", "heard_at", "rights", "unconfirmed", "vin",
     )  # fmt: skip
@@ -60,7 +59,6 @@ class Connection(asyncio.Protocol):
         self._certificate: bytes | None = None
         self._paused = False
         self._drained: asyncio.Future[None] | None = None
-        self._may: dict[str, Credential] = {}
         self._refused: set[str] = set()
         self._transaction = 0
         self._reader: FragmentReader | None = None
@@ -247,7 +245,6 @@ class Connection(asyncio.Protocol):
         )
         self.rights, self.greeted = Rights(credentials), True
         self.vin = self.rights.vin or self._vin_of_certificate()
-        self._may.clear()
         self._decoder.limit = self._context.settings.max_message
         for reason in reasons:
             self._refuse("credential", detail=reason)
@@ -294,7 +291,7 @@ class Connection(asyncio.Protocol):
             self._refuse("malformed_message")
             return
         now = time.time()
-        credential = self._credential_for(content.service, now)
+        credential = self.rights.to_invoke(content.service, now)
         if not content.service.startswith(self._context.settings.prefix_path):
             self._refuse("not_our_service", detail=content.service[:100])
         elif not self._context.table.allows(content.service):
@@ -332,14 +329,6 @@ class Connection(asyncio.Protocol):
         """Where credentials speak for many, the certificate may tell the one vehicle; they must speak for it, too."""
         vin = vin_in_certificate(self._certificate) if self._certificate is not None else None
         return vin if vin and self.rights.to_receive(f"{VEHICLE_PREFIX}{vin}", time.time()) is not None else None
-
-    def _credential_for(self, name: str, now: float) -> Credential | None:
-        credential = self._may.get(name)
-        if credential is None or not credential.is_valid(now):
-            credential = self.rights.to_invoke(name, now)
-            if credential is not None and len(self._may) < MAX_REMEMBERED_RIGHTS:
-                self._may[name] = credential
-        return credential
 
     def _drop_announcements(self, now: float) -> None:
         lost = [name for name in self.announced if self.rights.to_receive(name, now) is None]

@@ -33,6 +33,7 @@ from sota.rvi.names import Pattern, is_vin
 
 MAX_CREDENTIAL_BYTES = 64 << 10
 MAX_CREDENTIALS = 16
+MAX_REMEMBERED = 256
 RECEIVE_NAMES = ("right_to_receive", "right_to_register", "sources", "register")
 INVOKE_NAMES = ("right_to_invoke", "destinations", "invoke")
 
@@ -98,17 +99,26 @@ class TrustAnchor:
 class Rights:
     """What the credentials of one node allow it."""
 
-    __slots__ = ("credentials", "vin")
+    __slots__ = ("_invoked", "credentials", "vin")
 
     def __init__(self, credentials: Iterable[Credential] = ()) -> None:
         """Take credentials that have been checked; ``vin`` is the one vehicle they speak for, if it is one."""
         self.credentials = tuple(credentials)
         vins = {pattern.vin for credential in self.credentials for pattern in credential.receive}
         self.vin = vins.pop() if len(vins) == 1 else None
+        self._invoked: dict[str, Credential] = {}
 
     def to_invoke(self, name: str, now: float) -> Credential | None:
-        """Find the credential that lets its owner send to this service."""
-        return next((c for c in self.credentials if c.is_valid(now) and any(p.matches(name) for p in c.invoke)), None)
+        """Find the credential that lets its owner send to this service. Every message asks, so it is remembered."""
+        known = self._invoked.get(name)
+        if known is not None and known.is_valid(now):
+            return known
+        found = next((c for c in self.credentials if c.is_valid(now) and any(p.matches(name) for p in c.invoke)), None)
+        if found is not None:
+            if len(self._invoked) >= MAX_REMEMBERED:
+                self._invoked.clear()
+            self._invoked[name] = found
+        return found
 
     def to_receive(self, name: str, now: float) -> Credential | None:
         """Find the credential that lets its owner offer this service."""

@@ -18,6 +18,7 @@ from sota.boundaries.b9_rvi_client.rows import ROWS as B9_ROWS
 from sota.boundaries.interaction import Service
 
 MAX_NAME_LENGTH = 256
+MAX_REMEMBERED = 10_000
 BACKEND_PREFIX = "genivi.org/backend/"
 VEHICLE_PREFIX = "genivi.org/vin/"
 _VIN = re.compile(r"[A-Z0-9]{17}")
@@ -90,11 +91,20 @@ class ServiceTable:
     def __init__(self, extra_services: Iterable[str] = ()) -> None:
         self._declared = {"vehicle": declared_services("vehicle"), "backend": declared_services("backend")}
         self._extra = tuple(Pattern.read(text) for text in extra_services)
+        self._remembered: dict[str, bool] = {}
 
     def allows(self, name: str) -> bool:
         """Say whether a message to this full name may pass."""
-        if len(name) > MAX_NAME_LENGTH:
-            return False
+        known = self._remembered.get(name)
+        if known is None:
+            known = len(name) <= MAX_NAME_LENGTH and self._allows(name)
+            if len(self._remembered) >= MAX_REMEMBERED:
+                self._remembered.clear()
+            if known:  # what others make up is not kept
+                self._remembered[name] = known
+        return known
+
+    def _allows(self, name: str) -> bool:
         if name.startswith(BACKEND_PREFIX):
             return self._allows_path("backend", name[len(BACKEND_PREFIX) :])
         if vin_of(name) is None:
