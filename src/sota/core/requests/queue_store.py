@@ -88,12 +88,12 @@ async def insert_updates(
         for vin in chunk:
             known = all(package in packages for package in updates[vin])
             wanted = updates[vin] if known else []
-            size = sum(packages[package].size for package in wanted)
+            size = sum(_size(request, packages[package]) for package in wanted)
             row = _update_row(request, vin, size, known)
             update_rows.append(row)
             download_rows += [
                 _download_row(row["update_id"], vin, first[vin] + position, packages[package], block_size)
-                | {"position": position}
+                | {"position": position, "size": _size(request, packages[package])}
                 for position, package in enumerate(wanted)
             ]
             if known:
@@ -149,8 +149,12 @@ def _download_row(update_id: UUID, vin: str, index: int, package: Package, block
         "update_id": update_id,
         "package_name": package.name,
         "package_version": package.version,
-        "size": package.size,
         "block_size": block_size,
         "received": "",
         "state": "pending",
     }
+
+
+def _size(request: InstallRequest, package: Package) -> int:
+    """How many bytes the vehicle gets: none where the package is to go."""
+    return 0 if request.order.command == "remove" else package.size

@@ -343,6 +343,7 @@ def to_start(download: Download) -> StartDownload:
         command=Command(download.command),
         target=download.target,
         signature=signature,
+        allow_downgrade=download.allow_downgrade,
     )
 
 

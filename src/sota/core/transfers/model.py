@@ -58,6 +58,7 @@ class Download:
     installer: str
     target: str | None
     signature: str | None
+    allow_downgrade: bool = False
 
     @property
     def package_text(self) -> str:

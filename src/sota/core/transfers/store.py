@@ -107,6 +107,7 @@ async def end_updates(tx: Tx, update_ids: Sequence[UUID], ending: Ending, now: d
         .where(update.c.update_id.in_(ended))
         .values(
             status=ending.status,
+            stage=None,  # a stage is of what is under way
             reason=ending.reason,
             result_code=ending.result_code,
             result_text=ending.result_text,
@@ -154,6 +155,7 @@ def _downloads() -> sa.Select[Any]:
             download,
             update.c.status.label("update_status"),
             install_request.c.command,
+            install_request.c.allow_downgrade,
             package.c.uri,
             package.c.sha256,
             package.c.sha1,
@@ -191,4 +193,5 @@ def _to_download(row: Any) -> Download:
         installer=row.installer,
         target=row.target,
         signature=row.signature,
+        allow_downgrade=row.allow_downgrade,
     )
