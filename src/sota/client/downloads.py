@@ -36,6 +36,7 @@ from sota.kit.ranges import Ranges
 
 VALIDATION_FAILED, DISK_FULL, GENERAL_ERROR = 3, 15, 19
 IDLE_CHECK_S = 30.0
+ON_DISK = {State.RECEIVING, State.VERIFIED}
 
 
 class Downloads:
@@ -60,9 +61,12 @@ class Downloads:
     async def open(self) -> None:
         """Take up what was under way."""
         self._shelf.prepare()
+        await self._state.forget_old()
         for update in await self._state.not_accepted():
             self._duties.offer(update)
-        for entry in await self._state.under_way():
+        under_way = await self._state.under_way()
+        self._shelf.clear_all_but({each.download_index for each in under_way if each.state in ON_DISK})
+        for entry in under_way:
             await self._take_up(entry)
 
     async def close(self) -> None:
@@ -95,7 +99,10 @@ class Downloads:
             self._duties.offer(update)
         for download in update.downloads:
             async with self._locks[download.download_index]:
-                await self._take_up(await self._entry(download.download_index))
+                entry = await self._entry(download.download_index)
+                await self._take_up(entry)
+                if entry.state is State.DONE:  # Core offers what it should know to be done: its memory was lost
+                    self._duties.report(entry)
             if download.download_index in self._transfers:
                 self._transfers[download.download_index].hurry()
         self._duties.hurry()

@@ -154,7 +154,7 @@ class Duties:
             if update is not None:
                 self.offer(update)
             return False
-        if error.code == "conflict":  # it has ended the download, and reports that
+        if error.code in {"conflict", "storage_full"}:  # it has ended the download, and reports that
             return True
         raise error
 

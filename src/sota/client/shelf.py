@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 
 from sota.boundaries.b9_rvi_client.messages import StartDownload
@@ -28,6 +29,12 @@ class Shelf:
         """Remove everything of a download."""
         for path in self._folder.glob(f"{download_index}-*"):
             path.unlink(missing_ok=True)
+
+    def clear_all_but(self, indexes: Set[int]) -> None:
+        """Remove what was left when the power went while a download was being cleared away."""
+        for path in self._folder.iterdir():
+            if path.name.partition("-")[0] not in {str(index) for index in indexes}:
+                path.unlink()
 
     def check_room(self, start: StartDownload) -> None:
         """Check that a download fits into our share of the disk.

@@ -40,6 +40,9 @@ SCHEMA = (
 )
 
 
+REMEMBERED = 1_000
+
+
 class State(StrEnum):
     """How far a download has come in the SOTA Client."""
 
@@ -142,6 +145,19 @@ class ClientState:
             return [msgspec.json.decode(row["body"], type=UpdateAvailable) for row in rows]
 
         return await self._database.read(work)
+
+    async def forget_old(self) -> None:
+        """Forget what has long been done, so that the file does not grow for ever."""
+
+        def work(tx: Connection) -> None:
+            tx.execute(
+                "DELETE FROM download WHERE state = 'done' AND download_index NOT IN"
+                " (SELECT download_index FROM download ORDER BY download_index DESC LIMIT ?)",
+                (REMEMBERED,),
+            )
+            tx.execute("DELETE FROM offered WHERE update_id NOT IN (SELECT update_id FROM download)")
+
+        await self._database.transact(work)
 
     async def download(self, download_index: int) -> DownloadEntry | None:
         """Give one download."""

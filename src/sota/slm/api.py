@@ -7,6 +7,7 @@ import msgspec
 from sota.boundaries.b10_client_slm.messages import BlocksReceived, InstalledSoftware, StartDownload, UpdateAvailable
 from sota.boundaries.interaction import serves
 from sota.boundaries.values import UpdateStatus
+from sota.kit.block_file import StorageFull
 from sota.kit.errors import Invalid, Refused
 from sota.kit.http_message import Call, Reply
 from sota.kit.prefer import wait_s
@@ -55,7 +56,11 @@ class DownloadsApi:
         """Get ready for a file; the answer is that of the update, as for B10-1."""
         if int(call.path["index"]) != call.body.download_index:
             raise Invalid("The path names another download than the body.")
-        entry = await self._inbox.start(call.body)
+        try:
+            entry = await self._inbox.start(call.body)
+        except StorageFull as error:
+            await self._executor.refuse(call.body.download_index, error.detail)
+            raise
         found = await self._executor.wait_for_end(entry.update_id, wait_s(call.headers))
         progress = next(each for each in found.downloads if each.download_index == entry.download_index)
         return Reply(

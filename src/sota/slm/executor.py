@@ -84,6 +84,14 @@ class Executor:
             await self._inbox.discard(download_index)
         self._bell.ring()
 
+    async def refuse(self, download_index: int, text: str) -> None:
+        """Fail a download for which there is no room on the disk."""
+        entry = await self._journal.download(download_index)
+        if entry is not None and not entry.state.is_final:
+            await self._installation.fail(entry, ResultCode.DISK_FULL, Reason.INSTALL_FAILED, text)
+            await self._inbox.discard(download_index)
+        self._bell.ring()
+
     async def status(self, update_id: str) -> VehicleUpdate:
         """Say how an update stands.
 

@@ -143,7 +143,9 @@ class Installation:
         except BadPackage as error:
             return Finished(False, ResultCode.VALIDATION_FAILED, Reason.VERIFICATION_FAILED, error.detail)
         found = await installer.find(start.package.name)
-        if not self._allow_downgrade and is_newer(found.running_version, start.package.version):
+        if not (self._allow_downgrade or start.allow_downgrade) and is_newer(
+            found.running_version, start.package.version
+        ):
             text = f"{found.running_version} is installed, which is newer than {start.package.version}."
             return Finished(False, ResultCode.OLD_VERSION, Reason.INSTALL_FAILED, text)
         return None

@@ -53,6 +53,7 @@ SCHEMA = (
     """,
 )
 
+REMEMBERED = 1_000
 OPEN = "state NOT IN ('installed', 'failed', 'cancelled')"
 
 
@@ -238,6 +239,20 @@ class Journal:
         ended = [StepRecord(Step(row["step"]), row["exit_code"], row["output"]) for row in rows if row["ended"]]
         opened = [OpenStep(row["number"], Step(row["step"])) for row in rows if not row["ended"]]
         return ended, opened[-1] if opened else None
+
+    async def forget_old(self) -> None:
+        """Forget what has long been reported, so that the file does not grow for ever."""
+
+        def work(tx: Connection) -> None:
+            old = (
+                "SELECT download_index FROM download WHERE reported AND download_index NOT IN"
+                " (SELECT download_index FROM download ORDER BY download_index DESC LIMIT ?)"
+            )
+            tx.execute(f"DELETE FROM step WHERE download_index IN ({old})", (REMEMBERED,))  # noqa: S608
+            tx.execute(f"DELETE FROM download WHERE download_index IN ({old})", (REMEMBERED,))  # noqa: S608
+            tx.execute("DELETE FROM offered WHERE update_id NOT IN (SELECT update_id FROM download)")
+
+        await self._database.transact(work)
 
     async def ended(self) -> list[int]:
         """Give the downloads that have ended."""

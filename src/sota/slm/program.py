@@ -71,6 +71,7 @@ class SlmProgram:
         """Open the journal, take up what was under way, and listen."""
         private_folder(self.settings.data)
         await self._journal.open()
+        await self._journal.forget_old()
         await self._inbox.prepare()
         self._installation.prepare()
         app = App("slm", rows_for(Program.SOFTWARE_LOADING_MANAGER), self._credentials.authenticator())

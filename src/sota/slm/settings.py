@@ -36,7 +36,9 @@ class SlmSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     output_bytes: Annotated[
         int, Meta(ge=256, le=60_000, description="How much of an installer's output is reported.")
     ] = 16_384
-    allow_downgrade: Annotated[bool, Meta(description="Whether an update may replace a newer version.")] = False
+    allow_downgrade: Annotated[
+        bool, Meta(description="Whether any update may replace a newer version, also without its saying so.")
+    ] = False
     retry_s: Annotated[
         float, Meta(gt=0, le=3600, description="First pause before the SOTA Client is called again; it doubles.")
     ] = 1.0

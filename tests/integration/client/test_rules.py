@@ -33,6 +33,28 @@ def stored(vehicle: Vehicle) -> list[Path]:
     return list((vehicle.client_settings.data / "blocks").iterdir())
 
 
+async def test_report_is_sent_again_when_core_offers_what_is_done(vehicle: Vehicle, ivi: Offer) -> None:
+    update = notify(ivi)
+    core = PlayedCore(vehicle.node, ivi)
+    await vehicle.node.tell("notify", update)
+    await core.run_until_reported(1)
+    vehicle.node.drain()
+
+    await vehicle.node.tell("notify", update)
+
+    assert await vehicle.node.heard("report") == core.reports[1]
+
+
+async def test_what_was_left_half_cleared_away_is_removed(vehicle: Vehicle) -> None:
+    left = vehicle.client_settings.data / "blocks" / "7-0123456789abcdef.blocks"
+    await vehicle.stop_client()
+    left.write_bytes(b"left over")
+
+    await vehicle.start_client()
+
+    assert not left.exists()
+
+
 async def test_report_survives_a_restart(vehicle: Vehicle, ivi: Offer) -> None:
     await begin(vehicle, ivi, 1, 2, 3, 4)
     await vehicle.node.tell("finish", {"download_index": 1})

@@ -173,6 +173,25 @@ async def test_older_version_is_refused(tmp_path: Path) -> None:
         assert debs.installed(vehicle.root) == {"ivi": "1.10.0"}
 
 
+async def test_older_version_is_installed_where_the_request_allows_it(tmp_path: Path) -> None:
+    async with running_vehicle(tmp_path) as vehicle:
+        await furnish(vehicle, debs.build(tmp_path, "ivi", "1.10.0"))
+        older = vehicle.offer(1, "ivi", "1.9.0", debs.build(tmp_path, "ivi", "1.9.0"))
+        older.changes = {"allow_downgrade": True}
+
+        reports = await play(vehicle, older)
+
+        assert reports[1]["status"] == "installed"
+        assert debs.installed(vehicle.root) == {"ivi": "1.9.0"}
+
+
+async def test_package_for_which_the_loading_manager_has_no_room_fails(tmp_path: Path) -> None:
+    async with running_vehicle(tmp_path, slm_quota_bytes=1_000) as vehicle:
+        reports = await play(vehicle, vehicle.offer(1, "ivi", "1.0.0", debs.build(tmp_path, "ivi", "1.0.0")))
+
+        assert (reports[1]["status"], steps(reports[1])) == ("failed", [("verify", 15)])
+
+
 async def test_file_of_another_package_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
     async with running_vehicle(tmp_path) as vehicle:
         other = debs.build(tmp_path, "radio", "1.0.0", postinst=COUNT)

@@ -112,6 +112,7 @@ class StartDownload(Message, frozen=True):
     command: Command
     target: Target | None = None
     signature: SignatureEnvelope | None = None
+    allow_downgrade: bool = False
 
 
 class AbortDownload(Message, frozen=True):

@@ -1,0 +1,61 @@
+"""What the SOTA Client keeps on disk, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sota.boundaries.b9_rvi_client.messages import UpdateAvailable
+from sota.client import state as module
+from sota.client.state import ClientState, State
+from sota.kit.clock import new_id
+
+
+def update(*indexes: int) -> UpdateAvailable:
+    body = {
+        "update_id": str(new_id()),
+        "downloads": [
+            {"download_index": index, "package": {"name": "ivi", "version": "1.0.0"}, "size": 1} for index in indexes
+        ],
+        "description": "",
+        "request_confirmation": False,
+    }
+    return msgspec.convert(body, UpdateAvailable)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> ClientState:
+    return ClientState(tmp_path)
+
+
+async def test_update_is_offered_until_it_is_accepted(state: ClientState) -> None:
+    await state.open()
+    offered = update(1, 2)
+
+    assert await state.offer(offered)
+    assert await state.offer(offered)
+    await state.mark_accepted(offered.update_id)
+    assert not await state.offer(offered)
+    assert await state.not_accepted() == []
+
+    more = msgspec.structs.replace(offered, downloads=[*offered.downloads, *update(3).downloads])
+    assert await state.offer(more)
+    assert await state.not_accepted() == [more]
+    await state.close()
+
+
+async def test_only_what_is_done_is_forgotten(state: ClientState, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    await state.open()
+    for index in range(1, 6):
+        await state.offer(update(index))
+    for index in (1, 3, 5):
+        await state.move(index, State.DONE)
+
+    await state.forget_old()
+
+    assert [index for index in range(1, 6) if await state.download(index)] == [2, 4, 5]
+    assert len(await state.not_accepted()) == 3
+    await state.close()
