@@ -1,4 +1,4 @@
-"""Programs killed during registrations and uploads: both registers or neither (readings.md, ruling 8).
+"""Programs killed during registrations and uploads: both registers or neither (docs/specification.md, ruling 8).
 
 Core's and the Resolver's databases are read beside the programs; what was answered with success must stand in both.
 """

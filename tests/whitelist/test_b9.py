@@ -1,6 +1,7 @@
 """B9, RVI Node Client and SOTA Client: every outcome, against the real client behind a node that the test plays.
 
-An answer to a message goes to the node; what Core must know comes as data in ``ack`` and ``report`` (readings.md, 12).
+An answer to a message goes to the node; what Core must know comes as data in ``ack`` and ``report``
+(docs/specification.md, ruling 12).
 """
 
 from __future__ import annotations

@@ -104,7 +104,8 @@ class Outcome:
 
 
 ACCEPTED = Outcome("accepted", "the work is begun; the answer's Location tells how it stands", 202)
-"""The answer to long work over HTTP; the row's own follows when the vehicle is done (readings.md, ruling 11)."""
+"""The answer to long work over HTTP; the row's own follows when the vehicle is done
+(docs/specification.md, ruling 11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +169,8 @@ Way = Http | Service | Rpc | Sql | Files
 class Interaction:
     """One row: what may be called, by whom, how, and everything that can come back.
 
-    ``outcomes`` are the row's bullets in the whitelist's order. ``also`` are answers that readings.md adds to them
-    (an invalid filter on a row that only speaks of duplicates): found by name like the others, and not counted.
+    ``outcomes`` are the row's bullets in the whitelist's order. ``also`` are answers that docs/specification.md adds to
+    them (an invalid filter on a row that only speaks of duplicates): found by name like the others, and not counted.
     ``request`` and ``response`` are the types of the bodies; ``bytes`` means the bytes themselves, ``Lines(T)`` NDJSON.
     A row of several services or methods has a dict: the type of each.
     """
@@ -198,7 +199,8 @@ class Interaction:
 
     @property
     def is_long_work(self) -> bool:
-        """Whether the answer comes long after the request, when a vehicle is done (readings.md, ruling 11)."""
+        """Whether the answer comes long after the request, when a vehicle is done
+        (docs/specification.md, ruling 11)."""
         return isinstance(self.way, Http) and any(outcome.name == "complete" for outcome in self.outcomes)
 
     def outcome(self, name: str) -> Outcome | None:
@@ -262,7 +264,7 @@ def refuses(name: str, status: int, message: str, text: str = "") -> Outcome:
 
 
 def fails(request_name: str, text: str = "an error occurs") -> Outcome:
-    """The outcome 'an error occurs': 404, title '<name of the request> failed' (readings.md, ruling 2)."""
+    """The outcome 'an error occurs': 404, title '<name of the request> failed' (docs/specification.md, ruling 2)."""
     return Outcome("failed", text, 404, f"{request_name} failed")
 
 

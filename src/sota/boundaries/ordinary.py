@@ -1,4 +1,4 @@
-"""Ordinary refusals: what any HTTP row may answer where the whitelist is silent (readings.md, ruling 2).
+"""Ordinary refusals: what any HTTP row may answer where the whitelist is silent (docs/specification.md, ruling 2).
 
 They are no outcomes of rows and are not counted among them. ``code`` is that of the error in ``kit/errors.py`` which
 the edge turns into the answer.
@@ -39,7 +39,8 @@ REFUSALS = (
 AUTHENTICATION_FAILED = refuses(
     "unauthenticated", 404, "Authentication Failed", "the calling program's credential is missing or wrong"
 )
-"""What every row behind the Web Server answers to a missing or wrong service credential (readings.md, ruling 10)."""
+"""What every row behind the Web Server answers to a missing or wrong service credential
+(docs/specification.md, ruling 10)."""
 
 NOT_FOUND = refuses("not_found", 404, "Not Found", "there is no such object")
 """What a row of ours answers to an unknown id; the whitelist's own rows say 409."""

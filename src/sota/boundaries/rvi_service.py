@@ -9,8 +9,8 @@ A node posts JSON-RPC 2.0 to the address that the program registered::
 Rules kept here:
 
 * a service exists only as the handler of a declared row whose way is a ``Service`` of this program;
-* the answer carries the row's HTTP status, and its text in ``result.message`` or ``error.message`` (readings.md,
-  ruling 12);
+* the answer carries the row's HTTP status, and its text in ``result.message`` or ``error.message``
+  (docs/specification.md, ruling 12);
 * ``parameters`` is the one-element array of the SOTA programs, ``[null]`` where there is nothing to say.
 """
 

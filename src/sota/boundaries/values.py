@@ -88,7 +88,7 @@ class PackageId(Message, frozen=True, order=True):
 
 
 class InstalledPackage(Message, frozen=True, order=True):
-    """A package as a vehicle reports it: any printable name and version (readings.md, ruling 19)."""
+    """A package as a vehicle reports it: any printable name and version (docs/specification.md, ruling 19)."""
 
     name: ForeignText
     version: ForeignText
@@ -132,7 +132,7 @@ class Said(Message, frozen=True):
 
 
 class OutcomeReport(Message, frozen=True):
-    """A row's outcome travelling as data, where no HTTP answer can carry it (readings.md, ruling 12)."""
+    """A row's outcome travelling as data, where no HTTP answer can carry it (docs/specification.md, ruling 12)."""
 
     status: Annotated[int, Meta(ge=100, le=599)]
     message: Annotated[str, Meta(max_length=400)]
@@ -146,7 +146,7 @@ class Command(StrEnum):
 
 
 class UpdateStatus(StrEnum):
-    """Where an update of one vehicle stands (readings.md, ruling 16)."""
+    """Where an update of one vehicle stands (docs/specification.md, ruling 16)."""
 
     PENDING = "pending"
     IN_FLIGHT = "in_flight"

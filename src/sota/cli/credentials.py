@@ -1,4 +1,4 @@
-"""``sota credentials``: the bearer tokens that programs show each other (readings.md, ruling 10)."""
+"""``sota credentials``: the bearer tokens that programs show each other (docs/specification.md, ruling 10)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """B9, the SOTA Client's end: what the node hands to it from Core.
 
-The answer goes to the node; what Core must know travels to it as data, in ``ack`` and ``report`` (readings.md, 12).
+The answer goes to the node; what Core must know travels to it as data, in ``ack`` and ``report``
+(docs/specification.md, ruling 12).
 """
 
 from __future__ import annotations

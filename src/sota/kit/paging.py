@@ -34,7 +34,8 @@ def read_cursor(query: Mapping[str, str], kind: Any = str) -> Any:
     """Read ``cursor`` into the key it stands for, or None at the first page.
 
     Raises:
-        Unreadable: it is not one that we gave (readings.md, ruling 2: a bad cursor is the row's 'an error occurs').
+        Unreadable: it is not one that we gave (docs/specification.md, ruling 2: a bad cursor is the row's 'an error
+        occurs').
     """
     text = query.get("cursor")
     if text is None:

@@ -1,4 +1,5 @@
-"""Credentials between programs: a bearer token for the caller, its SHA-256 for the callee (readings.md, ruling 10).
+"""Credentials between programs: a bearer token for the caller, its SHA-256 for the callee
+(docs/specification.md, ruling 10).
 
 The callee's file is TOML; a token is withdrawn by deleting its entry, and two entries of one caller let an operator
 change a token without a gap::

@@ -1,7 +1,8 @@
 """The updates that Core has scheduled (WL-B7-1): which vehicle is waited for, and when.
 
-The node notifies nobody by itself (readings.md, ruling 14): as long as an update is scheduled and its interval runs,
-Core is told at once that the vehicle is connected. The calendar survives a restart; what is over is forgotten.
+The node notifies nobody by itself (docs/specification.md, ruling 14): as long as an update is scheduled and its
+interval runs, Core is told at once that the vehicle is connected. The calendar survives a restart; what is over is
+forgotten.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The door of the Web Server: which requests come in over plain HTTP, and which files are approved at all.
 
-Rules kept here (readings.md, rulings 5 and 7):
+Rules kept here (docs/specification.md, rulings 5 and 7):
 
 * plain HTTP serves the JSON API on loopback; elsewhere it redirects to HTTPS (308) unless the operator says ``serve``;
 * sign-in and the console's pages are for HTTPS only;

@@ -1,7 +1,7 @@
 """Rows B1-1 to -3 and B1-9 to -17: the console's pages and files, signing in, and the session.
 
 Whether a file is on the console's manifest is decided before the session is looked at; the login page and its files are
-public, every other page asks for a session (readings.md, rulings 5 to 7).
+public, every other page asks for a session (docs/specification.md, rulings 5 to 7).
 """
 
 from __future__ import annotations

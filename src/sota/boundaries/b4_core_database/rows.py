@@ -1,6 +1,6 @@
 """Rows of B4, SOTA Core to its database: what each statement can give, as typed results whose texts appear in logs.
 
-Wrong credentials stop the program at its start, on MariaDB; SQLite has none (readings.md, ruling 17).
+Wrong credentials stop the program at its start, on MariaDB; SQLite has none (docs/specification.md, ruling 17).
 """
 
 from __future__ import annotations

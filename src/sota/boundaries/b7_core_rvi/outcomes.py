@@ -16,4 +16,4 @@ INSTALLED = answers("installed", "the installation was finished without errors",
 ALREADY_COMPLETE = refuses("already_complete", 409, "{package} failed", "the VIN is already marked as complete")
 ALREADY_FAILED = refuses("already_failed", 409, "{package} failed", "the VIN is already marked as failed")
 FAILURE_RECORDED = answers("failure_recorded", "the report says that it failed, and is recorded", "{package} failed")
-"""A report of failure on an open VIN, which the whitelist does not mention (readings.md, B7-7)."""
+"""A report of failure on an open VIN, which the whitelist does not mention (docs/specification.md, B7-7)."""

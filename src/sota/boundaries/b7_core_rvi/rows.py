@@ -1,6 +1,7 @@
 """Rows of B7, SOTA Core and the RVI Node Server: a download, its acknowledgements and its report; the node's edge.
 
-Calls to the edge mean *queued*; outcomes come back in ``ack``, ``report`` and ``reported`` (readings.md, ruling 12).
+Calls to the edge mean *queued*; outcomes come back in ``ack``, ``report`` and ``reported``
+(docs/specification.md, ruling 12).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from sota.kit.errors import NotFound, Refused
 
 
 async def register_vehicle(tx: Tx, vin: str, clock: Clock) -> None:
-    """Register a VIN. The Resolver's own register is the Web Server's business (readings.md, ruling 8).
+    """Register a VIN. The Resolver's own register is the Web Server's business (docs/specification.md, ruling 8).
 
     Raises:
         Refused: ``vin_exists``.

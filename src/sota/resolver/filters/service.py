@@ -77,7 +77,8 @@ async def package_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]
 
 
 async def require_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]:
-    """Give the filters of a package that is to be resolved: without any, nobody is meant (readings.md, ruling 9).
+    """Give the filters of a package that is to be resolved: without any, nobody is meant
+    (docs/specification.md, ruling 9).
 
     Raises:
         Refused: ``package_missing`` or ``filters_missing``.

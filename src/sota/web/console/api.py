@@ -75,6 +75,6 @@ def to_login(call: Call[Any], key: bytes) -> Reply:
     cookies = [set_return_cookie(target, key)] if is_own_path(target) else []
     had_cookie = read_cookie(call.headers.get("cookie", ""), COOKIE) is not None
     row = page_rows.REDIRECT_UNAUTHENTICATED if had_cookie else page_rows.REDIRECT_TO_LOGIN
-    # Browsers keep a 301 for ever unless told not to (readings.md, ruling 6).
+    # Browsers keep a 301 for ever unless told not to (docs/specification.md, ruling 6).
     headers = {"location": "/login", "cache-control": "no-store"}
     return Reply("redirected", raw=b"", content_type=HTML, headers=headers, cookies=cookies, row=row)

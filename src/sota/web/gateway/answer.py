@@ -2,7 +2,8 @@
 
 A code travels unchanged. What B1's row does not know is turned into what it does:
 
-* a neighbour that is away is the row's 'an error occurs' where it has one (readings.md, ruling 2), and 503 where not;
+* a neighbour that is away is the row's 'an error occurs' where it has one
+  (docs/specification.md, ruling 2), and 503 where not;
 * a neighbour that refuses the Web Server's own credential is no fault of the caller: B1-21 says so in its own words,
   any other row answers as if the neighbour were away.
 """

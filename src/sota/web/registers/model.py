@@ -1,5 +1,5 @@
-"""A registration: one object that must stand in Core's and in the Resolver's register, or in neither (readings.md,
-ruling 8).
+"""A registration: one object that must stand in Core's and in the Resolver's register, or in neither
+(docs/specification.md, ruling 8).
 
 Its states::
 

@@ -1,4 +1,5 @@
-"""Both registers, or neither: written down here first, then sent to Core, then to the Resolver (readings.md, ruling 8).
+"""Both registers, or neither: written down here first, then sent to Core, then to the Resolver
+(docs/specification.md, ruling 8).
 
 Rules kept here:
 
