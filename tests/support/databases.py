@@ -99,7 +99,7 @@ class MariaDbServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=_environment(self._folder),
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.answers():
@@ -166,7 +166,7 @@ def _install(folder: Path) -> None:
         ],
         capture_output=True,
         text=True,
-        env=_environment(),
+        env=_environment(folder),
         timeout=120,
         check=False,
     )
@@ -177,8 +177,10 @@ def _user() -> list[str]:
     return ["--user=root"] if os.geteuid() == 0 else []
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PATH": _path()}
+def _environment(folder: Path) -> dict[str, str]:
+    # A server deletes what others left in the folder for temporary tables, and what they still use: one for each.
+    (folder / "tmp").mkdir(exist_ok=True)
+    return {**os.environ, "PATH": _path(), "TMPDIR": str(folder / "tmp")}
 
 
 def _path() -> str:
