@@ -45,7 +45,7 @@ class Address:
         url = address.url
         if settings.database_password_file is not None:
             url = url.set(password=read_secret(settings.database_password_file, "database_password_file"))
-        return cls(url, _show(url), _tls(settings))
+        return cls(url, _show(url.set(drivername="mysql")), _tls(settings))
 
     @classmethod
     def read(cls, text: str) -> Address:

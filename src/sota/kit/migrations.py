@@ -35,7 +35,7 @@ async def upgrade(database: Database, room: str, revision: str = "head") -> None
         async with database.engine.connect() as connection:
             await connection.run_sync(lambda sync: command.upgrade(_config(room, sync), revision))
     except sa.exc.DBAPIError as error:
-        raise StartError(f"{database.shown} cannot be upgraded: {db_errors.reason(error)}") from None
+        raise StartError(f"{database.shown} cannot be upgraded: {db_errors.reason(error)}") from error
 
 
 async def downgrade(database: Database, room: str, revision: str) -> None:
