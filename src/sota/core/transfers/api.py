@@ -58,7 +58,7 @@ class TransfersApi:
     async def initiate_download(self, message: Message[InitiateDownload]) -> Reply:
         """Begin a download. How it ends is told by ``report``; asked again when all is done, it is told here."""
         body = message.body
-        await self._identify(message, body.vin)
+        self._identify(message, body.vin)
         download = await self.engine.initiate(body.vin, body.download_index, body.services)
         if download.state is DownloadState.INSTALLED:
             return Reply("complete", values={"package": download.package_text})
@@ -68,7 +68,7 @@ class TransfersApi:
     async def cancel_download(self, message: Message[CancelDownload]) -> Reply:
         """End an update that the vehicle does not want, or does not want any more."""
         body = message.body
-        await self._identify(message, body.vin)
+        self._identify(message, body.vin)
         reason = body.reason or Reason.CANCELLED
         ending = Ending("cancelled", reason.value)
         engine = self.engine
@@ -85,7 +85,7 @@ class TransfersApi:
     async def acknowledge(self, message: Message[Acknowledgement]) -> Reply:
         """Take which blocks are on the vehicle's disk."""
         body = message.body
-        await self._identify(message, body.vin)
+        self._identify(message, body.vin)
         try:
             ranges = Ranges.parse(body.received)
         except ValueError as error:
@@ -97,7 +97,7 @@ class TransfersApi:
     async def record_report(self, message: Message[InstallReport]) -> Reply:
         """Record what a vehicle did, tell it that we know, and go on with what waits for it."""
         body = message.body
-        await self._identify(message, body.vin)
+        self._identify(message, body.vin)
         engine = self.engine
         try:
             async with engine.locks.of(body.vin):
@@ -126,7 +126,7 @@ class TransfersApi:
     async def record_packages(self, message: Message[InstalledSoftware]) -> Reply:
         """Take a vehicle's word for everything that it has installed."""
         body = message.body
-        await self._identify(message, body.vin)
+        self._identify(message, body.vin)
         engine = self.engine
         async with engine.locks.of(body.vin):
             await engine.db.transact(lambda tx: service.record_packages(tx, body, engine.clock))
@@ -139,7 +139,7 @@ class TransfersApi:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _identify(self, message: Message[Any], vin: str) -> None:
+    def _identify(self, message: Message[Any], vin: str) -> None:
         """Make sure that the vehicle speaks for itself.
 
         Raises:
@@ -151,9 +151,9 @@ class TransfersApi:
             raise Forbidden("The node does not say which vehicle sent this message.")
         if speaker is not None and speaker != vin:
             metrics.REFUSED.labels("core", "wrong_vin").inc()
-            get_logger().warning("message_refused", service=message.service, sender=speaker, said=vin)
+            get_logger().warning("message_refused", service=message.service, sender=short_vin(speaker))
             raise Forbidden("A vehicle speaks for its own VIN alone.")
-        await self.registration.seen(vin)
+        self.registration.seen(vin)
 
     async def _answer(self, report: InstallReport, outcome: OutcomeReport) -> None:
         await self.engine.node.reported(report.vin, Reported(download_index=report.download_index, outcome=outcome))

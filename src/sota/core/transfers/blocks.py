@@ -10,7 +10,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from sota.core.transfers.model import Download
-from sota.kit.errors import Unavailable
+from sota.kit.errors import StartError, Unavailable
 
 READ_TIMEOUT_S = 30.0
 
@@ -20,11 +20,14 @@ class Blocks:
 
     def __init__(self, repository: str) -> None:
         self._store: ObjectStore
-        if "://" in repository:
-            self._store = from_url(repository)
-        else:
-            Path(repository).mkdir(parents=True, exist_ok=True)
-            self._store = LocalStore(repository)
+        try:
+            if "://" in repository:
+                self._store = from_url(repository)
+            else:
+                Path(repository).mkdir(parents=True, exist_ok=True)
+                self._store = LocalStore(repository)
+        except (BaseError, OSError) as error:
+            raise StartError(f"core: the package repository {repository} cannot be used: {error}") from None
 
     async def read(self, download: Download, index: int) -> bytes:
         """Read block ``index`` (from 1).

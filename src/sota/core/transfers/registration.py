@@ -61,6 +61,7 @@ class Registration:
         self._names: dict[str, str] = {}
         self._events: deque[tuple[bool, set[str]]] = deque()
         self._happened = asyncio.Event()
+        self._heard = 0
         self._log = get_logger(program="core")
 
     async def run(self) -> None:
@@ -80,15 +81,19 @@ class Registration:
 
     async def check(self) -> None:
         """Register what the node does not know, and see which vehicles it reaches."""
+        heard = self._heard
         known = set(await self.node.available_services())
         if not self._names or not known.issuperset(self._names.values()):
             await self._register()
             known = set(await self.node.available_services())
         self.registered.set()
         present = vehicles_in(known)
-        await self._gone(self.dispatcher.available - present)
         await self._came(present - self.dispatcher.available)
-        await self._correct_marks(present)
+        if (
+            heard == self._heard
+        ):  # otherwise somebody came while the node was answering, and its list is older than that
+            await self._gone(self.dispatcher.available - present)
+            await self._correct_marks(present)
 
     def services_available(self, names: list[str]) -> None:
         """Take the node's word that services came: a vehicle is there when its ``notify`` is."""
@@ -110,16 +115,16 @@ class Registration:
                 except TROUBLE as error:  # the next check finds it again
                     self._log.warning("presence_not_recorded", reason=str(error))
 
-    async def seen(self, vin: str) -> None:
+    def seen(self, vin: str) -> None:
         """A vehicle has spoken, so it is there, whatever the node said before."""
         if vin not in self.dispatcher.available:
-            self.dispatcher.available.add(vin)
-            await self._mark({vin}, connected=True)
+            self._note(True, {vin})
 
     def _note(self, came: bool, vins: set[str]) -> None:
         """Keep an event; several of a kind in a row become one, so that a whole fleet that connects costs little."""
         if not vins:
             return
+        self._heard += 1
         if self._events and self._events[-1][0] == came:
             self._events[-1][1].update(vins)
         else:
@@ -140,10 +145,14 @@ class Registration:
         if not vins:
             return
         self.dispatcher.available |= vins
-        await self._mark(new, connected=True)
-        # Also those that were here already: a vehicle that lost its link for a moment is announced anew, and may have
-        # missed what was sent meanwhile.
-        await self.dispatcher.greet(sorted(vins))
+        try:
+            await self._mark(new, connected=True)
+            # Also those that were here already: a vehicle that lost its link for a moment is announced anew, and may
+            # have missed what was sent meanwhile.
+            await self.dispatcher.greet(sorted(vins))
+        except TROUBLE:
+            self.dispatcher.available -= vins  # so that the next check greets them
+            raise
 
     async def _gone(self, vins: set[str]) -> None:
         gone = vins & self.dispatcher.available
