@@ -61,7 +61,7 @@ def demo(
     configure("warning")
     folder = _folder(keep)
     try:
-        right = uvloop.run(_run(folder, once=once, json_file=json, database=database))
+        right = uvloop.run(_run(folder, once=once, keeps=keep is not None, json_file=json, database=database))
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -78,7 +78,7 @@ def _folder(keep: Path | None) -> Path:
     return keep.resolve()
 
 
-async def _run(folder: Path, *, once: bool, json_file: Path | None, database: str | None) -> bool:
+async def _run(folder: Path, *, once: bool, keeps: bool, json_file: Path | None, database: str | None) -> bool:
     began = time.monotonic()
     screen = Screen(Console())
     async with processes(folder / "logs") as running:
@@ -89,7 +89,7 @@ async def _run(folder: Path, *, once: bool, json_file: Path | None, database: st
             write_atomic(json_file, msgspec.json.encode(as_document(rows, seconds=time.monotonic() - began)))
         if not once:
             screen.step(f"Console: [bold]{ready['console']}[/bold]   sign in as {ready['user']} / {ready['password']}")
-            screen.step("Everything keeps running. Ctrl-C ends it and removes what it made.")
+            screen.step(f"Everything keeps running. Ctrl-C ends it; what it made is {'kept' if keeps else 'removed'}.")
             await _until_interrupted(running)
         return right
 
