@@ -1,6 +1,6 @@
 # One command each; the same in CI. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format conformance bench fuzz faults lock clean
+.PHONY: help setup demo test lint format conformance mutants bench fuzz faults lock clean
 SHELL := /bin/bash
 
 bin := .venv/bin
@@ -36,6 +36,9 @@ format: setup ## Put the code into its format and mend what can be mended
 conformance: setup ## Hold the running system against the whitelist, outcome by outcome
 	@scripts/setup --system mariadb-server
 	$(bin)/python -m tests.conformance $(ARGS)
+
+mutants: setup ## Make the table wrong, outcome by outcome, and see that a test notices
+	$(bin)/python -m tests.mutants $(ARGS)
 
 bench: setup ## Measure, print a table and write bench/results; ONLY=name for one
 	$(bin)/python -m bench $(ONLY)

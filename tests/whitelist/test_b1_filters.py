@@ -21,6 +21,7 @@ async def test_known_filter_is_refused(backend: Backend) -> None:
     assert (answer.status, answer.message) == (409, "Filter already exists")
 
 
+@pytest.mark.whitelist("WL-B1-6", "filter_invalid")
 async def test_filter_that_does_not_parse_is_not_acceptable(backend: Backend) -> None:
     answer = await backend.ask("POST", "/api/v1/filters", {"name": new_name("filter"), "expression": "vin_matches ("})
     assert (answer.status, answer.message) == (406, "Filter failed validation")
@@ -42,6 +43,7 @@ async def test_known_association_is_refused(backend: Backend) -> None:
     assert (answer.status, answer.message) == (409, "Filter/Package association already exists")
 
 
+@pytest.mark.whitelist("WL-B1-7", "filter_label_missing", "package_missing")
 async def test_association_needs_filter_and_package(backend: Backend) -> None:
     package, name = await backend.with_package(), await backend.with_filter()
     no_filter = await backend.ask("POST", f"/api/v1/packages/{package}/filters", {"filter": new_name("filter")})
@@ -117,6 +119,7 @@ async def test_update_filter_fails_without_the_resolver(cut_off: Server) -> None
     assert (answer.status, answer.message) == (404, "Update Filter Request failed")
 
 
+@pytest.mark.whitelist("WL-B1-24", "filter_invalid")
 async def test_update_with_an_invalid_expression_is_not_acceptable(backend: Backend) -> None:
     name = await backend.with_filter()
     answer = await backend.ask("PUT", f"/api/v1/filters/{name}", {"expression": "NOT"})

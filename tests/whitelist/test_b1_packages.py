@@ -67,6 +67,7 @@ async def test_upload_without_a_token_is_unauthorized(backend: Backend) -> None:
     assert (answer.status, answer.message) == (401, "Unauthorized")
 
 
+@pytest.mark.whitelist("WL-B1-21", "package_exists")
 async def test_known_package_is_refused_before_its_file_is_stored(backend: Backend) -> None:
     package = await backend.with_package()
     name, version = package.split("/")
@@ -123,6 +124,7 @@ async def test_packages_can_be_searched(backend: Backend) -> None:
     package = await backend.with_package()
     found = await backend.ask("GET", "/api/v1/packages", query={"regex": f"^{package}$"})
     none = await backend.ask("GET", "/api/v1/packages", query={"regex": "^nothing$"})
+    assert found.status == 200
     assert [f"{entry['name']}/{entry['version']}" for entry in found.body] == [package]
     assert (none.status, none.body) == (200, [])
 

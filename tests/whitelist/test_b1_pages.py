@@ -33,6 +33,7 @@ async def test_another_html_file_is_refused_with_and_without_a_session(backend: 
     for browser in (backend.browser(), await backend.signed_in()):
         answer = await browser.html("other")
         assert answer.status == 409
+        assert b'"title":"Unknown page"' in answer.body
 
 
 @pytest.mark.whitelist("WL-B1-2", "served")
@@ -48,7 +49,9 @@ async def test_linked_script_is_served_to_everybody(backend: Backend) -> None:
 
 @pytest.mark.whitelist("WL-B1-2", "not_approved")
 async def test_unknown_script_is_refused(backend: Backend) -> None:
-    assert (await backend.browser().script("jquery")).status == 409
+    answer = await backend.browser().script("jquery")
+    assert answer.status == 409
+    assert b'"title":"Unknown script"' in answer.body
 
 
 @pytest.mark.whitelist("WL-B1-3", "served")
@@ -64,7 +67,9 @@ async def test_linked_stylesheet_is_served_to_everybody(backend: Backend) -> Non
 
 @pytest.mark.whitelist("WL-B1-3", "not_approved")
 async def test_unknown_stylesheet_is_refused(backend: Backend) -> None:
-    assert (await backend.browser().stylesheet("theme")).status == 409
+    answer = await backend.browser().stylesheet("theme")
+    assert answer.status == 409
+    assert b'"title":"Unknown stylesheet"' in answer.body
 
 
 @pytest.mark.parametrize(
@@ -115,6 +120,7 @@ async def test_invalid_credentials_are_denied(backend: Backend, user: str) -> No
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.whitelist("WL-B1-10", "denied")
 async def test_invalid_credentials_as_json_are_denied(backend: Backend) -> None:
     answer = await backend.browser().sign_in("admin", "not the password", as_json=True)
     assert answer.status == 401

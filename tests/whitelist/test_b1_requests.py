@@ -48,6 +48,7 @@ async def test_campaign_for_an_unknown_package_is_refused(backend: Backend) -> N
     assert (answer.status, answer.message) == (404, "Unknown Package ID")
 
 
+@pytest.mark.whitelist("WL-B1-5", "filters_missing")
 async def test_campaign_for_a_package_without_filters_is_refused(backend: Backend) -> None:
     answer = await backend.ask("POST", "/api/v1/campaigns", campaign_for(await backend.with_package()))
     assert (answer.status, answer.message) == (404, "No filters associated with package")
@@ -169,6 +170,13 @@ async def test_a_request_and_its_updates_can_be_looked_at(backend: Backend) -> N
     assert single.body["status"] == "pending"
 
 
+@pytest.mark.whitelist("WL-B1-19", "package_missing")
+async def test_requests_of_an_unknown_package_are_refused(backend: Backend) -> None:
+    answer = await backend.ask("GET", "/api/v1/install-requests", query={"package": f"{new_name('unknown')}/1.0.0"})
+    assert (answer.status, answer.message) == (404, "Package ID does not exist")
+
+
+@pytest.mark.whitelist("X-B1-2", "not_found")
 async def test_an_unknown_request_is_not_found(backend: Backend) -> None:
     answer = await backend.ask("GET", "/api/v1/install-requests/01890000-0000-7000-8000-000000000000")
     assert (answer.status, answer.message) == (404, "Not Found")

@@ -175,6 +175,7 @@ async def test_a_vehicle_is_shown_with_what_is_in_it(backend: Backend) -> None:
     assert (answer.body["vin"], answer.body["packages"]) == (vin, [{"name": "brakes", "version": "1.2.3"}])
 
 
+@pytest.mark.whitelist("X-B1-1", "not_found")
 async def test_an_unknown_vehicle_is_not_found(backend: Backend) -> None:
     answer = await backend.ask("GET", f"/api/v1/vehicles/{new_vin()}")
     assert (answer.status, answer.message) == (404, "Not Found")

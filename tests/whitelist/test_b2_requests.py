@@ -48,6 +48,7 @@ async def test_campaign_of_an_unknown_package_is_refused(core: RunningCore) -> N
     assert answer.body["code"] == "package_unknown"
 
 
+@pytest.mark.whitelist("WL-B2-3", "filters_missing")
 async def test_campaign_of_a_package_without_filters_is_refused(core: RunningCore) -> None:
     name = new_name("ivi")
     await core.add_package(name, "2.1.0")
@@ -167,11 +168,18 @@ async def test_query_that_cannot_be_read_is_malformed(core: RunningCore, query: 
     assert (await core.web.send("GET", "/install-requests", query=query)).status == 400
 
 
+@pytest.mark.whitelist("WL-B2-6", "package_missing")
+async def test_requests_of_an_unknown_package_are_refused(core: RunningCore) -> None:
+    answer = await core.web.send("GET", "/install-requests", query={"package": "nowhere/1.0.0"})
+    assert refused(answer) == (404, "Package ID does not exist")
+
+
 @pytest.mark.whitelist("WL-B2-14", "listed", "empty")
 async def test_completed_installs_of_a_request_are_listed(core: RunningCore) -> None:
     offer = await core.offer()
     path = f"/install-requests/{offer.request_id}/completed"
-    assert (await core.web.send("GET", path)).body == []
+    none = await core.web.send("GET", path)
+    assert (none.status, none.body) == (200, [])
     await offer.vehicle.download(offer.index, offer.package)
     await offer.vehicle.report(offer.index, offer.package)
     answer = await core.web.send("GET", path)
@@ -188,7 +196,10 @@ async def test_pages_of_a_request_and_its_updates(core: RunningCore) -> None:
     request = await core.web.send("GET", f"/install-requests/{request_id}")
     assert (request.status, request.body["status"]) == (200, "pending")
     update = await core.update_of(request_id)
-    assert (await core.web.send("GET", f"/updates/{update['update_id']}")).body == update
+    updates = await core.web.send("GET", f"/install-requests/{request_id}/vehicles")
+    assert (updates.status, updates.body) == (200, [update])
+    single = await core.web.send("GET", f"/updates/{update['update_id']}")
+    assert (single.status, single.body) == (200, update)
     assert (update["vin"], update["acknowledged"], update["size"]) == (vin, 0, 3072)
     failed = await core.web.send("GET", f"/install-requests/{request_id}/vehicles", query={"status": "failed"})
     assert (failed.status, failed.body) == (200, [])

@@ -141,11 +141,18 @@ async def test_line_that_is_no_fact_is_refused_alone(resolver: RunningResolver) 
         vin.encode(),
     )
     answer = await resolver.core.send("POST", "/facts", lines, headers={"content-type": NDJSON})
+    assert answer.status == 200
     assert [(result.get("id"), result["status"]) for result in answer.body] == [
         (f"a-{vin}", "recorded"),
         ("b", "refused"),
         (None, "refused"),
     ]
+
+
+@pytest.mark.whitelist("WL-B5-2", "unauthenticated")
+async def test_facts_of_a_stranger_are_refused(resolver: RunningResolver) -> None:
+    answer = await resolver.stranger.tell({"fact": "vehicle_registered", "vin": new_vin()})
+    assert (answer.status, answer.body["title"]) == (404, "Authentication Failed")
 
 
 async def test_facts_about_one_vehicle_are_taken_in_their_order(fleet: Fleet) -> None:

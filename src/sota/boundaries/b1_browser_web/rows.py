@@ -100,6 +100,7 @@ QUEUED_REQUESTS = B1.row(
     answers("listed", "the queued update requests"),
     answers("empty", "there are no pending update requests: an empty list"),
     NO_FILTERS,
+    also=(PACKAGE_MISSING,),
     response=list[messages.InstallRequest],
     role=Role.VIEWER,
 )

@@ -71,6 +71,7 @@ QUEUED_REQUESTS = B2.row(
     answers("listed", "the queued update requests"),
     answers("empty", "there are no pending update requests: an empty list"),
     NO_FILTERS,
+    also=(PACKAGE_MISSING,),
     response=list[messages.InstallRequest],
 )
 SEARCH_VINS = B2.row(

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from sota.boundaries.b1_browser_web import page_rows
 from sota.boundaries.interaction import serves
 from sota.kit.errors import Refused, Unauthenticated
-from sota.kit.http_message import Call, Reply
+from sota.kit.http_message import Call, Reply, Row
 from sota.web.console.manifest import PAGES, Asset
 from sota.web.console.page import Pages
 from sota.web.sessions.model import COOKIE, is_own_path, read_cookie, set_return_cookie
@@ -52,7 +52,8 @@ class ConsoleApi:
         if session is None:
             return to_login(call, self._key)
         page = await self._pages.index(session, call.query)
-        return Reply("served", raw=page, content_type=HTML, row=page_rows.PAGE)
+        row = call.row if call.row is page_rows.INDEX_PAGE else page_rows.PAGE
+        return Reply("served", raw=page, content_type=HTML, row=row)
 
     def _asset(self, name: str) -> Reply:
         asset = self._assets.get(name)
@@ -74,7 +75,9 @@ def to_login(call: Call[Any], key: bytes) -> Reply:
     target = call.url_path + (f"?{urlencode(call.query)}" if call.query else "")
     cookies = [set_return_cookie(target, key)] if is_own_path(target) else []
     had_cookie = read_cookie(call.headers.get("cookie", ""), COOKIE) is not None
-    row = page_rows.REDIRECT_UNAUTHENTICATED if had_cookie else page_rows.REDIRECT_TO_LOGIN
+    row: Row = page_rows.REDIRECT_UNAUTHENTICATED if had_cookie else page_rows.REDIRECT_TO_LOGIN
+    if call.row.outcome("redirected") is not None:  # pages elsewhere than at / say it themselves
+        row = call.row
     # Browsers keep a 301 for ever unless told not to (docs/specification.md, ruling 6).
     headers = {"location": "/login", "cache-control": "no-store"}
     return Reply("redirected", raw=b"", content_type=HTML, headers=headers, cookies=cookies, row=row)

@@ -59,8 +59,8 @@ class SessionsApi:
         if session is None:
             call.caller.acting_on = "sign-in"
             if as_json:
-                raise Refused("denied", "The user name or the password is wrong.", status=401, title="Access Denied")
-            return self._denied("The user name or the password is wrong.", status=401)
+                raise Refused("denied", "The user name or the password is wrong.")
+            return self._denied("The user name or the password is wrong.")
         call.caller = Visitor(session.account_name, session.role, session, acting_on="sign-in")
         return_to = read_cookie(call.headers.get("cookie", ""), RETURN_COOKIE)
         return await self._signed_in(session, return_to or "", as_json=as_json)
@@ -94,7 +94,7 @@ class SessionsApi:
         page = await self._pages.index(session, {})
         return Reply("signed_in", raw=page, content_type=HTML, cookies=cookies, row=page_rows.LOGIN)
 
-    def _denied(self, why: str, *, status: int, headers: dict[str, str] | None = None) -> Reply:
+    def _denied(self, why: str, *, status: int | None = None, headers: dict[str, str] | None = None) -> Reply:
         page = self._pages.login(why=why)
         return Reply("denied", raw=page, content_type=HTML, status=status, headers=headers or {}, row=page_rows.LOGIN)
 

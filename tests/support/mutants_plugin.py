@@ -1,0 +1,111 @@
+"""A pytest plugin that looks for tests which catch a wrong table.
+
+* ``SOTA_MUTANTS=1/2``: instead of running each test once, goes through that part of all mutants (``mutants.py``) and
+  runs the tests of the changed row until one fails. A mutant counts as caught only if that test passes again without
+  it; a test that cannot be repeated on the same programs is tried on new ones. What became of each mutant is written
+  as JSON to the file that ``SOTA_MUTANTS_RESULT`` names.
+* ``SOTA_MUTANT=WL-B1-4:vin_exists:status``: an ordinary run with that mutant, to look into one that survived.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from tests.support.conformance_plugin import engine_of
+from tests.support.mutants import Mutant, all_mutants, applied
+
+
+class Hunt:
+    """Goes through mutants inside one pytest session, with programs that keep running."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+        # Private to pytest, which offers no other way to keep programs running between repeated tests.
+        self._state: Any = session._setupstate
+
+    def result(self, mutant: Mutant) -> dict[str, Any]:
+        """Say which test catches a mutant, None where none does, and how many tests there are for it."""
+        items = list(self._tests_of(mutant))
+        caught = next((item.nodeid for item in items if self._catches(item, mutant)), None)
+        return {"mutant": mutant.name, "caught_by": caught, "tests": len(items)}
+
+    def _tests_of(self, mutant: Mutant) -> Iterator[pytest.Item]:
+        """Give the tests of the mutant's rows: those of its outcome first; of two engines SQLite, which is quicker."""
+        found: dict[pytest.Item, tuple[bool, bool]] = {}
+        rows = {row_id for row_id, _ in mutant.places}
+        for item in self._session.items:
+            marks = [mark.args for mark in item.iter_markers("whitelist") if mark.args[0] in rows]
+            if marks:
+                names_it = any((args[0], name) in mutant.places for args in marks for name in args[1:])
+                found[item] = (not names_it, engine_of(item.nodeid) == "mariadb")
+        quick = [item for item, (_, is_slow) in found.items() if not is_slow]
+        yield from sorted(quick or found, key=lambda item: found[item])
+
+    def _catches(self, item: pytest.Item, mutant: Mutant) -> bool:
+        with applied(mutant):
+            failed = not self._passes(item)
+        if not failed:
+            return False
+        if self._passes(item):
+            return True
+        self._start_anew()
+        with applied(mutant):
+            failed = not self._passes(item)
+        self._start_anew()
+        return failed and self._passes(item)
+
+    def _passes(self, item: pytest.Item) -> bool:
+        # Programs of another module end here; the item's own module keeps what it has.
+        self._state.teardown_exact(item.parent)
+        module: Any = item.parent
+        reports = runtestprotocol(item, log=False, nextitem=module)
+        return all(report.passed for report in reports)
+
+    def _start_anew(self) -> None:
+        self._state.teardown_exact(None)
+
+
+class Hunter:
+    """Takes the place of pytest's own loop."""
+
+    def __init__(self, part: int, parts: int, target: Path) -> None:
+        self._part, self._parts, self._target = part, parts, target
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed:
+            raise session.Interrupted(f"{session.testsfailed} errors while collecting")
+        hunt = Hunt(session)
+        results = []
+        for mutant in _share(all_mutants(), self._part, self._parts):
+            results.append(hunt.result(mutant))
+            print("." if results[-1]["caught_by"] else f"\n{mutant.name} survives", end="", flush=True)
+        session._setupstate.teardown_exact(None)
+        self._target.write_text(json.dumps(results))
+        return True
+
+
+def _share(mutants: Sequence[Mutant], part: int, parts: int) -> Sequence[Mutant]:
+    """Give one of several parts; neighbours stay together, for they need the same programs."""
+    ends = [round(len(mutants) * number / parts) for number in range(parts + 1)]
+    return mutants[ends[part - 1] : ends[part]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "SOTA_MUTANT" in os.environ:
+        mutant = next(one for one in all_mutants() if one.name == os.environ["SOTA_MUTANT"])
+        change = ExitStack()
+        change.enter_context(applied(mutant))
+        config.add_cleanup(change.close)
+    if "SOTA_MUTANTS" in os.environ:
+        part, _, parts = os.environ["SOTA_MUTANTS"].partition("/")
+        hunter = Hunter(int(part), int(parts), Path(os.environ["SOTA_MUTANTS_RESULT"]))
+        config.pluginmanager.register(hunter, "mutant-hunter")
