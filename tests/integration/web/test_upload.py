@@ -49,6 +49,7 @@ class WebProcess:
             "upload_note_s": 1.5,
         }
         options = [part for name, value in given.items() for part in ("--set", f"{name}={value}")]
+        self._client: HttpClient | None = None
         self.process = ProgramProcess("web", ["web", *options], folder / "web.log")
 
     async def start(self) -> WebClient:
@@ -62,10 +63,18 @@ class WebProcess:
             return False
 
         await until(answers, "the Web Server answers", latest=self.process.tail)
+        await probe.close()
         database = Database(self._database)
         token = await issue_token(database, Role.OPERATOR, "tests")
         await database.close()
-        return WebClient(HttpClient(f"http://127.0.0.1:{self.port}", token=token, timeout_s=60))
+        await self.close()
+        self._client = HttpClient(f"http://127.0.0.1:{self.port}", token=token, timeout_s=60)
+        return WebClient(self._client)
+
+    async def close(self) -> None:
+        """Close our own connections."""
+        if self._client is not None:
+            await self._client.close()
 
     def memory(self) -> int:
         """Give the most memory that it ever had, in bytes."""
@@ -96,6 +105,7 @@ async def test_a_large_file_is_never_in_memory(backend: Backend, tmp_path: Path)
         assert web.memory() - before < 64 << 20
         assert sorted(path.stat().st_size >> 20 for path in web.files()) == [4, 400]
     finally:
+        await web.close()
         await web.process.stop()
 
 
@@ -122,4 +132,5 @@ async def test_a_killed_upload_leaves_nothing(backend: Backend, tmp_path: Path) 
         await until(is_clean, "what was left is deleted", timeout_s=15)
         await client.upload_package(metadata, mebibytes(1))  # and the package can be uploaded
     finally:
+        await web.close()
         await web.process.stop()
