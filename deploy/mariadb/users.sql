@@ -27,7 +27,8 @@ EXECUTE IMMEDIATE CONCAT('ALTER USER sota_core@', QUOTE(@client_host), ' IDENTIF
 EXECUTE IMMEDIATE CONCAT('ALTER USER sota_resolver@', QUOTE(@client_host), ' IDENTIFIED BY ''',
                          REPLACE(NULLIF(@resolver_password, ''), '''', ''''''), '''');
 
--- Rows, and what the migrations need that a program applies to its own schema at its start. Nothing global, no GRANT.
+-- Rows, and what the migrations need that a program applies to its own schema at its start: to create, alter and drop
+-- tables and their indexes and foreign keys. Nothing global, no GRANT.
 EXECUTE IMMEDIATE CONCAT('GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES ON sota_web.* TO sota_web@',
                          QUOTE(@client_host));
 EXECUTE IMMEDIATE CONCAT('GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES ON sota_core.* TO sota_core@',
