@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.processes import left_over
 
 TIME_LIMIT_S = 90
 
 
+@pytest.mark.slow
 def test_the_demo_updates_the_right_three_vehicles_and_ends(tmp_path: Path) -> None:
     table_file = tmp_path / "table.json"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.databases import MariaDbServer
 from tests.support.processes import kill_all_in
 from tests.support.proxy import Direction
 from tests.support.system import System, running_system
@@ -55,12 +56,15 @@ async def _is_continued(transfer: Transfer, *programs: str) -> None:
     assert not committed & set(sent)
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "mariadb"])
-async def test_core_killed_during_a_transfer_sends_only_the_rest(
-    tmp_path: Path, engine: str, request: pytest.FixtureRequest
+async def test_core_killed_during_a_transfer_sends_only_the_rest(system: System, tmp_path: Path) -> None:
+    await _is_continued(await begin_transfer(system, tmp_path), "core")
+
+
+@pytest.mark.slow
+async def test_core_on_mariadb_killed_during_a_transfer_sends_only_the_rest(
+    tmp_path: Path, mariadb_server: MariaDbServer
 ) -> None:
-    server = request.getfixturevalue("mariadb_server").url if engine == "mariadb" else None
-    async with running_system(tmp_path, server=server, settings=SLOW) as system:
+    async with running_system(tmp_path, server=mariadb_server.url, settings=SLOW) as system:
         await _is_continued(await begin_transfer(system, tmp_path), "core")
 
 
@@ -95,6 +99,20 @@ async def test_a_vehicle_killed_during_an_installation_installs_once(system: Sys
 
     system.kill(transfer.vin)
     await system.restart(transfer.vin)
+
+    await transfer.wait_until_installed()
+    assert transfer.installations() == 1
+
+
+@pytest.mark.parametrize("part", ["client", "slm"])
+async def test_a_vehicles_program_killed_during_an_installation_installs_once(
+    system: System, tmp_path: Path, part: str
+) -> None:
+    transfer = await begin_transfer(system, tmp_path, blocks=1, postinst=COUNTING_POSTINST, apart=True)
+    await _installation_began(transfer)
+
+    system.kill(f"{transfer.vin}/{part}")
+    await system.restart(f"{transfer.vin}/{part}")
 
     await transfer.wait_until_installed()
     assert transfer.installations() == 1
@@ -140,7 +158,7 @@ async def test_a_report_whose_answer_is_lost_with_core_is_counted_once(system: S
     async def look() -> bool:
         return "already_complete" in transfer.report_outcomes(since=mark)
 
-    await until(look, "the vehicle reports again", latest=system.programs[transfer.vin].tail)
+    await until(look, "the vehicle reports again", latest=transfer.tail)
     await _is_counted_once(transfer)
 
 
@@ -148,7 +166,7 @@ async def _installation_began(transfer: Transfer) -> None:
     async def look() -> bool:
         return (transfer.vehicle.root / "begun").exists()
 
-    await until(look, "the package's script runs", timeout_s=40, latest=transfer.system.programs[transfer.vin].tail)
+    await until(look, "the package's script runs", timeout_s=40, latest=transfer.tail)
 
 
 async def _vehicle_has_it(transfer: Transfer) -> None:

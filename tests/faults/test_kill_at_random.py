@@ -7,6 +7,8 @@ import os
 import random
 from pathlib import Path
 
+import pytest
+
 from tests.support.system import running_system
 from tests.support.transfer_faults import COUNTING_POSTINST, SLOW, begin_transfer
 
@@ -14,6 +16,7 @@ KILLS = 6
 PAUSE_S = (0.1, 0.9)
 
 
+@pytest.mark.slow
 async def test_a_transfer_survives_kills_at_random_moments(tmp_path: Path) -> None:
     seed = int(os.environ.get("SOTA_FAULT_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"SOTA_FAULT_SEED={seed}")

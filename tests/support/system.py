@@ -54,8 +54,8 @@ from tests.support.vehicle_apart import tables_apart
 from tests.support.vehicle_files import VehicleFiles
 from tests.support.waiting import until
 
-READY_TIMEOUT_S = 30.0
-UPDATE_TIMEOUT_S = 40.0
+READY_TIMEOUT_S = 45.0
+UPDATE_TIMEOUT_S = 50.0
 
 
 class System:

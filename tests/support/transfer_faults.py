@@ -47,6 +47,11 @@ class Transfer:
         """The vehicle's VIN, and its name in the system."""
         return self.vehicle.vin
 
+    def tail(self) -> str:
+        """Give the end of the vehicle's logs, for the message of a test that fails."""
+        programs = self.system.programs.items()
+        return "\n".join(program.tail() for name, program in programs if name.partition("/")[0] == self.vin)
+
     async def wait_until_share(self, share: float) -> Update:
         """Wait until Core says that this share of the bytes is acknowledged, and not all of them."""
         update = await self.system.wait_for(
