@@ -125,7 +125,7 @@ def _by_route(rows: tuple[Interaction, ...]) -> dict[tuple[str, str], list[Inter
 
 def _operation(route: str, rows: list[Interaction], schemas: Schemas) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": OPERATIONS[route],
+        "operationId": OPERATIONS.get(route, route),
         "summary": rows[0].title,
         "description": _describe(rows),
         "tags": list(dict.fromkeys(row.boundary for row in rows)),

@@ -10,7 +10,7 @@ from msgspec import inspect
 
 from sota.boundaries.b1_browser_web import page_rows
 from sota.boundaries.interaction import Http, Interaction, Lines, Outcome, Program, Role
-from sota.boundaries.openapi.bodies import JSON, NDJSON, lines
+from sota.boundaries.openapi.bodies import BYTES, BYTES_SCHEMA, JSON, NDJSON, entry, lines
 from sota.boundaries.openapi.examples import example_of
 from sota.boundaries.openapi.parameters import IDEMPOTENT
 from sota.boundaries.openapi.schemas import Schemas
@@ -18,6 +18,7 @@ from sota.boundaries.ordinary import REFUSALS, Refusal
 
 PROBLEM = "application/problem+json"
 HTML = "text/html"
+NOT_MODIFIED = 304
 ENDINGS = {".js": "text/javascript", ".css": "text/css"}
 # The two that stream their array, or one object a line to whoever asks for that.
 ALSO_LINES = frozenset({"WL-B3-5", "WL-B5-1"})
@@ -64,10 +65,10 @@ def _response(answers: Sequence[Answer]) -> dict[str, Any]:
         response["headers"] = headers
     content: dict[str, Any] = {}
     for answer in answers:
-        for media, entry in answer.content.items():
-            known = content.setdefault(media, {"schema": entry["schema"]})
-            if "example" in entry:
-                known.setdefault("examples", {})[answer.name] = {"summary": answer.text, "value": entry["example"]}
+        for media, body in answer.content.items():
+            known = content.setdefault(media, {"schema": body["schema"]})
+            if "example" in body:
+                known.setdefault("examples", {})[answer.name] = {"summary": answer.text, "value": body["example"]}
     problems = {answer.name: answer for answer in answers if answer.problem is not None}
     if problems:
         content[PROBLEM] = {
@@ -94,7 +95,8 @@ def _declared(row: Interaction, schemas: Schemas) -> Iterator[Answer]:
             problem |= {"code": outcome.name, "interaction": row.id}
             yield Answer(outcome.status, outcome.name, outcome.text, content, problem=problem)
         elif outcome.status >= 300:
-            yield Answer(outcome.status, outcome.name, outcome.text, {}, ("Location",))
+            headers = ("Location",) if outcome.status != NOT_MODIFIED else ()
+            yield Answer(outcome.status, outcome.name, outcome.text, {}, headers)
         else:
             yield Answer(outcome.status, outcome.name, outcome.text, _success(row, outcome, schemas), _headers(row))
 
@@ -107,19 +109,25 @@ def _success(row: Interaction, outcome: Outcome, schemas: Schemas) -> dict[str, 
     kind = row.response
     if isinstance(row.way, Http) and row.way.asset:
         pages = _page(next((media for end, media in ENDINGS.items() if row.way.path.endswith(end)), HTML))
-        return pages if kind is None else {**pages, JSON: {"schema": schemas.of(kind), "example": example_of(kind)}}
-    if isinstance(kind, Lines):
-        return {NDJSON: lines(kind, schemas)}
+        return pages if kind is None else {**pages, **_body(kind, schemas)}
+    if kind is None:
+        return {}
     if outcome.name == "empty":
         return {JSON: {"schema": schemas.of(kind), "example": []}}
     if outcome.message is not None and not _is_list(kind):
-        example = {**example_of(kind), "message": outcome.message}
+        example = {**(example_of(kind) or {}), "message": outcome.message}
         return {JSON: {"schema": schemas.with_message(kind), "example": example}}
-    content = {JSON: {"schema": schemas.of(kind), "example": example_of(kind)}}
+    content = _body(kind, schemas)
     if row.id in ALSO_LINES:
         line = {"type": "string", "contentMediaType": NDJSON, "description": "One object of the array a line."}
         content[NDJSON] = {"schema": line}
     return content
+
+
+def _body(kind: Any, schemas: Schemas) -> dict[str, Any]:
+    if isinstance(kind, Lines):
+        return {NDJSON: lines(kind, schemas)}
+    return {BYTES: BYTES_SCHEMA} if kind is bytes else {JSON: entry(schemas.of(kind), example_of(kind))}
 
 
 def _is_list(kind: Any) -> bool:

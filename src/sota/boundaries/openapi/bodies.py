@@ -11,6 +11,8 @@ from sota.boundaries.openapi.examples import example_of
 from sota.boundaries.openapi.schemas import Schemas
 
 JSON = "application/json"
+BYTES = "application/octet-stream"
+BYTES_SCHEMA = {"schema": {"type": "string", "contentMediaType": BYTES}}
 NDJSON = "application/x-ndjson"
 FORM = "application/x-www-form-urlencoded"
 LOGOUT = "X-B1-7"
@@ -30,11 +32,18 @@ def request_body(rows: Sequence[Interaction], schemas: Schemas) -> dict[str, Any
 def _content(kind: Any, schemas: Schemas) -> dict[str, Any]:
     if isinstance(kind, Lines):
         return {NDJSON: lines(kind, schemas)}
+    if kind is bytes:
+        return {BYTES: BYTES_SCHEMA}
     schema, example = schemas.of(kind), example_of(kind)
     if kind is PackageMetadata:
         return {"multipart/form-data": _upload(schema, example)}
-    content = {JSON: {"schema": schema, "example": example}}
-    return {FORM: {"schema": schema, "example": example}, **content} if kind is Credentials else content
+    content = {JSON: entry(schema, example)}
+    return {FORM: entry(schema, example), **content} if kind is Credentials else content
+
+
+def entry(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    """Describe a body of one media type."""
+    return {"schema": schema} if example is None else {"schema": schema, "example": example}
 
 
 def lines(kind: Lines, schemas: Schemas) -> dict[str, Any]:
@@ -45,7 +54,7 @@ def lines(kind: Lines, schemas: Schemas) -> dict[str, Any]:
         "description": "One JSON object a line.",
         "x-line": schemas.of(kind.item),
     }
-    return {"schema": schema, "example": example_of(kind)}
+    return entry(schema, example_of(kind))
 
 
 def _upload(metadata: dict[str, Any], example: Any) -> dict[str, Any]:
@@ -57,7 +66,7 @@ def _upload(metadata: dict[str, Any], example: Any) -> dict[str, Any]:
                 "metadata": metadata,
                 "file": {
                     "type": "string",
-                    "contentMediaType": "application/octet-stream",
+                    "contentMediaType": BYTES,
                     "description": "The package's file, of any size: it is streamed.",
                 },
             },
@@ -66,7 +75,7 @@ def _upload(metadata: dict[str, Any], example: Any) -> dict[str, Any]:
         },
         "encoding": {
             "metadata": {"contentType": JSON},
-            "file": {"contentType": "application/octet-stream"},
+            "file": {"contentType": BYTES},
         },
         "example": {"metadata": example, "file": "(the bytes)"},
     }

@@ -105,7 +105,7 @@ EXAMPLES: Mapping[type, Any] = MappingProxyType(
 
 
 def example_of(kind: Any) -> Any:
-    """Give an example of a body of this type; of NDJSON the text of one line."""
+    """Give an example of a body of this type; of NDJSON the text of one line; None where nobody wrote one."""
     if isinstance(kind, Lines):
         return msgspec.json.encode(example_of(kind.item)).decode() + "\n"
     return _example(inspect.type_info(kind))
@@ -120,7 +120,7 @@ def _example(info: inspect.Type) -> Any:
         case inspect.UnionType(types=types):
             return _example(types[0])
         case inspect.StructType(cls=kind):
-            return EXAMPLES[kind]
+            return EXAMPLES.get(kind)
         case inspect.StrType():  # the one list of texts is that of VINs
             return VIN
     raise LookupError(f"no example of {info}")

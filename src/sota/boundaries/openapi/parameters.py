@@ -67,7 +67,7 @@ def parameters_of(rows: Sequence[Interaction]) -> list[dict[str, Any]]:
 
 
 def _in_path(name: str) -> dict[str, Any]:
-    text, schema, example = PATH[name]
+    text, schema, example = PATH.get(name, ("", _TEXT, name))
     if name in PATH_VALUES:
         schema = plain(msgspec.json.schema(PATH_VALUES[name]))
     return {"name": name, "in": "path", "required": True, "description": text, "schema": schema, "example": example}
@@ -82,5 +82,5 @@ def _in_query(name: str, path: str) -> dict[str, Any]:
             "description": "only those of this status",
             "schema": {"type": "string", "enum": choices},
         }
-    text, schema = QUERY[name]
+    text, schema = QUERY.get(name, ("", {"type": "string"}))
     return {"name": name, "in": "query", "description": text, "schema": schema}
