@@ -41,6 +41,7 @@ mutants: setup ## Make the table wrong, outcome by outcome, and see that a test 
 	$(bin)/python -m tests.mutants $(ARGS)
 
 bench: setup ## Measure, print a table and write bench/results; ONLY=name for one
+	@scripts/setup --system mariadb-server wrk
 	$(bin)/python -m bench $(ONLY)
 
 fuzz: setup ## Give every property test many more examples than `make test` does

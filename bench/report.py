@@ -22,11 +22,15 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Figures and ratios by name, in the order in which they are shown. ``notes`` say in words how they came about."""
+    """Figures and ratios by name, in the order in which they are shown. ``notes`` say in words how they came about.
+
+    A quick look at less than the whole is not ``kept``: no file is written.
+    """
 
     figures: dict[str, float]
     ratios: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    kept: bool = True
 
 
 def machine() -> dict[str, Any]:

@@ -127,6 +127,11 @@ class Database:
         """The engine that writes (for migrations)."""
         return self._writer
 
+    @property
+    def reading_engine(self) -> AsyncEngine:
+        """The engine behind :meth:`read`, with its pool (for measurements)."""
+        return self._reader
+
     async def transact(self, work: Callable[[Tx], Awaitable[Result]]) -> Result:
         """Do ``work`` in one transaction and commit; repeat it when the engine gave the transaction up.
 
