@@ -15,7 +15,7 @@ from sota.boundaries.interaction import Role
 from tests.support.api_fuzz import ROLES, Target, load, run_cases, running_target
 
 OPERATIONS = load()
-QUICK, THOROUGH = 4, 44
+QUICK, THOROUGH = 3, 44
 
 
 @pytest.fixture(scope="module")
