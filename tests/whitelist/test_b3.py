@@ -364,3 +364,22 @@ async def test_foreign_packages_are_kept_as_they_are_and_matched(resolver: Runni
     await resolver.offer(package, "1.0.0", rf'has_package "^{re.escape(foreign)}$" "^v7~rc 1$"')
     answer = await resolver.resolve(package, "1.0.0")
     assert [match["vin"] for match in answer.body] == [vin]
+
+
+@pytest.mark.whitelist("X-B3-3", "deleted", "not_found")
+async def test_package_is_deleted_with_its_filters_and_dependencies(resolver: RunningResolver) -> None:
+    name, library = new_name("ivi"), new_name("lib")
+    needs = {"name": name, "version": "2.1.0", "dependencies": [{"name": library, "version": "1.0.0"}]}
+    await resolver.web.send("POST", "/packages", needs)
+    await resolver.web.send("POST", "/filters", {"name": name, "expression": "TRUE"})
+    await resolver.web.send("POST", f"/packages/{name}/2.1.0/filters", {"filter": name})
+    answer = await resolver.web.send("DELETE", f"/packages/{name}/2.1.0")
+    assert (answer.status, answer.body) == (200, {"message": "Package deleted"})
+    answer = await resolver.web.send("DELETE", f"/packages/{name}/2.1.0")
+    assert (answer.status, answer.body["title"]) == (404, "Not Found")
+    await resolver.web.send("POST", "/packages", {"name": name, "version": "2.1.0"})
+    filters = await resolver.web.send("GET", f"/packages/{name}/2.1.0/filters")
+    assert (filters.status, filters.body) == (200, [])
+    # What it needed is forgotten too: the other way round is no cycle now.
+    back = {"name": library, "version": "1.0.0", "dependencies": [{"name": name, "version": "2.1.0"}]}
+    assert (await resolver.web.send("POST", "/packages", back)).status == 200

@@ -49,6 +49,12 @@ FILTER_INVALID = refuses("filter_invalid", 406, "Filter failed validation", "the
 NO_FILTERS = refuses("filters_missing", 404, "No filters associated with package", "the package has no filters")
 PACKAGE_MISSING = refuses("package_missing", 404, "Package ID does not exist", "the package is not registered")
 PACKAGE_EXISTS = refuses("package_exists", 409, "Package already exists", "the package is registered already")
+PACKAGE_IN_USE = refuses(
+    "package_in_use",
+    409,
+    "Package is in use",
+    "an unfinished update needs the package, or a vehicle is known to have it",
+)
 
 SHARED: tuple[Outcome, ...] = (
     AUTHENTICATION_FAILED,
@@ -57,5 +63,6 @@ SHARED: tuple[Outcome, ...] = (
     NO_FILTERS,
     PACKAGE_MISSING,
     PACKAGE_EXISTS,
+    PACKAGE_IN_USE,
 )
 """Answers that several rows share, word for word."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -39,6 +39,8 @@ from sota.kit.http_router import Route, Router
 from sota.kit.logging import get_logger
 
 HANDLER_TIMEOUT_S = 120.0
+SEND_TIMEOUT_S = 60.0  # for a caller to take one part of a streamed answer
+NOT_MODIFIED = 304
 MAX_URL_BYTES = 8192
 NOT_ADMITTED = "Authentication Failed"
 ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -187,12 +189,12 @@ class App:
         headers = {**self._headers, "content-type": reply.content_type, **reply.headers}
         if reply.stream is not None:
             await _start(send, status, headers, reply.cookies)
-            async for part in reply.stream:
-                await send({"type": "http.response.body", "body": part, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            await _send_parts(call, reply.stream, send)
             return status
         content = reply.raw if reply.raw is not None else msgspec.json.encode(_with_message(reply.body, message))
-        await _start(send, status, {**headers, "content-length": str(len(content))}, reply.cookies)
+        if status != NOT_MODIFIED:  # its length would be that of the answer which the caller has
+            headers["content-length"] = str(len(content))
+        await _start(send, status, headers, reply.cookies)
         await send({"type": "http.response.body", "body": content})
         return status
 
@@ -256,6 +258,30 @@ def _with_message(body: Any, message: str | None) -> Any:
         return {} if body is None else body
     fields = body if isinstance(body, dict) else msgspec.to_builtins(body) if body is not None else {}
     return {"message": message, **fields}
+
+
+async def _send_parts(call: Call[Any], parts: AsyncIterator[bytes], send: Send) -> None:
+    """Send a body part by part, each within a time, and stop when nobody reads any more."""
+    # Without a body of its own the request has nothing more to say than that the caller went away.
+    listens = call.method == "GET"
+    gone = asyncio.create_task(_disconnected(call), name="disconnect") if listens else None
+    try:
+        async for part in parts:
+            if gone is not None and gone.done():
+                return
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        if gone is not None:
+            gone.cancel()
+        if isinstance(parts, AsyncGenerator):
+            await parts.aclose()
+
+
+async def _disconnected(call: Call[Any]) -> None:
+    while (await call.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _start(send: Send, status: int, headers: Mapping[str, str], cookies: Iterable[str] = ()) -> None:

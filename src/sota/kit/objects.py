@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import obstore
 from obstore.exceptions import BaseError
@@ -20,6 +21,9 @@ from sota.kit.errors import Failed, StartError
 
 PART_BYTES = 5 << 20  # the smallest part that S3 takes
 PARTS_AT_ONCE = 2
+READ_BYTES = 256 << 10
+READ_TIMEOUT_S = 30.0
+ABORT_TIMEOUT_S = 10.0
 
 
 class Objects:
@@ -45,14 +49,29 @@ class Objects:
         Raises:
             Failed: it cannot be stored.
         """
-        try:
-            await obstore.put_async(
-                self._store, key, content, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+        source = _Source(content)
+        writing = asyncio.ensure_future(
+            obstore.put_async(
+                self._store,
+                key,
+                source.parts(),
+                use_multipart=True,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
             )
+        )
+        try:
+            await asyncio.shield(writing)
             if self.folder is not None:
                 await asyncio.to_thread(_sync, self.folder / key)
         except (BaseError, OSError) as error:
             raise Failed(f"The file cannot be stored: {type(error).__name__}.") from error
+        finally:
+            if not writing.done():  # we are cancelled; the store would keep the parts of a write that is just dropped
+                source.stop()
+                await asyncio.wait({writing}, timeout=ABORT_TIMEOUT_S)
+                writing.add_done_callback(_forget)
+                writing.cancel()
 
     async def delete(self, key: str) -> None:
         """Delete an object, and what an interrupted write of it may have left; it need not exist.
@@ -89,6 +108,63 @@ class Objects:
             return bytes(await obstore.get_range_async(self._store, key, start=start, length=length))
         except (BaseError, OSError) as error:
             raise Failed(f"The file cannot be read: {type(error).__name__}.") from error
+
+    async def open(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
+        """Open a range of an object; gives its bytes part by part, as many as there are.
+
+        Raises:
+            Failed: it is not there, or cannot be read now. Later, while it is read, too.
+        """
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                found = await obstore.get_async(self._store, key, options={"range": (start, start + length)})
+        except (BaseError, OSError) as error:
+            raise Failed(f"The file cannot be read: {type(error).__name__}.") from error
+        return _read(aiter(found.stream(min_chunk_size=READ_BYTES)))
+
+
+class _Source:
+    """What is written, and a way to make the writer give up."""
+
+    def __init__(self, content: AsyncIterator[bytes]) -> None:
+        self._content, self._is_stopped = content, False
+        self._reader: asyncio.Task[Any] | None = None
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        while not self._is_stopped:
+            self._reader = asyncio.current_task()
+            try:
+                part = await anext(self._content, None)
+            except asyncio.CancelledError:
+                break
+            finally:
+                self._reader = None
+            if part is None:
+                return
+            yield part
+        raise InterruptedError("the write is given up")  # the one way in which a store forgets the parts it has
+
+    def stop(self) -> None:
+        self._is_stopped = True
+        if self._reader is not None:
+            self._reader.cancel()
+
+
+async def _read(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+    try:
+        while True:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                part = await anext(parts, None)
+            if part is None:
+                return
+            yield bytes(part)
+    except (BaseError, OSError) as error:
+        raise Failed(f"The file cannot be read: {type(error).__name__}.") from error
+
+
+def _forget(writing: asyncio.Future[Any]) -> None:
+    if not writing.cancelled():
+        writing.exception()  # that it was given up is no news
 
 
 def _sync(path: Path) -> None:

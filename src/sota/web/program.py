@@ -31,7 +31,8 @@ from sota.web.gateway.core_api import CoreApi
 from sota.web.gateway.resolver_api import ResolverApi
 from sota.web.registers.api import RegistersApi
 from sota.web.registers.service import Registers
-from sota.web.repository.api import RepositoryApi
+from sota.web.repository.api import PackageFilesApi, RepositoryApi
+from sota.web.repository.files import PackageFiles
 from sota.web.repository.service import SignatureRule, UploadLimits, Uploads, giving_up_files
 from sota.web.repository.store import PackageRepository
 from sota.web.sessions.api import SessionsApi
@@ -79,7 +80,7 @@ class WebProgram:
             self._client(settings.resolver_url, settings.resolver_token_file, "resolver_token_file")
         )
         signatures = SignatureRule.of(settings.package_keys, required=settings.require_signature)
-        repository = PackageRepository(settings.repository)
+        self.repository = PackageRepository(settings.repository)
         await self.db.check()
         await upgrade(self.db, MIGRATIONS)
         self.first_password = await ensure_admin(self.db, clock=self.clock)
@@ -91,11 +92,11 @@ class WebProgram:
             self.clock,
             wait_s=settings.intent_wait_s,
             retry_s=settings.intent_retry_s,
-            when_refused=giving_up_files(self.clock),
+            give_up_file=giving_up_files(self.clock),
         )
         self.uploads = Uploads(
             self.db,
-            repository,
+            self.repository,
             self.registers,
             core,
             signatures,
@@ -139,6 +140,7 @@ class WebProgram:
             ResolverApi(resolver),
             RegistersApi(self.registers),
             RepositoryApi(self.uploads, max_package_bytes=settings.max_package_bytes, at_once=settings.uploads_at_once),
+            PackageFilesApi(self.uploads, PackageFiles(core, self.repository)),
         )
         app.check()
         return app

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sota.boundaries.interaction import Program
+from sota.boundaries.interaction import Program, Role
 from sota.kit.db import Tx
 from sota.kit.service_credentials import issue
 from sota.resolver.program import ResolverProgram
@@ -179,3 +179,50 @@ async def test_file_of_an_interrupted_upload_is_swept(backend: Backend, tmp_path
         await web.db.transact(note)
         await web.uploads.sweep()
         assert files_of(server) == []
+
+
+async def test_removal_that_the_resolver_missed_is_completed_and_the_file_goes_last(
+    backend: Backend, tmp_path: Path
+) -> None:
+    """Core has deleted the package, the Resolver is away, the Web Server restarts."""
+    resolver, told = late_resolver(tmp_path)
+    name, database = new_name("package"), f"sqlite:///{tmp_path}/web.db"
+    path = f"/api/v1/packages/{name}/1.0.0"
+    await resolver.start()
+    async with backend.another(database, **told) as server:
+        repository = server.web.settings.repository
+        assert (await server.upload({"name": name, "version": "1.0.0", "installer": "deb"}, b"content")).status == 200
+        await resolver.stop()
+        assert (await server.ask("DELETE", path, role=Role.ADMIN)).status == 503
+        assert (await backend.ask("GET", path)).status == 404  # it is gone from Core
+        assert len(files_of(server)) == 1  # and the file is not, until the Resolver has heard of it
+        # Meanwhile the name is not free: half a removal is no place for a new package.
+        early = await server.upload({"name": name, "version": "1.0.0", "installer": "deb"}, b"too early")
+        assert (early.status, early.message) == (409, "Package already exists")
+        assert len(files_of(server)) == 1
+    resolver = ResolverProgram(resolver.settings)
+    await resolver.start()
+    try:
+        async with backend.another(database, **told, repository=repository) as server:
+
+            async def is_gone() -> bool:
+                await server.web.uploads.sweep()
+                return files_of(server) == []
+
+            await until(is_gone, "the removal is completed", timeout_s=15)
+            again = await server.upload({"name": name, "version": "1.0.0", "installer": "deb"}, b"new content")
+            assert again.status == 200
+    finally:
+        await resolver.stop()
+
+
+async def test_refused_removal_keeps_the_file(backend: Backend, tmp_path: Path) -> None:
+    package = await backend.with_package()
+    vin = await backend.with_vehicle()
+    name, _, version = package.partition("/")
+    await backend.ask("PUT", f"/api/v1/vehicles/{vin}/packages", [{"name": name, "version": version}])
+    before = files_of(backend)
+    refused = await backend.ask("DELETE", f"/api/v1/packages/{package}", role=Role.ADMIN)
+    assert refused.status == 409
+    await backend.web.uploads.sweep()
+    assert files_of(backend) == before

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from sota.boundaries.b1_browser_web import page_rows, rows
 from sota.boundaries.b1_browser_web.messages import (
@@ -28,7 +29,7 @@ from sota.boundaries.b1_browser_web.multipart import Upload
 from sota.boundaries.calling import Caller, Page, address, check, decode
 from sota.boundaries.interaction import calls
 from sota.boundaries.values import InstalledPackage, PackageId, Said
-from sota.kit.http_client import HttpClient
+from sota.kit.http_client import HttpClient, StreamedResponse
 
 UPLOAD_TIMEOUT_S = 600.0
 
@@ -236,3 +237,27 @@ class WebClient:
         """Give the Web Server's API document."""
         found: ApiDocument = await self._caller.call(page_rows.API_DOCUMENT)
         return found
+
+    @calls("X-B1-10")
+    @contextlib.asynccontextmanager
+    async def package_file(
+        self, package: PackageId, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[StreamedResponse]:
+        """Read a package's file as it comes; ``headers`` are ``Range``, ``If-Range``, ``If-None-Match``.
+
+        Raises:
+            Refused: ``not_found``, or ``out_of_range``.
+            Unavailable: the Web Server or the repository is away.
+        """
+        method, path = address(rows.PACKAGE_FILE, {"name": package.name, "version": package.version})
+        async with self._caller.client.stream(method, path, headers=headers) as response:
+            if response.status >= 400:
+                check(response.status, await response.read())
+            yield response
+
+    @calls("X-B1-11")
+    async def delete_package(self, package: PackageId) -> Said:
+        """Delete a package that nobody needs any more."""
+        path = {"name": package.name, "version": package.version}
+        said: Said = await self._caller.call(rows.DELETE_PACKAGE, path)
+        return said

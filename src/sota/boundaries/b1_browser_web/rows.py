@@ -15,6 +15,7 @@ from sota.boundaries.ordinary import (
     NO_FILTERS,
     NOT_FOUND,
     PACKAGE_EXISTS,
+    PACKAGE_IN_USE,
     PACKAGE_MISSING,
 )
 from sota.boundaries.values import BATCH_LIMIT, Said, Vin
@@ -286,6 +287,28 @@ PACKAGE = B1.extension(
     response=messages.Package,
     role=Role.VIEWER,
 )
+PACKAGE_FILE = B1.extension(
+    10,
+    "A package's file",
+    Http("GET", "/api/v1/packages/{name}/{version}/file"),
+    answers("sent", "the file, whole; its ETag is its SHA-256"),
+    answers("partial", "the range that was asked for", status=206),
+    answers("unchanged", "the caller has this file already: If-None-Match names it", status=304),
+    refuses("out_of_range", 416, "Range Not Satisfiable", "the file ends before the range begins"),
+    also=(NOT_FOUND,),
+    response=bytes,
+    role=Role.VIEWER,
+)
+DELETE_PACKAGE = B1.extension(
+    11,
+    "Delete a package",
+    Http("DELETE", "/api/v1/packages/{name}/{version}"),
+    answers("deleted", "the package is in neither register, and its file goes", "Package deleted"),
+    PACKAGE_IN_USE,
+    also=(NOT_FOUND,),
+    response=Said,
+    role=Role.ADMIN,
+)
 
 ROWS = (
     page_rows.INDEX_PAGE,
@@ -328,4 +351,6 @@ ROWS = (
     page_rows.LOGOUT,
     page_rows.API_DOCUMENT,
     page_rows.API_PAGE,
+    PACKAGE_FILE,
+    DELETE_PACKAGE,
 )

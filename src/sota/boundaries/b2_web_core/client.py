@@ -14,6 +14,7 @@ from sota.boundaries.b2_web_core.messages import (
     NewPackage,
     NewVehicle,
     Package,
+    PackageFile,
     Queued,
     QueueRequest,
     Update,
@@ -183,3 +184,17 @@ class CoreClient:
         """Give one component's data."""
         found: Component = await self._caller.call(rows.COMPONENT, {"part_number": part_number})
         return found
+
+    @calls("X-B2-8")
+    async def package_file(self, package: PackageId) -> PackageFile:
+        """Say where a package's file lies."""
+        path = {"name": package.name, "version": package.version}
+        found: PackageFile = await self._caller.call(rows.PACKAGE_FILE, path)
+        return found
+
+    @calls("X-B2-9")
+    async def delete_package(self, package: PackageId, file: str, *, key: str | None = None) -> Said:
+        """Delete a package whose file is this one."""
+        path = {"name": package.name, "version": package.version}
+        said: Said = await self._caller.call(rows.DELETE_PACKAGE, path, query={"file": file}, key=key)
+        return said

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from sota.boundaries.b2_web_core import messages
 from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
-from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, NOT_FOUND, PACKAGE_EXISTS, PACKAGE_MISSING
+from sota.boundaries.ordinary import (
+    AUTHENTICATION_FAILED,
+    NO_FILTERS,
+    NOT_FOUND,
+    PACKAGE_EXISTS,
+    PACKAGE_IN_USE,
+    PACKAGE_MISSING,
+)
 from sota.boundaries.values import BATCH_LIMIT, Said, Vin
 
 B2 = Boundary("B2", Program.WEB_SERVER, Program.SOTA_CORE, also=(AUTHENTICATION_FAILED,))
@@ -209,6 +216,23 @@ COMPONENT = B2.extension(
     refuses("component_unknown", 404, "Unknown Component ID", "the part number is not registered"),
     response=messages.Component,
 )
+PACKAGE_FILE = B2.extension(
+    8,
+    "Where a package's file lies",
+    Http("GET", "/api/v1/packages/{name}/{version}/file"),
+    answers("found", "the opaque key of the file in the repository, its size and SHA-256"),
+    also=(NOT_FOUND,),
+    response=messages.PackageFile,
+)
+DELETE_PACKAGE = B2.extension(
+    9,
+    "Delete a package",
+    Http("DELETE", "/api/v1/packages/{name}/{version}", query=("file",)),
+    answers("deleted", "the package is no longer registered", "Package deleted"),
+    PACKAGE_IN_USE,
+    also=(NOT_FOUND,),
+    response=Said,
+)
 
 ROWS = (
     NEW_PACKAGE,
@@ -232,4 +256,6 @@ ROWS = (
     SEARCH_PACKAGES,
     PACKAGE,
     COMPONENT,
+    PACKAGE_FILE,
+    DELETE_PACKAGE,
 )

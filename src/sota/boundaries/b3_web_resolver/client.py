@@ -92,3 +92,10 @@ class ResolverClient:
         """Register a component."""
         said: Said = await self._caller.call(rows.NEW_COMPONENT, body=component, key=key)
         return said
+
+    @calls("X-B3-3")
+    async def delete_package(self, package: PackageId, *, key: str | None = None) -> Said:
+        """Delete a package, its dependencies and its associations with filters."""
+        path = {"name": package.name, "version": package.version}
+        said: Said = await self._caller.call(rows.DELETE_PACKAGE, path, key=key)
+        return said

@@ -8,6 +8,7 @@ from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
     FILTER_INVALID,
     NO_FILTERS,
+    NOT_FOUND,
     PACKAGE_EXISTS,
     PACKAGE_MISSING,
 )
@@ -125,6 +126,14 @@ NEW_COMPONENT = B3.extension(
     request=messages.ComponentToResolve,
     response=Said,
 )
+DELETE_PACKAGE = B3.extension(
+    3,
+    "Delete a package",
+    Http("DELETE", "/api/v1/packages/{name}/{version}"),
+    answers("deleted", "the package, its dependencies and its associations are gone", "Package deleted"),
+    also=(NOT_FOUND,),
+    response=Said,
+)
 
 ROWS = (
     NEW_PACKAGE,
@@ -138,4 +147,5 @@ ROWS = (
     DELETE_FILTER,
     PACKAGE_FILTERS,
     NEW_COMPONENT,
+    DELETE_PACKAGE,
 )

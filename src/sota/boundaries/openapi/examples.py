@@ -67,6 +67,7 @@ EXAMPLES: Mapping[type, Any] = MappingProxyType(
         b2.VehicleDetail: {**VEHICLE, "components": ["TCU-5G.2"], "packages": [LIBRARY], "updates": [UPDATE]},
         b2.NewPackage: {**REGISTERED, "uri": "4f/4f0c91b6b0a7f5f2f4b8d1a2c3e4f506"},
         b2.Package: {**REGISTERED, "signed": False, "created_at": MOMENT},
+        b2.PackageFile: {"uri": "4f/4f0c91b6b0a7f5f2f4b8d1a2c3e4f506", "size": 48213, "sha256": SHA256},
         b2.QueueRequest: {"package": PACKAGE, "priority": 10, "interval": INTERVAL},
         b2.Queued: {"install_request_id": REQUEST_ID},
         b2.NewCampaign: {"package": PACKAGE, "priority": 10, "start": START, "end": END, "name": "Summer"},

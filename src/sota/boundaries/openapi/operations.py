@@ -27,6 +27,8 @@ OPERATIONS: Mapping[str, str] = MappingProxyType(
         "POST /api/v1/packages": "register_package",
         "GET /api/v1/packages": "search_packages",
         "GET /api/v1/packages/{name}/{version}": "get_package",
+        "DELETE /api/v1/packages/{name}/{version}": "delete_package",
+        "GET /api/v1/packages/{name}/{version}/file": "get_package_file",
         "GET /api/v1/packages/{name}/{version}/vehicles": "list_vehicles_with_package",
         "POST /api/v1/packages/{name}/{version}/filters": "associate_filter",
         "GET /api/v1/packages/{name}/{version}/filters": "list_package_filters",

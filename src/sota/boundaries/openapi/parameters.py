@@ -37,6 +37,7 @@ QUERY: Mapping[str, tuple[str, dict[str, Any]]] = {
     "vin": ("only requests that include this vehicle", plain(msgspec.json.schema(Vin))),
     "id": ("part numbers, with commas between them", {"type": "string"}),
     "name": ("the component's name", {"type": "string"}),
+    "file": ("the file that the package is known to have; with another one it is another package", {"type": "string"}),
 }
 # The whitelist gives both a `status`: that of a request, and that of one vehicle's update.
 STATUS: Mapping[str, type[StrEnum]] = {

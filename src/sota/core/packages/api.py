@@ -1,4 +1,4 @@
-"""Routes of packages: B2-1 and -8 (one call), B2-11, search and look-up."""
+"""Routes of packages: B2-1 and -8 (one call), B2-11, search, look-up, deletion."""
 
 from __future__ import annotations
 
@@ -77,6 +77,24 @@ class PackagesApi:
         async with self.db.read() as tx:
             found = await service.require_package(tx, call.path["name"], call.path["version"])
         return Reply("found", to_wire(found))
+
+    @serves("X-B2-8")
+    async def show_file(self, call: Call[Any]) -> Reply:
+        """Say where a package's file lies."""
+        async with self.db.read() as tx:
+            found = await service.require_package(tx, call.path["name"], call.path["version"])
+        return Reply("found", messages.PackageFile(uri=found.uri, size=found.size, sha256=found.sha256))
+
+    @serves("X-B2-9")
+    async def delete(self, call: Call[Any]) -> Reply:
+        """Delete a package that nobody needs any more."""
+        name, version, file = call.path["name"], call.path["version"], call.query.get("file")
+
+        async def work(tx: Tx) -> Reply:
+            await service.delete_package(tx, name, version, file)
+            return Reply("deleted")
+
+        return await self.once.transact(call, work)
 
 
 def from_wire(body: messages.NewPackage, clock: Clock) -> Package:

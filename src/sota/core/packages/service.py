@@ -43,3 +43,24 @@ async def view_vins(tx: Tx, name: str, version: str, after: str | None, count: i
     if not known and (await store.find_vins(tx, name, version, None, 1)).outcome == "none_installed":
         raise Refused("package_not_found", f"The package {name}/{version} is not known.")
     return []
+
+
+async def delete_package(tx: Tx, name: str, version: str, file: str | None) -> None:
+    """Delete a package that nobody needs any more; ``file`` is the file that the caller means.
+
+    Updates that are over keep the package's name. A package with another file was uploaded since, and is another one.
+
+    Raises:
+        NotFound: it is not registered, or with another file.
+        Refused: ``package_in_use``.
+    """
+    found = await store.lock_package(tx, name, version)
+    if found is None or file not in (None, found.uri):
+        raise NotFound(f"The package {name}/{version} is not registered.")
+    needed_by = await store.find_open_update(tx, name, version)
+    if needed_by is not None:
+        raise Refused("package_in_use", f"The update {needed_by} is not over and needs {found.text}.")
+    having = (await store.find_vins(tx, name, version, None, 1)).data
+    if having:
+        raise Refused("package_in_use", f"{found.text} is installed on vehicles, for example {having[0]}.")
+    await store.delete_package(tx, name, version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -12,7 +13,8 @@ from sota.boundaries.b4_core_database import rows
 from sota.boundaries.interaction import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.packages.model import Package
-from sota.core.tables import installed_package, package
+from sota.core.requests.model import OPEN
+from sota.core.tables import download, installed_package, package, update
 from sota.kit.db import Tx
 
 
@@ -85,3 +87,5 @@ async def find_vins(tx: Tx, name: str, version: str, after: str | None, count: i
         query = query.where(table.c.vin > after)
     vins = list((await tx.execute(query.order_by(table.c.vin).limit(count))).scalars())
     return StoreResult.of(rows.FIND_PACKAGE_VINS, "found" if vins else "none_installed", vins)
+        if kept:
+            query = query.with_for_update(read=True)

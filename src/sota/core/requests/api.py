@@ -138,10 +138,13 @@ class RequestsApi:
         known = await self.once.find(call)
         if known is not None:
             return known
-        resolved = await self._resolve(orders, "package_unknown" if kind == "campaign" else "package_missing")
+        missing = "package_unknown" if kind == "campaign" else "package_missing"
+        resolved = await self._resolve(orders, missing)
         woken: list[str] = []
 
         async def work(tx: Tx) -> Reply:
+            # Once more, for it may have been deleted while the Resolver was asked.
+            await service.require_packages(tx, orders, missing, kept=True)
             request_id, vins = await service.queue(
                 tx, kind, name, resolved, block_size=self.block_size, clock=self.clock
             )

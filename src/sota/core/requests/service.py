@@ -34,13 +34,13 @@ class Resolved:
     vehicles: list[tuple[str, list[PackageKey]]]
 
 
-async def require_packages(tx: Tx, orders: Sequence[Order], code: str) -> None:
-    """Make sure that every package asked for is registered.
+async def require_packages(tx: Tx, orders: Sequence[Order], code: str, *, kept: bool = False) -> None:
+    """Make sure that every package asked for is registered; ``kept``: and stays so until the transaction ends.
 
     Raises:
         Refused: with this code, naming the first that is not.
     """
-    known = await package_store.find_packages(tx, {order.package for order in orders})
+    known = await package_store.find_packages(tx, {order.package for order in orders}, kept=kept)
     for order in orders:
         if order.package not in known:
             raise Refused(code, f"Package {order.text} is not registered: upload it first.")
@@ -60,7 +60,7 @@ async def queue(
         request = InstallRequest(request_id, position, kind, name, order, left_out, now)
         await queue_store.insert_request(tx, request)
         wanted = {package for packages in planned.updates.values() for package in packages}
-        packages = await package_store.find_packages(tx, wanted)
+        packages = await package_store.find_packages(tx, wanted, kept=True)
         queued = await queue_store.insert_updates(tx, request, planned.updates, packages, block_size)
         await _schedule(tx, request, queued, clock)
         vins += [entry.vin for entry in queued]

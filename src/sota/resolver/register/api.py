@@ -1,6 +1,8 @@
-"""Routes of the registers: B3-1, B3-2 and components."""
+"""Routes of the registers: B3-1, B3-2, components, and packages that go."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve, VehicleToResolve
 from sota.boundaries.interaction import serves
@@ -44,5 +46,15 @@ class RegisterApi:
         async def work(tx: Tx) -> Reply:
             await service.register_component(tx, call.body)
             return Reply("inserted")
+
+        return await self.once.transact(call, work)
+
+    @serves("X-B3-3")
+    async def delete_package(self, call: Call[Any]) -> Reply:
+        """Delete a package with its dependencies and associations."""
+
+        async def work(tx: Tx) -> Reply:
+            await service.delete_package(tx, call.path["name"], call.path["version"])
+            return Reply("deleted")
 
         return await self.once.transact(call, work)

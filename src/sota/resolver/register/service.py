@@ -5,7 +5,7 @@ from __future__ import annotations
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
-from sota.kit.errors import Invalid, Refused
+from sota.kit.errors import Invalid, NotFound, Refused
 from sota.resolver.dependencies import store as dependency_store
 from sota.resolver.dependencies.model import Minimum, Package, check_declaration
 from sota.resolver.register import store
@@ -54,3 +54,15 @@ async def register_component(tx: Tx, new: ComponentToResolve) -> None:
     """
     if not await store.register_component(tx, new):
         raise Refused("component_exists", f"The component {new.part_number} is registered already.")
+
+
+async def delete_package(tx: Tx, name: str, version: str) -> None:
+    """Delete a package with its dependencies and associations.
+
+    Others may need it: they wait, as for one that is not registered yet.
+
+    Raises:
+        NotFound: it is not registered.
+    """
+    if not await store.delete_package(tx, name, version):
+        raise NotFound(f"The package {name}/{version} is not registered.")

@@ -79,3 +79,9 @@ async def register_component(tx: Tx, new: ComponentToResolve) -> bool:
         is_waiting = sa.and_(component.c.part_number == new.part_number, component.c.registered.is_(sa.false()))
         return (await tx.execute(tables.component.update().where(is_waiting).values(values))).rowcount == 1
     return True
+
+
+async def delete_package(tx: Tx, name: str, version: str) -> bool:
+    """Delete a package with its dependencies and associations; says False where there was none."""
+    statement = package.delete().where(package.c.name == name, package.c.version == version)
+    return (await tx.execute(statement)).rowcount == 1

@@ -1,5 +1,5 @@
 """A registration: one object that must stand in Core's and in the Resolver's register, or in neither
-(docs/specification.md, ruling 8).
+(docs/specification.md, ruling 8). The removal of a package from both goes the same way.
 
 Its states::
 
@@ -22,6 +22,7 @@ import msgspec
 
 from sota.boundaries.b2_web_core.messages import Component, NewPackage, NewVehicle
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve, VehicleToResolve
+from sota.boundaries.values import PackageId
 from sota.kit.errors import SotaError, Unavailable
 
 # Core keeps answers by key for a day. After that "exists" may be the answer to our own first try, so it counts as
@@ -29,27 +30,43 @@ from sota.kit.errors import SotaError, Unavailable
 KEY_IS_KNOWN_FOR = timedelta(hours=20)
 RETRY_AFTER_REFUSAL = timedelta(minutes=10)
 
-CoreBody = NewVehicle | NewPackage | Component
-ResolverBody = VehicleToResolve | PackageToResolve | ComponentToResolve
+
+class PackageToRemove(msgspec.Struct, frozen=True):
+    """A package that is to go from Core's register, if its file is still this one."""
+
+    id: PackageId
+    uri: str
+
+
+CoreBody = NewVehicle | NewPackage | Component | PackageToRemove
+ResolverBody = VehicleToResolve | PackageToResolve | ComponentToResolve | PackageId
 
 
 class Kind(StrEnum):
-    """What is registered."""
+    """What is registered, or removed."""
 
     VEHICLE = "vehicle"
     PACKAGE = "package"
     COMPONENT = "component"
+    REMOVAL = "removal"
 
     @property
-    def exists(self) -> str:
-        """The code of the answer 'already exists'."""
-        return "vin_exists" if self is Kind.VEHICLE else f"{self}_exists"
+    def done_already(self) -> str:
+        """The code of the answer that there is nothing left to do: 'already exists', or 'not found' for a removal."""
+        special = {Kind.VEHICLE: "vin_exists", Kind.REMOVAL: "not_found"}
+        return special.get(self, f"{self}_exists")
+
+    @property
+    def in_the_way(self) -> str:
+        """The code of the answer that something else is under way with this object."""
+        return "package_in_use" if self is Kind.REMOVAL else self.done_already
 
 
 BODIES: dict[Kind, tuple[type[CoreBody], type[ResolverBody]]] = {
     Kind.VEHICLE: (NewVehicle, VehicleToResolve),
     Kind.PACKAGE: (NewPackage, PackageToResolve),
     Kind.COMPONENT: (Component, ComponentToResolve),
+    Kind.REMOVAL: (PackageToRemove, PackageId),
 }
 
 
@@ -82,7 +99,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class NewRegistration:
-    """What is to be registered. ``file_key`` is the package's file, which goes again when the package is refused."""
+    """What is to be registered. ``file_key`` is a package's file: ``Registration.gives_file_up`` says when it goes."""
 
     kind: Kind
     object: str
@@ -118,6 +135,10 @@ class Registration:
     def resolver_first(self) -> bool:
         """Whether the Resolver is the first: it alone can refuse a package's dependencies."""
         return isinstance(self.resolver, PackageToResolve) and bool(self.resolver.dependencies)
+
+    def gives_file_up(self, to: State) -> bool:
+        """Say whether nobody needs the package's file once this state is reached."""
+        return self.file_key is not None and to is (State.DONE if self.kind is Kind.REMOVAL else State.REFUSED)
 
 
 def is_refusal(error: SotaError) -> bool:

@@ -25,6 +25,7 @@ from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b2_web_core.messages import Component, NewPackage, NewVehicle
 from sota.boundaries.b3_web_resolver.client import ResolverClient
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve, VehicleToResolve
+from sota.boundaries.values import PackageId
 from sota.kit.clock import Clock, new_id
 from sota.kit.db import Database, Tx
 from sota.kit.errors import Refused, SotaError, Unavailable
@@ -36,6 +37,7 @@ from sota.web.registers.model import (
     CoreAway,
     CoreBody,
     NewRegistration,
+    PackageToRemove,
     Refusal,
     Registration,
     ResolverBody,
@@ -46,6 +48,7 @@ from sota.web.registers.model import (
 
 KEPT = timedelta(days=1)
 WithRegistration = Callable[[Tx], Awaitable[None]]
+GivingUp = Callable[[Tx, str], Awaitable[None]]
 
 
 class Registers:
@@ -60,10 +63,10 @@ class Registers:
         *,
         wait_s: float,
         retry_s: float,
-        when_refused: Callable[[Tx, Registration], Awaitable[None]] | None = None,
+        give_up_file: GivingUp | None = None,
     ) -> None:
         self._db, self._core, self._resolver, self._clock = db, core, resolver, clock
-        self._wait_s, self._retry_s, self._when_refused = wait_s, retry_s, when_refused
+        self._wait_s, self._retry_s, self._give_up_file = wait_s, retry_s, give_up_file
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
         self._log = get_logger(feature="registers")
 
@@ -74,12 +77,12 @@ class Registers:
         done in the transaction that writes the registration down, if this request is the first.
 
         Raises:
-            Refused: Core's refusal; ``<kind>_exists`` also where another registration of the same name is under way.
+            Refused: Core's refusal; ``<kind>_exists`` also where another change of the same object is under way.
             Unavailable: not both for now; it is written down and will be completed.
         """
         registration, is_first = await self._write_down(new, together_with)
         if registration.fingerprint != new.fingerprint:
-            raise Refused(new.kind.exists, f"Another registration of {new.object} is under way.")
+            raise Refused(new.kind.in_the_way, f"Another change of {new.object} is under way.")
         task = self._take_up(registration)
         done, _ = await asyncio.wait({task}, timeout=self._wait_s)
         if not done:
@@ -171,7 +174,7 @@ class Registers:
             if not (is_refusal(error) or (error.code == "unauthenticated" and not registration.resolver_first)):
                 raise
             old = self._clock.now() - registration.created_at > KEY_IS_KNOWN_FOR
-            if not (old and error.code == registration.kind.exists):
+            if not (old and error.code == registration.kind.done_already):
                 refusal = Refusal(error.code, error.detail, error.status, error.title)
         to = State.REFUSED if refusal is not None else State.HALF
         return await self._advance(registration, to, refusal)
@@ -180,7 +183,7 @@ class Registers:
         try:
             await self._send(registration, to_core=registration.resolver_first)
         except Refused as error:
-            if error.code != registration.kind.exists:
+            if error.code != registration.kind.done_already:
                 raise
         return await self._advance(registration, State.DONE, None)
 
@@ -193,8 +196,8 @@ class Registers:
     async def _advance(self, registration: Registration, to: State, refusal: Refusal | None) -> Registration:
         async def step(tx: Tx) -> Registration:
             was_ours = await store.advance(tx, registration, to, self._clock.now(), refusal)
-            if was_ours and to is State.REFUSED and self._when_refused is not None:
-                await self._when_refused(tx, registration)
+            if was_ours and registration.gives_file_up(to) and self._give_up_file is not None:
+                await self._give_up_file(tx, registration.file_key or "")
             return await store.find(tx, registration.id)
 
         return await self._db.transact(step)
@@ -229,6 +232,8 @@ async def _send_to_core(core: CoreClient, body: CoreBody, key: str) -> None:
             await core.new_package(body, key=key)
         case Component():
             await core.new_component(body, key=key)
+        case PackageToRemove():
+            await core.delete_package(body.id, body.uri, key=key)
 
 
 async def _send_to_resolver(resolver: ResolverClient, body: ResolverBody, key: str) -> None:
@@ -239,3 +244,5 @@ async def _send_to_resolver(resolver: ResolverClient, body: ResolverBody, key: s
             await resolver.new_package(body, key=key)
         case ComponentToResolve():
             await resolver.new_component(body, key=key)
+        case PackageId():
+            await resolver.delete_package(body, key=key)

@@ -1,4 +1,4 @@
-"""B1-21: upload a package, its metadata first and then its file."""
+"""B1-21: upload a package, its metadata first and then its file. X-B1-10 and -11: its file again, and its end."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import msgspec
 
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.interaction import serves
+from sota.boundaries.values import PackageId
 from sota.kit.errors import Invalid, Unavailable
 from sota.kit.http_message import Call, Reply
+from sota.web.gateway.answer import answering
+from sota.web.repository.files import PackageFiles, Wanted
 from sota.web.repository.multipart import UploadBody
 from sota.web.repository.service import Uploads
+
+FILE = "application/octet-stream"
 
 
 class RepositoryApi:
@@ -35,6 +40,31 @@ class RepositoryApi:
             call.caller.acting_on = f"package {metadata.name}/{metadata.version}"
             await self._uploads.store(metadata, body.file())
         return Reply("stored")
+
+
+class PackageFilesApi:
+    """Gives files of packages back, and deletes packages."""
+
+    def __init__(self, uploads: Uploads, files: PackageFiles) -> None:
+        self._uploads, self._files = uploads, files
+
+    @serves("X-B1-10")
+    async def file(self, call: Call[Any]) -> Reply:
+        """Send a package's file, or a range of it."""
+        with answering(call.row):
+            sent = await self._files.send(_package_of(call), Wanted.of(call.headers))
+        return Reply(sent.outcome, raw=sent.raw, stream=sent.stream, headers=sent.headers, content_type=FILE)
+
+    @serves("X-B1-11")
+    async def delete(self, call: Call[Any]) -> Reply:
+        """Delete a package that nobody needs any more."""
+        with answering(call.row):
+            await self._uploads.remove(_package_of(call))
+        return Reply("deleted")
+
+
+def _package_of(call: Call[Any]) -> PackageId:
+    return PackageId(name=call.path["name"], version=call.path["version"])
 
 
 def _decode(content: bytes) -> PackageMetadata:

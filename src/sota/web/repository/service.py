@@ -6,7 +6,8 @@ Rules kept here:
   one, if their files are the same;
 * the note of an upload is written before its file, renewed while it streams, and dropped in the transaction that writes
   the registration down: whatever is killed in between, the file is either registered or, soon after, deleted;
-* an expected hash or a signature that does not hold refuses the package; nothing of it stays.
+* an expected hash or a signature that does not hold refuses the package; nothing of it stays;
+* of a package that is removed the file goes last, once neither register has the package.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from sota.kit.db import Database, Tx
 from sota.kit.errors import Failed, Invalid, Refused, StartError, TooSlow, Unavailable
 from sota.kit.logging import get_logger
 from sota.kit.package_signature import SignedFields, load_public_keys, verify
-from sota.web.registers.model import CoreAway, Kind, NewRegistration, Registration
+from sota.web.registers.model import CoreAway, Kind, NewRegistration, PackageToRemove
 from sota.web.registers.service import Registers
 from sota.web.repository import store
 from sota.web.repository.model import Measured, new_key
@@ -159,6 +160,20 @@ class Uploads:
             if not claimed:  # also where this upload joined another one, whose file is the one that stays
                 await asyncio.shield(self._discard(key))
 
+    async def remove(self, package: PackageId) -> None:
+        """Remove a package from both registers; its file goes last.
+
+        Raises:
+            Refused: ``not_found``, or ``package_in_use``.
+            Unavailable: not both registers for now; it is written down and will be completed.
+        """
+        file = await self._core.package_file(package)
+        new = NewRegistration(
+            Kind.REMOVAL, f"package {package.text}", PackageToRemove(package, file.uri), package, file.uri
+        )
+        await self._registers.register(new)
+        await self._delete(file.uri)
+
     async def sweep(self) -> None:
         """Delete the files that nobody claimed: of interrupted uploads, of refused packages."""
         async with self._db.read() as tx:
@@ -188,12 +203,11 @@ class Uploads:
         await self._db.transact(lambda tx: store.forget_upload(tx, key))
 
 
-def giving_up_files(clock: Clock) -> Callable[[Tx, Registration], Awaitable[None]]:
-    """Make what notes, in the transaction that records Core's refusal, that the package's file is to go."""
+def giving_up_files(clock: Clock) -> Callable[[Tx, str], Awaitable[None]]:
+    """Make what notes, in the transaction that ends a registration or removal, that the package's file is to go."""
 
-    async def give_up(tx: Tx, registration: Registration) -> None:
-        if registration.file_key is not None:
-            await store.discard_upload(tx, registration.file_key, clock.now())
+    async def give_up(tx: Tx, key: str) -> None:
+        await store.discard_upload(tx, key, clock.now())
 
     return give_up
 

@@ -39,6 +39,14 @@ class PackageRepository:
         """Delete a file; it need not be there."""
         await self._objects.delete(key)
 
+    async def open(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
+        """Open a range of a file; gives its bytes part by part.
+
+        Raises:
+            Failed: it is not there, or cannot be read now.
+        """
+        return await self._objects.open(key, start, length)
+
     async def exists(self, key: str) -> bool:
         """Say whether a file is there."""
         return await self._objects.exists(key)
