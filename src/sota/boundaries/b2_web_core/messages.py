@@ -95,6 +95,14 @@ class Package(Message, frozen=True):
     target: Target | None = None
 
 
+class PackageFile(Message, frozen=True):
+    """The file behind a package: the opaque key by which the repository has it, and what is in it."""
+
+    uri: Annotated[str, Meta(max_length=1024)]
+    size: Size
+    sha256: Sha256
+
+
 class QueueRequest(Request, frozen=True):
     """A Queue Package Request: this package, for the vehicles that its filters choose, within this interval."""
 

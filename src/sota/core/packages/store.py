@@ -57,8 +57,43 @@ async def find_package(tx: Tx, name: str, version: str) -> StoreResult[Package]:
     return StoreResult.of(rows.FIND_PACKAGE, "found", to_package(row))
 
 
-async def find_packages(tx: Tx, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Package]:
-    """Look several Package IDs up; those that are not registered are left out."""
+async def lock_package(tx: Tx, name: str, version: str) -> Package | None:
+    """Look a Package ID up, and let nobody queue it until the transaction ends."""
+    query = sa.select(package).where(package.c.name == name, package.c.version == version).with_for_update()
+    row = (await tx.execute(query)).one_or_none()
+    return to_package(row) if row is not None else None
+
+
+async def delete_package(tx: Tx, name: str, version: str) -> None:
+    """Delete a package's data."""
+    await tx.execute(package.delete().where(package.c.name == name, package.c.version == version))
+
+
+async def find_open_update(tx: Tx, name: str, version: str) -> UUID | None:
+    """Find an update that is not final and needs the package, itself or as a prerequisite."""
+    is_open = update.c.status.in_(OPEN)
+    own = sa.select(update.c.update_id).where(
+        is_open, update.c.package_name == name, update.c.package_version == version
+    )
+    needing = (
+        sa.select(update.c.update_id)
+        .join(download, download.c.update_id == update.c.update_id)
+        .where(is_open, download.c.package_name == name, download.c.package_version == version)
+    )
+    for query in (own, needing):
+        found: UUID | None = (await tx.execute(query.limit(1))).scalar_one_or_none()
+        if found is not None:
+            return found
+    return None
+
+
+async def find_packages(
+    tx: Tx, keys: Collection[tuple[str, str]], *, kept: bool = False
+) -> dict[tuple[str, str], Package]:
+    """Look several Package IDs up; those that are not registered are left out.
+
+    ``kept``: none of them is deleted before the transaction ends.
+    """
     found: dict[tuple[str, str], Package] = {}
     wanted = sorted(keys)
     for start in range(0, len(wanted), 200):
