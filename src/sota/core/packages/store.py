@@ -99,6 +99,8 @@ async def find_packages(
     for start in range(0, len(wanted), 200):
         chunk = wanted[start : start + 200]
         query = sa.select(package).where(sa.tuple_(package.c.name, package.c.version).in_(chunk))
+        if kept:
+            query = query.with_for_update(read=True)
         for row in await tx.execute(query):
             found[row.name, row.version] = to_package(row)
     return found
@@ -122,5 +124,3 @@ async def find_vins(tx: Tx, name: str, version: str, after: str | None, count: i
         query = query.where(table.c.vin > after)
     vins = list((await tx.execute(query.order_by(table.c.vin).limit(count))).scalars())
     return StoreResult.of(rows.FIND_PACKAGE_VINS, "found" if vins else "none_installed", vins)
-        if kept:
-            query = query.with_for_update(read=True)
