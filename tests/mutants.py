@@ -57,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
     print()
     for result in survivors:
         print(f"{result['mutant']} survives {result['tests']} tests")
+    for test in dict.fromkeys(test for result in results for test in result["broken"]):
+        print(f"{test} fails with the right table too")
     if not is_whole:
         print("not every mutant was tried: a process ended early")
     print(f"{len(results) - len(survivors)} of {len(results)} mutants caught")

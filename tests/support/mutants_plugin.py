@@ -30,12 +30,14 @@ class Hunt:
         self._session = session
         # Private to pytest, which offers no other way to keep programs running between repeated tests.
         self._state: Any = session._setupstate
+        self._broken: list[str] = []
 
     def result(self, mutant: Mutant) -> dict[str, Any]:
-        """Say which test catches a mutant, None where none does, and how many tests there are for it."""
+        """Say which test catches a mutant, None where none does, how many there are, and which fail without it too."""
+        self._broken = []
         items = list(self._tests_of(mutant))
         caught = next((item.nodeid for item in items if self._catches(item, mutant)), None)
-        return {"mutant": mutant.name, "caught_by": caught, "tests": len(items)}
+        return {"mutant": mutant.name, "caught_by": caught, "tests": len(items), "broken": self._broken}
 
     def _tests_of(self, mutant: Mutant) -> Iterator[pytest.Item]:
         """Give the tests of the mutant's rows: those of its outcome first; of two engines SQLite, which is quicker."""
@@ -60,7 +62,10 @@ class Hunt:
         with applied(mutant):
             failed = not self._passes(item)
         self._start_anew()
-        return failed and self._passes(item)
+        passes = self._passes(item)
+        if not passes:
+            self._broken.append(item.nodeid)
+        return failed and passes
 
     def _passes(self, item: pytest.Item) -> bool:
         # Programs of another module end here; the item's own module keeps what it has.
