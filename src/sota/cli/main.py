@@ -21,6 +21,7 @@ COMMANDS = {
     "client": ("sota.cli.programs:client", "Run a vehicle's SOTA Client."),
     "slm": ("sota.cli.programs:slm", "Run a vehicle's Software Loading Manager."),
     "db": ("sota.cli.db:app", "Upgrade a program's database."),
+    "audit": ("sota.cli.audit:app", "Check the Web Server's audit trail, or write it out."),
     "credentials": ("sota.cli.credentials:app", "Issue the credentials that programs show each other."),
     "authority": ("sota.cli.authority:app", "Make an authority for nodes, and the backend's own identity."),
     "enrol": ("sota.cli.enrol:enrol", "Issue a vehicle's certificate and credential."),

@@ -37,6 +37,7 @@ API_TOKEN = sa.Table(
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("expires_at", Utc),
     sa.Column("revoked_at", Utc),
+    sa.Column("last_used_at", Utc),
 )
 
 SESSION = sa.Table(
@@ -116,4 +117,7 @@ AUDIT_RECORD = sa.Table(
     sa.Column("status", sa.Integer, nullable=False),
     sa.Column("previous_hash", code_text(64), nullable=False),
     sa.Column("hash", code_text(64), nullable=False),
+    sa.Index("audit_record_actor", "actor", "number"),
+    sa.Index("audit_record_interaction", "interaction", "number"),
+    sa.Index("audit_record_at", "at"),
 )

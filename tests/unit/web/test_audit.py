@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,9 +15,9 @@ from hypothesis import strategies as st
 
 from sota.kit.db import Database, Tx
 from sota.kit.migrations import upgrade
-from sota.web.audit.model import FIRST_HASH, Deed, chain, find_break
+from sota.web.audit.model import FIRST_HASH, Break, Deed, Wanted, chain, find_break, hash_of
 from sota.web.audit.service import AuditTrail
-from sota.web.tables import AUDIT_RECORD
+from sota.web.tables import AUDIT_HEAD, AUDIT_RECORD
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -37,30 +39,102 @@ async def test_records_of_many_at_once_make_one_chain(trail: tuple[AuditTrail, D
     audit, database = trail
     another = AuditTrail(database)
     await asyncio.gather(*((audit, another)[number % 2].record(deed(number)) for number in range(300)))
-    assert await audit.verify() == (300, None)
+    verdict = await audit.verify()
+    assert (verdict.number, verdict.broken) == (300, None)
 
 
-@pytest.mark.parametrize("harm", ["change", "remove", "remove the last", "swap"])
-async def test_harm_is_found(trail: tuple[AuditTrail, Database], harm: str) -> None:
+HARM = {
+    "change": (5, "record 5 was changed"),
+    "change the last": (10, "record 10 was changed"),
+    "change the hash too": (6, "record 6 does not follow the one before it"),
+    "remove": (5, "record 5 is missing: 6 follows 4"),
+    "remove the first": (1, "record 1 is missing: 2 follows 0"),
+    "remove the last": (10, "record 10 is missing: the chain ends at 9, its head says 10"),
+    "swap": (5, "record 5 does not follow the one before it"),
+    "add": (11, "record 11 stands after the head of the chain, which says 10"),
+}
+
+
+async def do_harm(database: Database, harm: str) -> None:
+    columns = AUDIT_RECORD.c
+
+    async def do(tx: Tx) -> None:
+        change = AUDIT_RECORD.update()
+        if harm in ("change", "change the last"):
+            number = 5 if harm == "change" else 10
+            await tx.execute(change.where(columns.number == number).values(actor="somebody else"))
+        elif harm == "change the hash too":
+            row = (await tx.execute(sa.select(AUDIT_RECORD).where(columns.number == 5))).one()
+            forged = replace(deed(5), at=row.at, actor="somebody else")
+            values = {
+                "at": forged.at,
+                "actor": forged.actor,
+                "address": forged.address,
+                "interaction": forged.interaction,
+                "object": forged.object,
+                "outcome": forged.outcome,
+                "status": forged.status,
+                "hash": hash_of(5, forged, row.previous_hash),
+            }
+            await tx.execute(change.where(columns.number == 5).values(**values))
+        elif harm.startswith("remove"):
+            number = {"remove": 5, "remove the first": 1, "remove the last": 10}[harm]
+            await tx.execute(AUDIT_RECORD.delete().where(columns.number == number))
+        elif harm == "swap":
+            for before, after in ((5, 100), (6, 5), (100, 6)):
+                await tx.execute(change.where(columns.number == before).values(number=after))
+        else:
+            row = (await tx.execute(sa.select(AUDIT_RECORD).where(columns.number == 10))).one()
+            await tx.execute(AUDIT_RECORD.insert().values(**{**row._mapping, "number": 11}))
+
+    await database.transact(do)
+
+
+@pytest.mark.parametrize("harm", HARM)
+async def test_harm_is_found_and_its_place_is_told(trail: tuple[AuditTrail, Database], harm: str) -> None:
     audit, database = trail
     for number in range(10):
         await audit.record(deed(number))
-    table = AUDIT_RECORD
+    await do_harm(database, harm)
+    assert (await audit.verify()).broken == Break(*HARM[harm])
 
-    async def do(tx: Tx) -> None:
-        if harm == "change":
-            await tx.execute(table.update().where(table.c.number == 5).values(actor="somebody else"))
-        elif harm == "remove":
-            await tx.execute(table.delete().where(table.c.number == 5))
-        elif harm == "remove the last":
-            await tx.execute(table.delete().where(table.c.number == 10))
-        else:
-            for before, after in ((5, 100), (6, 5), (100, 6)):
-                await tx.execute(table.update().where(table.c.number == before).values(number=after))
 
-    await database.transact(do)
-    _, broken = await audit.verify()
-    assert broken is not None
+async def test_chain_that_was_written_anew_does_not_have_the_noted_record(trail: tuple[AuditTrail, Database]) -> None:
+    audit, database = trail
+    await asyncio.gather(*(audit.record(deed(number)) for number in range(3)))
+    noted = await audit.verify()
+    await audit.record(deed(4))
+    assert (await audit.verify(anchor=(noted.number, noted.hash))).broken is None
+
+    async def forget(tx: Tx) -> None:
+        await tx.execute(AUDIT_RECORD.delete())
+        await tx.execute(AUDIT_HEAD.update().values(number=0, hash=FIRST_HASH))
+
+    await database.transact(forget)
+    await asyncio.gather(*(audit.record(deed(number)) for number in range(20, 25)))
+    assert (await audit.verify()).broken is None
+    assert (await audit.verify(anchor=(noted.number, noted.hash))).broken == Break(
+        3, "record 3 is not the one that was noted"
+    )
+
+
+async def test_records_are_found_by_what_they_say(trail: tuple[AuditTrail, Database]) -> None:
+    audit, _ = trail
+    for number in range(10):
+        await audit.record(deed(number))
+
+    async def numbers(**wanted: Any) -> list[int]:
+        return [record.number for record in await audit.latest(Wanted(**wanted), 100, None)]
+
+    assert await numbers() == list(range(10, 0, -1))
+    assert await numbers(actor="user4") == [5]
+    assert await numbers(actor="USER4") == []
+    assert await numbers(interaction="WL-B1-5") == []
+    assert await numbers(object="cle 7") == [8]
+    assert await numbers(object="%") == []
+    assert await numbers(since=deed(8).at) == [10, 9]
+    assert await numbers(until=deed(2).at) == [2, 1]
+    assert [record.number for record in await audit.latest(Wanted(), 3, 6)] == [5, 4, 3]
 
 
 async def test_texts_cannot_forge_a_line(trail: tuple[AuditTrail, Database]) -> None:
@@ -71,7 +145,8 @@ async def test_texts_cannot_forge_a_line(trail: tuple[AuditTrail, Database]) -> 
     assert "\n" not in row.actor
     assert "\x1b" not in row.object
     assert len(row.address) == 64
-    assert await audit.verify() == (1, None)
+    verdict = await audit.verify()
+    assert (verdict.number, verdict.broken) == (1, None)
 
 
 @given(st.integers(1, 20), st.data())

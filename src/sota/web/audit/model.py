@@ -39,6 +39,26 @@ class Record:
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check of the chain found: its head, and where it is broken (None: it holds)."""
+
+    number: int
+    hash: str
+    broken: Break | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records are asked for: all those for which every member that is given holds."""
+
+    actor: str | None = None
+    interaction: str | None = None
+    object: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 def chain(deeds: Iterable[Deed], number: int, previous_hash: str) -> list[Record]:
     """Append deeds to a chain whose last record is ``number`` with ``previous_hash``."""
     records: list[Record] = []
@@ -66,20 +86,52 @@ def hash_of(number: int, deed: Deed, previous_hash: str) -> str:
     return hashlib.sha256(json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where a chain is broken: at which record, and how."""
+
+    number: int
+    text: str
+
+
+class Checker:
+    """Follows a chain record by record, from its first one, without keeping it."""
+
+    def __init__(self) -> None:
+        self.number, self.hash = 0, FIRST_HASH
+        self.broken: Break | None = None
+
+    def add(self, record: Record) -> None:
+        """Look at the next record; the first break is the one that is told."""
+        if self.broken is not None:
+            return
+        if record.number != self.number + 1:
+            text = f"record {self.number + 1} is missing: {record.number} follows {self.number}"
+            self.broken = Break(self.number + 1, text)
+        elif record.previous_hash != self.hash:
+            self.broken = Break(record.number, f"record {record.number} does not follow the one before it")
+        elif record.hash != hash_of(record.number, record.deed, self.hash):
+            self.broken = Break(record.number, f"record {record.number} was changed")
+        else:
+            self.number, self.hash = record.number, record.hash
+
+    def end(self, head_number: int, head_hash: str) -> Break | None:
+        """Hold the end against the chain's head, which tells when the last records are gone."""
+        if self.broken is None and self.number < head_number:
+            text = f"record {self.number + 1} is missing: the chain ends at {self.number}, its head says {head_number}"
+            self.broken = Break(self.number + 1, text)
+        elif self.broken is None and (self.number, self.hash) != (head_number, head_hash):
+            self.broken = Break(self.number, f"the chain ends at record {self.number}, its head says {head_number}")
+        return self.broken
+
+
 def find_break(records: Iterable[Record], head_number: int, head_hash: str) -> str | None:
     """Say where a whole chain, from its first record on, is broken; None where it holds."""
-    number, previous_hash = 0, FIRST_HASH
+    checker = Checker()
     for record in records:
-        if record.number != number + 1:
-            return f"record {number + 1} is missing: {record.number} follows {number}"
-        if record.previous_hash != previous_hash:
-            return f"record {record.number} does not follow the one before it"
-        if record.hash != hash_of(record.number, record.deed, previous_hash):
-            return f"record {record.number} was changed"
-        number, previous_hash = record.number, record.hash
-    if (number, previous_hash) != (head_number, head_hash):
-        return f"the chain ends at record {number}, its head says {head_number}"
-    return None
+        checker.add(record)
+    broken = checker.end(head_number, head_hash)
+    return broken.text if broken is not None else None
 
 
 def clean(text: str, limit: int) -> str:

@@ -1,4 +1,4 @@
-"""Use cases of the audit trail: record, verify.
+"""Use cases of the audit trail: record, verify, read.
 
 Requests that end at the same moment share one transaction: whoever comes first writes for all that wait. A request is
 answered only after its record is committed.
@@ -7,12 +7,14 @@ answered only after its record is committed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from sota.kit.db import Database
 from sota.web.audit import store
-from sota.web.audit.model import Deed, Record, clean, find_break
+from sota.web.audit.model import Break, Checker, Deed, Record, Verdict, Wanted, clean
 
 BATCH = 200
+PAGE = 1000
 
 
 class AuditTrail:
@@ -41,12 +43,43 @@ class AuditTrail:
                 await self._write()
         await done
 
-    async def verify(self) -> tuple[int, str | None]:
-        """Check the whole chain: how many records it has, and where it is broken (None: it holds)."""
+    async def verify(self, *, anchor: tuple[int, str] | None = None) -> Verdict:
+        """Check the whole chain.
+
+        ``anchor`` is number and hash of a record as somebody noted it elsewhere: whoever writes the chain and its head
+        anew cannot write that too.
+        """
         async with self._db.read() as tx:
-            number, head_hash = await store.read_head(tx)
-            records: list[Record] = [record async for record in store.read_records(tx)]
-        return number, find_break(records, number, head_hash)
+            head_number, head_hash, last = await store.read_ends(tx)
+        checker = Checker()
+        noted: str | None = None
+        async for record in self.read_all(until_number=head_number):
+            checker.add(record)
+            if anchor is not None and record.number == anchor[0]:
+                noted = record.hash
+        broken = checker.end(head_number, head_hash)
+        if broken is None and last > head_number:
+            broken = Break(last, f"record {last} stands after the head of the chain, which says {head_number}")
+        if broken is None and anchor is not None and noted != anchor[1]:
+            broken = Break(anchor[0], f"record {anchor[0]} is not the one that was noted")
+        return Verdict(head_number, head_hash, broken)
+
+    async def read_all(self, wanted: Wanted | None = None, *, until_number: int | None = None) -> AsyncIterator[Record]:
+        """Give records in their order, some at a time: what is appended meanwhile comes too."""
+        after = 0
+        while True:
+            async with self._db.read() as tx:
+                records = await store.read_records(tx, wanted or Wanted(), after, PAGE, until_number=until_number)
+            for record in records:
+                yield record
+            if len(records) < PAGE:
+                return
+            after = records[-1].number
+
+    async def latest(self, wanted: Wanted, limit: int, before: int | None) -> list[Record]:
+        """Give the newest records, or those before a number, newest first."""
+        async with self._db.read() as tx:
+            return await store.read_latest(tx, wanted, limit, before)
 
     async def _write(self) -> None:
         batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]

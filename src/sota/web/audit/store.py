@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from sota.kit.db import Tx
-from sota.web.audit.model import Deed, Record, chain
+from sota.web.audit.model import Deed, Record, Wanted, chain
 from sota.web.tables import AUDIT_HEAD, AUDIT_RECORD
 
 
@@ -43,9 +44,47 @@ async def read_head(tx: Tx) -> tuple[int, str]:
     return row.number, row.hash
 
 
-async def read_records(tx: Tx) -> AsyncIterator[Record]:
-    """Give all records in their order, without holding them all."""
-    async with tx.stream(sa.select(AUDIT_RECORD).order_by(AUDIT_RECORD.c.number)) as rows:
-        async for row in rows:
-            deed = Deed(row.at, row.actor, row.address, row.interaction, row.object, row.outcome, row.status)
-            yield Record(row.number, deed, row.previous_hash, row.hash)
+async def read_ends(tx: Tx) -> tuple[int, str, int]:
+    """Give number and hash of the head, and the number of the last record that is there: as of one moment."""
+    last = sa.select(sa.func.coalesce(sa.func.max(AUDIT_RECORD.c.number), 0)).scalar_subquery()
+    query = sa.select(AUDIT_HEAD.c.number, AUDIT_HEAD.c.hash, last).where(AUDIT_HEAD.c.id == 1)
+    number, head_hash, last_number = (await tx.execute(query)).one()
+    return number, head_hash, last_number
+
+
+async def read_records(
+    tx: Tx, wanted: Wanted, after: int, limit: int, *, until_number: int | None = None
+) -> list[Record]:
+    """Give records after a number, in their order."""
+    query = _query(wanted).where(AUDIT_RECORD.c.number > after).order_by(AUDIT_RECORD.c.number).limit(limit)
+    if until_number is not None:
+        query = query.where(AUDIT_RECORD.c.number <= until_number)
+    return [_read(row) for row in await tx.execute(query)]
+
+
+async def read_latest(tx: Tx, wanted: Wanted, limit: int, before: int | None) -> list[Record]:
+    """Give the newest records, newest first."""
+    query = _query(wanted).order_by(AUDIT_RECORD.c.number.desc()).limit(limit)
+    if before is not None:
+        query = query.where(AUDIT_RECORD.c.number < before)
+    return [_read(row) for row in await tx.execute(query)]
+
+
+def _query(wanted: Wanted) -> sa.Select[Any]:
+    columns, query = AUDIT_RECORD.c, sa.select(AUDIT_RECORD)
+    if wanted.actor is not None:
+        query = query.where(columns.actor == wanted.actor)
+    if wanted.interaction is not None:
+        query = query.where(columns.interaction == wanted.interaction)
+    if wanted.object is not None:  # a part of it, letter by letter: no character means anything else
+        query = query.where(sa.func.instr(columns.object, wanted.object) > 0)
+    if wanted.since is not None:
+        query = query.where(columns.at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(columns.at < wanted.until)
+    return query
+
+
+def _read(row: Any) -> Record:
+    deed = Deed(row.at, row.actor, row.address, row.interaction, row.object, row.outcome, row.status)
+    return Record(row.number, deed, row.previous_hash, row.hash)

@@ -1,0 +1,112 @@
+"""``sota audit``: checks the Web Server's audit trail, and writes it out."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from cyclopts import App
+
+from sota.cli.web_database import Config, Url, web_database
+from sota.kit.errors import Invalid, StartError
+from sota.web.audit.model import Record, Verdict, Wanted
+
+app = App(name="audit", help="Check the audit trail of the Web Server, or write it out.")
+ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
+
+
+@app.command
+def verify(*, config: Config = None, database: Url = None, anchor: str | None = None) -> None:
+    """Follow the chain of all records and say whether it holds; exit code 1 where it does not.
+
+    A record that was changed, removed or moved breaks the chain at its place; the head of the chain tells when the last
+    ones are gone. Note the line that is printed in another place, and give it back as --anchor the next time: that
+    also tells when somebody wrote the whole chain anew.
+
+    Parameters
+    ----------
+    anchor
+        A record as it was printed earlier, NUMBER:HASH.
+    """
+    verdict = asyncio.run(_verify(config, database, _read_anchor(anchor)))
+    if verdict.broken is not None:
+        raise StartError(f"the audit trail is broken: {verdict.broken.text}", exit_code=1)
+    print(f"The audit trail holds: {verdict.number} records. Anchor: {verdict.number}:{verdict.hash}")
+
+
+@app.command
+def export(
+    *,
+    config: Config = None,
+    database: Url = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    actor: str | None = None,
+    file: Path | None = None,
+) -> None:
+    """Write records as NDJSON, oldest first: a record a line, with its hash and that of the one before.
+
+    Parameters
+    ----------
+    since
+        Only records of this moment or later (in UTC, unless it names another zone).
+    until
+        Only records before this moment.
+    actor
+        Only what this account or token did.
+    file
+        Where to write; on standard output without it.
+    """
+    wanted = Wanted(actor=actor, since=_in_utc(since), until=_in_utc(until))
+    asyncio.run(_export(config, database, wanted, file))
+
+
+async def _verify(config: Path | None, url: str | None, anchor: tuple[int, str] | None) -> Verdict:
+    async with web_database(config, url) as web:
+        return await web.audit.verify(anchor=anchor)
+
+
+async def _export(config: Path | None, url: str | None, wanted: Wanted, file: Path | None) -> None:
+    output = sys.stdout.buffer if file is None else file.open("wb")
+    try:
+        async with web_database(config, url) as web:
+            async for record in web.audit.read_all(wanted):
+                output.write(msgspec.json.encode(as_line(record)) + b"\n")
+        output.flush()
+    finally:
+        if file is not None:
+            output.close()
+
+
+def as_line(record: Record) -> dict[str, object]:
+    """Give a record as it is exported: with its hash's input, so that others can check the chain too."""
+    deed = record.deed
+    return {
+        "number": record.number,
+        "at": deed.at.isoformat(timespec="microseconds"),
+        "actor": deed.actor,
+        "address": deed.address,
+        "interaction": deed.interaction,
+        "object": deed.object,
+        "outcome": deed.outcome,
+        "status": deed.status,
+        "previous_hash": record.previous_hash,
+        "hash": record.hash,
+    }
+
+
+def _read_anchor(text: str | None) -> tuple[int, str] | None:
+    if text is None:
+        return None
+    match = ANCHOR.fullmatch(text)
+    if match is None:
+        raise Invalid(f"--anchor is NUMBER:HASH as sota audit verify prints it, not {text[:90]!r}.")
+    return int(match[1]), match[2]
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
