@@ -142,7 +142,8 @@ async def test_an_upload_cut_by_a_kill_leaves_nothing_and_can_be_repeated(system
 
     metadata = package.metadata(package.signed_by(system.signing_key))
     upload = asyncio.create_task(_answered(system.web.upload_package(metadata, parts())))
-    await half_sent.wait()
+    async with asyncio.timeout(20):
+        await half_sent.wait()
     system.kill("web")
     upload.cancel()
     await asyncio.gather(upload, return_exceptions=True)

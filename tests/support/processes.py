@@ -23,6 +23,8 @@ import msgspec
 STOP_TIMEOUT_S = 20.0
 # Below the range from which outgoing connections take theirs: a killed program finds its port free again.
 PORTS = range(15_000, 30_000)
+# Ends a program when the tests' process is gone, even by SIGKILL. setpriv is part of every Debian.
+END_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def free_ports(count: int) -> list[int]:
@@ -54,7 +56,7 @@ class ProgramProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sota.cli", *self._arguments],
+                [*END_WITH_PARENT, sys.executable, "-m", "sota.cli", *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
