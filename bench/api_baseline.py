@@ -52,6 +52,7 @@ def main(port: int, url: str) -> None:
         ws="none",
         lifespan="off",
         access_log=False,
+        timeout_keep_alive=75,
         log_level="warning",
     )
 

@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sota.kit import db_errors
 from sota.kit.database_settings import DatabaseSettings
-from sota.kit.db_engines import Address, mariadb_engine, sqlite_engine
+from sota.kit.db_engines import Address, mariadb_engines, sqlite_engine
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.logging import get_logger
 
@@ -99,7 +99,7 @@ def long_text() -> sa.Text:
 class Database:
     """One database, opened lazily."""
 
-    def __init__(self, url: str | Address, *, pool_size: int = 10, wait_s: float = 20.0) -> None:
+    def __init__(self, url: str | Address, *, pool_size: int = 20, wait_s: float = 20.0) -> None:
         address = url if isinstance(url, Address) else Address.read(url)
         self.url, self.shown, self.is_sqlite = address.url, address.shown, address.is_sqlite
         self._wait_s = wait_s
@@ -110,8 +110,8 @@ class Database:
             self._reader = sqlite_engine(address, "BEGIN", SQLITE_READERS)
             self._write_turns, self._read_turns = asyncio.Semaphore(1), asyncio.Semaphore(SQLITE_READERS)
         else:
-            self._writer = self._reader = mariadb_engine(address, pool_size)
-            self._write_turns = self._read_turns = asyncio.Semaphore(2 * pool_size)
+            self._writer, self._reader = mariadb_engines(address, pool_size)
+            self._write_turns, self._read_turns = asyncio.Semaphore(pool_size), asyncio.Semaphore(pool_size)
 
     @classmethod
     def of(cls, settings: DatabaseSettings) -> Database:
@@ -158,7 +158,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:
-        """Give a connection for reading; what it wrote would be lost.
+        """Give a connection for reading; what it wrote would be refused by MariaDB, and lost on SQLite.
 
         Raises:
             Unavailable: the database is away.
@@ -196,17 +196,19 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._writer.dispose()
-        if self._reader is not self._writer:
-            await self._reader.dispose()
+        await self._reader.dispose()
 
     @contextlib.asynccontextmanager
     async def _connection(self, engine: AsyncEngine, turns: asyncio.Semaphore) -> AsyncIterator[Tx]:
         """Give a connection to each in turn, for a limited time; the pool alone lets newcomers pass who waits."""
-        try:
-            async with asyncio.timeout(TURN_TIMEOUT_S):
-                await turns.acquire()
-        except TimeoutError:
-            raise Unavailable("The database has too much to do: try again.") from None
+        if turns.locked():
+            try:
+                async with asyncio.timeout(TURN_TIMEOUT_S):
+                    await turns.acquire()
+            except TimeoutError:
+                raise Unavailable("The database has too much to do: try again.") from None
+        else:
+            await turns.acquire()  # at once
         limit = asyncio.timeout(LIMIT_S)
         try:
             async with limit, engine.connect() as connection:

@@ -1,8 +1,10 @@
-"""Where a database is and how we connect to it: one engine for MariaDB, two (a writer, readers) for SQLite."""
+"""Where a database is and how we connect to it: two engines for each, one that writes and one that reads."""
 
 from __future__ import annotations
 
+import math
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from sota.kit.errors import StartError
 from sota.kit.settings import read_secret
 
 FORMS = "sqlite:///file.db or mysql://user@host:3306/schema"
+IDLE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +70,68 @@ class Address:
         raise StartError(f"{backend} is not supported: use sqlite or mysql (MariaDB 10.6 or later)")
 
 
-def mariadb_engine(address: Address, pool_size: int) -> AsyncEngine:
-    """Make the engine of a MariaDB schema: up to twice ``pool_size`` connections, half of them kept."""
+def mariadb_engines(address: Address, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]:
+    """Make the two engines of a MariaDB schema, one that writes and one that reads, ``pool_size`` connections each.
+
+    A read is its statements and nothing else: each sees what is committed when it runs, as in a transaction of READ
+    COMMITTED, and there is no transaction to end. The server refuses writes on these connections.
+    """
+    writer = _mariadb_engine(address, pool_size, isolation_level="READ COMMITTED")
+    reader = _mariadb_engine(
+        address,
+        pool_size,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        init_command="SET SESSION TRANSACTION READ ONLY",
+    )
+    return writer, reader
+
+
+def _mariadb_engine(
+    address: Address, pool_size: int, *, init_command: str | None = None, **options: Any
+) -> AsyncEngine:
     arguments: dict[str, Any] = {"connect_timeout": 10, "charset": "utf8mb4"}
+    if init_command is not None:
+        arguments["init_command"] = init_command
     if isinstance(address.url.password, str):
         # The driver would write a text as Latin-1; the server compares with UTF-8.
         arguments["password"] = address.url.password.encode()
     if address.tls is not None:
         arguments["ssl"] = address.tls
-    return create_async_engine(
+    engine = create_async_engine(
         address.url,
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=0,  # a connection beyond the pool's size would be opened and closed for a single use
         pool_timeout=30,
-        pool_pre_ping=True,
+        pool_use_lifo=True,
         pool_recycle=1800,
-        isolation_level="READ COMMITTED",
         connect_args=arguments,
+        **options,
     )
+    _ping_after_idling(engine)
+    return engine
+
+
+def _ping_after_idling(engine: AsyncEngine) -> None:
+    """Try a connection that nobody has used for a while before it is given out, and open another where it is gone.
+
+    A server cannot have been restarted since a moment ago, so what was in use then is not tried: a ping costs as much
+    as a small read.
+    """
+    dialect = engine.sync_engine.dialect
+
+    @sa.event.listens_for(engine.sync_engine, "checkin")
+    def _note(_connection: Any, record: Any) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @sa.event.listens_for(engine.sync_engine, "checkout")
+    def _try(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("idle_since", math.inf) < IDLE_S:
+            return
+        try:
+            dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            raise sa.exc.DisconnectionError(f"the connection is gone: {error}") from error
 
 
 def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
