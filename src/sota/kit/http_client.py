@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import ssl as ssl_module
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
@@ -108,7 +108,7 @@ class _Connection:
         self.reader, self.writer = reader, writer
         self.answer = _Answer()
         self.parser = httptools.HttpResponseParser(self.answer)
-        self.used = False
+        self.used = self.was_cut_short = False
 
     @property
     def status(self) -> int:
@@ -123,12 +123,31 @@ class _Connection:
             self.writer.write(head + (body or b""))  # one write: two small ones would wait for each other's ACK
         else:
             self.writer.write(head)
+            await self._send_parts(body)
+        await self.writer.drain()
+
+    async def _send_parts(self, body: AsyncIterator[bytes]) -> None:
+        # Whoever refuses a long body says so before he has read it, and will not listen for ever.
+        answering = asyncio.create_task(self.read_head())
+        try:
             async for part in body:
+                if answering.done():
+                    self.was_cut_short = True
+                    break
                 if part:
                     self.writer.write(b"%x\r\n%b\r\n" % (len(part), part))
                     await self.writer.drain()
-            self.writer.write(b"0\r\n\r\n")
-        await self.writer.drain()
+            else:
+                self.writer.write(b"0\r\n\r\n")
+            await answering
+        except OSError:
+            if not self.answer.head_done:
+                raise
+            self.was_cut_short = True
+        finally:
+            answering.cancel()
+            if isinstance(body, AsyncGenerator):
+                await body.aclose()
 
     async def read_head(self) -> None:
         while not self.answer.head_done:
@@ -142,7 +161,8 @@ class _Connection:
 
     @property
     def reusable(self) -> bool:
-        return self.answer.done and self.answer.keep_alive and not self.reader.at_eof()
+        whole = self.answer.done and not self.was_cut_short
+        return whole and self.answer.keep_alive and not self.reader.at_eof()
 
     def close(self) -> None:
         with contextlib.suppress(RuntimeError, OSError):

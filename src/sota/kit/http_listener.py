@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 
 from sota.kit.errors import StartError
+from sota.kit.http_protocol import HttpProtocol
 
 STOP_TIMEOUT_S = 10
 
@@ -33,7 +34,7 @@ class HttpListener:
         self._host, self._port = host, port
         self._config = uvicorn.Config(
             app,
-            http="httptools",
+            http=HttpProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -17,6 +17,7 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 READ_TIMEOUT_S = 30.0
+MIN_BYTES_A_SECOND = 1024  # over a whole body, once it has been waited for as long as READ_TIMEOUT_S
 
 
 class RowOutcome(Protocol):
@@ -98,15 +99,21 @@ class Call(Generic[Body]):
 
         Raises:
             Invalid: the caller went away in the middle.
-            TooSlow: nothing arrived for too long.
+            TooSlow: nothing arrived for too long, or so little that it would never end.
         """
-        more = True
+        loop = asyncio.get_running_loop()
+        more, size, waited_s = True, 0, 0.0
         while more:
+            begun = loop.time()
             try:
                 async with asyncio.timeout(READ_TIMEOUT_S):
                     message = await self.receive()
             except TimeoutError:
                 raise TooSlow(f"Nothing arrived for {READ_TIMEOUT_S:.0f} s.") from None
+            waited_s += loop.time() - begun
+            size += len(message.get("body", b""))
+            if waited_s > READ_TIMEOUT_S and size < waited_s * MIN_BYTES_A_SECOND:
+                raise TooSlow(f"The body arrives at less than {MIN_BYTES_A_SECOND} bytes a second.")
             if message["type"] == "http.disconnect":
                 raise Invalid("The connection ended before the body did.")
             more = message.get("more_body", False)

@@ -39,7 +39,6 @@ from sota.kit.http_router import Route, Router
 from sota.kit.logging import get_logger
 
 HANDLER_TIMEOUT_S = 120.0
-SEND_TIMEOUT_S = 60.0  # for a caller to take one part of a streamed answer
 NOT_MODIFIED = 304
 MAX_URL_BYTES = 8192
 NOT_ADMITTED = "Authentication Failed"
@@ -189,7 +188,10 @@ class App:
         headers = {**self._headers, "content-type": reply.content_type, **reply.headers}
         if reply.stream is not None:
             await _start(send, status, headers, reply.cookies)
-            await _send_parts(call, reply.stream, send)
+            try:
+                await _send_parts(call, reply.stream, send)
+            except SotaError as error:  # too late for another answer: the connection ends before this one does
+                self._log.error("answer_broken_off", interaction=row.id, detail=error.detail, exc_info=error.__cause__)
             return status
         content = reply.raw if reply.raw is not None else msgspec.json.encode(_with_message(reply.body, message))
         if status != NOT_MODIFIED:  # its length would be that of the answer which the caller has
@@ -261,7 +263,7 @@ def _with_message(body: Any, message: str | None) -> Any:
 
 
 async def _send_parts(call: Call[Any], parts: AsyncIterator[bytes], send: Send) -> None:
-    """Send a body part by part, each within a time, and stop when nobody reads any more."""
+    """Send a body part by part, and stop when nobody reads any more (the listener cuts off who reads too slowly)."""
     # Without a body of its own the request has nothing more to say than that the caller went away.
     listens = call.method == "GET"
     gone = asyncio.create_task(_disconnected(call), name="disconnect") if listens else None
@@ -269,8 +271,7 @@ async def _send_parts(call: Call[Any], parts: AsyncIterator[bytes], send: Send) 
         async for part in parts:
             if gone is not None and gone.done():
                 return
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
         if gone is not None:
