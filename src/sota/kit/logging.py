@@ -7,6 +7,7 @@ secrets, tokens, or full VINs at info level: :func:`short_vin` shortens them.
 from __future__ import annotations
 
 import logging as stdlib_logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
@@ -22,6 +23,9 @@ import structlog  # noqa: E402
 if _without_rich:
     del sys.modules["rich"]
 
+# Beyond what JSON escapes: control characters of 8 bits (CSI begins an escape sequence), line and paragraph separators,
+# and marks that turn the direction of writing round.
+UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
 SECRET_NAMES = frozenset({"password", "token", "secret", "credential", "authorization", "cookie", "key"})
 
 
@@ -68,12 +72,22 @@ def _hide_secrets(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> 
 
 
 def _render_json(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    try:
+        line = msgspec.json.encode(event, enc_hook=str).decode()
+    except UnicodeEncodeError:  # half a character: an event that cannot be written would be one that nobody sees
+        whole = {name: str(value).encode(errors="backslashreplace").decode() for name, value in event.items()}
+        line = msgspec.json.encode(whole).decode()
+    return UNPRINTABLE.sub(_escape, line)
 
 
 def _render_text(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:
     # One event stays one line, whatever a value holds: a line break in a value must not forge a second event.
     head = f"{event.pop('timestamp', '')[11:19]} {event.pop('level', ''):7} {event.pop('event', '')}"
     fields = " ".join(f"{name}={str(value)!r}" for name, value in event.items() if name != "exception")
-    trace = f"\n{event['exception']}" if "exception" in event else ""
-    return f"{head} {fields}{trace}"
+    # So does a line of a trace: an error's own text may hold what a caller sent.
+    trace = "".join(f"\n    | {UNPRINTABLE.sub(_escape, part)}" for part in str(event.get("exception", "")).split("\n"))
+    return f"{head} {fields}{trace if 'exception' in event else ''}"
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
