@@ -1,10 +1,22 @@
-"""Tells at the end how many cases of the API document were tried out, over all workers."""
+"""The backend that the attacks share; and how many cases of the API document were tried out, over all workers."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
+from tests.support.backend import Backend, running_backend
+
+
+@pytest.fixture(scope="module")
+async def backend(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
+    """The three real programs on SQLite, for the attacks of one module."""
+    folder = tmp_path_factory.mktemp("attacked")
+    databases = [f"sqlite:///{folder}/{name}.db" for name in ("core", "resolver", "web")]
+    async with running_backend(folder, databases) as running:
+        yield running
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -1,0 +1,75 @@
+"""HTTP as an attacker writes it: bytes on a socket, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Everything that came back, and whether the server ended the connection."""
+
+    content: bytes
+    was_closed: bool
+
+    @property
+    def status(self) -> int:
+        """The status of the first answer, 0 where there was none."""
+        words = self.content.split(b" ", 2)
+        return int(words[1]) if len(words) > 2 else 0
+
+    @property
+    def answers(self) -> int:
+        """How many answers there were."""
+        return self.content.count(b"HTTP/1.1 ")
+
+
+class RawConnection:
+    """One connection to a server on this machine."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self.content, self.was_closed = b"", False
+
+    @classmethod
+    async def open(cls, port: int, tls: ssl.SSLContext | None = None) -> RawConnection:
+        """Connect."""
+        name = "localhost" if tls is not None else None
+        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name))
+
+    async def send(self, content: bytes) -> None:
+        """Send bytes; that the server has closed meanwhile is no error here."""
+        try:
+            self._writer.write(content)
+            await self._writer.drain()
+        except OSError:
+            self.was_closed = True
+
+    async def listen(self, timeout_s: float) -> Heard:
+        """Read until the server closes, at most so long."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while part := await self._reader.read(1 << 16):
+                    self.content += part
+                self.was_closed = True
+        except TimeoutError:
+            pass
+        except OSError:
+            self.was_closed = True
+        return Heard(self.content, self.was_closed)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+
+
+async def say(port: int, content: bytes, *, timeout_s: float = 5.0) -> Heard:
+    """Send bytes over a connection of their own; gives what came back."""
+    connection = await RawConnection.open(port)
+    try:
+        await connection.send(content)
+        return await connection.listen(timeout_s)
+    finally:
+        connection.close()
