@@ -12,7 +12,7 @@ import pytest
 from tests.support.system import running_system
 from tests.support.transfer_faults import COUNTING_POSTINST, SLOW, begin_transfer
 
-KILLS = 6
+KILLS = 5
 PAUSE_S = (0.1, 0.9)
 
 

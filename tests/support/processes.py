@@ -23,18 +23,25 @@ import msgspec
 STOP_TIMEOUT_S = 20.0
 # Below the range from which outgoing connections take theirs: a killed program finds its port free again.
 PORTS = range(15_000, 30_000)
+# Tests at the same time have ports of their own: one that is given may be listened on only later, or again.
+WORKERS = 8
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+_given: set[int] = set()
 # Ends a program when the tests' process is gone, even by SIGKILL. setpriv is part of every Debian.
 END_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports on which nobody listens now, and which no outgoing connection can take meanwhile."""
+    """Find ports on which nobody listens now, and which nothing else of these tests is given."""
     found: list[int] = []
     for port in random.sample(PORTS, k=len(PORTS)):
+        if port in _given or port % WORKERS != WORKER:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             found.append(port)
         if len(found) == count:
+            _given.update(found)
             return found
     raise AssertionError(f"no {count} free ports")
 
