@@ -205,8 +205,11 @@ class Interaction:
 
     def outcome(self, name: str) -> Outcome | None:
         """Find the outcome with this name, or None. Long work also knows ``accepted``, 202."""
-        known = (*self.outcomes, *self.also, *((ACCEPTED,) if self.is_long_work else ()))
-        return next((outcome for outcome in known if outcome.name == name), None)
+        for known in (self.outcomes, self.also):
+            for outcome in known:
+                if outcome.name == name:
+                    return outcome
+        return ACCEPTED if name == ACCEPTED.name and self.is_long_work else None
 
     def check_path(self, values: Mapping[str, str]) -> None:
         """Check the values in a request's path that have a form of their own (a VIN, an id).

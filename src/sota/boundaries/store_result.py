@@ -14,6 +14,7 @@ from sota.boundaries.interaction import Interaction
 from sota.kit.logging import get_logger
 
 Data = TypeVar("Data")
+_log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +35,5 @@ class StoreResult(Generic[Data]):
         declared = row.outcome(outcome)
         if declared is None:
             raise LookupError(f"{row.id} declares no outcome {outcome!r}")
-        get_logger().debug("database_answered", interaction=row.id, outcome=outcome, text=declared.message)
+        _log.debug("database_answered", interaction=row.id, outcome=outcome, text=declared.message)
         return cls(outcome, declared.message, data)

@@ -17,6 +17,11 @@ from sota.core.requests.model import OPEN
 from sota.core.tables import download, installed_package, package, update
 from sota.kit.db import Tx
 
+# What is asked often is built once: building it takes longer than asking.
+_ONE = sa.select(package).where(
+    package.c.name == sa.bindparam("one_name"), package.c.version == sa.bindparam("one_version")
+)
+
 
 def to_package(row: Any) -> Package:
     """Read a row."""
@@ -50,8 +55,7 @@ async def insert_package(tx: Tx, new: Package) -> StoreResult[None]:
 @calls("WL-B4-3")
 async def find_package(tx: Tx, name: str, version: str) -> StoreResult[Package]:
     """Look a Package ID up: ``found`` or ``missing``."""
-    query = sa.select(package).where(package.c.name == name, package.c.version == version)
-    row = (await tx.execute(query)).one_or_none()
+    row = (await tx.execute(_ONE, {"one_name": name, "one_version": version})).one_or_none()
     if row is None:
         return StoreResult.of(rows.FIND_PACKAGE, "missing")
     return StoreResult.of(rows.FIND_PACKAGE, "found", to_package(row))

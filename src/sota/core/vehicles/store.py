@@ -16,6 +16,12 @@ from sota.core.tables import installed_package, vehicle, vehicle_component
 from sota.core.vehicles.model import PackageKey, Vehicle
 from sota.kit.db import Tx
 
+# What is asked often is built once: building it takes longer than asking.
+_ONE = sa.select(vehicle).where(vehicle.c.vin == sa.bindparam("one"))
+_INSTALLED = sa.select(installed_package.c.name, installed_package.c.version).where(
+    installed_package.c.vin == sa.bindparam("one")
+)
+
 
 def to_vehicle(row: Any) -> Vehicle:
     """Read a row."""
@@ -35,7 +41,7 @@ async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[None]:
 @calls("WL-B4-5")
 async def find_vehicle(tx: Tx, vin: str) -> StoreResult[Vehicle]:
     """Look one VIN up: ``found`` or ``missing``."""
-    row = (await tx.execute(sa.select(vehicle).where(vehicle.c.vin == vin))).one_or_none()
+    row = (await tx.execute(_ONE, {"one": vin})).one_or_none()
     if row is None:
         return StoreResult.of(rows.SEARCH_VINS, "missing")
     return StoreResult.of(rows.SEARCH_VINS, "found", to_vehicle(row))
@@ -54,7 +60,7 @@ async def list_vehicles(tx: Tx, after: str | None, count: int) -> StoreResult[li
 @calls("WL-B4-6")
 async def find_installed(tx: Tx, vin: str) -> StoreResult[set[PackageKey]]:
     """Look up what is installed on a VIN: ``found`` or ``missing``."""
-    found = (await read_installed(tx, [vin]))[vin]
+    found = {(row.name, row.version) for row in await tx.execute(_INSTALLED, {"one": vin})}
     return StoreResult.of(rows.FIND_VIN_PACKAGES, "found" if found else "missing", found)
 
 
