@@ -31,7 +31,8 @@ from sota.kit.http_client import HttpClient, Response
 from sota.kit.service_credentials import issue
 from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
-from sota.web.accounts.service import issue_token
+from sota.web.accounts.model import FIRST_ADMIN
+from sota.web.accounts.service import change_account, issue_token
 from sota.web.program import WebProgram
 from sota.web.settings import WebSettings
 from tests.support.processes import free_ports
@@ -68,9 +69,13 @@ def new_name(prefix: str = "name") -> str:
 
 @dataclass(slots=True)
 class Server:
-    """One Web Server and the ways in: a token of each role, a browser."""
+    """One Web Server and the ways in: a token of each role, a browser.
+
+    ``start`` lets the first account have changed its generated password, as everybody does at the first sign-in.
+    """
 
     web: WebProgram
+    password: str = "a password of the first admin"
     clients: dict[str, HttpClient] = field(default_factory=dict)
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -114,11 +119,15 @@ class Server:
         self.clients[f"browser-{next(_numbers)}"] = client
         return Browser(client)
 
+    async def start(self) -> None:
+        """Start it."""
+        await self.web.start()
+        await change_account(self.web.db, FIRST_ADMIN, password=self.password)
+
     async def signed_in(self) -> Browser:
         """Open a browser in which the first account is signed in."""
-        assert self.web.first_password is not None
         browser = self.browser()
-        answer = await browser.sign_in("admin", self.web.first_password)
+        answer = await browser.sign_in(FIRST_ADMIN, self.password)
         assert answer.status in (200, 301), answer
         return browser
 
@@ -144,7 +153,7 @@ class Backend(Server):
         folder = self.folder / new_name("web")
         given = {**self.settings, "database": database, "data": folder, "repository": str(folder / "packages")}
         server = Server(WebProgram(WebSettings(**(given | changes))))
-        await server.web.start()
+        await server.start()
         try:
             yield server
         finally:
@@ -241,7 +250,7 @@ async def running_backend(folder: Path, databases: Sequence[str]) -> AsyncIterat
             "call_timeout_s": 10.0,
         }
         web = WebProgram(WebSettings(**settings))
-        await web.start()
         backend = Backend(web, core=core, resolver=resolver, settings=settings, folder=folder)
+        await backend.start()
         stack.push_async_callback(backend.stop)
         yield backend

@@ -43,8 +43,7 @@ async def test_browser_that_is_not_signed_in_is_sent_to_the_login_page_and_back(
     browser = backend.browser()
     sent = await browser.api_page()
     assert (sent.status, sent.headers["location"]) == (301, "/login")
-    assert backend.web.first_password is not None
-    back = await browser.sign_in("admin", backend.web.first_password)
+    back = await browser.sign_in("admin", backend.password)
     assert (back.status, back.headers["location"]) == (301, "/api/docs")
     assert (await browser.api_page()).status == 200
 

@@ -104,8 +104,7 @@ async def test_login_page_over_plain_http_is_redirected(backend: Backend) -> Non
 
 @pytest.mark.whitelist("WL-B1-10", "submitted", "signed_in")
 async def test_valid_credentials_give_the_console_and_a_cookie(backend: Backend) -> None:
-    assert backend.web.first_password is not None
-    answer = await backend.browser().sign_in("admin", backend.web.first_password)
+    answer = await backend.browser().sign_in("admin", backend.password)
     assert answer.status == 200
     assert b"Install requests" in answer.body
     assert cookie_of(answer.headers["set-cookie"])
@@ -129,10 +128,9 @@ async def test_invalid_credentials_as_json_are_denied(backend: Backend) -> None:
 
 @pytest.mark.whitelist("WL-B1-11", "cookie_set")
 async def test_session_cookie_is_guarded_and_new_at_each_sign_in(backend: Backend) -> None:
-    assert backend.web.first_password is not None
     browser = backend.browser()
-    first = cookie_of((await browser.sign_in("admin", backend.web.first_password)).headers["set-cookie"])
-    second = cookie_of((await browser.sign_in("admin", backend.web.first_password)).headers["set-cookie"])
+    first = cookie_of((await browser.sign_in("admin", backend.password)).headers["set-cookie"])
+    second = cookie_of((await browser.sign_in("admin", backend.password)).headers["set-cookie"])
     value, *attributes = [part.strip() for part in first.split(";")]
     assert attributes == ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"]
     assert len(value.removeprefix("__Host-sota=")) >= 43  # 256 bits in base64
@@ -174,20 +172,18 @@ async def test_browser_whose_session_is_over_is_sent_to_the_login_page(backend: 
 
 @pytest.mark.whitelist("WL-B1-14", "returned")
 async def test_signing_in_leads_back_to_the_page_that_was_asked_for(backend: Backend) -> None:
-    assert backend.web.first_password is not None
     browser = backend.browser()
     await browser.html("index")
-    answer = await browser.sign_in("admin", backend.web.first_password)
+    answer = await browser.sign_in("admin", backend.password)
     assert (answer.status, answer.headers["location"]) == (301, "/index.html")
     assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("planted", ["https://evil.example/", "//evil.example", "L2V2aWw.0000", "Ly9ldmlsLmV4YW1wbGU"])
 async def test_a_planted_page_to_return_to_is_not_followed(backend: Backend, planted: str) -> None:
-    assert backend.web.first_password is not None
     browser = backend.browser()
     browser.cookies["__Host-sota-return"] = planted
-    answer = await browser.sign_in("admin", backend.web.first_password)
+    answer = await browser.sign_in("admin", backend.password)
     assert answer.status == 200
     assert "location" not in answer.headers
 

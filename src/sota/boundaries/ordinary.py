@@ -25,6 +25,9 @@ REFUSALS = (
     Refusal("invalid", 400, "Bad Request", "the body or a value is malformed or out of its range"),
     Refusal("unauthenticated", 401, "Unauthorized", "no session or token, on B1 and B10"),
     Refusal("forbidden", 403, "Forbidden", "the caller's role does not allow it, or the CSRF token is missing"),
+    Refusal(
+        "password_change_due", 403, "Forbidden", "the password was generated: it must be changed before anything else"
+    ),
     Refusal("not_found", 404, "Not Found", "no such path, or no such object on a row of ours"),
     Refusal("method_not_allowed", 405, "Method Not Allowed", "the path exists, the method does not"),
     Refusal("timeout", 408, "Request Timeout", "the body did not arrive in time"),

@@ -2,7 +2,8 @@
 
 Every state-changing request of somebody known is recorded with its outcome, those included that were refused before
 their handler (a role that does not allow it, a malformed body). Requests of nobody are recorded where they are
-sign-ins.
+sign-ins; those that were not even tried (429) are not, or a flood of them would be one of records. One request leaves
+one record.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-NAMING = ("vin", "part_number", "name", "version", "package", "filter")
+NAMING = ("vin", "part_number", "name", "version", "package", "filter", "role", "disabled", "reset_password")
 
 
 class WebApp(App):
@@ -50,7 +51,7 @@ class WebApp(App):
         outcome = row.outcome(reply.outcome)
         status = reply.status or (outcome.status if outcome is not None else None) or 0
         if _is_deed(call, status, answered=True):
-            await self._audit.record(self._deed(call, row.id, reply.outcome, status))
+            await self._record(call, row.id, reply.outcome, status)
         return await super()._send_reply(call, reply, send)
 
     async def _send_problem(self, call: Call[Any] | None, error: SotaError, send: Send) -> int:
@@ -58,22 +59,25 @@ class WebApp(App):
             outcome = call.row.outcome(error.code)
             status = (outcome.status if outcome is not None else None) or error.status
             try:
-                await self._audit.record(self._deed(call, call.row.id, error.code, status))
+                await self._record(call, call.row.id, error.code, status)
             except (SotaError, SQLAlchemyError) as failure:  # the request failed already: the log must do
                 self._audit_log.error("audit_record_not_written", interaction=call.row.id, reason=str(failure)[:200])
         return await super()._send_problem(call, error, send)
 
-    def _deed(self, call: Call[Any], interaction: str, outcome: str, status: int) -> Deed:
+    async def _record(self, call: Call[Any], interaction: str, outcome: str, status: int) -> None:
         visitor: Visitor = call.caller
-        return Deed(
-            at=self._clock.now(),
-            actor=visitor.name,
-            address=call.client,
-            interaction=interaction,
-            object=visitor.acting_on or describe(call),
-            outcome=outcome,
-            status=status,
+        await self._audit.record(
+            Deed(
+                at=self._clock.now(),
+                actor=visitor.name,
+                address=call.client,
+                interaction=interaction,
+                object=visitor.acting_on or describe(call),
+                outcome=outcome,
+                status=status,
+            )
         )
+        visitor.recorded = True
 
 
 def describe(call: Call[Any]) -> str:
@@ -93,6 +97,7 @@ def describe(call: Call[Any]) -> str:
 
 
 def _is_deed(call: Call[Any], status: int, *, answered: bool) -> bool:
-    if call.method in SAFE_METHODS or not isinstance(call.caller, Visitor) or status == 429:
+    visitor = call.caller
+    if call.method in SAFE_METHODS or not isinstance(visitor, Visitor) or status == 429 or visitor.recorded:
         return False
-    return answered or call.caller.role is not Role.PUBLIC
+    return answered or visitor.role is not Role.PUBLIC or visitor.acting_on is not None

@@ -18,7 +18,7 @@ from typing import Any
 from sota.kit.http_message import Receive, Send
 from sota.kit.http_server import App
 
-PAGES = frozenset({"/", "/index.html", "/login", "/logout"})
+PAGES = frozenset({"/", "/index.html", "/login", "/logout", "/password"})
 HOST = re.compile(rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 # No page, script or style sheet has these names: whatever lies elsewhere is answered as they are.

@@ -19,8 +19,11 @@ from sota.kit.logging import get_logger
 from sota.kit.migrations import upgrade
 from sota.kit.program import Background
 from sota.kit.settings import read_secret
-from sota.web.accounts.service import ensure_admin
+from sota.web.accounts.api import UsersApi
+from sota.web.accounts.service import TokenUses, ensure_admin
+from sota.web.accounts.tokens_api import TokensApi
 from sota.web.app import WebApp
+from sota.web.audit.api import AuditApi
 from sota.web.audit.service import AuditTrail
 from sota.web.console import manifest
 from sota.web.console.api import ConsoleApi
@@ -36,6 +39,7 @@ from sota.web.repository.files import PackageFiles
 from sota.web.repository.service import SignatureRule, UploadLimits, Uploads, giving_up_files
 from sota.web.repository.store import PackageRepository
 from sota.web.sessions.api import SessionsApi
+from sota.web.sessions.own_api import OwnAccountApi
 from sota.web.sessions.service import Sessions
 from sota.web.settings import WebSettings
 from sota.web.visitor import Visitors
@@ -63,6 +67,7 @@ class WebProgram:
         self.certificate: Path | None = None
         self.audit = AuditTrail(self.db)
         self.sessions = Sessions(self.db, self.clock, idle_s=settings.session_idle_s, limit_s=settings.session_limit_s)
+        self.token_uses = TokenUses(self.db)
         self._background = Background()
         self._listeners: list[HttpListener] = []
         self._clients: list[HttpClient] = []
@@ -128,7 +133,7 @@ class WebProgram:
     async def _app(self, core: CoreClient, resolver: ResolverClient) -> WebApp:
         settings = self.settings
         key = await self.sessions.return_key()
-        visitors = Visitors(self.db, self.sessions, self.clock)
+        visitors = Visitors(self.db, self.sessions, self.token_uses, self.clock)
         assets = manifest.load()
         pages = Pages(core, assets)
         app = WebApp(visitors, self.audit, self.clock)
@@ -136,6 +141,10 @@ class WebProgram:
             ConsoleApi(pages, assets, visitors, key),
             DocumentsApi(assets, visitors, key),
             SessionsApi(self.sessions, visitors, pages, key),
+            OwnAccountApi(self.sessions, visitors, pages, key),
+            UsersApi(self.db, self.clock),
+            TokensApi(self.db, self.clock),
+            AuditApi(self.audit),
             CoreApi(core),
             ResolverApi(resolver),
             RegistersApi(self.registers),
@@ -181,7 +190,7 @@ class WebProgram:
 
     async def _keep_sweeping(self) -> None:
         while True:
-            for sweep in (self.uploads.sweep, self.sessions.sweep, self.registers.forget_old):
+            for sweep in (self.uploads.sweep, self.sessions.sweep, self.token_uses.write, self.registers.forget_old):
                 await self._try(sweep())
             await asyncio.sleep(min(SWEEP_EVERY_S, self.settings.upload_note_s))
 

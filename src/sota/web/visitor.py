@@ -6,21 +6,26 @@ Rules kept here:
 * a request that changes something and comes with a cookie must carry the session's CSRF token too (header
   ``X-CSRF-Token``; the console's own forms carry it in a field, which the form's handler checks);
 * pages are let through without a visitor: their handlers send whoever is not signed in to the login page;
-* everything else needs a visitor whose role allows the row.
+* everything else needs a visitor whose role allows the row;
+* whoever has a generated password may change it, or sign out, and nothing else.
 """
 
 from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from sota.boundaries.b1_browser_web import admin_rows
 from sota.boundaries.interaction import Program, Role
 from sota.kit.clock import Clock
 from sota.kit.db import Database
-from sota.kit.errors import Forbidden, Unauthenticated
+from sota.kit.errors import Forbidden, PasswordDue, Unauthenticated
 from sota.kit.http_message import Call
-from sota.web.accounts.service import accept_token
+from sota.web.accounts.model import Token
+from sota.web.accounts.service import TokenUses, accept_token
 from sota.web.sessions.model import COOKIE, Session, read_cookie
 from sota.web.sessions.service import Sessions
 
@@ -29,30 +34,58 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(slots=True)
 class Visitor:
-    """The caller of a row of B1. ``acting_on`` is what the audit record names, where the handler knows it better."""
+    """The caller of a row of B1: somebody with a session, or a token.
+
+    ``account`` is whose it is, None for a service's token. ``acting_on`` is what the audit record names, where the
+    handler knows it better; ``recorded`` says that the record is written.
+    """
 
     name: str
     role: Role
     session: Session | None = None
     acting_on: str | None = None
     program: Program = Program.WEB_BROWSER
+    account: str | None = None
+    account_id: UUID | None = None
+    expires_at: datetime | None = None
+    recorded: bool = False
+
+    @classmethod
+    def of_session(cls, session: Session, acting_on: str | None = None) -> Visitor:
+        """Give the visitor who is signed in."""
+        return cls(
+            session.account_name,
+            session.role,
+            session,
+            acting_on,
+            account=session.account_name,
+            account_id=session.account_id,
+        )
+
+    @classmethod
+    def of_token(cls, token: Token) -> Visitor:
+        """Give the visitor who shows a token."""
+        return cls(
+            token.actor, token.role, account=token.account, account_id=token.account_id, expires_at=token.expires_at
+        )
 
 
 NOBODY = "nobody"
+MAY_BEFORE_CHANGE = frozenset({admin_rows.CHANGE_PASSWORD.id, admin_rows.END_SESSIONS.id})
 
 
 class Visitors:
     """The authenticator of B1."""
 
-    def __init__(self, db: Database, sessions: Sessions, clock: Clock) -> None:
-        self._db, self._sessions, self._clock = db, sessions, clock
+    def __init__(self, db: Database, sessions: Sessions, uses: TokenUses, clock: Clock) -> None:
+        self._db, self._sessions, self._uses, self._clock = db, sessions, uses, clock
 
     async def authenticate(self, call: Call[Any]) -> Visitor:
         """Give the visitor.
 
         Raises:
             Unauthenticated: neither a valid token nor a valid session.
-            Forbidden: the role does not allow the row, or the CSRF token is missing.
+            Forbidden: the role does not allow the row, the CSRF token is missing, or a password must be changed first.
         """
         if call.row.way.asset or call.row.role is Role.PUBLIC:
             return Visitor(NOBODY, Role.PUBLIC)
@@ -63,28 +96,33 @@ class Visitors:
 
         Raises:
             Unauthenticated: neither a valid token nor a valid session.
-            Forbidden: the role does not allow the row, or the CSRF token is missing.
+            Forbidden: the role does not allow the row, the CSRF token is missing, or a password must be changed first.
         """
         visitor = await self._identify(call)
         call.caller = visitor
+        if visitor.session is not None:
+            if call.method not in SAFE_METHODS:
+                check_csrf(visitor.session, call.headers.get("x-csrf-token", ""))
+            if visitor.session.password_change_due and call.row.id not in MAY_BEFORE_CHANGE:
+                raise PasswordDue("Your password was generated: change it first, at /password.")
         if not visitor.role.allows(call.row.role or Role.ADMIN):
             raise Forbidden(f"This needs the role {call.row.role}; yours is {visitor.role}.")
         return visitor
 
     async def _identify(self, call: Call[Any]) -> Visitor:
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and token.strip():
+        scheme, _, shown = call.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and shown.strip():
+            now = self._clock.now()
             async with self._db.read() as tx:
-                holder = await accept_token(tx, token.strip(), self._clock.now())
-            return Visitor(f"token:{holder.name}", holder.role)
+                token = await accept_token(tx, shown.strip(), now)
+            self._uses.note(token, now)
+            return Visitor.of_token(token)
         session = await self.session_of(call)
         if session is None:
             error = Unauthenticated("Sign in, or send an API token as 'Authorization: Bearer …'.")
             error.__dict__["headers"] = {"www-authenticate": "Bearer"}
             raise error
-        if call.method not in SAFE_METHODS:
-            check_csrf(session, call.headers.get("x-csrf-token", ""))
-        return Visitor(session.account_name, session.role, session)
+        return Visitor.of_session(session)
 
     async def session_of(self, call: Call[Any]) -> Session | None:
         """Find the session that the request's cookie names; None without one, and always over plain HTTP."""

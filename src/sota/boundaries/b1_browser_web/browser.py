@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from sota.boundaries.b1_browser_web import page_rows
+from sota.boundaries.b1_browser_web import admin_rows, page_rows
 from sota.boundaries.calling import address
 from sota.boundaries.interaction import Interaction, calls
 from sota.kit.http_client import HttpClient, Response
@@ -73,6 +73,18 @@ class Browser:
     async def api_page(self) -> Response:
         """Ask for the API document as a page."""
         return await self._ask(page_rows.API_PAGE)
+
+    @calls("X-B1-40")
+    async def password_page(self) -> Response:
+        """Ask for the page to change one's password."""
+        return await self._ask(admin_rows.PASSWORD_PAGE)
+
+    @calls("X-B1-41")
+    async def change_password(self, old: str, new: str, *, again: str | None = None) -> Response:
+        """Send the form to change one's password."""
+        fields = {"old_password": old, "new_password": new, "new_password_again": new if again is None else again}
+        form = urlencode({"csrf_token": self.csrf_token, **fields}).encode()
+        return await self._ask(admin_rows.CHANGE_PASSWORD_FORM, body=form, kind=FORM)
 
     async def request(
         self, method: str, path: str, *, body: Any = None, headers: Mapping[str, str] | None = None

@@ -80,6 +80,7 @@ class SignedIn(Message, frozen=True):
     username: str
     role: str
     csrf_token: str
+    password_change_due: bool = False
 
 
 class ApiDocument(Message, frozen=True):

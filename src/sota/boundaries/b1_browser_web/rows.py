@@ -6,7 +6,7 @@ Resolver answers behind a row is passed on by its name, so outcomes are named as
 
 from __future__ import annotations
 
-from sota.boundaries.b1_browser_web import messages, page_rows
+from sota.boundaries.b1_browser_web import admin_rows, messages, page_rows
 from sota.boundaries.b1_browser_web.page_rows import B1
 from sota.boundaries.interaction import Http, Role, answers, fails, refuses
 from sota.boundaries.ordinary import (
@@ -353,4 +353,5 @@ ROWS = (
     page_rows.API_PAGE,
     PACKAGE_FILE,
     DELETE_PACKAGE,
+    *admin_rows.ROWS,
 )

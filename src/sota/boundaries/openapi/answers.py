@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec import inspect
 
-from sota.boundaries.b1_browser_web import page_rows
+from sota.boundaries.b1_browser_web import admin_rows, page_rows
 from sota.boundaries.interaction import Http, Interaction, Lines, Outcome, Program, Role
-from sota.boundaries.openapi.bodies import BYTES, BYTES_SCHEMA, JSON, NDJSON, entry, lines
+from sota.boundaries.openapi.bodies import BYTES, BYTES_SCHEMA, FORMS, JSON, NDJSON, entry, lines
 from sota.boundaries.openapi.examples import example_of
 from sota.boundaries.openapi.parameters import IDEMPOTENT
 from sota.boundaries.openapi.schemas import Schemas
@@ -23,6 +23,9 @@ ENDINGS = {".js": "text/javascript", ".css": "text/css"}
 # The two that stream their array, or one object a line to whoever asks for that.
 ALSO_LINES = frozenset({"WL-B3-5", "WL-B5-1"})
 SAFE = frozenset({"GET"})
+# Forms that answer a refusal with their page again; and everything that checks a password.
+PAGES_AGAIN = (page_rows.LOGIN, admin_rows.CHANGE_PASSWORD_FORM)
+CHECK_A_PASSWORD = (*PAGES_AGAIN, admin_rows.CHANGE_PASSWORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def _declared(row: Interaction, schemas: Schemas) -> Iterator[Answer]:
         if outcome.status is None:
             continue
         if outcome.status >= 400:
-            content = _page() if row is page_rows.LOGIN else {}
+            content = _page() if row in PAGES_AGAIN else {}
             problem = {"type": "about:blank", "title": outcome.message, "status": outcome.status}
             problem |= {"code": outcome.name, "interaction": row.id}
             yield Answer(outcome.status, outcome.name, outcome.text, content, problem=problem)
@@ -168,15 +171,17 @@ def _possible(rows: Sequence[Interaction]) -> set[str]:
         possible.add("unauthenticated")
     if any(row.outcome("redirected") is not None for row in rows):  # 401 to whoever does not ask for a page
         possible.add("unauthenticated")
-    if any(row is page_rows.LOGIN for row in rows):
+    if any(row in CHECK_A_PASSWORD for row in rows):
         possible.add("too_many")
+    if any(row.callee is Program.WEB_SERVER and row.role not in (None, Role.PUBLIC) for row in rows):
+        possible |= {"password_change_due"} if not any(way.asset for way in ways) else set()
     if any(row.id in IDEMPOTENT for row in rows):
         possible.add("idempotency_key_reused")
     return possible
 
 
 def _has_body(rows: Sequence[Interaction]) -> bool:
-    return any(row.request is not None or row is page_rows.LOGOUT for row in rows)
+    return any(row.request is not None or row.id in FORMS for row in rows)
 
 
 HEADERS: dict[str, Any] = {

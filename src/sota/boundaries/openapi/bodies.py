@@ -15,15 +15,17 @@ BYTES = "application/octet-stream"
 BYTES_SCHEMA = {"schema": {"type": "string", "contentMediaType": BYTES}}
 NDJSON = "application/x-ndjson"
 FORM = "application/x-www-form-urlencoded"
-LOGOUT = "X-B1-7"
+# Forms of the console, and their fields beside the CSRF token.
+FORMS = {"X-B1-7": (), "X-B1-41": ("old_password", "new_password", "new_password_again")}
 
 
 def request_body(rows: Sequence[Interaction], schemas: Schemas) -> dict[str, Any] | None:
     """Give the request body of rows that share a route, None where they have none."""
     kind = next((row.request for row in rows if row.request is not None), None)
-    if any(row.id == LOGOUT for row in rows):
-        schema = {"type": "object", "properties": {"csrf_token": {"type": "string"}}}
-        return {"required": False, "content": {FORM: {"schema": schema}}}
+    fields = next((FORMS[row.id] for row in rows if row.id in FORMS), None)
+    if fields is not None:
+        properties = {name: {"type": "string"} for name in ("csrf_token", *fields)}
+        return {"required": bool(fields), "content": {FORM: {"schema": {"type": "object", "properties": properties}}}}
     if kind is None:
         return None
     return {"required": True, "content": _content(kind, schemas)}

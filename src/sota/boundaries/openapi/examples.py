@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from sota.boundaries.b1_browser_web import admin_messages as admin
 from sota.boundaries.b1_browser_web import messages as b1
 from sota.boundaries.b2_web_core import messages as b2
 from sota.boundaries.b3_web_resolver import messages as b3
@@ -38,6 +39,52 @@ REGISTERED = {
     "description": "Infotainment",
     "vendor": "",
 }
+TOKEN = {"id": REQUEST_ID, "name": "nightly report", "role": "viewer", "created_at": MOMENT, "account": "alice"}
+AUDIT_RECORD = {
+    "number": 17,
+    "at": MOMENT,
+    "actor": "alice",
+    "address": "192.0.2.1",
+    "interaction": "WL-B1-4",
+    "object": f"vehicles vin={VIN}",
+    "outcome": "inserted",
+    "status": 200,
+    "previous_hash": SHA256,
+    "hash": SHA256[::-1],
+}
+ADMINISTRATION: Mapping[type, Any] = {
+    admin.PasswordChange: {"old_password": "the password so far", "new_password": "another, longer password"},
+    admin.PasswordChanged: {"message": "Password changed", "csrf_token": "0f" * 32},
+    admin.SessionEntry: {
+        "address": "192.0.2.1",
+        "created_at": MOMENT,
+        "last_used_at": MOMENT,
+        "ends_at": MOMENT,
+        "current": True,
+    },
+    admin.NewUser: {"name": "alice", "role": "operator"},
+    admin.UserChange: {"role": "viewer"},
+    admin.User: {
+        "name": "alice",
+        "role": "operator",
+        "disabled": False,
+        "password_change_due": True,
+        "created_at": MOMENT,
+        "password_changed_at": MOMENT,
+        "sessions": 0,
+    },
+    admin.UserCreated: {"message": "Account created", "name": "alice", "password": "shown-once-and-kept-nowhere"},
+    admin.NewToken: {"name": "nightly report", "role": "viewer", "days": 30},
+    admin.TokenCreated: {
+        "message": "Token created",
+        "id": REQUEST_ID,
+        "token": "sota_shown-once-and-kept-nowhere",
+        "expires_at": MOMENT,
+    },
+    admin.Token: {**TOKEN, "expires_at": MOMENT, "last_used_at": MOMENT},
+    admin.AuditRecord: AUDIT_RECORD,
+    admin.AuditVerdict: {"holds": True, "records": 17, "hash": SHA256, "broken_at": None, "broken": None},
+}
 TO_RESOLVE = {**PACKAGE, "description": "Infotainment", "vendor": "", "dependencies": [LIBRARY]}
 UPDATE = {
     "update_id": UPDATE_ID,
@@ -62,6 +109,7 @@ EXAMPLES: Mapping[type, Any] = MappingProxyType(
         b1.SignedIn: {"username": "admin", "role": "admin", "csrf_token": "0f" * 32},
         b1.PackageMetadata: {**PACKAGE, "description": "Infotainment", "sha256": SHA256, "dependencies": [LIBRARY]},
         b1.ApiDocument: {"openapi": "3.1.0", "info": {"title": "SOTA: Web Server", "version": "1.0.0"}, "paths": {}},
+        **ADMINISTRATION,
         b2.NewVehicle: {"vin": VIN},
         b2.Vehicle: VEHICLE,
         b2.VehicleDetail: {**VEHICLE, "components": ["TCU-5G.2"], "packages": [LIBRARY], "updates": [UPDATE]},

@@ -18,11 +18,12 @@ _SEGMENT = re.compile(r"\{(\w+)\}")
 _TEXT = {"type": "string", "minLength": 1}
 PATH: Mapping[str, tuple[str, dict[str, Any], str]] = {
     "vin": ("a vehicle's VIN", {}, "WVWZZZ1KZ7W000001"),
-    "id": ("an Install Request ID", {}, "01890a5d-ac96-774b-bcce-b302099a8057"),
+    "id": ("an id: of an install request, or of a token", {}, "01890a5d-ac96-774b-bcce-b302099a8057"),
     "update_id": ("the id of one vehicle's update", {}, "01890a5d-ac96-774b-bcce-b302099a8058"),
     "name": ("a name: of the package, or of the filter", _TEXT, "ivi"),
     "version": ("the package's version", _TEXT, "2.1.0"),
     "part_number": ("a component's part number", _TEXT, "TCU-5G.2"),
+    "user": ("the name of an account", _TEXT, "alice"),
     "page": ("a page of the console", _TEXT, "index"),
     "file": ("a file that the console's manifest names", _TEXT, "console"),
 }
@@ -37,6 +38,11 @@ QUERY: Mapping[str, tuple[str, dict[str, Any]]] = {
     "vin": ("only requests that include this vehicle", plain(msgspec.json.schema(Vin))),
     "id": ("part numbers, with commas between them", {"type": "string"}),
     "name": ("the component's name", {"type": "string"}),
+    "actor": ("only what this account or token did", {"type": "string"}),
+    "object": ("only records whose object has this text in it", {"type": "string"}),
+    "interaction": ("only records of this row of the table", {"type": "string"}),
+    "since": ("only records of this moment or later", {"type": "string", "format": "date-time"}),
+    "until": ("only records before this moment", {"type": "string", "format": "date-time"}),
     "file": ("the file that the package is known to have; with another one it is another package", {"type": "string"}),
 }
 # The whitelist gives both a `status`: that of a request, and that of one vehicle's update.

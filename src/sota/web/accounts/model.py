@@ -5,7 +5,8 @@ Rules kept here:
 * a password is 12 to 1000 characters; a generated one has 120 random bits in groups that can be read aloud;
 * an API token is ``sota_`` and 256 random bits; only its SHA-256 is kept, which is enough for something that cannot
   be guessed;
-* a token has one role and, unless it is for our own programs, an end.
+* a token has one role and, unless it is for our own programs, an end; it is somebody's own, or a service's;
+* a token of somebody's own never may more than its owner, and is worth nothing while the owner is disabled.
 """
 
 from __future__ import annotations
@@ -36,16 +37,36 @@ class Account:
     password_hash: str
     password_change_due: bool
     disabled: bool
+    created_at: datetime
+    password_changed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class TokenHolder:
-    """Who stands behind a token that was accepted."""
+class Token:
+    """A token, without what only its holder has. ``account`` is its owner's name, None for a service's."""
 
     id: UUID
     name: str
     role: Role
+    account_id: UUID | None
+    account: str | None
+    created_at: datetime
     expires_at: datetime | None
+    last_used_at: datetime | None
+
+    @property
+    def actor(self) -> str:
+        """What the audit trail calls it. No account's name has a colon or a slash in it."""
+        return f"token:{self.name}" if self.account is None else f"{self.account}/{self.name}"
+
+
+def lesser(one: Role, other: Role) -> Role:
+    """Give the role that may less.
+
+    >>> lesser(Role.ADMIN, Role.VIEWER).value
+    'viewer'
+    """
+    return other if one.allows(other) else one
 
 
 def check_name(name: str) -> str:

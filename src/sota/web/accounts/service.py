@@ -7,18 +7,20 @@ token = await issue_token(db, Role.OPERATOR, "demo")
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.interaction import Role
 from sota.kit.clock import Clock, SystemClock
 from sota.kit.db import Database, Tx
-from sota.kit.errors import Conflict, Invalid, Unauthenticated
-from sota.web.accounts import store
+from sota.kit.errors import Invalid, NotFound, Refused, Unauthenticated
+from sota.web.accounts import store, token_store
 from sota.web.accounts.model import (
     FIRST_ADMIN,
     Account,
-    TokenHolder,
+    Token,
     check_name,
     check_password,
     generate_password,
@@ -26,6 +28,8 @@ from sota.web.accounts.model import (
     hash_token,
 )
 from sota.web.accounts.password import Passwords
+
+TOUCH_EVERY = timedelta(seconds=60)
 
 
 async def ensure_admin(db: Database, *, clock: Clock | None = None) -> str | None:
@@ -49,12 +53,14 @@ async def ensure_admin(db: Database, *, clock: Clock | None = None) -> str | Non
         return None
 
 
-async def add_account(db: Database, name: str, role: Role, password: str, *, clock: Clock | None = None) -> None:
+async def add_account(
+    db: Database, name: str, role: Role, password: str, *, change_due: bool = False, clock: Clock | None = None
+) -> None:
     """Add an account.
 
     Raises:
         Invalid: the name or the password will not do.
-        Conflict: the name is taken.
+        Refused: the name is taken.
     """
     check_name(name)
     password_hash = await Passwords().hash(check_password(password))
@@ -62,34 +68,137 @@ async def add_account(db: Database, name: str, role: Role, password: str, *, clo
     if role is Role.PUBLIC:
         raise Invalid("An account's role is viewer, operator or admin.")
     try:
-        await db.transact(lambda tx: store.insert_account(tx, name, role, password_hash, change_due=False, now=now))
+        await db.transact(
+            lambda tx: store.insert_account(tx, name, role, password_hash, change_due=change_due, now=now)
+        )
     except IntegrityError:
-        raise Conflict(f"There is an account {name} already.") from None
+        raise Refused("user_exists", f"There is an account {name} already.", title="Account already exists") from None
+
+
+async def change_account(
+    db: Database,
+    name: str,
+    *,
+    role: Role | None = None,
+    disabled: bool | None = None,
+    password: str | None = None,
+    change_due: bool = False,
+    clock: Clock | None = None,
+) -> None:
+    """Change an account's role, disable or enable it, or give it a password; its sessions end.
+
+    Raises:
+        NotFound: there is no such account.
+        Refused: nobody would be left who may administer.
+        Invalid: the password will not do.
+    """
+    values: dict[str, Any] = {}
+    if role is not None:
+        values["role"] = role.value
+    if disabled is not None:
+        values["disabled"] = disabled
+    if password is not None:
+        values["password_hash"] = await Passwords().hash(check_password(password))
+        values["password_change_due"] = change_due
+        values["password_changed_at"] = (clock or SystemClock()).now()
+
+    async def change(tx: Tx) -> None:
+        account = await _of_name(tx, name)
+        if disabled or (role is not None and role is not Role.ADMIN):
+            await _keep_an_admin(tx, account)
+        if values:
+            await store.update_account(tx, account.id, **values)
+
+    await db.transact(change)
+
+
+async def delete_account(db: Database, name: str) -> None:
+    """Delete an account, its sessions and its tokens.
+
+    Raises:
+        NotFound: there is no such account.
+        Refused: nobody would be left who may administer.
+    """
+
+    async def delete(tx: Tx) -> None:
+        account = await _of_name(tx, name)
+        await _keep_an_admin(tx, account)
+        await store.delete_account(tx, account.id)
+
+    await db.transact(delete)
+
+
+async def _of_name(tx: Tx, name: str) -> Account:
+    account = await store.find_account(tx, name[:64])
+    if account is None:
+        raise NotFound(f"There is no account {name[:64]}.")
+    return account
+
+
+async def _keep_an_admin(tx: Tx, account: Account) -> None:
+    if await store.lock_admins(tx) == {account.id}:
+        raise Refused("last_admin", f"{account.name} is the last admin: make another one first.", title="Last admin")
 
 
 async def issue_token(
-    db: Database, role: Role | str, name: str, *, valid_for: timedelta | None = None, clock: Clock | None = None
+    db: Database,
+    role: Role | str,
+    name: str,
+    *,
+    account_id: UUID | None = None,
+    valid_for: timedelta | None = None,
+    clock: Clock | None = None,
 ) -> str:
-    """Make an API token for a program; gives it once, and keeps its hash."""
-    token = generate_token()
+    """Make an API token, a service's or one's own; gives it once, and keeps its hash."""
     now = (clock or SystemClock()).now()
-    expires_at = now + valid_for if valid_for is not None else None
-    await db.transact(
-        lambda tx: store.insert_token(tx, name, Role(role), hash_token(token), expires_at=expires_at, now=now)
+    _, token = await make_token(
+        db, role, name, account_id=account_id, expires_at=now + valid_for if valid_for is not None else None, now=now
     )
     return token
 
 
-async def accept_token(tx: Tx, token: str, now: datetime) -> TokenHolder:
-    """Find who holds this token.
+async def make_token(
+    db: Database, role: Role | str, name: str, *, account_id: UUID | None, expires_at: datetime | None, now: datetime
+) -> tuple[UUID, str]:
+    """Make an API token; gives its id, and the token itself, of which only the hash is kept."""
+    token = generate_token()
+    token_id = await db.transact(
+        lambda tx: token_store.insert_token(
+            tx, name, Role(role), hash_token(token), account_id=account_id, expires_at=expires_at, now=now
+        )
+    )
+    return token_id, token
+
+
+async def accept_token(tx: Tx, token: str, now: datetime) -> Token:
+    """Find the token that somebody shows.
 
     Raises:
         Unauthenticated: it is unknown, revoked or over.
     """
-    holder = await store.find_token(tx, hash_token(token), now)
-    if holder is None:
+    found = await token_store.find_token(tx, hash_token(token), now)
+    if found is None:
         raise Unauthenticated("This token is not known, or no longer valid.")
-    return holder
+    return found
+
+
+class TokenUses:
+    """Remembers when tokens were used, and writes it down now and then: a read must not wait for a write."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._uses: dict[UUID, datetime] = {}
+
+    def note(self, token: Token, now: datetime) -> None:
+        """Remember a use."""
+        if token.last_used_at is None or now >= token.last_used_at + TOUCH_EVERY:
+            self._uses[token.id] = now
+
+    async def write(self) -> None:
+        """Write down what is remembered."""
+        if self._uses:
+            uses, self._uses = self._uses, {}
+            await self._db.transact(lambda tx: token_store.touch_tokens(tx, uses))
 
 
 async def check_credentials(db: Database, passwords: Passwords, name: str, password: str) -> Account | None:

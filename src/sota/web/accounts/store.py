@@ -1,4 +1,4 @@
-"""Accounts and tokens in the database."""
+"""Accounts in the database."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sota.boundaries.interaction import Role
 from sota.kit.clock import new_id
 from sota.kit.db import Tx
-from sota.web.accounts.model import Account, TokenHolder
-from sota.web.tables import ACCOUNT, API_TOKEN
+from sota.web.accounts.model import Account
+from sota.web.tables import ACCOUNT, API_TOKEN, SESSION
 
 
 async def any_account(tx: Tx) -> bool:
@@ -28,7 +28,16 @@ async def find_account(tx: Tx, name: str) -> Account | None:
 
 def read_account(row: Any) -> Account:
     """Turn a row with the account's columns into an account."""
-    return Account(row.id, row.name, Role(row.role), row.password_hash, row.password_change_due, row.disabled)
+    return Account(
+        row.id,
+        row.name,
+        Role(row.role),
+        row.password_hash,
+        row.password_change_due,
+        row.disabled,
+        row.created_at,
+        row.password_changed_at,
+    )
 
 
 async def insert_account(tx: Tx, name: str, role: Role, password_hash: str, *, change_due: bool, now: datetime) -> UUID:
@@ -48,33 +57,44 @@ async def insert_account(tx: Tx, name: str, role: Role, password_hash: str, *, c
     return account_id
 
 
-async def insert_token(
-    tx: Tx, name: str, role: Role, token_hash: str, *, expires_at: datetime | None, now: datetime
-) -> UUID:
-    """Insert a token, of which only the hash is known here."""
-    token_id = new_id()
-    await tx.execute(
-        API_TOKEN.insert().values(
-            id=token_id, name=name, role=role.value, token_hash=token_hash, created_at=now, expires_at=expires_at
-        )
+async def list_accounts(tx: Tx, limit: int, after: str | None) -> list[tuple[Account, int]]:
+    """List accounts by name, each with the number of its sessions."""
+    query = _with_sessions().order_by(ACCOUNT.c.name).limit(limit)
+    if after is not None:
+        query = query.where(ACCOUNT.c.name > after)
+    return [(read_account(row), row.sessions) for row in await tx.execute(query)]
+
+
+async def describe_account(tx: Tx, name: str) -> tuple[Account, int] | None:
+    """Find an account by its name, with the number of its sessions."""
+    row = (await tx.execute(_with_sessions().where(ACCOUNT.c.name == name))).first()
+    return (read_account(row), row.sessions) if row is not None else None
+
+
+def _with_sessions() -> sa.Select[Any]:
+    count = sa.select(sa.func.count()).where(SESSION.c.account_id == ACCOUNT.c.id).scalar_subquery()
+    return sa.select(ACCOUNT, count.label("sessions"))
+
+
+async def lock_admins(tx: Tx) -> set[UUID]:
+    """Give the admins who can sign in, and let nobody else change who they are until this transaction ends."""
+    query = (
+        sa.select(ACCOUNT.c.id)
+        .where(ACCOUNT.c.role == Role.ADMIN.value, ACCOUNT.c.disabled.is_(sa.false()))
+        .order_by(ACCOUNT.c.id)
+        .with_for_update()
     )
-    return token_id
+    return set((await tx.execute(query)).scalars())
 
 
-async def find_token(tx: Tx, token_hash: str, now: datetime) -> TokenHolder | None:
-    """Find the token with this hash, unless it is revoked or over."""
-    query = sa.select(API_TOKEN).where(
-        API_TOKEN.c.token_hash == token_hash,
-        API_TOKEN.c.revoked_at.is_(None),
-        sa.or_(API_TOKEN.c.expires_at.is_(None), API_TOKEN.c.expires_at > now),
-    )
-    row = (await tx.execute(query)).first()
-    return TokenHolder(row.id, row.name, Role(row.role), row.expires_at) if row is not None else None
+async def update_account(tx: Tx, account_id: UUID, **values: Any) -> None:
+    """Change columns of an account, and end its sessions: whoever goes on does so as what the account is now."""
+    await tx.execute(ACCOUNT.update().where(ACCOUNT.c.id == account_id).values(**values))
+    await tx.execute(SESSION.delete().where(SESSION.c.account_id == account_id))
 
 
-async def revoke_tokens(tx: Tx, name: str, now: datetime) -> int:
-    """Revoke all tokens of this name; gives how many."""
-    changed = await tx.execute(
-        API_TOKEN.update().where(API_TOKEN.c.name == name, API_TOKEN.c.revoked_at.is_(None)).values(revoked_at=now)
-    )
-    return changed.rowcount
+async def delete_account(tx: Tx, account_id: UUID) -> None:
+    """Delete an account with its sessions and tokens."""
+    await tx.execute(SESSION.delete().where(SESSION.c.account_id == account_id))
+    await tx.execute(API_TOKEN.delete().where(API_TOKEN.c.account_id == account_id))
+    await tx.execute(ACCOUNT.delete().where(ACCOUNT.c.id == account_id))

@@ -58,8 +58,14 @@ class Pages:
         """Make the login page; ``why`` tells what was wrong with the last try."""
         return self._render("login.html", why=why)
 
+    def password(self, session: Session, *, why: str | None = None) -> bytes:
+        """Make the page to change one's password; ``why`` tells what was wrong with the last try."""
+        return self._render("password.html", session=session, why=why)
+
     async def index(self, session: Session, query: Mapping[str, str]) -> bytes:
-        """Make the first page: install requests and vehicles."""
+        """Make the first page: install requests and vehicles; or the one to change a generated password."""
+        if session.password_change_due:
+            return self.password(session)
         regex = query.get("regex") or None
         overview = await self._overview(regex, query.get("cursor"))
         following = urlencode({"regex": regex or "", "cursor": overview.next_cursor}) if overview.next_cursor else None

@@ -33,7 +33,12 @@ class DocumentsApi:
     @serves("X-B1-9")
     async def as_page(self, call: Call[Any]) -> Reply:
         """Give the document as a page; whoever is not signed in comes back to it after that."""
-        if "authorization" not in call.headers and await self._visitors.session_of(call) is None:
-            return to_login(call, self._key)
+        if "authorization" not in call.headers:
+            session = await self._visitors.session_of(call)
+            if session is None:
+                return to_login(call, self._key)
+            if session.password_change_due:
+                headers = {"location": "/password", "cache-control": "no-store"}
+                return Reply("redirected", raw=b"", content_type=HTML, headers=headers)
         await self._visitors.admit(call)
         return Reply("served", raw=self._page, content_type=HTML)

@@ -57,11 +57,13 @@ class SessionsApi:
                 raise
             return self._denied(error.detail, status=429, headers=error.__dict__["headers"])
         if session is None:
-            call.caller.acting_on = "sign-in"
+            # A name that nobody has may be a password in the wrong field: it is kept nowhere.
+            known = await self._sessions.known_name(credentials.username)
+            call.caller.acting_on = f"sign-in {known}" if known is not None else "sign-in"
             if as_json:
                 raise Refused("denied", "The user name or the password is wrong.")
             return self._denied("The user name or the password is wrong.")
-        call.caller = Visitor(session.account_name, session.role, session, acting_on="sign-in")
+        call.caller = Visitor.of_session(session, acting_on="sign-in")
         return_to = read_cookie(call.headers.get("cookie", ""), RETURN_COOKIE)
         return await self._signed_in(session, return_to or "", as_json=as_json)
 
@@ -72,7 +74,7 @@ class SessionsApi:
         session = await self._visitors.session_of(call)
         if session is not None:
             token = call.headers.get("x-csrf-token") or (await read_fields(call)).get("csrf_token", "")
-            call.caller = Visitor(session.account_name, session.role, session, acting_on="sign-out")
+            call.caller = Visitor.of_session(session, acting_on="sign-out")
             check_csrf(session, str(token))
             await self._sessions.end(session.token)
         else:
@@ -85,7 +87,13 @@ class SessionsApi:
         if return_to:
             cookies.append(clear_cookie(RETURN_COOKIE))
         if as_json:
-            body = {"username": session.account_name, "role": session.role.value, "csrf_token": session.csrf_token}
+            body: dict[str, Any] = {
+                "username": session.account_name,
+                "role": session.role.value,
+                "csrf_token": session.csrf_token,
+            }
+            if session.password_change_due:
+                body["password_change_due"] = True
             return Reply("signed_in", body, cookies=cookies, row=page_rows.LOGIN)
         path = read_return_path(return_to, self._key)
         if path is not None:

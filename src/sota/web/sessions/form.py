@@ -45,6 +45,18 @@ async def read_fields(call: Call[Any]) -> dict[str, Any]:
         raise Invalid(f"The body is malformed: {error}.") from None
 
 
+async def read_form(call: Call[Any]) -> dict[str, str]:
+    """Read a form into its fields.
+
+    Raises:
+        Unsupported: it is no form.
+        Invalid: it is malformed.
+    """
+    if kind_of(call) != FORM:
+        raise Unsupported(f"The body must be {FORM}.")
+    return await read_fields(call)
+
+
 def refuse_foreign(call: Call[Any]) -> None:
     """Refuse a form that another site's page sends: nobody is signed in or out by a page that is not ours.
 

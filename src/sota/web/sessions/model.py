@@ -40,11 +40,24 @@ class Session:
     created_at: datetime
     last_used_at: datetime
     ends_at: datetime
+    password_change_due: bool = False
+    """Whether the password must be changed before anything else."""
 
     @property
     def csrf_token(self) -> str:
         """What requests of this session that change something must carry."""
         return hmac.new(self.token.encode(), b"csrf", hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSeen:
+    """A session as its owner sees it in a list: without what its holder has."""
+
+    address: str
+    created_at: datetime
+    last_used_at: datetime
+    ends_at: datetime
+    current: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Use cases of sessions: sign in, be known, sign out.
+"""Use cases of sessions: sign in, be known, change one's password, sign out.
 
 A session's last use is written once a minute at most, so that reading pages does not write to the database each time.
 """
@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
+from sota.boundaries.interaction import Role
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
-from sota.kit.errors import TooMany
-from sota.web.accounts.model import Account, hash_token
+from sota.kit.errors import Invalid, TooMany
+from sota.web.accounts.model import Account, check_password, hash_token
 from sota.web.accounts.password import Passwords
-from sota.web.accounts.service import check_credentials
+from sota.web.accounts.service import change_account, check_credentials
+from sota.web.accounts.store import find_account
 from sota.web.sessions import store
-from sota.web.sessions.model import Session, new_session_token
+from sota.web.sessions.model import Session, SessionSeen, new_session_token
 
 TOUCH_EVERY = timedelta(seconds=60)
 
@@ -42,6 +45,12 @@ class Sessions:
             return None
         return await self._begin(account, name, address, replaces)
 
+    async def known_name(self, name: str) -> str | None:
+        """Give the name back if there is an account of it."""
+        async with self._db.read() as tx:
+            account = await find_account(tx, name[:64])
+        return account.name if account is not None else None
+
     async def find(self, token: str) -> Session | None:
         """Find the session of a cookie, unless it is over."""
         now, token_hash = self._clock.now(), hash_token(token)
@@ -56,6 +65,47 @@ class Sessions:
     async def end(self, token: str) -> None:
         """Sign out."""
         await self._db.transact(lambda tx: store.delete_session(tx, hash_token(token)))
+
+    async def change_password(self, name: str, old: str, new: str, address: str) -> bool:
+        """Change an account's password and end its sessions; False where the old password is wrong.
+
+        A wrong one counts as a failed sign-in does: whoever finds an open session cannot guess on.
+
+        Raises:
+            TooMany: too many failures.
+            Invalid: the new password will not do.
+        """
+        check_password(new)
+        if new == old:
+            raise Invalid("The new password is the old one.")
+        await self._count(name, address)
+        account = await check_credentials(self._db, self._passwords, name, old)
+        if account is None:
+            return False
+        await self._db.transact(lambda tx: store.forgive(tx, name, address))
+        await change_account(self._db, account.name, password=new, clock=self._clock)
+        return True
+
+    async def begin_for(self, account_id: UUID, name: str, role: Role, address: str) -> Session:
+        """Begin a session of somebody who has just proved who it is."""
+        token, now = new_session_token(), self._clock.now()
+        ends_at = now + self._limit
+        await self._db.transact(
+            lambda tx: store.insert_session(tx, hash_token(token), account_id, address, now=now, ends_at=ends_at)
+        )
+        return Session(token, account_id, name, role, now, now, ends_at)
+
+    async def of_account(self, account_id: UUID, token: str | None) -> list[SessionSeen]:
+        """List an account's sessions; ``token`` is the cookie of who asks."""
+        now = self._clock.now()
+        async with self._db.read() as tx:
+            return await store.list_sessions(
+                tx, account_id, now, now - self._idle, hash_token(token) if token is not None else None
+            )
+
+    async def end_all(self, account_id: UUID) -> None:
+        """Sign an account out everywhere."""
+        await self._db.transact(lambda tx: store.delete_sessions(tx, account_id))
 
     async def sweep(self) -> None:
         """Delete what is over."""
@@ -106,4 +156,5 @@ class Sessions:
             await store.insert_session(tx, hash_token(token), account.id, address, now=now, ends_at=ends_at)
 
         await self._db.transact(begin)
-        return Session(token, account.id, account.name, account.role, now, now, ends_at)
+        due = account.password_change_due
+        return Session(token, account.id, account.name, account.role, now, now, ends_at, due)

@@ -9,8 +9,10 @@ import sqlalchemy as sa
 
 from sota.boundaries.interaction import Role
 from sota.kit.db import Tx
-from sota.web.sessions.model import FORGOTTEN_AFTER, Session, buckets
+from sota.web.sessions.model import FORGOTTEN_AFTER, Session, SessionSeen, buckets
 from sota.web.tables import ACCOUNT, LOGIN_BUCKET, SESSION, WEB_KEY
+
+MOST_SESSIONS = 200
 
 
 async def insert_session(
@@ -32,14 +34,23 @@ async def insert_session(
 async def find_session(tx: Tx, token: str, token_hash: str) -> Session | None:
     """Find a session with its account, unless that is disabled. Whether it is over is the caller's question."""
     query = (
-        sa.select(SESSION, ACCOUNT.c.name, ACCOUNT.c.role)
+        sa.select(SESSION, ACCOUNT.c.name, ACCOUNT.c.role, ACCOUNT.c.password_change_due)
         .join(ACCOUNT, ACCOUNT.c.id == SESSION.c.account_id)
         .where(SESSION.c.token_hash == token_hash, ACCOUNT.c.disabled.is_(sa.false()))
     )
     row = (await tx.execute(query)).first()
     if row is None:
         return None
-    return Session(token, row.account_id, row.name, Role(row.role), row.created_at, row.last_used_at, row.ends_at)
+    return Session(
+        token,
+        row.account_id,
+        row.name,
+        Role(row.role),
+        row.created_at,
+        row.last_used_at,
+        row.ends_at,
+        row.password_change_due,
+    )
 
 
 async def touch_session(tx: Tx, token_hash: str, now: datetime) -> None:
@@ -50,6 +61,28 @@ async def touch_session(tx: Tx, token_hash: str, now: datetime) -> None:
 async def delete_session(tx: Tx, token_hash: str) -> None:
     """End a session."""
     await tx.execute(SESSION.delete().where(SESSION.c.token_hash == token_hash))
+
+
+async def list_sessions(
+    tx: Tx, account_id: UUID, now: datetime, idle_since: datetime, token_hash: str | None
+) -> list[SessionSeen]:
+    """List the sessions of an account that are not over, the latest first; ``token_hash`` is that of the asker's."""
+    columns = SESSION.c
+    query = (
+        sa.select(SESSION)
+        .where(columns.account_id == account_id, columns.ends_at > now, columns.last_used_at > idle_since)
+        .order_by(columns.last_used_at.desc(), columns.token_hash)
+        .limit(MOST_SESSIONS)
+    )
+    return [
+        SessionSeen(row.address, row.created_at, row.last_used_at, row.ends_at, row.token_hash == token_hash)
+        for row in await tx.execute(query)
+    ]
+
+
+async def delete_sessions(tx: Tx, account_id: UUID) -> None:
+    """End all sessions of an account."""
+    await tx.execute(SESSION.delete().where(SESSION.c.account_id == account_id))
 
 
 async def delete_over(tx: Tx, now: datetime, idle_since: datetime) -> None:

@@ -1,0 +1,127 @@
+"""What programs and tests use to administer a Web Server, with a token: accounts, tokens, the audit trail."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sota.boundaries.b1_browser_web import admin_rows as rows
+from sota.boundaries.b1_browser_web.admin_messages import (
+    AuditRecord,
+    AuditVerdict,
+    NewToken,
+    NewUser,
+    PasswordChange,
+    PasswordChanged,
+    SessionEntry,
+    Token,
+    TokenCreated,
+    User,
+    UserChange,
+    UserCreated,
+)
+from sota.boundaries.calling import Caller, Page
+from sota.boundaries.interaction import calls
+from sota.boundaries.values import Said
+from sota.kit.http_client import HttpClient
+
+
+class AdminClient:
+    """The administration of a Web Server. Lists come as pages: ``cursor`` asks for the next one."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._caller = Caller(client)
+
+    @calls("X-B1-42")
+    async def change_password(self, old_password: str, new_password: str) -> PasswordChanged:
+        """Change one's own password."""
+        change = PasswordChange(old_password=old_password, new_password=new_password)
+        changed: PasswordChanged = await self._caller.call(rows.CHANGE_PASSWORD, body=change)
+        return changed
+
+    @calls("X-B1-43")
+    async def sessions(self) -> list[SessionEntry]:
+        """List one's own sessions."""
+        found: list[SessionEntry] = await self._caller.call(rows.OWN_SESSIONS)
+        return found
+
+    @calls("X-B1-44")
+    async def sign_out_everywhere(self) -> Said:
+        """End all one's own sessions."""
+        said: Said = await self._caller.call(rows.END_SESSIONS)
+        return said
+
+    @calls("X-B1-45")
+    async def users(self, *, limit: int | None = None, cursor: str | None = None) -> Page[User]:
+        """List the accounts."""
+        return await self._caller.page(rows.USERS, query={"limit": limit, "cursor": cursor})
+
+    @calls("X-B1-46")
+    async def new_user(self, user: NewUser) -> UserCreated:
+        """Make an account."""
+        created: UserCreated = await self._caller.call(rows.NEW_USER, body=user)
+        return created
+
+    @calls("X-B1-47")
+    async def user(self, name: str) -> User:
+        """Give one account."""
+        found: User = await self._caller.call(rows.USER, {"user": name})
+        return found
+
+    @calls("X-B1-48")
+    async def change_user(self, name: str, change: UserChange) -> UserCreated:
+        """Change an account's role, disable it, or give it another password."""
+        changed: UserCreated = await self._caller.call(rows.CHANGE_USER, {"user": name}, body=change)
+        return changed
+
+    @calls("X-B1-49")
+    async def delete_user(self, name: str) -> Said:
+        """Delete an account."""
+        said: Said = await self._caller.call(rows.DELETE_USER, {"user": name})
+        return said
+
+    @calls("X-B1-50")
+    async def tokens(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Token]:
+        """List one's tokens; an admin lists everybody's."""
+        return await self._caller.page(rows.TOKENS, query={"limit": limit, "cursor": cursor})
+
+    @calls("X-B1-51")
+    async def new_token(self, token: NewToken) -> TokenCreated:
+        """Make a token."""
+        created: TokenCreated = await self._caller.call(rows.NEW_TOKEN, body=token)
+        return created
+
+    @calls("X-B1-52")
+    async def revoke_token(self, token_id: str) -> Said:
+        """Revoke a token."""
+        said: Said = await self._caller.call(rows.REVOKE_TOKEN, {"id": token_id})
+        return said
+
+    @calls("X-B1-53")
+    async def audit(
+        self,
+        *,
+        actor: str | None = None,
+        about: str | None = None,
+        interaction: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[AuditRecord]:
+        """List audit records, newest first; ``about`` is a part of the object that a record names."""
+        query = {
+            "actor": actor,
+            "object": about,
+            "interaction": interaction,
+            "since": since.isoformat() if since is not None else None,
+            "until": until.isoformat() if until is not None else None,
+            "limit": limit,
+            "cursor": cursor,
+        }
+        return await self._caller.page(rows.AUDIT, query=query)
+
+    @calls("X-B1-54")
+    async def verify_audit(self) -> AuditVerdict:
+        """Check the chain of audit records."""
+        verdict: AuditVerdict = await self._caller.call(rows.VERIFY_AUDIT)
+        return verdict

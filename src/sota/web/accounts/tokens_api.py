@@ -1,0 +1,99 @@
+"""X-B1-50 to X-B1-52: API tokens, one's own and those of services.
+
+Rules kept here:
+
+* nobody makes a token that may more than its maker, and a token makes none that outlives it;
+* a service's token is made by an admin, and ends with nobody's account;
+* an admin sees and revokes everybody's, others their own.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sota.boundaries.b1_browser_web.admin_messages import NewToken, Token
+from sota.boundaries.interaction import Role, serves
+from sota.kit.clock import Clock
+from sota.kit.db import Database
+from sota.kit.errors import NotFound, Refused
+from sota.kit.http_message import Call, Reply
+from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.web.accounts import model, token_store
+from sota.web.accounts.service import make_token
+from sota.web.visitor import Visitor
+
+
+class TokensApi:
+    """Makes, lists and revokes tokens."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db, self._clock = db, clock
+
+    @serves("X-B1-50")
+    async def tokens(self, call: Call[Any]) -> Reply:
+        """List tokens that are valid."""
+        visitor: Visitor = call.caller
+        limit, after = read_limit(call.query), read_cursor(call.query, UUID)
+        async with self._db.read() as tx:
+            found = await token_store.list_tokens(
+                tx,
+                self._clock.now(),
+                limit + 1,
+                after,
+                account_id=visitor.account_id,
+                everybodys=visitor.role is Role.ADMIN,
+            )
+        tokens = [as_token(token) for token in found[:limit]]
+        headers = link_next(call.url_path, call.query, tokens[-1].id) if len(found) > limit else {}
+        return Reply("listed" if tokens else "empty", tokens, headers=headers)
+
+    @serves("X-B1-51")
+    async def new_token(self, call: Call[NewToken]) -> Reply:
+        """Make a token; the answer is the only place where it ever stands."""
+        visitor: Visitor = call.caller
+        new, role = call.body, Role(call.body.role)
+        if not visitor.role.allows(role) or (new.service and visitor.role is not Role.ADMIN):
+            what = f"a service's token with the role {role}" if new.service else f"a token with the role {role}"
+            raise Refused("above_own_role", f"Your role is {visitor.role}: you cannot make {what}.")
+        if not new.service and visitor.account_id is None:
+            raise Refused("no_account", "You are a service: an admin can make a token with 'service': true.")
+        now = self._clock.now()
+        ends = now + timedelta(days=new.days)
+        expires_at = min(ends, visitor.expires_at) if visitor.expires_at is not None else ends
+        token_id, token = await make_token(
+            self._db,
+            role,
+            new.name,
+            account_id=None if new.service else visitor.account_id,
+            expires_at=expires_at,
+            now=now,
+        )
+        return Reply("created", {"id": str(token_id), "token": token, "expires_at": expires_at})
+
+    @serves("X-B1-52")
+    async def revoke_token(self, call: Call[Any]) -> Reply:
+        """Revoke a token."""
+        visitor: Visitor = call.caller
+        token_id, now, everybodys = UUID(call.path["id"]), self._clock.now(), visitor.role is Role.ADMIN
+        name = await self._db.transact(
+            lambda tx: token_store.revoke_token(tx, token_id, now, account_id=visitor.account_id, everybodys=everybodys)
+        )
+        if name is None:
+            raise NotFound("You have no valid token of this id.")
+        visitor.acting_on = f"tokens/{token_id} name={name}"
+        return Reply("revoked")
+
+
+def as_token(token: model.Token) -> Token:
+    """Give a token as it goes out."""
+    return Token(
+        id=str(token.id),
+        name=token.name,
+        role=token.role.value,
+        account=token.account,
+        created_at=token.created_at,
+        expires_at=token.expires_at,
+        last_used_at=token.last_used_at,
+    )

@@ -1,0 +1,119 @@
+"""X-B1-40 to X-B1-44: one's own password, by the console's page or as JSON, and one's own sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sota.boundaries.b1_browser_web import admin_rows
+from sota.boundaries.b1_browser_web.admin_messages import PasswordChange, SessionEntry
+from sota.boundaries.interaction import serves
+from sota.kit.errors import Invalid, Refused, TooMany
+from sota.kit.http_message import Call, Reply
+from sota.web.console.api import HTML, to_login
+from sota.web.console.page import Pages
+from sota.web.sessions.form import read_form, refuse_foreign
+from sota.web.sessions.model import Session, clear_cookie, set_cookie
+from sota.web.sessions.service import Sessions
+from sota.web.visitor import Visitor, Visitors, check_csrf
+
+WRONG = "The old password is wrong."
+
+
+class OwnAccountApi:
+    """Lets everybody change the own password and end the own sessions. ``key`` signs the page to return to."""
+
+    def __init__(self, sessions: Sessions, visitors: Visitors, pages: Pages, key: bytes) -> None:
+        self._sessions, self._visitors, self._pages, self._key = sessions, visitors, pages, key
+
+    @serves("X-B1-40")
+    async def page(self, call: Call[Any]) -> Reply:
+        """Show the form."""
+        session = await self._visitors.session_of(call)
+        if session is None:
+            return to_login(call, self._key)
+        return Reply("served", raw=self._pages.password(session), content_type=HTML)
+
+    @serves("X-B1-41")
+    async def change_by_form(self, call: Call[Any]) -> Reply:
+        """Change the password, begin a new session, go on to the console."""
+        refuse_foreign(call)
+        session = await self._visitors.session_of(call)
+        if session is None:
+            return to_login(call, self._key)
+        call.caller = Visitor.of_session(session, acting_on="own password")
+        fields = await read_form(call)
+        check_csrf(session, fields.get("csrf_token", ""))
+        try:
+            if fields.get("new_password") != fields.get("new_password_again"):
+                raise Invalid("The new password was not entered alike twice.")
+            fresh = await self._change(call, session, fields.get("old_password", ""), fields.get("new_password", ""))
+        except (Invalid, TooMany) as error:
+            return self._again(session, error.detail, error)
+        if fresh is None:
+            return self._again(session, WRONG)
+        headers = {"location": "/"}
+        return Reply("changed", raw=b"", headers=headers, cookies=[set_cookie(fresh.token)])
+
+    @serves("X-B1-42")
+    async def change(self, call: Call[PasswordChange]) -> Reply:
+        """Change the password."""
+        visitor: Visitor = call.caller
+        visitor.acting_on = "own password"
+        name, _ = _account_of(visitor)
+        old, new = call.body.old_password, call.body.new_password
+        if visitor.session is None:
+            if not await self._sessions.change_password(name, old, new, call.client):
+                raise Refused("wrong_password", WRONG)
+            return Reply("changed")
+        fresh = await self._change(call, visitor.session, old, new)
+        if fresh is None:
+            raise Refused("wrong_password", WRONG)
+        return Reply("changed", {"csrf_token": fresh.csrf_token}, cookies=[set_cookie(fresh.token)])
+
+    @serves("X-B1-43")
+    async def sessions(self, call: Call[Any]) -> Reply:
+        """List the sessions of the caller's account."""
+        visitor: Visitor = call.caller
+        _, account_id = _account_of(visitor)
+        token = visitor.session.token if visitor.session is not None else None
+        found = [
+            SessionEntry(
+                address=seen.address,
+                created_at=seen.created_at,
+                last_used_at=seen.last_used_at,
+                ends_at=seen.ends_at,
+                current=seen.current,
+            )
+            for seen in await self._sessions.of_account(account_id, token)
+        ]
+        return Reply("listed" if found else "empty", found)
+
+    @serves("X-B1-44")
+    async def sign_out_everywhere(self, call: Call[Any]) -> Reply:
+        """End all sessions of the caller's account."""
+        visitor: Visitor = call.caller
+        visitor.acting_on = "own sessions"
+        _, account_id = _account_of(visitor)
+        await self._sessions.end_all(account_id)
+        return Reply("signed_out", cookies=[clear_cookie()] if visitor.session is not None else [])
+
+    async def _change(self, call: Call[Any], session: Session, old: str, new: str) -> Session | None:
+        """Change the password and begin a new session in place of all; None where the old password is wrong."""
+        if not await self._sessions.change_password(session.account_name, old, new, call.client):
+            return None
+        return await self._sessions.begin_for(session.account_id, session.account_name, session.role, call.client)
+
+    def _again(self, session: Session, why: str, error: Invalid | TooMany | None = None) -> Reply:
+        page = self._pages.password(session, why=why)
+        too_many = isinstance(error, TooMany)
+        headers = error.__dict__.get("headers", {}) if error is not None else {}
+        status = 429 if too_many else None
+        row = admin_rows.CHANGE_PASSWORD_FORM
+        return Reply("denied", raw=page, content_type=HTML, status=status, headers=headers, row=row)
+
+
+def _account_of(visitor: Visitor) -> tuple[str, UUID]:
+    if visitor.account is None or visitor.account_id is None:
+        raise Refused("no_account", "This token is a service's: it has no password and no sessions.")
+    return visitor.account, visitor.account_id
