@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -28,9 +28,7 @@ class _Server(uvicorn.Server):
 class HttpListener:
     """One listening address of a program."""
 
-    def __init__(
-        self, app: Any, host: str, port: int, *, certificate: Path | None = None, key: Path | None = None
-    ) -> None:
+    def __init__(self, app: Any, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self._host, self._port = host, port
         self._config = uvicorn.Config(
             app,
@@ -46,8 +44,7 @@ class HttpListener:
             limit_concurrency=2000,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
+            ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
         )
         self._server = _Server(self._config)
         self._task: asyncio.Task[None] | None = None

@@ -1,4 +1,8 @@
-"""Certificates and TLS contexts of programs: TLS 1.2 or later, self-signed where the operator gave none."""
+"""Certificates and TLS contexts of programs: TLS 1.2 or later, self-signed where the operator gave none.
+
+A server's certificate may be replaced while it runs: :class:`ServerCertificate` reads the files again when they change,
+and connections that are made from then on get the new one.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sota.kit.durable import write_atomic
+from sota.kit.errors import StartError
+from sota.kit.logging import get_logger
 
 
 def ensure_certificate(folder: Path, names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")) -> tuple[Path, Path]:
@@ -42,6 +48,72 @@ def ensure_certificate(folder: Path, names: tuple[str, ...] = ("localhost", "127
     write_atomic(key_path, private, mode=0o600)
     write_atomic(certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
     return certificate_path, key_path
+
+
+def serving(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Give a server context with this certificate chain.
+
+    Raises:
+        OSError: a file cannot be read, or is none (``ssl.SSLError``): no PEM, or a key of another certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key, password=lambda: "")  # never ask for one on a terminal
+    return context
+
+
+class ServerCertificate:
+    """A server's certificate and key. ``context`` is for the listener: it always hands out what was read last.
+
+    Raises:
+        StartError: the files cannot be used.
+    """
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._files = (certificate, key)
+        self._log = get_logger(certificate=str(certificate))
+        self._seen = self._look()
+        try:
+            self.context, self._current = serving(certificate, key), serving(certificate, key)
+        except OSError as error:
+            raise StartError(f"certificate {certificate} with key {key} cannot be used: {reason(error)}") from None
+        self.context.sni_callback = self._choose
+
+    def refresh(self) -> bool:
+        """Read the files if they have changed; says whether there is a new one. A broken one changes nothing."""
+        now = self._look()
+        if now == self._seen:
+            return False
+        self._seen = now
+        try:
+            self._current = serving(*self._files)
+        except OSError as error:
+            self._log.error("certificate_not_replaced", reason=reason(error))
+            return False
+        self._log.info("certificate_replaced")
+        return True
+
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _own: ssl.SSLContext) -> None:
+        # A context that was loaded whole takes over: there is no moment with a certificate and the key of another.
+        connection.context = self._current
+
+    def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
+        return tuple(_stamp(file) for file in self._files)
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def reason(error: OSError) -> str:
+    """Say in a few words why a certificate cannot be used."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "no certificate in PEM").replace("_", " ").lower()
+    return error.strerror or str(error)
 
 
 def trusting(certificate: Path) -> ssl.SSLContext:

@@ -47,6 +47,7 @@ from sota.web.visitor import Visitors
 MIGRATIONS = "sota.web.migrations"
 RESUME_EVERY_S = 1.0
 SWEEP_EVERY_S = 15.0
+CERTIFICATE_EVERY_S = 2.0
 
 
 class WebProgram:
@@ -112,6 +113,7 @@ class WebProgram:
         await self._listen(app)
         self._background.start("web:registrations", self._keep_registering())
         self._background.start("web:sweep", self._keep_sweeping())
+        self._background.start("web:certificate", self._keep_certificate())
 
     async def stop(self) -> None:
         """Stop listening, let requests under way end, leave open registrations for the next start."""
@@ -156,10 +158,10 @@ class WebProgram:
 
     async def _listen(self, app: WebApp) -> None:
         settings = self.settings
-        certificate, key = self._certificate()
-        self.certificate = certificate
+        self.certificate, key = self._certificate()
+        self._tls = tls.ServerCertificate(self.certificate, key)
         door = Door(app, lambda: self.https_port, serve_plain=settings.plain_http == "serve")
-        https = HttpListener(door, settings.host, settings.https_port, certificate=certificate, key=key)
+        https = HttpListener(door, settings.host, settings.https_port, tls=self._tls.context)
         plain = HttpListener(door, settings.host, settings.port)
         for listener in (https, plain):
             await listener.start()
@@ -193,6 +195,11 @@ class WebProgram:
             for sweep in (self.uploads.sweep, self.sessions.sweep, self.token_uses.write, self.registers.forget_old):
                 await self._try(sweep())
             await asyncio.sleep(min(SWEEP_EVERY_S, self.settings.upload_note_s))
+
+    async def _keep_certificate(self) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATE_EVERY_S)
+            await asyncio.to_thread(self._tls.refresh)
 
     async def _try(self, work: Coroutine[Any, Any, None]) -> None:
         try:

@@ -1,0 +1,117 @@
+"""A server's certificate: TLS 1.2 or later, replaced while it runs, and never by a broken one."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sota.kit.errors import StartError
+from sota.kit.http_listener import HttpListener
+from sota.kit.tls import ServerCertificate, ensure_certificate
+
+
+class Files:
+    """A certificate and its key, and others to put in their place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.certificate, self.key = ensure_certificate(folder / "own")
+
+    def another(self, name: str) -> tuple[Path, Path]:
+        return ensure_certificate(self.folder / name)
+
+    def put(self, certificate: Path, key: Path) -> None:
+        shutil.copy(key, self.key)
+        shutil.copy(certificate, self.certificate)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+async def app(_scope: object, _receive: object, send: object) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})  # type: ignore[operator]
+    await send({"type": "http.response.body", "body": b""})  # type: ignore[operator]
+
+
+@pytest.fixture
+async def served(files: Files) -> AsyncIterator[tuple[ServerCertificate, int]]:
+    certificate = ServerCertificate(files.certificate, files.key)
+    listener = HttpListener(app, "127.0.0.1", 0, tls=certificate.context)
+    await listener.start()
+    yield certificate, listener.port
+    await listener.stop()
+
+
+def der(certificate: Path) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(certificate.read_text())
+
+
+async def shown(port: int, *, name: str | None = "localhost", version: ssl.TLSVersion | None = None) -> bytes:
+    """Give the certificate that the server shows in a new connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if version is not None:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = version
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name or "")
+    found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    assert isinstance(found, bytes)
+    return found
+
+
+async def test_new_connections_get_the_new_certificate(files: Files, served: tuple[ServerCertificate, int]) -> None:
+    certificate, port = served
+    before = der(files.certificate)
+    assert await shown(port) == before
+    files.put(*files.another("new"))
+    assert await shown(port) == before  # nobody has looked yet
+    assert certificate.refresh()
+    for name in ("localhost", "127.0.0.1"):  # an address is no server name: the certificate is the same
+        assert await shown(port, name=name) == der(files.certificate) != before
+    assert not certificate.refresh()
+
+
+@pytest.mark.parametrize("harm", ["garbage", "key of another", "empty", "gone"])
+async def test_broken_file_changes_nothing_and_the_next_good_one_does(
+    files: Files, served: tuple[ServerCertificate, int], harm: str
+) -> None:
+    certificate, port = served
+    before = der(files.certificate)
+    if harm == "garbage":
+        files.certificate.write_text("-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----\n")
+    elif harm == "key of another":
+        shutil.copy(files.another("other")[1], files.key)
+    elif harm == "empty":
+        files.certificate.write_text("")
+    else:
+        files.key.unlink()
+    assert not certificate.refresh()
+    assert await shown(port) == before
+    files.put(*files.another("new"))
+    assert certificate.refresh()
+    assert await shown(port) == der(files.certificate) != before
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+async def test_older_versions_are_refused(served: tuple[ServerCertificate, int]) -> None:
+    _, port = served
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        assert await shown(port, version=version)
+    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await shown(port, version=version)
+
+
+def test_certificate_that_cannot_be_used_stops_the_start(files: Files) -> None:
+    with pytest.raises(StartError, match="key values mismatch"):
+        ServerCertificate(files.certificate, files.another("other")[1])
+    with pytest.raises(StartError, match="No such file"):
+        ServerCertificate(files.certificate, files.folder / "nowhere")
