@@ -240,11 +240,7 @@ class HttpClient:
         limit = timeout_s or self._timeout_s
         head = self._head(method, path, query, body, headers)
         connection: _Connection | None = None
-        try:
-            async with asyncio.timeout(limit):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise Unavailable(f"Too many calls to {self.base_url} at once.") from None
+        await self._wait_for_turn(limit)
         try:
             async with asyncio.timeout(limit if body is None or isinstance(body, bytes) else None):
                 connection = await self._exchange(head, body)
@@ -265,6 +261,16 @@ class HttpClient:
         """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
+
+    async def _wait_for_turn(self, limit_s: float) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()  # at once
+            return
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise Unavailable(f"Too many calls to {self.base_url} at once.") from None
 
     async def _exchange(self, head: bytes, body: RequestBody) -> _Connection:
         while True:

@@ -14,8 +14,9 @@ Rules kept here:
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -117,8 +118,7 @@ class App:
             raise
         except Exception as error:  # noqa: BLE001 - the process edge: any failure becomes an answer, and nothing leaks
             status = await self._send_problem(call, self._as_problem(error, call), send)
-        metrics.REQUESTS.labels(self.program, interaction, status).inc()
-        metrics.DURATION.labels(self.program, interaction).observe(time.perf_counter() - started)
+        metrics.count_answer(self.program, interaction, status, time.perf_counter() - started)
 
     def _accept(self, scope: Mapping[str, Any], receive: Receive) -> tuple[Call[Any], Route]:
         raw_path: bytes = scope["raw_path"]
@@ -149,7 +149,7 @@ class App:
         if self._authenticate is not None:
             call.caller = await self._authenticate(call)
             program = getattr(call.caller, "program", None)
-            own = [row for row in route.rows if program is None or row.caller == program]
+            own = route.rows if program is None else [row for row in route.rows if row.caller == program]
             if not own:  # a credential of one boundary is worth nothing on another
                 self._refuse("wrong_caller")
                 raise Refused("unauthenticated", f"{program} may not make this call.", status=404, title=NOT_ADMITTED)
@@ -240,8 +240,9 @@ class App:
         metrics.REFUSED.labels(self.program, reason).inc()
 
 
-def _select(rows: Iterable[Row], query: Mapping[str, str]) -> Row:
-    rows = tuple(rows)
+def _select(rows: Sequence[Row], query: Mapping[str, str]) -> Row:
+    if len(rows) == 1:
+        return rows[0]
     plain = [row for row in rows if row.way.selected_by is None]
     return next((row for row in rows if row.way.selected_by in query), plain[0] if plain else rows[0])
 
@@ -285,7 +286,12 @@ async def _disconnected(call: Call[Any]) -> None:
         pass
 
 
+@functools.lru_cache(maxsize=256)  # most answers carry the same headers
+def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.encode("latin-1"), value.encode("latin-1")
+
+
 async def _start(send: Send, status: int, headers: Mapping[str, str], cookies: Iterable[str] = ()) -> None:
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    raw = [_encoded(name, value) for name, value in headers.items()]
     raw += [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
     await send({"type": "http.response.start", "status": status, "headers": raw})

@@ -6,6 +6,8 @@ process.
 
 from __future__ import annotations
 
+import functools
+
 from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
 
 REQUESTS = Counter(
@@ -18,6 +20,18 @@ DURATION = Histogram(
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 REFUSED = Counter("sota_refused_total", "Requests outside the whitelist, by program and reason.", ["program", "reason"])
+
+
+@functools.lru_cache(maxsize=4096)  # finding a child by its labels takes a lock and longer than counting
+def _answers(program: str, interaction: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(program, interaction, status), DURATION.labels(program, interaction)
+
+
+def count_answer(program: str, interaction: str, status: int, took_s: float) -> None:
+    """Count an answer and the time it took."""
+    answers, duration = _answers(program, interaction, status)
+    answers.inc()
+    duration.observe(took_s)
 
 
 def exposition() -> bytes:
