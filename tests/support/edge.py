@@ -38,6 +38,7 @@ class EdgePlayer:
     def __init__(self) -> None:
         self.heard: list[Heard] = []
         self.scheduled: list[dict[str, Any]] = []
+        self.unscheduled: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.refuse_schedules = False
         self.is_away = False
@@ -149,6 +150,9 @@ class EdgePlayer:
                 error = {"code": -32100, "message": "Task scheduling failed", "data": {"code": "scheduling_failed"}}
                 return {"jsonrpc": "2.0", "id": request["id"], "error": error}
             self.scheduled += params
+            result["vins"] = [entry["vin"] for entry in params]
+        elif method == "unschedule_update":
+            self.unscheduled += params
             result["vins"] = [entry["vin"] for entry in params]
         else:
             result = {"status": 1}

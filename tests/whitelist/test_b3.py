@@ -383,3 +383,16 @@ async def test_package_is_deleted_with_its_filters_and_dependencies(resolver: Ru
     # What it needed is forgotten too: the other way round is no cycle now.
     back = {"name": library, "version": "1.0.0", "dependencies": [{"name": name, "version": "2.1.0"}]}
     assert (await resolver.web.send("POST", "/packages", back)).status == 200
+
+
+@pytest.mark.whitelist("X-B3-4", "deleted", "not_found")
+async def test_vehicle_is_deleted_and_no_filter_finds_it(resolver: RunningResolver) -> None:
+    vin = await resolver.add_vehicle(packages=[("base", "1.0.0")], components=["TCU-5G.2"])
+    name = new_name("ivi")
+    await resolver.offer(name, "2.1.0", f'vin_matches "{vin}"')
+    assert [found["vin"] for found in (await resolver.resolve(name, "2.1.0")).body] == [vin]
+    answer = await resolver.web.send("DELETE", f"/vehicles/{vin}")
+    assert (answer.status, answer.body) == (200, {"message": "Vehicle deleted"})
+    assert (await resolver.resolve(name, "2.1.0")).body == []
+    answer = await resolver.web.send("DELETE", f"/vehicles/{vin}")
+    assert (answer.status, answer.body["title"]) == (404, "Not Found")

@@ -59,6 +59,10 @@ PACKAGE_IN_USE = refuses(
     "an unfinished update needs the package, or a vehicle is known to have it",
 )
 
+PACKAGE_BLACKLISTED = refuses(
+    "package_blacklisted", 409, "Package is blacklisted", "the package is blacklisted: it goes to no vehicle"
+)
+
 SHARED: tuple[Outcome, ...] = (
     AUTHENTICATION_FAILED,
     NOT_FOUND,
@@ -67,5 +71,6 @@ SHARED: tuple[Outcome, ...] = (
     PACKAGE_MISSING,
     PACKAGE_EXISTS,
     PACKAGE_IN_USE,
+    PACKAGE_BLACKLISTED,
 )
 """Answers that several rows share, word for word."""

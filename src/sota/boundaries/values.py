@@ -184,6 +184,8 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     DATA_PLAN = "data_plan"
     CANCELLED = "cancelled"
+    BLACKLISTED = "blacklisted"
+    RETIRED = "retired"
 
 
 PATH_VALUES: Mapping[str, Any] = {"vin": Vin, "id": Id, "update_id": Id, "index": int, "n": int}

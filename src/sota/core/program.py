@@ -12,13 +12,17 @@ from sota.boundaries.interaction import Program
 from sota.boundaries.rvi_service import RviServices
 from sota.boundaries.table import rows_for
 from sota.core import facts, tables
+from sota.core.blacklist.api import BlacklistApi
 from sota.core.components.api import ComponentsApi
 from sota.core.housekeeping import keep_house
 from sota.core.logistics.api import LogisticsApi
 from sota.core.packages.api import PackagesApi
+from sota.core.queue.api import QueueApi
+from sota.core.queue.endings import Endings
 from sota.core.relaying import Senders
 from sota.core.requests.api import RequestsApi
-from sota.core.requests.service import SCHEDULE
+from sota.core.retirement.api import RetirementApi
+from sota.core.schedules import SCHEDULE, UNSCHEDULE
 from sota.core.settings import CoreSettings
 from sota.core.transfers.ack_writer import AckWriter
 from sota.core.transfers.api import CallbackApi, TransfersApi
@@ -57,9 +61,16 @@ class CoreProgram:
         self._resolver_http = HttpClient(settings.resolver_url, token)
         self._node_http = HttpClient(settings.node_url, timeout_s=10, pool=64)
         resolver, node = FactsClient(self._resolver_http), NodeClient(self._node_http, self.clock)
-        senders = Senders(resolver, node, self.clock)
+        senders = Senders(self.db, resolver, node, self.clock)
         self.relay = Relay(
-            self.db, tables.outbox, {facts.KIND: senders.send_facts, SCHEDULE: senders.send_schedules}, self.clock
+            self.db,
+            tables.outbox,
+            {
+                facts.KIND: senders.send_facts,
+                SCHEDULE: senders.send_schedules,
+                UNSCHEDULE: senders.send_withdrawals,
+            },
+            self.clock,
         )
         self.writer = AckWriter(self.db)
         alive = Alive(timedelta(seconds=settings.lease_s), timedelta(seconds=settings.notify_retry_s))
@@ -79,6 +90,8 @@ class CoreProgram:
             self.relay,
             accept_unidentified_peers=settings.accept_unidentified_peers,
         )
+        self.endings = Endings(self.engine, self.dispatcher, self.relay, self.clock)
+        self.blacklist = BlacklistApi(self.endings)
         self.app = self._bind(resolver)
         self.listener = HttpListener(self.app, settings.host, settings.port)
         self._background = Background()
@@ -106,7 +119,7 @@ class CoreProgram:
         self._background.start("core registration", self.registration.run())
         self._background.start("core dispatcher", self.dispatcher.run())
         self._background.start("core transfers", self.engine.run())
-        self._background.start("core housekeeping", keep_house(self.once))
+        self._background.start("core housekeeping", keep_house(self.once, self.blacklist))
 
     async def stop(self) -> None:
         """Stop taking requests, then what is under way; the database knows how to go on."""
@@ -146,6 +159,9 @@ class CoreProgram:
                 self.clock,
                 block_size=self.settings.block_size,
             ),
+            QueueApi(self.endings, resolver, block_size=self.settings.block_size),
+            self.blacklist,
+            RetirementApi(self.endings, self.once),
             LogisticsApi(self.db, self.relay, self.clock),
             callback,
         )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import msgspec
 
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.b5_core_resolver.messages import Fact, FactStatus
 from sota.boundaries.b7_core_rvi.client import NodeClient
-from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate
+from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
+from sota.core.requests.store import find_open
 from sota.kit.clock import Clock
+from sota.kit.db import Database
 from sota.kit.errors import Refused, Unavailable
 from sota.kit.logging import get_logger
 from sota.kit.outbox import Entry
@@ -17,8 +21,8 @@ from sota.kit.outbox import Entry
 class Senders:
     """The senders of Core's outbox, one for each kind of entry."""
 
-    def __init__(self, resolver: FactsClient, node: NodeClient, clock: Clock) -> None:
-        self._resolver, self._node, self._clock = resolver, node, clock
+    def __init__(self, db: Database, resolver: FactsClient, node: NodeClient, clock: Clock) -> None:
+        self._db, self._resolver, self._node, self._clock = db, resolver, node, clock
 
     async def send_facts(self, entries: list[Entry]) -> None:
         """Tell the Resolver. A fact that it refuses for good is logged and not repeated.
@@ -47,6 +51,7 @@ class Senders:
             for update in msgspec.convert(entry.payload, list[ScheduledUpdate])
             if update.interval.end > now
         ]
+        updates = await self._still_open(updates)
         if not updates:
             return
         try:
@@ -55,3 +60,25 @@ class Senders:
             if refusal.code == "method_unknown":
                 return
             raise Unavailable(f"The node does not schedule: {refusal.detail}") from None
+
+    async def send_withdrawals(self, entries: list[Entry]) -> None:
+        """Take updates back from the node. What it does not know it passes over.
+
+        Raises:
+            Unavailable: the node is away: it is asked again.
+        """
+        updates = [update for entry in entries for update in msgspec.convert(entry.payload, list[UnscheduledUpdate])]
+        try:
+            await self._node.unschedule(updates)
+        except Refused as refusal:
+            if refusal.code != "method_unknown":
+                raise Unavailable(f"The node does not take updates back: {refusal.detail}") from None
+
+    async def _still_open(self, updates: list[ScheduledUpdate]) -> list[ScheduledUpdate]:
+        """Leave out what has ended while the node was away: its withdrawal may have gone out before this."""
+        found: set[str] = set()
+        async with self._db.read() as tx:
+            for start in range(0, len(updates), 500):
+                ids = [UUID(one.update_id) for one in updates[start : start + 500]]
+                found |= {str(one) for one in await find_open(tx, ids)}
+        return [one for one in updates if one.update_id in found]

@@ -25,6 +25,8 @@ vehicle = sa.Table(
     sa.Column("next_download_index", sa.BigInteger, nullable=False, server_default="1"),
     sa.Column("active_update", Id),
     sa.Column("data_plan", code_text(100)),
+    # A retired vehicle keeps its row for its history; registering the VIN again takes this back.
+    sa.Column("retired_at", Utc),
     info=holds("WL-B4-1", "WL-B4-5"),
 )
 
@@ -43,6 +45,8 @@ package = sa.Table(
     sa.Column("vendor", code_text(200), nullable=False),
     sa.Column("signature", long_text()),
     sa.Column("created_at", Utc, nullable=False),
+    sa.Column("blacklisted_at", Utc),
+    sa.Column("blacklist_comment", long_text()),
     info=holds("WL-B4-2", "WL-B4-3"),
 )
 
@@ -123,9 +127,14 @@ update = sa.Table(
     sa.Column("next_try_at", Utc, nullable=False),
     sa.Column("lease_owner", code_text(60)),
     sa.Column("lease_until", Utc),
+    # An order that was given by hand (queue/model.py); without one the request's priority counts.
+    sa.Column("queue_priority", sa.Integer),
+    sa.Column("queue_position", sa.Integer),
+    # The update that tries again: this one is history, and is not counted in its request any more.
+    sa.Column("superseded_by", Id),
     sa.ForeignKeyConstraint(["request_id", "position"], ["install_request.id", "install_request.position"]),
     sa.Index("vehicle_update_by_vin", "vin", "status", "priority", "update_id"),
-    sa.Index("vehicle_update_by_request", "request_id", "position", "status", "update_id"),
+    sa.Index("vehicle_update_of_request", "request_id", "position", "status", "superseded_by", "update_id"),
     sa.Index("vehicle_update_by_try", "status", "next_try_at"),
     sa.Index("vehicle_update_by_start", "status", "start_at"),
     sa.Index("vehicle_update_by_end", "status", "end_at"),
@@ -147,6 +156,7 @@ download = sa.Table(
     sa.Column("state", code_text(16), nullable=False),
     sa.Column("reason", code_text(32)),
     sa.Index("download_by_update", "update_id", "position"),
+    sa.Index("download_by_package", "package_name", "package_version", "update_id"),
 )
 
 operation_result = sa.Table(

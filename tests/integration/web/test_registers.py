@@ -52,6 +52,22 @@ async def knows(resolver_side: Server, vin: str) -> bool:
     return bool(row.state == "done")
 
 
+async def test_retirement_is_completed_when_the_resolver_is_back(backend: Backend, tmp_path: Path) -> None:
+    resolver, told = late_resolver(tmp_path)
+    vin = await backend.with_vehicle()
+    async with backend.another(f"sqlite:///{tmp_path}/web.db", **told) as server:
+        assert (await server.ask("DELETE", f"/api/v1/vehicles/{vin}")).status == 503
+        assert "retired_at" in (await server.ask("GET", f"/api/v1/vehicles/{vin}")).body
+        assert not await knows(server, vin)
+        await resolver.start()
+        try:
+            # This Resolver never knew the vehicle: that it has nothing to forget is as good.
+            await server.web.registers.resume(everything=True)
+            assert await knows(server, vin)
+        finally:
+            await resolver.stop()
+
+
 async def test_absent_resolver_gives_503_and_is_told_later(backend: Backend, tmp_path: Path) -> None:
     resolver, told = late_resolver(tmp_path)
     vin = new_vin()

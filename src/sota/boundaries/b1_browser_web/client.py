@@ -26,19 +26,17 @@ from sota.boundaries.b1_browser_web.messages import (
     VehicleDetail,
 )
 from sota.boundaries.b1_browser_web.multipart import Upload
-from sota.boundaries.calling import Caller, Page, address, check, decode
+from sota.boundaries.b1_browser_web.queue_client import WebQueueClient
+from sota.boundaries.calling import Page, address, check, decode
 from sota.boundaries.interaction import calls
 from sota.boundaries.values import InstalledPackage, PackageId, Said
-from sota.kit.http_client import HttpClient, StreamedResponse
+from sota.kit.http_client import StreamedResponse
 
 UPLOAD_TIMEOUT_S = 600.0
 
 
-class WebClient:
+class WebClient(WebQueueClient):
     """The Web Server's JSON API. Lists come as pages: ``cursor`` asks for the next one."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self._caller = Caller(client)
 
     @calls("WL-B1-4")
     async def new_vehicle(self, vin: str) -> Said:

@@ -8,6 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from sota.boundaries.b2_web_core.messages import (
+    Blacklisted,
+    Blacklisting,
+    BlacklistPreview,
     CampaignCreated,
     CompletedInstall,
     Component,
@@ -18,8 +21,10 @@ from sota.boundaries.b2_web_core.messages import (
     NewVehicle,
     Package,
     Queued,
+    QueueOrder,
     QueueRequest,
     QueueRequests,
+    RequestChanged,
     RequestStatus,
     Update,
     Vehicle,
@@ -43,6 +48,9 @@ from sota.boundaries.values import (
 __all__ = [
     "ApiDocument",
     "Association",
+    "BlacklistPreview",
+    "Blacklisted",
+    "Blacklisting",
     "CampaignCreated",
     "CompletedInstall",
     "Component",
@@ -56,9 +64,11 @@ __all__ = [
     "NewVehicle",
     "Package",
     "PackageMetadata",
+    "QueueOrder",
     "QueueRequest",
     "QueueRequests",
     "Queued",
+    "RequestChanged",
     "RequestStatus",
     "SignedIn",
     "Update",

@@ -6,7 +6,7 @@ Resolver answers behind a row is passed on by its name, so outcomes are named as
 
 from __future__ import annotations
 
-from sota.boundaries.b1_browser_web import admin_rows, messages, page_rows
+from sota.boundaries.b1_browser_web import admin_rows, messages, page_rows, queue_rows
 from sota.boundaries.b1_browser_web.page_rows import B1
 from sota.boundaries.interaction import Http, Role, answers, fails, refuses
 from sota.boundaries.ordinary import (
@@ -14,6 +14,7 @@ from sota.boundaries.ordinary import (
     FILTER_INVALID,
     NO_FILTERS,
     NOT_FOUND,
+    PACKAGE_BLACKLISTED,
     PACKAGE_EXISTS,
     PACKAGE_IN_USE,
     PACKAGE_MISSING,
@@ -42,7 +43,7 @@ NEW_CAMPAIGN = B1.row(
     Http("POST", "/api/v1/campaigns"),
     answers("campaign_created", "the package exists and its update is queued", "Campaign created"),
     refuses("package_unknown", 404, "Unknown Package ID", "the package is not registered"),
-    also=(NO_FILTERS,),
+    also=(NO_FILTERS, PACKAGE_BLACKLISTED),
     request=messages.NewCampaign,
     response=messages.CampaignCreated,
     role=Role.OPERATOR,
@@ -79,6 +80,7 @@ QUEUE_PACKAGE = B1.row(
     QUEUED,
     PACKAGE_MISSING,
     NO_FILTERS,
+    also=(PACKAGE_BLACKLISTED,),
     request=messages.QueueRequest,
     response=messages.Queued,
     role=Role.OPERATOR,
@@ -90,6 +92,7 @@ QUEUE_PACKAGES = B1.row(
     QUEUED,
     PACKAGE_MISSING,
     NO_FILTERS,
+    also=(PACKAGE_BLACKLISTED,),
     request=messages.QueueRequests,
     response=messages.Queued,
     role=Role.OPERATOR,
@@ -353,5 +356,6 @@ ROWS = (
     page_rows.API_PAGE,
     PACKAGE_FILE,
     DELETE_PACKAGE,
+    *queue_rows.ROWS,
     *admin_rows.ROWS,
 )

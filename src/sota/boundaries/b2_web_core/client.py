@@ -21,17 +21,14 @@ from sota.boundaries.b2_web_core.messages import (
     Vehicle,
     VehicleDetail,
 )
-from sota.boundaries.calling import Caller, Page
+from sota.boundaries.b2_web_core.queue_client import CoreQueueClient
+from sota.boundaries.calling import Page
 from sota.boundaries.interaction import calls
 from sota.boundaries.values import InstalledPackage, PackageId, Said
-from sota.kit.http_client import HttpClient
 
 
-class CoreClient:
+class CoreClient(CoreQueueClient):
     """SOTA Core, as the Web Server sees it. ``key`` makes a registration safe to repeat."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self._caller = Caller(client)
 
     @calls("WL-B2-1", "WL-B2-8")
     async def new_package(self, package: NewPackage, *, key: str | None = None) -> Said:

@@ -53,6 +53,7 @@ class Vehicle(Message, frozen=True):
     registered_at: Instant
     connected: bool
     last_seen_at: Instant | None = None
+    retired_at: Instant | None = None
 
 
 class VehicleDetail(Vehicle, frozen=True, kw_only=True):
@@ -93,6 +94,8 @@ class Package(Message, frozen=True):
     signed: bool
     created_at: Instant
     target: Target | None = None
+    blacklisted_at: Instant | None = None
+    blacklist_comment: str | None = None
 
 
 class PackageFile(Message, frozen=True):
@@ -166,7 +169,10 @@ class Counts(Message, frozen=True):
 
 
 class InstallRequest(Message, frozen=True):
-    """An install request and how it goes: ``completed`` when none of its updates is open."""
+    """An install request and how it goes: ``completed`` when none of its updates is open.
+
+    ``left_out``: vehicles that got no update: they have the package, would be downgraded, or are not registered.
+    """
 
     install_request_id: Id
     package: PackageId
@@ -174,6 +180,7 @@ class InstallRequest(Message, frozen=True):
     interval: Interval
     status: RequestStatus
     counts: Counts
+    left_out: int
     created_at: Instant
     name: str | None = None
     description: str | None = None
@@ -200,6 +207,40 @@ class Update(Message, frozen=True):
     result_code: int | None = None
     result_text: str | None = None
     completed_at: Instant | None = None
+
+
+class RequestChanged(Message, frozen=True):
+    """What a cancel, stop or retry did: how many updates it ended or made anew, and how the request stands now."""
+
+    install_request_id: Id
+    changed: int
+    counts: Counts
+
+
+QueueOrder = Annotated[list[Id], Meta(max_length=10_000, description="every pending update of the vehicle, in order")]
+
+
+class Blacklisting(Request, frozen=True):
+    """Why a package must go to no vehicle any more."""
+
+    comment: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class Blacklisted(Message, frozen=True):
+    """What blacklisting a package did: updates that it cancelled, and updates that go on."""
+
+    message: str
+    cancelled: int
+    in_flight: int
+
+
+class BlacklistPreview(Message, frozen=True):
+    """What blacklisting a package would touch: updates, their vehicles, and vehicles that have the package."""
+
+    pending: int
+    in_flight: int
+    vehicles: int
+    installed_on: int
 
 
 class CompletedInstall(Message, frozen=True):

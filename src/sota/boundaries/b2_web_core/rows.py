@@ -5,12 +5,13 @@ Core's credential for its callers is a bearer token; a missing or wrong one is 4
 
 from __future__ import annotations
 
-from sota.boundaries.b2_web_core import messages
+from sota.boundaries.b2_web_core import messages, queue_rows
 from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
 from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
     NO_FILTERS,
     NOT_FOUND,
+    PACKAGE_BLACKLISTED,
     PACKAGE_EXISTS,
     PACKAGE_IN_USE,
     PACKAGE_MISSING,
@@ -47,7 +48,7 @@ NEW_CAMPAIGN = B2.row(
     Http("POST", "/api/v1/campaigns"),
     answers("campaign_created", "the package exists and its update is queued", "Campaign created"),
     refuses("package_unknown", 404, "Unknown Package ID", "the package is not registered"),
-    also=(NO_FILTERS,),
+    also=(NO_FILTERS, PACKAGE_BLACKLISTED),
     request=messages.NewCampaign,
     response=messages.CampaignCreated,
 )
@@ -58,6 +59,7 @@ QUEUE_PACKAGE = B2.row(
     QUEUED,
     PACKAGE_MISSING,
     NO_FILTERS,
+    also=(PACKAGE_BLACKLISTED,),
     request=messages.QueueRequest,
     response=messages.Queued,
 )
@@ -68,6 +70,7 @@ QUEUE_PACKAGES = B2.row(
     QUEUED,
     PACKAGE_MISSING,
     NO_FILTERS,
+    also=(PACKAGE_BLACKLISTED,),
     request=messages.QueueRequests,
     response=messages.Queued,
 )
@@ -258,4 +261,5 @@ ROWS = (
     COMPONENT,
     PACKAGE_FILE,
     DELETE_PACKAGE,
+    *queue_rows.ROWS,
 )

@@ -99,3 +99,9 @@ class ResolverClient:
         path = {"name": package.name, "version": package.version}
         said: Said = await self._caller.call(rows.DELETE_PACKAGE, path, key=key)
         return said
+
+    @calls("X-B3-4")
+    async def delete_vehicle(self, vin: str, *, key: str | None = None) -> Said:
+        """Delete a vehicle and what is known of it."""
+        said: Said = await self._caller.call(rows.DELETE_VEHICLE, {"vin": vin}, key=key)
+        return said

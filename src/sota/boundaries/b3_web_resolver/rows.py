@@ -134,6 +134,14 @@ DELETE_PACKAGE = B3.extension(
     also=(NOT_FOUND,),
     response=Said,
 )
+DELETE_VEHICLE = B3.extension(
+    4,
+    "Delete a vehicle",
+    Http("DELETE", "/api/v1/vehicles/{vin}"),
+    answers("deleted", "the vehicle and what is known of it are gone", "Vehicle deleted"),
+    also=(NOT_FOUND,),
+    response=Said,
+)
 
 ROWS = (
     NEW_PACKAGE,
@@ -148,4 +156,5 @@ ROWS = (
     PACKAGE_FILTERS,
     NEW_COMPONENT,
     DELETE_PACKAGE,
+    DELETE_VEHICLE,
 )

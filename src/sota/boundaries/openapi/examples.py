@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -86,6 +87,7 @@ ADMINISTRATION: Mapping[type, Any] = {
     admin.AuditVerdict: {"holds": True, "records": 17, "hash": SHA256, "broken_at": None, "broken": None},
 }
 TO_RESOLVE = {**PACKAGE, "description": "Infotainment", "vendor": "", "dependencies": [LIBRARY]}
+COUNTS = {"pending": 1, "in_flight": 2, "installed": 40, "failed": 0, "cancelled": 0}
 UPDATE = {
     "update_id": UPDATE_ID,
     "install_request_id": REQUEST_ID,
@@ -130,10 +132,15 @@ EXAMPLES: Mapping[type, Any] = MappingProxyType(
             "priority": 10,
             "interval": INTERVAL,
             "status": "in_flight",
-            "counts": {"pending": 1, "in_flight": 2, "installed": 40, "failed": 0, "cancelled": 0},
+            "counts": COUNTS,
+            "left_out": 3,
             "created_at": MOMENT,
             "name": "Summer",
         },
+        b2.RequestChanged: {"install_request_id": REQUEST_ID, "changed": 1, "counts": COUNTS},
+        b2.Blacklisting: {"comment": "The radio stays silent."},
+        b2.Blacklisted: {"message": "Package blacklisted", "cancelled": 12, "in_flight": 1},
+        b2.BlacklistPreview: {"pending": 12, "in_flight": 1, "vehicles": 13, "installed_on": 40},
         b2.Update: UPDATE,
         b2.CompletedInstall: {"vin": VIN, "completed_at": MOMENT},
         b2.Component: COMPONENT,
@@ -170,6 +177,6 @@ def _example(info: inspect.Type) -> Any:
             return _example(types[0])
         case inspect.StructType(cls=kind):
             return EXAMPLES.get(kind)
-        case inspect.StrType():  # the one list of texts is that of VINs
-            return VIN
+        case inspect.StrType(pattern=pattern):  # lists of texts are of VINs, or of updates' ids
+            return UPDATE_ID if pattern and re.search(pattern, UPDATE_ID) else VIN
     raise LookupError(f"no example of {info}")

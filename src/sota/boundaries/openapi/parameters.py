@@ -43,6 +43,8 @@ QUERY: Mapping[str, tuple[str, dict[str, Any]]] = {
     "interaction": ("only records of this row of the table", {"type": "string"}),
     "since": ("only records of this moment or later", {"type": "string", "format": "date-time"}),
     "until": ("only records before this moment", {"type": "string", "format": "date-time"}),
+    "stop": ("whether what is under way is aborted too", {"type": "string", "enum": ["true", "false"]}),
+    "erase": ("whether the vehicle's history loses its VIN too", {"type": "string", "enum": ["true"]}),
     "file": ("the file that the package is known to have; with another one it is another package", {"type": "string"}),
 }
 # The whitelist gives both a `status`: that of a request, and that of one vehicle's update.
@@ -53,8 +55,8 @@ STATUS: Mapping[str, type[StrEnum]] = {
 IDEMPOTENT = frozenset(
     {
         *("WL-B1-5", "WL-B1-8", "WL-B1-18"),
-        *("WL-B2-1", "WL-B2-2", "WL-B2-3", "WL-B2-4", "WL-B2-5", "WL-B2-8", "WL-B2-12"),
-        *("WL-B3-1", "WL-B3-2", "WL-B3-3", "WL-B3-4", "X-B3-2"),
+        *("WL-B2-1", "WL-B2-2", "WL-B2-3", "WL-B2-4", "WL-B2-5", "WL-B2-8", "WL-B2-12", "X-B2-20", "X-B2-21"),
+        *("WL-B3-1", "WL-B3-2", "WL-B3-3", "WL-B3-4", "X-B3-2", "X-B3-4"),
     }
 )
 """Rows that do a request repeated under one ``Idempotency-Key`` once, and answer it alike."""

@@ -26,6 +26,7 @@ async def provision(tx: Tx, lines: Sequence[Line], clock: Clock) -> list[Provisi
     """Register and change vehicles; gives a result a line. A VIN stands in a batch once at most."""
     now = clock.now()
     before = await store.read_known(tx, [line.vin for line in lines])
+    revived = await vehicle_store.take_back_retirement(tx, before, now)
     after = {line.vin: line.wanted for line in lines}
     numbers = {number for known in after.values() for number in known.components}
     new_numbers = await component_store.add_components(tx, numbers, now)
@@ -45,7 +46,7 @@ async def provision(tx: Tx, lines: Sequence[Line], clock: Clock) -> list[Provisi
     await store.change_plans(
         tx, {vin: after[vin].data_plan for vin, known in before.items() if known.data_plan != after[vin].data_plan}
     )
-    results = [_result(line, before.get(line.vin)) for line in lines]
+    results = [_result(line, None if line.vin in revived else before.get(line.vin)) for line in lines]
     changed = {result.vin for result in results if result.status is not ProvisionStatus.UNCHANGED}
     topics: list[tuple[str, Sequence[Fact]]] = [
         ("components", [ComponentRegistered(id=facts.fact_id(), part_number=one) for one in sorted(new_numbers)])

@@ -130,4 +130,6 @@ def to_wire(package: Package) -> messages.Package:
         signed=package.signature is not None,
         created_at=package.created_at,
         target=package.target,
+        blacklisted_at=package.blacklisted_at,
+        blacklist_comment=package.blacklist_comment,
     )

@@ -22,6 +22,8 @@ class Package:
     vendor: str
     signature: str | None
     created_at: datetime
+    blacklisted_at: datetime | None = None
+    blacklist_comment: str | None = None
 
     @property
     def text(self) -> str:

@@ -38,6 +38,8 @@ def to_package(row: Any) -> Package:
         vendor=row.vendor,
         signature=row.signature,
         created_at=row.created_at,
+        blacklisted_at=row.blacklisted_at,
+        blacklist_comment=row.blacklist_comment,
     )
 
 
@@ -96,7 +98,7 @@ async def find_packages(
 ) -> dict[tuple[str, str], Package]:
     """Look several Package IDs up; those that are not registered are left out.
 
-    ``kept``: none of them is deleted before the transaction ends.
+    ``kept``: none of them is deleted or blacklisted before the transaction ends.
     """
     found: dict[tuple[str, str], Package] = {}
     wanted = sorted(keys)

@@ -4,6 +4,7 @@ Rules kept here:
 
 * a vehicle that has the package already gets no update, and neither does one that would be downgraded unawares;
 * prerequisites come first, the package itself last;
+* a blacklisted package is sent to nobody, neither by itself nor as a prerequisite;
 * a request is completed when none of its updates is open.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sota.core.packages.model import is_older
+from sota.core.packages.model import Package, is_older
 
 PackageKey = tuple[str, str]
 OPEN = ("pending", "in_flight")
@@ -38,6 +39,10 @@ class Order:
     def text(self) -> str:
         """The *Package ID*."""
         return "/".join(self.package)
+
+    def may_go(self, package: Package) -> bool:
+        """Say whether a package may be sent for this order: a blacklisted one may be removed, and no more."""
+        return self.command == "remove" or package.blacklisted_at is None
 
 
 @dataclass(frozen=True, slots=True)

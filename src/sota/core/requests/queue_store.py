@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from sota.core.packages.model import Package
-from sota.core.requests.model import InstallRequest, PackageKey
+from sota.core.requests.model import InstallRequest, Order, PackageKey
 from sota.core.tables import download, install_request, installed_package, update, vehicle
 from sota.kit.clock import new_id
 from sota.kit.db import Tx
@@ -55,16 +55,19 @@ async def insert_request(tx: Tx, request: InstallRequest) -> None:
 
 
 async def read_versions(tx: Tx, vins: list[str], name: str) -> dict[str, set[PackageKey]]:
-    """Read which versions of a package vehicles have; an entry for every vehicle that is registered."""
+    """Read which versions of a package vehicles have; an entry for every vehicle that may get updates."""
     found: dict[str, set[PackageKey]] = {}
     for start in range(0, len(vins), CHUNK):
         chunk = vins[start : start + CHUNK]
-        known = await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin.in_(chunk)))
+        # Their rows are locked: a vehicle that is retired at this moment is either seen so here, or finds the updates.
+        query = sa.select(vehicle.c.vin).where(vehicle.c.vin.in_(chunk), vehicle.c.retired_at.is_(None))
+        known = await tx.execute(query.with_for_update())
         found.update({row.vin: set() for row in known})
         columns = (installed_package.c.vin, installed_package.c.version)
-        query = sa.select(*columns).where(installed_package.c.vin.in_(chunk), installed_package.c.name == name)
-        for row in await tx.execute(query):
-            found[row.vin].add((name, row.version))
+        having = sa.select(*columns).where(installed_package.c.vin.in_(chunk), installed_package.c.name == name)
+        for row in await tx.execute(having):
+            if row.vin in found:
+                found[row.vin].add((name, row.version))
     return found
 
 
@@ -77,7 +80,8 @@ async def insert_updates(
 ) -> list[QueuedUpdate]:
     """Persist an update and its downloads for each vehicle; indexes come from the vehicle's counter, never reused.
 
-    A vehicle that needs a package which is not registered here gets a failed update, reason ``dependency``.
+    A vehicle that needs a package which is not registered here gets a failed update, reason ``dependency``;
+    of a blacklisted one, reason ``blacklisted``.
     """
     queued: list[QueuedUpdate] = []
     vins = sorted(updates)
@@ -86,22 +90,29 @@ async def insert_updates(
         first = await _take_indexes(tx, {vin: len(updates[vin]) for vin in chunk})
         update_rows, download_rows = [], []
         for vin in chunk:
-            known = all(package in packages for package in updates[vin])
-            wanted = updates[vin] if known else []
+            reason = why_not(request.order, updates[vin], packages)
+            wanted = [] if reason else updates[vin]
             size = sum(_size(request, packages[package]) for package in wanted)
-            row = _update_row(request, vin, size, known)
+            row = _update_row(request, vin, size, reason)
             update_rows.append(row)
             download_rows += [
                 _download_row(row["update_id"], vin, first[vin] + position, packages[package], block_size)
                 | {"position": position, "size": _size(request, packages[package])}
                 for position, package in enumerate(wanted)
             ]
-            if known:
+            if reason is None:
                 queued.append(QueuedUpdate(row["update_id"], vin, updates[vin]))
         await tx.execute(update.insert(), update_rows)
         if download_rows:
             await tx.execute(download.insert(), download_rows)
     return queued
+
+
+def why_not(order: Order, wanted: Sequence[PackageKey], packages: Mapping[PackageKey, Package]) -> str | None:
+    """Say why a vehicle cannot get these packages, None where it can."""
+    if any(package not in packages for package in wanted):
+        return "dependency"
+    return None if all(order.may_go(packages[package]) for package in wanted) else "blacklisted"
 
 
 async def _take_indexes(tx: Tx, counts: Mapping[str, int]) -> dict[str, int]:
@@ -119,9 +130,9 @@ async def _take_indexes(tx: Tx, counts: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _update_row(request: InstallRequest, vin: str, size: int, known: bool) -> dict[str, Any]:
+def _update_row(request: InstallRequest, vin: str, size: int, reason: str | None) -> dict[str, Any]:
     order, now = request.order, request.created_at
-    ended: datetime | None = None if known else now
+    ended: datetime | None = now if reason else None
     return {
         "update_id": new_id(),
         "request_id": request.id,
@@ -130,8 +141,8 @@ def _update_row(request: InstallRequest, vin: str, size: int, known: bool) -> di
         "package_name": order.package[0],
         "package_version": order.package[1],
         "size": size,
-        "status": "pending" if known else "failed",
-        "reason": None if known else "dependency",
+        "status": "failed" if reason else "pending",
+        "reason": reason,
         "priority": order.priority,
         "start_at": order.start,
         "end_at": order.end,

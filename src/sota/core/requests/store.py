@@ -17,6 +17,18 @@ from sota.kit.db import Tx
 from sota.kit.ranges import Ranges
 
 RequestKey = tuple[UUID, int]
+LAST = 1_000_000
+IS_CURRENT = update.c.superseded_by.is_(None)
+
+
+def queue_order() -> tuple[sa.ColumnElement[Any], ...]:
+    """Order a vehicle's updates as they will go: by priority, then request time, but for an order given by hand."""
+    return (
+        sa.func.coalesce(update.c.queue_priority, update.c.priority),
+        sa.func.coalesce(update.c.queue_position, LAST),
+        update.c.created_at,
+        update.c.update_id,
+    )
 
 
 def to_request(row: Any) -> InstallRequest:
@@ -74,9 +86,10 @@ async def list_requests(
 
 
 async def count_updates(tx: Tx, request_ids: Collection[UUID]) -> dict[RequestKey, Counts]:
-    """Count the updates of requests by state."""
+    """Count the updates of requests by state, of each vehicle the last one."""
     columns = (update.c.request_id, update.c.position, update.c.status)
-    query = sa.select(*columns, sa.func.count().label("number")).where(update.c.request_id.in_(list(request_ids)))
+    query = sa.select(*columns, sa.func.count().label("number"))
+    query = query.where(update.c.request_id.in_(list(request_ids)), IS_CURRENT)
     found: dict[RequestKey, Counts] = {}
     for row in await tx.execute(query.group_by(*columns)):
         key = (row.request_id, row.position)
@@ -87,26 +100,33 @@ async def count_updates(tx: Tx, request_ids: Collection[UUID]) -> dict[RequestKe
 @calls("WL-B4-4")
 async def find_update(tx: Tx, update_id: UUID) -> StoreResult[Update]:
     """Look an update up: ``found`` or ``missing``."""
-    found = await _read_updates(tx, sa.select(update).where(update.c.update_id == update_id))
+    found = await read_updates(tx, sa.select(update).where(update.c.update_id == update_id))
     if not found:
         return StoreResult.of(rows.FIND_UPDATE, "missing")
     return StoreResult.of(rows.FIND_UPDATE, "found", found[0])
 
 
 async def list_updates(tx: Tx, request_id: UUID, *, status: str | None, after: UUID | None, count: int) -> list[Update]:
-    """Read the next updates of a request in the order of their making."""
-    query = sa.select(update).where(update.c.request_id == request_id).order_by(update.c.update_id).limit(count)
+    """Read the next updates of a request in the order of their making, of each vehicle the last one."""
+    query = sa.select(update).where(update.c.request_id == request_id, IS_CURRENT)
+    query = query.order_by(update.c.update_id).limit(count)
     if status is not None:
         query = query.where(update.c.status == status)
     if after is not None:
         query = query.where(update.c.update_id > after)
-    return await _read_updates(tx, query)
+    return await read_updates(tx, query)
+
+
+async def find_open(tx: Tx, update_ids: Collection[UUID]) -> set[UUID]:
+    """Say which of these updates are open."""
+    query = sa.select(update.c.update_id).where(update.c.update_id.in_(list(update_ids)), update.c.status.in_(OPEN))
+    return set((await tx.execute(query)).scalars())
 
 
 async def latest_updates(tx: Tx, vin: str, count: int) -> list[Update]:
     """Read the latest updates of a vehicle, newest first."""
     query = sa.select(update).where(update.c.vin == vin).order_by(update.c.update_id.desc()).limit(count)
-    return await _read_updates(tx, query)
+    return await read_updates(tx, query)
 
 
 async def list_completed(tx: Tx, request_id: UUID, *, after: UUID | None, count: int) -> list[Update]:
@@ -116,11 +136,15 @@ async def list_completed(tx: Tx, request_id: UUID, *, after: UUID | None, count:
 
 def _has_update(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     return sa.exists().where(
-        update.c.request_id == install_request.c.id, update.c.position == install_request.c.position, condition
+        update.c.request_id == install_request.c.id,
+        update.c.position == install_request.c.position,
+        IS_CURRENT,
+        condition,
     )
 
 
-async def _read_updates(tx: Tx, query: sa.Select[Any]) -> list[Update]:
+async def read_updates(tx: Tx, query: sa.Select[Any]) -> list[Update]:
+    """Read the updates of a query, each with its downloads."""
     found = (await tx.execute(query)).all()
     downloads = await _read_downloads(tx, [row.update_id for row in found])
     return [_to_update(row, downloads[row.update_id]) for row in found]

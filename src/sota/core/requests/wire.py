@@ -43,16 +43,22 @@ def to_request(parts: Sequence[InstallRequest], counts: Counts) -> messages.Inst
         priority=min(part.order.priority for part in parts),
         interval=Interval(start=min(part.order.start for part in parts), end=max(part.order.end for part in parts)),
         status=messages.RequestStatus(counts.status),
-        counts=messages.Counts(
-            pending=counts.pending,
-            in_flight=counts.in_flight,
-            installed=counts.installed,
-            failed=counts.failed,
-            cancelled=counts.cancelled,
-        ),
+        counts=to_counts(counts),
+        left_out=sum(part.left_out for part in parts),
         created_at=first.created_at,
         name=first.name,
         description=first.order.description,
+    )
+
+
+def to_counts(counts: Counts) -> messages.Counts:
+    """Write how many updates are in each state."""
+    return messages.Counts(
+        pending=counts.pending,
+        in_flight=counts.in_flight,
+        installed=counts.installed,
+        failed=counts.failed,
+        cancelled=counts.cancelled,
     )
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.core.requests.store import queue_order
 from sota.core.tables import download, install_request, update, vehicle
 from sota.kit.db import Tx
 
@@ -47,7 +48,7 @@ class Announcement:
 
 
 async def next_updates(tx: Tx, vins: Collection[str], now: datetime) -> list[DueUpdate]:
-    """Give, for each of these vehicles that has no transfer, its next due update: by priority, then request time."""
+    """Give, for each of these vehicles that has no transfer, its next due update, in its queue's order."""
     query = (
         sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.end_at)
         .join(vehicle, vehicle.c.vin == update.c.vin)
@@ -58,7 +59,7 @@ async def next_updates(tx: Tx, vins: Collection[str], now: datetime) -> list[Due
             update.c.end_at > now,
             vehicle.c.active_update.is_(None),
         )
-        .order_by(update.c.vin, update.c.priority, update.c.created_at, update.c.update_id)
+        .order_by(update.c.vin, *queue_order())
     )
     first: dict[str, DueUpdate] = {}
     for row in await tx.execute(query):

@@ -167,6 +167,12 @@ class Engine:
             self._forget(vin, download_index)
         await self._send_aborts(downloads, reason)
 
+    def drop_soon(self, downloads: Sequence[tuple[str, int]], reason: Reason | None) -> None:
+        """Forget downloads at once; their vehicles are told without anybody waiting for it."""
+        for vin, download_index in downloads:
+            self._forget(vin, download_index)
+        self._spawn(self._send_aborts(downloads, reason))
+
     def forget(self, vin: str, download_index: int) -> None:
         """Forget a download that the vehicle has reported."""
         self._forget(vin, download_index)

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.core import schedules
+from sota.core.requests.model import OPEN
 from sota.core.tables import download, install_request, operation_result, package, update, vehicle
 from sota.core.transfers.model import Download, DownloadState
 from sota.kit.db import Tx
@@ -93,13 +95,18 @@ async def open_downloads(tx: Tx, update_ids: Sequence[UUID]) -> list[tuple[str, 
     return [(row.vin, row.download_index) for row in await tx.execute(query)]
 
 
-async def end_updates(tx: Tx, update_ids: Sequence[UUID], ending: Ending, now: datetime) -> list[UUID]:
-    """End those updates that are still open, give their vehicles free, and say which they were."""
-    ids = list(update_ids)
-    query = sa.select(update.c.update_id).where(
-        update.c.update_id.in_(ids), update.c.status.in_(("pending", "in_flight"))
+async def end_updates(
+    tx: Tx, update_ids: Sequence[UUID], ending: Ending, now: datetime, *, of: Sequence[str] = OPEN
+) -> list[UUID]:
+    """End those updates that are still open, give their vehicles free, and say which they were.
+
+    What ends otherwise than by installation is taken back from the node. ``of``: only those of these states.
+    """
+    query = sa.select(update.c.update_id, update.c.vin).where(
+        update.c.update_id.in_(list(update_ids)), update.c.status.in_(of)
     )
-    ended = list((await tx.execute(query.with_for_update())).scalars())
+    found = (await tx.execute(query.with_for_update())).all()
+    ended = [row.update_id for row in found]
     if not ended:
         return []
     await tx.execute(
@@ -124,6 +131,7 @@ async def end_updates(tx: Tx, update_ids: Sequence[UUID], ending: Ending, now: d
             .where(download.c.update_id.in_(ended), download.c.state.not_in(FINAL))
             .values(state=DownloadState.FAILED.value, reason=ending.reason)
         )
+        await schedules.withdraw(tx, [(row.vin, row.update_id) for row in found], now)
     return ended
 
 

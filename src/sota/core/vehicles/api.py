@@ -85,6 +85,7 @@ class VehiclesApi:
             registered_at=vehicle.created_at,
             connected=vehicle.connected,
             last_seen_at=vehicle.last_seen_at,
+            retired_at=vehicle.retired_at,
             components=sorted(components),
             packages=to_installed(installed),
             updates=[to_update(update) for update in updates],

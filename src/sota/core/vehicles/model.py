@@ -16,6 +16,7 @@ class Vehicle:
     created_at: datetime
     last_seen_at: datetime | None
     connected: bool
+    retired_at: datetime | None = None
 
 
 def differences(before: set[PackageKey], after: set[PackageKey]) -> tuple[set[PackageKey], set[PackageKey]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sota.boundaries.b5_core_resolver.messages import VehicleRegistered
 from sota.core import facts
 from sota.core.vehicles import store
 from sota.core.vehicles.model import PackageKey, Vehicle, differences
@@ -11,13 +12,20 @@ from sota.kit.errors import NotFound, Refused
 
 
 async def register_vehicle(tx: Tx, vin: str, clock: Clock) -> None:
-    """Register a VIN. The Resolver's own register is the Web Server's business (docs/specification.md, ruling 8).
+    """Register a VIN, also one that was retired.
+
+    The Resolver's own register is the Web Server's business (docs/specification.md, ruling 8).
 
     Raises:
         Refused: ``vin_exists``.
     """
-    if (await store.insert_vehicle(tx, vin, clock.now())).outcome == "exists":
+    now = clock.now()
+    if (await store.insert_vehicle(tx, vin, now)).outcome != "exists":
+        return
+    if not await store.take_back_retirement(tx, [vin], now):
         raise Refused("vin_exists", f"The VIN {vin} is registered already.")
+    # The fact that it was retired may still be on its way; this one follows it.
+    await facts.tell(tx, clock, [(vin, [VehicleRegistered(id=facts.fact_id(), vin=vin)])])
 
 
 async def require_vehicle(tx: Tx, vin: str) -> Vehicle:
@@ -32,13 +40,26 @@ async def require_vehicle(tx: Tx, vin: str) -> Vehicle:
     return found.data
 
 
+async def require_active(tx: Tx, vin: str) -> Vehicle:
+    """Give the vehicle of an extension's path that something is to be done with.
+
+    Raises:
+        NotFound: it is not registered, or retired.
+    """
+    found = await require_vehicle(tx, vin)
+    if found.retired_at is not None:
+        raise NotFound(f"The VIN {vin} is retired.")
+    return found
+
+
 async def view_packages(tx: Tx, vin: str) -> set[PackageKey]:
     """Give what is installed on a VIN.
 
     Raises:
         Refused: ``vin_missing``.
     """
-    if (await store.find_vehicle(tx, vin)).data is None:
+    known = (await store.find_vehicle(tx, vin)).data
+    if known is None or known.retired_at is not None:
         raise Refused("vin_missing", f"The VIN {vin} is not registered.")
     return (await store.find_installed(tx, vin)).data or set()
 

@@ -25,7 +25,7 @@ _INSTALLED = sa.select(installed_package.c.name, installed_package.c.version).wh
 
 def to_vehicle(row: Any) -> Vehicle:
     """Read a row."""
-    return Vehicle(row.vin, row.created_at, row.last_seen_at, bool(row.connected))
+    return Vehicle(row.vin, row.created_at, row.last_seen_at, bool(row.connected), row.retired_at)
 
 
 @calls("WL-B4-1")
@@ -36,6 +36,15 @@ async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[None]:
     except IntegrityError:
         return StoreResult.of(rows.NEW_VIN, "exists")
     return StoreResult.of(rows.NEW_VIN, "success")
+
+
+async def take_back_retirement(tx: Tx, vins: Collection[str], now: datetime) -> list[str]:
+    """Make retired vehicles vehicles again, with nothing in them; says which of these were retired."""
+    query = sa.select(vehicle.c.vin).where(vehicle.c.vin.in_(list(vins)), vehicle.c.retired_at.is_not(None))
+    found = list((await tx.execute(query.with_for_update())).scalars())
+    if found:
+        await tx.execute(vehicle.update().where(vehicle.c.vin.in_(found)).values(retired_at=None, created_at=now))
+    return found
 
 
 @calls("WL-B4-5")
@@ -50,7 +59,7 @@ async def find_vehicle(tx: Tx, vin: str) -> StoreResult[Vehicle]:
 @calls("WL-B4-5")
 async def list_vehicles(tx: Tx, after: str | None, count: int) -> StoreResult[list[Vehicle]]:
     """Read the next vehicles by VIN: ``found`` or ``missing``."""
-    query = sa.select(vehicle).order_by(vehicle.c.vin).limit(count)
+    query = sa.select(vehicle).where(vehicle.c.retired_at.is_(None)).order_by(vehicle.c.vin).limit(count)
     if after is not None:
         query = query.where(vehicle.c.vin > after)
     found = [to_vehicle(row) for row in await tx.execute(query)]
@@ -68,7 +77,8 @@ async def find_installed(tx: Tx, vin: str) -> StoreResult[set[PackageKey]]:
 async def change_installed(tx: Tx, vin: str, packages: set[PackageKey], now: datetime) -> StoreResult[set[PackageKey]]:
     """Make the VIN's packages exactly these: ``changed`` with those before, or ``missing``."""
     # The vehicle's row is the lock: two reports of one vehicle change its packages one after the other.
-    known = await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin == vin).with_for_update())
+    query = sa.select(vehicle.c.vin).where(vehicle.c.vin == vin, vehicle.c.retired_at.is_(None))
+    known = await tx.execute(query.with_for_update())
     if known.one_or_none() is None:
         return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "missing")
     before = (await read_installed(tx, [vin]))[vin]

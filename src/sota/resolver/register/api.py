@@ -1,4 +1,4 @@
-"""Routes of the registers: B3-1, B3-2, components, and packages that go."""
+"""Routes of the registers: B3-1, B3-2, components, and packages and vehicles that go."""
 
 from __future__ import annotations
 
@@ -55,6 +55,16 @@ class RegisterApi:
 
         async def work(tx: Tx) -> Reply:
             await service.delete_package(tx, call.path["name"], call.path["version"])
+            return Reply("deleted")
+
+        return await self.once.transact(call, work)
+
+    @serves("X-B3-4")
+    async def delete_vehicle(self, call: Call[Any]) -> Reply:
+        """Delete a vehicle and what is known of it."""
+
+        async def work(tx: Tx) -> Reply:
+            await service.delete_vehicle(tx, call.path["vin"])
             return Reply("deleted")
 
         return await self.once.transact(call, work)

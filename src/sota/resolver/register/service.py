@@ -66,3 +66,13 @@ async def delete_package(tx: Tx, name: str, version: str) -> None:
     """
     if not await store.delete_package(tx, name, version):
         raise NotFound(f"The package {name}/{version} is not registered.")
+
+
+async def delete_vehicle(tx: Tx, vin: str) -> None:
+    """Delete a vehicle and what is known of it.
+
+    Raises:
+        NotFound: it is not registered.
+    """
+    if not await store.delete_vehicle(tx, vin):
+        raise NotFound(f"The VIN {vin} is not registered.")

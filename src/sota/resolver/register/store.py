@@ -85,3 +85,8 @@ async def delete_package(tx: Tx, name: str, version: str) -> bool:
     """Delete a package with its dependencies and associations; says False where there was none."""
     statement = package.delete().where(package.c.name == name, package.c.version == version)
     return (await tx.execute(statement)).rowcount == 1
+
+
+async def delete_vehicle(tx: Tx, vin: str) -> bool:
+    """Delete a vehicle with what it has; says False where there was none."""
+    return (await tx.execute(vehicle.delete().where(vehicle.c.vin == vin))).rowcount == 1

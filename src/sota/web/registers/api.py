@@ -1,4 +1,4 @@
-"""B1-4 and B1-29: vehicles and components, into both registers."""
+"""B1-4, B1-29 and the end of a vehicle: what is written to both registers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from sota.boundaries.b2_web_core.messages import Component, NewVehicle
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, VehicleToResolve
 from sota.boundaries.interaction import serves
-from sota.kit.errors import Refused
+from sota.kit.errors import Invalid, Refused
 from sota.kit.http_message import Call, Reply
 from sota.web.gateway.answer import translate
-from sota.web.registers.model import Kind, NewRegistration
+from sota.web.registers.model import Kind, NewRegistration, VehicleToForget, VehicleToRetire
 from sota.web.registers.service import Registers
 
 
@@ -38,6 +38,16 @@ class RegistersApi:
         new = NewRegistration(Kind.COMPONENT, f"component {component.part_number}", component, to_resolve)
         await self._register(call, new)
         return Reply("inserted")
+
+    @serves("X-B1-22", "X-B1-23")
+    async def retire_vehicle(self, call: Call[Any]) -> Reply:
+        """Retire a vehicle: it goes from the Resolver's register, and stays in Core's history; or erase it there too."""
+        if call.query.get("erase", "true") != "true":
+            raise Invalid("erase must be true; to retire the vehicle only, leave it out.")
+        vin, erase = call.path["vin"], "erase" in call.query
+        body, to_forget = VehicleToRetire(vin, erase), VehicleToForget(vin)
+        await self._register(call, NewRegistration(Kind.RETIREMENT, f"vehicle {vin}", body, to_forget))
+        return Reply("erased" if erase else "retired")
 
     async def _register(self, call: Call[Any], new: NewRegistration) -> None:
         try:

@@ -1,5 +1,6 @@
 """A registration: one object that must stand in Core's and in the Resolver's register, or in neither
-(docs/specification.md, ruling 8). The removal of a package from both goes the same way.
+(docs/specification.md, ruling 8). The removal of a package or a vehicle from both goes the same
+way.
 
 Its states::
 
@@ -38,8 +39,21 @@ class PackageToRemove(msgspec.Struct, frozen=True):
     uri: str
 
 
-CoreBody = NewVehicle | NewPackage | Component | PackageToRemove
-ResolverBody = VehicleToResolve | PackageToResolve | ComponentToResolve | PackageId
+class VehicleToRetire(msgspec.Struct, frozen=True):
+    """A vehicle that is to be retired, or erased."""
+
+    vin: str
+    erase: bool
+
+
+class VehicleToForget(msgspec.Struct, frozen=True):
+    """A vehicle that is to go from the Resolver's register."""
+
+    vin: str
+
+
+CoreBody = NewVehicle | NewPackage | Component | PackageToRemove | VehicleToRetire
+ResolverBody = VehicleToResolve | PackageToResolve | ComponentToResolve | PackageId | VehicleToForget
 
 
 class Kind(StrEnum):
@@ -49,17 +63,19 @@ class Kind(StrEnum):
     PACKAGE = "package"
     COMPONENT = "component"
     REMOVAL = "removal"
+    RETIREMENT = "retirement"
 
     @property
     def done_already(self) -> str:
         """The code of the answer that there is nothing left to do: 'already exists', or 'not found' for a removal."""
-        special = {Kind.VEHICLE: "vin_exists", Kind.REMOVAL: "not_found"}
+        special = {Kind.VEHICLE: "vin_exists", Kind.REMOVAL: "not_found", Kind.RETIREMENT: "not_found"}
         return special.get(self, f"{self}_exists")
 
     @property
     def in_the_way(self) -> str:
         """The code of the answer that something else is under way with this object."""
-        return "package_in_use" if self is Kind.REMOVAL else self.done_already
+        special = {Kind.REMOVAL: "package_in_use", Kind.RETIREMENT: "vin_busy"}
+        return special.get(self, self.done_already)
 
 
 BODIES: dict[Kind, tuple[type[CoreBody], type[ResolverBody]]] = {
@@ -67,6 +83,7 @@ BODIES: dict[Kind, tuple[type[CoreBody], type[ResolverBody]]] = {
     Kind.PACKAGE: (NewPackage, PackageToResolve),
     Kind.COMPONENT: (Component, ComponentToResolve),
     Kind.REMOVAL: (PackageToRemove, PackageId),
+    Kind.RETIREMENT: (VehicleToRetire, VehicleToForget),
 }
 
 

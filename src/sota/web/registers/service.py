@@ -42,6 +42,8 @@ from sota.web.registers.model import (
     Registration,
     ResolverBody,
     State,
+    VehicleToForget,
+    VehicleToRetire,
     is_refusal,
     wait_before,
 )
@@ -234,6 +236,10 @@ async def _send_to_core(core: CoreClient, body: CoreBody, key: str) -> None:
             await core.new_component(body, key=key)
         case PackageToRemove():
             await core.delete_package(body.id, body.uri, key=key)
+        case VehicleToRetire(vin=vin, erase=True):
+            await core.erase_vehicle(vin, key=key)
+        case VehicleToRetire(vin=vin):
+            await core.retire_vehicle(vin, key=key)
 
 
 async def _send_to_resolver(resolver: ResolverClient, body: ResolverBody, key: str) -> None:
@@ -246,3 +252,5 @@ async def _send_to_resolver(resolver: ResolverClient, body: ResolverBody, key: s
             await resolver.new_component(body, key=key)
         case PackageId():
             await resolver.delete_package(body, key=key)
+        case VehicleToForget(vin=vin):
+            await resolver.delete_vehicle(vin, key=key)

@@ -1,0 +1,84 @@
+"""Routes of the blacklist. A package is marked first, so that nothing new is queued; then what waits is cancelled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sota.boundaries.b2_web_core import messages
+from sota.boundaries.interaction import serves
+from sota.boundaries.values import Reason
+from sota.core.blacklist import service, store
+from sota.core.queue.endings import Endings
+from sota.core.queue.store import Found, find_of_package
+from sota.core.requests.model import PackageKey
+from sota.kit.db import Tx
+from sota.kit.errors import Invalid
+from sota.kit.http_message import Call, Reply
+from sota.kit.logging import get_logger
+
+
+class BlacklistApi:
+    """What the Web Server asks about packages that must not go out."""
+
+    def __init__(self, endings: Endings) -> None:
+        self.endings, self.db, self.clock = endings, endings.db, endings.clock
+
+    @serves("X-B2-17")
+    async def blacklist(self, call: Call[messages.Blacklisting]) -> Reply:
+        """Put a package on the blacklist, and cancel what waits with it; ``stop=true`` what is under way too."""
+        package, stop = _package(call), read_flag(call, "stop")
+        await self.db.transact(lambda tx: service.blacklist(tx, package, call.body.comment, self.clock))
+        cancelled = await self._cancel(package, stop=stop)
+        get_logger().info("package_blacklisted", package="/".join(package), cancelled=cancelled)
+        async with self.db.read() as tx:
+            touched = await store.count_touched(tx, package)
+        return Reply("blacklisted", {"cancelled": cancelled, "in_flight": touched.in_flight})
+
+    @serves("X-B2-18")
+    async def allow(self, call: Call[Any]) -> Reply:
+        """Take a package off the blacklist."""
+        package = _package(call)
+        await self.db.transact(lambda tx: service.allow(tx, package))
+        return Reply("allowed")
+
+    @serves("X-B2-19")
+    async def preview(self, call: Call[Any]) -> Reply:
+        """Say what blacklisting a package would touch."""
+        async with self.db.read() as tx:
+            touched = await service.preview(tx, _package(call))
+        preview = messages.BlacklistPreview(
+            pending=touched.pending,
+            in_flight=touched.in_flight,
+            vehicles=touched.vehicles,
+            installed_on=touched.installed_on,
+        )
+        return Reply("found", preview)
+
+    async def finish(self) -> None:
+        """Cancel what still waits with blacklisted packages: a blacklisting was interrupted."""
+        async with self.db.read() as tx:
+            packages = await store.list_waited_for(tx)
+        for package in packages:
+            await self._cancel(package, stop=False)
+
+    async def _cancel(self, package: PackageKey, *, stop: bool) -> int:
+        async def find(tx: Tx, status: str, limit: int) -> Found:
+            return await find_of_package(tx, package, status, limit)
+
+        return await self.endings.end(find, Reason.BLACKLISTED, in_flight_too=stop)
+
+
+def read_flag(call: Call[Any], name: str) -> bool:
+    """Read a parameter that is ``true`` or ``false``, false where it is not given.
+
+    Raises:
+        Invalid: it is neither.
+    """
+    text = call.query.get(name, "false")
+    if text not in ("true", "false"):
+        raise Invalid(f"{name} must be true or false, not {text[:40]!r}.")
+    return text == "true"
+
+
+def _package(call: Call[Any]) -> PackageKey:
+    return call.path["name"], call.path["version"]

@@ -1,0 +1,60 @@
+"""SQL of the blacklist, and of what a package's blacklisting touches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from sota.core.queue.store import bringing
+from sota.core.requests.model import OPEN, PackageKey
+from sota.core.tables import download, installed_package, package, update
+from sota.kit.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What blacklisting a package touches: updates that wait, updates under way, their vehicles, and who has it."""
+
+    pending: int
+    in_flight: int
+    vehicles: int
+    installed_on: int
+
+
+async def write(tx: Tx, key: PackageKey, comment: str | None, at: datetime | None) -> None:
+    """Put a package on the blacklist, or (without a time) take it from there."""
+    name, version = key
+    await tx.execute(
+        package.update()
+        .where(package.c.name == name, package.c.version == version)
+        .values(blacklisted_at=at, blacklist_comment=comment)
+    )
+
+
+async def count_touched(tx: Tx, key: PackageKey) -> Touched:
+    """Count what bringing a package to vehicles means now."""
+    by_status = bringing(key, update.c.status, sa.func.count().label("number")).where(update.c.status.in_(OPEN))
+    counts = Counter({row.status: row.number for row in await tx.execute(by_status.group_by(update.c.status))})
+    vehicles = bringing(key, sa.func.count(sa.distinct(update.c.vin))).where(update.c.status.in_(OPEN))
+    having = sa.select(sa.func.count()).where(installed_package.c.name == key[0], installed_package.c.version == key[1])
+    return Touched(
+        pending=counts["pending"],
+        in_flight=counts["in_flight"],
+        vehicles=(await tx.execute(vehicles)).scalar_one(),
+        installed_on=(await tx.execute(having)).scalar_one(),
+    )
+
+
+async def list_waited_for(tx: Tx) -> list[PackageKey]:
+    """Give the blacklisted packages that updates still wait with: their cancelling was interrupted."""
+    is_waiting = sa.exists().where(
+        download.c.package_name == package.c.name,
+        download.c.package_version == package.c.version,
+        update.c.update_id == download.c.update_id,
+        update.c.status == "pending",
+    )
+    query = sa.select(package.c.name, package.c.version).where(package.c.blacklisted_at.is_not(None), is_waiting)
+    return [(row.name, row.version) for row in await tx.execute(query)]

@@ -1,0 +1,156 @@
+"""Routes of queues: a request's cancel, stop and retry, and a vehicle's queue, order, history and Get All Packages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sota.boundaries.b2_web_core import messages
+from sota.boundaries.b5_core_resolver.client import FactsClient
+from sota.boundaries.interaction import serves
+from sota.boundaries.values import Reason
+from sota.core.queue import service, store
+from sota.core.queue.endings import Endings
+from sota.core.queue.service import Resolved
+from sota.core.requests import service as request_service
+from sota.core.requests import store as request_store
+from sota.core.requests.model import Counts, InstallRequest
+from sota.core.requests.wire import to_counts, to_package_id, to_update
+from sota.core.vehicles import service as vehicle_service
+from sota.kit.db import Tx
+from sota.kit.errors import Refused, Unavailable
+from sota.kit.http_message import Call, Reply
+from sota.kit.paging import link_next, read_cursor, read_limit
+
+TRIED_AT_ONCE = 500
+
+
+class QueueApi:
+    """What the Web Server changes about queues, and asks about a vehicle's."""
+
+    def __init__(self, endings: Endings, resolver: FactsClient, *, block_size: int) -> None:
+        self.endings, self.resolver, self.block_size = endings, resolver, block_size
+        self.db, self.clock = endings.db, endings.clock
+
+    @serves("X-B2-10")
+    async def cancel(self, call: Call[Any]) -> Reply:
+        """Cancel what waits of a request; what is under way goes on."""
+        return await self._end(call, "cancelled", in_flight_too=False)
+
+    @serves("X-B2-11")
+    async def stop(self, call: Call[Any]) -> Reply:
+        """Cancel what waits of a request, and abort what is under way."""
+        return await self._end(call, "stopped", in_flight_too=True)
+
+    @serves("X-B2-12")
+    async def retry(self, call: Call[Any]) -> Reply:
+        """Try a request's failed and cancelled updates again, in the same request."""
+        request_id = UUID(call.path["id"])
+        async with self.db.read() as tx:
+            parts = await request_service.require_request(tx, request_id)
+        resolved = await self._resolve_again(parts)
+        changed, after = 0, None
+        while True:
+            batch = partial(
+                service.try_again,
+                parts=parts,
+                resolved=resolved,
+                after=after,
+                count=TRIED_AT_ONCE,
+                block_size=self.block_size,
+                clock=self.clock,
+            )
+            tried = await self.db.transact(batch)
+            changed += len(tried.vins)
+            self.endings.dispatcher.wake(tried.vins)
+            if tried.last is None:
+                break
+            after = tried.last
+        self.endings.relay.wake()
+        return Reply("retried", await self._changed(request_id, changed))
+
+    @serves("X-B2-13")
+    async def show_queue(self, call: Call[Any]) -> Reply:
+        """Give what a vehicle will get, in its order, a page at a time."""
+        vin, limit, begin = call.path["vin"], read_limit(call.query), read_cursor(call.query, int) or 0
+        async with self.db.read() as tx:
+            await vehicle_service.require_vehicle(tx, vin)
+            queue = await store.list_queue(tx, vin)
+        begin = max(begin, 0)
+        page = [to_update(update) for update in queue[begin : begin + limit]]
+        more = len(queue) > begin + limit
+        headers = link_next(call.url_path, call.query, begin + limit) if more else {}
+        return Reply("listed" if page else "empty", page, headers=headers)
+
+    @serves("X-B2-14")
+    async def change_order(self, call: Call[list[str]]) -> Reply:
+        """Let a vehicle's updates go in another order."""
+        vin, wanted = call.path["vin"], [UUID(update_id) for update_id in call.body]
+        await self.db.transact(lambda tx: service.change_order(tx, vin, wanted))
+        self.endings.dispatcher.wake([vin])
+        async with self.db.read() as tx:
+            queue = await store.list_queue(tx, vin)
+        return Reply("ordered", [to_update(update) for update in queue])
+
+    @serves("X-B2-15")
+    async def show_history(self, call: Call[Any]) -> Reply:
+        """Give the updates of a vehicle that are over, the latest first, a page at a time."""
+        vin, limit = call.path["vin"], read_limit(call.query)
+        after: tuple[datetime, UUID] | None = read_cursor(call.query, tuple[datetime, UUID])
+        async with self.db.read() as tx:
+            await vehicle_service.require_vehicle(tx, vin)
+            found = await store.list_history(tx, vin, after=after, count=limit + 1)
+        page, headers = found[:limit], {}
+        if len(found) > limit:
+            last = page[-1]
+            headers = link_next(call.url_path, call.query, (last.completed_at or last.changed_at, str(last.update_id)))
+        return Reply("listed" if page else "empty", [to_update(update) for update in page], headers=headers)
+
+    @serves("X-B2-16")
+    async def ask_for_packages(self, call: Call[Any]) -> Reply:
+        """Ask a vehicle what it has installed (Get All Packages)."""
+        vin = call.path["vin"]
+        async with self.db.read() as tx:
+            await vehicle_service.require_active(tx, vin)
+        try:
+            await self.endings.engine.node.get_packages(vin)
+        except Refused as refusal:
+            raise Unavailable(f"The node does not pass the question on: {refusal.detail}") from None
+        return Reply("asked")
+
+    async def _end(self, call: Call[Any], outcome: str, *, in_flight_too: bool) -> Reply:
+        request_id = UUID(call.path["id"])
+        async with self.db.read() as tx:
+            await request_service.require_request(tx, request_id)
+
+        async def find(tx: Tx, status: str, limit: int) -> store.Found:
+            return await store.find_of_request(tx, request_id, status, limit)
+
+        changed = await self.endings.end(find, Reason.CANCELLED, in_flight_too=in_flight_too)
+        return Reply(outcome, await self._changed(request_id, changed))
+
+    async def _changed(self, request_id: UUID, changed: int) -> messages.RequestChanged:
+        async with self.db.read() as tx:
+            counts = await request_store.count_updates(tx, [request_id])
+        return messages.RequestChanged(
+            install_request_id=str(request_id), changed=changed, counts=to_counts(sum(counts.values(), Counts()))
+        )
+
+    async def _resolve_again(self, parts: list[InstallRequest]) -> Resolved:
+        """Ask the Resolver, for updates that failed before it was known what their vehicles need."""
+        resolved: dict[tuple[int, str], list[tuple[str, str]]] = {}
+        async with self.db.read() as tx:
+            unknown = await store.list_ended(
+                tx, parts[0].id, self.clock.now(), after=None, count=store.LONGEST, without_packages=True
+            )
+        for part in parts:
+            wanted = {one.vin for one in unknown if one.position == part.position}
+            if not wanted:
+                continue
+            async for found in self.resolver.resolve(to_package_id(part.order.package)):
+                if found.vin in wanted:
+                    packages = [(package.name, package.version) for package in found.packages]
+                    resolved[part.position, found.vin] = packages
+        return resolved

@@ -1,0 +1,146 @@
+"""SQL of queues: which updates there are of a request, a package or a vehicle, their order, and what ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from sota.core.requests.model import OPEN, PackageKey, Update
+from sota.core.requests.store import IS_CURRENT, queue_order, read_updates
+from sota.core.tables import download, install_request, update, vehicle
+from sota.kit.db import Tx
+
+ENDED = ("failed", "cancelled")
+LONGEST = 10_000
+Found = list[tuple[UUID, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An update of a request that did not end in an installation, and what its vehicle was to get."""
+
+    update_id: UUID
+    position: int
+    vin: str
+    packages: list[PackageKey]
+
+
+async def find_of_request(tx: Tx, request_id: UUID, status: str, limit: int) -> Found:
+    """Give updates of a request in a state, each with its VIN."""
+    return await _find(tx, update.c.request_id == request_id, status, limit)
+
+
+async def find_of_vehicle(tx: Tx, vin: str, status: str, limit: int) -> Found:
+    """Give updates of a vehicle in a state, each with its VIN."""
+    return await _find(tx, update.c.vin == vin, status, limit)
+
+
+async def find_of_package(tx: Tx, package: PackageKey, status: str, limit: int) -> Found:
+    """Give updates that bring a package, itself or as a prerequisite, each with its VIN."""
+    query = bringing(package, update.c.update_id, update.c.vin).where(update.c.status == status)
+    return [(row.update_id, row.vin) for row in await tx.execute(query.limit(limit))]
+
+
+def bringing(package: PackageKey, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Select from the updates that bring a package, itself or as a prerequisite; not from those that remove it."""
+    of_request = sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position)
+    return (
+        sa.select(*columns)
+        .select_from(download)
+        .join(update, update.c.update_id == download.c.update_id)
+        .join(install_request, of_request)
+        .where(
+            download.c.package_name == package[0],
+            download.c.package_version == package[1],
+            install_request.c.command == "install",
+        )
+    )
+
+
+async def list_queue(tx: Tx, vin: str) -> list[Update]:
+    """Read what a vehicle will get, in its order: what is under way, then what waits."""
+    query = sa.select(update).where(update.c.vin == vin, update.c.status.in_(OPEN))
+    is_waiting = sa.case((update.c.status == "pending", 1), else_=0)
+    return await read_updates(tx, query.order_by(is_waiting, *queue_order()).limit(LONGEST))
+
+
+async def lock_pending(tx: Tx, vin: str) -> dict[UUID, int]:
+    """Read which updates wait for a vehicle, with their priorities, and let none begin or come meanwhile."""
+    await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin == vin).with_for_update())
+    query = sa.select(update.c.update_id, update.c.priority).where(update.c.vin == vin, update.c.status == "pending")
+    return {row.update_id: row.priority for row in await tx.execute(query.with_for_update())}
+
+
+async def write_order(tx: Tx, ordered: Sequence[tuple[UUID, int]]) -> None:
+    """Write the places of updates: their order, and the priorities that they count with."""
+    statement = (
+        update.update()
+        .where(update.c.update_id == sa.bindparam("of_id"))
+        .values(queue_priority=sa.bindparam("counts_with"), queue_position=sa.bindparam("place"))
+    )
+    rows = [
+        {"of_id": update_id, "counts_with": priority, "place": place}
+        for place, (update_id, priority) in enumerate(ordered, start=1)
+    ]
+    if rows:
+        await tx.execute(statement, rows)
+
+
+async def list_history(tx: Tx, vin: str, *, after: tuple[datetime, UUID] | None, count: int) -> list[Update]:
+    """Read the next updates of a vehicle that are over, those that ended last first."""
+    ended = sa.func.coalesce(update.c.completed_at, update.c.changed_at, type_=update.c.changed_at.type)
+    query = sa.select(update).where(update.c.vin == vin, update.c.status.not_in(OPEN))
+    if after is not None:
+        at, update_id = after
+        query = query.where(sa.or_(ended < at, sa.and_(ended == at, update.c.update_id < update_id)))
+    return await read_updates(tx, query.order_by(ended.desc(), update.c.update_id.desc()).limit(count))
+
+
+async def list_ended(
+    tx: Tx, request_id: UUID, now: datetime, *, after: UUID | None, count: int, without_packages: bool = False
+) -> list[Ended]:
+    """Read the next updates of a request that may be tried again: failed or cancelled, and their interval runs.
+
+    ``without_packages``: only those for which it is not known any more what the vehicle was to get.
+    """
+    query = sa.select(update.c.update_id, update.c.position, update.c.vin).where(
+        update.c.request_id == request_id, update.c.status.in_(ENDED), IS_CURRENT, update.c.end_at > now
+    )
+    if after is not None:
+        query = query.where(update.c.update_id > after)
+    if without_packages:
+        query = query.where(~sa.exists().where(download.c.update_id == update.c.update_id))
+    found = (await tx.execute(query.order_by(update.c.update_id).limit(count))).all()
+    packages: dict[UUID, list[PackageKey]] = {row.update_id: [] for row in found}
+    if found:
+        parts = sa.select(download).where(download.c.update_id.in_(list(packages)))
+        for row in await tx.execute(parts.order_by(download.c.update_id, download.c.position)):
+            packages[row.update_id].append((row.package_name, row.package_version))
+    return [Ended(row.update_id, row.position, row.vin, packages[row.update_id]) for row in found]
+
+
+async def supersede(tx: Tx, by: Sequence[tuple[UUID, UUID]]) -> None:
+    """Note for old updates which new ones try again."""
+    statement = (
+        update.update()
+        .where(update.c.update_id == sa.bindparam("of_id"), IS_CURRENT)
+        .values(superseded_by=sa.bindparam("new_id"))
+    )
+    if by:
+        await tx.execute(statement, [{"of_id": old, "new_id": new} for old, new in by])
+
+
+async def lock_request(tx: Tx, request_id: UUID) -> None:
+    """Let nobody else try a request's updates again meanwhile."""
+    query = sa.select(install_request.c.id).where(install_request.c.id == request_id)
+    await tx.execute(query.with_for_update())
+
+
+async def _find(tx: Tx, of: sa.ColumnElement[bool], status: str, limit: int) -> Found:
+    query = sa.select(update.c.update_id, update.c.vin).where(of, update.c.status == status).limit(limit)
+    return [(row.update_id, row.vin) for row in await tx.execute(query)]

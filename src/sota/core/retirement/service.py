@@ -1,0 +1,42 @@
+"""Use case of a vehicle's end, one transaction: its updates end, the Resolver hears of it, its history stays."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+
+from sota.boundaries.b5_core_resolver.messages import VehicleRetired
+from sota.boundaries.values import Reason
+from sota.core import facts
+from sota.core.queue import store as queue_store
+from sota.core.requests.model import OPEN
+from sota.core.retirement import store
+from sota.core.retirement.model import pseudonym
+from sota.core.transfers import store as transfer_store
+from sota.core.transfers.store import Ending
+from sota.kit.clock import Clock
+from sota.kit.db import Tx
+from sota.kit.errors import NotFound
+
+
+async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[tuple[str, int]]:
+    """Retire a vehicle, or erase it; gives the downloads that it should be told to drop.
+
+    Raises:
+        NotFound: the VIN is not registered.
+    """
+    if not await store.lock_vehicle(tx, vin):
+        raise NotFound(f"The VIN {vin} is not registered.")
+    find = partial(queue_store.find_of_vehicle, tx, vin, limit=queue_store.LONGEST)
+    under_way = [update_id for update_id, _ in await find(status="in_flight")]
+    dropped = await transfer_store.open_downloads(tx, under_way) if under_way else []
+    for status in OPEN:
+        while found := await find(status=status):
+            ids = [update_id for update_id, _ in found]
+            if not await transfer_store.end_updates(tx, ids, Ending("cancelled", Reason.RETIRED.value), clock.now()):
+                break
+    await store.retire(tx, vin, clock.now())
+    await facts.tell(tx, clock, [(vin, [VehicleRetired(id=facts.fact_id(), vin=vin)])])
+    if erase:
+        await store.rename(tx, vin, pseudonym(vin, secrets.token_bytes(32)))
+    return dropped
