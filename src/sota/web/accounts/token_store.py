@@ -15,6 +15,18 @@ from sota.kit.db import Tx
 from sota.web.accounts.model import Token, lesser
 from sota.web.tables import ACCOUNT, API_TOKEN
 
+# Asked with every request of a program, so it is built once: building a statement takes longer than asking.
+_VALID = (
+    sa.select(API_TOKEN, ACCOUNT.c.name.label("account"), ACCOUNT.c.role.label("account_role"))
+    .join(ACCOUNT, ACCOUNT.c.id == API_TOKEN.c.account_id, isouter=True)
+    .where(
+        API_TOKEN.c.revoked_at.is_(None),
+        sa.or_(API_TOKEN.c.expires_at.is_(None), API_TOKEN.c.expires_at > sa.bindparam("now")),
+        sa.or_(API_TOKEN.c.account_id.is_(None), ACCOUNT.c.disabled.is_(sa.false())),
+    )
+)
+_ONE_VALID = _VALID.where(API_TOKEN.c.token_hash == sa.bindparam("token_hash"))
+
 
 async def insert_token(
     tx: Tx,
@@ -44,7 +56,7 @@ async def insert_token(
 
 async def find_token(tx: Tx, token_hash: str, now: datetime) -> Token | None:
     """Find the token with this hash, unless it is revoked or over, or its owner disabled."""
-    row = (await tx.execute(_valid(now).where(API_TOKEN.c.token_hash == token_hash))).first()
+    row = (await tx.execute(_ONE_VALID, {"now": now, "token_hash": token_hash})).first()
     return _read(row) if row is not None else None
 
 
@@ -52,12 +64,12 @@ async def list_tokens(
     tx: Tx, now: datetime, limit: int, after: UUID | None, *, account_id: UUID | None, everybodys: bool
 ) -> list[Token]:
     """List the valid tokens of an account, or everybody's and the services', oldest first."""
-    query = _valid(now).order_by(API_TOKEN.c.id).limit(limit)
+    query = _VALID.order_by(API_TOKEN.c.id).limit(limit)
     if after is not None:
         query = query.where(API_TOKEN.c.id > after)
     if not everybodys:
         query = query.where(_owned_by(account_id))
-    return [_read(row) for row in await tx.execute(query)]
+    return [_read(row) for row in await tx.execute(query, {"now": now})]
 
 
 async def revoke_token(
@@ -87,18 +99,6 @@ async def touch_tokens(tx: Tx, uses: Mapping[UUID, datetime]) -> None:
 
 def _owned_by(account_id: UUID | None) -> sa.ColumnElement[bool]:
     return API_TOKEN.c.account_id == account_id if account_id is not None else sa.false()
-
-
-def _valid(now: datetime) -> sa.Select[Any]:
-    return (
-        sa.select(API_TOKEN, ACCOUNT.c.name.label("account"), ACCOUNT.c.role.label("account_role"))
-        .join(ACCOUNT, ACCOUNT.c.id == API_TOKEN.c.account_id, isouter=True)
-        .where(
-            API_TOKEN.c.revoked_at.is_(None),
-            sa.or_(API_TOKEN.c.expires_at.is_(None), API_TOKEN.c.expires_at > now),
-            sa.or_(API_TOKEN.c.account_id.is_(None), ACCOUNT.c.disabled.is_(sa.false())),
-        )
-    )
 
 
 def _read(row: Any) -> Token:
