@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging as stdlib_logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import msgspec
@@ -34,9 +35,10 @@ def configure(level: str = "info", *, output: TextIO | None = None, program: str
     stream = output or sys.stderr
     numeric = getattr(stdlib_logging, level.upper())
     # uvicorn, asyncio and alembic speak through the standard library: only their warnings are news.
-    stdlib_logging.basicConfig(
-        stream=stream, level=max(numeric, stdlib_logging.WARNING), format="%(message)s", force=True
-    )
+    render = _render_text if stream.isatty() else _render_json
+    stdlib_logging.basicConfig(stream=stream, level=max(numeric, stdlib_logging.WARNING), force=True)
+    for handler in stdlib_logging.getLogger().handlers:
+        handler.setFormatter(_Standard(render))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -44,7 +46,7 @@ def configure(level: str = "info", *, output: TextIO | None = None, program: str
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _hide_secrets,
             structlog.processors.format_exc_info,
-            _render_text if stream.isatty() else _render_json,
+            render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
         logger_factory=structlog.PrintLoggerFactory(stream),
@@ -53,6 +55,26 @@ def configure(level: str = "info", *, output: TextIO | None = None, program: str
     structlog.contextvars.clear_contextvars()
     if program:
         structlog.contextvars.bind_contextvars(program=program)
+
+
+class _Standard(stdlib_logging.Formatter):
+    """Writes what libraries log as events of ours: one a line."""
+
+    def __init__(self, render: Callable[[Any, str, MutableMapping[str, Any]], str]) -> None:
+        super().__init__()
+        self._render = render
+
+    def format(self, record: stdlib_logging.LogRecord) -> str:
+        event: dict[str, Any] = {
+            **structlog.contextvars.get_contextvars(),
+            "logger": record.name,
+            "event": record.getMessage().strip(),
+            "level": record.levelname.lower(),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+        }
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return self._render(None, record.name, event)
 
 
 def get_logger(**fields: Any) -> Any:
