@@ -21,6 +21,8 @@ COMMANDS = {
     "client": ("sota.cli.programs:client", "Run a vehicle's SOTA Client."),
     "slm": ("sota.cli.programs:slm", "Run a vehicle's Software Loading Manager."),
     "db": ("sota.cli.db:app", "Upgrade a program's database."),
+    "users": ("sota.cli.users:app", "Add, list and disable accounts of the Web Server."),
+    "tokens": ("sota.cli.tokens:app", "Issue, list and revoke API tokens of the Web Server."),
     "audit": ("sota.cli.audit:app", "Check the Web Server's audit trail, or write it out."),
     "credentials": ("sota.cli.credentials:app", "Issue the credentials that programs show each other."),
     "authority": ("sota.cli.authority:app", "Make an authority for nodes, and the backend's own identity."),

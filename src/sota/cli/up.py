@@ -97,5 +97,5 @@ def up(
 def _greet(ready: dict[str, str | None]) -> None:
     lines = [f"SOTA is up. Console: {ready['console']}   API: {ready['api']}"]
     if ready["password"]:
-        lines.append(f"First sign-in, shown once: {ready['user']} / {ready['password']}")
+        lines.append(f"First sign-in, shown once: {ready['user']} / {ready['password']} (you then choose your own)")
     print("\n".join(lines), file=sys.stderr, flush=True)

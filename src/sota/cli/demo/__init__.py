@@ -89,6 +89,7 @@ async def _run(folder: Path, *, once: bool, keeps: bool, json_file: Path | None,
             write_atomic(json_file, msgspec.json.encode(as_document(rows, seconds=time.monotonic() - began)))
         if not once:
             screen.step(f"Console: [bold]{ready['console']}[/bold]   sign in as {ready['user']} / {ready['password']}")
+            screen.step("That password is for the first sign-in: the console then lets you choose your own.")
             screen.step(f"Everything keeps running. Ctrl-C ends it; what it made is {'kept' if keeps else 'removed'}.")
             await _until_interrupted(running)
         return right

@@ -1,0 +1,119 @@
+"""``sota users``: accounts of the Web Server, for an operator at the machine who has no console (yet, or any more)."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Literal
+
+from cyclopts import App
+
+from sota.boundaries.interaction import Role
+from sota.cli.columns import print_columns
+from sota.cli.web_database import Config, Url, web_database
+from sota.web.accounts import store
+from sota.web.accounts.model import Account, generate_password
+from sota.web.accounts.service import add_account, change_account
+
+app = App(name="users", help="Add, list and disable accounts of the Web Server, or give one another password.")
+RoleName = Literal["viewer", "operator", "admin"]
+PAGE = 500
+
+
+@app.command
+def add(name: str, *, role: RoleName, config: Config = None, database: Url = None) -> None:
+    """Add an account and print its generated password, once; its owner must replace it at the first sign-in.
+
+    Parameters
+    ----------
+    name
+        Letters, digits and ._@-, beginning with a letter or digit.
+    role
+        What the account may do: viewer, operator or admin.
+    """
+    password = asyncio.run(_add(config, database, name, Role(role)))
+    print(f"First sign-in, shown once: {name} / {password}")
+
+
+@app.command(name="list")
+def list_users(*, config: Config = None, database: Url = None) -> None:
+    """List the accounts."""
+    rows = [
+        (account.name, account.role.value, _state(account), str(sessions), f"{account.created_at:%Y-%m-%d %H:%M}")
+        for account, sessions in asyncio.run(_list(config, database))
+    ]
+    print_columns(("Name", "Role", "State", "Sessions", "Made"), rows)
+
+
+@app.command
+def disable(name: str, *, config: Config = None, database: Url = None) -> None:
+    """Let an account sign in no more; its sessions end, its tokens are worth nothing.
+
+    Parameters
+    ----------
+    name
+        The account.
+    """
+    asyncio.run(_change(config, database, name, disabled=True))
+    print(f"{name} is disabled; its sessions ended")
+
+
+@app.command
+def enable(name: str, *, config: Config = None, database: Url = None) -> None:
+    """Let a disabled account sign in again.
+
+    Parameters
+    ----------
+    name
+        The account.
+    """
+    asyncio.run(_change(config, database, name, disabled=False))
+    print(f"{name} is enabled")
+
+
+@app.command
+def reset(name: str, *, config: Config = None, database: Url = None) -> None:
+    """Give an account another generated password and print it, once; for a password that was forgotten.
+
+    Parameters
+    ----------
+    name
+        The account.
+    """
+    password = generate_password()
+    asyncio.run(_change(config, database, name, password=password))
+    print(f"Next sign-in, shown once: {name} / {password}")
+
+
+async def _add(config: Path | None, url: str | None, name: str, role: Role) -> str:
+    password = generate_password()
+    async with web_database(config, url) as web:
+        await add_account(web.db, name, role, password, change_due=True)
+        await web.note("X-B1-46", f"users name={name} role={role}", "created")
+    return password
+
+
+async def _list(config: Path | None, url: str | None) -> list[tuple[Account, int]]:
+    found: list[tuple[Account, int]] = []
+    async with web_database(config, url) as web:
+        while True:
+            async with web.db.read() as tx:
+                page = await store.list_accounts(tx, PAGE, found[-1][0].name if found else None)
+            found += page
+            if len(page) < PAGE:
+                return found
+
+
+async def _change(
+    config: Path | None, url: str | None, name: str, *, disabled: bool | None = None, password: str | None = None
+) -> None:
+    async with web_database(config, url) as web:
+        await change_account(web.db, name, disabled=disabled, password=password, change_due=True)
+        what = f"disabled={disabled}" if disabled is not None else "reset_password=True"
+        await web.note("X-B1-48", f"users/{name} {what}", "changed")
+
+
+def _state(account: Account) -> str:
+    if account.disabled:
+        return "disabled"
+    return "password to be changed" if account.password_change_due else "active"
