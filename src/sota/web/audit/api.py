@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from sota.boundaries.b1_browser_web.admin_messages import AuditRecord, AuditVerdict
 from sota.boundaries.interaction import serves
@@ -15,6 +16,8 @@ from sota.kit.http_message import Call, Reply
 from sota.kit.paging import link_next, read_cursor, read_limit
 from sota.web.audit.model import Record, Wanted
 from sota.web.audit.service import AuditTrail
+
+Number = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 
 
 class AuditApi:
@@ -27,7 +30,7 @@ class AuditApi:
     async def records(self, call: Call[Any]) -> Reply:
         """List records, newest first."""
         query = call.query
-        limit, before = read_limit(query), read_cursor(query, int)
+        limit, before = read_limit(query), read_cursor(query, Number)
         wanted = Wanted(
             actor=query.get("actor"),
             interaction=query.get("interaction"),
@@ -79,6 +82,6 @@ def _moment(query: dict[str, str], name: str) -> datetime | None:
         return None
     try:
         moment: datetime = msgspec.convert(query[name], Instant)
-    except msgspec.ValidationError:
+        return moment.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):  # the year 1 has moments that UTC has not
         raise Invalid(f"{name} is a moment with its zone, such as 2030-06-01T08:00:00Z.") from None
-    return moment

@@ -1,0 +1,67 @@
+"""The Web Server takes up another certificate while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sota.kit import tls
+from sota.kit.errors import Unavailable
+from sota.kit.http_client import HttpClient
+from sota.kit.tls import ensure_certificate
+from sota.web.program import WebProgram
+from sota.web.settings import WebSettings
+
+pytestmark = pytest.mark.anyio
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+async def web(tmp_path: Path) -> AsyncIterator[WebProgram]:
+    certificate, key = ensure_certificate(tmp_path / "own")
+    (tmp_path / "token").write_text("a token")
+    settings = WebSettings(
+        port=0,
+        https_port=0,
+        data=tmp_path / "web",
+        database=f"sqlite:///{tmp_path}/web.db",
+        repository=str(tmp_path / "packages"),
+        core_token_file=tmp_path / "token",
+        resolver_token_file=tmp_path / "token",
+        certificate_file=certificate,
+        certificate_key_file=key,
+    )
+    program = WebProgram(settings)
+    await program.start()
+    yield program
+    await program.stop()
+
+
+async def answers(web: WebProgram, trusted: Path) -> bool:
+    """Say whether the server shows this certificate in a new connection."""
+    client = HttpClient(f"https://localhost:{web.https_port}", ssl=tls.trusting(trusted), timeout_s=5)
+    try:
+        return (await client.request("GET", "/login")).status == 200
+    except (OSError, Unavailable):
+        return False
+    finally:
+        await client.close()
+
+
+async def test_new_certificate_is_taken_up_without_a_restart(web: WebProgram, tmp_path: Path) -> None:
+    own, key = tmp_path / "own" / "web.pem", tmp_path / "own" / "web.key"
+    before = Path(shutil.copy(own, tmp_path / "before.pem"))
+    assert await answers(web, before)
+    other, other_key = ensure_certificate(tmp_path / "other")
+    shutil.copy(other_key, key)
+    shutil.copy(other, own)
+    deadline = time.monotonic() + PATIENCE_S
+    while not await answers(web, other):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
+    assert not await answers(web, before)
