@@ -282,13 +282,14 @@ async def test_vehicle_is_asked_for_its_packages_and_its_answer_is_taken(core: R
     assert await core.installed(vin) == [{"name": "found", "version": "7"}]
 
 
-async def test_vehicle_cannot_be_asked_while_the_node_is_away(core: RunningCore) -> None:
+async def test_question_waits_for_a_node_that_is_away(core: RunningCore) -> None:
     vin = await core.add_vehicle()
     core.edge.is_away = True
     try:
-        assert (await core.web.send("POST", f"/vehicles/{vin}/sync")).status == 503
+        assert (await core.web.send("POST", f"/vehicles/{vin}/sync")).status == 202
     finally:
         core.edge.is_away = False
+    await core.edge.expect(vin, "getpackages")
 
 
 @pytest.mark.whitelist("X-B2-13", "not_found")

@@ -22,7 +22,7 @@ from sota.core.queue.endings import Endings
 from sota.core.relaying import Senders
 from sota.core.requests.api import RequestsApi
 from sota.core.retirement.api import RetirementApi
-from sota.core.schedules import SCHEDULE, UNSCHEDULE
+from sota.core.schedules import GET_PACKAGES, SCHEDULE, UNSCHEDULE
 from sota.core.settings import CoreSettings
 from sota.core.transfers.ack_writer import AckWriter
 from sota.core.transfers.api import CallbackApi, TransfersApi
@@ -69,6 +69,7 @@ class CoreProgram:
                 facts.KIND: senders.send_facts,
                 SCHEDULE: senders.send_schedules,
                 UNSCHEDULE: senders.send_withdrawals,
+                GET_PACKAGES: senders.ask_for_packages,
             },
             self.clock,
         )

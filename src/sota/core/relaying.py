@@ -14,7 +14,7 @@ from sota.core.requests.store import find_open
 from sota.kit.clock import Clock
 from sota.kit.db import Database
 from sota.kit.errors import Refused, Unavailable
-from sota.kit.logging import get_logger
+from sota.kit.logging import get_logger, short_vin
 from sota.kit.outbox import Entry
 
 
@@ -73,6 +73,18 @@ class Senders:
         except Refused as refusal:
             if refusal.code != "method_unknown":
                 raise Unavailable(f"The node does not take updates back: {refusal.detail}") from None
+
+    async def ask_for_packages(self, entries: list[Entry]) -> None:
+        """Ask vehicles what they have installed; one that was asked for several times is asked once.
+
+        Raises:
+            Unavailable: the node is away: it is asked again.
+        """
+        for vin in dict.fromkeys(msgspec.convert(entry.payload, str) for entry in entries):
+            try:
+                await self._node.get_packages(vin)
+            except Refused as refusal:
+                get_logger().warning("vehicle_not_asked", vin=short_vin(vin), reason=refusal.detail)
 
     async def _still_open(self, updates: list[ScheduledUpdate]) -> list[ScheduledUpdate]:
         """Leave out what has ended while the node was away: its withdrawal may have gone out before this."""

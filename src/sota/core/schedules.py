@@ -1,4 +1,4 @@
-"""What the node is told of queued updates (B7-1), written to the outbox in the transaction that makes it true.
+"""What the node is told of queued updates (B7-1) and asked to pass on (B7-8), by way of the outbox.
 
 An update is left with the node when it is queued, and taken back when it ends otherwise than by installation.
 """
@@ -19,6 +19,7 @@ from sota.kit.db import Tx
 
 SCHEDULE = "schedule"
 UNSCHEDULE = "unschedule"
+GET_PACKAGES = "getpackages"
 AT_ONCE = 500
 
 
@@ -31,6 +32,14 @@ async def withdraw(tx: Tx, updates: Sequence[tuple[str, UUID]], now: datetime) -
     """Take updates back from the node; each is a VIN and an update's id."""
     wanted = [UnscheduledUpdate(vin=vin, update_id=str(update_id)) for vin, update_id in updates]
     await _write(tx, UNSCHEDULE, wanted, now)
+
+
+async def ask_for_packages(tx: Tx, vin: str, now: datetime) -> None:
+    """Ask a vehicle what it has installed, as soon as the node is there."""
+    entry_id = new_id()
+    payload = msgspec.json.encode(vin).decode()
+    entry = {"id": entry_id, "kind": GET_PACKAGES, "topic": f"{GET_PACKAGES}/{entry_id}", "payload": payload}
+    await tx.execute(tables.outbox.insert().values(**entry, due_at=now))
 
 
 async def _write(tx: Tx, kind: str, updates: Sequence[ScheduledUpdate | UnscheduledUpdate], now: datetime) -> None:

@@ -78,7 +78,7 @@ SYNC = B1.extension(
     18,
     "Get All Packages of a vehicle",
     Http("POST", "/api/v1/vehicles/{vin}/sync"),
-    answers("asked", "the vehicle is asked what it has installed; its answer changes its packages", status=202),
+    answers("asked", "the question is queued; the vehicle's answer changes its packages", status=202),
     also=(NOT_FOUND,),
     role=Role.OPERATOR,
 )

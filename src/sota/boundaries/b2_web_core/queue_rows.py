@@ -71,7 +71,7 @@ SYNC = B2.extension(
     16,
     "Get All Packages",
     Http("POST", "/api/v1/vehicles/{vin}/sync"),
-    answers("asked", "the vehicle is asked what it has installed; its answer changes its packages", status=202),
+    answers("asked", "the question is queued; the vehicle's answer changes its packages", status=202),
     also=(NOT_FOUND,),
 )
 

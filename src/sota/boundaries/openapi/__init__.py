@@ -146,9 +146,13 @@ def _operation(route: str, rows: list[Interaction], schemas: Schemas) -> dict[st
 
 
 def least_role(rows: list[Interaction]) -> Role | None:
-    """Give the least role that may make the call; of rows that share a page the strictest. None behind B1."""
+    """Give the least role that may make the call; of rows that share a page the strictest. None behind B1.
+
+    Of rows that a parameter chooses between it is that of the least: the parameter may ask for more.
+    """
     roles = [row.role for row in rows if row.role is not None]
-    return max(roles, key=list(Role).index) if roles else None
+    chosen = any(isinstance(row.way, Http) and row.way.selected_by for row in rows)
+    return (min if chosen else max)(roles, key=list(Role).index) if roles else None
 
 
 def _describe(rows: list[Interaction]) -> str:

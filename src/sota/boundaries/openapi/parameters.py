@@ -44,7 +44,7 @@ QUERY: Mapping[str, tuple[str, dict[str, Any]]] = {
     "since": ("only records of this moment or later", {"type": "string", "format": "date-time"}),
     "until": ("only records before this moment", {"type": "string", "format": "date-time"}),
     "stop": ("whether what is under way is aborted too", {"type": "string", "enum": ["true", "false"]}),
-    "erase": ("whether the vehicle's history loses its VIN too", {"type": "string", "enum": ["true"]}),
+    "erase": ("whether its history loses the VIN too; needs the role `admin`", {"type": "string", "enum": ["true"]}),
     "file": ("the file that the package is known to have; with another one it is another package", {"type": "string"}),
 }
 # The whitelist gives both a `status`: that of a request, and that of one vehicle's update.

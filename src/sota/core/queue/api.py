@@ -11,6 +11,7 @@ from sota.boundaries.b2_web_core import messages
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.interaction import serves
 from sota.boundaries.values import Reason
+from sota.core import schedules
 from sota.core.queue import service, store
 from sota.core.queue.endings import Endings
 from sota.core.queue.service import Resolved
@@ -20,7 +21,6 @@ from sota.core.requests.model import Counts, InstallRequest
 from sota.core.requests.wire import to_counts, to_package_id, to_update
 from sota.core.vehicles import service as vehicle_service
 from sota.kit.db import Tx
-from sota.kit.errors import Refused, Unavailable
 from sota.kit.http_message import Call, Reply
 from sota.kit.paging import link_next, read_cursor, read_limit
 
@@ -112,12 +112,13 @@ class QueueApi:
     async def ask_for_packages(self, call: Call[Any]) -> Reply:
         """Ask a vehicle what it has installed (Get All Packages)."""
         vin = call.path["vin"]
-        async with self.db.read() as tx:
+
+        async def work(tx: Tx) -> None:
             await vehicle_service.require_active(tx, vin)
-        try:
-            await self.endings.engine.node.get_packages(vin)
-        except Refused as refusal:
-            raise Unavailable(f"The node does not pass the question on: {refusal.detail}") from None
+            await schedules.ask_for_packages(tx, vin, self.clock.now())
+
+        await self.db.transact(work)
+        self.endings.relay.wake()
         return Reply("asked")
 
     async def _end(self, call: Call[Any], outcome: str, *, in_flight_too: bool) -> Reply:
