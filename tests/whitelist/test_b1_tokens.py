@@ -160,6 +160,7 @@ async def test_service_has_no_tokens_of_its_own(backend: Backend) -> None:
 
 @pytest.mark.whitelist("X-B1-53", "listed")
 async def test_audit_trail_tells_who_did_what(backend: Backend) -> None:
+    await backend.with_vehicle()
     vin = await backend.with_vehicle()
     api = await admin(backend)
     (record,) = (await api.audit(about=vin)).items
