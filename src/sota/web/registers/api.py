@@ -41,7 +41,7 @@ class RegistersApi:
 
     @serves("X-B1-22", "X-B1-23")
     async def retire_vehicle(self, call: Call[Any]) -> Reply:
-        """Retire a vehicle: it goes from the Resolver's register, and stays in Core's history; or erase it there too."""
+        """Retire a vehicle: it leaves the Resolver's register, and stays in Core's history; or erase it there too."""
         if call.query.get("erase", "true") != "true":
             raise Invalid("erase must be true; to retire the vehicle only, leave it out.")
         vin, erase = call.path["vin"], "erase" in call.query
