@@ -204,8 +204,13 @@ def multipart(*parts: tuple[str, bytes], boundary: str = "a-boundary-of-tests") 
 
 
 @contextlib.asynccontextmanager
-async def running_backend(folder: Path, databases: Sequence[str]) -> AsyncIterator[Backend]:
-    """Run the three programs; ``databases`` are Core's, the Resolver's and the Web Server's."""
+async def running_backend(
+    folder: Path, databases: Sequence[str], *, repository: str | None = None
+) -> AsyncIterator[Backend]:
+    """Run the three programs; ``databases`` are Core's, the Resolver's and the Web Server's.
+
+    ``repository`` is where packages are kept: a folder of its own where none is given.
+    """
     core_callers, resolver_callers = folder / "core.toml", folder / "resolver.toml"
     tokens = {
         "web-core": issue(core_callers, Program.WEB_SERVER),
@@ -214,7 +219,7 @@ async def running_backend(folder: Path, databases: Sequence[str]) -> AsyncIterat
     }
     for name, token in tokens.items():
         (folder / f"{name}.token").write_text(token)
-    repository = str(folder / "packages")
+    repository = repository or str(folder / "packages")
     async with contextlib.AsyncExitStack() as stack:
         resolver = ResolverProgram(
             ResolverSettings(port=0, database=databases[1], credentials_file=resolver_callers, data=folder / "resolver")

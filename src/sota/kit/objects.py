@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import BaseError
@@ -19,11 +20,16 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from sota.kit.durable import sync_folder
 from sota.kit.errors import Failed, StartError
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
 PART_BYTES = 5 << 20  # the smallest part that S3 takes
 PARTS_AT_ONCE = 2
 READ_BYTES = 256 << 10
 READ_TIMEOUT_S = 30.0
 ABORT_TIMEOUT_S = 10.0
+# By themselves its client would try for three minutes, and keep a caller waiting whose answer is long decided.
+RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
 
 
 class Objects:
@@ -32,8 +38,10 @@ class Objects:
     def __init__(self, address: str) -> None:
         self.folder: Path | None = None
         try:
-            if "://" in address:
-                self._store: ObjectStore = from_url(address)
+            if address.startswith("s3://"):
+                self._store: ObjectStore = from_url(address, retry_config=RETRIES)
+            elif "://" in address:
+                self._store = from_url(address)
             else:
                 self.folder = Path(address).absolute()
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o750)
