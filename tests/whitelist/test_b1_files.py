@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -212,3 +213,21 @@ async def test_vehicle_of_another_package_is_no_reason(backend: Backend) -> None
     await backend.ask("POST", "/api/v1/vehicles", {"vin": vin})
     await backend.ask("PUT", f"/api/v1/vehicles/{vin}/packages", [of(other)])
     assert (await delete(backend, package)).status == 200
+
+
+async def test_package_is_queued_or_deleted_and_never_both(backend: Backend) -> None:
+    """Both are asked for at the same moment, again and again: an update that waits has its package."""
+    outcomes = set()
+    for _ in range(8):
+        package = await upload(backend, b"wanted and unwanted")
+        vin = await backend.with_vehicle()
+        await with_filter(backend, package, f'vin_matches "^{vin}$"')
+        request = {"package": of(package), "priority": 1, "interval": INTERVAL}
+        queued, deleted = await asyncio.gather(
+            backend.ask("POST", "/api/v1/install-requests", request), delete(backend, package)
+        )
+        assert queued.status in {200, 404}
+        assert deleted.status in {200, 409}
+        assert (queued.status == 200) == (deleted.status == 409), (queued, deleted)
+        outcomes.add(queued.status)
+    assert outcomes
