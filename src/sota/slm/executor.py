@@ -162,7 +162,7 @@ class Executor:
             if current.state.is_final or current.state in {State.READY, State.INSTALLING}:
                 return current.state not in {State.FAILED, State.CANCELLED}
             if current.state is State.OFFERED:
-                await self._journal.move(current.download_index, State.WANTED)
+                await self._journal.want(current.download_index)
             try:
                 await self._client.initiate_download(current.download_index)
             except Refused as error:

@@ -190,6 +190,17 @@ class Journal:
 
         await self._database.transact(work)
 
+    async def want(self, download_index: int) -> None:
+        """Write down that an offered download is asked for; one that has begun to arrive meanwhile stays as it is."""
+
+        def work(tx: Connection) -> None:
+            tx.execute(
+                "UPDATE download SET state = ? WHERE download_index = ? AND state = ?",
+                (State.WANTED, download_index, State.OFFERED),
+            )
+
+        await self._database.transact(work)
+
     async def begin(self, download_index: int, previous_version: str | None) -> bool:
         """Begin an installation: write down what was there before. Says whether it may begin: not if cancelled."""
 
