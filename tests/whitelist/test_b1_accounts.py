@@ -144,6 +144,7 @@ async def test_password_form_says_what_is_wrong(
     browser = await signed_in(backend, name)
     answer = await browser.change_password(old, new, again=again)
     assert answer.status == 403
+    assert b"Password not changed. " in answer.body
     assert said in answer.body
     assert (await backend.browser().sign_in(name, PASSWORD)).status == 200
 
@@ -281,6 +282,8 @@ async def test_accounts_are_listed_without_their_secrets(backend: Backend) -> No
     assert [user.name for user in found] == sorted(user.name for user in found)
     assert (await api.user(names[0])).role == "operator"
     answer = await backend.ask("GET", f"/api/v1/users/{names[0]}", role=Role.ADMIN)
+    assert answer.status == 200
+    assert (await backend.ask("GET", "/api/v1/users", role=Role.ADMIN)).status == 200
     assert not [key for key in answer.body if "hash" in key or key == "password"]
 
 

@@ -69,6 +69,7 @@ async def test_own_token_is_made_in_a_session_and_shown_once(backend: Backend) -
     assert (await by_token(backend, token, "POST", "/api/v1/filters", {})).status == 403
     await backend.web.token_uses.write()
     listed = await by_token(backend, token, "GET", "/api/v1/tokens")
+    assert listed.status == 200
     (entry,) = listed.body
     assert (entry["name"], entry["role"], entry["account"]) == ("nightly", "viewer", name)
     assert entry["last_used_at"] is not None
@@ -163,6 +164,7 @@ async def test_audit_trail_tells_who_did_what(backend: Backend) -> None:
     await backend.with_vehicle()
     vin = await backend.with_vehicle()
     api = await admin(backend)
+    assert (await backend.ask("GET", "/api/v1/audit", role=Role.ADMIN)).status == 200
     (record,) = (await api.audit(about=vin)).items
     assert (record.actor, record.interaction, record.object) == (
         "token:tests-operator",

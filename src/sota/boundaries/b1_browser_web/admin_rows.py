@@ -31,7 +31,7 @@ CHANGE_PASSWORD_FORM = B1.extension(
     "Change one's password by the page's form",
     Http("POST", "/password", asset=True, max_body=FORM_LIMIT),
     answers("changed", "the password is changed, a new session begins, the console follows", status=303),
-    refuses("denied", 403, "Access Denied", "the old password is wrong, or the new one will not do: the page again"),
+    refuses("denied", 403, "Password not changed", "the old password is wrong, or the new one will not do: the page"),
     also=(REDIRECTED,),
     role=Role.VIEWER,
 )

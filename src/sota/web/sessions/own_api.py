@@ -105,11 +105,12 @@ class OwnAccountApi:
         return await self._sessions.begin_for(session.account_id, session.account_name, session.role, call.client)
 
     def _again(self, session: Session, why: str, error: Invalid | TooMany | None = None) -> Reply:
-        page = self._pages.password(session, why=why)
+        row = admin_rows.CHANGE_PASSWORD_FORM
+        denied = row.outcome("denied")
+        page = self._pages.password(session, why=f"{denied.message}. {why}" if denied is not None else why)
         too_many = isinstance(error, TooMany)
         headers = error.__dict__.get("headers", {}) if error is not None else {}
         status = 429 if too_many else None
-        row = admin_rows.CHANGE_PASSWORD_FORM
         return Reply("denied", raw=page, content_type=HTML, status=status, headers=headers, row=row)
 
 
