@@ -5,8 +5,9 @@ SHELL := /bin/bash
 
 bin := .venv/bin
 typed := $(wildcard src tests bench)
-# Two workers; the tests of one file stay together, because they share a database server. ARGS may say otherwise: ARGS="-n 0".
-pytest := $(bin)/python -m pytest -n 2 --dist loadfile
+# Three workers for two cores, because many tests wait for processes; those of one file stay together, because they share what they
+# started; slow folders first (tests/conftest.py). ARGS may say otherwise: ARGS="-n 0".
+pytest := $(bin)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
