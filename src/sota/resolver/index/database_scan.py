@@ -5,9 +5,11 @@ A slice has a connection of its own, so that a reader who takes his time over th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from sota.kit.db import Database
+from sota.resolver.dependencies.model import Package
 from sota.resolver.index import store
 from sota.resolver.index.evaluator import BoundFilters, bind, select
 from sota.resolver.index.fleet_index import Match
@@ -38,11 +40,18 @@ class DatabaseScan:
                 components = await store.load_components(tx, first, last, bound.components)
             found = await self._workers.run(_choose, bound, vehicles, packages, components)
             if found:
-                yield [
-                    Match(vin, frozenset(asked[number] for number in packages.get(row_id, ()) if number in asked))
-                    for row_id, vin in found
-                ]
+                yield _group(found, packages, asked)
             after = last
+
+
+def _group(
+    found: Sequence[tuple[int, str]], packages: Mapping[int, frozenset[int]], asked: Mapping[int, Package]
+) -> list[Match]:
+    """Put those together that have the same of the packages asked for."""
+    groups: dict[frozenset[int], list[str]] = defaultdict(list)
+    for row_id, vin in found:
+        groups[packages.get(row_id, frozenset()).intersection(asked)].append(vin)
+    return [Match(vins, frozenset(asked[number] for number in numbers)) for numbers, vins in groups.items()]
 
 
 def _choose(

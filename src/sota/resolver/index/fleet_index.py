@@ -12,9 +12,9 @@ from sota.resolver.language.expression import Expression
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A vehicle that passed all filters, and which of the packages asked for it has."""
+    """Vehicles that passed all filters and have the same of the packages asked for: at least one VIN, each once."""
 
-    vin: str
+    vins: Sequence[str]
     packages: frozenset[Package]
 
 
@@ -22,9 +22,10 @@ class FleetIndex(Protocol):
     """Finds vehicles."""
 
     def matching(self, filters: Sequence[Expression], names: Collection[str]) -> AsyncIterator[list[Match]]:
-        """Give the vehicles for which every filter is true, some at a time, in the order of their registration.
+        """Give the vehicles for which every filter is true: a part of the fleet at a time, in no promised order.
 
-        Each comes with its installed packages of the given ``names``. Without filters nobody matches. A change of the
-        fleet that was acknowledged before the call is seen; one during it may or may not be.
+        The vehicles of a part are grouped by what they have installed of the given ``names``; the same group may come
+        again in another part. Without filters nobody matches. A change of the fleet that was acknowledged before the
+        call is seen; one during it may or may not be.
         """
         ...

@@ -6,7 +6,7 @@ something failed on the way, ends without the end that its encoding needs: no ca
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import msgspec
 
@@ -18,6 +18,9 @@ from sota.resolver.dependencies.model import Planned
 from sota.resolver.resolution.service import Decision, Resolution, Resolver
 
 NDJSON = "application/x-ndjson"
+AT_ONCE = 2_000
+# Stands for a VIN: no name or version of a package that can be sent has a space.
+PLACE = " "
 
 
 class ResolutionApi:
@@ -36,28 +39,27 @@ class ResolutionApi:
 
     async def _lines(self, resolution: Resolution) -> AsyncIterator[bytes]:
         async for decisions in self.resolver.decide(resolution):
-            objects = _encode(decisions)
-            if objects:
-                yield b"\n".join(objects) + b"\n"
+            for objects in _encode(decisions, "\n"):
+                yield objects + b"\n"
 
     async def _array(self, resolution: Resolution) -> AsyncIterator[bytes]:
         before = b"["
         async for decisions in self.resolver.decide(resolution):
-            objects = _encode(decisions)
-            if objects:
-                yield before + b",".join(objects)
+            for objects in _encode(decisions, ","):
+                yield before + objects
                 before = b","
         yield b"[]" if before == b"[" else b"]"
 
 
-def _encode(decisions: list[Decision]) -> list[bytes]:
-    return [
-        msgspec.json.encode(
-            Resolved(
-                vin=decision.vin,
-                packages=[PackageId(name=one.name, version=one.version) for one in decision.plan.packages],
-            )
-        )
-        for decision in decisions
-        if isinstance(decision.plan, Planned)
-    ]
+def _encode(decisions: Sequence[Decision], between: str) -> Iterator[bytes]:
+    """Write the vehicles that get something, some hundred kilobytes at a time.
+
+    Vehicles of a group differ by their VIN alone, and a VIN needs no escaping: the rest is encoded once.
+    """
+    for decision in decisions:
+        if isinstance(decision.plan, Planned):
+            packages = [PackageId(name=one.name, version=one.version) for one in decision.plan.packages]
+            before, after = msgspec.json.encode(Resolved(vin=PLACE, packages=packages)).decode().split(PLACE)
+            for start in range(0, len(decision.vins), AT_ONCE):
+                vins = decision.vins[start : start + AT_ONCE]
+                yield f"{before}{f'{after}{between}{before}'.join(vins)}{after}".encode()

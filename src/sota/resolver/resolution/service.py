@@ -6,7 +6,7 @@ What cannot be evaluated gives nothing to nobody: one filter that does not parse
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -38,9 +38,9 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided for one vehicle that passed all filters."""
+    """What was decided for some vehicles that passed all filters: at least one VIN, each once in a resolve."""
 
-    vin: str
+    vins: Sequence[str]
     plan: Plan
 
 
@@ -51,13 +51,12 @@ class LeftOutCount:
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
-    def add(self, vin: str, left_out: LeftOut) -> None:
-        """Count one vehicle."""
+    def add(self, vins: Sequence[str], left_out: LeftOut) -> None:
+        """Count vehicles."""
         key = (left_out.code, left_out.reason)
-        self.reasons[key] += 1
+        self.reasons[key] += len(vins)
         examples = self.examples.setdefault(key, [])
-        if len(examples) < EXAMPLES:
-            examples.append(short_vin(vin))
+        examples += [short_vin(vin) for vin in vins[: EXAMPLES - len(examples)]]
 
 
 class Resolver:
@@ -83,14 +82,17 @@ class Resolver:
         return Resolution(package, tuple(expressions), graph, names)
 
     async def decide(self, resolution: Resolution) -> AsyncIterator[list[Decision]]:
-        """Decide for each vehicle that passes all filters, some at a time; vehicles left out come with the reason."""
+        """Decide for every vehicle that passes all filters: a part of the fleet at a time, in no promised order.
+
+        Vehicles that get the same come together; those left out come with the reason.
+        """
         plans: dict[frozenset[Package], Plan] = {}
         left_out = LeftOutCount()
         async for matches in self._index.matching(resolution.filters, resolution.names):
             decisions = await self._workers.run(_plan_all, resolution, matches, plans)
             for decision in decisions:
                 if isinstance(decision.plan, LeftOut):
-                    left_out.add(decision.vin, decision.plan)
+                    left_out.add(decision.vins, decision.plan)
             yield decisions
         for (code, reason), count in left_out.reasons.items():
             self._log.error(
@@ -121,12 +123,8 @@ def _parse_again(expression: str) -> Expression:
 def _plan_all(
     resolution: Resolution, matches: Sequence[Match], plans: dict[frozenset[Package], Plan]
 ) -> list[Decision]:
-    """Plan for each match. Vehicles that have the same of what matters have the same plan, worked out once."""
-    return [Decision(match.vin, _plan(resolution, match.packages, plans)) for match in matches]
-
-
-def _plan(resolution: Resolution, installed: Iterable[Package], plans: dict[frozenset[Package], Plan]) -> Plan:
-    key = frozenset(installed)
-    if key not in plans:
-        plans[key] = resolution.graph.plan(resolution.package, sorted(key))
-    return plans[key]
+    """Plan for each group of vehicles, once for the same of what matters."""
+    for match in matches:
+        if match.packages not in plans:
+            plans[match.packages] = resolution.graph.plan(resolution.package, sorted(match.packages))
+    return [Decision(match.vins, plans[match.packages]) for match in matches]
