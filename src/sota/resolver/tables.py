@@ -116,6 +116,41 @@ installed_component = sa.Table(
     sa.Index("installed_component_by_component", "component_id"),
 )
 
+# Attributes are a dictionary too: each distinct name and value stands there once.
+attribute = sa.Table(
+    "attribute",
+    METADATA,
+    sa.Column("id", row_id(), primary_key=True, autoincrement=True),
+    sa.Column("name", code_text(64), nullable=False),
+    sa.Column("value", exact_text(128), nullable=False),
+    sa.UniqueConstraint("name", "value", name="attribute_by_name"),
+)
+
+vehicle_attribute = sa.Table(
+    "vehicle_attribute",
+    METADATA,
+    sa.Column("vehicle_id", row_id(), sa.ForeignKey("vehicle.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("attribute_id", row_id(), sa.ForeignKey("attribute.id"), primary_key=True),
+    sa.Index("vehicle_attribute_by_attribute", "attribute_id"),
+)
+
+vehicle_group = sa.Table(
+    "vehicle_group",
+    METADATA,
+    sa.Column("id", row_id(), primary_key=True, autoincrement=True),
+    sa.Column("name", code_text(64), nullable=False, unique=True),
+    sa.Column("description", long_text(), nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+)
+
+group_member = sa.Table(
+    "group_member",
+    METADATA,
+    sa.Column("vehicle_id", row_id(), sa.ForeignKey("vehicle.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("group_id", row_id(), sa.ForeignKey("vehicle_group.id", ondelete="CASCADE"), primary_key=True),
+    sa.Index("group_member_by_group", "group_id"),
+)
+
 fact = sa.Table(
     "fact",
     METADATA,

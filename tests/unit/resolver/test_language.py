@@ -5,21 +5,41 @@ from __future__ import annotations
 import time
 
 import pytest
-import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sota.resolver.language.evaluation import Vehicle, evaluate
-from sota.resolver.language.expression import And, Constant, Expression, HasComponent, HasPackage, Not, Or, VinMatches
+from sota.resolver.language.expression import (
+    And,
+    Constant,
+    Expression,
+    HasAttribute,
+    HasComponent,
+    HasPackage,
+    HasPackageVersion,
+    InGroup,
+    Not,
+    Or,
+    Place,
+    VinMatches,
+    walk,
+)
 from sota.resolver.language.formatter import format_filter, render
 from sota.resolver.language.parser import FilterSyntaxError, parse
 from sota.resolver.language.regex import compile_regex
+from sota.resolver.language.version import VersionOperator
+from tests.support.naive_filters import naive
 from tests.unit.resolver.fleets import expressions, vehicles
 
 TRUE, FALSE = Constant(True), Constant(False)
 VEHICLE = Vehicle(
-    "WVWZZZ1KZ00000001", frozenset({("ivi", "1.0.0"), ("libtls", "2.1.0")}), frozenset({"ECU-7A", "TCU-1"})
+    "WVWZZZ1KZ00000001",
+    frozenset({("ivi", "1.0.0"), ("libtls", "2.1.0"), ("Über Navi", "v7~rc1")}),
+    frozenset({"ECU-7A", "TCU-1"}),
+    frozenset({("region", "EU"), ("trim", "GTI")}),
+    frozenset({"pilot"}),
 )
+OLDER = HasPackageVersion("ivi", VersionOperator.LESS, "2.1.0")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +58,14 @@ VEHICLE = Vehicle(
         (r'has_component "^ECU\d"', HasComponent(compile_regex(r"^ECU\d"))),
         ('has_package "ivi" "^1"', HasPackage(compile_regex("ivi"), compile_regex("^1"))),
         ('has_package("ivi", "^1")', HasPackage(compile_regex("ivi"), compile_regex("^1"))),
+        ('package_version "ivi" < "2.1.0"', OLDER),
+        ("package_version('ivi', <, '2.1.0')", OLDER),
+        ('package_version("ivi"<"2.1.0")', OLDER),
+        ('package_version "Über Navi" != "7"', HasPackageVersion("Über Navi", VersionOperator.NOT_EQUAL, "7")),
+        ('attribute "region" "^EU$"', HasAttribute("region", compile_regex("^EU$"))),
+        ('attribute("region", "^EU$")', HasAttribute("region", compile_regex("^EU$"))),
+        ('in_group "pilot"', InGroup("pilot")),
+        ("in_group('pilot')", InGroup("pilot")),
         ("has_package 'a\"b' \"it's\"", HasPackage(compile_regex('a"b'), compile_regex("it's"))),
         ("/* all\nof them */ TRUE // really", TRUE),
         ("TRUE\n\tAND\r\nFALSE", And((TRUE, FALSE))),
@@ -46,6 +74,20 @@ VEHICLE = Vehicle(
 )
 def test_filter_means(text: str, meaning: Expression) -> None:
     assert parse(text) == meaning
+
+
+def test_leaf_knows_its_place_and_is_the_same_elsewhere() -> None:
+    text = 'TRUE AND (\n  vin_matches "a" OR\n\tNOT in_group "pilot"\n) AND attribute("trim", "a")'
+    places = {
+        type(part).__name__: part.place for _depth, part in walk(parse(text)) if not isinstance(part, And | Or | Not)
+    }
+    assert places == {
+        "Constant": Place(1, 1),
+        "VinMatches": Place(2, 3),
+        "InGroup": Place(3, 6),
+        "HasAttribute": Place(4, 7),
+    }
+    assert parse("TRUE") == parse("  TRUE")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +117,21 @@ def test_filter_means(text: str, meaning: Expression) -> None:
         ('vin_matches "(?<!a)"', 1, 13, "look-behind"),
         (r'vin_matches "(a)\1"', 1, 13, r"references back to a group are not supported: '\\1'"),
         ('vin_matches "a++"', 1, 13, "not a regular expression: bad repetition operator '++'"),
+        ('package_version "ivi"', 1, 22, "the filter ends too early, expected <, <=, =, !=, >=, > or ,"),
+        ('package_version "ivi" == "2"', 1, 23, "found '==', expected <, <=, =, !=, >=, > or , (did you mean =?)"),
+        ('package_version "ivi" =< "2"', 1, 23, "did you mean <=?"),
+        ('package_version "ivi" <> "2"', 1, 23, "did you mean !=?"),
+        ('package_version "ivi" < 2', 1, 25, "found '2', expected a version in quotes"),
+        ('package_version "ivi" < "^2"', 1, 25, "'^2' is not a version that has an order: decimal numbers with dots"),
+        ('package_version "" < "2"', 1, 17, "'' is not a package's name"),
+        ('has_package "ivi" < "2.0.0"', 1, 19, "did you mean package_version?"),
+        ('attribute "sales region" "EU"', 1, 11, "'sales region' is not an attribute's name: 1 to 64 letters"),
+        ('attribute "region" "("', 1, 20, "not a regular expression: missing ) '('"),
+        ('TRUE OR\n atribute "region" "EU"', 2, 2, "did you mean attribute?"),
+        ('in_group "^pilot"', 1, 10, "'^pilot' is not a group's name"),
+        ("in_group pilot", 1, 10, "found 'pilot', expected a name in quotes or ("),
+        ('group "pilot"', 1, 1, "did you mean in_group?"),
+        ("TRUE == TRUE", 1, 6, "found '==', expected the end, AND or OR"),
         (f'vin_matches "{"x" * 513}"', 1, 13, "the regular expression has 513 characters, 512 are allowed"),
         (r'vin_matches "(\pL{100}){10}"', 1, 13, "too large when compiled"),
     ],
@@ -123,6 +180,19 @@ def test_pattern_that_blows_up_other_engines_is_answered_at_once() -> None:
         ('has_package "" "^9"', False),
         ('NOT has_package "ivi" "^2" AND has_component "TCU"', True),
         ('FALSE OR (vin_matches "^1" OR TRUE)', True),
+        ('package_version "ivi" < "1.10.0"', True),
+        ('package_version "ivi" >= "1"', True),
+        ('package_version "ivi" = "1.0.0.0"', True),
+        ('package_version "ivi" != "1"', False),
+        ('package_version "iv" < "9"', False),  # the name is no regular expression
+        ('package_version "libtls" <= "2.0.9"', False),
+        ('package_version "Über Navi" != "7"', False),  # a version without order stands in no order to any other
+        ('package_version "radio" != "1"', False),
+        ('attribute "region" "^E"', True),
+        ('attribute "region" "GTI"', False),
+        ('attribute "regio" ""', False),
+        ('in_group "pilot"', True),
+        ('in_group "pilo"', False),
     ],
 )
 def test_vehicle_passes(text: str, answer: bool) -> None:
@@ -139,6 +209,9 @@ def test_test_on_nothing_installed_is_false() -> None:
     [
         ("vin_matches   'a'AND(TRUE  OR\nFALSE)", "vin_matches 'a' AND (TRUE OR FALSE)"),
         ('has_package( "a" ,"b" )', 'has_package("a", "b")'),
+        ('package_version("ivi"<"2.1")', 'package_version("ivi" < "2.1")'),
+        ("attribute ( 'region','^EU$' )", "attribute('region', '^EU$')"),
+        ("in_group( 'pilot' )OR in_group'vip'", "in_group('pilot') OR in_group 'vip'"),
         ("TRUE // always  \n  OR /* never */FALSE", "TRUE // always\nOR /* never */ FALSE"),
     ],
 )
@@ -163,29 +236,6 @@ def test_rendered_tree_parses_to_the_same_meaning(expression: Expression) -> Non
 @given(expressions(), vehicles())
 def test_parsed_filter_agrees_with_a_naive_evaluator(expression: Expression, vehicle: Vehicle) -> None:
     assert evaluate(parse(render(expression)), vehicle) is naive(expression, vehicle)
-
-
-def naive(expression: Expression, vehicle: Vehicle) -> bool:  # noqa: PLR0911 - one return for each kind
-    """The meaning in the plainest form: re2 itself, and every part looked at."""
-    match expression:
-        case Constant(value):
-            return value
-        case VinMatches(vin):
-            return bool(re2.search(vin.pattern, vehicle.vin))
-        case HasComponent(part):
-            return any(bool(re2.search(part.pattern, component)) for component in vehicle.components)
-        case HasPackage(name, version):
-            found = [
-                bool(re2.search(name.pattern, one)) & bool(re2.search(version.pattern, its))
-                for one, its in vehicle.packages
-            ]
-            return any(found)
-        case Not(part):
-            return not naive(part, vehicle)
-        case And(parts):
-            return min(naive(part, vehicle) for part in parts)
-        case Or(parts):
-            return max(naive(part, vehicle) for part in parts)
 
 
 @given(st.text(max_size=200))

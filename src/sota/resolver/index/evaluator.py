@@ -19,8 +19,11 @@ from sota.resolver.language.expression import (
     And,
     Constant,
     Expression,
+    HasAttribute,
     HasComponent,
     HasPackage,
+    HasPackageVersion,
+    InGroup,
     Not,
     Or,
     VinMatches,
@@ -71,7 +74,7 @@ class _Binder:
     def __init__(self, dictionary: Dictionary) -> None:
         self._dictionary = dictionary
         self._names = {package.name for package in dictionary.packages.values()}
-        self.packages: dict[HasPackage, frozenset[int]] = {}
+        self.packages: dict[HasPackage | HasPackageVersion, frozenset[int]] = {}
         self.components: dict[HasComponent, frozenset[int]] = {}
 
     def bind(self, expression: Expression) -> Test:
@@ -84,6 +87,11 @@ class _Binder:
             case HasPackage():
                 packages = self._find_packages(expression)
                 return lambda vehicle: not packages.isdisjoint(vehicle.packages)
+            case HasPackageVersion():
+                packages = self._find_versions(expression)
+                return lambda vehicle: not packages.isdisjoint(vehicle.packages)
+            case HasAttribute() | InGroup():
+                return lambda _vehicle: False  # no vehicle can be given any as yet
             case _:
                 return self._bind_logic(expression)
 
@@ -111,6 +119,12 @@ class _Binder:
             named = [(number, one) for number, one in self._dictionary.packages.items() if one.name in names]
             versions = {text for text in {one.version for _number, one in named} if part.version.finds(text)}
             self.packages[part] = frozenset(number for number, one in named if one.version in versions)
+        return self.packages[part]
+
+    def _find_versions(self, part: HasPackageVersion) -> frozenset[int]:
+        if part not in self.packages:
+            known = self._dictionary.packages.items()
+            self.packages[part] = frozenset(number for number, one in known if part.finds(one.name, one.version))
         return self.packages[part]
 
     def _find_components(self, part: HasComponent) -> frozenset[int]:

@@ -11,8 +11,12 @@ from sota.resolver.language.expression import (
     And,
     Constant,
     Expression,
+    HasAttribute,
     HasComponent,
     HasPackage,
+    HasPackageVersion,
+    InGroup,
+    Leaf,
     Not,
     Or,
     VinMatches,
@@ -21,27 +25,43 @@ from sota.resolver.language.expression import (
 
 @dataclass(frozen=True, slots=True)
 class Vehicle:
-    """What a filter can ask about: the VIN, the installed packages as (name, version), the part numbers."""
+    """What a filter can ask about.
+
+    The VIN, the installed packages as (name, version), the part numbers, the attributes as (name, value), the groups.
+    """
 
     vin: str
     packages: frozenset[tuple[str, str]] = frozenset()
     components: frozenset[str] = frozenset()
+    attributes: frozenset[tuple[str, str]] = frozenset()
+    groups: frozenset[str] = frozenset()
 
 
-def evaluate(expression: Expression, vehicle: Vehicle) -> bool:  # noqa: PLR0911 - one return for each kind of expression
+def evaluate(expression: Expression, vehicle: Vehicle) -> bool:
     """Say whether the expression is true for the vehicle."""
     match expression:
-        case Constant(value):
-            return value
-        case VinMatches(vin):
-            return vin.finds(vehicle.vin)
-        case HasComponent(part_number):
-            return any(part_number.finds(component) for component in vehicle.components)
-        case HasPackage(name, version):
-            return any(name.finds(installed) and version.finds(its) for installed, its in vehicle.packages)
         case Not(part):
             return not evaluate(part, vehicle)
         case And(parts):
             return all(evaluate(part, vehicle) for part in parts)
         case Or(parts):
             return any(evaluate(part, vehicle) for part in parts)
+        case _:
+            return holds(expression, vehicle)
+
+
+def holds(leaf: Leaf, vehicle: Vehicle) -> bool:
+    """Say whether a single test is true for the vehicle."""
+    match leaf:
+        case Constant(value):
+            return value
+        case VinMatches(vin):
+            return vin.finds(vehicle.vin)
+        case HasComponent(part_number):
+            return any(part_number.finds(component) for component in vehicle.components)
+        case HasPackage() | HasPackageVersion():
+            return any(leaf.finds(name, version) for name, version in vehicle.packages)
+        case HasAttribute():
+            return any(leaf.finds(name, value) for name, value in vehicle.attributes)
+        case InGroup(group):
+            return group in vehicle.groups

@@ -1,11 +1,23 @@
-"""What a filter means, as a tree. Trees are immutable, and equal when they mean the same in the same words."""
+"""What a filter means, as a tree. Trees are immutable, and equal when they mean the same in the same words.
+
+A leaf that was parsed knows its place in the text, for explanations; two leaves are the same wherever they stand.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sota.resolver.language.regex import Regex
+from sota.resolver.language.version import VersionOperator, read_numbers
+
+
+class Place(NamedTuple):
+    """Where something stands in a filter's text: line and column, from 1."""
+
+    line: int
+    column: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +25,7 @@ class Constant:
     """``TRUE`` or ``FALSE``."""
 
     value: bool
+    place: Place | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +33,7 @@ class VinMatches:
     """``vin_matches R``."""
 
     vin: Regex
+    place: Place | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +41,7 @@ class HasComponent:
     """``has_component R``: some installed part number matches."""
 
     part_number: Regex
+    place: Place | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +50,49 @@ class HasPackage:
 
     name: Regex
     version: Regex
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+    def finds(self, name: str, version: str) -> bool:
+        """Say whether an installed package is one of those that are meant."""
+        return self.name.finds(name) and self.version.finds(version)
+
+
+@dataclass(frozen=True, slots=True)
+class HasPackageVersion:
+    """``package_version N < V``: some installed package has exactly this name, and its version stands so to ``V``.
+
+    A foreign version without order makes no comparison true, ``!=`` included.
+    """
+
+    name: str
+    operator: VersionOperator
+    version: str
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+    def finds(self, name: str, version: str) -> bool:
+        """Say whether an installed package is one of those that are meant."""
+        return name == self.name and self.operator.holds(version, read_numbers(self.version))
+
+
+@dataclass(frozen=True, slots=True)
+class HasAttribute:
+    """``attribute N R``: the vehicle's attribute of exactly this name has a value that matches."""
+
+    name: str
+    value: Regex
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+    def finds(self, name: str, value: str) -> bool:
+        """Say whether an attribute is one of those that are meant."""
+        return name == self.name and self.value.finds(value)
+
+
+@dataclass(frozen=True, slots=True)
+class InGroup:
+    """``in_group N``: the vehicle is a member of the group of exactly this name."""
+
+    name: str
+    place: Place | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +116,8 @@ class Or:
     parts: tuple[Expression, ...]
 
 
-Expression = Constant | VinMatches | HasComponent | HasPackage | Not | And | Or
+Leaf = Constant | VinMatches | HasComponent | HasPackage | HasPackageVersion | HasAttribute | InGroup
+Expression = Leaf | Not | And | Or
 
 
 def parts_of(expression: Expression) -> tuple[Expression, ...]:

@@ -10,35 +10,50 @@ from sota.resolver.language.expression import (
     And,
     Constant,
     Expression,
+    HasAttribute,
     HasComponent,
     HasPackage,
+    HasPackageVersion,
+    InGroup,
+    Leaf,
     Not,
     Or,
     VinMatches,
 )
+from sota.resolver.language.grammar import TESTS
 from sota.resolver.language.parser import WORD, parse
-from sota.resolver.language.regex import Regex
-
-TESTS = ("vin_matches", "has_component", "has_package")
 
 
-def render(expression: Expression) -> str:  # noqa: PLR0911 - one return for each kind of expression
+def render(expression: Expression) -> str:
     """Write a tree as text, with no more parentheses than it needs: ``parse`` gives the same tree again."""
     match expression:
-        case Constant(value):
-            return "TRUE" if value else "FALSE"
-        case VinMatches(vin):
-            return f"vin_matches {_quoted(vin)}"
-        case HasComponent(part_number):
-            return f"has_component {_quoted(part_number)}"
-        case HasPackage(name, version):
-            return f"has_package {_quoted(name)} {_quoted(version)}"
         case Not(part):
             return f"NOT {_inside(part, (Not, And, Or))}"
         case And(parts):
             return " AND ".join(_inside(part, (And, Or)) for part in parts)
         case Or(parts):
             return " OR ".join(_inside(part, (Or,)) for part in parts)
+        case _:
+            return render_leaf(expression)
+
+
+def render_leaf(leaf: Leaf) -> str:  # noqa: PLR0911 - one return for each kind of leaf
+    """Write a single test as text."""
+    match leaf:
+        case Constant(value):
+            return "TRUE" if value else "FALSE"
+        case VinMatches(vin):
+            return f"vin_matches {_quoted(vin.pattern)}"
+        case HasComponent(part_number):
+            return f"has_component {_quoted(part_number.pattern)}"
+        case HasPackage(name, version):
+            return f"has_package {_quoted(name.pattern)} {_quoted(version.pattern)}"
+        case HasPackageVersion(text, operator, numbers):
+            return f"package_version {_quoted(text)} {operator} {_quoted(numbers)}"
+        case HasAttribute(text, value):
+            return f"attribute {_quoted(text)} {_quoted(value.pattern)}"
+        case InGroup(text):
+            return f"in_group {_quoted(text)}"
 
 
 def format_filter(text: str) -> str:
@@ -67,6 +82,6 @@ def _inside(part: Expression, needing: tuple[type, ...]) -> str:
     return f"({render(part)})" if isinstance(part, needing) else render(part)
 
 
-def _quoted(regex: Regex) -> str:
-    quote = "'" if '"' in regex.pattern else '"'
-    return f"{quote}{regex.pattern}{quote}"
+def _quoted(text: str) -> str:
+    quote = "'" if '"' in text else '"'
+    return f"{quote}{text}{quote}"

@@ -13,46 +13,82 @@ GRAMMAR = r"""
       | _NOT primary -> negation
 ?primary: _OPEN either _CLOSE
         | test
-?test: _TRUE -> always
-     | _FALSE -> never
-     | _VIN_MATCHES _one -> vin_matches
-     | _HAS_COMPONENT _one -> has_component
-     | _HAS_PACKAGE _two -> has_package
+?test: TRUE -> always
+     | FALSE -> never
+     | VIN_MATCHES _one -> vin_matches
+     | HAS_COMPONENT _one -> has_component
+     | HAS_PACKAGE _two -> has_package
+     | PACKAGE_VERSION _ordered -> package_version
+     | ATTRIBUTE _named -> attribute
+     | IN_GROUP _name -> in_group
 _one: STRING
     | _OPEN STRING _CLOSE
 _two: STRING _COMMA? STRING
     | _OPEN STRING _COMMA? STRING _CLOSE
+_ordered: NAME _COMMA? OPERATOR _COMMA? VERSION
+        | _OPEN NAME _COMMA? OPERATOR _COMMA? VERSION _CLOSE
+_named: NAME _COMMA? STRING
+      | _OPEN NAME _COMMA? STRING _CLOSE
+_name: NAME
+     | _OPEN NAME _CLOSE
 
 _OR: /OR\b/
 _AND: /AND\b/
 _NOT: /NOT\b/
-_TRUE: /TRUE\b/
-_FALSE: /FALSE\b/
-_VIN_MATCHES: /vin_matches\b/
-_HAS_COMPONENT: /has_component\b/
-_HAS_PACKAGE: /has_package\b/
+TRUE: /TRUE\b/
+FALSE: /FALSE\b/
+VIN_MATCHES: /vin_matches\b/
+HAS_COMPONENT: /has_component\b/
+HAS_PACKAGE: /has_package\b/
+PACKAGE_VERSION: /package_version\b/
+ATTRIBUTE: /attribute\b/
+IN_GROUP: /in_group\b/
 _OPEN: "("
 _CLOSE: ")"
 _COMMA: ","
+OPERATOR: /<=|>=|!=|<(?!>)|>|=(?![=<>])/
 STRING: /"[^"\n]*"/ | /'[^'\n]*'/
+NAME: /"[^"\n]*"/ | /'[^'\n]*'/
+VERSION: /"[^"\n]*"/ | /'[^'\n]*'/
 COMMENT: /\/\*(.|\n)*?\*\// | /\/\/[^\n]*/
 SPACE: /\s+/
 %ignore COMMENT
 %ignore SPACE
 """
 
+TESTS = ("vin_matches", "has_package", "has_component", "package_version", "attribute", "in_group")
+CONSTANTS = ("TRUE", "FALSE")
+LOGIC = ("NOT", "AND", "OR")
+
 READABLE = {
     "STRING": "a regular expression in quotes",
+    "NAME": "a name in quotes",
+    "OPERATOR": "<, <=, =, !=, >=, >",
+    "VERSION": "a version in quotes",
     "_OPEN": "(",
     "_CLOSE": ")",
     "_COMMA": ",",
     "$END": "the end",
-    **{f"_{word.upper()}": word for word in ("vin_matches", "has_package", "has_component")},
-    **{f"_{word}": word for word in ("NOT", "AND", "OR", "TRUE", "FALSE")},
+    **{word.upper(): word for word in TESTS},
+    "_NOT": "NOT",
+    "_AND": "AND",
+    "_OR": "OR",
+    **{word: word for word in CONSTANTS},
 }
 """Terminals by the words that a writer of filters knows, in the order in which they are listed."""
 
-WORDS = ("vin_matches", "has_package", "has_component", "NOT", "AND", "OR", "TRUE", "FALSE")
+WORDS = (*TESTS, *LOGIC, *CONSTANTS)
 
-MEANT = {"&&": "AND", "&": "AND", "||": "OR", "|": "OR", "!": "NOT"}
+MEANT = {
+    "&&": "AND",
+    "&": "AND",
+    "||": "OR",
+    "|": "OR",
+    "!": "NOT",
+    "==": "=",
+    "<>": "!=",
+    "=<": "<=",
+    "=>": ">=",
+    "group": "in_group",
+}
 """What people write who come from other languages."""

@@ -19,22 +19,30 @@ from sota.resolver.language.expression import (
     And,
     Constant,
     Expression,
+    HasAttribute,
     HasComponent,
     HasPackage,
+    HasPackageVersion,
+    InGroup,
     Not,
     Or,
+    Place,
     VinMatches,
     walk,
 )
 from sota.resolver.language.grammar import GRAMMAR, MEANT, READABLE, WORDS
 from sota.resolver.language.regex import Regex, RegexError, compile_regex
+from sota.resolver.language.version import VersionOperator
 
 MAX_CHARACTERS = 65_536
 MAX_WORDS = 4_000
 MAX_REGEXES = 500
 MAX_DEPTH = 100
 
-WORD = re.compile(r"""/\*.*?\*/|//[^\n]*|(?P<regex>"[^"\n]*"|'[^'\n]*')|\w+|&&|\|\||\S""", re.DOTALL)
+WORD = re.compile(r"""/\*.*?\*/|//[^\n]*|(?P<regex>"[^"\n]*"|'[^'\n]*')|\w+|&&|\|\||[<>!=]=|=[<>]|<>|\S""", re.DOTALL)
+LABEL = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,128}\Z")
+VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,7}\Z")
 
 
 class FilterSyntaxError(ValueError):
@@ -82,27 +90,52 @@ class _Builder(Transformer[Token, Expression]):
     def negation(self, part: Expression) -> Not:
         return Not(part)
 
-    def always(self) -> Constant:
-        return Constant(True)
+    def always(self, word: Token) -> Constant:
+        return Constant(True, _place(word))
 
-    def never(self) -> Constant:
-        return Constant(False)
+    def never(self, word: Token) -> Constant:
+        return Constant(False, _place(word))
 
-    def vin_matches(self, vin: Token) -> VinMatches:
-        return VinMatches(_regex(vin))
+    def vin_matches(self, word: Token, vin: Token) -> VinMatches:
+        return VinMatches(_regex(vin), _place(word))
 
-    def has_component(self, part_number: Token) -> HasComponent:
-        return HasComponent(_regex(part_number))
+    def has_component(self, word: Token, part_number: Token) -> HasComponent:
+        return HasComponent(_regex(part_number), _place(word))
 
-    def has_package(self, name: Token, version: Token) -> HasPackage:
-        return HasPackage(_regex(name), _regex(version))
+    def has_package(self, word: Token, name: Token, version: Token) -> HasPackage:
+        return HasPackage(_regex(name), _regex(version), _place(word))
+
+    def package_version(self, word: Token, name: Token, operator: Token, version: Token) -> HasPackageVersion:
+        exact = _text(name, PRINTABLE, "a package's name: 1 to 128 printable characters")
+        numbers = _text(version, VERSION, "a version that has an order: decimal numbers with dots, such as 2.1.0")
+        return HasPackageVersion(exact, VersionOperator(str(operator)), numbers, _place(word))
+
+    def attribute(self, word: Token, name: Token, value: Token) -> HasAttribute:
+        exact = _text(name, LABEL, "an attribute's name: 1 to 64 letters, digits, dots, hyphens or underscores")
+        return HasAttribute(exact, _regex(value), _place(word))
+
+    def in_group(self, word: Token, name: Token) -> InGroup:
+        exact = _text(name, LABEL, "a group's name: 1 to 64 letters, digits, dots, hyphens or underscores")
+        return InGroup(exact, _place(word))
+
+
+def _place(token: Token) -> Place:
+    return Place(token.line or 1, token.column or 1)
 
 
 def _regex(token: Token) -> Regex:
     try:
         return compile_regex(str(token)[1:-1])
     except RegexError as error:
-        raise FilterSyntaxError(str(error), token.line or 1, token.column or 1) from None
+        raise FilterSyntaxError(str(error), *_place(token)) from None
+
+
+def _text(token: Token, form: re.Pattern[str], kind: str) -> str:
+    """Read an exact text. It is no regular expression, and whoever writes one there is told so."""
+    text = str(token)[1:-1]
+    if form.match(text) is None:
+        raise FilterSyntaxError(f"{text[:80]!r} is not {kind}", *_place(token))
+    return text
 
 
 # Made once: the tables take some ten milliseconds.
@@ -134,7 +167,12 @@ def _explain(text: str, error: UnexpectedInput) -> FilterSyntaxError:
     line = text.count("\n", 0, position) + 1
     column = position - (text.rfind("\n", 0, position) + 1) + 1
     reason, suggestion = _describe(text, position)
-    return FilterSyntaxError(reason, line, column, expected=_expected(text[:position]), suggestion=suggestion)
+    expected = _expected(text[:position])
+    if READABLE["STRING"] in expected and text[position : position + 1] in ("<", ">", "=", "!"):
+        suggestion = "package_version"  # has_package "ivi" < "2.0.0"
+    elif suggestion not in {word for one in expected for word in one.split(", ")}:
+        suggestion = None  # it would be as wrong here as what stands there
+    return FilterSyntaxError(reason, line, column, expected=expected, suggestion=suggestion)
 
 
 def _expected(before: str) -> tuple[str, ...]:
