@@ -14,10 +14,10 @@ from sota.client.services import VehicleServicesApi
 from sota.client.settings import ClientSettings
 from sota.client.state import ClientState
 from sota.client.verification import Verifier
+from sota.kit.database_threads import Threads
 from sota.kit.durable import private_folder
-from sota.kit.http_client import HttpClient
-from sota.kit.http_listener import HttpListener
 from sota.kit.http_server import App
+from sota.kit.network import Listener, Network, Sockets
 from sota.kit.program import Background
 from sota.kit.service_credentials import ServiceCredentials
 from sota.kit.settings import read_secret
@@ -28,15 +28,19 @@ class ClientProgram:
 
     name = "client"
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(
+        self, settings: ClientSettings, *, network: Network | None = None, threads: Threads | None = None
+    ) -> None:
+        """Put the parts together; ``network`` and ``threads`` are those of a process that many vehicles share."""
         self.settings = settings
+        self._network: Network = network or Sockets()
         self._credentials = ServiceCredentials.load(settings.credentials_file)
         token = read_secret(settings.slm_token_file, "token for the Software Loading Manager")
-        self._slm_http = HttpClient(settings.slm_url, token)
-        self._node_http = HttpClient(settings.node_url)
+        self._slm_http = self._network.client(settings.slm_url, token)
+        self._node_http = self._network.client(settings.node_url)
         self._edge = SotaClientEdge(self._node_http)
         slm = SlmClient(self._slm_http)
-        self._state = ClientState(settings.data.resolve())
+        self._state = ClientState(settings.data.resolve(), threads)
         verifier = Verifier(settings.keys, allow_unsigned=settings.allow_unsigned)
         self._downloads = Downloads(settings, self._state, self._edge, slm, verifier)
         self._services = RviServices(Program.SOTA_CLIENT, "vehicle")
@@ -45,7 +49,7 @@ class ClientProgram:
         self._services.on_availability(services.core_available, services.core_unavailable)
         self._registration = Registration(self._edge, settings.vin, self._services.names, every_s=settings.register_s)
         self._background = Background()
-        self._listener: HttpListener | None = None
+        self._listener: Listener | None = None
 
     @property
     def port(self) -> int:
@@ -61,7 +65,7 @@ class ClientProgram:
         app.add(LoadingManagerApi(self._downloads), CallbackApi(self._services, secret))
         app.check()
         await self._downloads.open()
-        self._listener = HttpListener(app, self.settings.host, self.settings.port)
+        self._listener = self._network.listener(app, self.settings.host, self.settings.port)
         await self._listener.start()
         base = self.settings.callback_url or f"http://{self.settings.host}:{self._listener.port}"
         self._background.start("client-registration", self._registration.run(f"{base.rstrip('/')}/rvi/{secret}"))

@@ -16,6 +16,7 @@ import msgspec
 from sota.boundaries.b9_rvi_client.messages import InstallReport, StartDownload, UpdateAvailable
 from sota.boundaries.services import BackendServices
 from sota.boundaries.values import PackageId, Size
+from sota.kit.database_threads import Threads
 from sota.kit.local_database import Connection, LocalDatabase
 
 SCHEMA = (
@@ -78,8 +79,8 @@ class DownloadEntry:
 class ClientState:
     """The file ``client.db``."""
 
-    def __init__(self, folder: Path) -> None:
-        self._database = LocalDatabase(folder / "client.db", SCHEMA)
+    def __init__(self, folder: Path, threads: Threads | None = None) -> None:
+        self._database = LocalDatabase(folder / "client.db", SCHEMA, threads)
 
     async def open(self) -> None:
         """Open it; see :meth:`LocalDatabase.open`."""

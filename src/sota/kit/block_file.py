@@ -22,7 +22,8 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from sota.kit.durable import sync_folder
+from sota.kit import faults
+from sota.kit.durable import sync, sync_content, sync_folder
 from sota.kit.errors import Invalid, SotaError
 from sota.kit.ranges import Ranges
 
@@ -96,7 +97,9 @@ class BlockFile:
             checksum = zlib.crc32(content)
             os.pwrite(self._descriptor, MARK.pack(checksum, checksum ^ MIX), self._mark_at(index))
             written.append(index)
-        os.fdatasync(self._descriptor)
+        faults.before("BlockFile.write")
+        sync_content(self._descriptor)
+        faults.after("BlockFile.write")
         for index in written:
             self.received.add(index)
 
@@ -113,11 +116,13 @@ class BlockFile:
 
     def save_as(self, path: Path) -> None:
         """Cut the marks off, close and rename: ``path`` is the payload alone, and durable, when this returns."""
+        faults.before("BlockFile.save_as")
         os.ftruncate(self._descriptor, self.size)
-        os.fsync(self._descriptor)
+        sync(self._descriptor)
         self.close()
         self.path.rename(path)
         sync_folder(path.parent)
+        faults.after("BlockFile.save_as")
 
     def close(self) -> None:
         """Close the file; what was received stays."""
@@ -147,7 +152,7 @@ class BlockFile:
             if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
                 raise StorageFull(f"There is no room for {self.size} bytes.") from None
             raise
-        os.fsync(self._descriptor)
+        sync(self._descriptor)
         sync_folder(self.path.parent)
 
     def _recover(self) -> None:

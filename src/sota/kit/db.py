@@ -31,7 +31,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from sota.kit import db_errors
+from sota.kit import db_errors, faults
 from sota.kit.database_settings import DatabaseSettings
 from sota.kit.db_engines import Address, mariadb_engines, sqlite_engine
 from sota.kit.errors import StartError, Unavailable
@@ -144,7 +144,9 @@ class Database:
                 async with self._connection(self._writer, self._write_turns) as tx:
                     await tx.begin()
                     result = await work(tx)
+                    faults.before(work)
                     await _commit(tx)
+                    faults.after(work)
                     return result
             except DBAPIError as error:
                 if not db_errors.is_repeatable(error):

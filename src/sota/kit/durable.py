@@ -1,29 +1,65 @@
-"""Files that survive power loss: written aside, synced, renamed, and the folder synced too."""
+"""Files that survive power loss: written aside, synced, renamed, and the folder synced too.
+
+Every sync of ours goes through here, so that a load generator with thousands of vehicles on one disk may do without
+(:func:`relax`), and a fault test knows where to end a process (``kit/faults.py``).
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from sota.kit import faults
+
+_relaxed = False
+
+
+def relax() -> None:
+    """Sync nothing any more in this process: what it writes may be lost with the power. Never for a real vehicle."""
+    global _relaxed  # noqa: PLW0603 - a property of the whole process, set once when it starts
+    _relaxed = True
+
+
+def is_relaxed() -> bool:
+    """Say whether this process does without syncs."""
+    return _relaxed
+
+
+def sync(descriptor: int) -> None:
+    """Make a file's content and size durable."""
+    if not _relaxed:
+        os.fsync(descriptor)
+
+
+def sync_content(descriptor: int) -> None:
+    """Make a file's content durable, where its size has not changed."""
+    if not _relaxed:
+        os.fdatasync(descriptor)
+
 
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Replace ``path`` by ``content`` so that a reader sees the old file or the new one, whenever the power goes."""
+    step = f"write {path.name}"
+    faults.before(step)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+    faults.after(step)
 
 
 def sync_folder(folder: Path) -> None:
     """Make the folder's entries durable (a rename or a new file is not, before this)."""
+    if _relaxed:
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

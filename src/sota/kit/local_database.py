@@ -1,6 +1,6 @@
 """A program's own small SQLite file, by the standard library: what the vehicle's programs keep across power loss.
 
-One connection in one thread of its own, WAL and ``synchronous=FULL``: what a transaction wrote is on disk when
+One connection, used by one thread at a time, WAL and ``synchronous=FULL``: what a transaction wrote is on disk when
 :meth:`transact` returns. (The backend's databases are in ``kit/db.py``; a vehicle has no SQLAlchemy.)
 
 >>> database = LocalDatabase(path, SCHEMA)                                               # doctest: +SKIP
@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from sota.kit import durable, faults
+from sota.kit.database_threads import OwnThread, Threads
 from sota.kit.errors import StartError, Unavailable
 
 Result = TypeVar("Result")
@@ -24,19 +25,22 @@ Connection = sqlite3.Connection
 Row = sqlite3.Row
 
 BUSY_TIMEOUT_S = 10.0
+DURABLE = ("journal_mode=WAL", "synchronous=FULL")
+RELAXED = ("journal_mode=MEMORY", "synchronous=OFF")
 
 
 class LocalDatabase:
-    """The file, its schema, and the thread that speaks to it.
+    """The file, its schema, and the thread that speaks to it: its own, or one of ``threads``.
 
     ``schema`` is a list of steps; a file remembers (``user_version``) how many it has had, and gets the others when
     it is opened.
     """
 
-    def __init__(self, path: Path, schema: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, schema: tuple[str, ...], threads: Threads | None = None) -> None:
         self._path, self._schema = path, schema
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sqlite-{path.stem}")
+        self._threads: Threads = threads or OwnThread(path.stem)
         self._connection: Connection | None = None
+        self._is_open = False
 
     async def open(self) -> None:
         """Open the file and bring its schema up.
@@ -48,11 +52,18 @@ class LocalDatabase:
             await self._run(self._open)
         except sqlite3.Error as error:
             raise StartError(f"{self._path}: {error}") from None
+        self._is_open = True
 
     async def close(self) -> None:
         """Let what is under way end, and close."""
-        await self._run(self._close)
-        self._thread.shutdown(wait=False)
+        self._is_open = False
+        await self._threads.leave(self)
+
+    def release(self) -> None:
+        """Close the file for now; the next use opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     async def transact(self, work: Callable[[Connection], Result]) -> Result:
         """Do ``work`` in one transaction; its writes are on disk when this returns, or none of them is.
@@ -66,7 +77,9 @@ class LocalDatabase:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 result = work(connection)
+                faults.before(work)
                 connection.execute("COMMIT")
+                faults.after(work)
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -84,19 +97,19 @@ class LocalDatabase:
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         # Shielded: a cancelled caller must not leave a transaction that nobody waits for half known.
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+        return await asyncio.shield(self._threads.run(self, work))
 
     def _opened(self) -> Connection:
-        if self._connection is None:
+        if not self._is_open:
             raise Unavailable(f"{self._path.name} is not open.")
-        return self._connection
+        return self._connection or self._open()
 
-    def _open(self) -> None:
+    def _open(self) -> Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
+        for pragma in RELAXED if durable.is_relaxed() else DURABLE:
+            connection.execute(f"PRAGMA {pragma}")
         connection.execute("PRAGMA foreign_keys=ON")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(self._schema):
@@ -105,8 +118,4 @@ class LocalDatabase:
         for number, step in enumerate(self._schema[version:], start=version + 1):
             connection.executescript(f"BEGIN; {step}; PRAGMA user_version={number}; COMMIT;")
         self._connection = connection
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        return connection

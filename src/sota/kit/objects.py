@@ -7,7 +7,6 @@ environment, as the AWS tools read them). An object is found by its key, never b
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from sota.kit.durable import sync_folder
+from sota.kit import faults
+from sota.kit.durable import sync, sync_folder
 from sota.kit.errors import Failed, StartError
 
 if TYPE_CHECKING:
@@ -70,8 +70,10 @@ class Objects:
         )
         try:
             await asyncio.shield(writing)
+            faults.before("Objects.put")
             if self.folder is not None:
                 await asyncio.to_thread(_sync, self.folder / key)
+            faults.after("Objects.put")
         except (BaseError, OSError) as error:
             raise Failed(f"The file cannot be stored: {type(error).__name__}.") from error
         finally:
@@ -177,7 +179,7 @@ def _forget(writing: asyncio.Future[Any]) -> None:
 
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
-        os.fsync(file.fileno())
+        sync(file.fileno())
     sync_folder(path.parent)
     sync_folder(path.parent.parent)
 

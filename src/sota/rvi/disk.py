@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sota.kit import faults
 from sota.kit.durable import private_folder
 from sota.kit.errors import StartError, Unavailable
 
@@ -96,7 +97,10 @@ class Disk:
             raise sqlite3.OperationalError("it is closed")
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            return [work(self._connection) for work in batch]
+            results = [work(self._connection) for work in batch]
+            faults.before("Disk.flush")
+        faults.after("Disk.flush")
+        return results
 
     def _connect(self) -> None:
         private_folder(self._file.parent)

@@ -17,6 +17,7 @@ import msgspec
 
 from sota.boundaries.b10_client_slm.messages import InstallReport, StartDownload, UpdateAvailable
 from sota.boundaries.values import PackageId, Reason
+from sota.kit.database_threads import Threads
 from sota.kit.local_database import Connection, LocalDatabase
 from sota.slm.model import Step, StepRecord
 
@@ -100,8 +101,8 @@ class OpenStep:
 class Journal:
     """The file ``slm.db``."""
 
-    def __init__(self, folder: Path) -> None:
-        self._database = LocalDatabase(folder / "slm.db", SCHEMA)
+    def __init__(self, folder: Path, threads: Threads | None = None) -> None:
+        self._database = LocalDatabase(folder / "slm.db", SCHEMA, threads)
 
     async def open(self) -> None:
         """Open it; see :meth:`LocalDatabase.open`."""

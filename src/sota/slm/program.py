@@ -9,10 +9,10 @@ from sota.boundaries.b10_client_slm.client import ClientForSlm
 from sota.boundaries.interaction import Program
 from sota.boundaries.table import rows_for
 from sota.kit.bell import Bell
+from sota.kit.database_threads import Threads
 from sota.kit.durable import private_folder
-from sota.kit.http_client import HttpClient
-from sota.kit.http_listener import HttpListener
 from sota.kit.http_server import App
+from sota.kit.network import Listener, Network, Sockets
 from sota.kit.program import Background
 from sota.kit.service_credentials import ServiceCredentials
 from sota.kit.settings import read_secret
@@ -33,15 +33,19 @@ class SlmProgram:
 
     name = "slm"
 
-    def __init__(self, settings: SlmSettings) -> None:
+    def __init__(
+        self, settings: SlmSettings, *, network: Network | None = None, threads: Threads | None = None
+    ) -> None:
+        """Put the parts together; ``network`` and ``threads`` are those of a process that many vehicles share."""
         self.settings = settings
+        self._network: Network = network or Sockets()
         self._credentials = ServiceCredentials.load(settings.credentials_file)
         token = read_secret(settings.client_token_file, "token for the SOTA Client")
-        self._http = HttpClient(settings.client_url, token)
+        self._http = self._network.client(settings.client_url, token)
         client = ClientForSlm(self._http)
         data = settings.data.resolve()
         bell = Bell()
-        self._journal = Journal(data)
+        self._journal = Journal(data, threads)
         self._inbox = Inbox(self._journal, data / "arriving", settings.quota_bytes, bell)
         runner = Runner(data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes)
         self._installers: list[Installer] = [DebInstaller(settings.root)]
@@ -60,7 +64,7 @@ class SlmProgram:
         self._executor = Executor(settings, self._journal, self._inbox, self._installation, client, bell)
         self._background = Background()
         self._working: asyncio.Task[None] | None = None
-        self._listener: HttpListener | None = None
+        self._listener: Listener | None = None
 
     @property
     def port(self) -> int:
@@ -81,7 +85,7 @@ class SlmProgram:
             PackagesApi(self.settings.vin, self._installers),
         )
         app.check()
-        self._listener = HttpListener(app, self.settings.host, self.settings.port)
+        self._listener = self._network.listener(app, self.settings.host, self.settings.port)
         await self._listener.start()
         self._background.start("slm-reporter", self._reporter.run())
         self._working = self._background.start("slm-executor", self._executor.run())

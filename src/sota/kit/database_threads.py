@@ -1,0 +1,91 @@
+"""The threads in which small SQLite files are read and written: one a file, or a few for many files.
+
+A program alone gives its file a thread of its own. A process with thousands of vehicles shares a few threads, and
+keeps only so many files open at a time, since a process may open only so many; the longest unused is closed first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+Result = TypeVar("Result")
+
+
+class OpenFile(Protocol):
+    """A file that is opened at its first use and may be closed between two uses."""
+
+    def release(self) -> None:
+        """Close it for now."""
+        ...
+
+
+class Threads(Protocol):
+    """Where a file's work is done."""
+
+    async def run(self, file: OpenFile, work: Callable[[], Result]) -> Result:
+        """Do work on a file; the work of one file is done in the order in which it came."""
+        ...
+
+    async def leave(self, file: OpenFile) -> None:
+        """Nothing more comes for this file: close it."""
+        ...
+
+
+class OwnThread:
+    """One thread for one file."""
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sqlite-{name}")
+
+    async def run(self, file: OpenFile, work: Callable[[], Result]) -> Result:
+        """Do work in the thread."""
+        del file
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def leave(self, file: OpenFile) -> None:
+        """Close the file and end the thread."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, file.release)
+        self._thread.shutdown(wait=False)
+
+
+class SharedThreads:
+    """``threads`` for any number of files, of which ``open_files`` at most are open."""
+
+    def __init__(self, *, threads: int, open_files: int) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="sqlite")
+        self._limit, self._slots = open_files, asyncio.Semaphore(open_files)
+        self._turns: dict[OpenFile, asyncio.Lock] = {}
+        self._open: OrderedDict[OpenFile, None] = OrderedDict()
+
+    async def run(self, file: OpenFile, work: Callable[[], Result]) -> Result:
+        """Do work in any of the threads."""
+        turn = self._turns.get(file)
+        if turn is None:
+            turn = self._turns[file] = asyncio.Lock()
+        async with self._slots, turn:
+            self._open[file] = None
+            self._open.move_to_end(file)
+            await self._make_room()
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def leave(self, file: OpenFile) -> None:
+        """Close the file."""
+        await self.run(file, file.release)
+        self._open.pop(file, None)
+        self._turns.pop(file, None)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=False)
+
+    async def _make_room(self) -> None:
+        # Who has a turn has a slot, and there are as many slots as files may be open: one that is unused is found.
+        while len(self._open) > self._limit:
+            unused = next(file for file in self._open if not self._turns[file].locked())
+            del self._open[unused]
+            async with self._turns[unused]:
+                await asyncio.get_running_loop().run_in_executor(self._pool, unused.release)

@@ -1,0 +1,94 @@
+"""Where a test may end this process: before or after any of its durable writes.
+
+Off unless ``SOTA_FAULTS`` names a folder when the process starts; then every durable write tells its step here, by
+name (``ClientState.offer``, ``BlockFile.write``). In that folder
+
+* ``steps`` gets a line for each step, so that a run without faults tells which there are;
+* ``plan``, which a test may write at any time, says where to end: ``before ClientState.offer 1`` kills the process
+  (SIGKILL, as a loss of power would) before the first such write after the plan was found. The plan is removed first:
+  a restarted process works on.
+
+``make faults`` goes through all of them. Nobody sets the variable in production; a process in which it is set says so.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "SOTA_FAULTS"
+BEFORE, AFTER = "before", "after"
+
+
+class Plan:
+    """The folder of one process's faults."""
+
+    def __init__(self, folder: Path) -> None:
+        self._steps, self._plan = folder / "steps", folder / "plan"
+        self._known: tuple[str, str, int] | None = None
+        self._seen = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def reach(self, side: str, step: str) -> None:
+        """Note that a step is reached; kill the process where the plan says so."""
+        if side == BEFORE:
+            with self._steps.open("a") as steps:
+                steps.write(f"{step}\n")
+        planned = self._read()
+        if planned != self._known:
+            self._known, self._seen = planned, 0
+        if planned is None or planned[:2] != (side, step):
+            return
+        self._seen += 1
+        if self._seen == planned[2]:
+            self._plan.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _read(self) -> tuple[str, str, int] | None:
+        try:
+            side, _, rest = self._plan.read_text().strip().partition(" ")
+        except OSError:
+            return None
+        step, _, number = rest.rpartition(" ")
+        return side, step, int(number)
+
+
+def step_of(work: Callable[..., Any]) -> str:
+    """Name a transaction by the function that does it.
+
+    >>> class Store:
+    ...     def save(self):
+    ...         def work(tx): ...
+    ...         return step_of(work), step_of(lambda tx: Store.save(tx))
+    >>> Store().save()
+    ('Store.save', 'Store.save Store.save')
+    """
+    parts = [part for part in work.__qualname__.split(".") if part not in ("<locals>", "work")]
+    code = getattr(work, "__code__", None)
+    if parts[-1:] == ["<lambda>"]:
+        what = ".".join(code.co_names[:2]) if code is not None else ""
+        return f"{'.'.join(parts[:-1])} {what}".strip()
+    return ".".join(parts)
+
+
+def _from_environment() -> Plan | None:
+    folder = os.environ.get(VARIABLE)
+    return Plan(Path(folder)) if folder else None
+
+
+plan = _from_environment()
+
+
+def before(step: str | Callable[..., Any]) -> None:
+    """Say that a durable write is about to be made."""
+    if plan is not None:
+        plan.reach(BEFORE, step if isinstance(step, str) else step_of(step))
+
+
+def after(step: str | Callable[..., Any]) -> None:
+    """Say that a durable write is on disk; nobody has been told of it yet."""
+    if plan is not None:
+        plan.reach(AFTER, step if isinstance(step, str) else step_of(step))

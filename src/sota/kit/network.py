@@ -1,0 +1,196 @@
+"""How programs reach each other: over sockets, or, where thousands of vehicles share a process, in memory.
+
+Two programs that are joined in memory still speak HTTP's words: method, path, headers, body bytes, status. What is
+saved is the sockets. Each :class:`Memory` is a loopback of its own with its own ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import unquote, urlencode, urlsplit
+
+from sota.kit.errors import StartError, Unavailable
+from sota.kit.http_client import HttpClient, RequestBody, Response, StreamedResponse
+from sota.kit.http_listener import HttpListener
+
+Handler = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Response]]
+"""Answers a request: method, path with query, headers, body."""
+
+
+class Listener(Protocol):
+    """Takes requests for an application."""
+
+    port: int
+
+    async def start(self) -> None:
+        """Return when requests are taken."""
+        ...
+
+    async def stop(self) -> None:
+        """Take no more."""
+        ...
+
+
+class Network(Protocol):
+    """What a program has around it."""
+
+    def client(self, base_url: str, token: str | None = None) -> HttpClient:
+        """Give a client of another program."""
+        ...
+
+    def listener(self, app: Any, host: str, port: int) -> Listener:
+        """Give a listener for an application."""
+        ...
+
+
+class Sockets:
+    """The network as everybody knows it."""
+
+    def client(self, base_url: str, token: str | None = None) -> HttpClient:
+        """Give a client over TCP."""
+        return HttpClient(base_url, token)
+
+    def listener(self, app: Any, host: str, port: int) -> Listener:
+        """Give a listener on TCP."""
+        return HttpListener(app, host, port)
+
+
+class Memory:
+    """The programs of one vehicle, in one process, joined without sockets."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[int, Handler] = {}
+
+    def client(self, base_url: str, token: str | None = None) -> HttpClient:
+        """Give a client that looks for its program among those that listen here."""
+        return MemoryClient(self, base_url, token)
+
+    def listener(self, app: Any, host: str, port: int) -> Listener:
+        """Give a listener for an ASGI application."""
+        del host  # there is only one here
+        return MemoryListener(self, app, port)
+
+    def serve(self, port: int, handler: Handler) -> None:
+        """Answer requests to a port.
+
+        Raises:
+            StartError: somebody does already.
+        """
+        if port in self._handlers:
+            raise StartError(f"port {port} is taken")
+        self._handlers[port] = handler
+
+    def leave(self, port: int) -> None:
+        """Answer no more."""
+        self._handlers.pop(port, None)
+
+    def find(self, port: int) -> Handler | None:
+        """Find who answers on a port."""
+        return self._handlers.get(port)
+
+
+class MemoryListener:
+    """An ASGI application on a port of a :class:`Memory`."""
+
+    def __init__(self, memory: Memory, app: Any, port: int) -> None:
+        self._memory, self._app = memory, app
+        self.port = port
+
+    async def start(self) -> None:
+        """Take requests."""
+        self._memory.serve(self.port, self._answer)
+
+    async def stop(self) -> None:
+        """Take no more; what is under way goes on."""
+        self._memory.leave(self.port)
+
+    async def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+        path, _, query = target.partition("?")
+        scope = {
+            "type": "http",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path),
+            "raw_path": path.encode("latin-1"),
+            "query_string": query.encode("latin-1"),
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+            "client": ("127.0.0.1", 0),
+        }
+        answer = Response(500, {}, b"")
+        parts: list[bytes] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Mapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                answer.status = message["status"]
+                answer.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+            else:
+                parts.append(message.get("body", b""))
+
+        await self._app(scope, receive, send)
+        answer.body = b"".join(parts)
+        return answer
+
+
+class MemoryClient(HttpClient):
+    """Calls a program of the same :class:`Memory`."""
+
+    def __init__(self, memory: Memory, base_url: str, token: str | None = None) -> None:
+        super().__init__(base_url, token)
+        parts = urlsplit(base_url)
+        self._memory, self._path = memory, parts.path.rstrip("/")
+        self._own_headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._limit_s = 30.0
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: RequestBody = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Response:
+        """Make a call and give the whole answer. Who is called works on when the caller gives up, as over a socket.
+
+        Raises:
+            Unavailable: nobody answers on the port, or not in time.
+        """
+        handler = self._memory.find(self._port)
+        if handler is None:
+            raise Unavailable(f"{self.base_url} is not reachable: nobody listens.")
+        content = body if isinstance(body, bytes) else b"" if body is None else b"".join([part async for part in body])
+        target = self._path + path + (f"?{urlencode(query)}" if query else "")
+        given = {**self._own_headers, "content-length": str(len(content)), **(headers or {})}
+        answering = asyncio.ensure_future(handler(method, target, given, content))
+        try:
+            async with asyncio.timeout(timeout_s or self._limit_s):
+                return await asyncio.shield(answering)
+        except TimeoutError:
+            raise Unavailable(f"{self.base_url} did not answer within {timeout_s or self._limit_s:g} s.") from None
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: RequestBody = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[StreamedResponse]:
+        """Refuse: between the programs of one vehicle every answer is short.
+
+        Raises:
+            Unavailable: always.
+        """
+        del query, body, headers, timeout_s
+        raise Unavailable(f"{method} {path}: answers are not streamed in memory.")
+        yield  # pragma: no cover - makes this a generator, as what it replaces is

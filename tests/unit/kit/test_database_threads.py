@@ -1,0 +1,75 @@
+"""Many small SQLite files that share a few threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from sota.kit.database_threads import SharedThreads
+from sota.kit.local_database import Connection, LocalDatabase
+
+SCHEMA = ("CREATE TABLE thing (name TEXT)",)
+FILES, OPEN = 40, 5
+
+
+def names(tx: Connection) -> list[str]:
+    return [row["name"] for row in tx.execute("SELECT name FROM thing ORDER BY rowid")]
+
+
+def inserting(name: str) -> Callable[[Connection], None]:
+    def insert(tx: Connection) -> None:
+        tx.execute("INSERT INTO thing VALUES (?)", (name,))
+
+    return insert
+
+
+def open_in(folder: Path) -> int:
+    """Count the databases of a folder that this process has open."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the listing's own is closed meanwhile
+            found.add(str(link.readlink()))
+    return len([name for name in found if name.startswith(str(folder)) and name.endswith(".db")])
+
+
+async def test_only_so_many_files_are_open_and_none_loses_anything(tmp_path: Path) -> None:
+    threads = SharedThreads(threads=3, open_files=OPEN)
+    databases = [LocalDatabase(tmp_path / f"{number}.db", SCHEMA, threads) for number in range(FILES)]
+    most = 0
+
+    async def work(database: LocalDatabase, number: int) -> None:
+        nonlocal most
+        await database.open()
+        for count in range(3):
+            await database.transact(inserting(f"{number}-{count}"))
+            most = max(most, open_in(tmp_path))
+
+    await asyncio.gather(*(work(database, number) for number, database in enumerate(databases)))
+    found = [await database.read(names) for database in databases]
+    for database in databases:
+        await database.close()
+    threads.close()
+
+    assert found == [[f"{number}-{count}" for count in range(3)] for number in range(FILES)]
+    assert most <= OPEN
+    assert open_in(tmp_path) == 0
+
+
+async def test_the_work_of_one_file_keeps_its_order(tmp_path: Path) -> None:
+    threads = SharedThreads(threads=4, open_files=1)
+    one, other = (LocalDatabase(tmp_path / name, SCHEMA, threads) for name in ("one.db", "other.db"))
+    await one.open()
+    await other.open()
+
+    await asyncio.gather(
+        *(database.transact(inserting(f"{count:02}")) for count in range(30) for database in (one, other))
+    )
+
+    expected = [f"{count:02}" for count in range(30)]
+    assert await one.read(names) == expected
+    assert await other.read(names) == expected
+    await one.close()
+    await other.close()
+    threads.close()
