@@ -28,6 +28,11 @@ def exact_text(length: int) -> sa.String:
     return sa.String(length).with_variant(exact, "mysql", "mariadb")
 
 
+def mark_bytes() -> sa.types.TypeEngine[bytes]:
+    """Eight bytes."""
+    return sa.LargeBinary(8).with_variant(sa.BINARY(8), "mysql", "mariadb")
+
+
 vehicle = sa.Table(
     "vehicle",
     METADATA,
@@ -149,6 +154,24 @@ group_member = sa.Table(
     sa.Column("vehicle_id", row_id(), sa.ForeignKey("vehicle.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("group_id", row_id(), sa.ForeignKey("vehicle_group.id", ondelete="CASCADE"), primary_key=True),
     sa.Index("group_member_by_group", "group_id"),
+)
+
+# What the transactions changed of the fleet, one entry each, in the order of their commits. The only row of the head
+# says where the log ends.
+change_head = sa.Table(
+    "change_head",
+    METADATA,
+    sa.Column("id", row_id(), primary_key=True, autoincrement=False),
+    sa.Column("number", row_id(), nullable=False),
+    sa.Column("mark", mark_bytes(), nullable=False),
+)
+
+change = sa.Table(
+    "change",
+    METADATA,
+    sa.Column("number", row_id(), primary_key=True, autoincrement=False),
+    sa.Column("mark", mark_bytes(), nullable=False),
+    sa.Column("content", sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"), nullable=False),
 )
 
 fact = sa.Table(

@@ -16,6 +16,8 @@ from sota.boundaries.b5_core_resolver.messages import (
 )
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
+from sota.resolver.changes import store as change_store
+from sota.resolver.changes.model import Changes
 from sota.resolver.facts import store
 from sota.resolver.facts.model import VehicleChange, VehicleFact
 
@@ -27,6 +29,7 @@ FORGOTTEN_AT_ONCE = 2_000
 
 async def record(tx: Tx, facts: Sequence[Fact], clock: Clock) -> list[FactResult]:
     """Take facts in, in their order; gives a result for each."""
+    fleet = Changes()
     repeated = await store.remember(tx, list(dict.fromkeys(fact.id for fact in facts)), clock.now())
     results: list[FactResult] = []
     refused: list[str] = []
@@ -39,17 +42,20 @@ async def record(tx: Tx, facts: Sequence[Fact], clock: Clock) -> list[FactResult
         results.append(FactResult(id=fact.id, status=FactStatus.RECORDED))
         if isinstance(fact, ComponentRegistered | ComponentRetired | PackageRegistered | PackageRetired):
             # Retiring a component takes it from vehicles: what was said of them before must be written first.
-            refused += await _record_vehicles(tx, about_vehicles, results, clock)
+            refused += await _record_vehicles(tx, about_vehicles, results, fleet, clock)
             about_vehicles = []
-            await store.change_register(tx, fact)
+            await store.change_register(tx, fact, fleet)
         else:
             about_vehicles.append(fact)
-    refused += await _record_vehicles(tx, about_vehicles, results, clock)
+    refused += await _record_vehicles(tx, about_vehicles, results, fleet, clock)
     await store.forget(tx, refused)
+    await change_store.append(tx, fleet)
     return results
 
 
-async def _record_vehicles(tx: Tx, facts: Sequence[VehicleFact], results: list[FactResult], clock: Clock) -> list[str]:
+async def _record_vehicles(
+    tx: Tx, facts: Sequence[VehicleFact], results: list[FactResult], fleet: Changes, clock: Clock
+) -> list[str]:
     """Write what these facts change, put refusals into the results, and give the ids of those refused."""
     if not facts:
         return []
@@ -62,7 +68,7 @@ async def _record_vehicles(tx: Tx, facts: Sequence[VehicleFact], results: list[F
         reason = change.take(fact)
         if reason is not None:
             reasons[fact.id] = reason
-    await store.write_changes(tx, list(changes.values()), clock.now())
+    await store.write_changes(tx, list(changes.values()), fleet, clock.now())
     for position, result in enumerate(results):
         if result.id in reasons and result.status is FactStatus.RECORDED:
             results[position] = FactResult(id=result.id, status=FactStatus.REFUSED, detail=reasons[result.id])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
@@ -14,6 +13,8 @@ from sota.boundaries.b6_resolver_database import rows
 from sota.boundaries.interaction import calls
 from sota.kit.db import Tx
 from sota.resolver import tables
+from sota.resolver.changes import store as change_store
+from sota.resolver.changes.model import Changes, Kind
 from sota.resolver.dependencies.model import Package
 from sota.resolver.facts.model import RegisterFact, VehicleChange
 from sota.resolver.results import StoreResult
@@ -21,6 +22,7 @@ from sota.resolver.sql import batches, insert_new
 from sota.resolver.tables import component, installed_component, installed_package, package, software, vehicle
 
 Link = tuple[int, int]
+LINKS = {Kind.PACKAGE: installed_package, Kind.COMPONENT: installed_component}
 
 
 async def remember(tx: Tx, ids: Sequence[str], now: datetime) -> set[str]:
@@ -61,15 +63,17 @@ async def find_vehicles(tx: Tx, vins: Collection[str]) -> dict[str, int]:
     return found
 
 
-async def change_register(tx: Tx, fact: RegisterFact) -> None:
-    """Note that a package or component came or went."""
+async def change_register(tx: Tx, fact: RegisterFact, fleet: Changes) -> None:
+    """Note that a package or component came or went; what changes for vehicles goes to ``fleet``."""
     match fact:
         case messages.ComponentRegistered(part_number=part_number, description=description):
             await insert_new(tx, component, [{"part_number": part_number}])
             is_it = component.c.part_number == part_number
             await tx.execute(component.update().where(is_it).values(registered=True, description=description))
         case messages.ComponentRetired(part_number=part_number):
-            await tx.execute(component.delete().where(component.c.part_number == part_number))
+            for number in (await _find_components(tx, [part_number])).values():
+                await tx.execute(component.delete().where(component.c.id == number))
+                fleet.remove_thing(Kind.COMPONENT, number)
         case messages.PackageRegistered(name=name, version=version):
             # Vehicles may have it. What may be sent is registered with its dependencies by B3-1 alone.
             await insert_new(tx, software, [{"name": name, "version": version}])
@@ -77,32 +81,46 @@ async def change_register(tx: Tx, fact: RegisterFact) -> None:
             await tx.execute(package.delete().where(package.c.name == name, package.c.version == version))
 
 
-async def write_changes(tx: Tx, changes: Sequence[VehicleChange], now: datetime) -> None:
-    """Write what changed for several vehicles."""
-    retired = [change.row_id for change in changes if change.is_retired and change.row_id is not None]
-    for some in batches(retired):
-        await tx.execute(vehicle.delete().where(vehicle.c.id.in_(some)))
-    await insert_new(tx, vehicle, [{"vin": change.vin, "created_at": now} for change in changes if change.is_new])
-    new_ids = await find_vehicles(tx, [change.vin for change in changes if change.is_new])
-    ids = {change.vin: new_ids.get(change.vin, change.row_id) for change in changes if change.exists}
+async def write_changes(tx: Tx, changes: Sequence[VehicleChange], fleet: Changes, now: datetime) -> None:
+    """Write what changed for several vehicles, here and into ``fleet``, which the caller appends to the log."""
+    ids = await _write_vehicles(tx, changes, fleet, now)
     packages = await _number_packages(tx, {one for c in changes for one in (*c.packages.added, *c.packages.removed)})
     components = await _number_components(
         tx, {one for c in changes for one in (*c.components.added, *c.components.removed)}
     )
-    await _write_links(
+    present = [change for change in changes if change.exists]
+    await write_links(
         tx,
-        installed_package,
-        exact=[ids[c.vin] for c in changes if c.exists and c.packages.exactly],
-        gone=[(ids[c.vin], packages[one]) for c in changes if c.exists for one in c.packages.removed],
-        new=[(ids[c.vin], packages[one]) for c in changes if c.exists for one in c.packages.added],
+        fleet,
+        Kind.PACKAGE,
+        exact=[ids[c.vin] for c in present if c.packages.exactly],
+        gone=[(ids[c.vin], packages[one]) for c in present for one in c.packages.removed],
+        new=[(ids[c.vin], packages[one]) for c in present for one in c.packages.added],
     )
-    await _write_links(
+    await write_links(
         tx,
-        installed_component,
-        exact=[ids[c.vin] for c in changes if c.exists and c.components.exactly],
-        gone=[(ids[c.vin], components[one]) for c in changes if c.exists for one in c.components.removed],
-        new=[(ids[c.vin], components[one]) for c in changes if c.exists for one in c.components.added],
+        fleet,
+        Kind.COMPONENT,
+        exact=[ids[c.vin] for c in present if c.components.exactly],
+        gone=[(ids[c.vin], components[one]) for c in present for one in c.components.removed],
+        new=[(ids[c.vin], components[one]) for c in present for one in c.components.added],
     )
+
+
+async def _write_vehicles(tx: Tx, changes: Sequence[VehicleChange], fleet: Changes, now: datetime) -> dict[str, int]:
+    """Delete vehicles and make new ones; gives the rows of all that exist now."""
+    retired = [change.row_id for change in changes if change.is_retired and change.row_id is not None]
+    for some in batches(retired):
+        await tx.execute(vehicle.delete().where(vehicle.c.id.in_(some)))
+    for row_id in retired:
+        fleet.remove_vehicle(row_id)
+    new = [change.vin for change in changes if change.is_new]
+    await insert_new(tx, vehicle, [{"vin": vin, "created_at": now} for vin in new])
+    new_ids = await find_vehicles(tx, new)
+    for row_id in new_ids.values():
+        fleet.add_vehicle(row_id)
+    kept = {change.vin: change.row_id for change in changes if change.exists and change.row_id is not None}
+    return kept | new_ids
 
 
 @calls("WL-B6-11")
@@ -113,8 +131,10 @@ async def change_packages(tx: Tx, vin: str, packages: Iterable[Package]) -> Stor
         return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "missing")
     wanted = frozenset(packages)
     numbers = await _number_packages(tx, wanted)
+    fleet = Changes()
     new = [(row_id, numbers[one]) for one in wanted]
-    await _write_links(tx, installed_package, exact=[row_id], gone=[], new=new)
+    await write_links(tx, fleet, Kind.PACKAGE, exact=[row_id], gone=[], new=new)
+    await change_store.append(tx, fleet)
     return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "changed", wanted)
 
 
@@ -154,24 +174,28 @@ async def _find_components(tx: Tx, wanted: Sequence[str]) -> dict[str, int]:
     return found
 
 
-async def _write_links(
-    tx: Tx,
-    table: sa.Table,
-    *,
-    exact: Sequence[int | None],
-    gone: Sequence[tuple[int | None, int]],
-    new: Sequence[tuple[int | None, int]],
+async def write_links(
+    tx: Tx, fleet: Changes, kind: Kind, *, exact: Sequence[int], gone: Sequence[Link], new: Sequence[Link]
 ) -> None:
-    """Take links away and make new ones; those of ``exact`` owners that are not among the new ones go too."""
+    """Take links between vehicles and things away and make new ones, here and into ``fleet``.
+
+    Owners in ``exact`` keep no others than the new ones. What such an owner has already is not written again.
+    """
+    table = LINKS[kind]
     owner, thing = (column.name for column in table.primary_key.columns)
     keys = sa.tuple_(table.c[owner], table.c[thing])
-    wanted: dict[int | None, set[int]] = defaultdict(set)
-    for row_id, number in new:
-        wanted[row_id].add(number)
-    surplus: list[tuple[int | None, int]] = list(gone)
-    for owners in batches(list(exact)):
+    wanted = set(new)
+    surplus: list[Link] = list(gone)
+    for owners in batches(exact):
         query = sa.select(table.c[owner], table.c[thing]).where(table.c[owner].in_(owners))
-        surplus += [(row_id, number) for row_id, number in await tx.execute(query) if number not in wanted[row_id]]
+        found = {(row_id, number) for row_id, number in await tx.execute(query)}
+        surplus += sorted(found - wanted)
+        wanted -= found
     for some in batches(surplus):
         await tx.execute(table.delete().where(keys.in_(some)))
-    await insert_new(tx, table, [{owner: row_id, thing: number} for row_id, number in new])
+    missing = sorted(wanted)
+    await insert_new(tx, table, [{owner: row_id, thing: number} for row_id, number in missing])
+    for row_id, number in surplus:
+        fleet.unlink(kind, row_id, number)
+    for row_id, number in missing:
+        fleet.link(kind, row_id, number)

@@ -13,6 +13,8 @@ from sota.boundaries.b6_resolver_database import rows
 from sota.boundaries.interaction import calls
 from sota.kit.db import Tx
 from sota.resolver import tables
+from sota.resolver.changes import store as change_store
+from sota.resolver.changes.model import Changes
 from sota.resolver.results import StoreResult
 from sota.resolver.tables import component, package, vehicle
 
@@ -30,9 +32,14 @@ class VehicleRow:
 async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[None]:
     """Persist a new VIN: ``success`` or ``exists``."""
     try:
-        await tx.execute(vehicle.insert().values(vin=vin, created_at=now))
+        result = await tx.execute(vehicle.insert().values(vin=vin, created_at=now))
     except IntegrityError:
         return StoreResult.of(rows.NEW_VIN, "exists")
+    changes = Changes()
+    key = result.inserted_primary_key
+    if key is not None:
+        changes.add_vehicle(int(key[0]))
+    await change_store.append(tx, changes)
     return StoreResult.of(rows.NEW_VIN, "success")
 
 
@@ -89,4 +96,11 @@ async def delete_package(tx: Tx, name: str, version: str) -> bool:
 
 async def delete_vehicle(tx: Tx, vin: str) -> bool:
     """Delete a vehicle with what it has; says False where there was none."""
-    return (await tx.execute(vehicle.delete().where(vehicle.c.vin == vin))).rowcount == 1
+    found = (await tx.execute(sa.select(vehicle.c.id).where(vehicle.c.vin == vin).with_for_update())).one_or_none()
+    if found is None:
+        return False
+    await tx.execute(vehicle.delete().where(vehicle.c.id == found.id))
+    changes = Changes()
+    changes.remove_vehicle(found.id)
+    await change_store.append(tx, changes)
+    return True

@@ -1,0 +1,73 @@
+"""SQL of the log of changes.
+
+The head row is the lock: whoever appends updates it, and so waits for everybody who did so before until these have
+committed. That is why numbers are given in the order of commits, which a counter of the engine's own would not do.
+Append last in a transaction, so that others wait for the commit alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from sota.kit.db import Tx
+from sota.resolver.changes.model import Changes
+from sota.resolver.tables import change, change_head
+
+MARK_BYTES = 8
+
+
+class Position(NamedTuple):
+    """A place in the log: the number of the last entry, and its mark, which tells this history from any other."""
+
+    number: int
+    mark: bytes
+
+
+class Entry(NamedTuple):
+    """One transaction's changes."""
+
+    position: Position
+    content: bytes
+
+
+async def append(tx: Tx, changes: Changes) -> None:
+    """Append what this transaction changed; nothing where it changed nothing."""
+    for part in changes.parts():
+        mark = secrets.token_bytes(MARK_BYTES)
+        await tx.execute(change_head.update().values(number=change_head.c.number + 1, mark=mark))
+        number = (await tx.execute(sa.select(change_head.c.number))).scalar_one()
+        await tx.execute(change.insert().values(number=number, mark=mark, content=part.encode()))
+
+
+async def read_head(tx: Tx) -> Position:
+    """Give the place after everything that is committed."""
+    row = (await tx.execute(sa.select(change_head.c.number, change_head.c.mark))).one()
+    return Position(row.number, bytes(row.mark))
+
+
+async def read_after(tx: Tx, number: int, count: int) -> Sequence[Entry]:
+    """Read the entries that follow a number, in their order."""
+    query = sa.select(change.c.number, change.c.mark, change.c.content).order_by(change.c.number).limit(count)
+    found = await tx.execute(query.where(change.c.number > number))
+    return [Entry(Position(row.number, bytes(row.mark)), bytes(row.content)) for row in found]
+
+
+async def holds(tx: Tx, position: Position) -> bool:
+    """Say whether the log still has the entry of this place, with this mark."""
+    query = sa.select(change.c.mark).where(change.c.number == position.number)
+    found = (await tx.execute(query)).scalar_one_or_none()
+    return found is not None and bytes(found) == position.mark
+
+
+async def prune(tx: Tx, kept: int, at_once: int) -> bool:
+    """Forget some of the entries beyond the newest ``kept``; says whether there may be more."""
+    head = await read_head(tx)
+    query = sa.select(change.c.number).where(change.c.number <= head.number - max(kept, 1))
+    numbers = [row.number for row in await tx.execute(query.order_by(change.c.number).limit(at_once))]
+    if numbers:
+        await tx.execute(change.delete().where(change.c.number <= numbers[-1]))
+    return len(numbers) == at_once
