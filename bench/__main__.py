@@ -16,6 +16,7 @@ from bench.report import RESULTS, Measurement, show, write
 BENCHMARKS = {
     "startup": "how long `sota up` takes until it is ready",
     "vehicle_memory": "how much memory an idle `sota vehicle` holds",
+    "vehicle_install": "what a vehicle's installation takes on disk, and how soon it is ready",
     "api": "requests a second and answer times of the API at a million vehicles (SCALE=20000 for fewer)",
 }
 

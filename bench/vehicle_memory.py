@@ -19,7 +19,7 @@ from bench.processes import SOTA, free_ports, get, running, settled_mb, wait_unt
 from bench.report import Measurement
 
 REPETITIONS = 3
-LIMIT_MB = 60.0
+LIMIT_MB = 45.0
 VIN = "WVWZZZ1KZBENCH001"
 BARE = "import asyncio, ssl; print('up', flush=True); asyncio.run(asyncio.sleep(600))"
 CONNECTIONS = re.compile(rb'^sota_rvi_connections\{role="server"\} ([0-9.]+)$', re.MULTILINE)
@@ -41,11 +41,14 @@ def measure() -> Measurement:
         "not_connected_mb": statistics.median(alone),
         "bare_python_mb": statistics.median(bare),
     }
-    slowest = max(figures["connected_mb"], figures["not_connected_mb"])
+    larger = max(figures["connected_mb"], figures["not_connected_mb"])
     return Measurement(
         figures,
-        {"limit_ratio": slowest / LIMIT_MB, "connected_to_bare": figures["connected_mb"] / figures["bare_python_mb"]},
-        (f"limit_ratio: the larger of the two against the limit of {LIMIT_MB:g} MB; below 1 keeps it.",),
+        {"limit_ratio": larger / LIMIT_MB, "connected_to_bare": figures["connected_mb"] / figures["bare_python_mb"]},
+        (
+            f"limit_ratio: the larger of the two against the limit of {LIMIT_MB:g} MB: "
+            f"{'kept' if larger < LIMIT_MB else 'NOT kept'}",
+        ),
     )
 
 

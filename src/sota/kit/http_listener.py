@@ -9,15 +9,18 @@ import ssl
 from collections.abc import Iterator
 from typing import Any
 
-import uvicorn
-
 from sota.kit.errors import StartError
 from sota.kit.http_protocol import HttpProtocol
+from sota.kit.lean import hidden
+
+with hidden("uvicorn.main"):  # its command line
+    from uvicorn.config import Config
+    from uvicorn.server import Server
 
 STOP_TIMEOUT_S = 10
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn without its signal handlers: the program decides when to end."""
 
     @contextlib.contextmanager
@@ -30,7 +33,7 @@ class HttpListener:
 
     def __init__(self, app: Any, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self._host, self._port = host, port
-        self._config = uvicorn.Config(
+        self._config = Config(
             app,
             http=HttpProtocol,
             ws="none",

@@ -15,7 +15,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from sota.kit.lean import hidden
+
+with hidden("uvicorn.main"):  # its command line
+    from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 HEAD_TIMEOUT_S = 20.0
 MAX_HEAD_BYTES = 64 << 10

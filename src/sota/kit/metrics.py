@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import functools
 
-from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
+from sota.kit.lean import hidden
+
+with hidden("prometheus_client.exposition"):  # it brings a web server, which only ``exposition`` below has a use for
+    from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+
+__all__ = ["DURATION", "REFUSED", "REQUESTS", "Counter", "Gauge", "Histogram", "count_answer", "exposition"]
 
 REQUESTS = Counter(
     "sota_requests_total", "Answers given, by program, interaction and status.", ["program", "interaction", "status"]
@@ -36,4 +41,6 @@ def count_answer(program: str, interaction: str, status: int, took_s: float) -> 
 
 def exposition() -> bytes:
     """Give all metrics in Prometheus's text format."""
+    from prometheus_client.exposition import generate_latest
+
     return generate_latest(REGISTRY)

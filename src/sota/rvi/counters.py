@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
+from sota.kit.metrics import Counter, Gauge
 
 MESSAGES = Counter("sota_rvi_messages_total", "Messages, by what became of them.", ["result"])
 SENT = MESSAGES.labels("sent")

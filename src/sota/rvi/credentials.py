@@ -21,19 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import RSAKey
-
+from sota.kit import rs256, x509
 from sota.rvi.names import Pattern, is_vin
 
 MAX_CREDENTIAL_BYTES = 64 << 10
 MAX_CREDENTIALS = 16
 MAX_REMEMBERED = 256
+MAX_ANCHORS = 8
 RECEIVE_NAMES = ("right_to_receive", "right_to_register", "sources", "register")
 INVOKE_NAMES = ("right_to_invoke", "destinations", "invoke")
 
@@ -60,21 +54,20 @@ class Credential:
 
 
 class TrustAnchor:
-    """The authority's certificate, whose key signs credentials."""
+    """The certificates of authorities, whose keys sign credentials: one, or two while one takes over from another."""
 
     def __init__(self, pem: bytes) -> None:
-        """Read the certificate.
+        """Read the certificates of ``root.pem``.
 
         Raises:
-            CredentialError: it is no certificate with an RSA key.
+            CredentialError: there is none, or one has no RSA key.
         """
         try:
-            key = x509.load_pem_x509_certificate(pem).public_key()
+            self._keys = [x509.rsa_key(certificate) for certificate in x509.read_pem(pem)]
         except ValueError as error:
-            raise CredentialError(f"the trust anchor is no certificate: {error}") from None
-        if not isinstance(key, RSAPublicKey):
-            raise CredentialError("the trust anchor's key must be RSA, since credentials are signed with RS256")
-        self._key = RSAKey.import_key(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+            raise CredentialError(f"the trust anchor is no certificate with an RSA key: {error}") from None
+        if len(self._keys) > MAX_ANCHORS:
+            raise CredentialError(f"more than {MAX_ANCHORS} trust anchors")
 
     def read(self, token: object, *, now: float, certificate: bytes | None) -> Credential:
         """Read a credential and check signature, validity and the certificate it is bound to (None: there is none).
@@ -84,16 +77,21 @@ class TrustAnchor:
         """
         if not isinstance(token, str) or len(token) > MAX_CREDENTIAL_BYTES:
             raise CredentialError("not a credential")
-        try:
-            claims = jwt.decode(token.strip(), self._key, algorithms=["RS256"]).claims
-        except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise CredentialError(f"not signed by the trust anchor: {error}") from None
-        credential = _read_claims(claims, token.strip())
+        credential = _read_claims(self._claims(token.strip()), token.strip())
         if not credential.is_valid(now):
             raise CredentialError(f"credential {credential.id!r} is expired or not yet valid")
         if certificate is not None and credential.certificate != certificate:
             raise CredentialError(f"credential {credential.id!r} belongs to another certificate than the peer's")
         return credential
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        reason = ""
+        for key in self._keys:
+            try:
+                return rs256.verify(token, key)
+            except rs256.BadToken as error:
+                reason = str(error)
+        raise CredentialError(f"not signed by the trust anchor: {reason}")
 
 
 class Rights:
@@ -174,21 +172,20 @@ def read_all(
 
 
 def read_certificate(pem: bytes) -> bytes:
-    """Give a certificate in DER, as TLS presents it.
+    """Give a certificate in DER, as TLS presents it: the first, where others follow that lead to the trust anchor.
 
     Raises:
         ValueError: it is none.
     """
-    return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    return x509.read_pem(pem)[0]
 
 
 def vin_in_certificate(der: bytes) -> str | None:
     """Give the VIN that a device's certificate names as its common name, if it does."""
     try:
-        names = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        name = x509.common_name(der) or ""
     except ValueError:
         return None
-    name = str(names[0].value) if names else ""
     return name if is_vin(name) else None
 
 
