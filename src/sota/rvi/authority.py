@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -33,6 +33,7 @@ from joserfc.jwk import RSAKey
 from sota.kit.durable import private_folder, write_atomic
 from sota.rvi.names import BACKEND_PREFIX, VEHICLE_PREFIX, is_vin
 
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 KEY_BITS = 2048
 # A day early, so that a device whose clock is a little behind is not refused on its first day.
 EARLY = timedelta(days=1)
@@ -90,20 +91,30 @@ class Authority:
         """Make the identity of the backend's node: it receives for the backend and sends to every vehicle."""
         self.issue(folder, "backend", receive=[BACKEND_PREFIX], invoke=[VEHICLE_PREFIX])
 
-    def issue_vehicle(self, vin: str, folder: Path) -> None:
+    def issue_vehicle(self, vin: str, folder: Path, *, key: PrivateKey | None = None) -> None:
         """Make the identity of a vehicle's node: it receives for its own VIN alone and sends to the backend.
+
+        ``key`` is the vehicle's, a new RSA key where none is given; one of P-256 is made a thousand times quicker.
 
         Raises:
             ValueError: this is no VIN.
         """
         if not is_vin(vin):
             raise ValueError(f"{vin!r} is no VIN: 17 capital letters and digits")
-        self.issue(folder, vin, receive=[f"{VEHICLE_PREFIX}{vin}/"], invoke=[BACKEND_PREFIX])
+        self.issue(folder, vin, receive=[f"{VEHICLE_PREFIX}{vin}/"], invoke=[BACKEND_PREFIX], key=key)
 
-    def issue(self, folder: Path, name: str, *, receive: Sequence[str], invoke: Sequence[str]) -> None:
+    def issue(
+        self,
+        folder: Path,
+        name: str,
+        *,
+        receive: Sequence[str],
+        invoke: Sequence[str],
+        key: PrivateKey | None = None,
+    ) -> None:
         """Make a node's identity in ``folder``: key, certificate and a credential with these rights."""
         private_folder(folder)
-        key, certificate = self.sign_device(name)
+        key, certificate = self.sign_device(name, key)
         now = datetime.now(UTC)
         grant = Grant(name, receive, invoke, now - EARLY, now + DEVICE_LIFETIME)
         write_atomic(folder / "device.key", _key_pem(key), mode=0o600)
@@ -111,9 +122,9 @@ class Authority:
         write_atomic(folder / "root.pem", self.root_pem)
         write_atomic(folder / "credential.jwt", self.sign_credential(grant, certificate).encode())
 
-    def sign_device(self, name: str) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
-        """Make a device's key and certificate."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+    def sign_device(self, name: str, key: PrivateKey | None = None) -> tuple[PrivateKey, x509.Certificate]:
+        """Make a device's certificate, and its key where none is given."""
+        key = key or rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = _builder(subject, self.certificate.subject, key.public_key(), DEVICE_LIFETIME)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -134,7 +145,7 @@ class Authority:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, lifetime: timedelta
+    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, lifetime: timedelta
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -148,5 +159,5 @@ def _builder(
     )
 
 
-def _key_pem(key: rsa.RSAPrivateKey) -> bytes:
+def _key_pem(key: PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

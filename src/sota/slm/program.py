@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 from sota.boundaries.b10_client_slm.client import ClientForSlm
 from sota.boundaries.interaction import Program
@@ -34,9 +35,19 @@ class SlmProgram:
     name = "slm"
 
     def __init__(
-        self, settings: SlmSettings, *, network: Network | None = None, threads: Threads | None = None
+        self,
+        settings: SlmSettings,
+        *,
+        network: Network | None = None,
+        threads: Threads | None = None,
+        installers: Sequence[Installer] | None = None,
+        runner: Runner | None = None,
     ) -> None:
-        """Put the parts together; ``network`` and ``threads`` are those of a process that many vehicles share."""
+        """Put the parts together.
+
+        ``network`` and ``threads`` are those of a process that many vehicles share; ``installers`` and ``runner``
+        replace the real ones where a vehicle is simulated.
+        """
         self.settings = settings
         self._network: Network = network or Sockets()
         self._credentials = ServiceCredentials.load(settings.credentials_file)
@@ -47,8 +58,10 @@ class SlmProgram:
         bell = Bell()
         self._journal = Journal(data, threads)
         self._inbox = Inbox(self._journal, data / "arriving", settings.quota_bytes, bell)
-        runner = Runner(data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes)
-        self._installers: list[Installer] = [DebInstaller(settings.root)]
+        runner = runner or Runner(
+            data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes
+        )
+        self._installers: list[Installer] = [DebInstaller(settings.root)] if installers is None else list(installers)
         self._installation = Installation(
             self._journal,
             {installer.name: installer for installer in self._installers},
