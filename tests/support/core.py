@@ -22,6 +22,7 @@ BLOCK = 1024
 SETTINGS: dict[str, Any] = {
     "block_size": BLOCK,
     "ack_timeout_s": 5.0,
+    "ack_commit_s": 0.01,
     "notify_retry_s": 5.0,
     "node_check_s": 0.2,
     "dispatch_interval_s": 0.1,
@@ -201,6 +202,7 @@ async def running_core(database_url: str, folder: Path, **settings: Any) -> Asyn
         )
         try:
             await program.start()
+            edge.settle = program.engine.settled
             running = RunningCore(program, resolver, edge, folder)
             await edge.registered()
             yield running

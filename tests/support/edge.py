@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,6 +45,8 @@ class EdgePlayer:
         self.addresses: dict[str, str] = {}
         self.vehicles: set[str] = set()
         self.on_message: Callable[[Heard], None] = lambda _heard: None
+        self.settle: Callable[[], Awaitable[None]] | None = None
+        """Waits until Core has committed what it took: it answers an acknowledgement before that."""
         self._listener = HttpListener(self, "127.0.0.1", 0)
         self._clients: dict[str, HttpClient] = {}
 
@@ -179,7 +181,10 @@ class VehiclePlayer:
         body: dict[str, Any] = {"vin": self.vin, "download_index": index, "received": received}
         if outcome is not None:
             body["outcome"] = {"status": outcome[0], "message": outcome[1]}
-        return await self.edge.say(self.vin, "ack", body)
+        answer = await self.edge.say(self.vin, "ack", body)
+        if self.edge.settle is not None:
+            await self.edge.settle()
+        return answer
 
     async def report(self, index: int, package: str, status: str = "installed", **more: Any) -> Answer:
         """Report what became of a download."""

@@ -6,6 +6,7 @@ message without content is ``[null]``. ``timeout`` is in whole unix seconds: any
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from sota.boundaries.services import EdgeResult
 from sota.kit.clock import Clock, SystemClock
 from sota.kit.errors import Refused, Unavailable
 from sota.kit.http_client import HttpClient
+from sota.kit.http_pipe import HttpPipe
 
 MESSAGE_TTL_S = 300
 
@@ -36,8 +38,9 @@ class RpcAnswer(msgspec.Struct, frozen=True):
 class Edge:
     """The service edge of one node."""
 
-    def __init__(self, client: HttpClient, clock: Clock | None = None) -> None:
+    def __init__(self, client: HttpClient, clock: Clock | None = None, pipe: HttpPipe | None = None) -> None:
         self.client = client
+        self._pipe = pipe
         self.clock = clock or SystemClock()
         self._decoder = msgspec.json.Decoder(RpcAnswer)
 
@@ -52,20 +55,7 @@ class Edge:
         response = await self.client.request(
             "POST", "/", body=body, headers={"content-type": "application/json"}, timeout_s=timeout_s
         )
-        try:
-            answer = self._decoder.decode(response.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Unavailable(f"The node answered {response.status} and no JSON-RPC: {error}.") from None
-        if answer.error is not None:
-            code = str((answer.error.data or {}).get("code") or "refused_by_node")
-            status = response.status if response.status >= 400 else None
-            raise Refused(code, f"{method}: {answer.error.message}", status=status, title=answer.error.message)
-        if answer.result is None:
-            raise Unavailable(f"The node answered {method} with neither result nor error.")
-        if answer.result.status != 0:
-            code = "method_unknown" if answer.result.status == 1 else "refused_by_node"
-            raise Refused(code, f"The node answered {method} with status {answer.result.status}.")
-        return answer.result
+        return self._read(method, response.status, response.body)
 
     async def message(self, service_name: str, body: Any, *, expires_at: int | None = None) -> int | None:
         """Send a message to a service by its full name; the node keeps it until ``expires_at`` (unix seconds).
@@ -79,3 +69,40 @@ class Edge:
         timeout = expires_at or int(self.clock.now().timestamp()) + MESSAGE_TTL_S
         params = {"service_name": service_name, "timeout": timeout, "parameters": [body]}
         return (await self.call("message", params)).transaction_id
+
+    async def message_parts(self, service_name: str, body: Sequence[bytes]) -> None:
+        """Send a message whose body is JSON already, in parts that together are one object; none of them is copied.
+
+        Raises:
+            Refused: the node refused it.
+            Unavailable: the node is not there.
+        """
+        timeout = int(self.clock.now().timestamp()) + MESSAGE_TTL_S
+        head = b'{"jsonrpc":"2.0","id":1,"method":"message","params":{"service_name":%b,"timeout":%d,"parameters":[' % (
+            msgspec.json.encode(service_name),
+            timeout,
+        )
+        parts = (head, *body, b"]}}")
+        if self._pipe is None:
+            answer = await self.client.request(
+                "POST", "/", body=b"".join(parts), headers={"content-type": "application/json"}
+            )
+            self._read("message", answer.status, answer.body)
+        else:
+            self._read("message", *await self._pipe.post(parts))
+
+    def _read(self, method: str, status: int, content: bytes) -> EdgeResult:
+        try:
+            answer = self._decoder.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unavailable(f"The node answered {status} and no JSON-RPC: {error}.") from None
+        if answer.error is not None:
+            code = str((answer.error.data or {}).get("code") or "refused_by_node")
+            refused = status if status >= 400 else None
+            raise Refused(code, f"{method}: {answer.error.message}", status=refused, title=answer.error.message)
+        if answer.result is None:
+            raise Unavailable(f"The node answered {method} with neither result nor error.")
+        if answer.result.status != 0:
+            code = "method_unknown" if answer.result.status == 1 else "refused_by_node"
+            raise Refused(code, f"The node answered {method} with status {answer.result.status}.")
+        return answer.result

@@ -31,6 +31,7 @@ from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import Engine
 from sota.core.transfers.registration import Registration, callback_secret
 from sota.core.transfers.service import Alive
+from sota.core.transfers.turns import WORKERS
 from sota.core.vehicles.api import VehiclesApi
 from sota.kit import migrations
 from sota.kit.clock import Clock, SystemClock
@@ -38,6 +39,7 @@ from sota.kit.db import Database
 from sota.kit.errors import SotaError
 from sota.kit.http_client import HttpClient
 from sota.kit.http_listener import HttpListener
+from sota.kit.http_pipe import HttpPipe
 from sota.kit.http_server import App
 from sota.kit.idempotency import Idempotency
 from sota.kit.outbox import Relay
@@ -60,7 +62,8 @@ class CoreProgram:
         token = read_secret(settings.resolver_token_file, "core: credential for the External Resolver")
         self._resolver_http = HttpClient(settings.resolver_url, token)
         self._node_http = HttpClient(settings.node_url, timeout_s=10, pool=64)
-        resolver, node = FactsClient(self._resolver_http), NodeClient(self._node_http, self.clock)
+        self._node_pipe = HttpPipe(settings.node_url, pool=WORKERS) if settings.node_url.startswith("http:") else None
+        resolver, node = FactsClient(self._resolver_http), NodeClient(self._node_http, self.clock, self._node_pipe)
         senders = Senders(self.db, resolver, node, self.clock)
         self.relay = Relay(
             self.db,
@@ -73,10 +76,16 @@ class CoreProgram:
             },
             self.clock,
         )
-        self.writer = AckWriter(self.db)
+        self.writer = AckWriter(self.db, pause_s=settings.ack_commit_s)
         alive = Alive(timedelta(seconds=settings.lease_s), timedelta(seconds=settings.notify_retry_s))
         self.engine = Engine(
-            self.db, node, Blocks(settings.repository), self.writer, self.clock, settings=settings, alive=alive
+            self.db,
+            node,
+            Blocks(settings.repository, cache_bytes=settings.block_cache_bytes),
+            self.writer,
+            self.clock,
+            settings=settings,
+            alive=alive,
         )
         self.dispatcher = Dispatcher(self.db, node, self.engine, self.clock, settings=settings)
         self.engine.on_free = self.dispatcher.wake
@@ -130,6 +139,8 @@ class CoreProgram:
         await self.transfers.stop()
         await self._resolver_http.close()
         await self._node_http.close()
+        if self._node_pipe is not None:
+            await self._node_pipe.close()
         await self.db.close()
 
     async def ready(self) -> bool:

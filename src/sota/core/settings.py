@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sota.core.transfers.limits import Limits
 from sota.kit.database_settings import DatabaseSettings, DatabaseUrl
 from sota.kit.settings import Annotated, Meta
 
@@ -35,9 +36,28 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     ] = False
     block_size: Annotated[int, Meta(ge=1024, le=1 << 20, description="Bytes in a block.")] = 65_536
     window: Annotated[int, Meta(ge=1, le=256, description="Blocks on the way to a vehicle at once.")] = 8
+    in_flight_bytes: Annotated[
+        int,
+        Meta(ge=0, description="Bytes on the way to all vehicles; windows shrink to share them, to one block each."),
+    ] = 256 << 20
+    transfers: Annotated[int, Meta(ge=0, description="Vehicles that are sent to at the same time; 0: no limit.")] = 5000
+    transfers_per_request: Annotated[
+        int, Meta(ge=0, description="The same for the vehicles of one install request; 0: no limit.")
+    ] = 0
+    bytes_per_s: Annotated[
+        int, Meta(ge=0, description="Bytes of packages a second to all vehicles together; 0: no limit.")
+    ] = 0
+    request_bytes_per_s: Annotated[int, Meta(ge=0, description="The same for one install request; 0: no limit.")] = 0
+    vehicle_bytes_per_s: Annotated[int, Meta(ge=0, description="The same for one vehicle; 0: no limit.")] = 0
+    block_cache_bytes: Annotated[
+        int, Meta(ge=0, le=1 << 40, description="Memory for blocks that many vehicles get, as they are sent.")
+    ] = 64 << 20
     ack_timeout_s: Annotated[float, Meta(gt=0, le=3600, description="Seconds until an unanswered block is resent.")] = (
         30.0
     )
+    ack_commit_s: Annotated[
+        float, Meta(gt=0, le=10, description="Seconds between two commits of what vehicles acknowledged.")
+    ] = 0.25
     attempts: Annotated[
         int, Meta(ge=1, le=100, description="How often a block is sent before the download is aborted.")
     ] = 5
@@ -53,3 +73,16 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     dispatch_interval_s: Annotated[
         float, Meta(gt=0, le=60, description="Seconds between looks for updates that have become due.")
     ] = 1.0
+
+    @property
+    def limits(self) -> Limits:
+        """How much may go out at once and in a second."""
+        return Limits(
+            window=self.window,
+            in_flight_bytes=self.in_flight_bytes,
+            transfers=self.transfers,
+            transfers_per_request=self.transfers_per_request,
+            bytes_per_s=self.bytes_per_s,
+            request_bytes_per_s=self.request_bytes_per_s,
+            vehicle_bytes_per_s=self.vehicle_bytes_per_s,
+        )

@@ -45,6 +45,7 @@ def a_download(key: str, size: int, block_size: int) -> Download:
         vin="WVWZZZ1KZ7W000001",
         download_index=1,
         update_id=new_id(),
+        request_id=new_id(),
         package=("ivi", "1.0.0"),
         size=size,
         block_size=block_size,

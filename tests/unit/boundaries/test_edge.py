@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
-from sota.boundaries.b7_core_rvi.messages import Block, FinishDownload, Reported, UpdateAvailable
+from sota.boundaries.b7_core_rvi.messages import Block, EncodedBlock, FinishDownload, Reported, UpdateAvailable
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import InitiateDownload
 from sota.boundaries.interaction import Boundary, Http, Program, answers, serves
@@ -106,7 +106,7 @@ async def test_notification_waits_at_the_node_until_the_update_ends(core: NodeCl
 
 
 async def test_block_is_base64(core: NodeClient, node: Node) -> None:
-    await core.send_block(VIN, Block(download_index=1, index=2, content=b"hallo"))
+    await core.send_block(VIN, EncodedBlock.of(Block(download_index=1, index=2, content=b"hallo")))
     assert node.got[0]["params"]["parameters"] == [{"download_index": 1, "index": 2, "bytes": "aGFsbG8="}]
 
 

@@ -18,6 +18,7 @@ DOWNLOAD = Download(
     vin="WVW00000000000001",
     download_index=1,
     update_id=new_id(),
+    request_id=new_id(),
     package=("ivi", "2.1.0"),
     size=10 * BLOCK,
     block_size=BLOCK,
@@ -67,10 +68,21 @@ def test_window_of_one_sends_one_block_after_the_other() -> None:
     assert send_all(transfer, window=1) == [2]
 
 
-def test_block_that_is_being_acknowledged_is_not_sent() -> None:
+def test_time_of_a_block_does_not_run_while_those_before_it_are_acknowledged() -> None:
     transfer = sending()
-    transfer.committing = Ranges.parse("1-2")
-    assert send_all(transfer, window=2) == [3, 4]
+    send_all(transfer, window=3, now=1.0)
+    transfer.acknowledged(Ranges.parse("1"), now=25.0)
+    assert transfer.overdue(1.0 + TIMEOUT_S, TIMEOUT_S) == []
+    assert transfer.overdue(25.0 + TIMEOUT_S, TIMEOUT_S) == [2, 3]
+
+
+def test_time_of_a_block_runs_on_when_a_later_one_is_acknowledged() -> None:
+    transfer = sending()
+    send_all(transfer, window=1, now=1.0)
+    assert transfer.next_block(2) == 2
+    transfer.mark_sent(2, 5.0)
+    transfer.acknowledged(Ranges.parse("2"), now=25.0)
+    assert transfer.overdue(1.0 + TIMEOUT_S, TIMEOUT_S) == [1]
 
 
 def test_overdue_block_is_sent_again_before_others() -> None:

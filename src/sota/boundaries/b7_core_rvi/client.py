@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sota.boundaries.b7_core_rvi.messages import (
     AbortDownload,
-    Block,
+    EncodedBlock,
     FinishDownload,
     Reported,
     ScheduledUpdate,
@@ -23,6 +23,7 @@ from sota.boundaries.services import VehicleServices, local_name, vehicle_servic
 from sota.boundaries.values import Message
 from sota.kit.clock import Clock
 from sota.kit.http_client import HttpClient
+from sota.kit.http_pipe import HttpPipe
 
 
 class NodeClient:
@@ -31,8 +32,8 @@ class NodeClient:
     ``services`` are the names that a vehicle gave with its ``start``; without them the standard ones are used.
     """
 
-    def __init__(self, client: HttpClient, clock: Clock | None = None) -> None:
-        self._edge = Edge(client, clock)
+    def __init__(self, client: HttpClient, clock: Clock | None = None, pipe: HttpPipe | None = None) -> None:
+        self._edge = Edge(client, clock, pipe)
 
     @calls("WL-B7-1")
     async def schedule(self, updates: Sequence[ScheduledUpdate]) -> list[str]:
@@ -64,9 +65,11 @@ class NodeClient:
         await self.message(services.abort if services else vehicle_service(vin, "abort"), abort)
 
     @calls("WL-B7-5")
-    async def send_block(self, vin: str, block: Block, services: VehicleServices | None = None) -> None:
-        """Send one block."""
-        await self.message(services.chunk if services else vehicle_service(vin, "chunk"), block)
+    async def send_block(self, vin: str, block: EncodedBlock, services: VehicleServices | None = None) -> None:
+        """Send one block, whose content is in base64 already: many vehicles share it."""
+        head = b'{"download_index":%d,"index":%d,"bytes":' % (block.download_index, block.index)
+        service = services.chunk if services else vehicle_service(vin, "chunk")
+        await self._edge.message_parts(service, (head, block.content, b"}"))
 
     @calls("WL-B7-6")
     async def finish(self, vin: str, finish: FinishDownload, services: VehicleServices | None = None) -> None:

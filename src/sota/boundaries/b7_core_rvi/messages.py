@@ -6,9 +6,11 @@ Each travels as the one element of ``parameters`` (``services.py``). Members tha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from sota.boundaries.services import BackendServices, VehicleServices
@@ -128,6 +130,20 @@ class Block(Message, frozen=True, rename={"content": "bytes"}):
     download_index: DownloadIndex
     index: BlockIndex
     content: Annotated[bytes, Meta(max_length=BLOCK_LIMIT)]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBlock:
+    """B7-5 ``chunk`` as Core sends it: ``content`` is the JSON string of the block, in base64 and with its quotes."""
+
+    download_index: int
+    index: int
+    content: bytes
+
+    @classmethod
+    def of(cls, block: Block) -> EncodedBlock:
+        """Encode a block."""
+        return cls(block.download_index, block.index, msgspec.json.encode(block.content))
 
 
 class FinishDownload(Message, frozen=True):

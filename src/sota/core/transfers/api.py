@@ -24,9 +24,10 @@ from sota.boundaries.rvi_service import Message, RviServices, answer_callback, s
 from sota.boundaries.values import OutcomeReport, Reason
 from sota.core.transfers import service
 from sota.core.transfers.dispatcher import Dispatcher
-from sota.core.transfers.engine import TROUBLE, Engine
+from sota.core.transfers.engine import Engine
 from sota.core.transfers.model import DownloadState
 from sota.core.transfers.registration import Registration
+from sota.core.transfers.sending import TROUBLE
 from sota.core.transfers.store import Ending
 from sota.kit import metrics
 from sota.kit.errors import Forbidden, Invalid, NotFound
@@ -83,14 +84,15 @@ class TransfersApi:
 
     @serves("X-B7-1")
     async def acknowledge(self, message: Message[Acknowledgement]) -> Reply:
-        """Take which blocks are on the vehicle's disk."""
+        """Take which blocks are on the vehicle's disk. A node makes these calls one after the other, so none waits."""
         body = message.body
         self._identify(message, body.vin)
         try:
             ranges = Ranges.parse(body.received)
         except ValueError as error:
             raise Invalid(str(error)) from None
-        await self.engine.acknowledge(body.vin, body.download_index, ranges, body.outcome)
+        if not self.engine.take(body.vin, body.download_index, ranges, body.outcome):
+            await self.engine.acknowledge(body.vin, body.download_index, ranges, body.outcome)
         return Reply("received")
 
     @serves("WL-B7-7")

@@ -1,10 +1,16 @@
-"""Reads blocks of package files from the repository, a folder or a bucket, by the file's opaque key."""
+"""Blocks of package files, read from the repository by the file's opaque key and encoded for the wire.
+
+A campaign sends the same file to many vehicles, and turns keep them close to one another (``turns.py``): so a block is
+read and encoded once for all who want it now, and the last ones are kept, up to a number of bytes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from pathlib import Path
 
+import msgspec
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
@@ -13,12 +19,18 @@ from sota.core.transfers.model import Download
 from sota.kit.errors import StartError, Unavailable
 
 READ_TIMEOUT_S = 30.0
+CACHE_BYTES = 64 << 20
+Key = tuple[str, int, int]
 
 
 class Blocks:
-    """The files behind packages, block by block."""
+    """The files behind packages, block by block; ``cache_bytes`` bounds what is kept of them, as it is encoded."""
 
-    def __init__(self, repository: str) -> None:
+    def __init__(self, repository: str, *, cache_bytes: int = CACHE_BYTES) -> None:
+        self._cache_bytes = cache_bytes
+        self._kept: OrderedDict[Key, bytes] = OrderedDict()
+        self._kept_bytes = 0
+        self._reading: dict[Key, asyncio.Task[bytes]] = {}
         self._store: ObjectStore
         try:
             if "://" in repository:
@@ -28,6 +40,30 @@ class Blocks:
                 self._store = LocalStore(repository)
         except (BaseError, OSError) as error:
             raise StartError(f"core: the package repository {repository} cannot be used: {error}") from None
+
+    def kept(self, download: Download, index: int) -> bytes | None:
+        """Give block ``index`` (from 1) as a JSON string, if it is at hand."""
+        key = (download.uri, download.block_size, index)
+        content = self._kept.get(key)
+        if content is not None:
+            self._kept.move_to_end(key)
+        return content
+
+    async def encoded(self, download: Download, index: int) -> bytes:
+        """Give block ``index`` (from 1) as a JSON string: base64 in quotes.
+
+        Raises:
+            Unavailable: the file is away, or shorter than it should be.
+        """
+        content = self.kept(download, index)
+        if content is not None:
+            return content
+        key = (download.uri, download.block_size, index)
+        reading = self._reading.get(key)
+        if reading is None:
+            reading = self._reading[key] = asyncio.create_task(self._encode(download, index), name="core:block")
+            reading.add_done_callback(lambda done: self._keep(key, done))
+        return await asyncio.shield(reading)
 
     async def read(self, download: Download, index: int) -> bytes:
         """Read block ``index`` (from 1).
@@ -45,3 +81,17 @@ class Blocks:
         if len(content) != length:
             raise Unavailable(f"The file of {download.package_text} is shorter than it should be.")
         return content
+
+    async def _encode(self, download: Download, index: int) -> bytes:
+        return msgspec.json.encode(await self.read(download, index))
+
+    def _keep(self, key: Key, done: asyncio.Task[bytes]) -> None:
+        del self._reading[key]
+        if done.cancelled() or done.exception() is not None:
+            return
+        content = done.result()
+        self._kept[key] = content
+        self._kept_bytes += len(content)
+        while self._kept_bytes > self._cache_bytes and self._kept:
+            _, oldest = self._kept.popitem(last=False)
+            self._kept_bytes -= len(oldest)

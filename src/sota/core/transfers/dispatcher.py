@@ -23,7 +23,8 @@ from sota.boundaries.values import Reason
 from sota.core.requests.wire import to_package_id
 from sota.core.transfers import dispatch_store, service
 from sota.core.transfers.dispatch_store import Announcement, Claim, DueUpdate
-from sota.core.transfers.engine import TROUBLE, Engine
+from sota.core.transfers.engine import Engine
+from sota.core.transfers.sending import TROUBLE
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
 from sota.kit.errors import SotaError

@@ -3,9 +3,11 @@
 Rules kept here:
 
 * messages of one vehicle are handled one after the other (:class:`VinLocks`), those of different ones side by side;
-* an acknowledgement is committed before anything is sent because of it;
+  acknowledgements of blocks need no turn: they only add to what the vehicle has;
 * after an interruption (link, node, Core, vehicle) the vehicle is asked what it has by a new ``start``; blocks that it
   has, or whose acknowledgement is committed, are not sent again;
+* one download of a vehicle at a time, the lowest index first; vehicles take turns (``turns.py``), within the limits of
+  the operator (``limits.py``);
 * a vehicle that does not answer ``attempts`` times in a row ends the download with reason ``unreachable``; while it is
   known to be away, nothing is sent and nothing counted.
 """
@@ -18,37 +20,38 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
-import msgspec
-from sqlalchemy.exc import SQLAlchemyError
-
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b7_core_rvi.client import NodeClient
-from sota.boundaries.b7_core_rvi.messages import AbortDownload, Block, FinishDownload, StartDownload
 from sota.boundaries.services import VehicleServices
-from sota.boundaries.values import Command, OutcomeReport, Reason, SignatureEnvelope
-from sota.core.requests.wire import to_package_id
+from sota.boundaries.values import OutcomeReport, Reason
 from sota.core.transfers import service, store
 from sota.core.transfers.ack_writer import AckWriter
 from sota.core.transfers.blocks import Blocks
+from sota.core.transfers.limits import Budgets, Limits, Places
 from sota.core.transfers.model import Download, DownloadState, Phase, Transfer
+from sota.core.transfers.sending import TROUBLE, Sender
 from sota.core.transfers.service import Alive
 from sota.core.transfers.store import Ending
+from sota.core.transfers.turns import WORKERS, Turns
 from sota.kit.clock import Clock
 from sota.kit.db import Database
 from sota.kit.errors import Conflict, NotFound, SotaError
 from sota.kit.logging import get_logger, short_vin
 from sota.kit.ranges import Ranges
 
-TROUBLE = (SotaError, SQLAlchemyError, OSError)
-"""What a background step survives: it is tried again."""
+MOST_WAITING_ANSWERS = 16
 
 
 class EngineSettings(Protocol):
     """What the engine reads of Core's settings."""
 
-    window: int
     ack_timeout_s: float
     attempts: int
+
+    @property
+    def limits(self) -> Limits:
+        """How much may go out."""
+        ...
 
 
 class VinLocks:
@@ -79,10 +82,15 @@ class Engine:
         settings: EngineSettings,
         alive: Alive,
     ) -> None:
-        self.db, self.node, self.blocks, self.writer, self.clock = db, node, blocks, writer, clock
+        self.db, self.node, self.writer, self.clock = db, node, writer, clock
         self.settings, self.alive = settings, alive
         self.locks = VinLocks()
         self.on_free: Callable[[Sequence[str]], None] = lambda _vins: None
+        self._limits = settings.limits
+        self._budgets = Budgets(self._limits, time.monotonic())
+        self._sender = Sender(node, blocks, self._budgets)
+        self._turns = Turns(self._budgets, self._send_next)
+        self._places = Places(self._limits)
         self._transfers: dict[str, dict[int, Transfer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = get_logger(program="core")
@@ -105,16 +113,33 @@ class Engine:
                 )
             except (NotFound, Conflict):
                 self._forget(vin, download_index)
-                self._spawn(self._send_aborts([(vin, download_index)], None))
+                self._spawn(self._sender.abort([(vin, download_index)], None))
                 raise
             if download.state is not DownloadState.INSTALLED:
                 self._adopt(download, services)
             return download
 
+    def take(self, vin: str, download_index: int, ranges: Ranges, outcome: OutcomeReport | None) -> bool:
+        """Take an acknowledgement without anybody waiting for it; says whether that could be done.
+
+        What it names is committed soon, and is not sent again from now on. One that gets lost with this process is
+        told again by the vehicle, before anything more is sent to it.
+        """
+        transfer = self._find(vin, download_index)
+        if transfer is None or transfer.waiting_answers >= MOST_WAITING_ANSWERS:
+            return False
+        if transfer.phase is Phase.SENDING and outcome is None:
+            self._commit(transfer, ranges.within(transfer.download.block_count))
+            self._kick(transfer)
+        else:
+            transfer.waiting_answers += 1
+            self._spawn(self._acknowledge_later(transfer, ranges, outcome))
+        return True
+
     async def acknowledge(
         self, vin: str, download_index: int, ranges: Ranges, outcome: OutcomeReport | None
     ) -> Download:
-        """Commit what a vehicle has, then send what it lacks.
+        """Note what a vehicle has, then send what it lacks.
 
         Raises:
             NotFound: there is no such download.
@@ -125,16 +150,20 @@ class Engine:
                 return transfer.download  # a late word about what is done
             known = ranges.within(transfer.download.block_count)
             if outcome is not None and outcome.status == 400 and transfer.phase is Phase.FINISHING:
-                await self._correct(transfer, known)
+                self._correct(transfer, known)
             else:
-                await self._commit(transfer, known)
+                self._commit(transfer, known)
             if transfer.phase is Phase.STARTING:
                 await self.db.transact(
                     lambda tx: service.advance(tx, transfer.download.update_id, "transferring", self.clock, self.alive)
                 )
                 transfer.enter(Phase.SENDING)
             elif transfer.phase is Phase.FINISHING and _says_downloaded(transfer.download, outcome):
-                await self.db.transact(lambda tx: service.finish(tx, transfer.download, self.clock, self.alive))
+                self.writer.forget(vin, download_index)
+                received = transfer.received
+                await self.db.transact(
+                    lambda tx: service.finish(tx, transfer.download, received, self.clock, self.alive)
+                )
                 self._forget(vin, download_index)
                 self._log.info("download_transferred", vin=short_vin(vin), package=transfer.download.package_text)
                 return transfer.download
@@ -156,29 +185,50 @@ class Engine:
                         self._kick(transfer)
 
     def pause(self, vins: Iterable[str]) -> None:
-        """Send nothing to vehicles that are away."""
+        """Send nothing to vehicles that are away; others have their places."""
         for vin in vins:
             for transfer in self._transfers.get(vin, {}).values():
                 transfer.paused = True
+            self._leave(vin)
 
     async def drop(self, downloads: Sequence[tuple[str, int]], reason: Reason | None) -> None:
         """Forget downloads whose update is over, and tell their vehicles."""
         for vin, download_index in downloads:
             self._forget(vin, download_index)
-        await self._send_aborts(downloads, reason)
+        await self._sender.abort(downloads, reason)
 
     def drop_soon(self, downloads: Sequence[tuple[str, int]], reason: Reason | None) -> None:
         """Forget downloads at once; their vehicles are told without anybody waiting for it."""
         for vin, download_index in downloads:
             self._forget(vin, download_index)
-        self._spawn(self._send_aborts(downloads, reason))
+        self._spawn(self._sender.abort(downloads, reason))
 
     def forget(self, vin: str, download_index: int) -> None:
         """Forget a download that the vehicle has reported."""
         self._forget(vin, download_index)
 
     async def run(self) -> None:
-        """Look after time-outs until cancelled."""
+        """Send, and look after time-outs, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._turns.work())
+            group.create_task(self._watch())
+
+    async def settled(self) -> None:
+        """Wait until every acknowledgement that was taken is committed."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+        await self.writer.settled()
+
+    async def stop(self) -> None:
+        """End what is being sent; the database knows how to go on."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.writer.flush()
+        self._transfers.clear()
+
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(min(1.0, self.settings.ack_timeout_s / 4))
             now = time.monotonic()
@@ -190,13 +240,6 @@ class Engine:
                     self._spawn(self._give_up(transfer))
                 else:
                     self._kick(transfer)
-
-    async def stop(self) -> None:
-        """End what is being sent; the database knows how to go on."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._transfers.clear()
 
     def _find(self, vin: str, download_index: int) -> Transfer | None:
         return self._transfers.get(vin, {}).get(download_index)
@@ -222,81 +265,61 @@ class Engine:
 
     def _forget(self, vin: str, download_index: int) -> None:
         group = self._transfers.get(vin)
-        if group is not None:
-            group.pop(download_index, None)
-            if not group:
-                del self._transfers[vin]
-
-    async def _commit(self, transfer: Transfer, ranges: Ranges) -> None:
-        merged = transfer.received.union(ranges)
-        if merged == transfer.received:
-            transfer.acknowledged(ranges)
+        if group is None:
             return
-        transfer.committing = ranges
-        try:
-            await self.writer.save(transfer.download.vin, transfer.download.download_index, merged.text())
-            transfer.acknowledged(ranges)
-        finally:
-            transfer.committing = Ranges()
+        group.pop(download_index, None)
+        if group:
+            self._kick(group[min(group)])
+        else:
+            del self._transfers[vin]
+            self._leave(vin)
 
-    async def _correct(self, transfer: Transfer, ranges: Ranges) -> None:
+    def _leave(self, vin: str) -> None:
+        for lucky in self._places.leave(vin):
+            waiting = self._transfers.get(lucky)
+            if waiting:
+                self._kick(waiting[min(waiting)])
+
+    def _commit(self, transfer: Transfer, ranges: Ranges) -> None:
+        if transfer.acknowledged(ranges, time.monotonic()):
+            self.writer.note(transfer.download.vin, transfer.download.download_index, transfer.received)
+
+    def _correct(self, transfer: Transfer, ranges: Ranges) -> None:
         download = transfer.download
-        await self.writer.save(download.vin, download.download_index, ranges.text())
         transfer.correct(ranges)
+        self.writer.note(download.vin, download.download_index, ranges)
         self._log.warning("download_incomplete", vin=short_vin(download.vin), has=ranges.text(200))
 
-    def _kick(self, transfer: Transfer) -> None:
-        if not transfer.pumping and not transfer.paused:
-            transfer.pumping = True
-            self._spawn(self._pump(transfer))
-
-    async def _pump(self, transfer: Transfer) -> None:
-        """Send whatever may be sent now. One pump a transfer, so blocks leave in their order."""
+    async def _acknowledge_later(self, transfer: Transfer, ranges: Ranges, outcome: OutcomeReport | None) -> None:
+        download = transfer.download
         try:
-            while self._find(transfer.download.vin, transfer.download.download_index) is transfer:
-                if not (await self._send_step(transfer) or await self._send_block(transfer)):
-                    break
+            await self.acknowledge(download.vin, download.download_index, ranges, outcome)
+        except TROUBLE as error:  # the vehicle is asked again when its answer is late
+            self._log.warning("acknowledgement_lost", vin=short_vin(download.vin), reason=str(error))
+        finally:
+            transfer.waiting_answers -= 1
+
+    def _kick(self, transfer: Transfer) -> None:
+        """Let a transfer have a turn, if it is the vehicle's next and there is a place for it."""
+        download = transfer.download
+        group = self._transfers.get(download.vin)
+        if transfer.in_row or transfer.paused or not group or group[min(group)] is not transfer:
+            return
+        if self._places.take(download.vin, download.request_id):
+            self._turns.add(transfer)
+
+    async def _send_next(self, transfer: Transfer) -> bool:
+        download = transfer.download
+        if self._find(download.vin, download.download_index) is not transfer or transfer.paused:
+            return False
+        try:
+            return await self._sender.send_next(
+                transfer, self._limits.window_of(len(self._places), download.block_size)
+            )
         except TROUBLE as error:
             detail = error.detail if isinstance(error, SotaError) else str(error)
-            self._log.warning("transfer_waits", vin=short_vin(transfer.download.vin), reason=detail)
-        finally:
-            transfer.pumping = False
-
-    async def _send_step(self, transfer: Transfer) -> bool:
-        if transfer.phase is Phase.SENDING and transfer.is_complete:
-            transfer.enter(Phase.FINISHING)
-        if transfer.phase is Phase.SENDING or transfer.paused or transfer.step.at:
+            self._log.warning("transfer_waits", vin=short_vin(download.vin), reason=detail)
             return False
-        step, download = transfer.step, transfer.download
-        step.at, step.number = time.monotonic(), step.number + 1
-        try:
-            if transfer.phase is Phase.STARTING:
-                await self.node.start_download(download.vin, to_start(download), transfer.services)
-            else:
-                finish = FinishDownload(download_index=download.download_index)
-                await self.node.finish(download.vin, finish, transfer.services)
-        except TROUBLE:
-            step.at, step.number = 0.0, step.number - 1
-            raise
-        return True
-
-    async def _send_block(self, transfer: Transfer) -> bool:
-        index = transfer.next_block(self.settings.window)
-        if index is None:
-            return False
-        download = transfer.download
-        transfer.mark_sent(index, time.monotonic())
-        try:
-            content = await self.blocks.read(download, index)
-            if not transfer.may_send(index):  # acknowledged while we read it
-                return True
-            self._log.debug("block_sent", vin=download.vin, download_index=download.download_index, index=index)
-            block = Block(download_index=download.download_index, index=index, content=content)
-            await self.node.send_block(download.vin, block, transfer.services)
-        except TROUBLE:
-            transfer.take_back(index)
-            raise
-        return True
 
     async def _give_up(self, transfer: Transfer) -> None:
         download = transfer.download
@@ -316,13 +339,6 @@ class Engine:
         await self.drop(dropped, Reason.UNREACHABLE)
         self.on_free([download.vin])
 
-    async def _send_aborts(self, downloads: Sequence[tuple[str, int]], reason: Reason | None) -> None:
-        for vin, download_index in downloads:
-            try:
-                await self.node.abort(vin, AbortDownload(download_index=download_index, reason=reason))
-            except TROUBLE as error:
-                self._log.warning("abort_not_sent", vin=short_vin(vin), reason=str(error))
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -332,25 +348,6 @@ class Engine:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._log.error("transfer_step_crashed", exc_info=task.exception())
-
-
-def to_start(download: Download) -> StartDownload:
-    """Write the ``start`` that opens a download (B7-4)."""
-    signature = msgspec.json.decode(download.signature, type=SignatureEnvelope) if download.signature else None
-    return StartDownload(
-        download_index=download.download_index,
-        package=to_package_id(download.package),
-        size=download.size,
-        block_size=download.block_size,
-        block_count=download.block_count,
-        sha256=download.sha256,
-        sha1=download.sha1,
-        installer=download.installer,
-        command=Command(download.command),
-        target=download.target,
-        signature=signature,
-        allow_downgrade=download.allow_downgrade,
-    )
 
 
 def _says_downloaded(download: Download, outcome: OutcomeReport | None) -> bool:

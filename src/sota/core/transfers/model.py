@@ -3,8 +3,9 @@
 Rules kept here:
 
 * the lowest block not yet acknowledged is sent first, and at most ``window`` blocks are on the way (1 is the original);
-* a block whose acknowledgement is committed, or is being committed, is never sent again;
-* a block is sent again when its time is over, ``attempts`` times in all; then the download is given up;
+* a block that is acknowledged is never sent again;
+* a block is sent again when its time is over, ``attempts`` times in all; then the download is given up. While earlier
+  blocks are acknowledged its time does not run: a slow link is no silent one;
 * the vehicle's word about what it has is final: a ``finish`` that it answers with missing blocks takes them back.
 """
 
@@ -45,6 +46,7 @@ class Download:
     vin: str
     download_index: int
     update_id: UUID
+    request_id: UUID
     package: tuple[str, str]
     size: int
     block_size: int
@@ -95,12 +97,14 @@ class Transfer:
     received: Ranges
     services: VehicleServices | None = None
     phase: Phase = Phase.STARTING
-    committing: Ranges = field(default_factory=Ranges)
     sent: dict[int, Attempt] = field(default_factory=dict)
     step: Attempt = field(default_factory=lambda: Attempt(0.0, 0))
     corrections: int = 0
-    pumping: bool = False
+    in_row: bool = False
     paused: bool = False
+    heard_at: float = 0.0
+    overtaken_at: float = 0.0
+    waiting_answers: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -108,13 +112,18 @@ class Transfer:
         return len(self.received) >= self.download.block_count
 
     def may_send(self, index: int) -> bool:
-        """Say whether a block may go out: its acknowledgement is neither committed nor being committed."""
-        return index not in self.received and index not in self.committing
+        """Say whether a block may go out: it is not acknowledged."""
+        return index not in self.received
 
-    def acknowledged(self, ranges: Ranges) -> None:
-        """Take committed acknowledgements; what they cover is no longer on the way."""
-        self.received = self.received.union(ranges)
-        self._forget_sent()
+    def acknowledged(self, ranges: Ranges, now: float = 0.0) -> bool:
+        """Take acknowledgements; what they cover is no longer on the way. Says whether they say anything new."""
+        received = self.received.union(ranges)
+        if received == self.received:
+            return False
+        self.received, self.heard_at = received, now
+        for index in [index for index in self.sent if index in received]:
+            self.overtaken_at = max(self.overtaken_at, self.sent.pop(index).at)
+        return True
 
     def correct(self, ranges: Ranges) -> None:
         """Take the vehicle's word at ``finish``: these blocks it has, and no others."""
@@ -150,10 +159,14 @@ class Transfer:
             self.sent[index] = Attempt(0.0, known.number - 1)
 
     def overdue(self, now: float, timeout_s: float) -> list[int]:
-        """Give the blocks whose acknowledgement did not come in time; they, and the step, are due again."""
+        """Give the blocks whose acknowledgement did not come in time; they, and the step, are due again.
+
+        A block waits behind those that were sent before it, and on a slow link that takes long: as long as these are
+        acknowledged one by one its time begins anew. It does not once a block that was sent after it is there.
+        """
         if self.step.at and now - self.step.at >= timeout_s:
             self.step.at = 0.0
-        late = [index for index, attempt in self.sent.items() if attempt.at and now - attempt.at >= timeout_s]
+        late = [index for index, attempt in self.sent.items() if attempt.at and now - self._since(attempt) >= timeout_s]
         for index in late:
             self.sent[index].at = 0.0
         return late
@@ -172,5 +185,5 @@ class Transfer:
         self.sent.clear()
         self.enter(Phase.STARTING)
 
-    def _forget_sent(self) -> None:
-        self.sent = {index: attempt for index, attempt in self.sent.items() if index not in self.received}
+    def _since(self, attempt: Attempt) -> float:
+        return attempt.at if attempt.at < self.overtaken_at else max(attempt.at, self.heard_at)

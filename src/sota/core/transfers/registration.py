@@ -16,7 +16,8 @@ from pathlib import Path
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.services import BACKEND_SERVICES, CALLBACK_PATH, BackendServices, short_name, vin_of
 from sota.core.transfers.dispatcher import Dispatcher
-from sota.core.transfers.engine import TROUBLE, Engine
+from sota.core.transfers.engine import Engine
+from sota.core.transfers.sending import TROUBLE
 from sota.core.vehicles import store as vehicle_store
 from sota.kit.clock import Clock
 from sota.kit.db import Database

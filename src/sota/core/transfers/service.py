@@ -21,6 +21,7 @@ from sota.core.vehicles.model import PackageKey, after_install, after_removal, d
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
 from sota.kit.errors import Conflict, NotFound
+from sota.kit.ranges import Ranges
 
 MAX_RESULT_TEXT = 60_000
 NEVER_INSTALLED = frozenset({Reason.VERIFICATION_FAILED, Reason.DECLINED, Reason.ABORTED, Reason.DEPENDENCY,
@@ -81,11 +82,12 @@ async def advance(tx: Tx, update_id: UUID, stage: str, clock: Clock, alive: Aliv
     )
 
 
-async def finish(tx: Tx, of: Download, clock: Clock, alive: Alive) -> None:
+async def finish(tx: Tx, of: Download, received: Ranges, clock: Clock, alive: Alive) -> None:
     """Note that the vehicle has the whole file; the update is ``transferred`` with its last one."""
     current = await store.find_download(tx, of.vin, of.download_index)
     if current is None or current.state.is_final:
         return
+    await store.save_received(tx, [(of.vin, of.download_index, received.text())])
     await store.set_state(tx, of, DownloadState.TRANSFERRED)
     states = await store.read_states(tx, of.update_id)
     if not any(state in (DownloadState.PENDING, DownloadState.TRANSFERRING) for state in states):

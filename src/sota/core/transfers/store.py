@@ -162,6 +162,7 @@ def _downloads() -> sa.Select[Any]:
         sa.select(
             download,
             update.c.status.label("update_status"),
+            update.c.request_id,
             install_request.c.command,
             install_request.c.allow_downgrade,
             package.c.uri,
@@ -188,6 +189,7 @@ def _to_download(row: Any) -> Download:
         vin=row.vin,
         download_index=row.download_index,
         update_id=row.update_id,
+        request_id=row.request_id,
         package=(row.package_name, row.package_version),
         size=row.size,
         block_size=row.block_size,

@@ -1,0 +1,151 @@
+"""How much may be transferred at once and in a second: in all, for one install request, for one vehicle.
+
+Nothing here does I/O; time is handed in, in seconds of a clock that only goes forward.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one Core. 0 is no limit. ``window`` is of blocks, ``in_flight_bytes`` is shared by all transfers."""
+
+    window: int = 8
+    in_flight_bytes: int = 0
+    transfers: int = 0
+    transfers_per_request: int = 0
+    bytes_per_s: int = 0
+    request_bytes_per_s: int = 0
+    vehicle_bytes_per_s: int = 0
+
+    def window_of(self, transfers: int, block_size: int) -> int:
+        """Give the fair share of what may be on the way: as many blocks as ``window`` says, and one at least.
+
+        >>> Limits(window=8, in_flight_bytes=1_000_000).window_of(5, 100_000)
+        2
+        """
+        if not self.in_flight_bytes:
+            return self.window
+        return max(1, min(self.window, self.in_flight_bytes // (max(1, transfers) * block_size)))
+
+
+class Budget:
+    """Bytes that may go out: ``rate`` a second, and what was not used of the last second.
+
+    What is larger than a second's worth goes out too, and is paid for by a longer pause after it.
+    """
+
+    __slots__ = ("_at", "_left", "_rate")
+
+    def __init__(self, rate: int, now: float) -> None:
+        self._rate, self._left, self._at = rate, float(rate), now
+
+    def pause_s(self, now: float) -> float:
+        """Say how long nothing may go out; 0 when something may."""
+        self._left = min(float(self._rate), self._left + (now - self._at) * self._rate)
+        self._at = now
+        return 0.0 if self._left > 0 else -self._left / self._rate + 1e-3
+
+    def spend(self, size: int) -> None:
+        """Note that bytes go out."""
+        self._left -= size
+
+
+class Budgets:
+    """The budgets of everything that is transferred."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self._all = Budget(limits.bytes_per_s, now) if limits.bytes_per_s else None
+        self._requests: dict[UUID, Budget] = {}
+        self._vehicles: dict[str, Budget] = {}
+
+    def pause_s(self, vin: str, request_id: UUID, now: float) -> float:
+        """Say how long nothing may go to this vehicle for this request."""
+        return max((budget.pause_s(now) for budget in self._of(vin, request_id, now)), default=0.0)
+
+    def spend(self, vin: str, request_id: UUID, size: int, now: float) -> None:
+        """Note that bytes go out."""
+        for budget in self._of(vin, request_id, now):
+            budget.spend(size)
+
+    def forget(self, vins: Iterable[str], request_ids: Iterable[UUID]) -> None:
+        """Forget vehicles and requests that nothing goes to any more."""
+        for vin in vins:
+            self._vehicles.pop(vin, None)
+        for request_id in request_ids:
+            self._requests.pop(request_id, None)
+
+    def _of(self, vin: str, request_id: UUID, now: float) -> list[Budget]:
+        found = [self._all] if self._all is not None else []
+        if self._limits.request_bytes_per_s:
+            if request_id not in self._requests:
+                self._requests[request_id] = Budget(self._limits.request_bytes_per_s, now)
+            found.append(self._requests[request_id])
+        if self._limits.vehicle_bytes_per_s:
+            if vin not in self._vehicles:
+                self._vehicles[vin] = Budget(self._limits.vehicle_bytes_per_s, now)
+            found.append(self._vehicles[vin])
+        return found
+
+
+class Places:
+    """Which vehicles may transfer now, and who waits for a place, in the order in which they came."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._taken: dict[str, UUID] = {}
+        self._of_request: dict[UUID, int] = {}
+        self._waiting: OrderedDict[str, UUID] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def take(self, vin: str, request_id: UUID) -> bool:
+        """Give a vehicle a place, or note that it waits for one; says whether it has it."""
+        if vin in self._taken:
+            return True
+        if not self._has_room(request_id):
+            self._waiting[vin] = request_id
+            return False
+        self._waiting.pop(vin, None)
+        self._taken[vin] = request_id
+        self._of_request[request_id] = self._of_request.get(request_id, 0) + 1
+        return True
+
+    def leave(self, vin: str) -> list[str]:
+        """Take a vehicle's place back; gives the vehicles that have one now and waited for it."""
+        self._waiting.pop(vin, None)
+        request_id = self._taken.pop(vin, None)
+        if request_id is None:
+            return []
+        left = self._of_request[request_id] - 1
+        if left:
+            self._of_request[request_id] = left
+        else:
+            del self._of_request[request_id]
+        lucky = next((other for other, wanted in self._waiting.items() if self._has_room(wanted)), None)
+        if lucky is None:
+            return []
+        self.take(lucky, self._waiting[lucky])
+        return [lucky]
+
+    def is_active(self, request_id: UUID) -> bool:
+        """Say whether any vehicle of a request has a place."""
+        return request_id in self._of_request
+
+    def _has_room(self, request_id: UUID) -> bool:
+        limits = self._limits
+        if limits.transfers and len(self._taken) >= limits.transfers:
+            return False
+        return not limits.transfers_per_request or self._of_request.get(request_id, 0) < limits.transfers_per_request

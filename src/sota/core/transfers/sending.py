@@ -1,0 +1,107 @@
+"""What Core sends of one transfer: its ``start``, its blocks in their order, its ``finish``; and aborts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+
+from sota.boundaries.b7_core_rvi.client import NodeClient
+from sota.boundaries.b7_core_rvi.messages import AbortDownload, EncodedBlock, FinishDownload, StartDownload
+from sota.boundaries.values import Command, Reason, SignatureEnvelope
+from sota.core.requests.wire import to_package_id
+from sota.core.transfers.blocks import Blocks
+from sota.core.transfers.limits import Budgets
+from sota.core.transfers.model import Download, Phase, Transfer
+from sota.kit.errors import SotaError
+from sota.kit.logging import get_logger, short_vin
+
+TROUBLE = (SotaError, SQLAlchemyError, OSError)
+"""What a background step survives: it is tried again."""
+
+
+class Sender:
+    """Sends the next message of a transfer by way of the node."""
+
+    def __init__(self, node: NodeClient, blocks: Blocks, budgets: Budgets) -> None:
+        self._node, self._blocks, self._budgets = node, blocks, budgets
+        self._log = get_logger(program="core")
+
+    async def send_next(self, transfer: Transfer, window: int) -> bool:
+        """Send the next message if there is one to send now; says whether there was.
+
+        Raises:
+            SotaError: the node did not take it, or the block cannot be read; this was no attempt.
+        """
+        if transfer.phase is Phase.SENDING and transfer.is_complete:
+            transfer.enter(Phase.FINISHING)
+        if transfer.phase is Phase.SENDING:
+            return await self._send_block(transfer, window)
+        return await self._send_step(transfer)
+
+    async def abort(self, downloads: Sequence[tuple[str, int]], reason: Reason | None) -> None:
+        """Tell vehicles to drop downloads. One that does not hear it is told when it asks for them."""
+        for vin, download_index in downloads:
+            try:
+                await self._node.abort(vin, AbortDownload(download_index=download_index, reason=reason))
+            except TROUBLE as error:
+                self._log.warning("abort_not_sent", vin=short_vin(vin), reason=str(error))
+
+    async def _send_step(self, transfer: Transfer) -> bool:
+        step, download = transfer.step, transfer.download
+        if transfer.paused or step.at:
+            return False
+        step.at, step.number = time.monotonic(), step.number + 1
+        try:
+            if transfer.phase is Phase.STARTING:
+                await self._node.start_download(download.vin, to_start(download), transfer.services)
+            else:
+                finish = FinishDownload(download_index=download.download_index)
+                await self._node.finish(download.vin, finish, transfer.services)
+        except TROUBLE:
+            step.at, step.number = 0.0, step.number - 1
+            raise
+        return True
+
+    async def _send_block(self, transfer: Transfer, window: int) -> bool:
+        index = transfer.next_block(window)
+        if index is None:
+            return False
+        download = transfer.download
+        transfer.mark_sent(index, time.monotonic())
+        try:
+            content = self._blocks.kept(download, index)
+            if content is None:
+                content = await self._blocks.encoded(download, index)
+                if not transfer.may_send(index):  # acknowledged while we read it
+                    return True
+            self._log.debug("block_sent", vin=download.vin, download_index=download.download_index, index=index)
+            size = min(download.block_size, download.size - (index - 1) * download.block_size)
+            self._budgets.spend(download.vin, download.request_id, size, time.monotonic())
+            block = EncodedBlock(download.download_index, index, content)
+            await self._node.send_block(download.vin, block, transfer.services)
+        except TROUBLE:
+            transfer.take_back(index)
+            raise
+        return True
+
+
+def to_start(download: Download) -> StartDownload:
+    """Write the ``start`` that opens a download (B7-4)."""
+    signature = msgspec.json.decode(download.signature, type=SignatureEnvelope) if download.signature else None
+    return StartDownload(
+        download_index=download.download_index,
+        package=to_package_id(download.package),
+        size=download.size,
+        block_size=download.block_size,
+        block_count=download.block_count,
+        sha256=download.sha256,
+        sha1=download.sha1,
+        installer=download.installer,
+        command=Command(download.command),
+        target=download.target,
+        signature=signature,
+        allow_downgrade=download.allow_downgrade,
+    )
