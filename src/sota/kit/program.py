@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol
@@ -138,10 +139,20 @@ async def run(
                 started.append(program)
                 await program.start()
                 get_logger().info("program_started", name=program.name)
+            _settle()
             await _wait_for_end(ending, when_ready)
         finally:
             for program in reversed(started):
                 await _stop(program)
+
+
+def _settle() -> None:
+    """Let the garbage collector pass over what stays: modules, routes, statements; some 100,000 objects.
+
+    A full collection walks all of them, and everybody waits meanwhile: 75 ms were measured, under 1 ms after this.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _wait_for_end(ending: asyncio.Future[str | None], when_ready: Callable[[], Awaitable[None]] | None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import functools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -50,8 +51,7 @@ def to_request(row: Any) -> InstallRequest:
 @calls("WL-B4-11")
 async def find_request(tx: Tx, request_id: UUID) -> StoreResult[list[InstallRequest]]:
     """Look an Install Request up, all its packages: ``found`` or ``missing``."""
-    query = sa.select(install_request).where(install_request.c.id == request_id).order_by(install_request.c.position)
-    found = [to_request(row) for row in await tx.execute(query)]
+    found = [to_request(row) for row in await tx.execute(_REQUEST, {"one": request_id})]
     return StoreResult.of(rows.FIND_INSTALL_REQUEST, "found" if found else "missing", found)
 
 
@@ -65,12 +65,23 @@ async def list_requests(
     count: int,
 ) -> list[InstallRequest]:
     """Read the next requests in the order of their making; without ``status`` those that have open updates."""
+    query = _request_list(package is not None, vin is not None, status, after is not None)
+    name, version = package or (None, None)
+    after_id, after_position = after or (None, None)
+    given = {"name": name, "version": version, "vin": vin, "after_id": after_id, "after_position": after_position}
+    return [to_request(row) for row in await tx.execute(query, given | {"count": count})]
+
+
+@functools.cache
+def _request_list(by_package: bool, by_vin: bool, status: str | None, goes_on: bool) -> sa.Select[Any]:
     table = install_request
-    query = sa.select(table).order_by(table.c.id, table.c.position).limit(count)
-    if package is not None:
-        query = query.where(table.c.package_name == package[0], table.c.package_version == package[1])
-    if vin is not None:
-        query = query.where(_has_update(update.c.vin == vin))
+    query = sa.select(table).order_by(table.c.id, table.c.position).limit(sa.bindparam("count"))
+    if by_package:
+        query = query.where(
+            table.c.package_name == sa.bindparam("name"), table.c.package_version == sa.bindparam("version")
+        )
+    if by_vin:
+        query = query.where(_has_update(update.c.vin == sa.bindparam("vin")))
     is_open, is_begun = _has_update(update.c.status.in_(OPEN)), _has_update(update.c.status != "pending")
     if status == "completed":
         query = query.where(~is_open)
@@ -80,18 +91,17 @@ async def list_requests(
         query = query.where(is_open, is_begun)
     else:
         query = query.where(is_open)
-    if after is not None:
-        query = query.where(sa.or_(table.c.id > after[0], sa.and_(table.c.id == after[0], table.c.position > after[1])))
-    return [to_request(row) for row in await tx.execute(query)]
+    if goes_on:
+        after_id = sa.bindparam("after_id", type_=table.c.id.type)
+        follows = sa.and_(table.c.id == after_id, table.c.position > sa.bindparam("after_position"))
+        query = query.where(sa.or_(table.c.id > after_id, follows))
+    return query
 
 
 async def count_updates(tx: Tx, request_ids: Collection[UUID]) -> dict[RequestKey, Counts]:
     """Count the updates of requests by state, of each vehicle the last one."""
-    columns = (update.c.request_id, update.c.position, update.c.status)
-    query = sa.select(*columns, sa.func.count().label("number"))
-    query = query.where(update.c.request_id.in_(list(request_ids)), IS_CURRENT)
     found: dict[RequestKey, Counts] = {}
-    for row in await tx.execute(query.group_by(*columns)):
+    for row in await tx.execute(_COUNTS, {"ids": list(request_ids)}):
         key = (row.request_id, row.position)
         found[key] = found.get(key, Counts()) + Counts(**{row.status: row.number})
     return found
@@ -100,7 +110,7 @@ async def count_updates(tx: Tx, request_ids: Collection[UUID]) -> dict[RequestKe
 @calls("WL-B4-4")
 async def find_update(tx: Tx, update_id: UUID) -> StoreResult[Update]:
     """Look an update up: ``found`` or ``missing``."""
-    found = await read_updates(tx, sa.select(update).where(update.c.update_id == update_id))
+    found = await read_updates(tx, _UPDATE, {"one": update_id})
     if not found:
         return StoreResult.of(rows.FIND_UPDATE, "missing")
     return StoreResult.of(rows.FIND_UPDATE, "found", found[0])
@@ -108,13 +118,19 @@ async def find_update(tx: Tx, update_id: UUID) -> StoreResult[Update]:
 
 async def list_updates(tx: Tx, request_id: UUID, *, status: str | None, after: UUID | None, count: int) -> list[Update]:
     """Read the next updates of a request in the order of their making, of each vehicle the last one."""
-    query = sa.select(update).where(update.c.request_id == request_id, IS_CURRENT)
-    query = query.order_by(update.c.update_id).limit(count)
-    if status is not None:
-        query = query.where(update.c.status == status)
-    if after is not None:
-        query = query.where(update.c.update_id > after)
-    return await read_updates(tx, query)
+    given = {"one": request_id, "status": status, "after": after, "count": count}
+    return await read_updates(tx, _update_list(status is not None, after is not None), given)
+
+
+@functools.cache
+def _update_list(by_status: bool, goes_on: bool) -> sa.Select[Any]:
+    query = sa.select(update).where(update.c.request_id == sa.bindparam("one"), IS_CURRENT)
+    query = query.order_by(update.c.update_id).limit(sa.bindparam("count"))
+    if by_status:
+        query = query.where(update.c.status == sa.bindparam("status"))
+    if goes_on:
+        query = query.where(update.c.update_id > sa.bindparam("after"))
+    return query
 
 
 async def find_open(tx: Tx, update_ids: Collection[UUID]) -> set[UUID]:
@@ -125,8 +141,7 @@ async def find_open(tx: Tx, update_ids: Collection[UUID]) -> set[UUID]:
 
 async def latest_updates(tx: Tx, vin: str, count: int) -> list[Update]:
     """Read the latest updates of a vehicle, newest first."""
-    query = sa.select(update).where(update.c.vin == vin).order_by(update.c.update_id.desc()).limit(count)
-    return await read_updates(tx, query)
+    return await read_updates(tx, _LATEST, {"one": vin, "count": count})
 
 
 async def list_completed(tx: Tx, request_id: UUID, *, after: UUID | None, count: int) -> list[Update]:
@@ -143,9 +158,9 @@ def _has_update(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     )
 
 
-async def read_updates(tx: Tx, query: sa.Select[Any]) -> list[Update]:
-    """Read the updates of a query, each with its downloads."""
-    found = (await tx.execute(query)).all()
+async def read_updates(tx: Tx, query: sa.Select[Any], given: Mapping[str, Any] | None = None) -> list[Update]:
+    """Read the updates of a query, each with its downloads. ``given`` are the query's parameters."""
+    found = (await tx.execute(query, given)).all()
     downloads = await _read_downloads(tx, [row.update_id for row in found])
     return [_to_update(row, downloads[row.update_id]) for row in found]
 
@@ -159,6 +174,21 @@ async def _read_downloads(tx: Tx, update_ids: Sequence[UUID]) -> dict[UUID, list
 
 
 # Built once: building a statement takes longer than asking.
+_REQUEST = (
+    sa.select(install_request).where(install_request.c.id == sa.bindparam("one")).order_by(install_request.c.position)
+)
+_UPDATE = sa.select(update).where(update.c.update_id == sa.bindparam("one"))
+_LATEST = (
+    sa.select(update)
+    .where(update.c.vin == sa.bindparam("one"))
+    .order_by(update.c.update_id.desc())
+    .limit(sa.bindparam("count"))
+)
+_COUNTS = (
+    sa.select(update.c.request_id, update.c.position, update.c.status, sa.func.count().label("number"))
+    .where(update.c.request_id.in_(sa.bindparam("ids", expanding=True)), IS_CURRENT)
+    .group_by(update.c.request_id, update.c.position, update.c.status)
+)
 _DOWNLOADS = (
     sa.select(download)
     .where(download.c.update_id.in_(sa.bindparam("ids", expanding=True)))

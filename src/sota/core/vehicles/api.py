@@ -67,8 +67,9 @@ class VehiclesApi:
         packages = {(package.name, package.version) for package in call.body}
         if len(packages) != len(call.body):
             raise Failed("A package stands in the list twice.")
-        await self.db.transact(lambda tx: service.change_packages(tx, call.path["vin"], packages, self.clock))
-        self.relay.wake()
+        vin = call.path["vin"]
+        if await self.db.transact(lambda tx: service.change_packages(tx, vin, packages, self.clock)):
+            self.relay.wake()  # most reports bring nothing new
         return Reply("changed", to_installed(packages))
 
     @serves("X-B2-1")
@@ -78,7 +79,7 @@ class VehiclesApi:
         async with self.db.read() as tx:
             vehicle = await service.require_vehicle(tx, vin)
             components = (await store.read_components(tx, [vin]))[vin]
-            installed = (await store.read_installed(tx, [vin]))[vin]
+            installed = (await store.find_installed(tx, vin)).data or set()
             updates = await request_store.latest_updates(tx, vin, LATEST_UPDATES)
         detail = messages.VehicleDetail(
             vin=vehicle.vin,

@@ -64,8 +64,8 @@ async def view_packages(tx: Tx, vin: str) -> set[PackageKey]:
     return (await store.find_installed(tx, vin)).data or set()
 
 
-async def change_packages(tx: Tx, vin: str, packages: set[PackageKey], clock: Clock) -> None:
-    """Make a VIN's packages exactly these, and let the Resolver know.
+async def change_packages(tx: Tx, vin: str, packages: set[PackageKey], clock: Clock) -> bool:
+    """Make a VIN's packages exactly these, and let the Resolver know; says whether that is any change.
 
     Raises:
         Refused: ``vin_missing``.
@@ -74,4 +74,6 @@ async def change_packages(tx: Tx, vin: str, packages: set[PackageKey], clock: Cl
     if result.outcome == "missing":
         raise Refused("vin_missing", f"The VIN {vin} is not registered.")
     added, removed = differences(result.data or set(), packages)
-    await facts.tell(tx, clock, [(vin, facts.package_changes(vin, added, removed))])
+    changes = facts.package_changes(vin, added, removed)
+    await facts.tell(tx, clock, [(vin, changes)])
+    return bool(changes)

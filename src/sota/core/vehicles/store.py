@@ -21,6 +21,12 @@ _ONE = sa.select(vehicle).where(vehicle.c.vin == sa.bindparam("one"))
 _INSTALLED = sa.select(installed_package.c.name, installed_package.c.version).where(
     installed_package.c.vin == sa.bindparam("one")
 )
+_LOCK = (
+    sa.select(vehicle.c.vin)
+    .where(vehicle.c.vin == sa.bindparam("one"), vehicle.c.retired_at.is_(None))
+    .with_for_update()
+)
+_COMPONENTS = sa.select(vehicle_component).where(vehicle_component.c.vin.in_(sa.bindparam("vins", expanding=True)))
 
 
 def to_vehicle(row: Any) -> Vehicle:
@@ -77,11 +83,9 @@ async def find_installed(tx: Tx, vin: str) -> StoreResult[set[PackageKey]]:
 async def change_installed(tx: Tx, vin: str, packages: set[PackageKey], now: datetime) -> StoreResult[set[PackageKey]]:
     """Make the VIN's packages exactly these: ``changed`` with those before, or ``missing``."""
     # The vehicle's row is the lock: two reports of one vehicle change its packages one after the other.
-    query = sa.select(vehicle.c.vin).where(vehicle.c.vin == vin, vehicle.c.retired_at.is_(None))
-    known = await tx.execute(query.with_for_update())
-    if known.one_or_none() is None:
+    if (await tx.execute(_LOCK, {"one": vin})).one_or_none() is None:
         return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "missing")
-    before = (await read_installed(tx, [vin]))[vin]
+    before = {(row.name, row.version) for row in await tx.execute(_INSTALLED, {"one": vin})}
     await write_installed(tx, {vin: packages - before}, {vin: before - packages}, now)
     return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "changed", before)
 
@@ -115,7 +119,7 @@ async def write_installed(
 async def read_components(tx: Tx, vins: Collection[str]) -> dict[str, set[str]]:
     """Read which components several VINs have."""
     found: dict[str, set[str]] = {vin: set() for vin in vins}
-    for row in await tx.execute(sa.select(vehicle_component).where(vehicle_component.c.vin.in_(list(vins)))):
+    for row in await tx.execute(_COMPONENTS, {"vins": list(vins)}):
         found[row.vin].add(row.part_number)
     return found
 

@@ -11,14 +11,22 @@ from sota.kit.db import Tx
 from sota.web.audit.model import Deed, Record, Wanted, chain
 from sota.web.tables import AUDIT_HEAD, AUDIT_RECORD
 
+# Built once: every change that anybody makes is written with these, and building a statement takes longer than asking.
+_LOCK_HEAD = sa.select(AUDIT_HEAD.c.number, AUDIT_HEAD.c.hash).where(AUDIT_HEAD.c.id == 1).with_for_update()
+_APPEND = AUDIT_RECORD.insert()
+_MOVE_HEAD = (
+    AUDIT_HEAD.update()
+    .where(AUDIT_HEAD.c.id == 1)
+    .values(number=sa.bindparam("last_number"), hash=sa.bindparam("last_hash"))
+)
+
 
 async def append(tx: Tx, deeds: Sequence[Deed]) -> None:
     """Append deeds. The head's row is the lock that puts several Web Servers in order."""
-    await tx.execute(AUDIT_HEAD.update().where(AUDIT_HEAD.c.id == 1).values(number=AUDIT_HEAD.c.number + len(deeds)))
-    number, previous_hash = await read_head(tx)
-    records = chain(deeds, number - len(deeds), previous_hash)
+    head = (await tx.execute(_LOCK_HEAD)).one()
+    records = chain(deeds, head.number, head.hash)
     await tx.execute(
-        AUDIT_RECORD.insert(),
+        _APPEND,
         [
             {
                 "number": record.number,
@@ -35,13 +43,7 @@ async def append(tx: Tx, deeds: Sequence[Deed]) -> None:
             for record in records
         ],
     )
-    await tx.execute(AUDIT_HEAD.update().where(AUDIT_HEAD.c.id == 1).values(hash=records[-1].hash))
-
-
-async def read_head(tx: Tx) -> tuple[int, str]:
-    """Give the number and hash of the last record."""
-    row = (await tx.execute(sa.select(AUDIT_HEAD.c.number, AUDIT_HEAD.c.hash).where(AUDIT_HEAD.c.id == 1))).one()
-    return row.number, row.hash
+    await tx.execute(_MOVE_HEAD, {"last_number": records[-1].number, "last_hash": records[-1].hash})
 
 
 async def read_ends(tx: Tx) -> tuple[int, str, int]:
