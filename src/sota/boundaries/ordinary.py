@@ -63,6 +63,10 @@ PACKAGE_BLACKLISTED = refuses(
     "package_blacklisted", 409, "Package is blacklisted", "the package is blacklisted: it goes to no vehicle"
 )
 
+RESOLUTION_EXISTS = refuses(
+    "resolution_exists", 409, "Resolution already exists", "the resolution's id stands for another package"
+)
+
 SHARED: tuple[Outcome, ...] = (
     AUTHENTICATION_FAILED,
     NOT_FOUND,
@@ -72,5 +76,6 @@ SHARED: tuple[Outcome, ...] = (
     PACKAGE_EXISTS,
     PACKAGE_IN_USE,
     PACKAGE_BLACKLISTED,
+    RESOLUTION_EXISTS,
 )
 """Answers that several rows share, word for word."""

@@ -22,6 +22,8 @@ from sota.resolver.facts.api import FactsApi
 from sota.resolver.filters.api import FiltersApi
 from sota.resolver.index.database_scan import DatabaseScan
 from sota.resolver.index.workers import Workers
+from sota.resolver.recorded.erasure import Erasures
+from sota.resolver.recorded.service import Records
 from sota.resolver.register.api import RegisterApi
 from sota.resolver.resolution.api import ResolutionApi
 from sota.resolver.resolution.service import Resolver
@@ -40,6 +42,7 @@ class ResolverProgram:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.db = Database.of(settings)
+        self.erasures = Erasures(self.db, self.clock)
         self.once = Idempotency(self.db, tables.idempotency, self.clock)
         self._background = Background()
         self._listener: HttpListener | None = None
@@ -62,16 +65,19 @@ class ResolverProgram:
         app = App(self.name, rows_for(Program.EXTERNAL_RESOLVER), credentials.authenticator())
         workers = Workers(self.settings.workers)
         index = DatabaseScan(self.db, workers, slice_size=self.settings.scan_size)
+        resolver = Resolver(self.db, index, workers)
+        records = Records(self.db, resolver, workers, self.clock)
         app.add(
             RegisterApi(self.once, self.clock),
             FiltersApi(self.db, self.once, workers, self.clock),
-            FactsApi(self.db, self.clock),
-            ResolutionApi(Resolver(self.db, index, workers)),
+            FactsApi(self.db, self.clock, self.erasures.wake),
+            ResolutionApi(resolver, records),
         )
         app.check()
         self._listener = HttpListener(app, self.settings.host, self.settings.port)
         await self._listener.start()
         self._background.start("resolver:tidy", self._tidy())
+        self._background.start("resolver:erasures", self.erasures.run())
 
     async def stop(self) -> None:
         """Let requests under way end, and close the database."""
@@ -93,6 +99,7 @@ class ResolverProgram:
         while True:
             try:
                 await self.once.forget_old()
+                await self.erasures.drop_abandoned()
                 while await self.db.transact(lambda tx: fact_service.forget_old(tx, self.clock)):
                     pass
             except SotaError as error:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from sota.boundaries.interaction import holds
-from sota.kit.db import Utc, code_text, long_text
+from sota.kit.db import Id, Utc, code_text, long_text
 from sota.kit.idempotency import idempotency_table
 
 METADATA = sa.MetaData()
@@ -31,6 +31,11 @@ def exact_text(length: int) -> sa.String:
 def mark_bytes() -> sa.types.TypeEngine[bytes]:
     """Eight bytes."""
     return sa.LargeBinary(8).with_variant(sa.BINARY(8), "mysql", "mariadb")
+
+
+def packed() -> sa.LargeBinary:
+    """Compressed bytes: up to 16 MiB on MariaDB."""
+    return sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 
 
 vehicle = sa.Table(
@@ -171,7 +176,47 @@ change = sa.Table(
     METADATA,
     sa.Column("number", row_id(), primary_key=True, autoincrement=False),
     sa.Column("mark", mark_bytes(), nullable=False),
-    sa.Column("content", sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"), nullable=False),
+    sa.Column("content", packed(), nullable=False),
+)
+
+resolution = sa.Table(
+    "resolution",
+    METADATA,
+    sa.Column("id", Id, primary_key=True),
+    # Which of several tries to make it its chunks belong to.
+    sa.Column("attempt", Id, nullable=False),
+    sa.Column("name", code_text(100), nullable=False),
+    sa.Column("version", code_text(32), nullable=False),
+    sa.Column("begun_at", Utc, nullable=False),
+    sa.Column("completed_at", Utc),
+    sa.Column("chosen", sa.BigInteger, nullable=False),
+    sa.Column("left_out", sa.BigInteger, nullable=False),
+    sa.Column("erased", sa.BigInteger, nullable=False),
+    sa.Column("content", packed(), nullable=False),
+    sa.Index("resolution_by_completion", "completed_at", "begun_at"),
+)
+
+resolution_chunk = sa.Table(
+    "resolution_chunk",
+    METADATA,
+    sa.Column("resolution_id", Id, sa.ForeignKey("resolution.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("attempt", Id, primary_key=True),
+    sa.Column("kind", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("first_vin", code_text(17), nullable=False),
+    sa.Column("last_vin", code_text(17), nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("vins", packed(), nullable=False),
+    sa.Column("verdicts", packed(), nullable=False),
+    sa.Index("resolution_chunk_by_vin", "first_vin", "last_vin"),
+)
+
+# VINs that are to go from what is frozen too: the one thing that is ever taken from it.
+erasure = sa.Table(
+    "erasure",
+    METADATA,
+    sa.Column("vin", code_text(17), primary_key=True),
+    sa.Column("noted_at", Utc, nullable=False),
 )
 
 fact = sa.Table(

@@ -11,6 +11,7 @@ from sota.boundaries.values import (
     Description,
     FilterName,
     FilterText,
+    Id,
     Message,
     PackageId,
     PackageName,
@@ -66,9 +67,14 @@ class Association(Request, frozen=True):
 
 
 class ResolveRequest(Request, frozen=True):
-    """The package whose vehicles are wanted."""
+    """The package whose vehicles are wanted.
+
+    Under a ``resolution_id``, which the caller makes, what is decided is frozen: see
+    ``FactsClient.resolve`` of B5 for what that promises.
+    """
 
     package: PackageId
+    resolution_id: Id | None = None
 
 
 class Resolved(Message, frozen=True):

@@ -11,6 +11,7 @@ from sota.boundaries.ordinary import (
     NOT_FOUND,
     PACKAGE_EXISTS,
     PACKAGE_MISSING,
+    RESOLUTION_EXISTS,
 )
 from sota.boundaries.values import Said
 
@@ -65,7 +66,7 @@ RESOLVE = B3.row(
     Http("POST", "/api/v1/resolve"),
     answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
     NO_FILTERS,
-    also=(PACKAGE_MISSING,),
+    also=(PACKAGE_MISSING, RESOLUTION_EXISTS),
     request=messages.ResolveRequest,
     response=list[messages.Resolved],
 )

@@ -21,9 +21,20 @@ class FactsClient:
         self._caller = Caller(client)
 
     @calls("WL-B5-1")
-    async def resolve(self, package: PackageId) -> AsyncIterator[Resolved]:
-        """Give, one after the other, the vehicles that a package is for, each with what it must get."""
-        body = msgspec.json.encode(ResolveRequest(package=package))
+    async def resolve(self, package: PackageId, resolution_id: str | None = None) -> AsyncIterator[Resolved]:
+        """Give, one after the other, the vehicles that a package is for, each with what it must get.
+
+        ``resolution_id`` is a new UUIDv7 of the caller's. Under it the Resolver freezes all that it decides, the
+        vehicles left out and their reasons included, before it gives any of it: whatever was received of an answer,
+        however little, is part of what the same call gives again, in the same order, from any process and after any
+        crash. So a caller who keeps the id, and was stopped in the middle, asks again and goes on where it was.
+
+        Raises:
+            Refused: ``package_missing``, ``filters_missing``; ``resolution_exists``: the id stands for another package.
+            Unavailable: the Resolver is away; it ended before its answer did; or another call under the same id is
+                making the resolution just now. The same call may succeed later.
+        """
+        body = msgspec.json.encode(ResolveRequest(package=package, resolution_id=resolution_id))
         async for resolved in self._caller.lines(rows.RESOLVE, body=body):
             yield resolved
 

@@ -47,9 +47,10 @@ class VehicleRegistered(FactBase, frozen=True, tag="vehicle_registered"):
 
 
 class VehicleRetired(FactBase, frozen=True, tag="vehicle_retired"):
-    """There is no vehicle of this VIN any more."""
+    """There is no vehicle of this VIN any more. ``erased``: the VIN goes from recorded resolutions too."""
 
     vin: Vin
+    erased: bool = False
 
 
 class ComponentRegistered(FactBase, frozen=True, tag="component_registered"):

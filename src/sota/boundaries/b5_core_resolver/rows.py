@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sota.boundaries.b5_core_resolver import messages
 from sota.boundaries.interaction import Boundary, Http, Lines, Program, answers
-from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, PACKAGE_MISSING
+from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, PACKAGE_MISSING, RESOLUTION_EXISTS
 
 B5 = Boundary("B5", Program.SOTA_CORE, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 
@@ -14,7 +14,7 @@ RESOLVE = B5.row(
     Http("POST", "/api/v1/resolve"),
     answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
     NO_FILTERS,
-    also=(PACKAGE_MISSING,),
+    also=(PACKAGE_MISSING, RESOLUTION_EXISTS),
     request=messages.ResolveRequest,
     response=list[messages.Resolved],
 )

@@ -36,7 +36,7 @@ async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[tuple[s
             if not await transfer_store.end_updates(tx, ids, Ending("cancelled", Reason.RETIRED.value), clock.now()):
                 break
     await store.retire(tx, vin, clock.now())
-    await facts.tell(tx, clock, [(vin, [VehicleRetired(id=facts.fact_id(), vin=vin)])])
+    await facts.tell(tx, clock, [(vin, [VehicleRetired(id=facts.fact_id(), vin=vin, erased=erase)])])
     if erase:
         await store.rename(tx, vin, pseudonym(vin, secrets.token_bytes(32)))
     return dropped

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 MAX_DEPENDENCIES = 100
@@ -68,6 +69,7 @@ class LeftOut:
 Plan = Planned | LeftOut
 
 
+@lru_cache(maxsize=65_536)
 def version_key(version: str) -> VersionKey | None:
     """Read ``major.minor.patch`` for comparison; None where it has another form."""
     parts = version.split(".")
@@ -103,19 +105,31 @@ class DependencyGraph:
                     waiting.append(following)
         return None
 
-    def names_of_interest(self, package: Package) -> frozenset[str]:
-        """Give the names of all packages whose presence in a vehicle can change the package's plan."""
+    def reachable(self, package: Package) -> frozenset[Package]:
+        """Give the package and every registered one that a plan for it may bring."""
         reached, waiting = {package}, [package]
         while waiting:
             for following in self._satisfying(waiting.pop()):
                 if following not in reached:
                     reached.add(following)
                     waiting.append(following)
-        names = {package.name for package in reached} | {
-            need.name for one in reached for need in self._needs.get(one, ())
-        }
+        return frozenset(reached)
+
+    def names_of_interest(self, package: Package) -> frozenset[str]:
+        """Give the names of all packages whose presence in a vehicle can change the package's plan."""
+        reached = self.reachable(package)
+        names = {one.name for one in reached} | {need.name for one in reached for need in self._needs.get(one, ())}
         dependants = {one.name for one, needs in self._needs.items() if any(need.name in names for need in needs)}
         return frozenset(names | dependants)
+
+    def edges_of_interest(self, package: Package) -> list[tuple[Package, Sequence[Minimum]]]:
+        """Give all that can change the package's plan: the needs of what it may bring, and of what that may break."""
+        names = self.names_of_interest(package)
+        return sorted((one, needs) for one, needs in self._needs.items() if needs and one.name in names)
+
+    def needs_of(self, package: Package) -> Sequence[Minimum]:
+        """Give what a package needs by itself."""
+        return self._needs.get(package, ())
 
     def plan(self, package: Package, installed: Iterable[Package]) -> Plan:
         """Work out what a vehicle with these installed packages must get."""
@@ -187,8 +201,8 @@ class _Planner:
         present = [one for one in self._installed.get(need.name, ()) if need.accepts(one.version)]
         if present:
             return present[0]
-        registered = [one for one in self._versions.get(need.name, ()) if need.accepts(one.version)]
-        if not registered:
+        registered = self._versions.get(need.name, ())
+        if not registered or not need.accepts(registered[-1].version):  # they are in order: if the last will not do …
             return LeftOut("dependency_missing", f"{wanted}, which is not registered")
         self._chosen[need.name] = registered[-1]
         return registered[-1]

@@ -6,12 +6,12 @@ was cut off sends everything again: what was committed is answered as repeated.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from sota.boundaries.b5_core_resolver.messages import Fact, FactResult, FactStatus
+from sota.boundaries.b5_core_resolver.messages import Fact, FactResult, FactStatus, VehicleRetired
 from sota.boundaries.interaction import serves
 from sota.kit.clock import Clock
 from sota.kit.db import Database
@@ -35,8 +35,8 @@ class _Named(msgspec.Struct):
 class FactsApi:
     """What Core tells."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
-        self.db, self.clock = db, clock
+    def __init__(self, db: Database, clock: Clock, erase_soon: Callable[[], None]) -> None:
+        self.db, self.clock, self._erase_soon = db, clock, erase_soon
         self._fact: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
         self._named = msgspec.json.Decoder(_Named)
 
@@ -59,6 +59,8 @@ class FactsApi:
         read = [self._read(line) for line in lines]
         facts = [one for one in read if not isinstance(one, FactResult)]
         done = iter(await self.db.transact(lambda tx: service.record(tx, facts, self.clock)) if facts else [])
+        if any(isinstance(one, VehicleRetired) and one.erased for one in facts):
+            self._erase_soon()
         return [one if isinstance(one, FactResult) else next(done) for one in read]
 
     def _read(self, line: bytes) -> Fact | FactResult:

@@ -13,6 +13,7 @@ from sota.boundaries.b5_core_resolver.messages import (
     FactStatus,
     PackageRegistered,
     PackageRetired,
+    VehicleRetired,
 )
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
@@ -20,6 +21,7 @@ from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes
 from sota.resolver.facts import store
 from sota.resolver.facts.model import VehicleChange, VehicleFact
+from sota.resolver.recorded import store as record_store
 
 KEPT = timedelta(days=30)
 """How long a fact's id is remembered: far longer than a sender keeps what it has not delivered."""
@@ -49,6 +51,8 @@ async def record(tx: Tx, facts: Sequence[Fact], clock: Clock) -> list[FactResult
             about_vehicles.append(fact)
     refused += await _record_vehicles(tx, about_vehicles, results, fleet, clock)
     await store.forget(tx, refused)
+    erased = [fact.vin for fact in facts if isinstance(fact, VehicleRetired) and fact.erased]
+    await record_store.note_erasures(tx, erased, clock.now())
     await change_store.append(tx, fleet)
     return results
 

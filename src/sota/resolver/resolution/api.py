@@ -7,6 +7,7 @@ something failed on the way, ends without the end that its encoding needs: no ca
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from uuid import UUID
 
 import msgspec
 
@@ -15,7 +16,9 @@ from sota.boundaries.interaction import serves
 from sota.boundaries.values import PackageId
 from sota.kit.http_message import Call, Reply
 from sota.resolver.dependencies.model import Planned
-from sota.resolver.resolution.service import Decision, Resolution, Resolver
+from sota.resolver.recorded.service import Records
+from sota.resolver.resolution.model import Decision
+from sota.resolver.resolution.service import Resolver
 
 NDJSON = "application/x-ndjson"
 AT_ONCE = 2_000
@@ -26,25 +29,33 @@ PLACE = " "
 class ResolutionApi:
     """What the Web Server and Core ask."""
 
-    def __init__(self, resolver: Resolver) -> None:
-        self.resolver = resolver
+    def __init__(self, resolver: Resolver, records: Records) -> None:
+        self.resolver, self.records = resolver, records
 
     @serves("WL-B3-5", "WL-B5-1")
     async def resolve(self, call: Call[ResolveRequest]) -> Reply:
-        """Give the vehicles that a package is for, each with what it must get."""
-        resolution = await self.resolver.prepare(call.body.package)
-        if NDJSON in call.headers.get("accept", ""):
-            return Reply("resolved", stream=self._lines(resolution), content_type=NDJSON)
-        return Reply("resolved", stream=self._array(resolution))
+        """Give the vehicles that a package is for, each with what it must get.
 
-    async def _lines(self, resolution: Resolution) -> AsyncIterator[bytes]:
-        async for decisions in self.resolver.decide(resolution):
+        Under a ``resolution_id`` all of it is frozen before any of it is given: see ``recorded/service.py``.
+        """
+        decisions = await self._decide(call.body)
+        if NDJSON in call.headers.get("accept", ""):
+            return Reply("resolved", stream=self._lines(decisions), content_type=NDJSON)
+        return Reply("resolved", stream=self._array(decisions))
+
+    async def _decide(self, asked: ResolveRequest) -> AsyncIterator[list[Decision]]:
+        if asked.resolution_id is None:
+            return self.resolver.decide(await self.resolver.prepare(asked.package))
+        return self.records.decisions(await self.records.resolve(UUID(asked.resolution_id), asked.package))
+
+    async def _lines(self, found: AsyncIterator[list[Decision]]) -> AsyncIterator[bytes]:
+        async for decisions in found:
             for objects in _encode(decisions, "\n"):
                 yield objects + b"\n"
 
-    async def _array(self, resolution: Resolution) -> AsyncIterator[bytes]:
+    async def _array(self, found: AsyncIterator[list[Decision]]) -> AsyncIterator[bytes]:
         before = b"["
-        async for decisions in self.resolver.decide(resolution):
+        async for decisions in found:
             for objects in _encode(decisions, ","):
                 yield before + objects
                 before = b","

@@ -22,26 +22,20 @@ from sota.resolver.index.fleet_index import FleetIndex, Match
 from sota.resolver.index.workers import Workers
 from sota.resolver.language.expression import Expression
 from sota.resolver.language.parser import FilterSyntaxError, parse
+from sota.resolver.resolution.model import Decision
 
 EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A resolve that can begin: the package is known, its filters can be evaluated."""
+    """A resolve that can begin: the package is known, its filters can be evaluated (``stored`` is their text)."""
 
     package: Package
+    stored: tuple[StoredFilter, ...]
     filters: tuple[Expression, ...]
     graph: DependencyGraph
     names: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What was decided for some vehicles that passed all filters: at least one VIN, each once in a resolve."""
-
-    vins: Sequence[str]
-    plan: Plan
 
 
 @dataclass(slots=True)
@@ -79,7 +73,7 @@ class Resolver:
         expressions = [await self._workers.run(self._read, one) for one in filters]
         package = Package(wanted.name, wanted.version)
         names = await self._workers.run(graph.names_of_interest, package)
-        return Resolution(package, tuple(expressions), graph, names)
+        return Resolution(package, tuple(filters), tuple(expressions), graph, names)
 
     async def decide(self, resolution: Resolution) -> AsyncIterator[list[Decision]]:
         """Decide for every vehicle that passes all filters: a part of the fleet at a time, in no promised order.

@@ -1,0 +1,85 @@
+"""Erased VINs leave what is frozen: in the background, a record at a time, until none holds them.
+
+The fact that a vehicle is erased writes its VIN down in its own transaction (``store.note_erasures``), so that a kill
+loses nothing. A record keeps how many were taken from it, and nothing else of them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from sota.kit.bell import Bell
+from sota.kit.clock import Clock
+from sota.kit.db import Database, Tx
+from sota.kit.errors import SotaError
+from sota.kit.logging import get_logger
+from sota.resolver.recorded import store
+
+AT_ONCE = 100
+LOOK_INTERVAL_S = 60.0
+ABANDONED = timedelta(days=1)
+"""A record that is as old and incomplete will never be complete."""
+
+
+class Erasures:
+    """Takes erased VINs out of recorded resolutions."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db, self._clock = db, clock
+        self._bell = Bell()
+        self._log = get_logger(program="resolver")
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._bell.ring()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            heard = self._bell.rings
+            try:
+                await self.erase_noted()
+            except SotaError as error:
+                self._log.warning("erasing_failed", reason=error.detail)
+            await self._bell.wait(heard, LOOK_INTERVAL_S)
+
+    async def erase_noted(self) -> None:
+        """Take all noted VINs out of all records, and forget those that cannot come into one any more."""
+        async with self._db.read() as tx:
+            noted = await store.list_erasures(tx, AT_ONCE)
+        for vin, noted_at in noted:
+            # A resolve that was under way when the vehicle went may still write it down: then look again later.
+            is_open = await self._is_one_begun(self._clock.now())
+            await self._erase(vin)
+            if not is_open:
+                await self._db.transact(partial(store.forget_erasure, vin=vin, noted_at=noted_at))
+
+    async def drop_abandoned(self) -> None:
+        """Remove records that were begun and never completed."""
+        before = self._clock.now() - ABANDONED
+        while await self._db.transact(partial(store.drop_abandoned, before=before, count=AT_ONCE)):
+            pass
+
+    async def _is_one_begun(self, now: datetime) -> bool:
+        async with self._db.read() as tx:
+            return await store.is_one_begun(tx, before=now, after=now - ABANDONED)
+
+    async def _erase(self, vin: str) -> None:
+        after: UUID | None = None
+        while True:
+            async with self._db.read() as tx:
+                ids = await store.find_records_around(tx, vin, after, AT_ONCE)
+            if not ids:
+                return
+            for id in ids:
+                await self._db.transact(partial(_erase_from, id=id, vin=vin))
+            after = ids[-1]
+
+
+async def _erase_from(tx: Tx, id: UUID, vin: str) -> None:
+    for attempt, chunk in await store.find_chunks_around(tx, id, vin):
+        without = chunk.without(vin)
+        if without is not None:
+            await store.replace_chunk(tx, id, attempt, without)

@@ -1,0 +1,202 @@
+"""SQL of recorded resolutions. A record counts once its row says when it was completed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from sota.kit.db import Tx
+from sota.resolver.dependencies.model import Package
+from sota.resolver.recorded.model import Chunk, Kind
+from sota.resolver.tables import erasure, resolution, resolution_chunk
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow:
+    """A record without its lists; ``content`` is packed, and empty until it is complete."""
+
+    id: UUID
+    attempt: UUID
+    package: Package
+    begun_at: datetime
+    completed_at: datetime | None
+    chosen: int
+    left_out: int
+    erased: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What is written when a record is complete."""
+
+    at: datetime
+    chosen: int
+    left_out: int
+    content: bytes
+
+
+async def find(tx: Tx, id: UUID, *, for_change: bool = False) -> RecordRow | None:
+    """Look a record up."""
+    query = sa.select(resolution).where(resolution.c.id == id)
+    row = (await tx.execute(query.with_for_update() if for_change else query)).one_or_none()
+    if row is None:
+        return None
+    package = Package(row.name, row.version)
+    counts = row.chosen, row.left_out, row.erased
+    return RecordRow(row.id, row.attempt, package, row.begun_at, row.completed_at, *counts, row.content)
+
+
+async def begin(tx: Tx, id: UUID, attempt: UUID, package: Package, now: datetime) -> RecordRow:
+    """Begin a record, or a new attempt at one that is incomplete; gives the row as it stands then."""
+    values = {
+        "attempt": attempt,
+        "name": package.name,
+        "version": package.version,
+        "begun_at": now,
+        "chosen": 0,
+        "left_out": 0,
+        "erased": 0,
+        "content": b"",
+    }
+    try:
+        async with tx.begin_nested():
+            await tx.execute(resolution.insert().values(id=id, **values))
+    except IntegrityError:
+        is_open = sa.and_(resolution.c.id == id, resolution.c.completed_at.is_(None))
+        is_same = sa.and_(resolution.c.name == package.name, resolution.c.version == package.version)
+        await tx.execute(resolution.update().where(is_open, is_same).values(attempt=attempt, begun_at=now))
+    row = await find(tx, id, for_change=True)
+    if row is None:
+        raise LookupError(f"resolution {id} went away while it was begun")
+    return row
+
+
+async def write_chunks(tx: Tx, id: UUID, attempt: UUID, chunks: Sequence[Chunk]) -> None:
+    """Write some chunks of an attempt."""
+    rows = [
+        {
+            "resolution_id": id,
+            "attempt": attempt,
+            "kind": int(chunk.kind),
+            "number": chunk.number,
+            "first_vin": chunk.first_vin,
+            "last_vin": chunk.last_vin,
+            "count": chunk.count,
+            "vins": chunk.vins,
+            "verdicts": chunk.verdicts,
+        }
+        for chunk in chunks
+    ]
+    await tx.execute(resolution_chunk.insert(), rows)
+
+
+async def complete(tx: Tx, id: UUID, attempt: UUID, done: Completion) -> bool:
+    """Complete a record; says False where another attempt took this one's place."""
+    is_ours = sa.and_(resolution.c.id == id, resolution.c.attempt == attempt, resolution.c.completed_at.is_(None))
+    values = {
+        "completed_at": done.at,
+        "chosen": done.chosen,
+        "left_out": done.left_out,
+        "content": done.content,
+    }
+    return (await tx.execute(resolution.update().where(is_ours).values(values))).rowcount == 1
+
+
+async def drop_other_chunks(tx: Tx, id: UUID, attempt: UUID, count: int) -> bool:
+    """Remove some chunks of attempts that came to nothing; says whether there may be more."""
+    table = resolution_chunk
+    query = sa.select(table.c.attempt, table.c.kind, table.c.number)
+    query = query.where(table.c.resolution_id == id, table.c.attempt != attempt).limit(count)
+    found = (await tx.execute(query)).all()
+    for row in found:
+        is_it = sa.and_(table.c.attempt == row.attempt, table.c.kind == row.kind, table.c.number == row.number)
+        await tx.execute(table.delete().where(table.c.resolution_id == id, is_it))
+    return len(found) == count
+
+
+async def read_chunks(tx: Tx, row: RecordRow, kind: Kind, after: str | None, count: int) -> list[Chunk]:
+    """Read the next chunks of a list that hold a VIN after the given one."""
+    table = resolution_chunk
+    is_its = sa.and_(table.c.resolution_id == row.id, table.c.attempt == row.attempt, table.c.kind == int(kind))
+    query = sa.select(table).where(is_its, table.c["count"] > 0).order_by(table.c.number).limit(count)
+    if after is not None:
+        query = query.where(table.c.last_vin > after)
+    return [_chunk(found) for found in await tx.execute(query)]
+
+
+async def find_records_around(tx: Tx, vin: str, after: UUID | None, count: int) -> list[UUID]:
+    """Find the next records with a chunk in whose span a VIN lies: what must be searched when the VIN is erased."""
+    table = resolution_chunk
+    query = sa.select(table.c.resolution_id).distinct().where(table.c.first_vin <= vin, table.c.last_vin >= vin)
+    if after is not None:
+        query = query.where(table.c.resolution_id > after)
+    return [row.resolution_id for row in await tx.execute(query.order_by(table.c.resolution_id).limit(count))]
+
+
+async def find_chunks_around(tx: Tx, id: UUID, vin: str) -> list[tuple[UUID, Chunk]]:
+    """Lock the chunks of a record in whose span a VIN lies, each with the attempt that it belongs to."""
+    table = resolution_chunk
+    is_around = sa.and_(table.c.resolution_id == id, table.c.first_vin <= vin, table.c.last_vin >= vin)
+    found = (await tx.execute(sa.select(table).where(is_around).with_for_update())).all()
+    return [(row.attempt, _chunk(row)) for row in found]
+
+
+async def replace_chunk(tx: Tx, id: UUID, attempt: UUID, chunk: Chunk) -> None:
+    """Write a chunk that lost an erased VIN, and count it."""
+    table = resolution_chunk
+    is_it = sa.and_(table.c.attempt == attempt, table.c.kind == int(chunk.kind), table.c.number == chunk.number)
+    values = {
+        "first_vin": chunk.first_vin,
+        "last_vin": chunk.last_vin,
+        "count": chunk.count,
+        "vins": chunk.vins,
+        "verdicts": chunk.verdicts,
+    }
+    await tx.execute(table.update().where(table.c.resolution_id == id, is_it).values(values))
+    is_its = sa.and_(resolution.c.id == id, resolution.c.attempt == attempt)
+    await tx.execute(resolution.update().where(is_its).values(erased=resolution.c.erased + 1))
+
+
+async def note_erasures(tx: Tx, vins: Sequence[str], now: datetime) -> None:
+    """Write down VINs that must go from every record."""
+    for vin in sorted(set(vins)):
+        await tx.execute(erasure.delete().where(erasure.c.vin == vin))
+        await tx.execute(erasure.insert().values(vin=vin, noted_at=now))
+
+
+async def list_erasures(tx: Tx, count: int) -> list[tuple[str, datetime]]:
+    """Read VINs that must still go, the first first."""
+    query = sa.select(erasure).order_by(erasure.c.noted_at, erasure.c.vin).limit(count)
+    return [(row.vin, row.noted_at) for row in await tx.execute(query)]
+
+
+async def is_one_begun(tx: Tx, before: datetime, after: datetime) -> bool:
+    """Say whether a record that was begun between two moments is still being written."""
+    is_open = sa.and_(resolution.c.completed_at.is_(None), resolution.c.begun_at.between(after, before))
+    return (await tx.execute(sa.select(resolution.c.id).where(is_open).limit(1))).one_or_none() is not None
+
+
+async def forget_erasure(tx: Tx, vin: str, noted_at: datetime) -> None:
+    """Forget a VIN that is erased everywhere, unless it was noted again meanwhile."""
+    await tx.execute(erasure.delete().where(erasure.c.vin == vin, erasure.c.noted_at == noted_at))
+
+
+async def drop_abandoned(tx: Tx, before: datetime, count: int) -> bool:
+    """Remove some records that were begun and never completed; says whether there may be more."""
+    is_abandoned = sa.and_(resolution.c.completed_at.is_(None), resolution.c.begun_at < before)
+    query = sa.select(resolution.c.id).where(is_abandoned).limit(count)
+    ids = [row.id for row in await tx.execute(query)]
+    for id in ids:
+        await tx.execute(resolution.delete().where(resolution.c.id == id))
+    return len(ids) == count
+
+
+def _chunk(row: sa.Row[Any]) -> Chunk:
+    return Chunk(Kind(row.kind), row.number, row.first_vin, row.last_vin, row._mapping["count"], row.vins, row.verdicts)

@@ -1,0 +1,16 @@
+"""What a resolve decides: for which vehicles, and what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sota.resolver.dependencies.model import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided for some vehicles that passed all filters: at least one VIN, each once in a resolve."""
+
+    vins: Sequence[str]
+    plan: Plan
