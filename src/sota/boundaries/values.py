@@ -168,6 +168,7 @@ class Stage(StrEnum):
     TRANSFERRING = "transferring"
     TRANSFERRED = "transferred"
     INSTALLING = "installing"
+    BOOTING = "booting"
     VERIFYING = "verifying"
 
 

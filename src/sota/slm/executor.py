@@ -30,6 +30,8 @@ STAGES = {
     State.RECEIVING: Stage.TRANSFERRING,
     State.READY: Stage.TRANSFERRED,
     State.INSTALLING: Stage.INSTALLING,
+    State.BOOTING: Stage.BOOTING,
+    State.VERIFYING: Stage.VERIFYING,
 }
 STATUSES = {
     State.INSTALLED: UpdateStatus.INSTALLED,
@@ -77,7 +79,7 @@ class Executor:
         entry = await self._journal.download(download_index)
         if entry is None:
             raise NotFound(f"There is no download {download_index}.")
-        if entry.state in {State.INSTALLING, State.INSTALLED}:
+        if entry.state.is_begun or entry.state is State.INSTALLED:
             raise Conflict(f"Download {download_index} cannot be cancelled any more: it is {entry.state}.")
         if not entry.state.is_final:
             await self._installation.cancel(entry)
@@ -144,7 +146,7 @@ class Executor:
             if current is None or current.state.is_final:
                 failed = failed or (current if current and current.state is not State.INSTALLED else None)
                 continue
-            if failed is not None and current.state is not State.INSTALLING:
+            if failed is not None and not current.state.is_begun:
                 await self._give_up(current, failed)
             else:
                 await self._installation.carry_out(current, self._inbox.path(index))
@@ -159,7 +161,7 @@ class Executor:
         while True:
             heard = self._bell.rings
             current = await self._journal.download(entry.download_index) or entry
-            if current.state.is_final or current.state in {State.READY, State.INSTALLING}:
+            if current.state.is_final or current.state.is_begun or current.state is State.READY:
                 return current.state not in {State.FAILED, State.CANCELLED}
             if current.state is State.OFFERED:
                 await self._journal.want(current.download_index)

@@ -1,4 +1,4 @@
-"""Carries one installation out: asks the rules what is next, writes it down, does it, looks at what came of it.
+"""Carries the installation of one file out: looks at it first, has it done, keeps what going back needs, reports.
 
 Killed anywhere and called again, it goes on where the journal and the installer's own database say that it stands.
 """
@@ -15,9 +15,9 @@ from sota.boundaries.values import Command, OutcomeReport, Reason
 from sota.kit.durable import private_folder, sync_folder
 from sota.kit.logging import get_logger
 from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed
-from sota.slm.journal import DownloadEntry, Journal, OpenStep, State
-from sota.slm.model import Finished, Found, Job, ResultCode, StepRecord, code_of, decide
-from sota.slm.runner import Runner
+from sota.slm.journal import DownloadEntry, Journal, State
+from sota.slm.model import Finished, Found, Job, ResultCode, StepRecord, code_of
+from sota.slm.worker import Task, Worker
 
 INSTALLER_ATTEMPTS = 5
 INSTALLER_PAUSE_S = 1.0
@@ -31,24 +31,19 @@ class Installation:
         self,
         journal: Journal,
         installers: Mapping[str, Installer],
-        runner: Runner,
+        worker: Worker,
         kept: Path,
         *,
         vin: str,
-        lock_timeout_s: float,
         allow_downgrade: bool,
     ) -> None:
         self._journal = journal
         self._installers = installers
-        self._runner = runner
+        self._worker = worker
         self._kept = kept
         self._vin = vin
-        self._lock_timeout_s = lock_timeout_s
         self._allow_downgrade = allow_downgrade
         self._log = get_logger(program="slm")
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._resting = False
 
     def prepare(self) -> None:
         """Make the folder of kept packages, and each installer's own."""
@@ -58,8 +53,7 @@ class Installation:
 
     async def rest(self) -> None:
         """Begin no step any more; returns when none is under way."""
-        self._resting = True
-        await self._idle.wait()
+        await self._worker.rest()
 
     async def carry_out(self, entry: DownloadEntry, file: Path) -> None:
         """Install or remove what ``entry`` says, and keep its report. Returns when its end is in the journal."""
@@ -106,10 +100,11 @@ class Installation:
             start.package.version,
             start.command,
             entry.previous_version,
-            can_restore=previous_file is not None,
+            can_restore=previous_file is not None or stays_in_other_slot(start.command, installer),
+            checked=self._worker.checks and start.command is Command.INSTALL,
         )
-        finished = await self._work(entry, job, installer, file, previous_file)
-        if finished.succeeded and start.command is Command.INSTALL:
+        finished = await self._worker.work(Task(entry.download_index, job, installer, file, previous_file))
+        if finished.succeeded and start.command is Command.INSTALL and Capability.RESTORE in installer.capabilities:
             self._keep(start, file)
         await self._end(entry, finished)
 
@@ -149,37 +144,6 @@ class Installation:
             text = f"{found.running_version} is installed, which is newer than {start.package.version}."
             return Finished(False, ResultCode.OLD_VERSION, Reason.INSTALL_FAILED, text)
         return None
-
-    async def _work(
-        self, entry: DownloadEntry, job: Job, installer: Installer, file: Path, previous_file: Path | None
-    ) -> Finished:
-        while True:
-            history, opened = await self._journal.steps(entry.download_index)
-            if opened is not None:
-                await self._await_step(entry, opened, installer)
-                continue
-            found = await installer.find(job.name)
-            decision = decide(job, history, found)
-            if isinstance(decision, Finished):
-                return decision
-            await installer.wait_until_free(self._lock_timeout_s)
-            if self._resting:
-                await asyncio.Event().wait()  # until we are cancelled: the next start does this step
-            command = installer.command(decision.step, job, file, previous_file)
-            step = await self._journal.begin_step(entry.download_index, decision.step)
-            self._log.info("step_begun", download_index=entry.download_index, step=str(step.step), package=job.name)
-            self._runner.start(f"{entry.download_index}-{step.number}", command.arguments, command.environment)
-
-    async def _await_step(self, entry: DownloadEntry, opened: OpenStep, installer: Installer) -> None:
-        key = f"{entry.download_index}-{opened.number}"
-        self._idle.clear()
-        try:
-            ended = await self._runner.wait(key)
-            await installer.wait_until_free(self._lock_timeout_s)
-            await self._journal.end_step(entry.download_index, opened.number, ended.exit_code, ended.output)
-            self._runner.forget(key)
-        finally:
-            self._idle.set()
 
     async def _end(self, entry: DownloadEntry, finished: Finished, status: ReportStatus | None = None) -> None:
         history, _ = await self._journal.steps(entry.download_index)
@@ -242,6 +206,11 @@ def operations(entry: DownloadEntry, history: Sequence[StepRecord], finished: Fi
         for record in history
     ]
     return [*told, Operation(id="verify", result_code=finished.code, result_text=finished.text)]
+
+
+def stays_in_other_slot(command: Command, installer: Installer) -> bool:
+    """Say whether what was there before an installation can be gone back to without a file."""
+    return command is Command.INSTALL and Capability.TWO_SLOTS in installer.capabilities
 
 
 def is_newer(installed: str | None, wanted: str) -> bool:

@@ -52,6 +52,10 @@ SCHEMA = (
         PRIMARY KEY (download_index, number)
     );
     """,
+    """
+    ALTER TABLE step ADD COLUMN operation TEXT NOT NULL DEFAULT '';
+    ALTER TABLE step ADD COLUMN note TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 REMEMBERED = 1_000
@@ -67,14 +71,28 @@ class State(StrEnum):
     READY = "ready"
     """The file is here and whole."""
     INSTALLING = "installing"
+    BOOTING = "booting"
+    """It is installed, and runs after the next boot."""
+    VERIFYING = "verifying"
+    """It runs on trial."""
     INSTALLED = "installed"
+    """It runs, was verified, and stays."""
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether its installation is under way: it cannot be cancelled any more."""
+        return self in {State.INSTALLING, State.BOOTING, State.VERIFYING}
 
     @property
     def is_final(self) -> bool:
         """Whether nothing changes any more."""
         return self in {State.INSTALLED, State.FAILED, State.CANCELLED}
+
+
+STATES = {Step.BOOT: State.BOOTING, Step.CHECK: State.VERIFYING, Step.CONFIRM: State.VERIFYING}
+"""The state of a download during a step; INSTALLING for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +114,25 @@ class OpenStep:
 
     number: int
     step: Step
+    note: str = ""
+    """What must be known of its beginning: for a boot, the id of the boot before it."""
 
 
 class Journal:
-    """The file ``slm.db``."""
+    """The file ``slm.db``. ``database`` is another one for tests that have the power go at one of its writes."""
 
-    def __init__(self, folder: Path, threads: Threads | None = None) -> None:
-        self._database = LocalDatabase(folder / "slm.db", SCHEMA, threads)
+    def __init__(
+        self, folder: Path, threads: Threads | None = None, *, database: type[LocalDatabase] = LocalDatabase
+    ) -> None:
+        self.database = database(folder / "slm.db", SCHEMA, threads)
 
     async def open(self) -> None:
         """Open it; see :meth:`LocalDatabase.open`."""
-        await self._database.open()
+        await self.database.open()
 
     async def close(self) -> None:
         """Close it."""
-        await self._database.close()
+        await self.database.close()
 
     async def accept(self, update: UpdateAvailable) -> bool:
         """Write an update down; says whether anything of it is new."""
@@ -136,7 +158,7 @@ class Journal:
                 ).rowcount
             return changed > 0
 
-        return await self._database.transact(work)
+        return await self.database.transact(work)
 
     async def update(self, update_id: str) -> UpdateAvailable | None:
         """Give an accepted update."""
@@ -145,7 +167,7 @@ class Journal:
             row = tx.execute("SELECT body FROM offered WHERE update_id = ?", (update_id,)).fetchone()
             return msgspec.json.decode(row["body"], type=UpdateAvailable) if row else None
 
-        return await self._database.read(work)
+        return await self.database.read(work)
 
     async def unfinished(self) -> list[UpdateAvailable]:
         """Give the updates that are not at their end, in the order in which they came."""
@@ -157,7 +179,7 @@ class Journal:
             )
             return [msgspec.json.decode(row["body"], type=UpdateAvailable) for row in rows]
 
-        return await self._database.read(work)
+        return await self.database.read(work)
 
     async def downloads(self, update_id: str) -> list[DownloadEntry]:
         """Give an update's downloads in their order."""
@@ -166,7 +188,7 @@ class Journal:
             rows = tx.execute("SELECT * FROM download WHERE update_id = ? ORDER BY position", (update_id,))
             return [_entry(row) for row in rows]
 
-        return await self._database.read(work)
+        return await self.database.read(work)
 
     async def download(self, download_index: int) -> DownloadEntry | None:
         """Give one download."""
@@ -175,7 +197,7 @@ class Journal:
             row = tx.execute("SELECT * FROM download WHERE download_index = ?", (download_index,)).fetchone()
             return _entry(row) if row else None
 
-        return await self._database.read(work)
+        return await self.database.read(work)
 
     async def move(self, download_index: int, state: State, *, start: StartDownload | None = None) -> None:
         """Take a download to another state, with what is about to be sent where that is new."""
@@ -189,7 +211,7 @@ class Journal:
                     (msgspec.json.encode(start), download_index),
                 )
 
-        await self._database.transact(work)
+        await self.database.transact(work)
 
     async def want(self, download_index: int) -> None:
         """Write down that an offered download is asked for; one that has begun to arrive meanwhile stays as it is."""
@@ -200,7 +222,7 @@ class Journal:
                 (State.WANTED, download_index, State.OFFERED),
             )
 
-        await self._database.transact(work)
+        await self.database.transact(work)
 
     async def begin(self, download_index: int, previous_version: str | None) -> bool:
         """Begin an installation: write down what was there before. Says whether it may begin: not if cancelled."""
@@ -213,21 +235,24 @@ class Journal:
             )
             return changed.rowcount > 0
 
-        return await self._database.transact(work)
+        return await self.database.transact(work)
 
-    async def begin_step(self, download_index: int, step: Step) -> OpenStep:
-        """Write down that a step is about to begin."""
+    async def begin_step(self, download_index: int, step: Step, *, operation: str = "", note: str = "") -> OpenStep:
+        """Write down that a step is about to begin; the download's state says what kind of step it is."""
 
         def work(tx: Connection) -> OpenStep:
             (number,) = tx.execute(
                 "SELECT COALESCE(MAX(number), 0) + 1 FROM step WHERE download_index = ?", (download_index,)
             ).fetchone()
             tx.execute(
-                "INSERT INTO step(download_index, number, step) VALUES (?, ?, ?)", (download_index, number, step)
+                "INSERT INTO step(download_index, number, step, operation, note) VALUES (?, ?, ?, ?, ?)",
+                (download_index, number, step, operation, note),
             )
-            return OpenStep(number, step)
+            query = f"UPDATE download SET state = ? WHERE download_index = ? AND {OPEN}"  # noqa: S608
+            tx.execute(query, (STATES.get(step, State.INSTALLING), download_index))
+            return OpenStep(number, step, note)
 
-        return await self._database.transact(work)
+        return await self.database.transact(work)
 
     async def end_step(self, download_index: int, number: int, exit_code: int | None, output: str) -> None:
         """Write down how a step ended; None: nobody knows."""
@@ -238,18 +263,18 @@ class Journal:
                 (exit_code, output, download_index, number),
             )
 
-        await self._database.transact(work)
+        await self.database.transact(work)
 
-    async def steps(self, download_index: int) -> tuple[list[StepRecord], OpenStep | None]:
-        """Give the steps that have ended, and the one that has not."""
+    async def steps(self, download_index: int, operation: str = "") -> tuple[list[StepRecord], OpenStep | None]:
+        """Give the steps that have ended, and the one that has not; of one operation where the file is an image."""
 
         def work(tx: Connection) -> Sequence[sqlite3.Row]:
-            query = "SELECT * FROM step WHERE download_index = ? ORDER BY number"
-            return tx.execute(query, (download_index,)).fetchall()
+            query = "SELECT * FROM step WHERE download_index = ? AND operation = ? ORDER BY number"
+            return tx.execute(query, (download_index, operation)).fetchall()
 
-        rows = await self._database.read(work)
+        rows = await self.database.read(work)
         ended = [StepRecord(Step(row["step"]), row["exit_code"], row["output"]) for row in rows if row["ended"]]
-        opened = [OpenStep(row["number"], Step(row["step"])) for row in rows if not row["ended"]]
+        opened = [OpenStep(row["number"], Step(row["step"]), row["note"]) for row in rows if not row["ended"]]
         return ended, opened[-1] if opened else None
 
     async def forget_old(self) -> None:
@@ -264,7 +289,7 @@ class Journal:
             tx.execute(f"DELETE FROM download WHERE download_index IN ({old})", (REMEMBERED,))  # noqa: S608
             tx.execute("DELETE FROM offered WHERE update_id NOT IN (SELECT update_id FROM download)")
 
-        await self._database.transact(work)
+        await self.database.transact(work)
 
     async def ended(self) -> list[int]:
         """Give the downloads that have ended."""
@@ -273,7 +298,7 @@ class Journal:
             rows = tx.execute(f"SELECT download_index FROM download WHERE NOT ({OPEN})")  # noqa: S608
             return [row["download_index"] for row in rows]
 
-        return await self._database.read(work)
+        return await self.database.read(work)
 
     async def finish(self, state: State, report: InstallReport) -> None:
         """Take a download to its end and keep its report for sending. A download that has ended is left alone."""
@@ -285,7 +310,7 @@ class Journal:
                 (state, report.reason, msgspec.json.encode(report), report.download_index),
             )
 
-        await self._database.transact(work)
+        await self.database.transact(work)
 
     async def unreported(self) -> list[InstallReport]:
         """Give the reports that the SOTA Client has not taken yet, the oldest first."""
@@ -296,7 +321,7 @@ class Journal:
             )
             return [msgspec.json.decode(row["report"], type=InstallReport) for row in rows]
 
-        return await self._database.read(work)
+        return await self.database.read(work)
 
     async def mark_reported(self, download_index: int) -> None:
         """Write down that the SOTA Client has the report."""
@@ -304,7 +329,7 @@ class Journal:
         def work(tx: Connection) -> None:
             tx.execute("UPDATE download SET reported = 1 WHERE download_index = ?", (download_index,))
 
-        await self._database.transact(work)
+        await self.database.transact(work)
 
 
 def _entry(row: sqlite3.Row) -> DownloadEntry:

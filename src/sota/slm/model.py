@@ -9,6 +9,8 @@ Rules kept here:
 * a step that ended is never repeated; one that was interrupted (nobody knows how it ended) is looked into first, and
   only what the database shows as not done is taken up again: at most ``MAX_INTERRUPTIONS`` times;
 * half-configured is repaired, half-unpacked is installed again, once;
+* installed, booted, checked and confirmed are steps of their own, in this order; what waits for a boot waits, what runs
+  unconfirmed is confirmed only after the vehicle's own health check;
 * success is what the database says after the last step, never an exit code alone;
 * what fails is put back: the version that was there before, or nothing where there was nothing.
 
@@ -21,6 +23,7 @@ Finished(succeeded=True, code=<ResultCode.OK: 0>, reason=None, text='ivi 2.0.0 i
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -64,36 +67,58 @@ class Health(StrEnum):
     """Its files are in place, its configuration is not done: repairing is enough."""
     BROKEN = "broken"
     """Some of its files may be missing: it must be installed again or removed."""
+    UNCONFIRMED = "unconfirmed"
+    """It runs on trial: without a confirmation it does not stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the installer's database says of one package."""
+    """What the installer's database says of one package.
+
+    ``version`` is what is there now; ``next_version`` what the next boot will start, None where that is the same.
+    """
 
     health: Health
     version: str | None = None
+    next_version: str | None = None
 
     @property
     def running_version(self) -> str | None:
         """The version that works; None where none does."""
-        return self.version if self.health is Health.INSTALLED else None
+        return self.version if self.health in {Health.INSTALLED, Health.UNCONFIRMED} else None
 
     def runs(self, version: str | None) -> bool:
-        """Say whether exactly this version is installed and whole (None: nothing of it is there)."""
+        """Say whether exactly this version is installed, whole and there to stay (None: nothing of it is there)."""
+        if self.next_version is not None:
+            return False
         if version is None:
             return self.health is Health.ABSENT
         return self.health is Health.INSTALLED and self.version == version
 
+    def has_started(self, version: str) -> bool:
+        """Say whether exactly this version runs, confirmed or on trial."""
+        return self.next_version is None and self.running_version == version
+
 
 class Step(StrEnum):
-    """What an installer can be asked to do."""
+    """What is done, one after the other; all but ``boot`` and ``check`` are the installer's own commands."""
 
     INSTALL = "install"
     REPAIR = "repair"
     REINSTALL = "reinstall"
+    BOOT = "boot"
+    """The vehicle's next boot is waited for; it starts what was installed."""
+    CHECK = "check"
+    """The vehicle's own health check is run, where it has one."""
+    CONFIRM = "confirm"
+    """What runs on trial is there to stay."""
     RESTORE = "restore"
     DISCARD = "discard"
     REMOVE = "remove"
+
+
+BACK = frozenset({Step.RESTORE, Step.DISCARD})
+"""With one of these the way back begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +145,8 @@ class Job:
     previous_version: str | None
     can_restore: bool
     """Whether the installer has what it needs to bring the previous version back."""
+    checked: bool = False
+    """Whether the vehicle has a health check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +173,55 @@ def decide(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
     """Say what follows from the steps so far and the state found."""
     if job.command is Command.REMOVE:
         return _decide_removal(job, history, found)
-    forward = [record for record in history if record.step not in {Step.RESTORE, Step.DISCARD}]
-    if len(forward) < len(history):
+    if any(record.step in BACK for record in history):
         return _decide_way_back(job, history, found)
-    if found.runs(job.version):
-        code = ResultCode.OK if history else ResultCode.ALREADY_PROCESSED
-        return Finished(True, code, None, f"{job.name} {job.version} is installed")
     if not history:
+        if found.runs(job.version):
+            return Finished(True, ResultCode.ALREADY_PROCESSED, None, _success(job))
         return Run(Step.INSTALL)
+    return _decide_forward(job, history, found)
+
+
+def _decide_forward(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
+    if found.next_version == job.version:
+        return _decide_before_boot(job, history, found)
+    if found.has_started(job.version):
+        return _decide_on_trial(job, history, found)
     return _decide_after_step(job, history, found)
+
+
+def _decide_before_boot(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
+    last = history[-1]
+    if last.step is Step.BOOT or last.exit_code not in {0, None}:
+        return _decide_way_back(job, history, found)  # the boot did not start it, or it was not wholly written
+    if last.interrupted:
+        return _decide_after_step(job, history, found)
+    return Run(Step.BOOT)
+
+
+def _decide_on_trial(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
+    """What was installed runs: look whether it runs well, then say that it stays."""
+    last = history[-1]
+    if found.health is Health.UNCONFIRMED and last.exit_code not in {0, None}:
+        return _decide_way_back(job, history, found)
+    if job.checked:
+        checks = [record for record in history if record.step is Step.CHECK]
+        if _is_due(checks):
+            return Run(Step.CHECK)
+        if checks[-1].exit_code != 0:
+            return _decide_way_back(job, history, found)
+    if found.health is Health.UNCONFIRMED:
+        due = _is_due([record for record in history if record.step is Step.CONFIRM])
+        return Run(Step.CONFIRM) if due else _decide_way_back(job, history, found)
+    return Finished(True, ResultCode.OK, None, _success(job))
+
+
+def _is_due(tried: Sequence[StepRecord]) -> bool:
+    return not tried or (tried[-1].interrupted and len(tried) <= MAX_INTERRUPTIONS)
+
+
+def _success(job: Job) -> str:
+    return f"{job.name} {job.version} is installed"
 
 
 def _decide_after_step(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
@@ -175,16 +242,32 @@ def _decide_way_back(job: Job, history: Sequence[StepRecord], found: Found) -> D
             False,
             code,
             Reason.ROLLED_BACK,
-            f"{job.name} {job.version} failed; {job.previous_version} is there as before",
+            f"{job.name} {job.version} failed{_why(history)}; {job.previous_version} is there as before",
         )
     if job.previous_version is None and found.runs(None):
-        return Finished(False, code, reason, f"{job.name} {job.version} failed; nothing of it is left")
+        return Finished(False, code, reason, f"{job.name} {job.version} failed{_why(history)}; nothing of it is left")
     back = Step.RESTORE if job.previous_version is not None else Step.DISCARD
     tried = [record for record in history if record.step is back]
     can = back is Step.DISCARD or job.can_restore
-    if can and (not tried or (tried[-1].interrupted and len(tried) <= MAX_INTERRUPTIONS)):
+    if can and _is_due(tried):
         return Run(back)
+    if tried and job.previous_version is not None:
+        waits = found.next_version == job.previous_version
+        if waits and history[-1].step is not Step.BOOT and tried[-1].exit_code == 0:
+            return Run(Step.BOOT)
+        confirmations = [record for record in history[history.index(tried[0]) :] if record.step is Step.CONFIRM]
+        if found.has_started(job.previous_version) and _is_due(confirmations):
+            return Run(Step.CONFIRM)
     return Finished(False, code, reason, _what_is_left(job, found, can))
+
+
+def _why(history: Sequence[StepRecord]) -> str:
+    told = {Step.CHECK: " its health check", Step.BOOT: " to start at the boot"}
+    return next((told.get(record.step, "") for record in reversed(_forward(history))), "")
+
+
+def _forward(history: Sequence[StepRecord]) -> list[StepRecord]:
+    return list(itertools.takewhile(lambda record: record.step not in BACK, history))
 
 
 def _what_is_left(job: Job, found: Found, tried: bool) -> str:
@@ -222,13 +305,13 @@ def _decide_after_removal(job: Job, history: Sequence[StepRecord], found: Found)
 
 def failure(job: Job, history: Sequence[StepRecord]) -> tuple[ResultCode, Reason]:
     """Say by which code and reason an attempt failed: told by the last forward step and what it printed."""
-    forward = [record for record in history if record.step not in {Step.RESTORE, Step.DISCARD}]
+    forward = _forward(history)
     output = forward[-1].output if forward else ""
     if "dependency problems" in output:
         return ResultCode.DEPENDENCY_FAILURE, Reason.DEPENDENCY
     if "No space left on device" in output:
         return ResultCode.DISK_FULL, Reason.INSTALL_FAILED
-    if forward and forward[-1].exit_code == 0:
+    if forward and (forward[-1].exit_code == 0 or forward[-1].step is Step.CHECK):
         return _plain_code(job), Reason.VERIFICATION_FAILED
     return _plain_code(job), Reason.INSTALL_FAILED
 
@@ -245,6 +328,6 @@ def code_of(job: Job, record: StepRecord) -> ResultCode:
         return ResultCode.OK
     if record.interrupted:
         return ResultCode.GENERAL_ERROR
-    if record.step in {Step.RESTORE, Step.DISCARD}:
+    if record.step in BACK or record.step is Step.BOOT:
         return ResultCode.GENERAL_ERROR
     return failure(job, [record])[0]

@@ -12,21 +12,23 @@ from sota.boundaries.table import rows_for
 from sota.kit.bell import Bell
 from sota.kit.database_threads import Threads
 from sota.kit.durable import private_folder
+from sota.kit.errors import StartError
 from sota.kit.http_server import App
 from sota.kit.network import Listener, Network, Sockets
 from sota.kit.program import Background
 from sota.kit.service_credentials import ServiceCredentials
 from sota.kit.settings import read_secret
 from sota.slm.api import DownloadsApi, PackagesApi, UpdatesApi
+from sota.slm.boot import Boot
 from sota.slm.executor import Executor
 from sota.slm.inbox import Inbox
 from sota.slm.installation import Installation
-from sota.slm.installers import Installer
-from sota.slm.installers.deb import DebInstaller
+from sota.slm.installers import Installer, Place, load
 from sota.slm.journal import Journal
 from sota.slm.reports import Reporter
 from sota.slm.runner import Runner
 from sota.slm.settings import SlmSettings
+from sota.slm.worker import Worker
 
 
 class SlmProgram:
@@ -61,14 +63,15 @@ class SlmProgram:
         runner = runner or Runner(
             data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes
         )
-        self._installers: list[Installer] = [DebInstaller(settings.root)] if installers is None else list(installers)
+        boot = Boot(settings.boot_id_file, settings.reboot, settings.boot_timeout_s)
+        worker = Worker(self._journal, runner, boot, settings.health_check, settings.lock_timeout_s)
+        self._installers: list[Installer] = load_installers(settings) if installers is None else list(installers)
         self._installation = Installation(
             self._journal,
             {installer.name: installer for installer in self._installers},
-            runner,
+            worker,
             data / "kept",
             vin=settings.vin,
-            lock_timeout_s=settings.lock_timeout_s,
             allow_downgrade=settings.allow_downgrade,
         )
         self._reporter = Reporter(
@@ -119,3 +122,19 @@ class SlmProgram:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.stop_wait_s):
                 await self._installation.rest()
+
+
+def load_installers(settings: SlmSettings) -> list[Installer]:
+    """Find the vehicle's installers.
+
+    Raises:
+        StartError: one does not exist, or its options do not fit, or there are options of none.
+    """
+    strange = sorted(set(settings.options) - set(settings.installers))
+    if strange:
+        raise StartError(f"slm: there are options for {', '.join(strange)}, which this vehicle does not have")
+    data = settings.data.resolve() / "installers"
+    return [
+        load(name, Place(settings.root.resolve(), data / name, settings.options.get(name, {})))
+        for name in dict.fromkeys(settings.installers)
+    ]

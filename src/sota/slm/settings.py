@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from sota.boundaries.values import Vin
 from sota.kit.settings import Annotated, Meta, Settings
@@ -19,6 +22,28 @@ class SlmSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     root: Annotated[
         Path, Meta(description="Root folder of the vehicle's file system, with its package database in var/lib/dpkg.")
     ] = Path("var/root")
+    installers: Annotated[
+        tuple[str, ...], Meta(description="Installers that this vehicle has: deb, archive, command, …; see sota.slm.")
+    ] = ("deb",)
+    options: Annotated[
+        dict[str, dict[str, Any]], Meta(description="Options of installers, a table each: [slm.options.archive].")
+    ] = msgspec.field(default_factory=dict)
+    health_check: Annotated[
+        tuple[str, ...],
+        Meta(description="Command line that ends with 0 when the vehicle is well; asked after each installation."),
+    ] = ()
+    boot_id_file: Annotated[Path, Meta(description="File whose content is another after each boot.")] = Path(
+        "/proc/sys/kernel/random/boot_id"
+    )
+    reboot: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Command line that boots the vehicle for an update that needs it; none: the boot is waited for."
+        ),
+    ] = ()
+    boot_timeout_s: Annotated[
+        float, Meta(gt=0, le=31_536_000, description="How long a boot is waited for before the way back is taken.")
+    ] = 1_209_600.0
     client_url: Annotated[str, Meta(description="Address of the SOTA Client.")] = "http://127.0.0.1:9101"
     client_token_file: Annotated[Path, Meta(description="File with our token for the SOTA Client.")] = Path(
         "var/identity/slm.token"

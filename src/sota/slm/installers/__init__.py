@@ -1,22 +1,35 @@
-"""Installers: how one kind of package gets into the vehicle.
+"""Installers: how one kind of package gets into the vehicle, one file each, found by its name.
 
 An installer knows three things: what a file says that it is (:meth:`Installer.inspect`), what its own database says
 of a package (:meth:`Installer.find`), and the command that carries out a step (:meth:`Installer.command`). When steps
 are done, in what order, and what is done after a failure or power loss is the same for all of them and is in
-``slm/model.py``.
+``slm/model.py``. Each file has one function ``make(place)``; ``docs/installers.md`` walks through writing one, and
+``slm/contract.py`` is the suite that each must pass.
 """
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Flag, auto
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from sota.boundaries.values import InstalledPackage
-from sota.kit.errors import SotaError
+from sota.kit.errors import SotaError, StartError
 from sota.slm.model import Found, Job, Step
+from sota.slm.runner import printable
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+QUERY_TIMEOUT_S = 30.0
+OUTPUT_LIMIT = 8 << 20
+
+Options = TypeVar("Options", bound=msgspec.Struct)
 
 
 class Capability(Flag):
@@ -28,6 +41,12 @@ class Capability(Flag):
     """It can bring back the version that was there before, from the file kept of it."""
     LIST = auto()
     """It can tell everything that it has installed."""
+    TWO_SLOTS = auto()
+    """What was there before stays in another place: going back needs no file."""
+    NEEDS_BOOT = auto()
+    """What was installed runs after the next boot of the vehicle."""
+    VERIFIES = auto()
+    """It checks a signature of its own inside the file, beside the one over the package."""
 
 
 class BadPackage(SotaError):
@@ -50,8 +69,32 @@ class Command:
     environment: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an installer works: the vehicle's root folder, a folder for its own state, the vehicle's options for it."""
+
+    root: Path
+    data: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def read_options(self, kind: type[Options], name: str) -> Options:
+        """Read the options, strictly.
+
+        Raises:
+            StartError: an option that does not exist, or a value that does not fit.
+        """
+        try:
+            return msgspec.convert(self.options, kind, dec_hook=_decode_path)
+        except msgspec.ValidationError as error:
+            raise StartError(f"slm: options of installer {name!r}: {error}") from None
+
+
 class Installer(Protocol):
-    """One kind of package. ``name`` is what an update says in ``installer``."""
+    """One kind of package. ``name`` is what an update says in ``installer``.
+
+    ``capabilities`` may be wider than what is possible for one package; a step that is not possible is a command that
+    says so and fails.
+    """
 
     name: str
     capabilities: Capability
@@ -103,3 +146,72 @@ class Installer(Protocol):
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
         """Give the command that carries out a step."""
         ...
+
+
+def load(name: str, place: Place) -> Installer:
+    """Find an installer by its name: a file beside this one, or a module ``sota_installer_<name>`` that was installed.
+
+    Raises:
+        StartError: there is none, or its options do not fit.
+    """
+    if not NAME.fullmatch(name):
+        raise StartError(f"slm: {name!r} is no name of an installer: small letters, digits and _")
+    for module in (f"{__name__}.{name}", f"sota_installer_{name}"):
+        try:
+            make = importlib.import_module(module).make
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise StartError(f"slm: installer {name!r} needs the module {error.name!r}") from None
+        except AttributeError:
+            raise StartError(f"slm: {module} has no function make(place)") from None
+        else:
+            installer: Installer = make(place)
+            return installer
+    raise StartError(f"slm: there is no installer {name!r}")
+
+
+async def ask(
+    *arguments: str, environment: Mapping[str, str], timeout_s: float = QUERY_TIMEOUT_S
+) -> tuple[int, str, str]:
+    """Run a short command that changes nothing; gives its exit code, output and (printable) errors.
+
+    Raises:
+        InstallerFailed: it cannot be started, says too much or does not end in time.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(environment),
+        )
+    except OSError as error:
+        raise InstallerFailed(f"{arguments[0]} cannot be started: {error.strerror}.") from None
+    try:
+        async with asyncio.timeout(timeout_s):
+            output, errors = await asyncio.gather(_read(process.stdout), _read(process.stderr))
+            code = await process.wait()
+    except TimeoutError:
+        raise InstallerFailed(f"{arguments[0]} did not answer within {timeout_s:g} s.") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return code, output.decode(errors="replace"), printable(errors)
+
+
+async def _read(stream: asyncio.StreamReader | None) -> bytes:
+    parts, size = [], 0
+    while stream is not None and (part := await stream.read(1 << 16)):
+        size += len(part)
+        if size > OUTPUT_LIMIT:
+            raise InstallerFailed(f"A query said more than {OUTPUT_LIMIT} bytes.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _decode_path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(kind)

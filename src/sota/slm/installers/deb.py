@@ -17,14 +17,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from sota.boundaries.values import InstalledPackage
 from sota.kit.durable import write_atomic
-from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed
+from sota.slm.installers import QUERY_TIMEOUT_S, BadPackage, Capability, Command, InstallerFailed, Place, ask
 from sota.slm.installers.deb_copy import control_of, copy_tree
 from sota.slm.model import Found, Health, Job, Step
-from sota.slm.runner import printable
 
-QUERY_TIMEOUT_S = 30.0
 BUILD_TIMEOUT_S = 600.0
 LOCK_POLL_S = 0.1
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,6 +39,16 @@ HEALTH = {
     "triggers-pending": Health.UNCONFIGURED,
     "half-installed": Health.BROKEN,
 }
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """There is nothing to be told: the root folder is the vehicle's."""
+
+
+def make(place: Place) -> DebInstaller:
+    """Make the installer."""
+    place.read_options(Options, DebInstaller.name)
+    return DebInstaller(place.root)
 
 
 class DebInstaller:
@@ -160,21 +170,7 @@ class DebInstaller:
         return [_read(line) for line in output.splitlines() if line.count("\t") == 3]
 
     async def _ask(self, *arguments: str, timeout_s: float = QUERY_TIMEOUT_S) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self._environment(),
-        )
-        try:
-            async with asyncio.timeout(timeout_s):
-                output, errors = await process.communicate()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-            raise InstallerFailed(f"{arguments[0]} did not answer within {timeout_s:g} s.") from None
-        return process.returncode or 0, output.decode(errors="replace"), printable(errors)
+        return await ask(*arguments, environment=self._environment(), timeout_s=timeout_s)
 
 
 def _read(line: str) -> tuple[str, Found]:

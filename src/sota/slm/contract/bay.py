@@ -1,0 +1,272 @@
+"""The workshop of the contract: one installer with the real rules, the real journal and real processes around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from sota.boundaries.b10_client_slm.messages import Download, InstallReport, StartDownload, UpdateAvailable
+from sota.boundaries.values import Command, PackageId
+from sota.kit.clock import new_id
+from sota.kit.database_threads import Threads
+from sota.kit.local_database import Connection, LocalDatabase
+from sota.slm.boot import Boot
+from sota.slm.installation import Installation
+from sota.slm.installers import Capability, Installer
+from sota.slm.journal import Journal, State
+from sota.slm.runner import Runner
+from sota.slm.worker import Worker
+
+VIN = "CONTRACT000000000"
+STEP_TIMEOUT_S = 120.0
+CASE_TIMEOUT_S = 240.0
+Result = TypeVar("Result")
+
+
+class ContractBroken(AssertionError):
+    """The installer does not do what every installer must."""
+
+
+class NotApplicable(Exception):
+    """The case does not apply to this installer, or not on this machine."""
+
+
+class PowerLoss(BaseException):
+    """The power went: nothing that follows is done, no handler runs."""
+
+
+class Fault(StrEnum):
+    """What is wrong with a package that a subject builds."""
+
+    NONE = "none"
+    FAILS = "fails"
+    """Its installation fails in the middle."""
+    UNHEALTHY = "unhealthy"
+    """It installs, and the vehicle's health check fails while it runs."""
+    DAMAGED = "damaged"
+    """A byte of it was changed in a way that its installer can notice."""
+
+
+class Subject(Protocol):
+    """One installer under test, with a vehicle of its own. ``name`` is the package's name."""
+
+    name: str
+    faults: frozenset[Fault]
+    """The faults that its packages can have."""
+    boot_id_file: Path
+    """The file that changes with each boot; any file for an installer that needs none."""
+
+    @property
+    def health_check(self) -> Sequence[str]:
+        """A command line that fails while an unhealthy version runs."""
+        ...
+
+    def installer(self) -> Installer:
+        """Make the installer, as each start of the Software Loading Manager does."""
+        ...
+
+    def build(self, version: str, fault: Fault) -> Path:
+        """Build a package of this version."""
+        ...
+
+    def running(self) -> str | None:
+        """Say which version runs, found out beside the installer."""
+        ...
+
+    def boot(self) -> None:
+        """Boot the vehicle: only asked where the installer says that it needs it."""
+        ...
+
+    def full_disk(self) -> contextlib.AbstractContextManager[None]:
+        """Leave no room where the installer writes, for as long as the context lasts.
+
+        Raises:
+            NotApplicable: this machine cannot.
+        """
+        ...
+
+
+class _Interrupted(LocalDatabase):
+    """A journal's database that has the power go before or after one of its writes."""
+
+    def __init__(self, path: Path, schema: tuple[str, ...], threads: Threads | None = None) -> None:
+        super().__init__(path, schema, threads)
+        self.writes = 0
+        self.lose_at: float = 0
+        """Before write 3 is 3.0, after it 3.5."""
+
+    async def transact(self, work: Callable[[Connection], Result]) -> Result:
+        self.writes += 1
+        if self.writes == self.lose_at:
+            raise PowerLoss
+        result = await super().transact(work)
+        if self.writes + 0.5 == self.lose_at:
+            raise PowerLoss
+        return result
+
+
+class Bay:
+    """A vehicle in a workshop: the rules, the journal and the runner around one installer, in ``folder``.
+
+    ``thorough`` has the power go before and after every write; without it at a sample of them, in a third of the time.
+    """
+
+    def __init__(self, folder: Path, subject: Subject, *, thorough: bool = True) -> None:
+        self.thorough = thorough
+        self.folder = folder / "bay"
+        self.subject = subject
+        self.index = 0
+        self.lost = False
+        """Whether the power went during the last call of :meth:`carry_out`."""
+        self.installer = subject.installer()
+
+    def has(self, capability: Capability) -> bool:
+        """Say whether the installer has a capability."""
+        return capability in self.installer.capabilities
+
+    def need_fault(self, fault: Fault) -> None:
+        """End the case where the subject's packages cannot have this fault."""
+        if fault not in self.subject.faults:
+            raise NotApplicable(f"a package of {self.installer.name} cannot be {fault}")
+
+    async def install(self, version: str, fault: Fault = Fault.NONE) -> InstallReport:
+        """Have a version installed without disturbance; gives the report."""
+        await self.offer(version, Command.INSTALL, self.subject.build(version, fault))
+        return await self.carry_out()
+
+    async def remove(self, version: str) -> InstallReport:
+        """Have a version removed."""
+        await self.offer(version, Command.REMOVE, None)
+        return await self.carry_out()
+
+    async def offer(self, version: str, command: Command, file: Path | None) -> None:
+        """Bring a download to where its file is here and whole."""
+        self.index += 1
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = await asyncio.to_thread(file.read_bytes) if file else b""
+        package = PackageId(name=self.subject.name, version=version)
+        download = Download(download_index=self.index, package=package, size=len(content))
+        update = UpdateAvailable(
+            update_id=str(new_id()), downloads=[download], description="", request_confirmation=False
+        )
+        start = StartDownload(
+            download_index=self.index,
+            package=package,
+            size=len(content),
+            block_size=1 << 20,
+            block_count=-(-len(content) // (1 << 20)),
+            sha256=hashlib.sha256(content).hexdigest(),
+            sha1="0" * 40,
+            installer=self.installer.name,
+            command=command,
+        )
+        journal = Journal(self.folder)
+        await journal.open()
+        await journal.accept(update)
+        await journal.move(self.index, State.READY, start=start)
+        await journal.close()
+        if file is not None:
+            shutil.copy(file, self._file)
+
+    async def carry_out(self, *, lose_at: float = 0, kill_after_s: float | None = None) -> InstallReport:
+        """Install or remove what was offered; has the power go once where the caller says, and starts again."""
+        async with asyncio.timeout(CASE_TIMEOUT_S):
+            booting = asyncio.create_task(self._boot_when_asked())
+            try:
+                self.lost = False
+                report = await self._run(lose_at, kill_after_s)
+                if report is None:
+                    self.lost = True
+                    report = await self._run(0, None)
+                if report is None:
+                    raise ContractBroken("the power went only once, and there is no report")
+                return report
+            finally:
+                booting.cancel()
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / f"{self.index}.package"
+
+    async def _run(self, lose_at: float, kill_after_s: float | None) -> InstallReport | None:
+        """Run the Software Loading Manager's part once; gives None where the power went before the end."""
+        subject = self.subject
+        self.installer = installer = subject.installer()
+        journal = Journal(self.folder, database=_Interrupted)
+        database = journal.database
+        runner = Runner(self.folder / "steps", timeout_s=STEP_TIMEOUT_S, output_limit=16_384)
+        worker = Worker(journal, runner, Boot(subject.boot_id_file, (), 60.0), subject.health_check, 30.0)
+        installation = Installation(
+            journal, {installer.name: installer}, worker, self.folder / "kept", vin=VIN, allow_downgrade=False
+        )
+        installation.prepare()
+        await journal.open()
+        if isinstance(database, _Interrupted):
+            database.lose_at = lose_at
+        try:
+            entry = await journal.download(self.index)
+            if entry is None:
+                raise ContractBroken("the journal has lost the download")
+            if not entry.state.is_final:
+                working = asyncio.create_task(installation.carry_out(entry, self._file))
+                await self._watch(working, kill_after_s)
+            return next(each for each in await journal.unreported() if each.download_index == self.index)
+        except PowerLoss:
+            return None
+        finally:
+            await journal.close()
+            self._end_processes()
+
+    async def _watch(self, working: asyncio.Task[None], kill_after_s: float | None) -> None:
+        """Wait for the work; where asked, have the power go some time after the first process was started."""
+        if kill_after_s is None:
+            await working
+            return
+        while not working.done() and not self._pids():  # noqa: ASYNC110 - a process of its own tells nobody
+            await asyncio.sleep(0.001)
+        await asyncio.wait([working], timeout=kill_after_s)
+        if working.done():
+            working.result()
+            return
+        self._end_processes()
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+        raise PowerLoss
+
+    def _pids(self) -> list[int]:
+        found = []
+        for path in self.folder.glob("steps/*.pid"):
+            with contextlib.suppress(OSError, ValueError):
+                found.append(int(path.read_text()))
+        return found
+
+    def _end_processes(self) -> None:
+        """End what the step left running, at once and altogether, as a loss of power does."""
+        for pid in self._pids():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}").exists() and os.getsid(pid) == pid:
+                    os.killpg(pid, signal.SIGKILL)
+
+    async def _boot_when_asked(self) -> None:
+        """Boot the vehicle whenever an installation waits for it."""
+        booted: set[int] = set()
+        while Capability.NEEDS_BOOT in self.installer.capabilities:
+            await asyncio.sleep(0.05)
+            journal = Journal(self.folder)
+            await journal.open()
+            try:
+                _, opened = await journal.steps(self.index)
+            finally:
+                await journal.close()
+            if opened is not None and opened.step == "boot" and opened.number not in booted:
+                booted.add(opened.number)
+                self.subject.boot()

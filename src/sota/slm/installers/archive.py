@@ -1,0 +1,139 @@
+"""Archives (tar, also gzip, bzip2 or xz) unpacked into one of two places and switched to by one rename.
+
+For applications and data that no package manager knows. Both versions lie side by side: what runs is untouched until
+the new one is wholly on disk, it runs on trial until the health check has passed, and going back is one rename again.
+A program finds its files below ``<folder>/<name>/current/``.
+
+Options (``[slm.options.archive]``): ``folder`` (below the vehicle's root: ``opt/archives``), ``max_bytes`` and
+``max_files`` of one unpacked archive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from sota.boundaries.values import InstalledPackage
+from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, ask
+from sota.slm.installers.archive_slots import Slots
+from sota.slm.model import Found, Health, Job, Step
+
+LOOK_TIMEOUT_S = 600.0
+LOCK_POLL_S = 0.1
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a vehicle can say about its archives."""
+
+    folder: Path = Path("opt/archives")
+    max_bytes: Annotated[int, Meta(ge=1)] = 4 << 30
+    max_files: Annotated[int, Meta(ge=1)] = 100_000
+
+
+def make(place: Place) -> ArchiveInstaller:
+    """Make the installer."""
+    return ArchiveInstaller(place.root, place.read_options(Options, ArchiveInstaller.name))
+
+
+class ArchiveInstaller:
+    """Two places for each package below one folder."""
+
+    name = "archive"
+    capabilities = Capability.REMOVE | Capability.LIST | Capability.TWO_SLOTS
+
+    def __init__(self, root: Path, options: Options) -> None:
+        self._options = options
+        self._folder = root / options.folder
+
+    def prepare(self) -> None:
+        """Make the folder."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    async def inspect(self, file: Path, name: str, version: str) -> None:
+        """Go through the whole archive without unpacking it. Which package it is, only its signature says."""
+        if name.startswith("."):
+            raise BadPackage(f"{name!r} cannot be the name of an archive's folder.")
+        limits = (str(self._options.max_bytes), str(self._options.max_files))
+        code, _, errors = await ask(
+            *self._program("look", str(file), *limits), environment=_environment(), timeout_s=LOOK_TIMEOUT_S
+        )
+        if code != 0:
+            raise BadPackage(f"The archive was not taken: {errors}")
+
+    async def find(self, name: str) -> Found:
+        """Look where the link points to."""
+        slots = Slots(self._folder / name)
+        used = slots.current()
+        if used is None:
+            return Found(Health.ABSENT)
+        slot = slots.read(used)
+        if slot is None:
+            return Found(Health.BROKEN)
+        return Found(Health.INSTALLED if slot.confirmed else Health.UNCONFIRMED, slot.version)
+
+    async def list(self) -> list[InstalledPackage]:
+        """Look at each folder."""
+        try:
+            names = sorted(entry.name for entry in self._folder.iterdir() if entry.is_dir())
+        except OSError as error:
+            raise InstallerFailed(f"{self._folder} cannot be read: {error.strerror}") from None
+        found = [(name, (await self.find(name)).running_version) for name in names]
+        return [InstalledPackage(name=name, version=version) for name, version in found if version]
+
+    async def save(self, name: str, file: Path) -> None:
+        """There is nothing to save: the other place has it."""
+        raise InstallerFailed(f"{name} needs no file for going back.")
+
+    async def wait_until_free(self, timeout_s: float) -> None:
+        """Wait until no step works in the folder: one of ours may have lost its shell."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not _is_free(self._folder / ".lock"):  # noqa: ASYNC110 - a file's lock tells nobody
+                    await asyncio.sleep(LOCK_POLL_S)
+        except TimeoutError:
+            raise InstallerFailed(f"Another process works in {self._folder} for more than {timeout_s:g} s.") from None
+
+    def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
+        """Give the step's command: this program again, as a process of its own that outlives us."""
+        limits = (str(self._options.max_bytes), str(self._options.max_files))
+        install = ("install", str(self._folder), job.name, job.version, str(file), *limits)
+        actions: dict[Step, Sequence[str]] = {
+            Step.INSTALL: install,
+            Step.REINSTALL: install,
+            Step.REPAIR: install,
+            Step.CONFIRM: ("confirm", str(self._folder), job.name, job.version),
+            Step.RESTORE: ("restore", str(self._folder), job.name, job.previous_version or ""),
+            Step.DISCARD: ("remove", str(self._folder), job.name),
+            Step.REMOVE: ("remove", str(self._folder), job.name),
+        }
+        return Command(self._program(*actions[step]), _environment())
+
+    def _program(self, *arguments: str) -> tuple[str, ...]:
+        return (sys.executable, "-P", "-m", "sota.slm.installers.archive_slots", *arguments)
+
+
+def _environment() -> dict[str, str]:
+    paths = os.environ.get("PYTHONPATH")
+    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **({"PYTHONPATH": paths} if paths else {})}
+
+
+def _is_free(lock: Path) -> bool:
+    try:
+        descriptor = os.open(lock, os.O_RDWR)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

@@ -1,0 +1,286 @@
+"""Unpacks a tar archive that nobody trusts into an empty folder of its own.
+
+Rules kept here:
+
+* only files, folders, symbolic and hard links; anything else (devices, pipes, sparse files) refuses the archive;
+* no name leaves the folder: none is absolute or has ``..``, and nothing is written through a link, because what an
+  entry lies in must be a folder that this archive made;
+* a symbolic link points down from where it is, or up over folders that are there, never out; a hard link only to a
+  file that was unpacked before;
+* files, bytes, depth and the lengths of names are bounded, and so is what is decompressed for them;
+* everything is on disk (fsync) when :func:`unpack` returns.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from sota.kit.durable import sync_folder
+from sota.kit.errors import Invalid
+
+PART = 1 << 16
+HEADER_LIMIT = 1 << 16
+DEPTH_LIMIT = 64
+NAME_LIMIT = 255
+PATH_LIMIT = 1024
+MODES = 0o755
+"""Of an entry's mode: nothing is writable for others, and nothing runs with another's rights."""
+UNREADABLE = (
+    tarfile.TarError,
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much an archive may hold."""
+
+    max_bytes: int
+    max_files: int
+
+
+class BadArchive(Invalid):
+    """It is no tar archive, is damaged, or is not one that is unpacked here."""
+
+    code, title = "bad_archive", "Bad Archive"
+
+
+class _Bounded:
+    """The decompressed archive: gives no part larger than a header may be, and ends where the limits do."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream = stream
+        self._limit = limit
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= HEADER_LIMIT:
+            raise BadArchive("A header in it is too long.")
+        if self._stream.tell() + size > self._limit:
+            raise BadArchive("It holds more than is allowed.")
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence != os.SEEK_SET or offset > self._limit:
+            raise BadArchive("It holds more than is allowed.")
+        return self._stream.seek(offset)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+class Tree:
+    """What an archive has so far: the kind of each path. ``folder`` None: it is only looked at."""
+
+    def __init__(self, folder: Path | None, limits: Limits) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._kinds: dict[tuple[str, ...], str] = {(): "folder"}
+        self._bytes = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has nothing but folders."""
+        return all(kind == "folder" for kind in self._kinds.values())
+
+    def add(self, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
+        """Take one entry.
+
+        Raises:
+            BadArchive: it is not one that is unpacked here.
+        """
+        parts = _parts(member.name)
+        if not parts:
+            if not member.isdir():
+                raise BadArchive("An entry has no name.")
+            return
+        kind = self._check(parts, member)
+        if member.size < 0:
+            raise BadArchive(f"{member.name!r} has no size.")
+        self._bytes += member.size if kind == "file" else 0
+        if self._bytes > self._limits.max_bytes:
+            raise BadArchive(f"It unpacks to more than {self._limits.max_bytes} bytes.")
+        if kind == "file":
+            self._write_file(parts, member, archive)
+        elif self._folder is not None:
+            self._make(parts, kind, member)
+        self._kinds[parts] = kind
+        if len(self._kinds) > self._limits.max_files:
+            raise BadArchive(f"It holds more than {self._limits.max_files} entries.")
+
+    def _check(self, parts: tuple[str, ...], member: tarfile.TarInfo) -> str:
+        kind = _kind(member)
+        for length in range(1, len(parts)):
+            inner = parts[:length]
+            if self._kinds.get(inner, "folder") != "folder":
+                raise BadArchive(f"{member.name!r} lies in what is no folder.")
+            if inner not in self._kinds:
+                self._kinds[inner] = "folder"
+                if self._folder is not None:
+                    self._path(inner).mkdir(mode=MODES)
+        known = self._kinds.get(parts)
+        if known is not None and not (known == kind == "folder"):
+            raise BadArchive(f"{member.name!r} is in it twice.")
+        if kind == "symlink":
+            _check_link(parts, member.linkname)
+        if kind == "link" and self._kinds.get(_parts(member.linkname)) != "file":
+            raise BadArchive(f"{member.name!r} is a link to what is no file in it.")
+        return kind
+
+    def _write_file(self, parts: tuple[str, ...], member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
+        source = archive.extractfile(member)
+        if source is None:
+            raise BadArchive(f"{member.name!r} has no content.")
+        mode = 0o755 if member.mode & 0o100 else 0o644
+        descriptor = -1
+        if self._folder is not None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            descriptor = os.open(self._path(parts), flags, mode)
+        try:
+            left = member.size
+            while left:
+                part = source.read(min(PART, left))
+                if not part:
+                    raise BadArchive(f"It ends in the middle of {member.name!r}.")
+                left -= len(part)
+                if descriptor >= 0:
+                    _write(descriptor, part)
+            if descriptor >= 0:
+                os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def _make(self, parts: tuple[str, ...], kind: str, member: tarfile.TarInfo) -> None:
+        path = self._path(parts)
+        if kind == "folder":
+            path.mkdir(mode=MODES, exist_ok=True)
+        elif kind == "symlink":
+            path.symlink_to(member.linkname)
+        else:
+            os.link(self._path(_parts(member.linkname)), path, follow_symlinks=False)
+
+    def _path(self, parts: tuple[str, ...]) -> Path:
+        return cast(Path, self._folder).joinpath(*parts)
+
+    def sync(self) -> None:
+        """Make the folders durable, the innermost first."""
+        if self._folder is not None:
+            for parts, kind in sorted(self._kinds.items(), key=lambda each: -len(each[0])):
+                if kind == "folder":
+                    sync_folder(self._path(parts))
+
+
+def unpack(file: Path, folder: Path | None, limits: Limits) -> None:
+    """Unpack an archive (plain, gzip, bzip2 or xz) into an empty folder; with None only look whether it could be.
+
+    Raises:
+        BadArchive: it is not one, is damaged, or breaks a rule above. What was unpacked of it is left where it is.
+        OSError: the disk is full or fails.
+    """
+    tree = Tree(folder, limits)
+    try:
+        with file.open("rb") as raw, _decompressed(raw) as stream:
+            bounded = cast(IO[bytes], _Bounded(stream, limits.max_bytes + limits.max_files * 2048 + (1 << 20)))
+            with tarfile.open(fileobj=bounded, mode="r:") as archive:
+                for member in _members(archive):
+                    tree.add(member, archive)
+                _check_end(bounded, archive.offset)
+    except UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None and folder is not None:
+            raise  # the disk's own
+        raise BadArchive(f"It is no tar archive, or a damaged one: {error}") from None
+    if tree.is_empty:
+        raise BadArchive("There is no file in it.")
+    if folder is not None:
+        tree.sync()
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    while (member := archive.next()) is not None:
+        vars(archive)["members"].clear()  # its own list would grow without a limit
+        yield member
+
+
+def _check_end(stream: IO[bytes], offset: int) -> None:
+    """Read on to the end: a damaged header looks like an end, and a checksum of the compression comes last."""
+    stream.seek(offset)
+    part = stream.read(tarfile.BLOCKSIZE)
+    if len(part) < tarfile.BLOCKSIZE:
+        raise BadArchive("It has no end: a part of it is missing.")
+    while part:
+        if any(part):
+            raise BadArchive("It is damaged: something else is where an entry should begin.")
+        part = stream.read(HEADER_LIMIT)
+
+
+def _decompressed(raw: IO[bytes]) -> IO[bytes]:
+    begin = raw.read(6)
+    raw.seek(0)
+    if begin.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=raw, mode="rb"))
+    if begin.startswith(b"BZh"):
+        return cast(IO[bytes], bz2.BZ2File(raw))
+    if begin == b"\xfd7zXZ\x00":
+        return cast(IO[bytes], lzma.LZMAFile(raw))
+    return raw
+
+
+def _kind(member: tarfile.TarInfo) -> str:
+    if member.type in {tarfile.REGTYPE, tarfile.AREGTYPE} and member.sparse is None:
+        return "file"
+    kinds = {tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "symlink", tarfile.LNKTYPE: "link"}
+    if member.type not in kinds:
+        raise BadArchive(f"{member.name!r} is neither file nor folder nor link.")
+    return kinds[member.type]
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Take a name apart.
+
+    >>> _parts("./bin/tool")
+    ('bin', 'tool')
+    """
+    if len(name) > PATH_LIMIT or name.startswith("/"):
+        raise BadArchive(f"{name[:80]!r} is no name in a folder.")
+    parts = tuple(part for part in name.split("/") if part not in {"", "."})
+    for part in parts:
+        if part == ".." or "\0" in part or len(os.fsencode(part)) > NAME_LIMIT:
+            raise BadArchive(f"{name[:80]!r} is no name in a folder.")
+    if len(parts) > DEPTH_LIMIT:
+        raise BadArchive(f"{name[:80]!r} lies too deep.")
+    return parts
+
+
+def _check_link(parts: tuple[str, ...], target: str) -> None:
+    """Refuse a symbolic link that could leave the folder.
+
+    ``..`` is allowed only at its beginning: there it goes up over real folders. Behind a name it would go up from
+    wherever that name, perhaps a link too, leads.
+    """
+    if not target or target.startswith("/") or "\0" in target or len(target) > PATH_LIMIT:
+        raise BadArchive(f"{'/'.join(parts)!r} links to {target[:80]!r}.")
+    steps = [step for step in target.split("/") if step not in {"", "."}]
+    up = next((number for number, step in enumerate(steps) if step != ".."), len(steps))
+    if up > len(parts) - 1 or ".." in steps[up:]:
+        raise BadArchive(f"{'/'.join(parts)!r} links to {target[:80]!r}, out of its folder.")
+
+
+def _write(descriptor: int, part: bytes) -> None:
+    while part:
+        part = part[os.write(descriptor, part) :]

@@ -1,0 +1,152 @@
+"""Does one job, step by step: asks the rules what is next, writes it down, does it, looks at what came of it.
+
+Killed anywhere and called again, it goes on where the journal and the installer's own database say that it stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sota.kit.logging import get_logger
+from sota.slm.boot import ENVIRONMENT, Boot
+from sota.slm.installers import Command, Installer
+from sota.slm.journal import Journal, OpenStep
+from sota.slm.model import Finished, Job, Step, decide
+from sota.slm.runner import Ended, Runner
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A job with everything that its steps need. ``operation`` is one of an update image, empty for a package."""
+
+    download_index: int
+    job: Job
+    installer: Installer
+    file: Path
+    previous_file: Path | None = None
+    operation: str = ""
+
+
+class Worker:
+    """Does jobs. ``health_check`` is the vehicle's own command, which ends with 0 when all is well."""
+
+    def __init__(
+        self, journal: Journal, runner: Runner, boot: Boot, health_check: Sequence[str], lock_timeout_s: float
+    ) -> None:
+        self._journal = journal
+        self._runner = runner
+        self._boot = boot
+        self._health_check = health_check
+        self._lock_timeout_s = lock_timeout_s
+        self._log = get_logger(program="slm")
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._resting = False
+
+    @property
+    def checks(self) -> bool:
+        """Whether the vehicle has a health check."""
+        return bool(self._health_check)
+
+    async def rest(self) -> None:
+        """Begin no step any more; returns when none is under way."""
+        self._resting = True
+        await self._idle.wait()
+
+    async def work(self, task: Task) -> Finished:
+        """Do a job, from its beginning or from wherever it stands; gives its result.
+
+        Raises:
+            InstallerFailed: the installer's database cannot be read.
+        """
+        while True:
+            history, opened = await self._journal.steps(task.download_index, task.operation)
+            if opened is not None:
+                await self._await(task, opened)
+                continue
+            found = await task.installer.find(task.job.name)
+            decision = decide(task.job, history, found)
+            if isinstance(decision, Finished):
+                return decision
+            await task.installer.wait_until_free(self._lock_timeout_s)
+            await self.pause_if_resting()
+            await self._begin(task, decision.step)
+
+    async def run_check(self, download_index: int, operation: str, name: str, version: str) -> Ended:
+        """Run the health check as a step of its own, for what is more than one package; at most once to its end."""
+        command = self._check_command("image", name, version)
+        return await self.run_command(download_index, operation, Step.CHECK, command)
+
+    async def run_command(self, download_index: int, operation: str, step: Step, command: Command) -> Ended:
+        """Run one command as the only step of an operation; a command that has ended is not run again.
+
+        Gives ``exit_code`` None where it was interrupted: whether to run it again is the caller's decision.
+        """
+        history, opened = await self._journal.steps(download_index, operation)
+        if opened is None and not history:
+            await self.pause_if_resting()
+            opened = await self._start(download_index, operation, step, command)
+        if opened is not None:
+            return await self._finish(download_index, opened)
+        return Ended(history[-1].exit_code, history[-1].output)
+
+    async def run_boot(self, download_index: int, operation: str) -> Ended:
+        """Wait for a boot as the only step of an operation."""
+        history, opened = await self._journal.steps(download_index, operation)
+        if opened is None and not history:
+            opened = await self._journal.begin_step(
+                download_index, Step.BOOT, operation=operation, note=self._boot.note()
+            )
+        if opened is not None:
+            ended = await self._boot.wait(opened.note)
+            await self._journal.end_step(download_index, opened.number, ended.exit_code, ended.output)
+            return ended
+        return Ended(history[-1].exit_code, history[-1].output)
+
+    async def pause_if_resting(self) -> None:
+        """Wait until we are cancelled, where nothing may be begun any more: the next start does it."""
+        if self._resting:
+            await asyncio.Event().wait()
+
+    async def _begin(self, task: Task, step: Step) -> None:
+        if step is Step.BOOT:
+            await self._journal.begin_step(task.download_index, step, operation=task.operation, note=self._boot.note())
+        elif step is Step.CHECK:
+            command = self._check_command(task.installer.name, task.job.name, task.job.version)
+            await self._start(task.download_index, task.operation, step, command)
+        else:
+            command = task.installer.command(step, task.job, task.file, task.previous_file)
+            await self._start(task.download_index, task.operation, step, command)
+        self._log.info("step_begun", download_index=task.download_index, step=str(step), package=task.job.name)
+
+    async def _start(self, download_index: int, operation: str, step: Step, command: Command) -> OpenStep:
+        opened = await self._journal.begin_step(download_index, step, operation=operation)
+        self._runner.start(f"{download_index}-{opened.number}", command.arguments, command.environment)
+        return opened
+
+    async def _await(self, task: Task, opened: OpenStep) -> None:
+        if opened.step is Step.BOOT:
+            ended = await self._boot.wait(opened.note)
+            await self._journal.end_step(task.download_index, opened.number, ended.exit_code, ended.output)
+        else:
+            await self._finish(task.download_index, opened, task.installer)
+
+    async def _finish(self, download_index: int, opened: OpenStep, installer: Installer | None = None) -> Ended:
+        key = f"{download_index}-{opened.number}"
+        self._idle.clear()
+        try:
+            ended = await self._runner.wait(key)
+            if installer is not None:
+                await installer.wait_until_free(self._lock_timeout_s)
+            await self._journal.end_step(download_index, opened.number, ended.exit_code, ended.output)
+            self._runner.forget(key)
+        finally:
+            self._idle.set()
+        return ended
+
+    def _check_command(self, installer: str, name: str, version: str) -> Command:
+        told = {"SOTA_INSTALLER": installer, "SOTA_PACKAGE": name, "SOTA_VERSION": version}
+        return Command(tuple(self._health_check), {**ENVIRONMENT, **told})

@@ -1,0 +1,26 @@
+"""Every installer of ours against the contract that is shipped for everybody's (src/sota/slm/contract)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sota.slm.contract import CASES, Bay, NotApplicable
+from tests.support.slm_subjects import ArchiveSubject, CommandSubject, DebSubject, SubjectOnDisk, small_disk
+
+THOROUGH = os.environ.get("THOROUGH") == "1"
+"""``make faults`` sets it: the power goes before and after every single write."""
+SUBJECTS = (DebSubject, ArchiveSubject, CommandSubject)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.installer_name)
+async def test_installer_keeps_the_contract(subject: type[SubjectOnDisk], case: str, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        prepared = subject(tmp_path, disk=disk if case == "full_disk" else None)
+        try:
+            await CASES[case](Bay(tmp_path, prepared, thorough=THOROUGH))
+        except NotApplicable as reason:
+            pytest.skip(f"{case} of {subject.installer_name}: {reason}")
