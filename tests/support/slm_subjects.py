@@ -142,6 +142,7 @@ class CommandSubject(SubjectOnDisk):
     """A unit that is flashed by a program of its maker; here one that writes a file."""
 
     installer_name = "command"
+
     @property
     def version_file(self) -> Path:
         return self.root / "unit"
