@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": ("sota.cli.demo:demo", "Run the whole system doing its main job, on real packages."),
     "up": ("sota.cli.up:up", "Run the backend in one process, on embedded databases."),
     "vehicle": ("sota.cli.vehicle:vehicle", "Run a vehicle in one process: node, client and loading manager."),
+    "ctl": ("sota.cli.ctl:app", "Operate a backend from anywhere, over its API."),
     "web": ("sota.cli.programs:web", "Run the Web Server."),
     "core": ("sota.cli.programs:core", "Run SOTA Core."),
     "resolver": ("sota.cli.programs:resolver", "Run the External Resolver."),
@@ -39,6 +40,8 @@ app = App(
 )
 for _name, (_path, _help) in COMMANDS.items():
     app.command(_path, name=_name, help=_help)
+
+app.register_install_completion_command(name="completion", help="Let the shell complete sota's commands and options.")
 
 
 def main() -> None:

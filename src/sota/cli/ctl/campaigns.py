@@ -1,0 +1,52 @@
+"""``sota ctl campaigns``: a package for the vehicles that its filters choose, under a name."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from cyclopts import App
+
+from sota.boundaries.b2_web_core.messages import NewCampaign
+from sota.cli.ctl.arguments import Priority, read_interval, read_package
+from sota.cli.ctl.output import show_done
+from sota.cli.ctl.profile import Target
+from sota.cli.ctl.session import talk
+
+HERE = Target()
+app = App(name="campaigns", help="Bring a package to the vehicles that its filters choose.")
+
+
+@app.command
+def create(
+    package: str,
+    *,
+    name: str | None = None,
+    priority: Priority = 50,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    within: str | None = None,
+    to: Target = HERE,
+) -> None:
+    """Create a campaign; its request is then followed with sota ctl requests.
+
+    Parameters
+    ----------
+    package
+        NAME/VERSION.
+    name
+        What people call it.
+    priority
+        1 is first, 100 last.
+    start
+        From when on it may be installed, in UTC unless it names another zone; now without it.
+    end
+        Until when.
+    within
+        In place of the end: for how long, for example 36h, 14d or 2w.
+    """
+    interval = read_interval(start, end, within)
+    campaign = NewCampaign(
+        package=read_package(package), priority=priority, start=interval.start, end=interval.end, name=name
+    )
+    created = talk(to, lambda web: web.new_campaign(campaign))
+    show_done(f"{created.message}: request {created.install_request_id}", created, json=to.json)

@@ -1,0 +1,56 @@
+"""``sota ctl components``: kinds of control units, by part number."""
+
+from __future__ import annotations
+
+import msgspec
+from cyclopts import App
+
+from sota.boundaries.b2_web_core.messages import Component
+from sota.cli.ctl.arguments import All, Limit
+from sota.cli.ctl.output import show_done, show_list
+from sota.cli.ctl.profile import Target
+from sota.cli.ctl.session import collect, talk
+from sota.kit.errors import StartError
+
+HERE = Target()
+app = App(name="components", help="Register and look up components.")
+
+
+@app.command(name="list")
+def list_components(regex: str | None = None, *, limit: Limit = 100, all: All = False, to: Target = HERE) -> None:  # noqa: A002
+    """List components.
+
+    Parameters
+    ----------
+    regex
+        Only part numbers in which this regular expression (RE2) is found.
+    limit
+        How many at most.
+    all
+        All of them.
+    """
+    most = None if all else limit
+    found = talk(to, lambda web: collect(lambda **page: web.search_components(regex=regex, **page), most))
+    rows = [(c.part_number, c.name, c.description) for c in found]
+    show_list(("Part number", "Name", "Description"), rows, found, json=to.json)
+
+
+@app.command
+def add(part_number: str, *, name: str | None = None, description: str = "", to: Target = HERE) -> None:
+    """Register a component.
+
+    Parameters
+    ----------
+    part_number
+        2 to 100 letters, digits, dots, underscores and dashes.
+    name
+        What people call it.
+    description
+        What it is.
+    """
+    try:
+        component = msgspec.convert({"part_number": part_number, "name": name, "description": description}, Component)
+    except msgspec.ValidationError as error:
+        raise StartError(str(error)) from None
+    said = talk(to, lambda web: web.new_component(component))
+    show_done(f"{part_number}: {said.message}", said, json=to.json)

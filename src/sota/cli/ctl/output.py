@@ -1,0 +1,85 @@
+"""Prints answers: a table on a terminal, plain columns in a pipe, JSON where it is asked for.
+
+Everything that came from elsewhere is printed without control characters: a description must not move the cursor.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sota.cli.columns import print_columns
+from sota.kit.logging import UNPRINTABLE
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+def show_list(titles: Sequence[str], rows: Iterable[Sequence[Any]], items: Sequence[Any], *, json: bool) -> None:
+    """Print a list: ``rows`` for people, ``items`` as one JSON array."""
+    if json:
+        print_json(items)
+        return
+    texts = [[printable(value) for value in row] for row in rows]
+    if not sys.stdout.isatty():
+        print_columns(titles, texts)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*titles, box=None, pad_edge=False, header_style="bold")
+    for row in texts:
+        table.add_row(*(Text(text) for text in row))
+    Console().print(table if texts else "none")
+
+
+def show_one(fields: Sequence[tuple[str, Any]], item: Any, *, json: bool) -> None:
+    """Print one object: a field a line, or the object as JSON."""
+    if json:
+        print_json(item)
+        return
+    width = max(len(name) for name, _ in fields)
+    for name, value in fields:
+        print(f"{name.ljust(width)}  {printable(value)}")
+
+
+def show_done(text: str, item: Any, *, json: bool) -> None:
+    """Print what a command did: a sentence, or the answer as JSON."""
+    if json:
+        print_json(item)
+    else:
+        print(printable(text))
+
+
+def print_json(item: Any) -> None:
+    """Print an answer as the API gave it, indented."""
+    print(msgspec.json.format(msgspec.json.encode(item), indent=2).decode())
+
+
+def printable(value: Any) -> str:
+    """Give a value as text: times in UTC to the second, nothing as -, no control characters."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return UNPRINTABLE.sub("�", str(value))
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Show bars on standard error, on a terminal alone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        yield bars

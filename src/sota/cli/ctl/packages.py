@@ -1,0 +1,229 @@
+"""``sota ctl packages``: software that may go to vehicles."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+from cyclopts import App
+
+from sota.boundaries.b1_browser_web.client import WebClient
+from sota.boundaries.b1_browser_web.messages import PackageMetadata
+from sota.boundaries.values import SignatureEnvelope
+from sota.cli.ctl.arguments import All, Limit, Switch, read_package
+from sota.cli.ctl.output import progress, show_done, show_list, show_one
+from sota.cli.ctl.profile import Target
+from sota.cli.ctl.session import collect, talk
+from sota.cli.ctl.vehicles import confirm
+from sota.kit.errors import StartError
+
+HERE = Target()
+PART = 1 << 20
+app = App(name="packages", help="Upload, look up, blacklist and delete packages.")
+
+
+@app.command
+def upload(
+    file: Path,
+    *,
+    name: str,
+    version: str,
+    description: str = "",
+    vendor: str = "",
+    installer: str | None = None,
+    target: str | None = None,
+    needs: tuple[str, ...] = (),
+    key: Path | None = None,
+    signature: Path | None = None,
+    to: Target = HERE,
+) -> None:
+    """Upload a package's file, signed by a key of yours or with a signature made elsewhere.
+
+    Parameters
+    ----------
+    file
+        The package's file.
+    name
+        The package's name.
+    version
+        Its version, major.minor.patch.
+    description
+        What it is, for people.
+    vendor
+        Whose it is.
+    installer
+        Which installer takes the file in the vehicle; without it the file itself tells.
+    target
+        The control unit that the file is for, where there are several.
+    needs
+        A prerequisite, NAME/VERSION, the version being the least that will do; may be given several times.
+    key
+        The signing key (sota keys new) with which to sign it here.
+    signature
+        The signature as sota keys sign printed it.
+    """
+    if key is not None and signature is not None:
+        raise StartError("either --key or --signature")
+    if not file.is_file():
+        raise StartError(f"{file} is no file")
+    fields: dict[str, object] = {
+        "name": name, "version": version, "description": description, "vendor": vendor, "installer": installer,
+        "target": target, "dependencies": [read_package(need) for need in needs],
+    }  # fmt: skip
+    with progress() as bars:
+        bar = bars.add_task("reading", total=file.stat().st_size)
+        sha256 = hashlib.sha256()
+        with file.open("rb") as content:
+            while part := content.read(PART):
+                sha256.update(part)
+                bars.update(bar, advance=len(part))
+        fields["sha256"] = sha256.hexdigest()
+        fields["signature"] = _signature(fields, file, key, signature)
+        try:
+            metadata = msgspec.convert(fields, PackageMetadata)
+        except msgspec.ValidationError as error:
+            raise StartError(str(error)) from None
+        sending = bars.add_task("uploading", total=file.stat().st_size)
+
+        async def parts() -> AsyncIterator[bytes]:
+            with file.open("rb") as content:
+                while part := await asyncio.to_thread(content.read, PART):
+                    yield part
+                    bars.update(sending, advance=len(part))
+
+        async def work(web: WebClient) -> str:
+            return (await web.upload_package(metadata, parts(), file.name)).message
+
+        message = talk(to, work)
+    package = f"{name}/{version}"
+    show_done(f"{package}: {message}", {"package": package, "sha256": fields["sha256"]}, json=to.json)
+
+
+@app.command(name="list")
+def list_packages(regex: str | None = None, *, limit: Limit = 100, all: All = False, to: Target = HERE) -> None:  # noqa: A002
+    """List packages by NAME/VERSION.
+
+    Parameters
+    ----------
+    regex
+        Only those in which this regular expression (RE2) is found: '^ivi/'.
+    limit
+        How many at most.
+    all
+        All of them.
+    """
+    most = None if all else limit
+    found = talk(to, lambda web: collect(lambda **page: web.search_packages(regex, **page), most))
+    rows = [
+        (f"{p.name}/{p.version}", p.size, p.installer, p.signed, p.blacklisted_at is not None, p.created_at)
+        for p in found
+    ]
+    show_list(("Package", "Bytes", "Installer", "Signed", "Blacklisted", "Uploaded"), rows, found, json=to.json)
+
+
+@app.command
+def show(package: str, *, to: Target = HERE) -> None:
+    """Show one package.
+
+    Parameters
+    ----------
+    package
+        NAME/VERSION.
+    """
+    found = talk(to, lambda web: web.package(read_package(package)))
+    fields = [(name.replace("_", " "), value) for name, value in msgspec.structs.asdict(found).items()]
+    show_one(fields, found, json=to.json)
+
+
+@app.command
+def vehicles(package: str, *, limit: Limit = 100, all: All = False, to: Target = HERE) -> None:  # noqa: A002
+    """List the VINs that have a package installed.
+
+    Parameters
+    ----------
+    package
+        NAME/VERSION.
+    limit
+        How many at most.
+    all
+        All of them.
+    """
+    wanted, most = read_package(package), None if all else limit
+    found = talk(to, lambda web: collect(lambda **page: web.vehicles_with(wanted.name, wanted.version, **page), most))
+    show_list(("VIN",), [(vin,) for vin in found], found, json=to.json)
+
+
+@app.command
+def blacklist(package: str, comment: str, *, stop: Switch = False, yes: Switch = False, to: Target = HERE) -> None:
+    """Let a package go to no vehicle any more: what waits with it is cancelled.
+
+    Parameters
+    ----------
+    package
+        NAME/VERSION.
+    comment
+        Why.
+    stop
+        Abort what is under way, too.
+    yes
+        Do not ask.
+    """
+    wanted = read_package(package)
+    touched = talk(to, lambda web: web.preview_blacklisting(wanted))
+    confirm(f"{package}: {touched.pending} updates wait, {touched.in_flight} are under way. Blacklist it?", yes=yes)
+    done = talk(to, lambda web: web.blacklist(wanted, comment, stop=stop))
+    show_done(f"{package}: {done.cancelled} cancelled, {done.in_flight} go on", done, json=to.json)
+
+
+@app.command
+def allow(package: str, *, to: Target = HERE) -> None:
+    """Take a package off the blacklist.
+
+    Parameters
+    ----------
+    package
+        NAME/VERSION.
+    """
+    said = talk(to, lambda web: web.allow(read_package(package)))
+    show_done(f"{package}: {said.message}", said, json=to.json)
+
+
+@app.command
+def delete(package: str, *, yes: Switch = False, to: Target = HERE) -> None:
+    """Delete a package that nobody needs any more, with its file.
+
+    Parameters
+    ----------
+    package
+        NAME/VERSION.
+    yes
+        Do not ask.
+    """
+    wanted = read_package(package)
+    confirm(f"Delete {package}?", yes=yes)
+    said = talk(to, lambda web: web.delete_package(wanted))
+    show_done(f"{package}: {said.message}", said, json=to.json)
+
+
+def _signature(
+    fields: dict[str, object], file: Path, key: Path | None, signature: Path | None
+) -> SignatureEnvelope | None:
+    try:
+        if signature is not None:
+            return msgspec.json.decode(signature.read_bytes(), type=SignatureEnvelope)
+    except (OSError, msgspec.DecodeError) as error:
+        raise StartError(f"{signature}: {error}") from None
+    if key is None:
+        return None
+    from sota.kit.package_signature import SignedFields, load_private_key, sign
+
+    if fields["installer"] is None:
+        raise StartError("--key signs for an installer: say which with --installer (deb, …)")
+    signed = SignedFields(
+        str(fields["name"]), str(fields["version"]), file.stat().st_size, str(fields["sha256"]),
+        str(fields["installer"]), str(fields["target"] or ""),
+    )  # fmt: skip
+    return msgspec.convert(sign(load_private_key(key), signed), SignatureEnvelope)

@@ -1,0 +1,256 @@
+"""``sota ctl requests``: install requests from their beginning to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import datetime
+
+from cyclopts import App
+
+from sota.boundaries.b1_browser_web.client import WebClient
+from sota.boundaries.b2_web_core.messages import InstallRequest, QueueRequest, RequestChanged, RequestStatus
+from sota.boundaries.values import Command
+from sota.cli.ctl.arguments import All, Limit, Priority, Switch, read_interval, read_package, read_span
+from sota.cli.ctl.output import show_done, show_list, show_one
+from sota.cli.ctl.profile import Target
+from sota.cli.ctl.session import collect, talk
+from sota.kit.errors import StartError
+
+HERE = Target()
+LOOK_S = 2.0
+app = App(name="requests", help="Queue packages; follow, cancel, stop and retry install requests.")
+
+
+@app.command
+def create(
+    package: str,
+    *,
+    priority: Priority = 50,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    within: str | None = None,
+    confirm: Switch = False,
+    remove: Switch = False,
+    allow_downgrade: Switch = False,
+    description: str | None = None,
+    to: Target = HERE,
+) -> None:
+    """Queue a package for the vehicles that its filters choose.
+
+    Parameters
+    ----------
+    package
+        NAME/VERSION.
+    priority
+        1 is first, 100 last.
+    start
+        From when on it may be installed, in UTC unless it names another zone; now without it.
+    end
+        Until when.
+    within
+        In place of the end: for how long, for example 36h, 14d or 2w.
+    confirm
+        Ask the driver.
+    remove
+        Remove the package instead of installing it.
+    allow_downgrade
+        Also to vehicles that have a later version.
+    description
+        What the driver is told.
+    """
+    request = QueueRequest(
+        package=read_package(package),
+        priority=priority,
+        interval=read_interval(start, end, within),
+        request_confirmation=confirm,
+        command=Command.REMOVE if remove else Command.INSTALL,
+        allow_downgrade=allow_downgrade,
+        description=description,
+    )
+    queued = talk(to, lambda web: web.queue_package(request))
+    show_done(f"Queued: request {queued.install_request_id}", queued, json=to.json)
+
+
+@app.command(name="list")
+def list_requests(
+    *,
+    package: str | None = None,
+    vin: str | None = None,
+    status: RequestStatus | None = None,
+    limit: Limit = 100,
+    all: All = False,  # noqa: A002
+    to: Target = HERE,
+) -> None:
+    """List install requests; without a status, those that are not over.
+
+    Parameters
+    ----------
+    package
+        Only those of this package, NAME/VERSION.
+    vin
+        Only those of this vehicle.
+    status
+        Only those that stand so.
+    limit
+        How many at most.
+    all
+        All of them.
+    """
+
+    async def work(web: WebClient) -> list[InstallRequest]:
+        stands = status.value if status else None
+        return await collect(
+            lambda **page: web.queued_requests(package=package, vin=vin, status=stands, **page), None if all else limit
+        )
+
+    found = talk(to, work)
+    rows = [
+        (r.install_request_id, r.package.text, r.status, r.counts.pending, r.counts.in_flight, r.counts.installed,
+         r.counts.failed, r.counts.cancelled, r.interval.end)
+        for r in found
+    ]  # fmt: skip
+    titles = ("Request", "Package", "Status", "Pending", "In flight", "Installed", "Failed", "Cancelled", "Until")
+    show_list(titles, rows, found, json=to.json)
+
+
+@app.command
+def show(request: str, *, to: Target = HERE) -> None:
+    """Show how an install request stands.
+
+    Parameters
+    ----------
+    request
+        Its id.
+    """
+    found = talk(to, lambda web: web.install_request(request))
+    counts = found.counts
+    fields = [
+        ("request", found.install_request_id),
+        ("name", found.name),
+        ("package", found.package.text),
+        ("status", found.status),
+        ("priority", found.priority),
+        ("from", found.interval.start),
+        ("until", found.interval.end),
+        ("pending", counts.pending),
+        ("in flight", counts.in_flight),
+        ("installed", counts.installed),
+        ("failed", counts.failed),
+        ("cancelled", counts.cancelled),
+        ("left out", found.left_out),
+    ]
+    show_one(fields, found, json=to.json)
+
+
+@app.command
+def vehicles(
+    request: str,
+    *,
+    status: str | None = None,
+    limit: Limit = 100,
+    all: All = False,  # noqa: A002
+    to: Target = HERE,
+) -> None:
+    """List the updates of an install request, one a vehicle.
+
+    Parameters
+    ----------
+    request
+        Its id.
+    status
+        Only those that are pending, in_flight, installed, failed or cancelled.
+    limit
+        How many at most.
+    all
+        All of them.
+    """
+    most = None if all else limit
+    found = talk(to, lambda web: collect(lambda **page: web.request_vehicles(request, status=status, **page), most))
+    rows = [(u.vin, u.status, u.stage or u.reason, u.acknowledged, u.size, u.changed_at) for u in found]
+    show_list(("VIN", "Status", "Stage or reason", "Bytes", "Of", "Changed"), rows, found, json=to.json)
+
+
+@app.command
+def watch(request: str, *, timeout: str | None = None, to: Target = HERE) -> None:
+    """Follow an install request until it is over; exit code 1 where an update failed, or time runs out.
+
+    Parameters
+    ----------
+    request
+        Its id.
+    timeout
+        Give up after so long, for example 30m; without it, never.
+    """
+    limit_s = read_span(timeout).total_seconds() if timeout else None
+
+    async def work(web: WebClient) -> InstallRequest:
+        seen = ""
+        async with asyncio.timeout(limit_s):
+            while True:
+                found = await web.install_request(request)
+                line = _line(found)
+                if line != seen and not to.json:
+                    print(line, flush=True)
+                seen = line
+                if found.status is RequestStatus.COMPLETED:
+                    return found
+                await asyncio.sleep(LOOK_S)
+
+    try:
+        found = talk(to, work)
+    except TimeoutError:
+        raise StartError(f"{request} is not over after {timeout}", exit_code=1) from None
+    if to.json:
+        show_done("", found, json=True)
+    if found.counts.failed:
+        print(f"{found.counts.failed} failed: sota ctl requests vehicles {request} --status failed", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command
+def cancel(request: str, *, to: Target = HERE) -> None:
+    """Cancel what waits of an install request; what is under way goes on.
+
+    Parameters
+    ----------
+    request
+        Its id.
+    """
+    _show_change("cancelled", talk(to, lambda web: web.cancel_request(request)), to)
+
+
+@app.command
+def stop(request: str, *, to: Target = HERE) -> None:
+    """Cancel what waits of an install request, and abort what is under way.
+
+    Parameters
+    ----------
+    request
+        Its id.
+    """
+    _show_change("ended", talk(to, lambda web: web.stop_request(request)), to)
+
+
+@app.command
+def retry(request: str, *, to: Target = HERE) -> None:
+    """Try again what failed or was cancelled of an install request, as long as its interval runs.
+
+    Parameters
+    ----------
+    request
+        Its id.
+    """
+    _show_change("tried again", talk(to, lambda web: web.retry_request(request)), to)
+
+
+def _show_change(what: str, changed: RequestChanged, to: Target) -> None:
+    show_done(f"{changed.changed} {what}", changed, json=to.json)
+
+
+def _line(found: InstallRequest) -> str:
+    c = found.counts
+    return (
+        f"{found.package.text} {found.status}: {c.pending} pending, {c.in_flight} in flight, {c.installed} installed, "
+        f"{c.failed} failed, {c.cancelled} cancelled"
+    )

@@ -1,0 +1,80 @@
+"""Runs a command's calls: one client for as long as they take, bounded waiting, and errors that say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from sota.boundaries.b1_browser_web.client import WebClient
+from sota.boundaries.calling import Page
+from sota.cli.ctl.profile import Target, client_of
+from sota.kit.errors import Refused, StartError, Unavailable
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+PAGE = 500
+CANNOT_REACH = 3
+
+# What somebody who meets this refusal does next.
+ADVICE = {
+    "unauthenticated": "the token is unknown, expired or revoked: make another with sota tokens new",
+    "forbidden": "the token's role does not allow this: it takes one of an operator or admin",
+    "password_change_due": "sign in on the console and choose a password first",
+    "filters_missing": "give the package a filter: sota ctl filters attach FILTER PACKAGE",
+    "package_missing": "upload it first: sota ctl packages upload",
+    "package_unknown": "upload it first: sota ctl packages upload",
+}
+
+
+class Listing(Protocol[Item]):
+    """A call that gives a list page by page."""
+
+    def __call__(self, *, limit: int | None, cursor: str | None) -> Awaitable[Page[Item]]:
+        """Give a page."""
+        ...
+
+
+def talk(target: Target, work: Callable[[WebClient], Awaitable[Result]]) -> Result:
+    """Do a command's calls.
+
+    Raises:
+        StartError: nobody is reached (exit code 3), or the configuration is wrong (2).
+        Refused: the server says no; the detail says what to do.
+    """
+
+    async def session() -> Result:
+        client = client_of(target)
+        try:
+            return await work(WebClient(client))
+        finally:
+            await client.close()
+
+    try:
+        return asyncio.run(session())
+    except Unavailable as error:
+        raise StartError(error.detail or error.title, exit_code=CANNOT_REACH) from None
+    except Refused as error:
+        advice = ADVICE.get(error.code)
+        if advice is None:
+            raise
+        detail = f"{error.detail.rstrip('.')} ({advice})" if error.detail else advice
+        raise Refused(error.code, detail, status=error.status, title=error.title) from None
+
+
+async def collect(listing: Listing[Item], limit: int | None) -> list[Item]:
+    """Read a list page by page, up to ``limit`` items; all of it for None."""
+    return [item async for item in _items(listing, limit)]
+
+
+async def _items(listing: Listing[Item], limit: int | None) -> AsyncIterator[Item]:
+    cursor: str | None = None
+    left = limit
+    while left is None or left > 0:
+        page: Page[Any] = await listing(limit=PAGE if left is None else min(PAGE, left), cursor=cursor)
+        for item in page.items:
+            yield item
+        left = None if left is None else left - len(page.items)
+        cursor = page.cursor
+        if cursor is None:
+            return

@@ -1,0 +1,217 @@
+"""``sota ctl vehicles``: vehicles, what is in them and what waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from cyclopts import App
+
+from sota.boundaries.b1_browser_web.client import WebClient
+from sota.boundaries.b2_web_core.messages import NewVehicle, Update
+from sota.cli.ctl.arguments import All, Limit, Switch
+from sota.cli.ctl.output import printable, show_done, show_list, show_one
+from sota.cli.ctl.profile import Target
+from sota.cli.ctl.session import collect, talk
+from sota.kit.errors import Refused, StartError
+
+HERE = Target()
+AT_ONCE = 8
+app = App(name="vehicles", help="Register, look up, enrol and retire vehicles.")
+
+
+@app.command(name="list")
+def list_vehicles(regex: str | None = None, *, limit: Limit = 100, all: All = False, to: Target = HERE) -> None:  # noqa: A002
+    """List vehicles by VIN.
+
+    Parameters
+    ----------
+    regex
+        Only VINs in which this regular expression (RE2) is found: '^WVW'.
+    limit
+        How many at most.
+    all
+        All of them.
+    """
+
+    most = None if all else limit
+    found = talk(to, lambda web: collect(lambda **page: web.search_vehicles(regex, **page), most))
+    rows = [(v.vin, v.connected, v.last_seen_at, v.registered_at, v.retired_at) for v in found]
+    show_list(("VIN", "Connected", "Last seen", "Registered", "Retired"), rows, found, json=to.json)
+
+
+@app.command
+def add(*vins: str, to: Target = HERE) -> None:
+    """Register vehicles.
+
+    Parameters
+    ----------
+    vins
+        VINs: 17 capital letters and digits each.
+    """
+    if not vins:
+        raise StartError("which vehicles? sota ctl vehicles add VIN …")
+
+    async def work(web: WebClient) -> list[str]:
+        return [(await web.new_vehicle(vin)).message for vin in vins]
+
+    for vin, message in zip(vins, talk(to, work), strict=True):
+        show_done(f"{vin}: {message}", {"vin": vin, "message": message}, json=to.json)
+
+
+@app.command(name="import")
+def import_vehicles(file: Path, *, to: Target = HERE) -> None:
+    """Register the vehicles of a file; those that are registered already are passed over, so that it can be repeated.
+
+    Parameters
+    ----------
+    file
+        A VIN a line, or NDJSON with {"vin": …}; - is standard input.
+    """
+    vins = list(_vins(file))
+
+    async def work(web: WebClient) -> dict[str, int]:
+        counts = {"registered": 0, "already_registered": 0}
+
+        async def one(vin: str) -> None:
+            try:
+                await web.new_vehicle(vin)
+                counts["registered"] += 1
+            except Refused as error:
+                if error.code != "vin_exists":
+                    raise
+                counts["already_registered"] += 1
+
+        for begin in range(0, len(vins), AT_ONCE):
+            await asyncio.gather(*map(one, vins[begin : begin + AT_ONCE]))
+        return counts
+
+    counts = talk(to, work)
+    text = f"{counts['registered']} registered, {counts['already_registered']} were registered already"
+    show_done(text, counts, json=to.json)
+
+
+@app.command
+def show(vin: str, *, to: Target = HERE) -> None:
+    """Show one vehicle: what is in it, and its latest updates.
+
+    Parameters
+    ----------
+    vin
+        The vehicle.
+    """
+    found = talk(to, lambda web: web.vehicle(vin))
+    fields = [
+        ("VIN", found.vin),
+        ("connected", found.connected),
+        ("last seen", found.last_seen_at),
+        ("registered", found.registered_at),
+        ("retired", found.retired_at),
+        ("components", ", ".join(found.components)),
+        ("packages", ", ".join(package.text for package in found.packages)),
+        *[("update", _line(update)) for update in found.updates],
+    ]
+    show_one(fields, found, json=to.json)
+
+
+@app.command
+def queue(vin: str, *, limit: Limit = 100, to: Target = HERE) -> None:
+    """List what a vehicle will get, in its order.
+
+    Parameters
+    ----------
+    vin
+        The vehicle.
+    limit
+        How many at most.
+    """
+    _show_updates(talk(to, lambda web: collect(lambda **page: web.queue_of(vin, **page), limit)), to)
+
+
+@app.command
+def history(vin: str, *, limit: Limit = 100, to: Target = HERE) -> None:
+    """List the updates of a vehicle that are over, the latest first.
+
+    Parameters
+    ----------
+    vin
+        The vehicle.
+    limit
+        How many at most.
+    """
+    _show_updates(talk(to, lambda web: collect(lambda **page: web.history_of(vin, **page), limit)), to)
+
+
+@app.command
+def sync(vin: str, *, to: Target = HERE) -> None:
+    """Ask a vehicle what it has installed; its answer changes what is known of it.
+
+    Parameters
+    ----------
+    vin
+        The vehicle.
+    """
+    talk(to, lambda web: web.ask_for_packages(vin))
+    show_done(f"{vin}: asked", {"vin": vin}, json=to.json)
+
+
+@app.command
+def retire(vin: str, *, erase: Switch = False, yes: Switch = False, to: Target = HERE) -> None:
+    """Retire a vehicle: nothing more is sent to it, no filter finds it, and its identity is worth nothing.
+
+    Parameters
+    ----------
+    vin
+        The vehicle.
+    erase
+        Also keep its history under a pseudonym that nobody can undo.
+    yes
+        Do not ask.
+    """
+    confirm(f"{'Erase' if erase else 'Retire'} {vin}?", yes=yes)
+    said = talk(to, lambda web: web.erase_vehicle(vin) if erase else web.retire_vehicle(vin))
+    show_done(f"{vin}: {said.message}", said, json=to.json)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on the terminal whether to go on.
+
+    Raises:
+        StartError: no, or there is nobody to ask.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise StartError(f"{question} Say --yes.")
+    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        raise StartError("nothing was done", exit_code=1)
+
+
+def _show_updates(updates: list[Update], to: Target) -> None:
+    rows = [(u.update_id, u.package.text, u.status, u.stage or u.reason, u.changed_at) for u in updates]
+    show_list(("Update", "Package", "Status", "Stage or reason", "Changed"), rows, updates, json=to.json)
+
+
+def _line(update: Update) -> str:
+    about = update.stage or update.reason
+    more = f" ({about})" if about else ""
+    return f"{update.package.text} {update.status}{more}, {printable(update.changed_at)}"
+
+
+def _vins(file: Path) -> Iterator[str]:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"{file}: {error}") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        content = line.strip()
+        if not content:
+            continue
+        try:
+            written = content if content.startswith("{") else msgspec.json.encode({"vin": content})
+            yield msgspec.json.decode(written, type=NewVehicle).vin
+        except msgspec.DecodeError as error:
+            raise StartError(f"{file}, line {number}: {error}") from None

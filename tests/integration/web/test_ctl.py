@@ -1,0 +1,178 @@
+"""``sota ctl`` as an operator types it, against the real Web Server, Core and Resolver."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sota.boundaries.interaction import Role
+from sota.kit.package_signature import make_key_pair
+from sota.web.accounts.service import issue_token
+from tests.support.backend import Backend, new_name, new_vin, running_backend
+
+pytestmark = pytest.mark.anyio
+REQUEST = re.compile(r"request ([0-9a-f-]{36})")
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    code: int
+    output: str
+    errors: str
+
+
+@dataclass
+class Operator:
+    """Somebody at a terminal, with a token and a profile file of his own."""
+
+    backend: Backend
+    home: Path
+    token: str
+
+    async def types(self, *arguments: str, code: int = 0, **variables: str) -> Ended:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SOTA_")}
+        url = f"http://127.0.0.1:{self.backend.web.port}"
+        given = {"SOTA_URL": url, "SOTA_TOKEN": self.token, "HOME": str(self.home), **variables}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sota.cli", "ctl", *arguments,
+            env={**kept, **{name: value for name, value in given.items() if value}},
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(60):
+            output, errors = await process.communicate()
+        ended = Ended(process.returncode or 0, output.decode(), errors.decode())
+        assert ended.code == code, ended
+        return ended
+
+
+@pytest.fixture(scope="module")
+async def backend(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
+    folder = tmp_path_factory.mktemp("backend")
+    databases = [f"sqlite:///{folder / f'{name}.db'}" for name in ("core", "resolver", "web")]
+    async with running_backend(folder, databases) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def operator(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    token = await issue_token(backend.web.db, Role.ADMIN, "ctl")
+    return Operator(backend, tmp_path_factory.mktemp("home"), token)
+
+
+async def test_the_everyday_job(operator: Operator, tmp_path: Path) -> None:
+    vin, name, rule = new_vin(), new_name("ivi"), new_name("rule")
+    make_key_pair(tmp_path)
+    file = tmp_path / "ivi.deb"
+    file.write_bytes(b"content of a package")
+    package = f"{name}/2.1.0"
+    assert (await operator.types("vehicles", "add", vin)).output == f"{vin}: Row Inserted\n"
+    uploaded = await operator.types(
+        "packages", "upload", str(file), "--name", name, "--version", "2.1.0", "--installer", "deb",
+        "--key", str(tmp_path / "packages.key.pem"),
+    )  # fmt: skip
+    assert uploaded.output.startswith(f"{package}: ")
+    shown = json.loads((await operator.types("packages", "show", package, "--json")).output)
+    assert (shown["size"], shown["signed"]) == (20, True)
+
+    unfiltered = await operator.types("campaigns", "create", package, "--within", "14d", code=1)
+    assert unfiltered.errors == (f"sota: No filters associated with package: {unfiltered.errors.split(': ', 2)[2]}")
+    assert "sota ctl filters attach" in unfiltered.errors
+    await operator.types("filters", "add", rule, f'vin_matches "^{vin}$"')
+    await operator.types("filters", "attach", rule, package)
+    assert rule in (await operator.types("filters", "list", rule)).output
+    created = await operator.types("campaigns", "create", package, "--within", "14d", "--name", "first")
+    found = REQUEST.search(created.output)
+    assert found is not None, created
+    listed = json.loads((await operator.types("requests", "list", "--package", package, "--json")).output)
+    assert [entry["install_request_id"] for entry in listed] == [found[1]]
+    assert re.search(rf"{vin} +pending", (await operator.types("requests", "vehicles", found[1])).output)
+    assert (await operator.types("requests", "cancel", found[1])).output == "1 cancelled\n"
+    watched = await operator.types("requests", "watch", found[1])
+    assert "completed: 0 pending, 0 in flight, 0 installed, 0 failed, 1 cancelled" in watched.output
+    assert (await operator.types("requests", "retry", found[1])).output == "1 tried again\n"
+    timed_out = await operator.types("requests", "watch", found[1], "--timeout", "1s", code=1)
+    assert "is not over after 1s" in timed_out.errors
+
+
+async def test_vehicles_are_imported_again_without_harm(operator: Operator, tmp_path: Path) -> None:
+    vins = [new_vin("WBA") for _ in range(20)]
+    file = tmp_path / "vins"
+    file.write_text("\n".join([*vins[:10], "", *(json.dumps({"vin": vin}) for vin in vins[10:])]))
+    first = await operator.types("vehicles", "import", str(file))
+    assert first.output == "20 registered, 0 were registered already\n"
+    again = await operator.types("vehicles", "import", str(file), "--json")
+    assert json.loads(again.output) == {"registered": 0, "already_registered": 20}
+    listed = json.loads((await operator.types("vehicles", "list", "^WBA", "--limit", "7", "--json")).output)
+    assert len(listed) == 7
+    file.write_text("no vin")
+    assert "line 1" in (await operator.types("vehicles", "import", str(file), code=2)).errors
+
+
+async def test_a_vehicle_is_shown_and_retired(operator: Operator) -> None:
+    vin = await operator.backend.with_vehicle()
+    assert re.search(rf"VIN +{vin}\nconnected +no\n", (await operator.types("vehicles", "show", vin)).output)
+    assert "Say --yes" in (await operator.types("vehicles", "retire", vin, code=2)).errors
+    assert (await operator.types("vehicles", "retire", vin, "--yes")).output == f"{vin}: Vehicle retired\n"
+
+
+async def test_a_refusal_says_what_to_do_next(operator: Operator) -> None:
+    unknown = await operator.types("vehicles", "list", SOTA_TOKEN="x" * 40, code=1)
+    assert unknown.errors.startswith("sota: Unauthorized: ")
+    assert "sota tokens new" in unknown.errors
+    viewer = await issue_token(operator.backend.web.db, Role.VIEWER, "viewer")
+    forbidden = await operator.types("vehicles", "add", new_vin(), SOTA_TOKEN=viewer, code=1)
+    assert forbidden.errors.startswith("sota: Forbidden: ")
+    duplicate = await operator.backend.with_vehicle()
+    assert "VIN already exists" in (await operator.types("vehicles", "add", duplicate, code=1)).errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "text"),
+    [
+        (("status",), {"SOTA_URL": ""}, "no server"),
+        (("status",), {"SOTA_TOKEN": ""}, "no token"),
+        (("status",), {"SOTA_URL": "http://sota.example"}, "https:// only"),
+        (("status",), {"SOTA_URL": "sota.example"}, "not an address"),
+        (("status", "--profile", "nowhere"), {}, "no [profiles.nowhere]"),
+        (("packages", "show", "ivi"), {}, "NAME/VERSION"),
+        (("requests", "create", "ivi/1.0.0"), {}, "until when"),
+        (("requests", "create", "ivi/1.0.0", "--within", "soon"), {}, "no length of time"),
+    ],
+)
+async def test_wrong_usage_ends_with_2(
+    operator: Operator, arguments: tuple[str, ...], variables: dict[str, str], text: str
+) -> None:
+    assert text in (await operator.types(*arguments, code=2, **variables)).errors
+
+
+async def test_a_server_that_is_away_ends_with_3(operator: Operator) -> None:
+    away = await operator.types("status", SOTA_URL="http://127.0.0.1:9", code=3)
+    assert "is not reachable" in away.errors
+
+
+async def test_a_profile_says_where_and_with_what(operator: Operator) -> None:
+    folder = operator.home / ".config" / "sota"
+    folder.mkdir(parents=True)
+    (folder / "token").write_text(operator.token)
+    web = operator.backend.web
+    (folder / "ctl.toml").write_text(
+        f'url = "https://localhost:{web.https_port}"\nca = "{web.certificate}"\ntoken_file = "{folder / "token"}"\n'
+        f'[profiles.plain]\nurl = "http://127.0.0.1:{web.port}"\ntoken_file = "{folder / "token"}"\n'
+    )
+    try:
+        empty = {"SOTA_URL": "", "SOTA_TOKEN": ""}
+        assert "open requests" in (await operator.types("status", **empty)).output
+        plain = await operator.types("status", "--json", SOTA_PROFILE="plain", **empty)
+        assert json.loads(plain.output)["updates_in_flight"] == 0
+    finally:
+        (folder / "ctl.toml").unlink()
