@@ -170,9 +170,8 @@ async def test_a_profile_says_where_and_with_what(operator: Operator) -> None:
         f'[profiles.plain]\nurl = "http://127.0.0.1:{web.port}"\ntoken_file = "{folder / "token"}"\n'
     )
     try:
-        empty = {"SOTA_URL": "", "SOTA_TOKEN": ""}
-        assert "open requests" in (await operator.types("status", **empty)).output
-        plain = await operator.types("status", "--json", SOTA_PROFILE="plain", **empty)
+        assert "open requests" in (await operator.types("status", SOTA_URL="", SOTA_TOKEN="")).output
+        plain = await operator.types("status", "--json", SOTA_PROFILE="plain", SOTA_URL="", SOTA_TOKEN="")
         assert json.loads(plain.output)["updates_in_flight"] == 0
     finally:
         (folder / "ctl.toml").unlink()
