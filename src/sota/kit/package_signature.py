@@ -41,14 +41,31 @@ class SignedFields:
 
 def sign(key: Ed25519PrivateKey, fields: SignedFields) -> dict[str, Any]:
     """Make the envelope."""
-    envelope = Envelope(_canonical(fields), PAYLOAD_TYPE, {})
+    return sign_payload(key, _canonical(fields), PAYLOAD_TYPE)
+
+
+def verify(envelope: Any, keys: Iterable[Ed25519PublicKey], expected: SignedFields) -> str:
+    """Check that a known key signed exactly these fields; gives that key's id.
+
+    Raises:
+        Refused: ``verification_failed``, with what did not hold.
+    """
+    payload, key = verify_payload(envelope, keys, PAYLOAD_TYPE)
+    if payload != _canonical(expected):
+        raise Refused("verification_failed", "The signature is for another package: its fields do not agree.")
+    return key
+
+
+def sign_payload(key: Ed25519PrivateKey, payload: bytes, payload_type: str) -> dict[str, Any]:
+    """Make the envelope over any bytes; ``payload_type`` says what they are, and is signed with them."""
+    envelope = Envelope(payload, payload_type, {})
     envelope.sign(CryptoSigner(key, _known_key(key.public_key())))
     result: dict[str, Any] = envelope.to_dict()
     return result
 
 
-def verify(envelope: Any, keys: Iterable[Ed25519PublicKey], expected: SignedFields) -> str:
-    """Check that a known key signed exactly these fields; gives that key's id.
+def verify_payload(envelope: Any, keys: Iterable[Ed25519PublicKey], payload_type: str) -> tuple[bytes, str]:
+    """Check that a known key signed what is in an envelope; gives that, and the key's id.
 
     Raises:
         Refused: ``verification_failed``, with what did not hold.
@@ -60,16 +77,14 @@ def verify(envelope: Any, keys: Iterable[Ed25519PublicKey], expected: SignedFiel
         if len(envelope["signatures"]) > MAX_SIGNATURES:
             raise Refused("verification_failed", "Too many signatures.")
         parsed = Envelope.from_dict(copy.deepcopy(envelope))  # from_dict changes what it is given
-        if parsed.payload_type != PAYLOAD_TYPE:
+        if parsed.payload_type != payload_type:
             raise Refused("verification_failed", "The signature is for something else than a package.")
         accepted = parsed.verify(known, 1)
     except SignatureError:
         raise Refused("verification_failed", "No trusted key signed this package.") from None
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Refused("verification_failed", "The signature is not a DSSE envelope.") from None
-    if parsed.payload != _canonical(expected):
-        raise Refused("verification_failed", "The signature is for another package: its fields do not agree.")
-    return next(iter(accepted))
+    return parsed.payload, next(iter(accepted))
 
 
 def key_id(key: Ed25519PublicKey) -> str:
