@@ -201,6 +201,24 @@ async def test_audit_trail_is_checked(backend: Backend) -> None:
     assert answer.body["records"] >= 1
 
 
+async def test_web_server_shows_admins_the_trails_of_all_three(backend: Backend) -> None:
+    await backend.with_vehicle()
+    vin = await backend.with_vehicle()
+    api = await admin(backend)
+    for program, interaction in (("web", "WL-B1-4"), ("core", "WL-B2-2"), ("resolver", "WL-B3-2")):
+        (record,) = (await api.audit(program=program, about=vin)).items
+        assert (record.interaction, record.outcome) == (interaction, "inserted")
+        assert (await api.verify_audit(program)).holds
+    page = await api.audit(program="core", limit=1)
+    following = await api.audit(program="core", limit=1, cursor=page.cursor)
+    assert following.items[0].number == page.items[0].number - 1
+    for path in ("/api/v1/audit", "/api/v1/audit/verify"):
+        answer = await backend.ask("GET", path, role=Role.ADMIN, query={"program": "node"})
+        assert (answer.status, answer.body["detail"]) == (400, "program is one of web, core, resolver, not 'node'.")
+        refused = await backend.ask("GET", path, role=Role.OPERATOR, query={"program": "core"})
+        assert refused.status == 403
+
+
 def body_of(method: str, path: str) -> Any:
     content = PATHS[path][method.lower()].get("requestBody", {}).get("content", {})
     return next(iter(content.values())).get("example") if content else None

@@ -1,4 +1,4 @@
-"""``sota audit``: checks the Web Server's audit trail, and writes it out."""
+"""``sota audit``: checks the audit trail of the Web Server, of Core or of the Resolver, and writes it out."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from pathlib import Path
 import msgspec
 from cyclopts import App
 
-from sota.cli.web_database import Config, Url, web_database
+from sota.cli.databases import Config, Program, Url, open_database
+from sota.kit.audit.model import Record, Verdict, Wanted
+from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import Invalid, StartError
-from sota.web.audit.model import Record, Verdict, Wanted
 
-app = App(name="audit", help="Check the audit trail of the Web Server, or write it out.")
+app = App(name="audit", help="Check the audit trail of a program, or write it out.")
 ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
 
 @app.command
-def verify(*, config: Config = None, database: Url = None, anchor: str | None = None) -> None:
+def verify(*, program: Program = "web", config: Config = None, database: Url = None, anchor: str | None = None) -> None:
     """Follow the chain of all records and say whether it holds; exit code 1 where it does not.
 
     A record that was changed, removed or moved breaks the chain at its place; the head of the chain tells when the last
@@ -29,10 +30,12 @@ def verify(*, config: Config = None, database: Url = None, anchor: str | None = 
 
     Parameters
     ----------
+    program
+        Whose trail.
     anchor
         A record as it was printed earlier, NUMBER:HASH.
     """
-    verdict = asyncio.run(_verify(config, database, _read_anchor(anchor)))
+    verdict = asyncio.run(_verify(program, config, database, _read_anchor(anchor)))
     if verdict.broken is not None:
         raise StartError(f"the audit trail is broken: {verdict.broken.text}", exit_code=1)
     print(f"The audit trail holds: {verdict.number} records. Anchor: {verdict.number}:{verdict.hash}")
@@ -41,6 +44,7 @@ def verify(*, config: Config = None, database: Url = None, anchor: str | None = 
 @app.command
 def export(
     *,
+    program: Program = "web",
     config: Config = None,
     database: Url = None,
     since: datetime | None = None,
@@ -52,6 +56,8 @@ def export(
 
     Parameters
     ----------
+    program
+        Whose trail.
     since
         Only records of this moment or later (in UTC, unless it names another zone).
     until
@@ -62,19 +68,19 @@ def export(
         Where to write; on standard output without it.
     """
     wanted = Wanted(actor=actor, since=_in_utc(since), until=_in_utc(until))
-    asyncio.run(_export(config, database, wanted, file))
+    asyncio.run(_export(program, config, database, wanted, file))
 
 
-async def _verify(config: Path | None, url: str | None, anchor: tuple[int, str] | None) -> Verdict:
-    async with web_database(config, url) as web:
-        return await web.audit.verify(anchor=anchor)
+async def _verify(program: Program, config: Path | None, url: str | None, anchor: tuple[int, str] | None) -> Verdict:
+    async with open_database(program, config, url) as database:
+        return await AuditTrail(database).verify(anchor=anchor)
 
 
-async def _export(config: Path | None, url: str | None, wanted: Wanted, file: Path | None) -> None:
+async def _export(program: Program, config: Path | None, url: str | None, wanted: Wanted, file: Path | None) -> None:
     output = sys.stdout.buffer if file is None else file.open("wb")
     try:
-        async with web_database(config, url) as web:
-            async for record in web.audit.read_all(wanted):
+        async with open_database(program, config, url) as database:
+            async for record in AuditTrail(database).read_all(wanted):
                 output.write(msgspec.json.encode(as_line(record)) + b"\n")
         output.flush()
     finally:

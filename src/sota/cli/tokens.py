@@ -14,7 +14,8 @@ from cyclopts import App, Parameter, validators
 from sota.boundaries.b1_browser_web.admin_messages import TokenName
 from sota.boundaries.interaction import Role
 from sota.cli.columns import print_columns
-from sota.cli.web_database import Config, Url, web_database
+from sota.cli.databases import Config, Url
+from sota.cli.web_database import web_database
 from sota.kit.durable import write_atomic
 from sota.kit.errors import Invalid, NotFound
 from sota.web.accounts import token_store

@@ -10,7 +10,8 @@ from cyclopts import App
 
 from sota.boundaries.interaction import Role
 from sota.cli.columns import print_columns
-from sota.cli.web_database import Config, Url, web_database
+from sota.cli.databases import Config, Url
+from sota.cli.web_database import web_database
 from sota.web.accounts import store
 from sota.web.accounts.model import Account, generate_password
 from sota.web.accounts.service import add_account, change_account

@@ -10,28 +10,12 @@ import getpass
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
+from sota.cli.databases import open_database
+from sota.kit.audit.model import Deed
+from sota.kit.audit.trail import AuditTrail
 from sota.kit.clock import Clock, SystemClock
 from sota.kit.db import Database
-from sota.kit.migrations import upgrade
-from sota.kit.settings import load
-from sota.web.audit.model import Deed
-from sota.web.audit.service import AuditTrail
-from sota.web.settings import WebSettings
-
-Config = Annotated[
-    Path | None, Parameter(name="--config", help="The Web Server's TOML file, which names the database.")
-]
-Url = Annotated[
-    str | None,
-    Parameter(
-        name="--database",
-        help="Another URL than the settings': sqlite:///file.db or mysql://user:password@host:3306/schema.",
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +39,8 @@ async def web_database(config: Path | None, url: str | None) -> AsyncIterator[We
     Raises:
         StartError: it cannot be opened.
     """
-    settings = load(WebSettings, "web", file=config, overrides={"database": url} if url else {})
-    database = Database.of(settings)
-    try:
-        await database.check()
-        await upgrade(database, "sota.web.migrations")
+    async with open_database("web", config, url) as database:
         yield WebDatabase(database, AuditTrail(database), SystemClock())
-    finally:
-        await database.close()
 
 
 def _user() -> str:

@@ -12,6 +12,7 @@ from sota.boundaries.interaction import Program
 from sota.boundaries.rvi_service import RviServices
 from sota.boundaries.table import rows_for
 from sota.core import facts, tables
+from sota.core.audit.api import AuditApi
 from sota.core.blacklist.api import BlacklistApi
 from sota.core.components.api import ComponentsApi
 from sota.core.housekeeping import keep_house
@@ -34,13 +35,14 @@ from sota.core.transfers.service import Alive
 from sota.core.transfers.turns import WORKERS
 from sota.core.vehicles.api import VehiclesApi
 from sota.kit import migrations
+from sota.kit.audit.app import AuditedApp
+from sota.kit.audit.trail import AuditTrail
 from sota.kit.clock import Clock, SystemClock
 from sota.kit.db import Database
 from sota.kit.errors import SotaError
 from sota.kit.http_client import HttpClient
 from sota.kit.http_listener import HttpListener
 from sota.kit.http_pipe import HttpPipe
-from sota.kit.http_server import App
 from sota.kit.idempotency import Idempotency
 from sota.kit.outbox import Relay
 from sota.kit.program import Background
@@ -92,6 +94,7 @@ class CoreProgram:
         self.registration = Registration(
             self.db, node, self.engine, self.dispatcher, self.clock, check_s=settings.node_check_s
         )
+        self.audit = AuditTrail(self.db)
         self.once = Idempotency(self.db, tables.idempotency, self.clock)
         self.transfers = TransfersApi(
             self.engine,
@@ -151,13 +154,14 @@ class CoreProgram:
             return False
         return self.registration.registered.is_set()
 
-    def _bind(self, resolver: FactsClient) -> App:
+    def _bind(self, resolver: FactsClient) -> AuditedApp:
         credentials = ServiceCredentials.load(self.settings.credentials_file)
         services = RviServices(Program.SOTA_CORE, "backend")
         services.add(self.transfers)
         callback = CallbackApi(services, self.registration)
         services.on_availability(callback.available, callback.unavailable)
-        app = App(self.name, rows_for(Program.SOTA_CORE), credentials.authenticator())
+        rows = rows_for(Program.SOTA_CORE)
+        app = AuditedApp(self.name, rows, credentials.authenticator(), self.audit, self.clock)
         app.add(
             VehiclesApi(self.db, self.once, self.relay, self.clock),
             PackagesApi(self.db, self.once, self.clock),
@@ -174,6 +178,7 @@ class CoreProgram:
             QueueApi(self.endings, resolver, block_size=self.settings.block_size),
             self.blacklist,
             RetirementApi(self.endings, self.once),
+            AuditApi(self.audit),
             LogisticsApi(self.db, self.relay, self.clock),
             callback,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from sota.boundaries.interaction import holds
+from sota.kit.audit.tables import add_audit_tables
 from sota.kit.db import Id, Utc, code_text, long_text
 from sota.kit.idempotency import idempotency_table
 from sota.kit.outbox import outbox_table
@@ -174,3 +175,4 @@ operation_result = sa.Table(
 
 outbox = outbox_table(METADATA)
 idempotency = idempotency_table(METADATA)
+add_audit_tables(METADATA)

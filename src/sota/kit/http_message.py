@@ -56,7 +56,8 @@ class Call(Generic[Body]):
     """One request, as a handler sees it.
 
     ``path`` holds the template's values, ``query`` the last value of each name, ``headers`` lower-case names.
-    ``caller`` is what the program's authenticator gave; ``body`` the decoded body where the row declares one.
+    ``caller`` is what the program's authenticator gave; ``body`` the decoded body where the row declares one;
+    ``recorded`` says that its audit record is written.
     """
 
     row: Row
@@ -71,6 +72,7 @@ class Call(Generic[Body]):
     caller: Any = None
     body: Body = field(default=None)  # type: ignore[assignment]
     scope: Mapping[str, Any] = field(default_factory=dict)
+    recorded: bool = False
 
     async def read(self, limit: int) -> bytes:
         """Read the whole body, at most ``limit`` bytes, within the read time-out.

@@ -6,17 +6,19 @@ import asyncio
 
 from sota.boundaries.interaction import Program
 from sota.boundaries.table import rows_for
+from sota.kit.audit.app import AuditedApp
+from sota.kit.audit.trail import AuditTrail
 from sota.kit.clock import Clock, SystemClock
 from sota.kit.db import Database
 from sota.kit.errors import SotaError, StartError
 from sota.kit.http_listener import HttpListener
-from sota.kit.http_server import App
 from sota.kit.idempotency import Idempotency
 from sota.kit.logging import get_logger
 from sota.kit.migrations import upgrade
 from sota.kit.program import Background
 from sota.kit.service_credentials import ServiceCredentials
 from sota.resolver import tables
+from sota.resolver.audit.api import AuditApi
 from sota.resolver.facts import service as fact_service
 from sota.resolver.facts.api import FactsApi
 from sota.resolver.filters.api import FiltersApi
@@ -31,6 +33,8 @@ from sota.resolver.settings import ResolverSettings
 
 MIGRATIONS = "sota.resolver.migrations"
 TIDY_INTERVAL_S = 3600.0
+QUESTIONS = frozenset({"WL-B3-5", "WL-B5-1"})
+"""Rows that are sent with POST and change nothing: they leave no audit record."""
 
 
 class ResolverProgram:
@@ -43,6 +47,7 @@ class ResolverProgram:
         self.clock = clock or SystemClock()
         self.db = Database.of(settings)
         self.erasures = Erasures(self.db, self.clock)
+        self.audit = AuditTrail(self.db)
         self.once = Idempotency(self.db, tables.idempotency, self.clock)
         self._background = Background()
         self._listener: HttpListener | None = None
@@ -62,12 +67,20 @@ class ResolverProgram:
         credentials = ServiceCredentials.load(self.settings.credentials_file)
         await self.db.check()
         await upgrade(self.db, MIGRATIONS)
-        app = App(self.name, rows_for(Program.EXTERNAL_RESOLVER), credentials.authenticator())
+        app = AuditedApp(
+            self.name,
+            rows_for(Program.EXTERNAL_RESOLVER),
+            credentials.authenticator(),
+            self.audit,
+            self.clock,
+            questions=QUESTIONS,
+        )
         workers = Workers(self.settings.workers)
         index = DatabaseScan(self.db, workers, slice_size=self.settings.scan_size)
         resolver = Resolver(self.db, index, workers)
         records = Records(self.db, resolver, workers, self.clock)
         app.add(
+            AuditApi(self.audit),
             RegisterApi(self.once, self.clock),
             FiltersApi(self.db, self.once, workers, self.clock),
             FactsApi(self.db, self.clock, self.erasures.wake),

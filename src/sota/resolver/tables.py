@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from sota.boundaries.interaction import holds
+from sota.kit.audit.tables import add_audit_tables
 from sota.kit.db import Id, Utc, code_text, long_text
 from sota.kit.idempotency import idempotency_table
 
@@ -228,3 +229,4 @@ fact = sa.Table(
 )
 
 idempotency = idempotency_table(METADATA)
+add_audit_tables(METADATA)

@@ -10,6 +10,7 @@ from typing import Any
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b3_web_resolver.client import ResolverClient
 from sota.kit import tls
+from sota.kit.audit.trail import AuditTrail
 from sota.kit.clock import Clock, SystemClock
 from sota.kit.db import Database
 from sota.kit.errors import SotaError, StartError
@@ -24,7 +25,6 @@ from sota.web.accounts.service import TokenUses, ensure_admin
 from sota.web.accounts.tokens_api import TokensApi
 from sota.web.app import WebApp
 from sota.web.audit.api import AuditApi
-from sota.web.audit.service import AuditTrail
 from sota.web.console import manifest
 from sota.web.console.api import ConsoleApi
 from sota.web.console.page import Pages
@@ -147,7 +147,7 @@ class WebProgram:
             OwnAccountApi(self.sessions, visitors, pages, key),
             UsersApi(self.db, self.clock),
             TokensApi(self.db, self.clock),
-            AuditApi(self.audit),
+            AuditApi(self.audit, {"core": core, "resolver": resolver}),
             CoreApi(core),
             QueueApi(core),
             ResolverApi(resolver),

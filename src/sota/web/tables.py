@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from sota.kit.audit.tables import add_audit_tables
 from sota.kit.db import Id, Utc, code_text, long_text
 
 METADATA = sa.MetaData()
@@ -96,28 +97,4 @@ UPLOAD = sa.Table(
     sa.Column("delete_after", Utc, nullable=False, index=True),
 )
 
-AUDIT_HEAD = sa.Table(
-    "audit_head",
-    METADATA,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("number", sa.BigInteger, nullable=False),
-    sa.Column("hash", code_text(64), nullable=False),
-)
-
-AUDIT_RECORD = sa.Table(
-    "audit_record",
-    METADATA,
-    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("at", Utc, nullable=False),
-    sa.Column("actor", code_text(120), nullable=False),
-    sa.Column("address", code_text(64), nullable=False),
-    sa.Column("interaction", code_text(20), nullable=False),
-    sa.Column("object", code_text(300), nullable=False),
-    sa.Column("outcome", code_text(60), nullable=False),
-    sa.Column("status", sa.Integer, nullable=False),
-    sa.Column("previous_hash", code_text(64), nullable=False),
-    sa.Column("hash", code_text(64), nullable=False),
-    sa.Index("audit_record_actor", "actor", "number"),
-    sa.Index("audit_record_interaction", "interaction", "number"),
-    sa.Index("audit_record_at", "at"),
-)
+add_audit_tables(METADATA)

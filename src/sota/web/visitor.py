@@ -20,6 +20,7 @@ from uuid import UUID
 
 from sota.boundaries.b1_browser_web import admin_rows
 from sota.boundaries.interaction import Program, Role
+from sota.kit.audit.app import SAFE_METHODS
 from sota.kit.clock import Clock
 from sota.kit.db import Database
 from sota.kit.errors import Forbidden, PasswordDue, Unauthenticated
@@ -29,15 +30,13 @@ from sota.web.accounts.service import TokenUses, accept_token
 from sota.web.sessions.model import COOKIE, Session, read_cookie
 from sota.web.sessions.service import Sessions
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
 
 @dataclass(slots=True)
 class Visitor:
     """The caller of a row of B1: somebody with a session, or a token.
 
     ``account`` is whose it is, None for a service's token. ``acting_on`` is what the audit record names, where the
-    handler knows it better; ``recorded`` says that the record is written.
+    handler knows it better.
     """
 
     name: str
@@ -48,7 +47,6 @@ class Visitor:
     account: str | None = None
     account_id: UUID | None = None
     expires_at: datetime | None = None
-    recorded: bool = False
 
     @classmethod
     def of_session(cls, session: Session, acting_on: str | None = None) -> Visitor:

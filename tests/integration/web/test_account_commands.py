@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.interaction import Role
+from sota.kit.audit.model import Wanted
+from sota.kit.audit.trail import AuditTrail
 from sota.kit.clock import SystemClock
 from sota.kit.db import Database
 from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import accept_token, check_credentials
-from sota.web.audit.model import Wanted
-from sota.web.audit.service import AuditTrail
 
 pytestmark = pytest.mark.anyio
 

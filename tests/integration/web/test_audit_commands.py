@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sota.kit.audit.model import Deed
+from sota.kit.audit.tables import RECORD
+from sota.kit.audit.trail import AuditTrail
 from sota.kit.db import Database, Tx
 from sota.kit.migrations import upgrade
-from sota.web.audit.model import Deed
-from sota.web.audit.service import AuditTrail
-from sota.web.tables import AUDIT_RECORD
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -46,20 +46,20 @@ async def harm(url: str, do: Callable[[Tx], Awaitable[object]]) -> None:
 
 async def swap(tx: Tx) -> None:
     for before, after in ((2, 100), (3, 2), (100, 3)):
-        await tx.execute(AUDIT_RECORD.update().where(AUDIT_RECORD.c.number == before).values(number=after))
+        await tx.execute(RECORD.update().where(RECORD.c.number == before).values(number=after))
 
 
 HARM: dict[str, tuple[Callable[[Tx], Awaitable[object]], str]] = {
     "changed": (
-        lambda tx: tx.execute(AUDIT_RECORD.update().where(AUDIT_RECORD.c.number == 3).values(outcome="refused")),
+        lambda tx: tx.execute(RECORD.update().where(RECORD.c.number == 3).values(outcome="refused")),
         "record 3 was changed",
     ),
     "removed": (
-        lambda tx: tx.execute(AUDIT_RECORD.delete().where(AUDIT_RECORD.c.number == 4)),
+        lambda tx: tx.execute(RECORD.delete().where(RECORD.c.number == 4)),
         "record 4 is missing: 5 follows 3",
     ),
     "last removed": (
-        lambda tx: tx.execute(AUDIT_RECORD.delete().where(AUDIT_RECORD.c.number == 5)),
+        lambda tx: tx.execute(RECORD.delete().where(RECORD.c.number == 5)),
         "record 5 is missing: the chain ends at 4, its head says 5",
     ),
     "reordered": (swap, "record 2 does not follow the one before it"),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sota.boundaries.audit import AuditRecord, AuditVerdict
 from sota.boundaries.b1_browser_web import admin_rows as rows
 from sota.boundaries.b1_browser_web.admin_messages import (
-    AuditRecord,
-    AuditVerdict,
     NewToken,
     NewUser,
     PasswordChange,
@@ -97,9 +96,10 @@ class AdminClient:
         return said
 
     @calls("X-B1-53")
-    async def audit(
+    async def audit(  # noqa: PLR0913 - the members of its query
         self,
         *,
+        program: str | None = None,
         actor: str | None = None,
         about: str | None = None,
         interaction: str | None = None,
@@ -108,8 +108,12 @@ class AdminClient:
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page[AuditRecord]:
-        """List audit records, newest first; ``about`` is a part of the object that a record names."""
+        """List audit records of a program (web, core, resolver), newest first.
+
+        ``about`` is a part of the object that a record names.
+        """
         query = {
+            "program": program,
             "actor": actor,
             "object": about,
             "interaction": interaction,
@@ -121,7 +125,7 @@ class AdminClient:
         return await self._caller.page(rows.AUDIT, query=query)
 
     @calls("X-B1-54")
-    async def verify_audit(self) -> AuditVerdict:
-        """Check the chain of audit records."""
-        verdict: AuditVerdict = await self._caller.call(rows.VERIFY_AUDIT)
+    async def verify_audit(self, program: str | None = None) -> AuditVerdict:
+        """Check the chain of a program's audit records."""
+        verdict: AuditVerdict = await self._caller.call(rows.VERIFY_AUDIT, query={"program": program})
         return verdict

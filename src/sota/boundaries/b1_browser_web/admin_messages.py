@@ -1,4 +1,4 @@
-"""Bodies of the administration's rows: accounts, tokens, sessions, the audit trail."""
+"""Bodies of the administration's rows: accounts, tokens, sessions."""
 
 from __future__ import annotations
 
@@ -123,28 +123,3 @@ class Token(Message, frozen=True):
     account: str | None = None
     expires_at: Instant | None = None
     last_used_at: Instant | None = None
-
-
-class AuditRecord(Message, frozen=True):
-    """Who did what to which object, and how it ended."""
-
-    number: int
-    at: Instant
-    actor: str
-    address: str
-    interaction: str
-    object: str
-    outcome: str
-    status: int
-    previous_hash: str
-    hash: str
-
-
-class AuditVerdict(Message, frozen=True, omit_defaults=False):
-    """Whether the chain of audit records holds; where not, at which record and how."""
-
-    holds: bool
-    records: int
-    hash: str
-    broken_at: int | None = None
-    broken: str | None = None

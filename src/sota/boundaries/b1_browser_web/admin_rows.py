@@ -5,6 +5,7 @@ Two rows are not for operators and yet change something: one's own password and 
 
 from __future__ import annotations
 
+from sota.boundaries import audit
 from sota.boundaries.b1_browser_web import admin_messages as messages
 from sota.boundaries.b1_browser_web.page_rows import B1, FORM_LIMIT, REDIRECTED
 from sota.boundaries.interaction import Http, Role, answers, refuses
@@ -146,18 +147,18 @@ REVOKE_TOKEN = B1.extension(
 AUDIT = B1.extension(
     53,
     "The audit trail",
-    Http("GET", "/api/v1/audit", query=("actor", "object", "interaction", "since", "until", *PAGED)),
+    Http("GET", "/api/v1/audit", query=("program", *audit.QUERY)),
     answers("listed", "the records that are asked for, newest first"),
     answers("empty", "there is no such record: an empty list"),
-    response=list[messages.AuditRecord],
+    response=list[audit.AuditRecord],
     role=Role.ADMIN,
 )
 VERIFY_AUDIT = B1.extension(
     54,
     "Check the audit trail",
-    Http("GET", "/api/v1/audit/verify"),
+    Http("GET", "/api/v1/audit/verify", query=("program",)),
     answers("checked", "whether the chain holds, and where it is broken"),
-    response=messages.AuditVerdict,
+    response=audit.AuditVerdict,
     role=Role.ADMIN,
 )
 

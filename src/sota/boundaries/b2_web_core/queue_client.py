@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from sota.boundaries.audit import AuditRecord, AuditVerdict
 from sota.boundaries.b2_web_core import queue_rows
 from sota.boundaries.b2_web_core.messages import (
     Blacklisted,
@@ -98,3 +100,14 @@ class CoreQueueClient:
         """Erase a vehicle; its history is kept under a pseudonym."""
         said: Said = await self._caller.call(queue_rows.ERASE, {"vin": vin}, query={"erase": "true"}, key=key)
         return said
+
+    @calls("X-B2-46")
+    async def audit(self, query: dict[str, Any]) -> Page[AuditRecord]:
+        """List records of its audit trail, newest first; ``query`` is as :data:`sota.boundaries.audit.QUERY` says."""
+        return await self._caller.page(queue_rows.AUDIT, query=query)
+
+    @calls("X-B2-47")
+    async def verify_audit(self) -> AuditVerdict:
+        """Check the chain of its audit records."""
+        verdict: AuditVerdict = await self._caller.call(queue_rows.VERIFY_AUDIT)
+        return verdict

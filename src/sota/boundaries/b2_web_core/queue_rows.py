@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sota.boundaries import audit
 from sota.boundaries.b2_web_core import messages
 from sota.boundaries.interaction import Boundary, Http, Program, answers
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NOT_FOUND
@@ -121,4 +122,36 @@ ERASE = B2.extension(
     response=Said,
 )
 
-ROWS = (CANCEL, STOP, RETRY, QUEUE, ORDER, HISTORY, SYNC, BLACKLIST, ALLOW, PREVIEW, RETIRE, ERASE)
+AUDIT = B2.extension(
+    46,
+    "The audit trail of SOTA Core",
+    Http("GET", "/api/v1/audit", query=audit.QUERY),
+    answers("listed", "the records that are asked for, newest first"),
+    answers("empty", "there is no such record: an empty list"),
+    response=list[audit.AuditRecord],
+)
+
+VERIFY_AUDIT = B2.extension(
+    47,
+    "Check the audit trail of SOTA Core",
+    Http("GET", "/api/v1/audit/verify"),
+    answers("checked", "whether the chain holds, and where it is broken"),
+    response=audit.AuditVerdict,
+)
+
+ROWS = (
+    CANCEL,
+    STOP,
+    RETRY,
+    QUEUE,
+    ORDER,
+    HISTORY,
+    SYNC,
+    BLACKLIST,
+    ALLOW,
+    PREVIEW,
+    RETIRE,
+    ERASE,
+    AUDIT,
+    VERIFY_AUDIT,
+)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sota.boundaries.audit import AuditRecord, AuditVerdict
 from sota.boundaries.b3_web_resolver import rows
 from sota.boundaries.b3_web_resolver.messages import (
     Association,
@@ -105,3 +108,14 @@ class ResolverClient:
         """Delete a vehicle and what is known of it."""
         said: Said = await self._caller.call(rows.DELETE_VEHICLE, {"vin": vin}, key=key)
         return said
+
+    @calls("X-B3-30")
+    async def audit(self, query: dict[str, Any]) -> Page[AuditRecord]:
+        """List records of its audit trail, newest first; ``query`` is as :data:`sota.boundaries.audit.QUERY` says."""
+        return await self._caller.page(rows.AUDIT, query=query)
+
+    @calls("X-B3-31")
+    async def verify_audit(self) -> AuditVerdict:
+        """Check the chain of its audit records."""
+        verdict: AuditVerdict = await self._caller.call(rows.VERIFY_AUDIT)
+        return verdict

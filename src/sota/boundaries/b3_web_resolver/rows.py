@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sota.boundaries import audit
 from sota.boundaries.b3_web_resolver import messages
 from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
 from sota.boundaries.ordinary import (
@@ -144,6 +145,23 @@ DELETE_VEHICLE = B3.extension(
     response=Said,
 )
 
+AUDIT = B3.extension(
+    30,
+    "The audit trail of the External Resolver",
+    Http("GET", "/api/v1/audit", query=audit.QUERY),
+    answers("listed", "the records that are asked for, newest first"),
+    answers("empty", "there is no such record: an empty list"),
+    response=list[audit.AuditRecord],
+)
+
+VERIFY_AUDIT = B3.extension(
+    31,
+    "Check the audit trail of the External Resolver",
+    Http("GET", "/api/v1/audit/verify"),
+    answers("checked", "whether the chain holds, and where it is broken"),
+    response=audit.AuditVerdict,
+)
+
 ROWS = (
     NEW_PACKAGE,
     NEW_VIN,
@@ -158,4 +176,6 @@ ROWS = (
     NEW_COMPONENT,
     DELETE_PACKAGE,
     DELETE_VEHICLE,
+    AUDIT,
+    VERIFY_AUDIT,
 )

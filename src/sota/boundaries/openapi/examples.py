@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from sota.boundaries import audit
 from sota.boundaries.b1_browser_web import admin_messages as admin
 from sota.boundaries.b1_browser_web import messages as b1
 from sota.boundaries.b2_web_core import messages as b2
@@ -83,8 +84,8 @@ ADMINISTRATION: Mapping[type, Any] = {
         "expires_at": MOMENT,
     },
     admin.Token: {**TOKEN, "expires_at": MOMENT, "last_used_at": MOMENT},
-    admin.AuditRecord: AUDIT_RECORD,
-    admin.AuditVerdict: {"holds": True, "records": 17, "hash": SHA256, "broken_at": None, "broken": None},
+    audit.AuditRecord: AUDIT_RECORD,
+    audit.AuditVerdict: {"holds": True, "records": 17, "hash": SHA256, "broken_at": None, "broken": None},
 }
 TO_RESOLVE = {**PACKAGE, "description": "Infotainment", "vendor": "", "dependencies": [LIBRARY]}
 COUNTS = {"pending": 1, "in_flight": 2, "installed": 40, "failed": 0, "cancelled": 0}

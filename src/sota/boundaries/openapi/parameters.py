@@ -39,6 +39,10 @@ QUERY: Mapping[str, tuple[str, dict[str, Any]]] = {
     "id": ("part numbers, with commas between them", {"type": "string"}),
     "name": ("the component's name", {"type": "string"}),
     "actor": ("only what this account or token did", {"type": "string"}),
+    "program": (
+        "whose audit trail; the Web Server's without it",
+        {"type": "string", "enum": ["web", "core", "resolver"]},
+    ),
     "object": ("only records whose object has this text in it", {"type": "string"}),
     "interaction": ("only records of this row of the table", {"type": "string"}),
     "since": ("only records of this moment or later", {"type": "string", "format": "date-time"}),

@@ -1,1 +1,1 @@
-"""The audit trail: who did what to which object, and with what outcome."""
+"""The audit trails, shown to admins: the Web Server's own, and through B2 and B3 those of Core and the Resolver."""

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sota.kit.audit.model import FIRST_HASH, Break, Deed, Wanted, chain, find_break, hash_of
+from sota.kit.audit.tables import HEAD, RECORD
+from sota.kit.audit.trail import AuditTrail
 from sota.kit.db import Database, Tx
 from sota.kit.migrations import upgrade
-from sota.web.audit.model import FIRST_HASH, Break, Deed, Wanted, chain, find_break, hash_of
-from sota.web.audit.service import AuditTrail
-from sota.web.tables import AUDIT_HEAD, AUDIT_RECORD
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -56,15 +56,15 @@ HARM = {
 
 
 async def do_harm(database: Database, harm: str) -> None:
-    columns = AUDIT_RECORD.c
+    columns = RECORD.c
 
     async def do(tx: Tx) -> None:
-        change = AUDIT_RECORD.update()
+        change = RECORD.update()
         if harm in ("change", "change the last"):
             number = 5 if harm == "change" else 10
             await tx.execute(change.where(columns.number == number).values(actor="somebody else"))
         elif harm == "change the hash too":
-            row = (await tx.execute(sa.select(AUDIT_RECORD).where(columns.number == 5))).one()
+            row = (await tx.execute(sa.select(RECORD).where(columns.number == 5))).one()
             forged = replace(deed(5), at=row.at, actor="somebody else")
             values = {
                 "at": forged.at,
@@ -79,13 +79,13 @@ async def do_harm(database: Database, harm: str) -> None:
             await tx.execute(change.where(columns.number == 5).values(**values))
         elif harm.startswith("remove"):
             number = {"remove": 5, "remove the first": 1, "remove the last": 10}[harm]
-            await tx.execute(AUDIT_RECORD.delete().where(columns.number == number))
+            await tx.execute(RECORD.delete().where(columns.number == number))
         elif harm == "swap":
             for before, after in ((5, 100), (6, 5), (100, 6)):
                 await tx.execute(change.where(columns.number == before).values(number=after))
         else:
-            row = (await tx.execute(sa.select(AUDIT_RECORD).where(columns.number == 10))).one()
-            await tx.execute(AUDIT_RECORD.insert().values(**{**row._mapping, "number": 11}))
+            row = (await tx.execute(sa.select(RECORD).where(columns.number == 10))).one()
+            await tx.execute(RECORD.insert().values(**{**row._mapping, "number": 11}))
 
     await database.transact(do)
 
@@ -107,8 +107,8 @@ async def test_chain_that_was_written_anew_does_not_have_the_noted_record(trail:
     assert (await audit.verify(anchor=(noted.number, noted.hash))).broken is None
 
     async def forget(tx: Tx) -> None:
-        await tx.execute(AUDIT_RECORD.delete())
-        await tx.execute(AUDIT_HEAD.update().values(number=0, hash=FIRST_HASH))
+        await tx.execute(RECORD.delete())
+        await tx.execute(HEAD.update().values(number=0, hash=FIRST_HASH))
 
     await database.transact(forget)
     await asyncio.gather(*(audit.record(deed(number)) for number in range(20, 25)))
@@ -141,7 +141,7 @@ async def test_texts_cannot_forge_a_line(trail: tuple[AuditTrail, Database]) -> 
     audit, database = trail
     await audit.record(Deed(NOW, "x\n2026 admin did it", "a" * 500, "WL-B1-4", "v\x1b[2J", "inserted", 200))
     async with database.read() as tx:
-        row = (await tx.execute(sa.select(AUDIT_RECORD))).one()
+        row = (await tx.execute(sa.select(RECORD))).one()
     assert "\n" not in row.actor
     assert "\x1b" not in row.object
     assert len(row.address) == 64

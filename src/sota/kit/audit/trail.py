@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from sota.kit.audit import store
+from sota.kit.audit.model import Break, Checker, Deed, Record, Verdict, Wanted, clean
 from sota.kit.db import Database
-from sota.web.audit import store
-from sota.web.audit.model import Break, Checker, Deed, Record, Verdict, Wanted, clean
 
 BATCH = 200
 PAGE = 1000
 
 
 class AuditTrail:
-    """The audit trail of the Web Server."""
+    """The audit trail in a program's database."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

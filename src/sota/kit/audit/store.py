@@ -7,22 +7,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sota.kit.audit.model import Deed, Record, Wanted, chain
+from sota.kit.audit.tables import HEAD, RECORD
 from sota.kit.db import Tx
-from sota.web.audit.model import Deed, Record, Wanted, chain
-from sota.web.tables import AUDIT_HEAD, AUDIT_RECORD
 
 # Built once: every change that anybody makes is written with these, and building a statement takes longer than asking.
-_LOCK_HEAD = sa.select(AUDIT_HEAD.c.number, AUDIT_HEAD.c.hash).where(AUDIT_HEAD.c.id == 1).with_for_update()
-_APPEND = AUDIT_RECORD.insert()
+_LOCK_HEAD = sa.select(HEAD.c.number, HEAD.c.hash).where(HEAD.c.id == 1).with_for_update()
+_APPEND = RECORD.insert()
 _MOVE_HEAD = (
-    AUDIT_HEAD.update()
-    .where(AUDIT_HEAD.c.id == 1)
-    .values(number=sa.bindparam("last_number"), hash=sa.bindparam("last_hash"))
+    HEAD.update().where(HEAD.c.id == 1).values(number=sa.bindparam("last_number"), hash=sa.bindparam("last_hash"))
 )
 
 
 async def append(tx: Tx, deeds: Sequence[Deed]) -> None:
-    """Append deeds. The head's row is the lock that puts several Web Servers in order."""
+    """Append deeds. The head's row is the lock that puts several programs of a kind in order."""
     head = (await tx.execute(_LOCK_HEAD)).one()
     records = chain(deeds, head.number, head.hash)
     await tx.execute(
@@ -48,8 +46,8 @@ async def append(tx: Tx, deeds: Sequence[Deed]) -> None:
 
 async def read_ends(tx: Tx) -> tuple[int, str, int]:
     """Give number and hash of the head, and the number of the last record that is there: as of one moment."""
-    last = sa.select(sa.func.coalesce(sa.func.max(AUDIT_RECORD.c.number), 0)).scalar_subquery()
-    query = sa.select(AUDIT_HEAD.c.number, AUDIT_HEAD.c.hash, last).where(AUDIT_HEAD.c.id == 1)
+    last = sa.select(sa.func.coalesce(sa.func.max(RECORD.c.number), 0)).scalar_subquery()
+    query = sa.select(HEAD.c.number, HEAD.c.hash, last).where(HEAD.c.id == 1)
     number, head_hash, last_number = (await tx.execute(query)).one()
     return number, head_hash, last_number
 
@@ -58,22 +56,22 @@ async def read_records(
     tx: Tx, wanted: Wanted, after: int, limit: int, *, until_number: int | None = None
 ) -> list[Record]:
     """Give records after a number, in their order."""
-    query = _query(wanted).where(AUDIT_RECORD.c.number > after).order_by(AUDIT_RECORD.c.number).limit(limit)
+    query = _query(wanted).where(RECORD.c.number > after).order_by(RECORD.c.number).limit(limit)
     if until_number is not None:
-        query = query.where(AUDIT_RECORD.c.number <= until_number)
+        query = query.where(RECORD.c.number <= until_number)
     return [_read(row) for row in await tx.execute(query)]
 
 
 async def read_latest(tx: Tx, wanted: Wanted, limit: int, before: int | None) -> list[Record]:
     """Give the newest records, newest first."""
-    query = _query(wanted).order_by(AUDIT_RECORD.c.number.desc()).limit(limit)
+    query = _query(wanted).order_by(RECORD.c.number.desc()).limit(limit)
     if before is not None:
-        query = query.where(AUDIT_RECORD.c.number < before)
+        query = query.where(RECORD.c.number < before)
     return [_read(row) for row in await tx.execute(query)]
 
 
 def _query(wanted: Wanted) -> sa.Select[Any]:
-    columns, query = AUDIT_RECORD.c, sa.select(AUDIT_RECORD)
+    columns, query = RECORD.c, sa.select(RECORD)
     if wanted.actor is not None:
         query = query.where(columns.actor == wanted.actor)
     if wanted.interaction is not None:

@@ -1,0 +1,26 @@
+"""X-B2-46, X-B2-47: the audit trail of SOTA Core, for the Web Server, which shows it to admins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sota.boundaries.audit import Trail, answer_records, answer_verdict
+from sota.boundaries.interaction import serves
+from sota.kit.http_message import Call, Reply
+
+
+class AuditApi:
+    """Shows and checks the audit trail."""
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+
+    @serves("X-B2-46")
+    async def records(self, call: Call[Any]) -> Reply:
+        """List records, newest first."""
+        return await answer_records(self._trail, call)
+
+    @serves("X-B2-47")
+    async def verify(self, _call: Call[Any]) -> Reply:
+        """Check the whole chain."""
+        return await answer_verdict(self._trail)

@@ -1,0 +1,1 @@
+"""The audit trail of a program: who did what to which object, and with what outcome."""

@@ -1,0 +1,110 @@
+"""An application that writes its audit trail before it answers: one record for each request that changes something.
+
+Refused ones are recorded too (a role that does not allow it, a malformed body), as long as it is known whose they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+
+from sota.kit.audit.model import Deed
+from sota.kit.audit.trail import AuditTrail
+from sota.kit.clock import Clock
+from sota.kit.errors import SotaError
+from sota.kit.http_message import Authenticator, Call, Reply, Row, Send
+from sota.kit.http_server import App
+from sota.kit.logging import get_logger
+from sota.kit.service_credentials import ServiceCaller
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+NAMING = ("vin", "part_number", "name", "version", "package", "filter", "role", "disabled", "reset_password")
+
+
+class AuditedApp(App):
+    """The HTTP side of a program whose callers are programs with a credential.
+
+    ``questions`` are the rows that are sent with POST and change nothing.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        rows: Iterable[Row],
+        authenticate: Authenticator,
+        audit: AuditTrail,
+        clock: Clock,
+        *,
+        questions: frozenset[str] = frozenset(),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(program, rows, authenticate, headers=headers)
+        self._audit, self._clock, self._questions = audit, clock, questions
+        self._audit_log = get_logger(program=program, feature="audit")
+
+    def is_deed(self, call: Call[Any], status: int, *, answered: bool) -> bool:
+        """Say whether a request leaves a record; ``answered``: its handler gave an outcome."""
+        return isinstance(call.caller, ServiceCaller) and call.row.id not in self._questions
+
+    def actor_of(self, call: Call[Any]) -> str:
+        """Name who is asking."""
+        caller: ServiceCaller = call.caller
+        return caller.program
+
+    def object_of(self, call: Call[Any]) -> str:
+        """Name what a request acts on."""
+        return describe(call)
+
+    async def _send_reply(self, call: Call[Any], reply: Reply, send: Send) -> int:
+        row = reply.row or call.row
+        outcome = row.outcome(reply.outcome)
+        status = reply.status or (outcome.status if outcome is not None else None) or 0
+        if self._leaves_record(call, status, answered=True):
+            await self._record(call, row.id, reply.outcome, status)
+        return await super()._send_reply(call, reply, send)
+
+    async def _send_problem(self, call: Call[Any] | None, error: SotaError, send: Send) -> int:
+        if call is not None and self._leaves_record(call, error.status, answered=False):
+            outcome = call.row.outcome(error.code)
+            status = (outcome.status if outcome is not None else None) or error.status
+            try:
+                await self._record(call, call.row.id, error.code, status)
+            except (SotaError, SQLAlchemyError) as failure:  # the request failed already: the log must do
+                self._audit_log.error("audit_record_not_written", interaction=call.row.id, reason=str(failure)[:200])
+        return await super()._send_problem(call, error, send)
+
+    def _leaves_record(self, call: Call[Any], status: int, *, answered: bool) -> bool:
+        return call.method not in SAFE_METHODS and not call.recorded and self.is_deed(call, status, answered=answered)
+
+    async def _record(self, call: Call[Any], interaction: str, outcome: str, status: int) -> None:
+        await self._audit.record(
+            Deed(
+                at=self._clock.now(),
+                actor=self.actor_of(call),
+                address=call.client,
+                interaction=interaction,
+                object=self.object_of(call),
+                outcome=outcome,
+                status=status,
+            )
+        )
+        call.recorded = True
+
+
+def describe(call: Call[Any]) -> str:
+    """Name what a request acts on: its path, and what its body calls itself. Never more of the body than that.
+
+    >>> # POST /api/v1/vehicles {"vin": "WVW…"}  ->  "vehicles vin=WVW…"
+    """
+    words = [call.url_path.removeprefix("/api/v1/")]
+    if isinstance(call.body, list):
+        words.append(f"{len(call.body)} entries")
+    elif isinstance(call.body, msgspec.Struct):
+        for name in NAMING:
+            value = getattr(call.body, name, None)
+            if value is not None:
+                words.append(f"{name}={getattr(value, 'text', value)}")
+    return " ".join(words)

@@ -1,0 +1,41 @@
+"""Tables of an audit trail. Each program's database has them; ``to_metadata`` puts them among its own."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from sota.kit.db import Utc, code_text
+
+METADATA = sa.MetaData()
+
+HEAD = sa.Table(
+    "audit_head",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("hash", code_text(64), nullable=False),
+)
+
+RECORD = sa.Table(
+    "audit_record",
+    METADATA,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("actor", code_text(120), nullable=False),
+    sa.Column("address", code_text(64), nullable=False),
+    sa.Column("interaction", code_text(20), nullable=False),
+    sa.Column("object", code_text(300), nullable=False),
+    sa.Column("outcome", code_text(60), nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("previous_hash", code_text(64), nullable=False),
+    sa.Column("hash", code_text(64), nullable=False),
+    sa.Index("audit_record_actor", "actor", "number"),
+    sa.Index("audit_record_interaction", "interaction", "number"),
+    sa.Index("audit_record_at", "at"),
+)
+
+
+def add_audit_tables(metadata: sa.MetaData) -> None:
+    """Put the tables among a program's own."""
+    for table in (HEAD, RECORD):
+        table.to_metadata(metadata)
