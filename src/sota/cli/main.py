@@ -15,6 +15,7 @@ COMMANDS = {
     "up": ("sota.cli.up:up", "Run the backend in one process, on embedded databases."),
     "vehicle": ("sota.cli.vehicle:vehicle", "Run a vehicle in one process: node, client and loading manager."),
     "ctl": ("sota.cli.ctl:app", "Operate a backend from anywhere, over its API."),
+    "fleet": ("sota.cli.fleet:fleet", "Run many simulated vehicles in one process, for load and rehearsal."),
     "web": ("sota.cli.programs:web", "Run the Web Server."),
     "core": ("sota.cli.programs:core", "Run SOTA Core."),
     "resolver": ("sota.cli.programs:resolver", "Run the External Resolver."),

@@ -1,0 +1,80 @@
+"""The live table of ``sota fleet``, on standard error: a line a second where that is no terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from sota.fleet.counts import Snapshot, Stage
+
+if TYPE_CHECKING:
+    from sota.cli.fleet.run import Order
+
+WINDOW_S = 5.0
+LINE_EVERY_S = 1.0
+
+
+class Screen:
+    """Shows snapshots; rates are those of the last seconds."""
+
+    def __init__(self, order: Order) -> None:
+        self._console = Console(stderr=True)
+        self._title = f"{order.vehicles} simulated vehicles, seed {order.seed}"
+        self._live: Live | None = None
+        self._seen: deque[tuple[float, int, int]] = deque()
+        self._said_at = 0.0
+        self._said = ""
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(text, highlight=False)
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator[None]:
+        """Keep the table in its place while the block lasts."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(console=self._console, refresh_per_second=4) as self._live:
+            yield
+
+    def show(self, now: Snapshot) -> None:
+        """Show how far the fleet is."""
+        moment = time.monotonic()
+        self._seen.append((moment, now.payload_bytes, now.over))
+        while moment - self._seen[0][0] > WINDOW_S:
+            self._seen.popleft()
+        if self._live is not None:
+            self._live.update(self._table(now))
+        elif moment - self._said_at >= LINE_EVERY_S:
+            line = self._line(now)
+            if line != self._said:
+                self.say(line)
+            self._said_at, self._said = moment, line
+
+    def _rates(self) -> tuple[float, float]:
+        (begin, bytes_before, over_before), (end, bytes_now, over_now) = self._seen[0], self._seen[-1]
+        passed = max(end - begin, 0.001)
+        return (bytes_now - bytes_before) / passed / 1e6, (over_now - over_before) / passed
+
+    def _table(self, now: Snapshot) -> Table:
+        mb_per_s, per_s = self._rates()
+        table = Table(title=self._title, title_justify="left")
+        for name in ("connected", *Stage, "MB/s", "vehicles/s"):
+            table.add_column(str(name), justify="right")
+        table.add_row(
+            str(now.connected), *(str(now.stages[stage]) for stage in Stage), f"{mb_per_s:.1f}", f"{per_s:.1f}"
+        )
+        return table
+
+    def _line(self, now: Snapshot) -> str:
+        stages = ", ".join(f"{count} {stage}" for stage, count in now.stages.items() if count)
+        mb_per_s, per_s = self._rates()
+        return f"{now.connected} connected; {stages}; {mb_per_s:.1f} MB/s, {per_s:.1f} vehicles/s"

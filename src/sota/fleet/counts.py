@@ -1,0 +1,145 @@
+"""How far the vehicles of a fleet have come, as seen from what passes through their nodes."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Where a vehicle's newest update stands."""
+
+    IDLE = "idle"
+    NOTIFIED = "notified"
+    TRANSFERRING = "transferring"
+    INSTALLING = "installing"
+    REPORTING = "reporting"
+    """It is over in the vehicle; Core has not confirmed the last report yet."""
+    INSTALLED = "installed"
+    FAILED = "failed"
+    """Core knows that it failed, or was cancelled."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether Core knows the end."""
+        return self in {Stage.INSTALLED, Stage.FAILED}
+
+
+@dataclass(slots=True)
+class Update:
+    """The newest update of a vehicle: its downloads, and those whose end Core knows."""
+
+    update_id: str
+    downloads: frozenset[int]
+    ended: dict[int, str] = field(default_factory=dict)
+    confirmed: set[int] = field(default_factory=set)
+
+    @property
+    def stage(self) -> Stage:
+        """Where it stands, once reports exist."""
+        if not self.downloads <= self.confirmed:
+            return Stage.REPORTING
+        return Stage.INSTALLED if all(self.ended[index] == "installed" for index in self.downloads) else Stage.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole fleet at one moment."""
+
+    vehicles: int
+    connected: int
+    stages: dict[Stage, int]
+    payload_bytes: int
+    failures: dict[str, int]
+    elapsed_s: float
+
+    @property
+    def over(self) -> int:
+        """How many vehicles' updates are over."""
+        return sum(count for stage, count in self.stages.items() if stage.is_over)
+
+
+class Counts:
+    """What is known of each vehicle, and sums that cost nothing to read."""
+
+    def __init__(self, vins: list[str]) -> None:
+        self._stages: dict[str, Stage] = dict.fromkeys(vins, Stage.IDLE)
+        self._updates: dict[str, Update] = {}
+        self._sums: Counter[Stage] = Counter({Stage.IDLE: len(vins)})
+        self._failures: Counter[str] = Counter()
+        self._began: float | None = None
+        self._ended = 0.0
+        self.connected = 0
+        self.payload_bytes = 0
+
+    def notified(self, vin: str, update_id: str, downloads: frozenset[int]) -> None:
+        """An update was offered; offered again it changes nothing."""
+        known = self._updates.get(vin)
+        if known is not None and (known.update_id, known.downloads) == (update_id, downloads):
+            return
+        if self._began is None:
+            self._began = time.monotonic()
+        self._updates[vin] = Update(update_id, downloads)
+        self._move(vin, Stage.NOTIFIED)
+
+    def transferring(self, vin: str) -> None:
+        """Core begins to send."""
+        if self._stages[vin] is Stage.NOTIFIED:
+            self._move(vin, Stage.TRANSFERRING)
+
+    def installing(self, vin: str) -> None:
+        """The installer begins."""
+        self._move(vin, Stage.INSTALLING)
+
+    def reported(self, vin: str, download_index: int, status: str, reason: str | None) -> None:
+        """A report was sent."""
+        update = self._updates.get(vin)
+        if update is None or download_index not in update.downloads:
+            return
+        if download_index not in update.ended and status != "installed":
+            self._failures[reason or status] += 1
+        update.ended[download_index] = status
+        if len(update.ended) == len(update.downloads):
+            self._move(vin, update.stage)
+
+    def confirmed(self, vin: str, download_index: int) -> None:
+        """Core has the report."""
+        update = self._updates.get(vin)
+        if update is None or download_index not in update.ended:
+            return
+        update.confirmed.add(download_index)
+        if len(update.ended) == len(update.downloads):
+            self._move(vin, update.stage)
+
+    def stage(self, vin: str) -> Stage:
+        """Say where a vehicle stands."""
+        return self._stages[vin]
+
+    def snapshot(self) -> Snapshot:
+        """Give the sums of now; the time runs from the first offer to the last end."""
+        over = self._sums[Stage.INSTALLED] + self._sums[Stage.FAILED]
+        if self._began is None:
+            elapsed_s = 0.0
+        else:
+            until = self._ended if over == len(self._updates) and self._ended else time.monotonic()
+            elapsed_s = until - self._began
+        return Snapshot(
+            vehicles=len(self._stages),
+            connected=self.connected,
+            stages={stage: self._sums[stage] for stage in Stage},
+            payload_bytes=self.payload_bytes,
+            failures=dict(self._failures),
+            elapsed_s=elapsed_s,
+        )
+
+    def _move(self, vin: str, stage: Stage) -> None:
+        before = self._stages[vin]
+        if before is stage:
+            return
+        self._stages[vin] = stage
+        self._sums[before] -= 1
+        self._sums[stage] += 1
+        if stage.is_over:
+            self._ended = time.monotonic()

@@ -1,0 +1,133 @@
+"""All vehicles of a fleet: started a few at a time, watched, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sota.fleet.counts import Counts, Snapshot
+from sota.fleet.enrolment import MAX_VEHICLES, prepare_secrets, vins_of
+from sota.fleet.profile import Dice, Profile
+from sota.fleet.vehicle import Common, Vehicle
+from sota.kit.database_threads import SharedThreads
+from sota.kit.durable import private_folder
+from sota.kit.errors import StartError
+from sota.kit.logging import get_logger
+from sota.rvi.names import ServiceTable
+
+AT_ONCE = 32
+THREADS = 4
+# A database in WAL mode has three files; a vehicle further has its connection and the file that arrives, twice.
+FILES_OF_A_DATABASE, FILES_OF_A_VEHICLE, OTHER_FILES = 3, 3, 200
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPlan:
+    """What a fleet is to be. ``folder`` keeps identities and states; a fleet started there again goes on."""
+
+    vehicles: int
+    backend: str
+    folder: Path
+    seed: int = 1
+    profile: Profile = field(default_factory=Profile)
+    keys: Path | None = None
+    allow_unsigned: bool = False
+    installed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def vins(self) -> list[str]:
+        """The vehicles' VINs."""
+        return vins_of(self.vehicles, self.seed)
+
+    @property
+    def identities(self) -> Path:
+        """The folder of identities, one folder a VIN."""
+        return self.folder / "identities"
+
+
+class Fleet:
+    """The vehicles. A program, as ``kit/program.py`` runs them."""
+
+    name = "fleet"
+
+    def __init__(self, plan: FleetPlan) -> None:
+        """Make the vehicles.
+
+        Raises:
+            StartError: more than this process may open files for, or than VINs can tell apart.
+        """
+        if not 1 <= plan.vehicles <= MAX_VEHICLES:
+            raise StartError(f"--vehicles: from 1 to {MAX_VEHICLES}")
+        self.plan = plan
+        self.counts = Counts(plan.vins)
+        self._threads = SharedThreads(threads=THREADS, open_files=_open_databases(plan.vehicles))
+        common = Common(
+            folder=private_folder(plan.folder).resolve(),
+            backend=plan.backend,
+            keys=(plan.keys or plan.folder / "keys").resolve(),
+            allow_unsigned=plan.allow_unsigned,
+            secrets=prepare_secrets(plan.folder).resolve(),
+            threads=self._threads,
+            table=ServiceTable(()),
+            counts=self.counts,
+            installed=plan.installed,
+        )
+        self.vehicles = {vin: Vehicle(vin, common, Dice(plan.profile, plan.seed, vin)) for vin in plan.vins}
+        self._started: list[Vehicle] = []
+
+    async def start(self) -> None:
+        """Start all vehicles, some at a time; returns when each runs (it connects when its dice say so)."""
+        await self._some_at_a_time([self._start(vehicle) for vehicle in self.vehicles.values()])
+        get_logger(program="fleet").info("fleet_started", vehicles=len(self.vehicles))
+
+    async def stop(self) -> None:
+        """Stop all vehicles."""
+        await self._some_at_a_time([vehicle.stop() for vehicle in self._started])
+        self._threads.close()
+
+    async def ready(self) -> bool:
+        """Say whether every vehicle runs."""
+        return len(self._started) == len(self.vehicles)
+
+    @property
+    def expected(self) -> int:
+        """How many vehicles will connect at all: with some profiles there are those that stay away."""
+        for_ever = self.plan.profile.connectivity.offline_mean_s == 0
+        return sum(not (for_ever and vehicle.begins_offline) for vehicle in self.vehicles.values())
+
+    def snapshot(self) -> Snapshot:
+        """Tell how far they are."""
+        return self.counts.snapshot()
+
+    async def _start(self, vehicle: Vehicle) -> None:
+        await vehicle.start()
+        self._started.append(vehicle)
+
+    async def _some_at_a_time(self, works: list[Coroutine[Any, Any, None]]) -> None:
+        waiting = iter(works)
+
+        async def work() -> None:
+            for each in waiting:
+                await each
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(AT_ONCE, len(works))):
+                group.create_task(work())
+
+
+def _open_databases(vehicles: int) -> int:
+    """Say how many databases may be open at once, after raising this process's limit of files as far as it goes.
+
+    Raises:
+        StartError: the limit is too low for so many vehicles.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    left = hard - OTHER_FILES - vehicles * FILES_OF_A_VEHICLE
+    if left < FILES_OF_A_DATABASE * 50:
+        raise StartError(f"{vehicles} vehicles need more than the {hard} files that this process may open (ulimit -n)")
+    return min(2 * vehicles + 8, left // FILES_OF_A_DATABASE)

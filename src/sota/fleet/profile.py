@@ -1,0 +1,122 @@
+"""What happens to the vehicles of a fleet: a TOML file, and dice that fall the same way for the same seed.
+
+::
+
+    [connectivity]
+    offline = 0.2          # share of the vehicles that are away at the beginning
+    online_mean_s = 600    # mean time of a connection; 0: it lasts
+    offline_mean_s = 60    # mean time between two connections; 0: who is away stays away
+    arrival_s = 10         # the first connections are spread over so many seconds
+
+    [faults]
+    install_failure = 0.02     # share of installations that fail
+    corrupt_download = 0.01    # share of downloads in which a bit is flipped in the vehicle
+
+    [installation]
+    mean_s = 2.0           # mean time of an installation
+    spread = 0.5           # each takes mean_s * (1 - spread … 1 + spread)
+"""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from sota.kit.errors import StartError
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
+
+
+class Connectivity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When vehicles are connected."""
+
+    offline: Share = 0.0
+    online_mean_s: Seconds = 0.0
+    offline_mean_s: Seconds = 0.0
+    arrival_s: Seconds = 0.0
+
+
+class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What goes wrong in vehicles."""
+
+    install_failure: Share = 0.0
+    corrupt_download: Share = 0.0
+
+
+class Installation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a simulated installation takes."""
+
+    mean_s: Seconds = 1.0
+    spread: Share = 0.5
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that a profile can say; without one vehicles stay connected and nothing goes wrong."""
+
+    connectivity: Connectivity = Connectivity()
+    faults: Faults = Faults()
+    installation: Installation = Installation()
+
+    @classmethod
+    def read(cls, file: Path) -> Profile:
+        """Read a profile.
+
+        Raises:
+            StartError: the file cannot be read, or says what no profile can say; tells where.
+        """
+        try:
+            return msgspec.convert(tomllib.loads(file.read_text()), cls, strict=False)
+        except OSError as error:
+            raise StartError(f"profile {file}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+            raise StartError(f"profile {file}: {error}") from None
+
+
+class Dice:
+    """Decides for one vehicle. What happens to a package depends on seed, VIN and package alone, not on the moment."""
+
+    def __init__(self, profile: Profile, seed: int, vin: str) -> None:
+        self._profile = profile
+        self._fleet = f"{seed}:{vin}"
+        self._life = random.Random(self._fleet)  # noqa: S311 - must fall the same way again, and guards nothing
+
+    def fails(self, package: str) -> bool:
+        """Say whether the installation of a package (``ivi/2.1.0``) fails."""
+        return self._roll("install", package) < self._profile.faults.install_failure
+
+    def corrupts(self, package: str) -> bool:
+        """Say whether a bit of the package's download is flipped."""
+        return self._roll("corrupt", package) < self._profile.faults.corrupt_download
+
+    def installation_s(self, package: str) -> float:
+        """Say how long the installation of a package takes."""
+        kind = self._profile.installation
+        return kind.mean_s * (1 + kind.spread * (2 * self._roll("time", package) - 1))
+
+    def arrival_s(self) -> float:
+        """Say when the vehicle first connects."""
+        return self._roll("arrival", "") * self._profile.connectivity.arrival_s
+
+    def begins_offline(self) -> bool:
+        """Say whether the vehicle is away at the beginning."""
+        return self._roll("offline", "") < self._profile.connectivity.offline
+
+    def online_s(self) -> float | None:
+        """Say how long the next connection lasts; None: until the end."""
+        return self._duration(self._profile.connectivity.online_mean_s)
+
+    def offline_s(self) -> float | None:
+        """Say how long the vehicle is away; None: for ever."""
+        return self._duration(self._profile.connectivity.offline_mean_s)
+
+    def _duration(self, mean_s: float) -> float | None:
+        return self._life.expovariate(1 / mean_s) if mean_s else None
+
+    def _roll(self, what: str, package: str) -> float:
+        return random.Random(f"{self._fleet}:{what}:{package}").random()  # noqa: S311 - see above

@@ -1,0 +1,132 @@
+"""An installer that installs nothing: it takes a time, succeeds or fails as the dice fall, and says so.
+
+It stands in for every installer, so that any package may be rehearsed. What is "installed" is kept in a file, as a
+real installer's database would be; killed in the middle of a step it leaves the version that was there before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from sota.boundaries.values import InstalledPackage
+from sota.fleet.profile import Dice
+from sota.kit.durable import write_atomic
+from sota.slm.installers import Capability, Command
+from sota.slm.model import Found, Health, Job, Step
+from sota.slm.runner import Ended, Runner
+
+STANDS_FOR = ("deb", "archive", "command", "rauc", "swupdate")
+SAID = "simulated: nothing was changed in any vehicle"
+
+
+class Software:
+    """What a simulated vehicle has installed: a file of names and versions."""
+
+    def __init__(self, file: Path, at_first: Mapping[str, str]) -> None:
+        self._file, self._at_first = file, dict(at_first)
+        self._known: dict[str, str] | None = None
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """Name to version."""
+        if self._known is None:
+            exists = self._file.exists()
+            self._known = (
+                msgspec.json.decode(self._file.read_bytes(), type=dict[str, str]) if exists else self._at_first
+            )
+        return self._known
+
+    def put(self, name: str, version: str | None) -> None:
+        """Note a version as installed, or the package as removed."""
+        packages = {**self.packages}
+        if version is None:
+            packages.pop(name, None)
+        else:
+            packages[name] = version
+        write_atomic(self._file, msgspec.json.encode(packages))
+        self._known = packages
+
+
+class SimulatedInstaller:
+    """Stands for the installer ``name``."""
+
+    capabilities = Capability.REMOVE | Capability.LIST
+
+    def __init__(self, name: str, software: Software) -> None:
+        self.name = name
+        self._software = software
+
+    def prepare(self) -> None:
+        """Nothing has to be there."""
+
+    async def inspect(self, file: Path, name: str, version: str) -> None:
+        """Take every file for what its update says that it is."""
+
+    async def find(self, name: str) -> Found:
+        """Look into the vehicle's file of versions."""
+        version = self._software.packages.get(name)
+        return Found(Health.ABSENT) if version is None else Found(Health.INSTALLED, version)
+
+    async def list(self) -> list[InstalledPackage]:
+        """Give everything in the vehicle's file of versions, once: by the first of the installers."""
+        if self.name != STANDS_FOR[0]:
+            return []
+        return [InstalledPackage(name=name, version=version) for name, version in self._software.packages.items()]
+
+    async def save(self, name: str, file: Path) -> None:
+        """Nothing is kept for going back: a step that fails has changed nothing."""
+
+    async def wait_until_free(self, timeout_s: float) -> None:
+        """Nobody else works here."""
+
+    def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
+        """Give what the simulated runner understands."""
+        version = job.previous_version if step is Step.RESTORE else job.version
+        removes = step in {Step.REMOVE, Step.DISCARD}
+        return Command(("simulate", str(step), job.name, "" if removes else version or ""), {})
+
+
+class SimulatedRunner(Runner):
+    """Does the commands of :class:`SimulatedInstaller` without processes: a step ends with the process it is in."""
+
+    def __init__(self, folder: Path, software: Software, dice: Dice, on_step: Callable[[], None]) -> None:
+        super().__init__(folder, timeout_s=86_400.0, output_limit=1024)
+        self._software, self._dice, self._on_step = software, dice, on_step
+        self._steps: dict[str, asyncio.Task[Ended]] = {}
+
+    def start(self, key: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Begin a step."""
+        _, step, name, version = command
+        self._on_step()
+        self._steps[key] = asyncio.create_task(self._carry_out(step, name, version), name=f"step:{key}")
+
+    async def wait(self, key: str) -> Ended:
+        """Wait for a step's end; one of an earlier process was interrupted, and nobody knows how it ended."""
+        step = self._steps.get(key)
+        return Ended(None, "") if step is None else await asyncio.shield(step)
+
+    def runs(self, key: str) -> bool:
+        """Say whether a step is under way."""
+        return key in self._steps and not self._steps[key].done()
+
+    def forget(self, key: str) -> None:
+        """Forget a step that has ended."""
+        self._steps.pop(key, None)
+
+    def stop(self) -> None:
+        """End all steps, as a loss of power would."""
+        for step in self._steps.values():
+            step.cancel()
+        self._steps.clear()
+
+    async def _carry_out(self, step: str, name: str, version: str) -> Ended:
+        package = f"{name}/{version}"
+        await asyncio.sleep(self._dice.installation_s(package))
+        if step != Step.RESTORE and version and self._dice.fails(package):
+            return Ended(1, f"{SAID}; this installation fails, as the fleet's profile wants it")
+        await asyncio.to_thread(self._software.put, name, version or None)
+        return Ended(0, SAID)

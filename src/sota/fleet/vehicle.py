@@ -1,0 +1,233 @@
+"""One vehicle of a fleet: its node, its SOTA Client and its Software Loading Manager, joined in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from sota.boundaries.b9_rvi_client.messages import StartDownload, UpdateAvailable
+from sota.client.program import ClientProgram
+from sota.client.settings import ClientSettings
+from sota.fleet.counts import Counts
+from sota.fleet.node import FleetNode, Observer
+from sota.fleet.profile import Dice
+from sota.fleet.simulation import STANDS_FOR, SimulatedInstaller, SimulatedRunner, Software
+from sota.kit.database_threads import Threads
+from sota.kit.network import Memory
+from sota.rvi.names import VEHICLE_PREFIX, ServiceTable
+from sota.rvi.settings import NodeSettings
+from sota.slm.program import SlmProgram
+from sota.slm.settings import SlmSettings
+
+REGISTER_S = 3600.0  # the node cannot forget its services here, so it need not be asked
+RECONNECT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all vehicles of a fleet share. ``installed`` is what each has when it is new."""
+
+    folder: Path
+    backend: str
+    keys: Path
+    allow_unsigned: bool
+    secrets: Path
+    threads: Threads
+    table: ServiceTable
+    counts: Counts
+    installed: Mapping[str, str]
+
+
+class Vehicle:
+    """One vehicle. Its state is below ``<fleet>/vehicles/<VIN>``, its identity in ``<fleet>/identities/<VIN>``."""
+
+    def __init__(self, vin: str, common: Common, dice: Dice) -> None:
+        self.vin, self._common, self._dice = vin, common, dice
+        self._memory = Memory()
+        self._software = Software(self._data / "software.json", common.installed)
+        self._node = FleetNode(
+            NodeSettings(
+                role="client",
+                prefix=f"{VEHICLE_PREFIX}{vin}",
+                identity=common.folder / "identities" / vin,
+                data=self._data / "node",
+                tls_port=0,
+                peers=(common.backend,),
+                reconnect_s=RECONNECT_S,
+            ),
+            vin,
+            self._memory,
+            common.table,
+            _Watcher(vin, common.counts, dice),
+        )
+        self._runner: SimulatedRunner | None = None
+        self._programs: list[SlmProgram | ClientProgram] = []
+        self._life: asyncio.Task[None] | None = None
+
+    @property
+    def begins_offline(self) -> bool:
+        """Whether it is away at the beginning."""
+        return self._dice.begins_offline()
+
+    @property
+    def software(self) -> dict[str, str]:
+        """What is installed: name to version."""
+        return self._software.packages
+
+    async def start(self) -> None:
+        """Start the programs; the vehicle connects when its dice say so."""
+        self._node.open()
+        await self._start_programs()
+        self._life = asyncio.create_task(self._live(), name=f"vehicle:{self.vin}")
+
+    async def stop(self) -> None:
+        """End it; everything that matters is on disk."""
+        if self._life is not None:
+            self._life.cancel()
+            await asyncio.gather(self._life, return_exceptions=True)
+        await self._node.close()
+        await self._stop_programs()
+
+    async def restart_programs(self) -> None:
+        """Stop client and loading manager and start them anew from what is on disk; the node stays."""
+        await self._stop_programs()
+        await self._start_programs()
+
+    @property
+    def _data(self) -> Path:
+        return self._common.folder / "vehicles" / self.vin
+
+    async def _start_programs(self) -> None:
+        common = self._common
+        self._runner = SimulatedRunner(
+            self._data / "slm" / "steps", self._software, self._dice, lambda: common.counts.installing(self.vin)
+        )
+        slm = SlmProgram(
+            SlmSettings(
+                vin=self.vin,
+                data=self._data / "slm",
+                root=self._data / "root",
+                client_token_file=common.secrets / "slm-to-client.token",
+                credentials_file=common.secrets / "slm.toml",
+                stop_wait_s=0.0,
+            ),
+            network=self._memory,
+            threads=common.threads,
+            installers=[SimulatedInstaller(name, self._software) for name in STANDS_FOR],
+            runner=self._runner,
+        )
+        client = ClientProgram(
+            ClientSettings(
+                vin=self.vin,
+                data=self._data / "client",
+                slm_token_file=common.secrets / "client-to-slm.token",
+                credentials_file=common.secrets / "client.toml",
+                keys=common.keys,
+                allow_unsigned=common.allow_unsigned,
+                register_s=REGISTER_S,
+            ),
+            network=self._memory,
+            threads=common.threads,
+        )
+        self._programs = [slm, client]
+        for program in self._programs:
+            await program.start()
+
+    async def _stop_programs(self) -> None:
+        if self._runner is not None:
+            self._runner.stop()
+        for program in reversed(self._programs):
+            await program.stop()
+        self._programs = []
+
+    async def _live(self) -> None:
+        """Connect and disconnect as the dice say, until cancelled."""
+        await asyncio.sleep(self._dice.arrival_s())
+        if self._dice.begins_offline():
+            await _for(self._dice.offline_s())
+        while True:
+            await self._node.connect()
+            await _for(self._dice.online_s())
+            await self._node.disconnect()
+            await _for(self._dice.offline_s())
+
+
+async def _for(duration_s: float | None) -> None:
+    if duration_s is None:
+        await asyncio.Event().wait()
+    else:
+        await asyncio.sleep(duration_s)
+
+
+class _Named(msgspec.Struct):
+    """What is looked at of messages that name one download."""
+
+    download_index: int
+    status: str = ""
+    reason: str | None = None
+    content: msgspec.Raw = msgspec.Raw()
+
+
+class _Watcher(Observer):
+    """Counts what passes, and flips a bit where the dice say so."""
+
+    def __init__(self, vin: str, counts: Counts, dice: Dice) -> None:
+        self._vin, self._counts, self._dice = vin, counts, dice
+        self._is_connected = False
+        self._to_corrupt: set[int] = set()
+
+    def arrives(self, service: str, parameters: bytes) -> bytes:
+        """See a message for the vehicle."""
+        with contextlib.suppress(msgspec.MsgspecError):  # what is malformed is the client's to refuse
+            if service == "chunk":
+                return self._chunk(parameters)
+            if service == "notify":
+                (update,) = _UPDATES.decode(parameters)
+                indexes = frozenset(download.download_index for download in update.downloads)
+                self._counts.notified(self._vin, update.update_id, indexes)
+            elif service == "start":
+                (start,) = _STARTS.decode(parameters)
+                self._counts.transferring(self._vin)
+                if self._dice.corrupts(f"{start.package.name}/{start.package.version}"):
+                    self._to_corrupt.add(start.download_index)
+            elif service == "reported":
+                (named,) = _NAMED.decode(parameters)
+                self._counts.confirmed(self._vin, named.download_index)
+        return parameters
+
+    def leaves(self, service: str, parameters: bytes) -> None:
+        """See a message of the vehicle."""
+        if service == "report":
+            with contextlib.suppress(msgspec.MsgspecError):
+                (named,) = _NAMED.decode(parameters)
+                self._counts.reported(self._vin, named.download_index, named.status, named.reason)
+
+    def connected(self, is_connected: bool) -> None:
+        """See the connection come and go."""
+        if is_connected is not self._is_connected:
+            self._is_connected = is_connected
+            self._counts.connected += 1 if is_connected else -1
+
+    def _chunk(self, parameters: bytes) -> bytes:
+        # Base64 takes four characters for three bytes; what stands around it is not worth counting.
+        self._counts.payload_bytes += len(parameters) * 3 // 4
+        if not self._to_corrupt:
+            return parameters
+        (named,) = _NAMED.decode(parameters)
+        if named.download_index not in self._to_corrupt:
+            return parameters
+        self._to_corrupt.discard(named.download_index)
+        content = bytes(named.content)
+        middle = len(content) // 2
+        other = b"B" if content[middle : middle + 1] == b"A" else b"A"
+        return parameters.replace(content, content[:middle] + other + content[middle + 1 :], 1)
+
+
+_UPDATES = msgspec.json.Decoder(list[UpdateAvailable])
+_STARTS = msgspec.json.Decoder(list[StartDownload])
+_NAMED = msgspec.json.Decoder(list[_Named])

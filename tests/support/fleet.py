@@ -1,0 +1,104 @@
+"""``sota fleet`` beside a running system: its process, what it prints, packages of any size for it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sota.boundaries.b1_browser_web.messages import PackageMetadata
+from sota.boundaries.values import PackageId, SignatureEnvelope
+from sota.kit.package_signature import SignedFields, sign
+from tests.support.processes import END_WITH_PARENT, ProgramProcess
+from tests.support.system import System
+
+CHUNK = 1 << 18
+END_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RandomFile:
+    """A package of random bytes: a simulated vehicle takes any file."""
+
+    id: PackageId
+    content: bytes
+
+    @classmethod
+    def make(cls, name: str, version: str, size: int, *, seed: int = 1) -> RandomFile:
+        """Make a file of ``size`` bytes, the same for the same seed."""
+        return cls(PackageId(name=name, version=version), random.Random(f"{seed}{name}{version}").randbytes(size))
+
+    async def upload(self, system: System) -> None:
+        """Upload it, signed by the key that the system's vehicles trust."""
+        sha256 = hashlib.sha256(self.content).hexdigest()
+        fields = SignedFields(self.id.name, self.id.version, len(self.content), sha256, "deb")
+        metadata = PackageMetadata(
+            name=self.id.name,
+            version=self.id.version,
+            installer="deb",
+            signature=msgspec.convert(sign(system.signing_key, fields), SignatureEnvelope),
+        )
+        await system.web.upload_package(metadata, self._parts(), f"{self.id.name}.bin")
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        for begin in range(0, len(self.content), CHUNK):
+            yield self.content[begin : begin + CHUNK]
+
+
+class FleetProcess(ProgramProcess):
+    """``sota fleet``, whose vehicles a system's backend updates; killed and started again it goes on."""
+
+    def __init__(
+        self,
+        system: System,
+        folder: Path,
+        vehicles: int,
+        *,
+        seed: int = 1,
+        link: int | None = None,
+        profile: str = "",
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.vehicles, self.seed, self.data = vehicles, seed, folder / "fleet"
+        self.data.mkdir(parents=True, exist_ok=True)
+        (folder / "profile.toml").write_text(profile)
+        arguments = {
+            "vehicles": vehicles,
+            "seed": seed,
+            "backend": f"tls://127.0.0.1:{link or system.ports.link}",
+            "backend-data": system.data,
+            "core": f"http://127.0.0.1:{system.ports.core}",
+            "data": self.data,
+            "profile": folder / "profile.toml",
+            "keys": system.folder / "signing",
+        }
+        options = [*(part for name, value in arguments.items() for part in (f"--{name}", str(value))), *options]
+        super().__init__("fleet", ["fleet", *options], folder / "fleet.log", environment=environment)
+
+    @property
+    def expression(self) -> str:
+        """The filter that chooses these vehicles."""
+        return f'vin_matches "^FLEET{self.seed:05}V"'
+
+    async def run_once(self, timeout_s: float) -> tuple[int, dict[str, Any]]:
+        """Wait until the process, started with --once, ends; gives its exit code and its summary."""
+        assert self._process is not None
+        code = await asyncio.to_thread(self._process.wait, timeout_s)
+        return code, self.summary()
+
+    def summary(self) -> dict[str, Any]:
+        """Read the summary that it printed last, at the end of its output."""
+        text = self.log.read_text()
+        document = msgspec.json.decode(text[text.rindex("\n{\n") :])
+        assert isinstance(document, dict)
+        return document
+
+
+__all__ = ["END_WITH_PARENT", "FleetProcess", "RandomFile"]
