@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,10 @@ import msgspec
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.values import PackageId, SignatureEnvelope
 from sota.kit.package_signature import SignedFields, sign
-from tests.support.processes import END_WITH_PARENT, ProgramProcess
+from tests.support.processes import ProgramProcess
 from tests.support.system import System
 
 CHUNK = 1 << 18
-END_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,6 @@ class FleetProcess(ProgramProcess):
         link: int | None = None,
         profile: str = "",
         options: Sequence[str] = (),
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.vehicles, self.seed, self.data = vehicles, seed, folder / "fleet"
         self.data.mkdir(parents=True, exist_ok=True)
@@ -80,7 +78,7 @@ class FleetProcess(ProgramProcess):
             "keys": system.folder / "signing",
         }
         options = [*(part for name, value in arguments.items() for part in (f"--{name}", str(value))), *options]
-        super().__init__("fleet", ["fleet", *options], folder / "fleet.log", environment=environment)
+        super().__init__("fleet", ["fleet", *options], folder / "fleet.log")
 
     @property
     def expression(self) -> str:
@@ -94,11 +92,9 @@ class FleetProcess(ProgramProcess):
         return code, self.summary()
 
     def summary(self) -> dict[str, Any]:
-        """Read the summary that it printed last, at the end of its output."""
+        """Read the summary that it printed last, after its lines of progress."""
         text = self.log.read_text()
-        document = msgspec.json.decode(text[text.rindex("\n{\n") :])
+        begin = text.rindex("\n{\n")
+        document = msgspec.json.decode(text[begin : text.index("\n}\n", begin) + 3])
         assert isinstance(document, dict)
         return document
-
-
-__all__ = ["END_WITH_PARENT", "FleetProcess", "RandomFile"]

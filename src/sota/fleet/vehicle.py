@@ -164,7 +164,7 @@ async def _for(duration_s: float | None) -> None:
         await asyncio.sleep(duration_s)
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, rename={"content": "bytes"}):
     """What is looked at of messages that name one download."""
 
     download_index: int
