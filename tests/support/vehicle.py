@@ -144,6 +144,7 @@ class Offer:
     signature: dict[str, Any] | None = None
     block_size: int = BLOCK
     changes: dict[str, Any] = field(default_factory=dict)
+    installer: str = "deb"
 
     @property
     def package(self) -> dict[str, str]:
@@ -158,7 +159,7 @@ class Offer:
         return hashlib.sha256(self.content).hexdigest()
 
     def signed(self, key: Ed25519PrivateKey) -> Offer:
-        fields = SignedFields(self.name, self.version, len(self.content), self.sha256, "deb")
+        fields = SignedFields(self.name, self.version, len(self.content), self.sha256, self.installer)
         self.signature = sign(key, fields)
         return self
 
@@ -171,7 +172,7 @@ class Offer:
             "block_count": self.block_count,
             "sha256": self.sha256,
             "sha1": hashlib.sha1(self.content).hexdigest(),
-            "installer": "deb",
+            "installer": self.installer,
             "command": self.command,
             **({"signature": self.signature} if self.signature else {}),
         }
@@ -338,6 +339,7 @@ async def vehicle_on_disk(folder: Path, **changes: Any) -> AsyncIterator[Vehicle
         client_url=f"http://127.0.0.1:{client_port}",
         client_token_file=folder / "client.token",
         credentials_file=folder / "slm.toml",
+        keys=folder / "keys",
         **{**QUICK, "remind_s": 1.0, **_for("slm_", changes)},
     )
     vehicle = Vehicle(folder, PlayedNode(node_port), client_settings, slm_settings, key)

@@ -78,6 +78,8 @@ def assemble(
         client_url=client_url,
         client_token_file=secrets / "slm-to-client.token",
         credentials_file=secrets / "slm.toml",
+        keys=keys or data / "keys",
+        allow_unsigned_images=allow_unsigned,
     )
     return [NodeProgram(node), SlmProgram(slm), ClientProgram(client)]
 

@@ -12,6 +12,7 @@ from sota.kit.errors import Invalid, Refused
 from sota.kit.http_message import Call, Reply
 from sota.kit.prefer import wait_s
 from sota.slm.executor import Executor
+from sota.slm.images.store import ImageStore
 from sota.slm.inbox import Inbox
 from sota.slm.installers import Capability, Installer, InstallerFailed
 
@@ -92,13 +93,14 @@ class DownloadsApi:
 class PackagesApi:
     """What the vehicle has installed."""
 
-    def __init__(self, vin: str, installers: list[Installer]) -> None:
+    def __init__(self, vin: str, installers: list[Installer], images: ImageStore) -> None:
         self._vin = vin
         self._installers = installers
+        self._images = images
 
     @serves("WL-B10-7")
     async def packages(self, call: Call[None]) -> Reply:
-        """List the packages of all installers."""
+        """List the packages of all installers, and the update images."""
         try:
             packages = [
                 package
@@ -108,4 +110,5 @@ class PackagesApi:
             ]
         except (InstallerFailed, msgspec.ValidationError) as error:
             raise Refused("failed", str(error)) from None
+        packages += await self._images.images()
         return Reply("listed", InstalledSoftware(vin=self._vin, packages=packages, firmware=[]))

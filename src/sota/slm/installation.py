@@ -11,12 +11,15 @@ from pathlib import Path
 
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b10_client_slm.messages import InstallReport, Operation, ReportStatus, StartDownload
+from sota.boundaries.update_image.manifest import IMAGE
 from sota.boundaries.values import Command, OutcomeReport, Reason
-from sota.kit.durable import private_folder, sync_folder
 from sota.kit.logging import get_logger
+from sota.slm.images.carrying_out import Images
 from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed
 from sota.slm.journal import DownloadEntry, Journal, State
-from sota.slm.model import Finished, Found, Job, ResultCode, StepRecord, code_of
+from sota.slm.kept import Kept
+from sota.slm.model import Finished, Job, ResultCode, StepRecord, code_of
+from sota.slm.versions import is_newer
 from sota.slm.worker import Task, Worker
 
 INSTALLER_ATTEMPTS = 5
@@ -32,7 +35,8 @@ class Installation:
         journal: Journal,
         installers: Mapping[str, Installer],
         worker: Worker,
-        kept: Path,
+        kept: Kept,
+        images: Images,
         *,
         vin: str,
         allow_downgrade: bool,
@@ -41,13 +45,15 @@ class Installation:
         self._installers = installers
         self._worker = worker
         self._kept = kept
+        self._images = images
         self._vin = vin
         self._allow_downgrade = allow_downgrade
         self._log = get_logger(program="slm")
 
     def prepare(self) -> None:
         """Make the folder of kept packages, and each installer's own."""
-        private_folder(self._kept)
+        self._kept.prepare()
+        self._images.prepare()
         for installer in self._installers.values():
             installer.prepare()
 
@@ -60,20 +66,23 @@ class Installation:
         start = entry.start
         if start is None:
             raise ValueError(f"download {entry.download_index} has no start")
-        installer = self._installers.get(start.installer)
-        if installer is None:
+        if start.installer != IMAGE and start.installer not in self._installers:
             text = f"This vehicle has no installer {start.installer!r}."
             await self.fail(entry, ResultCode.VALIDATION_FAILED, Reason.INSTALL_FAILED, text)
             return
         for attempt in range(1, INSTALLER_ATTEMPTS + 1):
             try:
-                await self._carry_out(entry, start, installer, file)
+                if start.installer == IMAGE:
+                    await self._carry_out_image(entry, start, file)
+                else:
+                    await self._carry_out(entry, start, self._installers[start.installer], file)
                 return
             except InstallerFailed as error:
                 self._log.error("installer_failed", download_index=entry.download_index, detail=error.detail)
                 if attempt == INSTALLER_ATTEMPTS:
                     await self.fail(entry, ResultCode.INTERNAL_ERROR, Reason.INSTALL_FAILED, error.detail)
                 await asyncio.sleep(INSTALLER_PAUSE_S * attempt)
+                entry = await self._journal.download(entry.download_index) or entry
 
     async def fail(self, entry: DownloadEntry, code: ResultCode, reason: Reason, text: str) -> None:
         """Give a download up, with what was done so far in its report."""
@@ -94,7 +103,8 @@ class Installation:
             if not await self._journal.begin(entry.download_index, found.running_version):
                 return
             entry = await self._journal.download(entry.download_index) or entry
-        previous_file = await self._secure_previous(entry, start, installer)
+        previous = entry.previous_version if entry.previous_version != start.package.version else None
+        previous_file = await self._kept.secure(entry.download_index, "", installer, entry.package, previous)
         job = Job(
             start.package.name,
             start.package.version,
@@ -105,25 +115,21 @@ class Installation:
         )
         finished = await self._worker.work(Task(entry.download_index, job, installer, file, previous_file))
         if finished.succeeded and start.command is Command.INSTALL and Capability.RESTORE in installer.capabilities:
-            self._keep(start, file)
+            self._kept.keep(start.package, installer.name, file)
         await self._end(entry, finished)
 
-    async def _secure_previous(self, entry: DownloadEntry, start: StartDownload, installer: Installer) -> Path | None:
-        """Give the file for going back, made now where none was kept; None where there is no way back."""
-        if entry.previous_version in {None, start.package.version} or Capability.RESTORE not in installer.capabilities:
-            return None
-        file = self._kept_file(start, entry.previous_version)
-        if file is None or file.exists():
-            return file
-        history, opened = await self._journal.steps(entry.download_index)
-        if history or opened:
-            return None  # what is installed now is not the previous version any more
-        try:
-            await installer.save(start.package.name, file)
-        except InstallerFailed as error:
-            self._log.warning("previous_version_not_saved", package=start.package.name, detail=error.detail)
-            return None
-        return file
+    async def _carry_out_image(self, entry: DownloadEntry, start: StartDownload, file: Path) -> None:
+        previous = await self._images.installed_version(start.package.name)
+        finished: Finished | None
+        if start.command is Command.REMOVE:
+            text = "An update image cannot be removed; its packages can."
+            finished = Finished(False, ResultCode.REMOVAL_FAILED, Reason.INSTALL_FAILED, text)
+        elif not entry.state.is_begun and self._is_downgrade(previous, start):
+            finished = old_version(previous, start)
+        else:
+            finished = await self._images.carry_out(entry, start, file)
+        if finished is not None:
+            await self._end(entry, finished)
 
     async def _examine(self, start: StartDownload, installer: Installer, file: Path) -> Finished | None:
         """Look at what is asked for before anything is touched; gives the refusal where there is one."""
@@ -138,16 +144,17 @@ class Installation:
         except BadPackage as error:
             return Finished(False, ResultCode.VALIDATION_FAILED, Reason.VERIFICATION_FAILED, error.detail)
         found = await installer.find(start.package.name)
-        if not (self._allow_downgrade or start.allow_downgrade) and is_newer(
-            found.running_version, start.package.version
-        ):
-            text = f"{found.running_version} is installed, which is newer than {start.package.version}."
-            return Finished(False, ResultCode.OLD_VERSION, Reason.INSTALL_FAILED, text)
+        if self._is_downgrade(found.running_version, start):
+            return old_version(found.running_version, start)
         return None
+
+    def _is_downgrade(self, running: str | None, start: StartDownload) -> bool:
+        allowed = self._allow_downgrade or start.allow_downgrade
+        return not allowed and is_newer(running, start.package.version)
 
     async def _end(self, entry: DownloadEntry, finished: Finished, status: ReportStatus | None = None) -> None:
         history, _ = await self._journal.steps(entry.download_index)
-        found = await self._find(entry)
+        running_version = await self._running_version(entry, ended=finished.succeeded)
         status = status or (ReportStatus.INSTALLED if finished.succeeded else ReportStatus.FAILED)
         complete = outcomes.COMPLETE.say(package=entry.package.text) or ""
         report = InstallReport(
@@ -155,42 +162,29 @@ class Installation:
             download_index=entry.download_index,
             package=entry.package,
             status=status,
-            operations=operations(entry, history, finished),
-            running_version=found.running_version if found else None,
+            operations=[*(await self._images.told(entry.download_index)), *operations(entry, history, finished)],
+            running_version=running_version,
             reason=finished.reason,
             outcome=OutcomeReport(status=200, message=complete) if finished.succeeded else None,
         )
-        await self._journal.finish(State(status), report)
+        is_image = entry.start is not None and entry.start.installer == IMAGE
+        image = entry.package if is_image and finished.succeeded else None
+        await self._journal.finish(State(status), report, image=image)
         self._log.info(
             "download_ended", download_index=entry.download_index, package=entry.package.text, status=str(status)
         )
 
-    async def _find(self, entry: DownloadEntry) -> Found | None:
+    async def _running_version(self, entry: DownloadEntry, *, ended: bool) -> str | None:
+        if entry.start is not None and entry.start.installer == IMAGE:
+            return entry.package.version if ended else await self._images.installed_version(entry.package.name)
         installer = self._installers.get(entry.start.installer) if entry.start else None
         # Before its start arrived nobody knows which installer has it; a vehicle with one installer has no doubt.
         if installer is None and len(self._installers) == 1:
             installer = next(iter(self._installers.values()))
         try:
-            return await installer.find(entry.package.name) if installer else None
+            return (await installer.find(entry.package.name)).running_version if installer else None
         except InstallerFailed:
             return None
-
-    def _kept_file(self, start: StartDownload, version: str) -> Path | None:
-        # A version that a vehicle reports may hold anything; only one that can be a file's name was kept by us.
-        name = f"{start.package.name}_{version}.{start.installer}"
-        return self._kept / name if "/" not in name and len(name) < 250 else None
-
-    def _keep(self, start: StartDownload, file: Path) -> None:
-        """Keep the package of the version that runs now, for going back to it, and no other."""
-        kept = self._kept_file(start, start.package.version)
-        if kept is None:
-            return
-        if file.exists():
-            file.replace(kept)
-            sync_folder(self._kept)
-        for other in self._kept.glob(f"{start.package.name}_*.{start.installer}"):
-            if other != kept and other.name.rpartition("_")[0] == start.package.name:
-                other.unlink(missing_ok=True)
 
 
 def operations(entry: DownloadEntry, history: Sequence[StepRecord], finished: Finished) -> list[Operation]:
@@ -208,18 +202,12 @@ def operations(entry: DownloadEntry, history: Sequence[StepRecord], finished: Fi
     return [*told, Operation(id="verify", result_code=finished.code, result_text=finished.text)]
 
 
+def old_version(running: str | None, start: StartDownload) -> Finished:
+    """Refuse to go back to an older version that nobody allowed."""
+    text = f"{running} is installed, which is newer than {start.package.version}."
+    return Finished(False, ResultCode.OLD_VERSION, Reason.INSTALL_FAILED, text)
+
+
 def stays_in_other_slot(command: Command, installer: Installer) -> bool:
     """Say whether what was there before an installation can be gone back to without a file."""
     return command is Command.INSTALL and Capability.TWO_SLOTS in installer.capabilities
-
-
-def is_newer(installed: str | None, wanted: str) -> bool:
-    """Say whether the installed version is newer; only ``major.minor.patch`` is compared."""
-    try:
-        return installed is not None and _numbers(installed) > _numbers(wanted)
-    except ValueError:
-        return False
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))

@@ -55,6 +55,30 @@ SCHEMA = (
     """
     ALTER TABLE step ADD COLUMN operation TEXT NOT NULL DEFAULT '';
     ALTER TABLE step ADD COLUMN note TEXT NOT NULL DEFAULT '';
+    CREATE TABLE operation (
+        download_index INTEGER NOT NULL REFERENCES download(download_index),
+        id TEXT NOT NULL,
+        previous_version TEXT,
+        result_code INTEGER,
+        result_text TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (download_index, id)
+    );
+    CREATE TABLE image (name TEXT PRIMARY KEY, version TEXT NOT NULL);
+    CREATE TABLE consent (
+        update_id TEXT PRIMARY KEY REFERENCES offered(update_id),
+        asked_at REAL NOT NULL,
+        decision TEXT,
+        decided_at REAL,
+        deferred_until REAL,
+        deferrals INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE condition (
+        update_id TEXT PRIMARY KEY REFERENCES offered(update_id),
+        since REAL NOT NULL,
+        checked_at REAL NOT NULL,
+        holds INTEGER NOT NULL,
+        text TEXT NOT NULL
+    );
     """,
 )
 
@@ -286,7 +310,10 @@ class Journal:
                 " (SELECT download_index FROM download ORDER BY download_index DESC LIMIT ?)"
             )
             tx.execute(f"DELETE FROM step WHERE download_index IN ({old})", (REMEMBERED,))  # noqa: S608
+            tx.execute(f"DELETE FROM operation WHERE download_index IN ({old})", (REMEMBERED,))  # noqa: S608
             tx.execute(f"DELETE FROM download WHERE download_index IN ({old})", (REMEMBERED,))  # noqa: S608
+            for table in ("consent", "condition"):
+                tx.execute(f"DELETE FROM {table} WHERE update_id NOT IN (SELECT update_id FROM download)")  # noqa: S608
             tx.execute("DELETE FROM offered WHERE update_id NOT IN (SELECT update_id FROM download)")
 
         await self.database.transact(work)
@@ -300,8 +327,11 @@ class Journal:
 
         return await self.database.read(work)
 
-    async def finish(self, state: State, report: InstallReport) -> None:
-        """Take a download to its end and keep its report for sending. A download that has ended is left alone."""
+    async def finish(self, state: State, report: InstallReport, *, image: PackageId | None = None) -> None:
+        """Take a download to its end and keep its report for sending. A download that has ended is left alone.
+
+        ``image`` is an update image that the vehicle has from now on.
+        """
 
         def work(tx: Connection) -> None:
             query = f"UPDATE download SET state = ?, reason = ?, report = ? WHERE download_index = ? AND {OPEN}"  # noqa: S608
@@ -309,6 +339,12 @@ class Journal:
                 query,
                 (state, report.reason, msgspec.json.encode(report), report.download_index),
             )
+            if image is not None:
+                tx.execute(
+                    "INSERT INTO image(name, version) VALUES (?, ?)"
+                    " ON CONFLICT(name) DO UPDATE SET version = excluded.version",
+                    (image.name, image.version),
+                )
 
         await self.database.transact(work)
 

@@ -115,6 +115,8 @@ class Step(StrEnum):
     RESTORE = "restore"
     DISCARD = "discard"
     REMOVE = "remove"
+    RUN = "run"
+    """A command of the vehicle itself, for an update image."""
 
 
 BACK = frozenset({Step.RESTORE, Step.DISCARD})
@@ -147,6 +149,8 @@ class Job:
     """Whether the installer has what it needs to bring the previous version back."""
     checked: bool = False
     """Whether the vehicle has a health check."""
+    undo: bool = False
+    """Whether it is over, and taken back because something after it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +175,9 @@ Decision = Run | Finished
 
 def decide(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
     """Say what follows from the steps so far and the state found."""
-    if job.command is Command.REMOVE:
+    if job.command is Command.REMOVE and not job.undo:
         return _decide_removal(job, history, found)
-    if any(record.step in BACK for record in history):
+    if job.undo or any(record.step in BACK for record in history):
         return _decide_way_back(job, history, found)
     if not history:
         if found.runs(job.version):
@@ -237,15 +241,12 @@ def _decide_after_step(job: Job, history: Sequence[StepRecord], found: Found) ->
 
 def _decide_way_back(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
     code, reason = failure(job, history)
+    what = f"{job.name} {job.version} " + ("was taken back" if job.undo else f"failed{_why(history)}")
     if job.previous_version is not None and found.runs(job.previous_version):
-        return Finished(
-            False,
-            code,
-            Reason.ROLLED_BACK,
-            f"{job.name} {job.version} failed{_why(history)}; {job.previous_version} is there as before",
-        )
+        return Finished(False, code, Reason.ROLLED_BACK, f"{what}; {job.previous_version} is there as before")
     if job.previous_version is None and found.runs(None):
-        return Finished(False, code, reason, f"{job.name} {job.version} failed{_why(history)}; nothing of it is left")
+        reason = Reason.ROLLED_BACK if job.undo else reason
+        return Finished(False, code, reason, f"{what}; nothing of it is left")
     back = Step.RESTORE if job.previous_version is not None else Step.DISCARD
     tried = [record for record in history if record.step is back]
     can = back is Step.DISCARD or job.can_restore

@@ -21,10 +21,12 @@ from sota.kit.settings import read_secret
 from sota.slm.api import DownloadsApi, PackagesApi, UpdatesApi
 from sota.slm.boot import Boot
 from sota.slm.executor import Executor
+from sota.slm.images.carrying_out import Images, Trust
 from sota.slm.inbox import Inbox
 from sota.slm.installation import Installation
 from sota.slm.installers import Installer, Place, load
 from sota.slm.journal import Journal
+from sota.slm.kept import Kept
 from sota.slm.reports import Reporter
 from sota.slm.runner import Runner
 from sota.slm.settings import SlmSettings
@@ -66,11 +68,23 @@ class SlmProgram:
         boot = Boot(settings.boot_id_file, settings.reboot, settings.boot_timeout_s)
         worker = Worker(self._journal, runner, boot, settings.health_check, settings.lock_timeout_s)
         self._installers: list[Installer] = load_installers(settings) if installers is None else list(installers)
+        by_name = {installer.name: installer for installer in self._installers}
+        kept = Kept(data / "kept", self._journal)
+        self._images = Images(
+            self._journal,
+            by_name,
+            worker,
+            kept,
+            Trust(settings.keys, settings.allow_unsigned_images),
+            data / "taken-out",
+            settings.image_commands,
+        )
         self._installation = Installation(
             self._journal,
-            {installer.name: installer for installer in self._installers},
+            by_name,
             worker,
-            data / "kept",
+            kept,
+            self._images,
             vin=settings.vin,
             allow_downgrade=settings.allow_downgrade,
         )
@@ -98,7 +112,7 @@ class SlmProgram:
         app.add(
             UpdatesApi(self._executor),
             DownloadsApi(self._executor, self._inbox),
-            PackagesApi(self.settings.vin, self._installers),
+            PackagesApi(self.settings.vin, self._installers, self._images.store),
         )
         app.check()
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from sota.boundaries.update_image.manifest import Action
 from sota.boundaries.values import Vin
 from sota.kit.settings import Annotated, Meta, Settings
 
@@ -28,6 +29,16 @@ class SlmSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     options: Annotated[
         dict[str, dict[str, Any]], Meta(description="Options of installers, a table each: [slm.options.archive].")
     ] = msgspec.field(default_factory=dict)
+    image_commands: Annotated[
+        dict[Action, tuple[str, ...]],
+        Meta(description="Command lines for actions of update images that are no packages; see docs/images.md."),
+    ] = msgspec.field(default_factory=dict)
+    keys: Annotated[Path, Meta(description="Folder with the public keys (*.pub.pem) that may sign update images.")] = (
+        Path("var/keys")
+    )
+    allow_unsigned_images: Annotated[
+        bool, Meta(description="Take update images without a signature. For a laboratory only.")
+    ] = False
     health_check: Annotated[
         tuple[str, ...],
         Meta(description="Command line that ends with 0 when the vehicle is well; asked after each installation."),

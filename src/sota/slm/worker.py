@@ -14,7 +14,7 @@ from sota.kit.logging import get_logger
 from sota.slm.boot import ENVIRONMENT, Boot
 from sota.slm.installers import Command, Installer
 from sota.slm.journal import Journal, OpenStep
-from sota.slm.model import Finished, Job, Step, decide
+from sota.slm.model import MAX_INTERRUPTIONS, Finished, Job, Step, decide
 from sota.slm.runner import Ended, Runner
 
 
@@ -76,22 +76,21 @@ class Worker:
             await self._begin(task, decision.step)
 
     async def run_check(self, download_index: int, operation: str, name: str, version: str) -> Ended:
-        """Run the health check as a step of its own, for what is more than one package; at most once to its end."""
+        """Run the health check once for what is more than one package."""
         command = self._check_command("image", name, version)
         return await self.run_command(download_index, operation, Step.CHECK, command)
 
     async def run_command(self, download_index: int, operation: str, step: Step, command: Command) -> Ended:
-        """Run one command as the only step of an operation; a command that has ended is not run again.
-
-        Gives ``exit_code`` None where it was interrupted: whether to run it again is the caller's decision.
-        """
-        history, opened = await self._journal.steps(download_index, operation)
-        if opened is None and not history:
+        """Run one command as all there is to an operation: once to its end, and again where it was interrupted."""
+        while True:
+            history, opened = await self._journal.steps(download_index, operation)
+            if opened is not None:
+                await self._finish(download_index, opened)
+                continue
+            if history and (not history[-1].interrupted or len(history) > MAX_INTERRUPTIONS):
+                return Ended(history[-1].exit_code, history[-1].output)
             await self.pause_if_resting()
-            opened = await self._start(download_index, operation, step, command)
-        if opened is not None:
-            return await self._finish(download_index, opened)
-        return Ended(history[-1].exit_code, history[-1].output)
+            await self._start(download_index, operation, step, command)
 
     async def run_boot(self, download_index: int, operation: str) -> Ended:
         """Wait for a boot as the only step of an operation."""

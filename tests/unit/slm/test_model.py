@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sota.boundaries.values import Command, Reason
-from sota.slm.installation import is_newer
 from sota.slm.model import (
     MAX_INTERRUPTIONS,
     Finished,
@@ -23,6 +22,7 @@ from sota.slm.model import (
     code_of,
     decide,
 )
+from sota.slm.versions import is_newer
 
 INSTALL = Job("ivi", "2.0.0", Command.INSTALL, previous_version=None, can_restore=False)
 UPGRADE = Job("ivi", "2.0.0", Command.INSTALL, previous_version="1.0.0", can_restore=True)

@@ -19,6 +19,7 @@ from sota.kit.clock import new_id
 from sota.kit.database_threads import Threads
 from sota.kit.local_database import Connection, LocalDatabase
 from sota.slm.boot import Boot
+from sota.slm.images.carrying_out import Images, Trust
 from sota.slm.installation import Installation
 from sota.slm.installers import Capability, Installer
 from sota.slm.journal import Journal, State
@@ -204,9 +205,10 @@ class Bay:
         database = journal.database
         runner = Runner(self.folder / "steps", timeout_s=STEP_TIMEOUT_S, output_limit=16_384)
         worker = Worker(journal, runner, Boot(subject.boot_id_file, (), 60.0), subject.health_check, 30.0)
-        installation = Installation(
-            journal, {installer.name: installer}, worker, self.folder / "kept", vin=VIN, allow_downgrade=False
-        )
+        installers = {installer.name: installer}
+        trust = Trust(self.folder / "keys", allow_unsigned=False)
+        images = Images(journal, installers, worker, kept, trust, self.folder / "taken-out", {})
+        installation = Installation(journal, installers, worker, kept, images, vin=VIN, allow_downgrade=False)
         installation.prepare()
         await journal.open()
         if isinstance(database, _Interrupted):

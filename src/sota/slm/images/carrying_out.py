@@ -1,0 +1,246 @@
+"""Carries an update image out: its manifest is checked, its operations are done in order, failures are taken back.
+
+Killed anywhere and called again, it goes on where the journal says: an operation with a result is over, the one without
+is taken up where its steps are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sota.boundaries.b10_client_slm.messages import Operation as Told
+from sota.boundaries.b10_client_slm.messages import StartDownload
+from sota.boundaries.update_image.image import Image, read_image
+from sota.boundaries.update_image.manifest import Install, Operation, Reboot, Remove, Run, file_of
+from sota.boundaries.values import Command, Reason
+from sota.kit.durable import private_folder
+from sota.kit.errors import Invalid, Refused
+from sota.slm.images import commands
+from sota.slm.images.model import CHECK, UNDO, Check, Do, Ended, Result, Rule, Undo, next_move
+from sota.slm.images.store import ImageStore
+from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed
+from sota.slm.journal import DownloadEntry, Journal
+from sota.slm.kept import Kept
+from sota.slm.model import Finished, Job, ResultCode, Step
+from sota.slm.versions import is_newer
+from sota.slm.worker import Task, Worker
+
+TEXT_LIMIT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom the vehicle believes: the folder of public keys, and whether it takes images without a signature."""
+
+    keys: Path
+    allow_unsigned: bool
+
+
+class Images:
+    """Carries images out, one at a time."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        installers: Mapping[str, Installer],
+        worker: Worker,
+        kept: Kept,
+        trust: Trust,
+        folder: Path,
+        image_commands: commands.Configured,
+    ) -> None:
+        self.store = ImageStore(journal)
+        self._journal = journal
+        self._installers = installers
+        self._worker = worker
+        self._kept = kept
+        self._trust = trust
+        self._folder = folder
+        self._commands = image_commands
+
+    def prepare(self) -> None:
+        """Make the folder for what is taken out of images."""
+        private_folder(self._folder)
+
+    def clear(self, download_index: int) -> None:
+        """Remove what was taken out."""
+        shutil.rmtree(self._folder / str(download_index), ignore_errors=True)
+
+    async def installed_version(self, name: str) -> str | None:
+        """Give the version of an image that the vehicle has."""
+        return next((image.version for image in await self.store.images() if image.name == name), None)
+
+    async def carry_out(self, entry: DownloadEntry, start: StartDownload, file: Path) -> Finished | None:
+        """Do what the image says, or go on with it; gives the result. None: it was cancelled before it began.
+
+        Raises:
+            InstallerFailed: an installer's database cannot be read.
+        """
+        try:
+            image = await asyncio.to_thread(self._examine, start, file)
+        except (Invalid, Refused) as error:
+            return Finished(False, ResultCode.VALIDATION_FAILED, Reason.VERIFICATION_FAILED, error.detail)
+        if not entry.state.is_begun:
+            previous = await self.installed_version(start.package.name)
+            if not await self._journal.begin(entry.download_index, previous):
+                return None
+        ended = await self._work(entry.download_index, image)
+        if ended.succeeded:
+            await self._keep_all(entry.download_index, image)
+        self.clear(entry.download_index)
+        return Finished(ended.succeeded, ended.code, ended.reason, ended.text)
+
+    async def told(self, download_index: int) -> list[Told]:
+        """Give the results of all operations, with the output of their steps, for the report."""
+        results = await self.store.results(download_index)
+        return [
+            Told(id=name, result_code=result.code, result_text=result.text[-TEXT_LIMIT:])
+            for name, result in results.items()
+        ]
+
+    def _examine(self, start: StartDownload, file: Path) -> Image:
+        """Check the image before anything is touched.
+
+        Raises:
+            Invalid, Refused: it is not one that this vehicle takes.
+        """
+        image = read_image(file)
+        if image.signature is not None or not self._trust.allow_unsigned:
+            from sota.kit.package_signature import load_public_keys  # a vehicle waits without its libraries
+
+            image.check_signature(load_public_keys(self._trust.keys))
+        if image.manifest.package != start.package:
+            raise Invalid(f"The image is {image.manifest.package.text}, not {start.package.text}.")
+        image.check_files()
+        for operation in image.manifest.operations:
+            if isinstance(operation, Run):
+                commands.command_for(self._commands, operation, file if operation.file else None)
+            elif isinstance(operation, Install | Remove) and operation.installer not in self._installers:
+                raise Invalid(f"Operation {operation.id}: this vehicle has no installer {operation.installer!r}.")
+        return image
+
+    async def _work(self, index: int, image: Image) -> Ended:
+        operations = image.manifest.operations
+        rules = [Rule(operation.id, operation.on_failure) for operation in operations]
+        while True:
+            move = next_move(rules, await self.store.results(index), checked=self._worker.checks)
+            if isinstance(move, Ended):
+                return move
+            if isinstance(move, Do):
+                operation = operations[move.position]
+                await self.store.end(index, operation.id, await self._do(index, image, operation))
+            elif isinstance(move, Undo):
+                operation = operations[move.position]
+                await self.store.end(index, UNDO + operation.id, await self._undo(index, image, operation))
+            elif isinstance(move, Check):
+                package = image.manifest.package
+                ended = await self._worker.run_check(index, CHECK, package.name, package.version)
+                code = ResultCode.OK if ended.exit_code == 0 else ResultCode.GENERAL_ERROR
+                await self.store.end(index, CHECK, Result(code, ended.output))
+
+    async def _do(self, index: int, image: Image, operation: Operation) -> Result:
+        try:
+            file = await self._take_out(index, image, operation)
+        except Refused as error:
+            return Result(ResultCode.VALIDATION_FAILED, error.detail)
+        except OSError as error:
+            return Result(ResultCode.DISK_FULL, f"{file_of(operation)} cannot be taken out: {error.strerror}")
+        if isinstance(operation, Reboot):
+            ended = await self._worker.run_boot(index, operation.id)
+            return Result(ResultCode.OK if ended.exit_code == 0 else ResultCode.GENERAL_ERROR, ended.output)
+        if isinstance(operation, Run):
+            command = commands.command_for(self._commands, operation, file if operation.file else None)
+            ended = await self._worker.run_command(index, operation.id, Step.RUN, command)
+            return Result(ResultCode.OK if ended.exit_code == 0 else commands.CODES[operation.action], ended.output)
+        return await self._do_package(index, operation, file)
+
+    async def _do_package(self, index: int, operation: Install | Remove, file: Path) -> Result:
+        installer = self._installers[operation.installer]
+        history, opened = await self._journal.steps(index, operation.id)
+        if not history and opened is None:
+            refusal = await self._refuse(operation, installer, file)
+            if refusal is not None:
+                return refusal
+        found = await installer.find(operation.package.name)
+        previous = await self.store.begin(index, operation.id, found.running_version)
+        task = await self._task(index, operation, file, previous)
+        finished = await self._worker.work(task)
+        return Result(finished.code, await self._output(index, operation.id, finished.text))
+
+    async def _refuse(self, operation: Install | Remove, installer: Installer, file: Path) -> Result | None:
+        """Look at an operation before it is begun; gives its result where it must not be."""
+        if isinstance(operation, Remove):
+            if Capability.REMOVE in installer.capabilities:
+                return None
+            return Result(ResultCode.REMOVAL_FAILED, f"Installer {installer.name!r} cannot remove.")
+        try:
+            await installer.inspect(file, operation.package.name, operation.package.version)
+        except BadPackage as error:
+            return Result(ResultCode.VALIDATION_FAILED, error.detail)
+        for entry in operation.blacklist:
+            other = self._installers.get(entry.installer)
+            there = (await other.find(entry.name)).running_version if other else None
+            if there is not None and entry.version in {None, there}:
+                return Result(ResultCode.BLACKLISTED, f"{entry.name} {there} is in the vehicle.")
+        there = (await installer.find(operation.package.name)).running_version
+        if is_newer(there, operation.package.version) and not operation.allow_downgrade:
+            return Result(ResultCode.OLD_VERSION, f"{there} is installed, which is newer.")
+        return None
+
+    async def _undo(self, index: int, image: Image, operation: Operation) -> Result:
+        if not isinstance(operation, Install | Remove):
+            return Result(ResultCode.GENERAL_ERROR, f"{operation.id} cannot be taken back: only packages can.")
+        key = UNDO + operation.id
+        previous = await self.store.previous(index, operation.id)
+        task = await self._task(index, operation, self._path(index, image, operation), previous, undo=True)
+        finished = await self._worker.work(task)
+        code = ResultCode.OK if finished.reason is Reason.ROLLED_BACK else ResultCode.GENERAL_ERROR
+        return Result(code, await self._output(index, key, finished.text))
+
+    async def _task(
+        self, index: int, operation: Install | Remove, file: Path, previous: str | None, *, undo: bool = False
+    ) -> Task:
+        installer = self._installers[operation.installer]
+        installs = isinstance(operation, Install)
+        wanted = previous if not installs or previous != operation.package.version else None
+        previous_file = await self._kept.secure(index, operation.id, installer, operation.package, wanted)
+        job = Job(
+            operation.package.name,
+            operation.package.version,
+            Command.INSTALL if installs else Command.REMOVE,
+            previous,
+            can_restore=previous_file is not None or (installs and Capability.TWO_SLOTS in installer.capabilities),
+            undo=undo,
+        )
+        key = UNDO + operation.id if undo else operation.id
+        return Task(index, job, installer, file, previous_file, key)
+
+    async def _take_out(self, index: int, image: Image, operation: Operation) -> Path:
+        name, path = file_of(operation), self._path(index, image, operation)
+        if name is not None and not path.exists():
+            private_folder(path.parent)
+            await asyncio.to_thread(image.take_out, name, path)
+        return path
+
+    def _path(self, index: int, image: Image, operation: Operation) -> Path:
+        return self._folder / str(index) / f"{image.manifest.operations.index(operation)}.payload"
+
+    async def _output(self, index: int, operation: str, text: str) -> str:
+        history, _ = await self._journal.steps(index, operation)
+        return "\n".join([*(record.output for record in history if record.output), text])
+
+    async def _keep_all(self, index: int, image: Image) -> None:
+        """Keep the files of what runs now, since nothing has to be gone back to any more."""
+        for operation in image.manifest.operations:
+            if isinstance(operation, Install):
+                installer = self._installers[operation.installer]
+                try:
+                    found = await installer.find(operation.package.name)
+                except InstallerFailed:
+                    continue
+                if Capability.RESTORE in installer.capabilities and found.runs(operation.package.version):
+                    self._kept.keep(operation.package, installer.name, self._path(index, image, operation))

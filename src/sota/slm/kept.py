@@ -1,0 +1,63 @@
+"""The folder of kept packages: for each package the file of the version that runs, so that it can be gone back to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sota.boundaries.values import PackageId
+from sota.kit.durable import private_folder, sync_folder
+from sota.kit.logging import get_logger
+from sota.slm.installers import Capability, Installer, InstallerFailed
+from sota.slm.journal import Journal
+
+
+class Kept:
+    """Knows where they are, makes the one that is missing, and removes those that are of no more use."""
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        self._folder = folder
+        self._journal = journal
+        self._log = get_logger(program="slm")
+
+    def prepare(self) -> None:
+        """Make the folder."""
+        private_folder(self._folder)
+
+    async def secure(
+        self, download_index: int, operation: str, installer: Installer, package: PackageId, previous: str | None
+    ) -> Path | None:
+        """Give the file for going back to ``previous``, made now where none was kept; None where there is no way back.
+
+        Made only before the first step of the operation: after it, what is installed is not the previous version.
+        """
+        if previous is None or Capability.RESTORE not in installer.capabilities:
+            return None
+        file = self._file(package.name, previous, installer.name)
+        if file is None or file.exists():
+            return file
+        history, opened = await self._journal.steps(download_index, operation)
+        if history or opened:
+            return None
+        try:
+            await installer.save(package.name, file)
+        except InstallerFailed as error:
+            self._log.warning("previous_version_not_saved", package=package.name, detail=error.detail)
+            return None
+        return file
+
+    def keep(self, package: PackageId, installer: str, file: Path) -> None:
+        """Keep the file of the version that runs now, and no other of this package."""
+        kept = self._file(package.name, package.version, installer)
+        if kept is None:
+            return
+        if file.exists():
+            file.replace(kept)
+            sync_folder(self._folder)
+        for other in self._folder.glob(f"{package.name}_*.{installer}"):
+            if other != kept and other.name.rpartition("_")[0] == package.name:
+                other.unlink(missing_ok=True)
+
+    def _file(self, name: str, version: str, installer: str) -> Path | None:
+        # A version that a vehicle reports may hold anything; only one that can be a file's name was kept by us.
+        file = f"{name}_{version}.{installer}"
+        return self._folder / file if "/" not in file and len(file) < 250 else None
