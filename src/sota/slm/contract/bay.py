@@ -23,6 +23,7 @@ from sota.slm.images.carrying_out import Images, Trust
 from sota.slm.installation import Installation
 from sota.slm.installers import Capability, Installer
 from sota.slm.journal import Journal, State
+from sota.slm.kept import Kept
 from sota.slm.runner import Runner
 from sota.slm.worker import Worker
 
@@ -205,6 +206,7 @@ class Bay:
         database = journal.database
         runner = Runner(self.folder / "steps", timeout_s=STEP_TIMEOUT_S, output_limit=16_384)
         worker = Worker(journal, runner, Boot(subject.boot_id_file, (), 60.0), subject.health_check, 30.0)
+        kept = Kept(self.folder / "kept", journal)
         installers = {installer.name: installer}
         trust = Trust(self.folder / "keys", allow_unsigned=False)
         images = Images(journal, installers, worker, kept, trust, self.folder / "taken-out", {})
