@@ -19,8 +19,7 @@ NDJSON = "application/x-ndjson"
 
 @pytest.fixture(scope="module")
 async def resolver(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningResolver]:
-    # A small step of the scan, so that an answer comes in several parts.
-    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver"), scan_size=3) as running:
+    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver")) as running:
         yield running
 
 

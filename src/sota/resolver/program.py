@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from sota.boundaries.interaction import Program
 from sota.boundaries.table import rows_for
@@ -22,7 +23,8 @@ from sota.resolver.audit.api import AuditApi
 from sota.resolver.facts import service as fact_service
 from sota.resolver.facts.api import FactsApi
 from sota.resolver.filters.api import FiltersApi
-from sota.resolver.index.database_scan import DatabaseScan
+from sota.resolver.index.bitmap_index import BitmapIndex
+from sota.resolver.index.keeper import Keeper
 from sota.resolver.index.workers import Workers
 from sota.resolver.recorded.erasure import Erasures
 from sota.resolver.recorded.service import Records
@@ -35,6 +37,7 @@ MIGRATIONS = "sota.resolver.migrations"
 TIDY_INTERVAL_S = 3600.0
 QUESTIONS = frozenset({"WL-B3-5", "WL-B5-1"})
 """Rows that are sent with POST and change nothing: they leave no audit record."""
+LOADING_S = 5.0
 
 
 class ResolverProgram:
@@ -49,6 +52,16 @@ class ResolverProgram:
         self.erasures = Erasures(self.db, self.clock)
         self.audit = AuditTrail(self.db)
         self.once = Idempotency(self.db, tables.idempotency, self.clock)
+        self.workers = Workers(settings.workers, "resolve")
+        self.previews = Workers(1, "preview")
+        self._keeping = Workers(1, "index")
+        self.keeper = Keeper(
+            self.db,
+            self._keeping,
+            settings.data,
+            save_interval_s=settings.snapshot_interval_s,
+            kept_changes=settings.kept_changes,
+        )
         self._background = Background()
         self._listener: HttpListener | None = None
         self._log = get_logger(program=self.name)
@@ -75,14 +88,13 @@ class ResolverProgram:
             self.clock,
             questions=QUESTIONS,
         )
-        workers = Workers(self.settings.workers)
-        index = DatabaseScan(self.db, workers, slice_size=self.settings.scan_size)
-        resolver = Resolver(self.db, index, workers)
-        records = Records(self.db, resolver, workers, self.clock)
+        index = BitmapIndex(self.keeper, self.workers, self.previews)
+        resolver = Resolver(self.db, index, self.workers)
+        records = Records(self.db, resolver, self.workers, self.clock)
         app.add(
             AuditApi(self.audit),
             RegisterApi(self.once, self.clock),
-            FiltersApi(self.db, self.once, workers, self.clock),
+            FiltersApi(self.db, self.once, self.workers, self.clock),
             FactsApi(self.db, self.clock, self.erasures.wake),
             ResolutionApi(resolver, records),
         )
@@ -91,21 +103,28 @@ class ResolverProgram:
         await self._listener.start()
         self._background.start("resolver:tidy", self._tidy())
         self._background.start("resolver:erasures", self.erasures.run())
+        self.keeper.start(self._background)
+        # Mostly it takes a moment. A large fleet goes on loading while everything else is answered already.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOADING_S):
+                await self.keeper.loaded.wait()
 
     async def stop(self) -> None:
         """Let requests under way end, and close the database."""
         if self._listener is not None:
             await self._listener.stop()
         await self._background.stop()
+        for workers in (self.workers, self.previews, self._keeping):
+            workers.close()
         await self.db.close()
 
     async def ready(self) -> bool:
-        """Say whether the database answers."""
+        """Say whether the database answers and the index is loaded."""
         try:
             await self.db.check(wait_s=0)
         except StartError:
             return False
-        return self._listener is not None
+        return self._listener is not None and self.keeper.is_loaded
 
     async def _tidy(self) -> None:
         """Forget, every hour, what is only kept for callers that repeat themselves."""

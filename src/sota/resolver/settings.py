@@ -19,6 +19,9 @@ class ResolverSettings(DatabaseSettings, kw_only=True):
     workers: Annotated[
         int, Meta(ge=1, le=64, description="How many computations run at once beside the event loop.")
     ] = 2
-    scan_size: Annotated[int, Meta(ge=1, le=100_000, description="Vehicles looked at in one step of a resolve.")] = (
-        5_000
-    )
+    snapshot_interval_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="How often the index is saved under the data folder, if it changed.")
+    ] = 300.0
+    kept_changes: Annotated[
+        int, Meta(ge=10, le=10_000_000, description="Changes kept for other processes and for starts from a snapshot.")
+    ] = 20_000

@@ -18,7 +18,7 @@ Rules kept here:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -130,6 +130,30 @@ class DependencyGraph:
     def needs_of(self, package: Package) -> Sequence[Minimum]:
         """Give what a package needs by itself."""
         return self._needs.get(package, ())
+
+    def alike(self) -> Callable[[Package], Package | None]:
+        """Tell apart installed packages only where some plan does, so that many vehicles can share one.
+
+        The function names a package that stands for the given one in every plan, or None for one that changes no plan.
+        Minimum versions are all that is asked of what is installed, so versions between the same two minimums are
+        alike, unless a package of their name needs something itself.
+        """
+        minimums: dict[str, list[Minimum]] = defaultdict(list)
+        for needs in self._needs.values():
+            for need in needs:
+                minimums[need.name].append(need)
+        needing = {package.name for package, needs in self._needs.items() if needs}
+        first_of: dict[tuple[str, frozenset[Minimum]], Package] = {}
+
+        def stand_in(package: Package) -> Package | None:
+            if self._needs.get(package):
+                return package
+            satisfied = frozenset(need for need in minimums.get(package.name, ()) if need.accepts(package.version))
+            if not satisfied:
+                return None
+            return package if package.name in needing else first_of.setdefault((package.name, satisfied), package)
+
+        return stand_in
 
     def plan(self, package: Package, installed: Iterable[Package]) -> Plan:
         """Work out what a vehicle with these installed packages must get."""

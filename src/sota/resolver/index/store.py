@@ -1,55 +1,150 @@
-"""SQL of the scan: the dictionaries, and a slice of the fleet."""
+"""SQL of loading: dictionaries, and the fleet in slices of row ids.
+
+A slice comes as one text a column, made by the engine: for millions of rows that takes a fraction of reading them one
+by one. Engines cut such a text where it is too long for them; then the numbers in it are too few, and the slice is read
+in two halves.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from sota.kit.db import Tx
-from sota.resolver.dependencies.model import Package
-from sota.resolver.index.evaluator import Dictionary
-from sota.resolver.tables import component, installed_component, installed_package, software, vehicle
+from sota.resolver import tables
+from sota.resolver.changes.model import Kind
+from sota.resolver.index.dictionary import Texts
+from sota.resolver.index.vins import VIN_LENGTH
+from sota.resolver.sql import batches
+from sota.resolver.tables import vehicle
 
-MAX_LISTED = 1_000
-"""Up to so many numbers are listed in a statement; for more, everything is read and chosen from here."""
-
-
-async def load_dictionary(tx: Tx) -> Dictionary:
-    """Read every distinct package and component of the fleet."""
-    packages = await tx.execute(sa.select(software.c.id, software.c.name, software.c.version))
-    by_number = {row.id: Package(row.name, row.version) for row in packages}
-    components = await tx.execute(sa.select(component.c.id, component.c.part_number))
-    return Dictionary(by_number, {row.id: row.part_number for row in components})
+Numbers = npt.NDArray[np.int64]
+MAX_THING = 1 << 32
+"""Numbers of things stay below this, so that a link fits into one 64-bit number."""
 
 
-async def load_vehicles(tx: Tx, after: int, count: int) -> list[tuple[int, str]]:
-    """Read the next vehicles by row id."""
-    query = sa.select(vehicle.c.id, vehicle.c.vin).where(vehicle.c.id > after).order_by(vehicle.c.id).limit(count)
-    return [(row.id, row.vin) for row in await tx.execute(query)]
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where links of a kind and the texts of its things stand."""
+
+    owner: sa.Column[int]
+    thing: sa.Column[int]
+    number: sa.Column[int]
+    texts: tuple[sa.Column[str], ...]
 
 
-async def load_packages(tx: Tx, first: int, last: int, wanted: Collection[int]) -> dict[int, frozenset[int]]:
-    """Read which of the wanted packages the vehicles of a range have."""
-    return await _load(tx, installed_package.c.vehicle_id, installed_package.c.software_id, (first, last), wanted)
+def _source(links: sa.Table, thing: str, things: sa.Table, *texts: str) -> Source:
+    return Source(links.c.vehicle_id, links.c[thing], things.c.id, tuple(things.c[text] for text in texts))
 
 
-async def load_components(tx: Tx, first: int, last: int, wanted: Collection[int]) -> dict[int, frozenset[int]]:
-    """Read which of the wanted components the vehicles of a range have."""
-    return await _load(tx, installed_component.c.vehicle_id, installed_component.c.component_id, (first, last), wanted)
+SOURCES = {
+    Kind.PACKAGE: _source(tables.installed_package, "software_id", tables.software, "name", "version"),
+    Kind.COMPONENT: _source(tables.installed_component, "component_id", tables.component, "part_number"),
+    Kind.ATTRIBUTE: _source(tables.vehicle_attribute, "attribute_id", tables.attribute, "name", "value"),
+    Kind.GROUP: _source(tables.group_member, "group_id", tables.vehicle_group, "name"),
+}
 
 
-async def _load(
-    tx: Tx, owner: sa.Column[int], number: sa.Column[int], span: tuple[int, int], wanted: Collection[int]
-) -> dict[int, frozenset[int]]:
-    if not wanted:
-        return {}
-    query = sa.select(owner, number).where(owner.between(*span))
-    if len(wanted) <= MAX_LISTED:
-        query = query.where(number.in_(sorted(wanted)))
-    found: dict[int, set[int]] = defaultdict(set)
-    for row_id, value in await tx.execute(query):
-        if value in wanted:
-            found[row_id].add(value)
-    return {row_id: frozenset(values) for row_id, values in found.items()}
+async def prepare(tx: Tx) -> None:
+    """Let MariaDB make texts longer than a megabyte, on this connection."""
+    if tx.dialect.name != "sqlite":
+        await tx.execute(sa.text("SET SESSION group_concat_max_len = 1073741824"))
+
+
+async def read_texts(tx: Tx, kind: Kind, numbers: Collection[int] | None = None) -> dict[int, Texts]:
+    """Read what things are called: all of a kind, or those of some numbers that there are."""
+    source = SOURCES[kind]
+    query = sa.select(source.number, *source.texts)
+    if numbers is None:
+        return {row[0]: tuple(row[1:]) for row in await tx.execute(query)}
+    found: dict[int, Texts] = {}
+    for some in batches(sorted(numbers)):
+        rows = await tx.execute(query.where(source.number.in_(some)))
+        found |= {row[0]: tuple(row[1:]) for row in rows}
+    return found
+
+
+async def read_vins(tx: Tx, vehicles: Iterable[int]) -> dict[int, str]:
+    """Read the VINs of some vehicles; who is not there is left out."""
+    found: dict[int, str] = {}
+    for some in batches(sorted(vehicles)):
+        query = sa.select(vehicle.c.id, vehicle.c.vin).where(vehicle.c.id.in_(some))
+        found |= {row.id: row.vin for row in await tx.execute(query)}
+    return found
+
+
+async def last_vehicle(tx: Tx) -> int:
+    """Give the highest row id of a vehicle; 0 where there is none."""
+    return (await tx.execute(sa.select(sa.func.max(vehicle.c.id)))).scalar_one() or 0
+
+
+async def next_vehicle(tx: Tx, first: int) -> int | None:
+    """Give the lowest row id from ``first`` on; None where there is none."""
+    found: int | None = (
+        await tx.execute(sa.select(sa.func.min(vehicle.c.id)).where(vehicle.c.id >= first))
+    ).scalar_one()
+    return found
+
+
+async def read_vehicles(tx: Tx, first: int, last: int) -> tuple[Numbers, npt.NDArray[np.uint8]]:
+    """Read the vehicles of a range of row ids: the ids, and a row of 17 bytes for each.
+
+    Raises:
+        ValueError: a VIN has not 17 characters.
+    """
+    columns = sa.func.group_concat(vehicle.c.id), sa.func.group_concat(vehicle.c.vin)
+    query = sa.select(sa.func.count(), *columns).where(vehicle.c.id.between(first, last))
+    count, ids, vins = (await tx.execute(query)).one()
+    if not count:
+        return np.empty(0, np.int64), np.empty((0, VIN_LENGTH), np.uint8)
+    content = np.frombuffer(f"{_text(vins)},".encode(), dtype=np.uint8)
+    numbers = _numbers(ids)
+    if (len(numbers) < count or len(content) < count * (VIN_LENGTH + 1)) and first < last:
+        middle = (first + last) // 2
+        halves = [await read_vehicles(tx, first, middle), await read_vehicles(tx, middle + 1, last)]
+        return np.concatenate([half[0] for half in halves]), np.concatenate([half[1] for half in halves])
+    if len(numbers) != count or len(content) != count * (VIN_LENGTH + 1):
+        raise ValueError(f"a VIN in the database has not {VIN_LENGTH} characters, near the row {first}")
+    return numbers, content.reshape(count, VIN_LENGTH + 1)[:, :VIN_LENGTH]
+
+
+async def read_links(tx: Tx, kind: Kind, first: int, last: int) -> tuple[Numbers, Numbers]:
+    """Read what the vehicles of a range of row ids have: owners and things, side by side."""
+    source = SOURCES[kind]
+    # Below 2^53, where also an engine that counts in floating point is exact: a slice has few vehicles.
+    key = (source.owner - first) * MAX_THING + source.thing
+    query = sa.select(sa.func.count(), sa.func.group_concat(key)).where(source.owner.between(first, last))
+    count, text = (await tx.execute(query)).one()
+    if not count:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    keys = _numbers(text)
+    if len(keys) == count:
+        return keys // MAX_THING + first, keys % MAX_THING
+    if first == last:
+        raise ValueError(f"the links of vehicle {first} are too many to be read at once")
+    middle = (first + last) // 2
+    owners, things = await read_links(tx, kind, first, middle)
+    more_owners, more_things = await read_links(tx, kind, middle + 1, last)
+    return np.concatenate([owners, more_owners]), np.concatenate([things, more_things])
+
+
+def check_numbers(texts: Mapping[int, Texts]) -> None:
+    """Refuse numbers of things that do not fit into a link.
+
+    Raises:
+        ValueError: a number is too high.
+    """
+    if texts and max(texts) >= MAX_THING:
+        raise ValueError(f"row {max(texts)} of a dictionary is beyond {MAX_THING}")
+
+
+def _numbers(text: str | bytes) -> Numbers:
+    return np.fromstring(_text(text), dtype=np.int64, sep=",")
+
+
+def _text(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode("ascii")

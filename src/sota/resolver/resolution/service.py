@@ -35,7 +35,8 @@ class Resolution:
     stored: tuple[StoredFilter, ...]
     filters: tuple[Expression, ...]
     graph: DependencyGraph
-    names: frozenset[str]
+    matches: AsyncIterator[list[Match]] = field(repr=False)
+    """The vehicles that pass the filters, as the fleet is now: they are looked for while this is read, once."""
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Resolver:
         Raises:
             Refused: ``package_missing`` or ``filters_missing``.
             Failed: a filter of the package cannot be evaluated.
+            Unavailable: the fleet's index is not loaded yet, or cannot follow the database now.
         """
         async with self._db.read() as tx:
             filters = await filter_service.require_filters(tx, wanted.name, wanted.version)
@@ -73,7 +75,8 @@ class Resolver:
         expressions = [await self._workers.run(self._read, one) for one in filters]
         package = Package(wanted.name, wanted.version)
         names = await self._workers.run(graph.names_of_interest, package)
-        return Resolution(package, tuple(filters), tuple(expressions), graph, names)
+        matches = await self._index.matching(expressions, names, graph.alike())
+        return Resolution(package, tuple(filters), tuple(expressions), graph, matches)
 
     async def decide(self, resolution: Resolution) -> AsyncIterator[list[Decision]]:
         """Decide for every vehicle that passes all filters: a part of the fleet at a time, in no promised order.
@@ -82,7 +85,7 @@ class Resolver:
         """
         plans: dict[frozenset[Package], Plan] = {}
         left_out = LeftOutCount()
-        async for matches in self._index.matching(resolution.filters, resolution.names):
+        async for matches in resolution.matches:
             decisions = await self._workers.run(_plan_all, resolution, matches, plans)
             for decision in decisions:
                 if isinstance(decision.plan, LeftOut):

@@ -1,0 +1,100 @@
+"""Answers :class:`~sota.resolver.index.fleet_index.FleetIndex` from bitmaps, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+
+from sota.resolver.changes.model import Kind
+from sota.resolver.dependencies.model import Package
+from sota.resolver.index.fleet import Fleet, Shard
+from sota.resolver.index.fleet_index import Alike, Match
+from sota.resolver.index.keeper import Keeper
+from sota.resolver.index.planner import Plan, plan, plan_all
+from sota.resolver.index.query import Group, partition, select
+from sota.resolver.index.vins import places_of
+from sota.resolver.index.workers import Workers
+from sota.resolver.language.expression import Expression
+
+VINS_AT_ONCE = 20_000
+"""So many vehicles are named in one step: some milliseconds, and a few megabytes."""
+
+
+class BitmapIndex:
+    """The index of a running Resolver."""
+
+    def __init__(self, keeper: Keeper, workers: Workers, previews: Workers) -> None:
+        self._keeper, self._workers, self._previews = keeper, workers, previews
+
+    async def matching(
+        self, filters: Sequence[Expression], names: Collection[str], alike: Alike | None = None
+    ) -> AsyncIterator[list[Match]]:
+        """Find the vehicles for which every filter is true, grouped: see the interface."""
+        fleet = await self._keeper.newest()
+        planned = await self._workers.run(plan_all, filters, fleet.dictionary)
+        kinds = await self._workers.run(kinds_of, fleet, names, alike)
+        return self._matching(fleet, planned, kinds)
+
+    async def _matching(
+        self, fleet: Fleet, planned: Plan, kinds: dict[Package, list[int]]
+    ) -> AsyncIterator[list[Match]]:
+        for shard in fleet.shards.values():
+            groups = await self._workers.run(find_groups, planned, shard, kinds)
+            for some in slices(groups):
+                yield await self._workers.run(name_vehicles, shard, some)
+
+    async def count_and_sample(self, expression: Expression, sample: int) -> tuple[int, list[str]]:
+        """Count vehicles and name some: see the interface."""
+        fleet = await self._keeper.newest()
+        planned = await self._previews.run(plan, expression, fleet.dictionary)
+        count, vins = 0, list[str]()
+        for shard in fleet.shards.values():
+            found, some = await self._previews.run(_count, planned, shard, sample - len(vins))
+            count += found
+            vins += some
+        return count, vins
+
+
+def find_groups(planned: Plan, shard: Shard, kinds: dict[Package, list[int]]) -> list[Group]:
+    """Find and group the vehicles of a shard."""
+    return partition(shard, select(planned, shard), kinds)
+
+
+def kinds_of(fleet: Fleet, names: Collection[str], alike: Alike | None) -> dict[Package, list[int]]:
+    """Give the packages that tell groups apart, each with the numbers of those that it stands for."""
+    wanted = frozenset(names)
+    kinds: dict[Package, list[int]] = {}
+    for number, text in fleet.dictionary.texts[Kind.PACKAGE].items():
+        if text[0] in wanted:
+            package = Package(*text)
+            stands_for = package if alike is None else alike(package)
+            if stands_for is not None:
+                kinds.setdefault(stands_for, []).append(number)
+    return kinds
+
+
+def slices(groups: Sequence[Group]) -> Iterator[list[Group]]:
+    """Cut groups into parts whose vehicles can be named in one step."""
+    part: list[Group] = []
+    room = VINS_AT_ONCE
+    for group in groups:
+        start = 0
+        while start < len(group.places):
+            taken = Group(group.places[start : start + room], group.packages)
+            part.append(taken)
+            start += len(taken.places)
+            room -= len(taken.places)
+            if not room:
+                yield part
+                part, room = [], VINS_AT_ONCE
+    if part:
+        yield part
+
+
+def name_vehicles(shard: Shard, groups: Sequence[Group]) -> list[Match]:
+    """Give the VINs of some groups."""
+    return [Match(shard.vins.texts(group.places), group.packages) for group in groups]
+
+
+def _count(planned: Plan, shard: Shard, sample: int) -> tuple[int, list[str]]:
+    found = select(planned, shard)
+    return len(found), shard.vins.texts(places_of(found[:sample])) if sample > 0 and found else []

@@ -1,0 +1,82 @@
+"""The distinct things of the fleet by number, and which of them a leaf of a filter means.
+
+>>> from sota.resolver.language.parser import parse
+>>> dictionary = Dictionary({Kind.PACKAGE: {1: ("ivi", "1.0.0"), 2: ("ivi", "2.0.0")}})
+>>> dictionary.find(parse('has_package "ivi" "^2"'))
+(<Kind.PACKAGE: 1>, (2,))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+
+from sota.resolver.changes.model import Kind
+from sota.resolver.language.expression import (
+    HasAttribute,
+    HasComponent,
+    HasPackage,
+    HasPackageVersion,
+    InGroup,
+)
+
+Texts = tuple[str, ...]
+"""What a thing is called: a package's name and version, an attribute's name and value, one text else."""
+
+ThingLeaf = HasComponent | HasPackage | HasPackageVersion | HasAttribute | InGroup
+Found = tuple[Kind, tuple[int, ...]]
+MAX_REMEMBERED = 2_000
+
+
+class Dictionary:
+    """Every distinct thing. Never changed: another state of the fleet has another one."""
+
+    def __init__(self, texts: Mapping[Kind, Mapping[int, Texts]]) -> None:
+        self.texts: Mapping[Kind, Mapping[int, Texts]] = {kind: texts.get(kind, {}) for kind in Kind}
+        self._found: dict[ThingLeaf, Found] = {}
+
+    def changed(self, gone: Mapping[Kind, set[int]], new: Mapping[Kind, Mapping[int, Texts]]) -> Dictionary:
+        """Give the dictionary without some things and with others."""
+        texts = {}
+        for kind, known in self.texts.items():
+            without = gone.get(kind, ())
+            kept = {number: text for number, text in known.items() if number not in without} if without else known
+            texts[kind] = {**kept, **new.get(kind, {})}
+        return Dictionary(texts)
+
+    def find(self, leaf: ThingLeaf) -> Found:
+        """Find the things that a leaf means, in the order of their numbers. What was found once is remembered."""
+        found = self._found.get(leaf)
+        if found is None:
+            kind, numbers = self._search(leaf)
+            found = kind, tuple(sorted(numbers))
+            if len(self._found) >= MAX_REMEMBERED:
+                for old in list(islice(self._found, MAX_REMEMBERED // 2)):
+                    self._found.pop(old, None)  # another thread may have been here
+            self._found[leaf] = found
+        return found
+
+    def _search(self, leaf: ThingLeaf) -> tuple[Kind, Iterator[int]]:
+        match leaf:
+            case HasPackage(name, version):
+                return Kind.PACKAGE, self._search_packages(name.finds, version.finds)
+            case HasPackageVersion(name):
+                exact = (number for number, text in self.texts[Kind.PACKAGE].items() if leaf.finds(*text))
+                return Kind.PACKAGE, exact
+            case HasComponent(part_number):
+                return Kind.COMPONENT, self._search_texts(Kind.COMPONENT, lambda text: part_number.finds(*text))
+            case HasAttribute():
+                return Kind.ATTRIBUTE, self._search_texts(Kind.ATTRIBUTE, lambda text: leaf.finds(*text))
+            case InGroup(name):
+                return Kind.GROUP, self._search_texts(Kind.GROUP, lambda text: text == (name,))
+
+    def _search_texts(self, kind: Kind, is_meant: Callable[[Texts], bool]) -> Iterator[int]:
+        return (number for number, text in self.texts[kind].items() if is_meant(text))
+
+    def _search_packages(self, name: Callable[[str], bool], version: Callable[[str], bool]) -> Iterator[int]:
+        """Ask about each name once, and about each version of those names once."""
+        packages = self.texts[Kind.PACKAGE]
+        names = {text for text in {one for one, _version in packages.values()} if name(text)}
+        versions = {its for one, its in packages.values() if one in names}
+        meant = {text for text in versions if version(text)}
+        return (number for number, (one, its) in packages.items() if one in names and its in meant)

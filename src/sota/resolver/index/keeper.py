@@ -1,0 +1,170 @@
+"""Keeps the newest state of the fleet: loads it, follows the log of changes, and saves it in the background.
+
+Whoever asks waits until everything is followed that was committed before the question: a look at the log's head, and
+mostly nothing to read. Those who ask at the same time share one look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from sota.kit.db import Database
+from sota.kit.errors import SotaError, Unavailable
+from sota.kit.logging import get_logger
+from sota.kit.program import Background
+from sota.resolver.changes import store as change_store
+from sota.resolver.changes.model import Kind, decode
+from sota.resolver.changes.store import Entry
+from sota.resolver.index import loading, store
+from sota.resolver.index.dictionary import Texts
+from sota.resolver.index.fleet import Fleet
+from sota.resolver.index.pending import Pending
+from sota.resolver.index.snapshot import Snapshots
+from sota.resolver.index.workers import Workers
+
+FOLDER = "resolver-index"
+READ_AT_ONCE = 200
+FOLLOW_INTERVAL_S = 0.25
+RETRY_S = 2.0
+
+
+class Keeper:
+    """The newest state."""
+
+    def __init__(
+        self, db: Database, workers: Workers, folder: Path, *, save_interval_s: float, kept_changes: int
+    ) -> None:
+        self._db, self._workers = db, workers
+        self._snapshots = Snapshots(folder / FOLDER)
+        self._save_interval_s, self._kept = save_interval_s, kept_changes
+        self._log = get_logger(program="resolver")
+        self._fleet: Fleet | None = None
+        self._turn = asyncio.Lock()
+        self._rounds = 0
+        self._saved = -1
+        self.loaded = asyncio.Event()
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether questions can be answered."""
+        return self._fleet is not None
+
+    def start(self, background: Background) -> None:
+        """Begin to load, and to follow and save from then on."""
+        background.start("resolver:index", self._keep())
+
+    async def newest(self) -> Fleet:
+        """Give a state that has everything which was committed before this call.
+
+        Raises:
+            Unavailable: the index is not loaded yet, or cannot follow the database now.
+        """
+        if self._fleet is None:
+            raise Unavailable("The index of the fleet is being loaded: try again in a moment.")
+        wanted = self._rounds + 1 if not self._turn.locked() else self._rounds + 2
+        async with self._turn:
+            # A look that began after this call serves as well as one of our own.
+            if self._rounds < wanted:
+                await self._follow()
+                self._rounds += 1
+        if self._fleet is None:
+            raise Unavailable("The index of the fleet is being made anew: try again in a moment.")
+        return self._fleet
+
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        next_save = 0.0
+        while True:
+            try:
+                if self._fleet is None:
+                    await self._load()
+                else:
+                    await self.newest()
+                if self._fleet is not None and (loop.time() >= next_save or self._is_far(self._fleet)):
+                    await self._save(self._fleet)
+                    next_save = loop.time() + self._save_interval_s
+            except (SotaError, ValueError) as error:
+                self._log.warning("index_not_kept", reason=str(error))
+                await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(FOLLOW_INTERVAL_S)
+
+    def _is_far(self, fleet: Fleet) -> bool:
+        """Whether so much was changed since the last snapshot that the log grows long."""
+        return fleet.position.number - self._saved > self._kept // 2
+
+    async def _load(self) -> None:
+        started = asyncio.get_running_loop().time()
+        async with self._turn:
+            fleet = await self._load_snapshot()
+            source = "snapshot" if fleet is not None else "database"
+            self._fleet = fleet if fleet is not None else await loading.load(self._db, self._workers)
+            await self._follow()
+        if self._fleet is not None:
+            seconds = round(asyncio.get_running_loop().time() - started, 3)
+            self._log.info("index_loaded", source=source, vehicles=self._fleet.count, seconds=seconds)
+            self.loaded.set()
+
+    async def _load_snapshot(self) -> Fleet | None:
+        try:
+            fleet = await self._workers.run(self._snapshots.load)
+        except (OSError, ValueError) as error:
+            self._log.warning("snapshot_not_used", reason=str(error))
+            return None
+        if fleet is None:
+            return None
+        async with self._db.read() as tx:
+            if not await change_store.holds(tx, fleet.position):
+                self._log.warning("snapshot_not_used", reason="the log of changes does not continue it")
+                return None
+        self._saved = fleet.position.number
+        return fleet
+
+    async def _follow(self) -> None:
+        """Take in what was committed; where the log does not continue our state, drop that, to be loaded anew."""
+        fleet = self._fleet
+        while fleet is not None:
+            async with self._db.read() as tx:
+                head = await change_store.read_head(tx)
+                if head == fleet.position:
+                    break
+                entries = await change_store.read_after(tx, fleet.position.number, READ_AT_ONCE)
+                if not entries or entries[0].position.number != fleet.position.number + 1:
+                    self._log.warning("index_dropped", reason="the log of changes does not continue it")
+                    fleet = None
+                    break
+                pending = await self._workers.run(_fold, entries)
+                texts = {kind: await store.read_texts(tx, kind, of) for kind, of in pending.new_things(fleet).items()}
+                vins = await store.read_vins(tx, pending.new_vehicles())
+            fleet = await self._take(fleet, entries, pending, vins, texts)
+        self._fleet = fleet
+
+    async def _take(
+        self,
+        fleet: Fleet,
+        entries: Sequence[Entry],
+        pending: Pending,
+        vins: dict[int, str],
+        texts: dict[Kind, dict[int, Texts]],
+    ) -> Fleet:
+        return await self._workers.run(pending.apply, fleet, entries[-1].position, vins, texts)
+
+    async def _save(self, fleet: Fleet) -> None:
+        """Write a snapshot where something changed, then forget old entries of the log."""
+        if fleet.position.number == self._saved:
+            return
+        try:
+            await self._workers.run(self._snapshots.save, fleet)
+        except OSError as error:  # the next start takes longer, and nothing else is lost
+            self._log.error("snapshot_not_written", reason=str(error))
+        self._saved = fleet.position.number
+        while await self._db.transact(lambda tx: change_store.prune(tx, self._kept, READ_AT_ONCE)):
+            pass
+
+
+def _fold(entries: Sequence[Entry]) -> Pending:
+    pending = Pending()
+    for entry in entries:
+        pending.take(decode(entry.content))
+    return pending

@@ -1,0 +1,64 @@
+"""A state of the fleet from the database: slice by slice, each a short read, so that nobody waits for it.
+
+While it is read others write: the state is some mixture of before and after until the log has been followed from the
+place that was read first. Following it sets every link that changed meanwhile to what it was changed to, so that the
+end is the truth whatever was read.
+"""
+
+from __future__ import annotations
+
+from sota.kit.db import Database
+from sota.resolver.changes import store as change_store
+from sota.resolver.changes.model import Kind
+from sota.resolver.index import store
+from sota.resolver.index.dictionary import Dictionary
+from sota.resolver.index.fleet import Fleet, Shard, ShardBuilder
+from sota.resolver.index.vins import SHARD_BITS, SHARD_SIZE
+from sota.resolver.index.workers import Workers
+
+SLICE = 1 << 14
+
+
+async def load(db: Database, workers: Workers) -> Fleet:
+    """Read everything. The result stands at the place of the log from which it must be followed.
+
+    Raises:
+        ValueError: the database holds what cannot be.
+        Unavailable: the database is away.
+    """
+    async with db.read() as tx:
+        position = await change_store.read_head(tx)
+        texts = {kind: await store.read_texts(tx, kind) for kind in Kind}
+        last = await store.last_vehicle(tx)
+    for of_kind in texts.values():
+        store.check_numbers(of_kind)
+    shards: dict[int, Shard] = {}
+    first: int | None = 0
+    while first is not None and first <= last:
+        async with db.read() as tx:
+            first = await store.next_vehicle(tx, first)
+        if first is not None:
+            number = first >> SHARD_BITS
+            shards[number] = await _load_shard(db, workers, number, last)
+            first = (number + 1) << SHARD_BITS
+    return Fleet(position, Dictionary(texts), shards)
+
+
+async def _load_shard(db: Database, workers: Workers, number: int, last: int) -> Shard:
+    builder = ShardBuilder(number)
+    base = number << SHARD_BITS
+    for first in range(base, min(base + SHARD_SIZE, last + 1), SLICE):
+        await _load_slice(db, workers, builder, base, first)
+    return await workers.run(builder.build)
+
+
+async def _load_slice(db: Database, workers: Workers, builder: ShardBuilder, base: int, first: int) -> None:
+    end = first + SLICE - 1
+    async with db.read() as tx:
+        await store.prepare(tx)
+        # Links first: a vehicle that is registered after this is in the log with everything that it gets.
+        links = {kind: await store.read_links(tx, kind, first, end) for kind in Kind}
+        vehicles, vins = await store.read_vehicles(tx, first, end)
+    for kind, (owners, things) in links.items():
+        await workers.run(builder.add_links, kind, owners - base, things)
+    await workers.run(builder.add_vehicles, vehicles - base, vins)
