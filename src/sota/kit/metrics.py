@@ -13,7 +13,7 @@ from sota.kit.lean import hidden
 with hidden("prometheus_client.exposition"):  # it brings a web server, which only ``exposition`` below has a use for
     from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
-__all__ = ["DURATION", "REFUSED", "REQUESTS", "Counter", "Gauge", "Histogram", "count_answer", "exposition"]
+__all__ = ["DURATION", "REFUSED", "REGISTRY", "REQUESTS", "Counter", "Gauge", "Histogram", "count_answer", "exposition"]
 
 REQUESTS = Counter(
     "sota_requests_total", "Answers given, by program, interaction and status.", ["program", "interaction", "status"]

@@ -1,4 +1,4 @@
-"""Callbacks to the local services: each message is an HTTP call to the address that the service registered.
+"""Callbacks to the local services: each message is a call to the address that the service registered.
 
 Rules kept here:
 
@@ -19,77 +19,71 @@ import random
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from urllib.parse import urlsplit
 
 import msgspec
 
 from sota.boundaries.interaction import calls
-from sota.kit.errors import Invalid, Unavailable
-from sota.kit.http_client import HttpClient, Response
+from sota.kit.http_client import Response
 from sota.rvi import counters
-from sota.rvi.message import Message
+from sota.rvi.callback import Address
+from sota.rvi.message import Message, Peer
 
-HEADERS = {"content-type": "application/json"}
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
-CONNECTIONS = 256
 NOTICE_NAMES = 500
-MAX_ADDRESS_LENGTH = 2048
-
+TAKEN = Response(200, {}, b"")
+"""The answer of a service that gives none (over a WebSocket): it has been given the message."""
 
 Answer = asyncio.Future[Response | None]
 """How a service answered a message, None if it never did."""
 
 
-class Address:
-    """Where a service is called."""
-
-    def __init__(self, url: str, client: HttpClient, path: str) -> None:
-        self.url, self.client, self._path = url, client, path
-
-    @calls("X-B7-11", "X-B9-11")
-    async def call(self, body: bytes, timeout_s: float) -> Response | None:
-        """Make a callback; None if nobody answered it who is the service."""
-        try:
-            response = await self.client.request("POST", self._path, body=body, headers=HEADERS, timeout_s=timeout_s)
-        except Unavailable:
-            return None
-        # A 404 that is no JSON-RPC says that the path is gone: the program was started anew and has yet to register.
-        gone = response.status == 404 and b'"jsonrpc"' not in response.body
-        return None if gone or response.status in (429, 503) else response
+def is_answer(response: Response | None) -> bool:
+    """Say whether somebody answered who is the service."""
+    if response is None or response.status in (429, 503):
+        return False
+    # A 404 that is no JSON-RPC says that the path is gone: the program was started anew and has yet to register.
+    return response.status != 404 or b'"jsonrpc"' in response.body
 
 
 class LocalService:
     """One registered service and the messages that wait for it."""
 
     def __init__(self, name: str, local_name: str, address: Address, *, timeout_s: float, queue_bytes: int) -> None:
-        self.name = name
+        self.name, self.address = name, address
         self._local_name = msgspec.json.encode(local_name)
         self._timeout_s, self._limit = timeout_s, queue_bytes
+        self._loop = asyncio.get_running_loop()
         self._queue: deque[tuple[Message, Answer | None]] = deque()
         self._bytes = 0
-        self.worker: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
-        self._room = asyncio.Event()
+        self._busy = False
+        self._pause = FIRST_PAUSE_S
+        self._retry: asyncio.TimerHandle | None = None
+        self._room: asyncio.Event = asyncio.Event()
         self._room.set()
-        self.address = address
+        self._idle: asyncio.Future[None] | None = None
+        self._peer: Peer | None = None
+        self._tail = b"}}"
         self.is_open = True
+        self._use(address)
 
     def move(self, address: Address) -> None:
         """Call another address from now on."""
         self.address = address
-        self._changed.set()
+        if not self._busy:
+            self._go_on()
 
     def offer(self, message: Message, answer: Answer | None = None) -> bool:
         """Take a message for this service; False if too much waits already."""
         if not self.is_open:
             return False
-        if self._queue and self._bytes + message.size > self._limit:
+        size = message.size
+        if self._queue and self._bytes + size > self._limit:
             self._room.clear()
             return False
         self._queue.append((message, answer))
-        self._bytes += message.size
-        if self.worker is None:
-            self.worker = asyncio.create_task(self._work(), name=f"deliver:{self.name}")
+        self._bytes += size
+        if not self._busy and self._retry is None:
+            self._go_on()
         return True
 
     async def writable(self, timeout_s: float) -> bool:
@@ -101,62 +95,97 @@ class LocalService:
             return False
         return self.is_open
 
-    async def close(self) -> list[Message]:
+    def idle(self) -> asyncio.Future[None] | None:
+        """Give what ends when nothing waits any more; None where nothing does."""
+        if self._queue and self._idle is None:
+            self._idle = self._loop.create_future()
+        return self._idle if self._queue else None
+
+    def close(self) -> list[Message]:
         """Stop calling; gives the messages that were not delivered."""
         self.is_open = False
         self._room.set()
-        if self.worker is not None:
-            self.worker.cancel()
-            await asyncio.gather(self.worker, return_exceptions=True)
+        if self._retry is not None:
+            self._retry.cancel()
+        self._channel.close()
         left = [message for message, _ in self._queue]
         for _, answer in self._queue:
             _tell(answer, None)
         self._queue.clear()
+        self._be_idle()
         return left
 
-    async def _work(self) -> None:
-        while self._queue:
-            message, answer = self._queue[0]
-            response = await self._deliver(message)
-            self._queue.popleft()
-            self._bytes -= message.size
-            if self._bytes <= self._limit // 2:
-                self._room.set()
-            _tell(answer, response)
-        self.worker = None
+    # The next one, and the next
 
-    async def _deliver(self, message: Message) -> Response | None:
-        pause = FIRST_PAUSE_S
-        while time.time() < message.deadline:
-            response = await self._call(message)
-            if response is not None:
+    def _use(self, address: Address) -> None:
+        self._channel = address.channel(self._timeout_s)
+        prefix = self._channel.envelope.replace(b"%b", b"message")
+        self._head = b'%b{"service_name":%b,"parameters":' % (prefix, self._local_name)
+
+    def _go_on(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        while self._queue and not self._busy and self.is_open:
+            if self.address.url != self._channel.url:
+                self._channel.close()
+                self._use(self.address)
+            message, answer = self._queue[0]
+            if message.deadline <= time.time():
+                counters.EXPIRED.inc()
+                self._remove(message, answer, None)
+                continue
+            self._busy = True
+            if self._call(message):
+                self._busy = False
                 counters.DELIVERED.inc()
-                return response
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):  # noqa: S311  jitter, no secret
-                    await self._changed.wait()
-            except TimeoutError:
-                pause = min(pause * 2, LONGEST_PAUSE_S)
-        counters.EXPIRED.inc()
-        return None
+                self._remove(message, answer, TAKEN)
+        if not self._queue:
+            self._be_idle()
 
     @calls("WL-B7-3", "WL-B7-7", "X-B7-1", "X-B7-10", "WL-B9-1", "WL-B9-3", "WL-B9-4", "WL-B9-5", "WL-B9-7", "X-B9-2")
-    async def _call(self, message: Message) -> Response | None:
-        peer = b',"peer":' + msgspec.json.encode(message.peer) if message.peer is not None else b""
-        body = b'{"jsonrpc":"2.0","id":1,"method":"message","params":{"service_name":%b,"parameters":%b%b}}' % (
-            self._local_name,
-            message.parameters,
-            peer,
-        )
-        return await self.address.call(body, self._timeout_s)
+    def _call(self, message: Message) -> bool:
+        peer = message.peer
+        if peer is not self._peer:
+            self._peer = peer
+            self._tail = b',"peer":%b}}' % msgspec.json.encode(peer) if peer is not None else b"}}"
+        return self._channel.call((self._head, message.parameters, self._tail), self._answered)
+
+    def _answered(self, response: Response | None) -> None:
+        self._busy = False
+        if not self.is_open:
+            return
+        if not is_answer(response):
+            if self.address.url != self._channel.url:
+                self._go_on()
+                return
+            pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311  jitter, no secret
+            self._retry = self._loop.call_later(pause, self._go_on)
+            self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
+            return
+        self._pause = FIRST_PAUSE_S
+        counters.DELIVERED.inc()
+        self._remove(*self._queue[0], response)
+        self._go_on()
+
+    def _remove(self, message: Message, answer: Answer | None, response: Response | None) -> None:
+        self._queue.popleft()
+        self._bytes -= message.size
+        if self._bytes <= self._limit // 2 and not self._room.is_set():
+            self._room.set()
+        _tell(answer, response)
+
+    def _be_idle(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+        self._idle = None
 
 
 class Notifier:
     """Tells one address which services come and go. Only the newest state of each name waits."""
 
     def __init__(self, address: Address, timeout_s: float) -> None:
-        self._address, self._timeout_s = address, timeout_s
+        self._channel = address.channel(timeout_s)
         self._waiting: dict[str, bool] = {}
         self._worker: asyncio.Task[None] | None = None
 
@@ -172,12 +201,13 @@ class Notifier:
         """Tell nothing more."""
         if self._worker is not None:
             self._worker.cancel()
+        self._channel.close()
 
     async def _work(self) -> None:
         pause = FIRST_PAUSE_S
         while self._waiting:
             names, available = self._take()
-            if await self._call(names, available=available) is not None:
+            if is_answer(await self._call(names, available=available)):
                 pause = FIRST_PAUSE_S
                 continue
             # Names that changed meanwhile are news already; the others are told again, before them.
@@ -199,9 +229,10 @@ class Notifier:
 
     @calls("X-B7-8", "X-B7-9", "X-B9-8", "X-B9-9")
     async def _call(self, names: list[str], *, available: bool) -> Response | None:
-        method = "services_available" if available else "services_unavailable"
-        body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"services": names}})
-        return await self._address.call(body, self._timeout_s)
+        answer: Answer = asyncio.get_running_loop().create_future()
+        method = b"services_available" if available else b"services_unavailable"
+        body = b"%b%b}" % (self._channel.envelope.replace(b"%b", method), msgspec.json.encode({"services": names}))
+        return TAKEN if self._channel.call((body,), lambda response: _tell(answer, response)) else await answer
 
 
 class LocalServices:
@@ -211,7 +242,6 @@ class LocalServices:
         self._prefix = prefix_path
         self._timeout_s, self._queue_bytes = timeout_s, queue_bytes
         self._services: dict[str, LocalService] = {}
-        self._clients: dict[str, HttpClient] = {}
         self._notifiers: dict[str, Notifier] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -221,18 +251,12 @@ class LocalServices:
         """Find a service by its full name."""
         return self._services.get(name)
 
-    async def register(self, name: str, url: str) -> bool:
-        """Register a service, or its new address; True if the node did not have it.
-
-        Raises:
-            Invalid: the address is not one that can be called.
-        """
-        address = self._address(url)
+    def register(self, name: str, address: Address) -> bool:
+        """Register a service, or its new address; True if the node did not have it."""
         known = self._services.get(name)
         if known is not None:
-            if known.address.url != url:
-                known.move(address)
-                await self._drop_unused()
+            known.move(address)
+            self._drop_unused()
             return False
         local_name = "/" + name.removeprefix(self._prefix).removeprefix("/")
         self._services[name] = LocalService(
@@ -240,14 +264,18 @@ class LocalServices:
         )
         return True
 
-    async def unregister(self, name: str) -> list[Message]:
+    def unregister(self, name: str) -> list[Message]:
         """Remove a service; gives the messages that were not delivered."""
         service = self._services.pop(name, None)
         if service is None:
             return []
-        left = await service.close()
-        await self._drop_unused()
+        left = service.close()
+        self._drop_unused()
         return left
+
+    def names_at(self, url: str) -> list[str]:
+        """Name the services at an address."""
+        return [name for name, service in self._services.items() if service.address.url == url]
 
     def notify(self, names: Iterable[str], *, available: bool) -> None:
         """Tell every registered address, except the one whose services these are."""
@@ -256,46 +284,27 @@ class LocalServices:
         for url, address in addresses.items():
             others = [name for name in names if not self._is_at(name, url)]
             if others:
-                notifier = self._notifiers.setdefault(url, Notifier(address, self._timeout_s))
-                notifier.notify(others, available=available)
+                if url not in self._notifiers:
+                    self._notifiers[url] = Notifier(address, self._timeout_s)
+                self._notifiers[url].notify(others, available=available)
 
     async def drain(self, timeout_s: float) -> list[Message]:
         """Give deliveries time to end, stop all, and give what was not delivered."""
-        workers = [worker for service in self._services.values() if (worker := service.worker) is not None]
-        if workers:
-            await asyncio.wait(workers, timeout=timeout_s)
+        waits = [idle for service in self._services.values() if (idle := service.idle()) is not None]
+        if waits:
+            await asyncio.wait(waits, timeout=timeout_s)
         for notifier in self._notifiers.values():
             notifier.stop()
-        left: list[Message] = []
-        for service in self._services.values():
-            left += await service.close()
-        for client in self._clients.values():
-            await client.close()
-        return left
+        return [message for service in self._services.values() for message in service.close()]
 
     def _is_at(self, name: str, url: str) -> bool:
         service = self._services.get(name)
         return service is not None and service.address.url == url
 
-    def _address(self, url: str) -> Address:
-        try:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or len(url) > MAX_ADDRESS_LENGTH:
-                raise ValueError(url)
-            base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-            client = self._clients.get(base) or HttpClient(base, timeout_s=self._timeout_s, pool=CONNECTIONS)
-        except ValueError:
-            raise Invalid(f"{url[:100]!r} is no address that a node can call: write http://host:port/path") from None
-        self._clients[base] = client
-        return Address(url, client, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-
-    async def _drop_unused(self) -> None:
-        addresses = [service.address for service in self._services.values()]
-        urls = {address.url for address in addresses}
+    def _drop_unused(self) -> None:
+        urls = {service.address.url for service in self._services.values()}
         for url in [url for url in self._notifiers if url not in urls]:
             self._notifiers.pop(url).stop()
-        for base in [base for base, client in self._clients.items() if all(a.client is not client for a in addresses)]:
-            await self._clients.pop(base).close()
 
 
 def _tell(answer: Answer | None, response: Response | None) -> None:

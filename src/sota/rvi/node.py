@@ -27,6 +27,7 @@ from sota.kit.http_client import Response
 from sota.kit.logging import get_logger
 from sota.rvi import counters
 from sota.rvi.calendar import Calendar
+from sota.rvi.callback import Target
 from sota.rvi.connection import Connection
 from sota.rvi.context import Context
 from sota.rvi.credentials import CredentialError, Identity
@@ -199,7 +200,7 @@ class Node:
         if not self.table.allows(name):
             metrics.REFUSED.labels("rvi-node", "unknown_service").inc()
             raise Refused("unknown_service", f"{local_name[:100]!r} is no service of the whitelist.", status=404)
-        if await self.services.register(name, url):
+        if self.services.register(name, Target(url)):
             self.log.info("service_registered", service=local_name)
             self._announce_own([name], available=True)
         self._pumps.start(name)
@@ -209,7 +210,7 @@ class Node:
         """Forget a local service; an unknown one is passed over."""
         if self.services.find(name) is None:
             return
-        left = await self.services.unregister(name)
+        left = self.services.unregister(name)
         self._keep(left)
         self.log.info("service_unregistered", service=name.removeprefix(self.settings.prefix_path))
         self._announce_own([name], available=False)
