@@ -16,6 +16,7 @@ A link carries maps, one after another: ``au`` (who I am), ``sa`` (services that
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any, Protocol
 
@@ -222,10 +223,15 @@ class MsgpackCodec:
         del ascii_only  # pieces of msgpack are bytes
         if message.packed is None:
             message.packed = pack(msgspec.json.decode(message.parameters))
-        return (
-            b"\x84\xa3tid%b\xa3cmd\xa3rcv\xa3mod\xb1proto_msgpack_rpc\xa4data\x83\xa7service%b\xa7timeout%b\xaaparameters%b"
-            % (pack(transaction), pack(message.service), pack(message.timeout_ms), message.packed)
+        return b"\x84\xa3tid%b%b%b\xaaparameters%b" % (
+            pack(transaction),
+            _head_for(message.service),
+            pack(message.timeout_ms),
+            message.packed,
         )
+
+
+_pack = msgpack.Packer(use_bin_type=False).pack
 
 
 def pack(value: Any) -> bytes:
@@ -234,8 +240,14 @@ def pack(value: Any) -> bytes:
     Raises:
         ValueError, OverflowError, TypeError: it has no form there (a number of more than 64 bits).
     """
-    packed: bytes = msgpack.packb(value, use_bin_type=False)
+    packed: bytes = _pack(value)
     return packed
+
+
+@functools.lru_cache(maxsize=4096)
+def _head_for(service: str) -> bytes:
+    """What stands in a ``rcv`` between the transaction and the time-out."""
+    return b"\xa3cmd\xa3rcv\xa3mod\xb1proto_msgpack_rpc\xa4data\x83\xa7service%b\xa7timeout" % pack(service)
 
 
 def _texts(value: Any) -> Any:
@@ -270,7 +282,7 @@ class Decoder:
     ``limit`` is the largest packet; it may be raised later.
     """
 
-    __slots__ = ("_buffer", "_codec", "_fixed", "_splitter", "_start", "limit")
+    __slots__ = ("_buffer", "_codec", "_fixed", "_is_inside", "_splitter", "_start", "limit")
 
     def __init__(self, codec: Codec | None = None, limit: int = 4 << 20) -> None:
         self.limit = limit
@@ -278,6 +290,7 @@ class Decoder:
         self._splitter: Splitter | None = None
         self._buffer: bytes | bytearray = b""
         self._start = 0
+        self._is_inside = False
 
     @property
     def codec(self) -> Codec | None:
@@ -300,7 +313,6 @@ class Decoder:
             if codec is not None and (packet := codec.decode(bytes(self._buffer[self._start : end]))) is not None:
                 packets.append(packet)
             self._start = end
-            self._splitter = None
         if len(self._buffer) - self._start > self.limit:
             raise CodecError(f"a packet of more than {self.limit} bytes")
         self._keep_rest()
@@ -308,17 +320,28 @@ class Decoder:
 
     def _find_end(self) -> int | None:
         buffer = self._buffer
-        if self._splitter is None:
-            while self._start < len(buffer) and buffer[self._start] in _WHITESPACE and self._fixed is not MSGPACK:
-                self._start += 1
+        if not self._is_inside:
             if self._start == len(buffer):
                 return None
-            self._codec = self._begin(buffer[self._start])
-            self._splitter = self._codec.splitter()
-        end = self._splitter.find_end(buffer, self._start)
-        if end is not None and end - self._start > self.limit:
-            raise CodecError(f"a packet of more than {self.limit} bytes")
+            if self._fixed is not MSGPACK and buffer[self._start] in _WHITESPACE:
+                return self._after_whitespace()
+            codec = self._begin(buffer[self._start])
+            if self._splitter is None or codec is not self._codec:
+                self._splitter = codec.splitter()
+            self._codec, self._is_inside = codec, True
+        end = self._splitter.find_end(buffer, self._start) if self._splitter is not None else None
+        if end is not None:
+            self._is_inside = False
+            if end - self._start > self.limit:
+                raise CodecError(f"a packet of more than {self.limit} bytes")
         return end
+
+    def _after_whitespace(self) -> int | None:
+        buffer = self._buffer
+        while self._start < len(buffer) and buffer[self._start] in _WHITESPACE:
+            self._start += 1
+        self._splitter = None  # it has not seen these bytes
+        return self._find_end()
 
     def _begin(self, first: int) -> Codec:
         codec = self._fixed or guess(first)
@@ -328,7 +351,7 @@ class Decoder:
 
     def _keep_rest(self) -> None:
         if self._start == len(self._buffer):
-            self._buffer = b""
+            self._buffer, self._splitter = b"", None  # a silent connection costs no memory
         elif self._start or not isinstance(self._buffer, bytearray):
             self._buffer = bytearray(self._buffer[self._start :])
         self._start = 0

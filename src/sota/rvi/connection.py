@@ -36,6 +36,7 @@ MAX_ANNOUNCED = 1000
 # What a peer says of a message's time-out is by the peer's clock, which may be wrong: it counts only within these
 # bounds.
 MIN_KEEP_S, MAX_KEEP_S = 30.0, 86_400.0
+FLUSH_BYTES = 64 << 10
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 60, 10, 6
 
 
@@ -43,9 +44,9 @@ class Connection(asyncio.Protocol):
     """One connection, over TLS or TCP, made by us or by the peer."""
 
     __slots__ = (
-        "_certificate", "_codec", "_context", "_decoder", "_drained", "_initiator", "_opened_at", "_paused",
-        "_pinged_at", "_reader", "_refused", "_secure", "_transaction", "_transport", "_writer", "announced", "ended",
-        "greeted", "heard_at", "rights", "unconfirmed", "vin",
+        "_certificate", "_codec", "_context", "_decoder", "_drained", "_initiator", "_loop", "_opened_at", "_outgoing",
+        "_outgoing_bytes", "_paused", "_peers", "_pinged_at", "_reader", "_refused", "_secure", "_transaction",
+        "_transport", "_writer", "announced", "ended", "greeted", "heard_at", "rights", "unconfirmed", "vin",
     )  # fmt: skip
 
     def __init__(self, context: Context, codec: Codec | None, *, secure: bool, initiator: bool) -> None:
@@ -63,13 +64,17 @@ class Connection(asyncio.Protocol):
         self._transaction = 0
         self._reader: FragmentReader | None = None
         self._writer: FragmentWriter | None = None
-        self._opened_at = self._pinged_at = self.heard_at = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self._outgoing: list[bytes] = []
+        self._outgoing_bytes = 0
+        self._peers: dict[str, Peer] = {}
+        self._opened_at = self._pinged_at = self.heard_at = self._loop.time()
         self.greeted = False
         self.rights = Rights()
         self.vin: str | None = None
         self.announced: dict[str, None] = {}
         self.unconfirmed: list[tuple[float, str, int]] = []
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
 
     # What asyncio tells us
 
@@ -90,7 +95,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; whatever is wrong with it costs this connection."""
-        self.heard_at = asyncio.get_running_loop().time()
+        self.heard_at = self._loop.time()
         try:
             for packet in self._decoder.feed(data):
                 self._take(packet)
@@ -139,13 +144,13 @@ class Connection(asyncio.Protocol):
     @property
     def is_flushed(self) -> bool:
         """Whether everything offered has left this process."""
-        return self._transport is not None and self._transport.get_write_buffer_size() == 0
+        return not self._outgoing and self._transport is not None and self._transport.get_write_buffer_size() == 0
 
     async def writable(self, timeout_s: float) -> bool:
         """Wait until a message may be offered; False if the time or the connection is over."""
         if self._paused and self.is_open:
             if self._drained is None:
-                self._drained = asyncio.get_running_loop().create_future()
+                self._drained = self._loop.create_future()
             await asyncio.wait((self._drained,), timeout=timeout_s)
         return self.is_writable
 
@@ -167,7 +172,7 @@ class Connection(asyncio.Protocol):
         if (size := wanted_size(message)) is not None:
             body = self._codec.encode_message(message, self._transaction, ascii_only=True)
             self._writer = self._writer or FragmentWriter()
-            self._send(self._writer.start(message.service, body, size, asyncio.get_running_loop().time()))
+            self._send(self._writer.start(message.service, body, size, self._loop.time()))
         else:
             self._write(self._codec.encode_message(message, self._transaction))
         return True
@@ -205,6 +210,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection when everything is written."""
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -244,6 +250,7 @@ class Connection(asyncio.Protocol):
             self._context.identity.anchor, packet.creds, now=time.time(), certificate=self._certificate
         )
         self.rights, self.greeted = Rights(credentials), True
+        self._peers.clear()
         self.vin = self.rights.vin or self._vin_of_certificate()
         self._decoder.limit = self._context.settings.max_message
         for reason in reasons:
@@ -301,12 +308,14 @@ class Connection(asyncio.Protocol):
         else:
             timeout_ms = content.timeout if type(content.timeout) is int else int(now * 1000)
             deadline = now + min(MAX_KEEP_S, max(MIN_KEEP_S, timeout_ms / 1000 - now))
-            peer = Peer(self.vin, credential.id)
+            peer = self._peers.get(credential.id)
+            if peer is None:
+                peer = self._peers[credential.id] = Peer(self.vin, credential.id)
             parameters = codec.parameters_json(content.parameters)
             self._context.owner.received(self, Message(content.service, parameters, timeout_ms, deadline, peer))
 
     def _on_fragment(self, packet: Packet) -> None:
-        now, codec = asyncio.get_running_loop().time(), self._decoder.codec or JSON
+        now, codec = self._loop.time(), self._decoder.codec or JSON
         if packet.frg:
             self._reader = self._reader or FragmentReader(self._context.settings.max_message)
             answer, whole = self._reader.take(*codec.decode_fragment(packet.frg), now)
@@ -347,8 +356,18 @@ class Connection(asyncio.Protocol):
         self._write((self._codec or JSON).encode(fields))
 
     def _write(self, content: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(content)
+        """Send with all else that is written in this turn of the loop: one TLS record and one system call for many."""
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(content)
+        self._outgoing_bytes += len(content)
+        if self._outgoing_bytes > FLUSH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        outgoing, self._outgoing, self._outgoing_bytes = self._outgoing, [], 0
+        if outgoing and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
 
     def _resume_reading(self) -> None:
         if self._transport is not None and self.is_open:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -77,6 +77,15 @@ class MessageParams(msgspec.Struct):
     parameters: msgspec.Raw
 
 
+class MessageRequest(msgspec.Struct):
+    """By far the commonest request, read in one go."""
+
+    jsonrpc: Literal["2.0"]
+    method: Literal["message"]
+    params: MessageParams
+    id: msgspec.Raw = msgspec.Raw()
+
+
 class PrefixParams(msgspec.Struct):
     """What ``get_node_service_prefix`` takes."""
 
@@ -89,6 +98,7 @@ class Edge:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._requests = msgspec.json.Decoder(Request)
+        self._message_requests = msgspec.json.Decoder(MessageRequest)
         self._message_params = msgspec.json.Decoder(MessageParams)
         self._transaction = 0
         self._methods: dict[str, Callable[[msgspec.Raw], Result | Awaitable[Result]]] = {
@@ -103,6 +113,20 @@ class Edge:
 
     def handle(self, content: bytes) -> Answered | Awaitable[Answered]:
         """Answer one request: HTTP status and body, at once where nothing has to be waited for."""
+        try:
+            message = self._message_requests.decode(content)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return self._handle_any(content)
+        call_id = bytes(message.id)
+        try:
+            result = self._message(message.params)
+        except _REFUSALS as error:
+            return _refusal(call_id, error)
+        if isinstance(result, int):
+            return 200, _MESSAGE_RESULT % (call_id, result) if call_id else b""
+        return self._finish(call_id, result)
+
+    def _handle_any(self, content: bytes) -> Answered | Awaitable[Answered]:
         if content[:1] == b"[":
             return 501, b""
         try:
@@ -138,7 +162,11 @@ class Edge:
     )  # fmt: skip
     def message(self, params: msgspec.Raw) -> Result | Awaitable[Result]:
         """Take a message for any service."""
-        content = self._message_params.decode(params)
+        result = self._message(self._message_params.decode(params))
+        return _message_result(result) if isinstance(result, int) else result
+
+    def _message(self, content: MessageParams) -> int | Awaitable[Result]:
+        """Give the transaction where the message is sent at once."""
         node, service, now = self._node, content.service_name, time.time()
         node.check(service)
         parameters = bytes(content.parameters)
@@ -151,10 +179,9 @@ class Edge:
         if node.is_local(service):
             return self._ask(message)
         self._transaction += 1
-        result = {"status": 0, "transaction_id": self._transaction, "method": "message"}
         if deadline <= now or node.send_now(message):
-            return result
-        return self._queue(message, result)
+            return self._transaction
+        return self._queue(message, _message_result(self._transaction))
 
     @serves("X-B7-3", "X-B9-3")
     async def register_service(self, params: msgspec.Raw) -> Result:
@@ -201,9 +228,9 @@ class Edge:
         return result
 
     async def _ask(self, message: Message) -> Result:
-        result: Result = {"status": 0, "transaction_id": LOCAL_TRANSACTION, "method": "message"}
+        result = _message_result(LOCAL_TRANSACTION)
         response = await self._node.ask(message)
-        if response is not None:
+        if response is not None and response.body:
             result["answer"] = {"status": response.status, "body": _json_or_null(response)}
         return result
 
@@ -246,6 +273,13 @@ def _scheduling_failed(detail: str) -> SchedulingFailed:
     outcome = SCHEDULE_UPDATE.outcome("scheduling_failed")
     title = outcome.message if outcome is not None else None
     return SchedulingFailed(detail, code="scheduling_failed", title=title)
+
+
+_MESSAGE_RESULT = b'{"jsonrpc":"2.0","id":%b,"result":{"status":0,"transaction_id":%d,"method":"message"}}'
+
+
+def _message_result(transaction: int) -> Result:
+    return {"status": 0, "transaction_id": transaction, "method": "message"}
 
 
 def _result(call_id: bytes, result: Result) -> bytes:

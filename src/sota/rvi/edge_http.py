@@ -39,6 +39,9 @@ _PLAIN = {
 }
 
 
+_OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n%b"
+
+
 class EdgeProtocol(asyncio.Protocol):
     """One connection of a local service."""
 
@@ -53,7 +56,8 @@ class EdgeProtocol(asyncio.Protocol):
         self._status = 200
         self._content_type = b""
         self._in_request = self._paused = False
-        self.changed_at = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self.changed_at = self._loop.time()
 
     # asyncio
 
@@ -70,7 +74,7 @@ class EdgeProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; answer the requests that they complete."""
-        self.changed_at = asyncio.get_running_loop().time()
+        self.changed_at = self._loop.time()
         self._head_size += len(data)
         try:
             self._parser.feed_data(data)
@@ -189,6 +193,9 @@ class EdgeProtocol(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         status, content = answer
+        if status == 200 and keep_alive:
+            self._transport.write(_OK_HEAD % (len(content), content))
+            return
         kind = b"application/json"
         if not content and status != 200:
             kind, content = b"text/plain", _PLAIN.get(status, b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import tracemalloc
 from typing import Any
 
 import msgpack
@@ -149,10 +150,18 @@ def test_a_packet_that_is_too_long_is_refused_before_it_is_complete() -> None:
             decoder.feed(b"x" * 100)
 
 
-@pytest.mark.parametrize("content", [b"\xdd\xff\xff\xff\xff", b"\x91\xdf\x7f\xff\xff\xff", b"\xdc\xff\xff" * 100])
+@pytest.mark.parametrize(
+    "content", [b"\x81\xa3cmd\xdd\xff\xff\xff\xff", b"\x81\xa3cmd\xdf\x7f\xff\xff\xff", b"\x81\xdb\x7f\xff\xff\xff"]
+)
 def test_a_length_is_not_believed(content: bytes) -> None:
-    with pytest.raises(CodecError, match="too many values"):
-        Decoder(MSGPACK, limit=1 << 30).feed(content)
+    tracemalloc.start()
+    try:
+        decoder = Decoder(MSGPACK, limit=1 << 30)
+        assert decoder.feed(content) == []
+        assert decoder.feed(b"\xc0" * 1000) == []
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_nesting_has_an_end() -> None:
