@@ -30,6 +30,7 @@ from sota.boundaries.interaction import serves
 from sota.kit import metrics
 from sota.kit.errors import Invalid, SotaError
 from sota.kit.http_client import Response
+from sota.rvi.callback import Target
 from sota.rvi.codec import pack
 from sota.rvi.message import Message
 
@@ -119,8 +120,8 @@ class Edge:
             return self._handle_any(content)
         call_id = bytes(message.id)
         try:
-            result = self._message(message.params)
-        except _REFUSALS as error:
+            result = self.take(message.params)
+        except REFUSALS as error:
             return _refusal(call_id, error)
         if isinstance(result, int):
             return 200, _MESSAGE_RESULT % (call_id, result) if call_id else b""
@@ -144,7 +145,7 @@ class Edge:
             return 200, _result(call_id, UNKNOWN_METHOD)
         try:
             result = method(params)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             return _refusal(call_id, error)
         if isinstance(result, dict):
             return 200, _result(call_id, result)
@@ -153,7 +154,7 @@ class Edge:
     async def _finish(self, call_id: bytes, pending: Awaitable[Result]) -> Answered:
         try:
             return 200, _result(call_id, await pending)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             return _refusal(call_id, error)
 
     @serves(
@@ -162,11 +163,11 @@ class Edge:
     )  # fmt: skip
     def message(self, params: msgspec.Raw) -> Result | Awaitable[Result]:
         """Take a message for any service."""
-        result = self._message(self._message_params.decode(params))
-        return _message_result(result) if isinstance(result, int) else result
+        result = self.take(self._message_params.decode(params))
+        return message_result(result) if isinstance(result, int) else result
 
-    def _message(self, content: MessageParams) -> int | Awaitable[Result]:
-        """Give the transaction where the message is sent at once."""
+    def take(self, content: MessageParams) -> int | Awaitable[Result]:
+        """Take a message; gives its transaction where it is sent at once."""
         node, service, now = self._node, content.service_name, time.time()
         node.check(service)
         parameters = bytes(content.parameters)
@@ -181,20 +182,20 @@ class Edge:
         self._transaction += 1
         if deadline <= now or node.send_now(message):
             return self._transaction
-        return self._queue(message, _message_result(self._transaction))
+        return self._queue(message, message_result(self._transaction))
 
     @serves("X-B7-3", "X-B9-3")
-    async def register_service(self, params: msgspec.Raw) -> Result:
+    def register_service(self, params: msgspec.Raw) -> Result:
         """Register a service of the calling program."""
         content = msgspec.json.decode(params, type=RegisterParams)
-        name = await self._node.register(content.service, content.network_address)
+        name = self._node.register(content.service, Target(content.network_address))
         return {"status": 0, "service": name, "method": "register_service"}
 
     @serves("X-B7-4", "X-B9-4")
-    async def unregister_service(self, params: msgspec.Raw) -> Result:
+    def unregister_service(self, params: msgspec.Raw) -> Result:
         """Forget a service, by its full name."""
         content = msgspec.json.decode(params, type=UnregisterParams)
-        await self._node.unregister(content.service)
+        self._node.unregister(content.service)
         return {"status": 0, "method": "unregister_service"}
 
     @serves("X-B7-6", "X-B9-6")
@@ -228,7 +229,7 @@ class Edge:
         return result
 
     async def _ask(self, message: Message) -> Result:
-        result = _message_result(LOCAL_TRANSACTION)
+        result = message_result(LOCAL_TRANSACTION)
         response = await self._node.ask(message)
         if response is not None and response.body:
             result["answer"] = {"status": response.status, "body": _json_or_null(response)}
@@ -241,7 +242,7 @@ class SchedulingFailed(SotaError):
     status = 412
 
 
-_REFUSALS = (SotaError, msgspec.MsgspecError, ValueError, OverflowError, TypeError, RecursionError)
+REFUSALS = (SotaError, msgspec.MsgspecError, ValueError, OverflowError, TypeError, RecursionError)
 
 
 def read_timeout(timeout: int, now: float) -> float:
@@ -278,7 +279,8 @@ def _scheduling_failed(detail: str) -> SchedulingFailed:
 _MESSAGE_RESULT = b'{"jsonrpc":"2.0","id":%b,"result":{"status":0,"transaction_id":%d,"method":"message"}}'
 
 
-def _message_result(transaction: int) -> Result:
+def message_result(transaction: int) -> Result:
+    """Give the result of a message that was taken."""
     return {"status": 0, "transaction_id": transaction, "method": "message"}
 
 

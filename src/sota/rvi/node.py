@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
 from sota.kit import metrics
@@ -27,7 +28,7 @@ from sota.kit.http_client import Response
 from sota.kit.logging import get_logger
 from sota.rvi import counters
 from sota.rvi.calendar import Calendar
-from sota.rvi.callback import Target
+from sota.rvi.callback import Address
 from sota.rvi.connection import Connection
 from sota.rvi.context import Context
 from sota.rvi.credentials import CredentialError, Identity
@@ -42,6 +43,9 @@ from sota.rvi.pump import Pumps, Sink
 from sota.rvi.routes import Routes
 from sota.rvi.schedule import MessageStore
 from sota.rvi.settings import NodeSettings
+
+if TYPE_CHECKING:
+    from sota.rvi.edge_ws import SocketServer
 
 TICK_S = 1.0
 DISK_FILE = "messages.sqlite3"
@@ -64,7 +68,9 @@ class Node:
         self._pumps = Pumps(self.store, self._sink)
         self._watcher: asyncio.Task[None] | None = None
         self._stopping = False
-        self._edge = EdgeServer(Edge(self), settings)
+        edge = Edge(self)
+        self._edge = EdgeServer(edge, settings)
+        self._sockets = _socket_server(self, edge) if settings.ws_port else None
         self._identity: Identity | None = None
         self._link: Link | None = None
 
@@ -91,6 +97,8 @@ class Node:
         self._link = Link(Context(settings, self._identity, self.table, self, self.log))
         await self._link.start()
         await self._edge.start()
+        if self._sockets is not None:
+            await self._sockets.start()
         self._watcher = asyncio.create_task(self._watch(), name="rvi-node:watch")
         self.log.info("node_started", edge=self.edge_url, tls=self._link.tls_port, tcp=self._link.tcp_port)
 
@@ -100,6 +108,8 @@ class Node:
         if self._watcher is not None:
             self._watcher.cancel()
         await self._edge.stop()
+        if self._sockets is not None:
+            await self._sockets.stop()
         if self._link is not None:
             await self._link.stop_accepting()
         await self._pumps.stop()
@@ -189,24 +199,23 @@ class Node:
         except TimeoutError:
             return None
 
-    async def register(self, local_name: str, url: str) -> str:
+    def register(self, local_name: str, address: Address) -> str:
         """Register a local service; gives its full name.
 
         Raises:
             Refused: the whitelist does not know it.
-            Invalid: the address cannot be called.
         """
         name = self.settings.prefix_path + local_name.removeprefix("/")
         if not self.table.allows(name):
             metrics.REFUSED.labels("rvi-node", "unknown_service").inc()
             raise Refused("unknown_service", f"{local_name[:100]!r} is no service of the whitelist.", status=404)
-        if self.services.register(name, Target(url)):
+        if self.services.register(name, address):
             self.log.info("service_registered", service=local_name)
             self._announce_own([name], available=True)
         self._pumps.start(name)
         return name
 
-    async def unregister(self, name: str) -> None:
+    def unregister(self, name: str) -> None:
         """Forget a local service; an unknown one is passed over."""
         if self.services.find(name) is None:
             return
@@ -214,6 +223,11 @@ class Node:
         self._keep(left)
         self.log.info("service_unregistered", service=name.removeprefix(self.settings.prefix_path))
         self._announce_own([name], available=False)
+
+    def unregister_all(self, url: str) -> None:
+        """Forget the services at an address that is no more."""
+        for name in self.services.names_at(url):
+            self.unregister(name)
 
     def known_services(self) -> list[str]:
         """Name all services, local and remote."""
@@ -346,3 +360,10 @@ class Node:
         if self._link is not None:
             self._link.announce(names, available=available)
         self.services.notify(names, available=available)
+
+
+def _socket_server(node: Node, edge: Edge) -> SocketServer:
+    """Make the WebSocket edge; its library costs a vehicle nothing where this edge is off."""
+    from sota.rvi.edge_ws import SocketServer
+
+    return SocketServer(node, edge)

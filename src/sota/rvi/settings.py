@@ -30,6 +30,9 @@ class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     edge_port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the service edge; 0 takes a free one.")] = (
         8801
     )
+    ws_port: Annotated[
+        int, Meta(ge=0, le=65535, description="Port of the service edge over WebSocket (8808, 9008); 0 turns it off.")
+    ] = 0
     link_host: Annotated[str, Meta(description="Address on which other nodes connect.")] = "127.0.0.1"
     tls_port: Annotated[int, Meta(ge=0, le=65535, description="Port of the TLS link; 0 turns it off.")] = 8810
     tcp_port: Annotated[
