@@ -4,7 +4,8 @@ Where things are:
 
 * ``node.py``         the node itself: which message goes where, and when
 * ``edge.py``         JSON-RPC for the local services; ``edge_http.py`` its HTTP/1.1
-* ``delivery.py``     callbacks to local services, in order for each
+* ``edge_ws.py``      the same over WebSocket, ``websocket.py`` one such connection
+* ``delivery.py``     which message is delivered to a local service when; ``callback.py`` the call itself
 * ``link.py``         listening and connecting to other nodes; ``connection.py`` one such connection
 * ``codec.py``        bytes to packets and back (JSON and msgpack); ``splitter.py`` where a packet ends; ``fragment.py``
 * ``credentials.py``  who may receive and invoke what; ``authority.py`` a generated authority, for tests

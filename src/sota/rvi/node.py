@@ -364,6 +364,9 @@ class Node:
 
 def _socket_server(node: Node, edge: Edge) -> SocketServer:
     """Make the WebSocket edge; its library costs a vehicle nothing where this edge is off."""
-    from sota.rvi.edge_ws import SocketServer
+    try:
+        from sota.rvi.edge_ws import SocketServer
+    except ModuleNotFoundError as error:
+        raise StartError(f"ws_port needs a library that is not installed ({error.name}): sota[websocket]") from None
 
     return SocketServer(node, edge)

@@ -1,0 +1,267 @@
+"""One WebSocket of a local program: the protocol's frames on one side, texts and calls on the other.
+
+RFC 6455 itself is read and written by the library ``websockets``; here is what goes around it: texts are worked on in
+their order, while one waits nothing more is read; what is sent in one turn of the loop goes together; a socket that
+does not finish its handshake, or shows no sign of life, is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol, cast
+
+from websockets.exceptions import WebSocketException
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from sota.rvi.callback import Done
+from sota.rvi.delivery import TAKEN
+
+HANDSHAKE_S, PING_S, PONG_S = 10.0, 10.0, 5.0
+SEND_BUFFER_BYTES = 1 << 20
+UNSUPPORTED_DATA, GOING_AWAY = 1003, 1001
+ENVELOPE = b'{"json-rpc":"2.0","method":"%b","params":'
+
+_quiet = logging.getLogger("sota.rvi.websocket")
+_quiet.addHandler(logging.NullHandler())
+_quiet.propagate = False
+_quiet.setLevel(logging.CRITICAL)
+_numbers = itertools.count(1)
+
+
+class SocketOwner(Protocol):
+    """The edge, as its sockets see it."""
+
+    max_text: int
+    log: Any
+
+    def add(self, socket: SocketProtocol) -> bool:
+        """Count a socket in, unless there are too many."""
+        ...
+
+    def remove(self, socket: SocketProtocol) -> None:
+        """Count a socket out."""
+        ...
+
+    def refuse(self, reason: str) -> bytes:
+        """Count what gets no answer."""
+        ...
+
+    def handle(self, content: bytes, socket: SocketProtocol) -> bytes | Awaitable[bytes]:
+        """Answer one text; the empty answer is none."""
+        ...
+
+
+class SocketChannel:
+    """The way to one service that was registered over a socket: it is told, and does not answer."""
+
+    envelope = ENVELOPE
+
+    def __init__(self, socket: SocketProtocol) -> None:
+        self._socket = socket
+        self._waiting: tuple[bytes, Done] | None = None
+
+    @property
+    def url(self) -> str:
+        """What tells this socket from others."""
+        return self._socket.url
+
+    def call(self, parts: Sequence[bytes], done: Done) -> bool:
+        """Send a call at once, or when the other side has read what waits."""
+        content = b"".join(parts)
+        if self._socket.is_writable:
+            self._socket.send(content)
+            return True
+        self._waiting = content, done
+        self._socket.channels.add(self)
+        return False
+
+    def go_on(self) -> None:
+        """Send what waited."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._socket.send(waiting[0])
+            waiting[1](TAKEN)
+
+    def close(self) -> None:
+        """Forget what waits; the socket is not this service's alone."""
+        self._waiting = None
+        self._socket.channels.discard(self)
+
+
+class SocketProtocol(asyncio.Protocol):
+    """One WebSocket of a local program."""
+
+    def __init__(self, server: SocketOwner) -> None:
+        self._server = server
+        self.url = f"websocket:{next(_numbers)}"
+        self._protocol = ServerProtocol(origins=[None], max_size=server.max_text, logger=_quiet)
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._requests: deque[bytes] = deque()
+        self._pieces: list[bytes] = []
+        self._task: asyncio.Task[None] | None = None
+        self._paused = self._flushing = self._shaken = False
+        self._opened_at = self._heard_at = self._loop.time()
+        self._pinged_at: float | None = None
+        self.channels: set[SocketChannel] = set()
+
+    def channel(self, timeout_s: float) -> SocketChannel:
+        """Make the way to a service that is called over this socket."""
+        del timeout_s
+        return SocketChannel(self)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a call may be sent now."""
+        return not self._paused
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is outstanding."""
+        return self._task is not None or bool(self._requests)
+
+    # asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many connections."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
+        if not self._server.add(self):
+            self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Forget the socket and its services."""
+        del error
+        self._transport = None
+        self._requests.clear()
+        self._server.remove(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; answer the requests that they complete."""
+        self._heard_at = self._loop.time()
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Request):
+                self._protocol.send_response(self._protocol.accept(event))
+                self._shaken = self._protocol.handshake_exc is None
+            elif isinstance(event, Frame):
+                self._take(event)
+        self._go_on()
+        self._flush()
+
+    def eof_received(self) -> bool:
+        """End: the other side has nothing more to say."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The other side does not read: send nothing more."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Go on with calls and answers."""
+        self._paused = False
+        channels, self.channels = self.channels, set()
+        for channel in channels:
+            channel.go_on()
+        self._go_on()
+
+    # What is said
+
+    def send(self, content: bytes) -> None:
+        """Send a text, together with all others of this turn of the loop."""
+        try:
+            self._protocol.send_text(content)
+        except WebSocketException:
+            return  # it is being closed
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def close(self, code: int = GOING_AWAY) -> None:
+        """End the socket, with the closing words of the protocol."""
+        self._protocol.fail(code)
+        self._flush()
+
+    def tick(self, now: float) -> None:
+        """Once in a while: show that the node lives, and give up on who does not."""
+        if not self._shaken:
+            if now - self._opened_at > HANDSHAKE_S:
+                self._abort()
+        elif self._pinged_at is not None and self._heard_at < self._pinged_at:
+            if now - self._pinged_at > PONG_S:
+                self._server.log.info("websocket_dead")
+                self._abort()
+        elif self._pinged_at is None or now - self._pinged_at >= PING_S:
+            self._pinged_at = now
+            self._protocol.send_ping(os.urandom(4))
+            self._flush()
+
+    # Small things
+
+    def _take(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
+            if frame.fin and not self._pieces:
+                self._requests.append(bytes(frame.data))
+                return
+            self._pieces.append(bytes(frame.data))
+            if frame.fin:
+                self._requests.append(b"".join(self._pieces))
+                self._pieces = []
+        elif frame.opcode is Opcode.BINARY:
+            self._server.refuse("websocket_binary")
+            self._protocol.fail(UNSUPPORTED_DATA)
+
+    def _go_on(self) -> None:
+        while self._requests and self._task is None and not self._paused and self._transport is not None:
+            answer = self._server.handle(self._requests.popleft(), self)
+            if isinstance(answer, bytes):
+                if answer:
+                    self.send(answer)
+            else:
+                self._task = asyncio.create_task(self._answer_later(answer), name="websocket:request")
+        self._throttle()
+
+    async def _answer_later(self, pending: Awaitable[bytes]) -> None:
+        try:
+            answer = await pending
+        except Exception:  # the edge of the process: one request fails, the node goes on
+            self._server.log.exception("websocket_request_crashed")
+            answer = b""
+        self._task = None
+        if answer:
+            self.send(answer)
+        self._go_on()
+
+    def _throttle(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        wanted = not self.is_busy and not self._paused
+        if wanted and not transport.is_reading():
+            transport.resume_reading()
+        elif not wanted and transport.is_reading():
+            transport.pause_reading()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        transport = self._transport
+        pieces = self._protocol.data_to_send()
+        if transport is None or transport.is_closing():
+            return
+        if pieces:
+            content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if content:
+                transport.write(content)
+        if self._protocol.eof_sent or self._protocol.close_expected():
+            transport.close()
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
