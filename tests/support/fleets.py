@@ -13,6 +13,7 @@ from sota.resolver.index.dictionary import Dictionary, Texts
 from sota.resolver.index.fleet import Fleet, Shard, ShardBuilder
 from sota.resolver.index.fleet_index import Alike
 from sota.resolver.index.planner import plan_all
+from sota.resolver.index.vins import places_of
 from sota.resolver.language.evaluation import Vehicle
 from sota.resolver.language.expression import Expression
 
@@ -57,4 +58,16 @@ def matching(
             for vin in match.vins:
                 assert vin not in found, "a vehicle comes once"
                 found[vin] = match.packages
+    return found
+
+
+def contents(fleet: Fleet) -> dict[str, frozenset[tuple[Kind, Texts]]]:
+    """Say in words what a state holds: what each VIN has."""
+    found: dict[str, frozenset[tuple[Kind, Texts]]] = {}
+    for shard in fleet.shards.values():
+        places = places_of(shard.vehicles)
+        for place, vin in zip(places.tolist(), shard.vins.texts(places), strict=True):
+            found[vin] = frozenset(
+                (kind, fleet.dictionary.texts[kind][thing]) for kind in Kind for thing in shard.things_at(kind, place)
+            )
     return found

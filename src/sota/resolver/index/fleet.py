@@ -73,10 +73,12 @@ class ShardBuilder:
 
     def add_links(self, kind: Kind, places: npt.NDArray[np.int64], things: npt.NDArray[np.int64]) -> None:
         """Say that the vehicle at ``places[i]`` has ``things[i]``."""
+        if not len(things):
+            return
         keys = np.sort(things << SHARD_BITS | places)
         owners = keys & (SHARD_SIZE - 1)
         numbers = keys >> SHARD_BITS
-        starts = np.flatnonzero(np.diff(numbers, prepend=-1)) if len(keys) else np.empty(0, np.int64)
+        starts = np.flatnonzero(np.diff(numbers, prepend=-1))
         links = self._links[kind]
         ends = [*starts[1:].tolist(), len(keys)]
         for thing, start, end in zip(numbers[starts].tolist(), starts.tolist(), ends, strict=True):

@@ -1,0 +1,216 @@
+"""Indexes of several programs on one database: each sees what was committed, and in the end all hold the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from sota.boundaries.b5_core_resolver import messages
+from sota.boundaries.values import InstalledPackage
+from sota.kit.clock import SystemClock
+from sota.kit.db import Database
+from sota.kit.errors import SotaError, Unavailable
+from sota.kit.migrations import upgrade
+from sota.kit.program import Background
+from sota.resolver.changes import store as change_store
+from sota.resolver.changes.model import Kind
+from sota.resolver.facts import service
+from sota.resolver.index.keeper import Keeper
+from sota.resolver.index.loading import load
+from sota.resolver.index.workers import Workers
+from sota.resolver.program import MIGRATIONS
+from sota.resolver.tables import change, change_head
+from tests.support.fleets import contents
+
+pytestmark = pytest.mark.anyio
+CLOCK = SystemClock()
+WRITERS, ROUNDS = 6, 15
+
+
+@dataclass
+class Node:
+    """One program's index, with connections of its own."""
+
+    db: Database
+    keeper: Keeper
+    workers: Workers
+
+    async def tell(self, *facts: messages.Fact) -> list[messages.FactResult]:
+        return await self.db.transact(lambda tx: service.record(tx, facts, CLOCK))
+
+    async def contents(self) -> dict[str, frozenset[tuple[Kind, tuple[str, ...]]]]:
+        return contents(await self.keeper.newest())
+
+    async def truth(self) -> dict[str, frozenset[tuple[Kind, tuple[str, ...]]]]:
+        return contents(await load(self.db, self.workers))
+
+
+@asynccontextmanager
+async def running_node(url: str, folder: Path, *, kept: int = 20_000, every_s: float = 0.2) -> AsyncIterator[Node]:
+    db, workers, background = Database(url), Workers(1), Background()
+    await upgrade(db, MIGRATIONS)
+    keeper = Keeper(db, workers, folder, save_interval_s=every_s, kept_changes=kept)
+    keeper.start(background)
+    try:
+        async with asyncio.timeout(20):
+            await keeper.loaded.wait()
+        yield Node(db, keeper, workers)
+    finally:
+        await background.stop()
+        workers.close()
+        await db.close()
+
+
+class Writer:
+    """Tells facts about vehicles that several writers share."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        self.name, self.random, self.count = name, random.Random(seed), 0
+
+    def facts(self) -> list[messages.Fact]:
+        return [self.fact() for _ in range(self.random.randint(1, 8))]
+
+    def fact(self) -> messages.Fact:
+        self.count += 1
+        fact_id, vin = f"{self.name}-{self.count}", f"SHARED{self.random.randint(1, 9):011d}"
+        package = InstalledPackage(name=self.random.choice("abc"), version=self.random.choice(["1", "2"]))
+        part = f"ECU-{self.random.randint(1, 3)}"
+        kinds: list[messages.Fact] = [
+            messages.VehicleRegistered(id=fact_id, vin=vin),
+            messages.VehicleRegistered(id=fact_id, vin=vin),
+            messages.VehicleRetired(id=fact_id, vin=vin),
+            messages.PackageAdded(id=fact_id, vin=vin, package=package),
+            messages.PackageRemoved(id=fact_id, vin=vin, package=package),
+            messages.PackagesReplaced(id=fact_id, vin=vin, packages=[package]),
+            messages.ComponentAdded(id=fact_id, vin=vin, part_number=part),
+            messages.ComponentsReplaced(id=fact_id, vin=vin, components=[part]),
+            messages.ComponentRetired(id=fact_id, part_number=part),
+        ]
+        return self.random.choice(kinds)
+
+
+async def test_writers_at_the_same_time_leave_indexes_and_database_alike(
+    fresh_database_url: str, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        nodes = [
+            await stack.enter_async_context(running_node(fresh_database_url, tmp_path / name))
+            for name in ("one", "two")
+        ]
+
+        async def write(number: int) -> None:
+            writer = Writer(f"writer{number}", number)
+            own = f"OWN{number:014d}"
+            for round_ in range(ROUNDS):
+                here, there = nodes[round_ % 2], nodes[(round_ + 1) % 2]
+                try:
+                    await here.tell(*writer.facts())
+                except SotaError:
+                    continue  # another writer was in the way five times: nothing of it was committed
+                await here.tell(
+                    messages.VehicleRegistered(id=f"{own}-{round_}", vin=own),
+                    messages.PackagesReplaced(
+                        id=f"{own}-{round_}-p", vin=own, packages=[InstalledPackage(name="own", version=str(round_))]
+                    ),
+                )
+                for node in (there, here):
+                    assert (await node.contents())[own] == {(Kind.PACKAGE, ("own", str(round_)))}
+
+        await asyncio.gather(*(write(number) for number in range(WRITERS)))
+        truth = await nodes[0].truth()
+        assert [await node.contents() for node in nodes] == [truth, truth]
+
+
+async def test_start_from_a_snapshot_takes_in_what_was_committed_since(fresh_database_url: str, tmp_path: Path) -> None:
+    writer = Writer("before", 1)
+    async with running_node(fresh_database_url, tmp_path / "one") as node:
+        for _ in range(10):
+            await node.tell(*writer.facts())
+        await node.contents()
+        await asyncio.sleep(0.6)  # it is saved
+    async with running_node(fresh_database_url, tmp_path / "other", every_s=60) as other:
+        for _ in range(10):
+            await other.tell(*writer.facts())
+        truth = await other.truth()
+    async with running_node(fresh_database_url, tmp_path / "one") as node:
+        assert await node.contents() == truth
+
+
+async def test_snapshot_of_another_history_is_not_used(
+    fresh_database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running_node(fresh_database_url, tmp_path) as node:
+        await node.tell(*Writer("first", 1).facts())
+        await node.contents()
+        await asyncio.sleep(0.6)
+        # The database is put back to an old copy and lives on differently.
+        await node.db.transact(lambda tx: tx.execute(change.update().values(mark=b"another!")))
+        await node.db.transact(lambda tx: tx.execute(change_head.update().values(mark=b"another!")))
+        await asyncio.sleep(0.6)
+    async with running_node(fresh_database_url, tmp_path) as node:
+        assert await node.contents() == await node.truth()
+    assert "index_dropped" in capsys.readouterr().out
+
+
+async def test_log_that_was_cut_short_makes_the_index_anew(fresh_database_url: str, tmp_path: Path) -> None:
+    writer = Writer("cut", 3)
+    async with running_node(fresh_database_url, tmp_path / "one", every_s=60) as node:
+        await node.tell(*writer.facts())
+        await node.contents()
+    async with running_node(fresh_database_url, tmp_path / "other", kept=10, every_s=0.1) as other:
+        for _ in range(40):
+            await other.tell(
+                *writer.facts(), messages.VehicleRegistered(id=f"v{writer.count}", vin=f"{writer.count:017d}")
+            )
+        await other.contents()
+        await asyncio.sleep(1)
+        async with other.db.read() as tx:
+            assert (await tx.execute(sa.select(sa.func.count()).select_from(change))).scalar_one() < 25
+        truth = await other.truth()
+    async with running_node(fresh_database_url, tmp_path / "one") as node:
+        assert await node.contents() == truth
+
+
+async def test_entries_are_numbered_in_the_order_of_their_commits(fresh_database_url: str, tmp_path: Path) -> None:
+    """Whoever sees an entry sees all before it, however many write at the same time."""
+    async with running_node(fresh_database_url, tmp_path) as node:
+        seen: list[int] = []
+        is_done = asyncio.Event()
+
+        async def watch() -> None:
+            while not is_done.is_set():
+                async with node.db.read() as tx:
+                    head = await change_store.read_head(tx)
+                    count = (
+                        await tx.execute(sa.select(sa.func.count()).where(change.c.number <= head.number))
+                    ).scalar_one()
+                assert count == head.number + 1, "no gap"
+                seen.append(head.number)
+                await asyncio.sleep(0)
+
+        async def write(number: int) -> None:
+            for turn in range(20):
+                vin = f"{number:07d}{turn:010d}"
+                await node.tell(messages.VehicleRegistered(id=vin, vin=vin))
+
+        watching = asyncio.create_task(watch())
+        await asyncio.gather(*(write(number) for number in range(8)))
+        is_done.set()
+        await watching
+        assert seen == sorted(seen)
+        assert (await node.keeper.newest()).position.number == 160
+
+
+async def test_nothing_is_answered_before_the_index_is_loaded(fresh_database_url: str, tmp_path: Path) -> None:
+    db = Database(fresh_database_url)
+    keeper = Keeper(db, Workers(1), tmp_path, save_interval_s=60, kept_changes=100)
+    with pytest.raises(Unavailable, match="being loaded"):
+        await keeper.newest()
+    await db.close()
