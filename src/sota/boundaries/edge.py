@@ -66,18 +66,19 @@ class Edge:
             Refused: the node refused it.
             Unavailable: the node is not there.
         """
-        timeout = expires_at or int(self.clock.now().timestamp()) + MESSAGE_TTL_S
-        params = {"service_name": service_name, "timeout": timeout, "parameters": [body]}
-        return (await self.call("message", params)).transaction_id
+        result = await self.message_parts(service_name, (msgspec.json.encode(body),), expires_at=expires_at)
+        return result.transaction_id
 
-    async def message_parts(self, service_name: str, body: Sequence[bytes]) -> None:
-        """Send a message whose body is JSON already, in parts that together are one object; none of them is copied.
+    async def message_parts(
+        self, service_name: str, body: Sequence[bytes], *, expires_at: int | None = None
+    ) -> EdgeResult:
+        """Send a message whose body is JSON already, in parts that together are one value; none of them is copied.
 
         Raises:
             Refused: the node refused it.
             Unavailable: the node is not there.
         """
-        timeout = int(self.clock.now().timestamp()) + MESSAGE_TTL_S
+        timeout = expires_at or int(self.clock.now().timestamp()) + MESSAGE_TTL_S
         head = b'{"jsonrpc":"2.0","id":1,"method":"message","params":{"service_name":%b,"timeout":%d,"parameters":[' % (
             msgspec.json.encode(service_name),
             timeout,
@@ -87,9 +88,8 @@ class Edge:
             answer = await self.client.request(
                 "POST", "/", body=b"".join(parts), headers={"content-type": "application/json"}
             )
-            self._read("message", answer.status, answer.body)
-        else:
-            self._read("message", *await self._pipe.post(parts))
+            return self._read("message", answer.status, answer.body)
+        return self._read("message", *await self._pipe.post(parts))
 
     def _read(self, method: str, status: int, content: bytes) -> EdgeResult:
         try:

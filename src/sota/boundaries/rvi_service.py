@@ -16,6 +16,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -25,7 +26,7 @@ import msgspec
 from sota.boundaries.interaction import Interaction, Program, Service
 from sota.boundaries.table import TABLE
 from sota.kit import metrics
-from sota.kit.errors import Invalid, SotaError, StartError
+from sota.kit.errors import Invalid, NotFound, SotaError, StartError
 from sota.kit.http_message import Call, Reply
 from sota.kit.logging import get_logger
 
@@ -167,12 +168,27 @@ class RviServices:
         return status, _result(callback.id, status, message, reply.body or {})
 
 
+class DirectCallbacks:
+    """Answers callbacks without a call of the binder; see :meth:`sota.kit.http_server.App.answer_directly`."""
+
+    PREFIX = "/rvi/"
+
+    def __init__(self, services: RviServices, secret: Callable[[], str]) -> None:
+        self._services, self._secret = services, secret
+
+    async def answer(self, path: bytes, content: bytes) -> tuple[int, bytes]:
+        """Answer what was posted to ``/rvi/<secret>/<service>``; nothing stands at a path without the right secret."""
+        secret, _, service = path[len(self.PREFIX) :].partition(b"/")
+        if b"/" in service or not hmac.compare_digest(secret, self._secret().encode()):
+            return 404, NO_SUCH_PATH
+        return await self._services.handle(content)
+
+
+NO_SUCH_PATH = b'{"type":"about:blank","status":404,"title":"Not Found","code":"not_found"}'
+
+
 async def answer_callback(services: RviServices, call: Call[Any], secret: str) -> Reply:
     """Answer a callback that came over HTTP: nothing stands at a path without the right secret."""
-    import hmac
-
-    from sota.kit.errors import NotFound
-
     if not hmac.compare_digest(call.path["secret"].encode(), secret.encode()):
         raise NotFound("There is no such path.")
     status, content = await services.handle(await call.read(MAX_CALLBACK_BYTES))

@@ -8,8 +8,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.b7_core_rvi.client import NodeClient
+from sota.boundaries.b7_core_rvi.rows import CALLBACK
 from sota.boundaries.interaction import Program
-from sota.boundaries.rvi_service import RviServices
+from sota.boundaries.rvi_service import DirectCallbacks, RviServices
 from sota.boundaries.table import rows_for
 from sota.core import facts, tables
 from sota.core.audit.api import AuditApi
@@ -25,7 +26,6 @@ from sota.core.requests.api import RequestsApi
 from sota.core.retirement.api import RetirementApi
 from sota.core.schedules import GET_PACKAGES, SCHEDULE, UNSCHEDULE
 from sota.core.settings import CoreSettings
-from sota.core.transfers.ack_writer import AckWriter
 from sota.core.transfers.api import CallbackApi, TransfersApi
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.dispatcher import Dispatcher
@@ -33,6 +33,7 @@ from sota.core.transfers.engine import Engine
 from sota.core.transfers.registration import Registration, callback_secret
 from sota.core.transfers.service import Alive
 from sota.core.transfers.turns import WORKERS
+from sota.core.transfers.writer import TransferWriter
 from sota.core.vehicles.api import VehiclesApi
 from sota.kit import migrations
 from sota.kit.audit.app import AuditedApp
@@ -44,6 +45,7 @@ from sota.kit.http_client import HttpClient
 from sota.kit.http_listener import HttpListener
 from sota.kit.http_pipe import HttpPipe
 from sota.kit.idempotency import Idempotency
+from sota.kit.memory import keep_freed
 from sota.kit.outbox import Relay
 from sota.kit.program import Background
 from sota.kit.service_credentials import ServiceCredentials
@@ -78,8 +80,10 @@ class CoreProgram:
             },
             self.clock,
         )
-        self.writer = AckWriter(self.db, pause_s=settings.ack_commit_s)
-        alive = Alive(timedelta(seconds=settings.lease_s), timedelta(seconds=settings.notify_retry_s))
+        self.writer = TransferWriter(self.db, self.clock, pause_s=settings.ack_commit_s)
+        alive = Alive(
+            settings.instance, timedelta(seconds=settings.lease_s), timedelta(seconds=settings.notify_retry_s)
+        )
         self.engine = Engine(
             self.db,
             node,
@@ -120,6 +124,7 @@ class CoreProgram:
         Raises:
             StartError: the database rejects us or is away, or the port is taken.
         """
+        keep_freed()
         await self.db.check()
         await migrations.upgrade(self.db, MIGRATIONS)
         self.registration.secret = callback_secret(self.settings.data)
@@ -183,4 +188,6 @@ class CoreProgram:
             callback,
         )
         app.check()
+        direct = DirectCallbacks(services, lambda: self.registration.secret)
+        app.answer_directly(CALLBACK, direct.PREFIX, direct.answer)
         return app

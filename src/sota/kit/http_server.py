@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -36,6 +36,7 @@ from sota.kit.errors import (
     Unsupported,
 )
 from sota.kit.http_message import Authenticator, Call, Handler, Receive, Reply, Row, Send
+from sota.kit.http_protocol import Direct
 from sota.kit.http_router import Route, Router
 from sota.kit.logging import get_logger
 
@@ -64,6 +65,24 @@ class App:
         self._headers = {**ALWAYS, **(headers or {})}
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
         self._log = get_logger(program=program)
+        self.direct: Direct | None = None
+
+    def answer_directly(
+        self, row: Row, prefix: str, answer: Callable[[bytes, bytes], Awaitable[tuple[int, bytes]]]
+    ) -> None:
+        """Answer what is posted below ``prefix`` by a function of its own: the same as the row's handler, but quicker.
+
+        The handler stays: it answers whatever does not come in the plain way.
+        """
+        name = self.program
+
+        async def counted(path: bytes, content: bytes) -> tuple[int, bytes]:
+            started = time.perf_counter()
+            status, body = await answer(path, content)
+            metrics.count_answer(name, row.id, status, time.perf_counter() - started)
+            return status, body
+
+        self.direct = Direct(prefix.encode("ascii"), row.way.max_body or 0, counted)
 
     def add(self, *features: object) -> None:
         """Bind every method of these objects that ``@serves`` HTTP rows of this program."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sota.kit.memory import keep_freed
 from sota.rvi.node import Node
 from sota.rvi.settings import NodeSettings
 
@@ -21,6 +22,8 @@ class NodeProgram:
         Raises:
             StartError: something is missing or taken; says what.
         """
+        if self.settings.role == "server":
+            keep_freed()
         await self.node.start()
 
     async def stop(self) -> None:

@@ -17,6 +17,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -25,7 +27,6 @@ from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.services import VehicleServices
 from sota.boundaries.values import OutcomeReport, Reason
 from sota.core.transfers import service, store
-from sota.core.transfers.ack_writer import AckWriter
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.limits import Budgets, Limits, Places
 from sota.core.transfers.model import Download, DownloadState, Phase, Transfer
@@ -33,6 +34,7 @@ from sota.core.transfers.sending import TROUBLE, Sender
 from sota.core.transfers.service import Alive
 from sota.core.transfers.store import Ending
 from sota.core.transfers.turns import WORKERS, Turns
+from sota.core.transfers.writer import TransferWriter
 from sota.kit.clock import Clock
 from sota.kit.db import Database
 from sota.kit.errors import Conflict, NotFound, SotaError
@@ -76,7 +78,7 @@ class Engine:
         db: Database,
         node: NodeClient,
         blocks: Blocks,
-        writer: AckWriter,
+        writer: TransferWriter,
         clock: Clock,
         *,
         settings: EngineSettings,
@@ -108,14 +110,15 @@ class Engine:
         """
         async with self.locks.of(vin):
             try:
-                download = await self.db.transact(
-                    lambda tx: service.begin(tx, vin, download_index, self.clock, self.alive)
-                )
+                async with self.db.read() as tx:
+                    download = await service.find_to_begin(tx, vin, download_index)
             except (NotFound, Conflict):
                 self._forget(vin, download_index)
                 self._spawn(self._sender.abort([(vin, download_index)], None))
                 raise
             if download.state is not DownloadState.INSTALLED:
+                await self.writer.begin(download, **self._lease(), owner=self.alive.owner)
+                download = replace(download, state=DownloadState.TRANSFERRING)
                 self._adopt(download, services)
             return download
 
@@ -154,16 +157,11 @@ class Engine:
             else:
                 self._commit(transfer, known)
             if transfer.phase is Phase.STARTING:
-                await self.db.transact(
-                    lambda tx: service.advance(tx, transfer.download.update_id, "transferring", self.clock, self.alive)
-                )
+                update_id, owner = transfer.download.update_id, self.alive.owner
+                await self.writer.stage(update_id, "transferring", **self._lease(), owner=owner)
                 transfer.enter(Phase.SENDING)
             elif transfer.phase is Phase.FINISHING and _says_downloaded(transfer.download, outcome):
-                self.writer.forget(vin, download_index)
-                received = transfer.received
-                await self.db.transact(
-                    lambda tx: service.finish(tx, transfer.download, received, self.clock, self.alive)
-                )
+                await self.writer.finish(transfer.download, transfer.received, **self._lease())
                 self._forget(vin, download_index)
                 self._log.info("download_transferred", vin=short_vin(vin), package=transfer.download.package_text)
                 return transfer.download
@@ -279,6 +277,10 @@ class Engine:
             waiting = self._transfers.get(lucky)
             if waiting:
                 self._kick(waiting[min(waiting)])
+
+    def _lease(self) -> dict[str, datetime]:
+        now = self.clock.now()
+        return {"next_try_at": now + self.alive.retry, "lease_until": now + self.alive.lease}
 
     def _commit(self, transfer: Transfer, ranges: Ranges) -> None:
         if transfer.acknowledged(ranges, time.monotonic()):

@@ -6,7 +6,7 @@ recorded whatever became of the update, and goes to the Resolver as a fact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -21,7 +21,6 @@ from sota.core.vehicles.model import PackageKey, after_install, after_removal, d
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
 from sota.kit.errors import Conflict, NotFound
-from sota.kit.ranges import Ranges
 
 MAX_RESULT_TEXT = 60_000
 NEVER_INSTALLED = frozenset({Reason.VERIFICATION_FAILED, Reason.DECLINED, Reason.ABORTED, Reason.DEPENDENCY,
@@ -40,8 +39,9 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """How long a sign of life keeps a transfer this Core's, and when its vehicle is told again without one."""
+    """How long a sign of life keeps a transfer its ``owner``'s, and when its vehicle is told again without one."""
 
+    owner: str
     lease: timedelta
     retry: timedelta
 
@@ -58,40 +58,17 @@ async def require_download(tx: Tx, vin: str, download_index: int) -> Download:
     return found
 
 
-async def begin(tx: Tx, vin: str, download_index: int, clock: Clock, alive: Alive) -> Download:
-    """Begin a download that the vehicle asks for, or go on with it.
+async def find_to_begin(tx: Tx, vin: str, download_index: int) -> Download:
+    """Give a download that the vehicle asks for: to begin it, to go on with it, or to say that it is installed.
 
     Raises:
         NotFound: the vehicle has no such download.
         Conflict: its update is not under way.
     """
     found = await require_download(tx, vin, download_index)
-    if found.state is DownloadState.INSTALLED:
-        return found
-    if not await advance(tx, found.update_id, "accepted", clock, alive):
+    if found.state is not DownloadState.INSTALLED and found.update_status != "in_flight":
         raise Conflict(f"The update of download {download_index} is {found.update_status}.")
-    await store.set_state(tx, found, DownloadState.TRANSFERRING)
-    return replace(found, state=DownloadState.TRANSFERRING)
-
-
-async def advance(tx: Tx, update_id: UUID, stage: str, clock: Clock, alive: Alive) -> bool:
-    """Write how far an update under way has come; says whether it still is."""
-    now = clock.now()
-    return await store.set_stage(
-        tx, update_id, stage, now, next_try_at=now + alive.retry, lease_until=now + alive.lease
-    )
-
-
-async def finish(tx: Tx, of: Download, received: Ranges, clock: Clock, alive: Alive) -> None:
-    """Note that the vehicle has the whole file; the update is ``transferred`` with its last one."""
-    current = await store.find_download(tx, of.vin, of.download_index)
-    if current is None or current.state.is_final:
-        return
-    await store.save_received(tx, [(of.vin, of.download_index, received.text())])
-    await store.set_state(tx, of, DownloadState.TRANSFERRED)
-    states = await store.read_states(tx, of.update_id)
-    if not any(state in (DownloadState.PENDING, DownloadState.TRANSFERRING) for state in states):
-        await advance(tx, of.update_id, "transferred", clock, alive)
+    return found
 
 
 async def end(tx: Tx, update_id: UUID, ending: Ending, clock: Clock) -> list[tuple[str, int]]:

@@ -47,19 +47,6 @@ async def find_transferring(tx: Tx, vins: Sequence[str]) -> list[Download]:
     return [_to_download(row) for row in await tx.execute(query)]
 
 
-async def save_received(tx: Tx, acknowledgements: Sequence[tuple[str, int, str]]) -> None:
-    """Write acknowledged ranges of many downloads."""
-    statement = (
-        download.update()
-        .where(download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index"))
-        .values(received=sa.bindparam("ranges"))
-    )
-    await tx.execute(
-        statement,
-        [{"of_vin": vin, "of_index": index, "ranges": ranges} for vin, index, ranges in acknowledgements],
-    )
-
-
 async def set_state(tx: Tx, of: Download, state: DownloadState, reason: str | None = None) -> None:
     """Write where a download stands."""
     await tx.execute(
@@ -67,18 +54,6 @@ async def set_state(tx: Tx, of: Download, state: DownloadState, reason: str | No
         .where(download.c.vin == of.vin, download.c.download_index == of.download_index)
         .values(state=state.value, reason=reason)
     )
-
-
-async def set_stage(
-    tx: Tx, update_id: UUID, stage: str, now: datetime, *, next_try_at: datetime, lease_until: datetime
-) -> bool:
-    """Write how far an update has come, and that it is alive; says whether it is still under way."""
-    result = await tx.execute(
-        update.update()
-        .where(update.c.update_id == update_id, update.c.status == "in_flight")
-        .values(stage=stage, changed_at=now, next_try_at=next_try_at, lease_until=lease_until)
-    )
-    return result.rowcount == 1
 
 
 async def read_states(tx: Tx, update_id: UUID) -> list[DownloadState]:
