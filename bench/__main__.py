@@ -19,6 +19,7 @@ BENCHMARKS = {
     "vehicle_install": "what a vehicle's installation takes on disk, and how soon it is ready",
     "api": "requests a second and answer times of the API at a million vehicles (SCALE=20000 for fewer)",
     "rvi": "messages a second across two nodes, beside a bare chain (SCALE=0.1 for fewer)",
+    "transfer": "blocks a second from Core through a node to 500 vehicles, beside a bare chain (SCALE=50 for fewer)",
 }
 
 

@@ -202,7 +202,7 @@ def _environment(**values: str) -> Iterator[None]:
 def _start(
     stack: contextlib.ExitStack, folder: Path, program: str, operation: int, settings: dict[str, object]
 ) -> subprocess.Popen[bytes]:
-    pairs = {"log_level": os.environ.get("BENCH_LOG", "error"), "operation_port": operation, **settings}
+    pairs = {"log_level": "error", "operation_port": operation, **settings}
     options = (part for name, value in pairs.items() for part in ("--set", f"{name}={value}"))
     return stack.enter_context(running((*SOTA, program, *options), folder / f"{program}.log"))
 

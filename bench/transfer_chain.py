@@ -148,8 +148,7 @@ async def sink(port: int, identity: str) -> None:
 
 if __name__ == "__main__":
     part, *rest = sys.argv[1:]
-    if "KEEP" in os.environ:
-        keep_freed()
+    keep_freed()
     if part == "source":
         uvloop.run(source(int(rest[0]), int(rest[1]), int(rest[2]), Path(rest[3])))
     elif part == "relay":

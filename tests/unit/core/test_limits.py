@@ -1,0 +1,90 @@
+"""Limits of transfers: shares of what may be on the way, bytes a second, and places in their order."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sota.core.transfers.limits import Budget, Budgets, Limits, Places
+from sota.core.transfers.model import Transfer
+from sota.core.transfers.turns import Turns
+from sota.kit.clock import new_id
+from sota.kit.ranges import Ranges
+from tests.unit.core.test_transfer_model import DOWNLOAD
+
+ONE, OTHER = new_id(), new_id()
+
+
+@pytest.mark.parametrize(("transfers", "window"), [(1, 8), (10, 8), (100, 1), (1000, 1), (20, 5)])
+def test_windows_shrink_to_share_what_may_be_on_the_way(transfers: int, window: int) -> None:
+    assert Limits(window=8, in_flight_bytes=100_000).window_of(transfers, 1000) == window
+
+
+def test_without_a_limit_the_window_is_what_it_says() -> None:
+    assert Limits(window=3).window_of(100_000, 1 << 20) == 3
+
+
+@given(rate=st.integers(1, 10_000), sizes=st.lists(st.integers(1, 20_000), min_size=1, max_size=50))
+def test_budget_is_kept_over_time_whatever_the_sizes(rate: int, sizes: list[int]) -> None:
+    budget = Budget(rate, 0.0)
+    now = 0.0
+    for size in sizes:
+        while pause := budget.pause_s(now):
+            now += pause
+        budget.spend(size)
+    assert sum(sizes) - sizes[-1] <= rate * (now + 1) + 1
+
+
+def test_narrowest_of_all_limits_holds() -> None:
+    budgets = Budgets(Limits(bytes_per_s=1000, request_bytes_per_s=500, vehicle_bytes_per_s=100), 0.0)
+    budgets.spend("VIN1", ONE, 400, 0.0)
+    assert budgets.pause_s("VIN1", ONE, 0.0) == pytest.approx(3.0, abs=0.01)
+    assert budgets.pause_s("VIN2", ONE, 0.0) == 0.0
+    budgets.spend("VIN2", ONE, 90, 0.0)
+    budgets.spend("VIN3", ONE, 90, 0.0)
+    assert budgets.pause_s("VIN4", ONE, 0.0) == pytest.approx(0.16, abs=0.01)
+    assert budgets.pause_s("VIN4", OTHER, 0.0) == 0.0
+
+
+def test_places_are_given_in_the_order_in_which_they_were_asked_for() -> None:
+    places = Places(Limits(transfers=2))
+    assert [places.take(vin, ONE) for vin in "abcd"] == [True, True, False, False]
+    assert places.leave("a") == ["c"]
+    assert places.leave("d") == []
+    assert places.leave("b") == []
+    assert (len(places), places.waiting) == (1, 0)
+
+
+def test_request_that_has_its_places_lets_others_pass() -> None:
+    places = Places(Limits(transfers_per_request=1))
+    assert [places.take("a", ONE), places.take("b", ONE), places.take("c", OTHER)] == [True, False, True]
+    assert places.leave("c") == []
+    assert places.leave("a") == ["b"]
+
+
+@pytest.mark.anyio
+async def test_transfers_take_turns() -> None:
+    sent: list[str] = []
+    left = {"a": 5, "b": 5, "c": 2}
+
+    async def send(transfer: Transfer) -> bool:
+        vin = transfer.download.vin
+        if not left[vin]:
+            return False
+        left[vin] -= 1
+        sent.append(vin)
+        await asyncio.sleep(0)
+        return True
+
+    turns = Turns(Budgets(Limits(), 0.0), send)
+    for vin in left:
+        turns.add(Transfer(dataclasses.replace(DOWNLOAD, vin=vin), Ranges()))
+    worker = asyncio.create_task(turns.work())
+    while any(left.values()):  # noqa: ASYNC110 - each pass lets the worker do one step
+        await asyncio.sleep(0)
+    worker.cancel()
+    assert "".join(sent) == "abcabcababab"
