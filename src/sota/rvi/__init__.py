@@ -9,6 +9,7 @@ Where things are:
 * ``link.py``         listening and connecting to other nodes; ``connection.py`` one such connection
 * ``codec.py``        bytes to packets and back (JSON and msgpack); ``splitter.py`` where a packet ends; ``fragment.py``
 * ``credentials.py``  who may receive and invoke what; ``authority.py`` a generated authority, for tests
+* ``identity_folder.py``, ``revocation.py``  what may change while the node runs: who it is, and who counts no more
 * ``schedule.py``     messages kept on disk for peers that are away; ``calendar.py`` the updates that Core has scheduled
 * ``disk.py``         the file of both; ``pump.py`` the way from there when a peer has come back
 * ``program.py``      the node as a program; ``settings.py`` what it can be told

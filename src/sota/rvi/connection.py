@@ -8,6 +8,7 @@ Rules kept here (they bind both sides alike; who connected matters only for the 
   may announce what it may receive, and send to what it may invoke. What it may not is dropped and counted; the
   connection stays;
 * only services that the peer may invoke are announced to it;
+* a peer whose certificate or credential is revoked loses its connection at once;
 * a peer that speaks nonsense, or is silent for too long, loses this connection; nobody else notices;
 * no more than ``send_queue`` bytes wait for a peer: then ``offer`` says no, and the sender waits or stores.
 """
@@ -15,7 +16,6 @@ Rules kept here (they bind both sides alike; who connected matters only for the 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Iterable
 from typing import Any, cast
@@ -31,22 +31,21 @@ from sota.rvi.credentials import Rights, read_all, vin_in_certificate
 from sota.rvi.fragment import FragmentReader, FragmentWriter, wanted_size
 from sota.rvi.message import Message, Peer
 from sota.rvi.names import VEHICLE_PREFIX
+from sota.rvi.writer import Writer
 
 MAX_ANNOUNCED = 1000
 # What a peer says of a message's time-out is by the peer's clock, which may be wrong: it counts only within these
 # bounds.
 MIN_KEEP_S, MAX_KEEP_S = 30.0, 86_400.0
-FLUSH_BYTES = 64 << 10
-KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 60, 10, 6
 
 
 class Connection(asyncio.Protocol):
     """One connection, over TLS or TCP, made by us or by the peer."""
 
     __slots__ = (
-        "_certificate", "_codec", "_context", "_decoder", "_drained", "_initiator", "_loop", "_opened_at", "_outgoing",
-        "_outgoing_bytes", "_paused", "_peers", "_pinged_at", "_reader", "_refused", "_secure", "_transaction",
-        "_transport", "_writer", "announced", "ended", "greeted", "heard_at", "rights", "unconfirmed", "vin",
+        "_certificate", "_codec", "_context", "_decoder", "_initiator", "_loop", "_opened_at", "_out", "_peers",
+        "_pinged_at", "_reader", "_refused", "_secure", "_transaction", "_writer", "announced", "ended", "generation",
+        "greeted", "heard_at", "rights", "unconfirmed", "vin",
     )  # fmt: skip
 
     def __init__(self, context: Context, codec: Codec | None, *, secure: bool, initiator: bool) -> None:
@@ -56,20 +55,17 @@ class Connection(asyncio.Protocol):
         self._codec: Codec | None = codec
         # A plain TCP link answers JSON, but a peer may mix both; see rvi_core.
         self._decoder = Decoder(codec if secure else None, GREETING_LIMIT)
-        self._transport: asyncio.Transport | None = None
+        self._out = Writer()
         self._certificate: bytes | None = None
-        self._paused = False
-        self._drained: asyncio.Future[None] | None = None
         self._refused: set[str] = set()
         self._transaction = 0
         self._reader: FragmentReader | None = None
         self._writer: FragmentWriter | None = None
         self._loop = asyncio.get_running_loop()
-        self._outgoing: list[bytes] = []
-        self._outgoing_bytes = 0
         self._peers: dict[str, Peer] = {}
         self._opened_at = self._pinged_at = self.heard_at = self._loop.time()
         self.greeted = False
+        self.generation = 0
         self.rights = Rights()
         self.vin: str | None = None
         self.announced: dict[str, None] = {}
@@ -80,18 +76,19 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: the one that connected greets."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._out.begin(cast("asyncio.Transport", transport), self._context.settings.send_queue)
         if not self._context.owner.opened(self):
-            self._transport.abort()
+            self._out.abort()
             return
-        self._transport.set_write_buffer_limits(high=self._context.settings.send_queue)
         tls = transport.get_extra_info("ssl_object")
         self._certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        _keep_alive(transport.get_extra_info("socket"))
+        self.generation = self._context.generation
         if self._secure and self._certificate is None:
             self._fail("no_certificate", "the peer presented no certificate")
+        elif self.check_revoked():
+            return
         elif self._initiator and self._codec is not None:
-            self._write(self._context.greeting(self._codec))
+            self._out.write(self._context.greeting(self._codec))
 
     def data_received(self, data: bytes) -> None:
         """Take what came; whatever is wrong with it costs this connection."""
@@ -104,14 +101,11 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stop taking messages: too much waits already."""
-        self._paused = True
+        self._out.paused = True
 
     def resume_writing(self) -> None:
         """Take messages again."""
-        self._paused = False
-        if self._drained is not None:
-            self._drained.set_result(None)
-            self._drained = None
+        self._out.resume()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the node that this connection is over."""
@@ -125,6 +119,11 @@ class Connection(asyncio.Protocol):
     # What the node asks for
 
     @property
+    def is_ours(self) -> bool:
+        """Whether this node made the connection, and will make it again."""
+        return self._initiator
+
+    @property
     def label(self) -> str:
         """The peer for logs: a shortened VIN, or its credential."""
         if self.vin is not None:
@@ -134,24 +133,21 @@ class Connection(asyncio.Protocol):
     @property
     def is_writable(self) -> bool:
         """Whether a message may be offered now."""
-        return not self._paused and self.is_open
+        return not self._out.paused and self._out.is_open
 
     @property
     def is_open(self) -> bool:
         """Whether the connection stands."""
-        return self._transport is not None and not self._transport.is_closing()
+        return self._out.is_open
 
     @property
     def is_flushed(self) -> bool:
         """Whether everything offered has left this process."""
-        return not self._outgoing and self._transport is not None and self._transport.get_write_buffer_size() == 0
+        return self._out.is_flushed
 
     async def writable(self, timeout_s: float) -> bool:
         """Wait until a message may be offered; False if the time or the connection is over."""
-        if self._paused and self.is_open:
-            if self._drained is None:
-                self._drained = self._loop.create_future()
-            await asyncio.wait((self._drained,), timeout=timeout_s)
+        await self._out.writable(timeout_s)
         return self.is_writable
 
     @calls("WL-B8-1", "WL-B8-2", "WL-B8-3", "WL-B8-4", "WL-B8-5", "WL-B8-6", "WL-B8-7", "X-B8-1", "X-B8-2", "X-B8-3")
@@ -174,7 +170,7 @@ class Connection(asyncio.Protocol):
             self._writer = self._writer or FragmentWriter()
             self._send(self._writer.start(message.service, body, size, self._loop.time()))
         else:
-            self._write(self._codec.encode_message(message, self._transaction))
+            self._out.write(self._codec.encode_message(message, self._transaction))
         return True
 
     def announce(self, names: Iterable[str], *, available: bool = True, always: bool = False) -> None:
@@ -202,22 +198,45 @@ class Connection(asyncio.Protocol):
             for waiting in self._writer.give_up(now):
                 self._offer_again(waiting)
 
+    def check_revoked(self) -> bool:
+        """End the connection if the peer's certificate or credential counts no more; True if so."""
+        names = [credential.id for credential in self.rights.credentials]
+        entry = self._context.revocations.find(self._certificate, names)
+        if entry is not None:
+            self._fail("revoked", entry)
+        return entry is not None
+
+    def check_trust(self) -> None:
+        """Read the peer's credentials again, by the trust anchors of now; end the connection if none counts."""
+        if not self.greeted or not self.rights.credentials:
+            return
+        tokens = [credential.token for credential in self.rights.credentials]
+        credentials, _ = read_all(
+            self._context.identity.anchor,
+            tokens,
+            now=self._context.validity_moment(),
+            certificate=self._certificate,
+        )
+        if credentials:
+            self.rights = Rights(credentials)
+            self._drop_announcements(time.time())
+        else:
+            self._fail("no_trust", "no trust anchor stands for the peer's credentials any more")
+
     def pause_reading(self, until: asyncio.Future[Any]) -> None:
         """Read nothing more from the peer until this is done."""
-        if self._transport is not None and self._transport.is_reading():
-            self._transport.pause_reading()
+        transport = self._out.transport
+        if transport is not None and transport.is_reading():
+            transport.pause_reading()
             until.add_done_callback(lambda _: self._resume_reading())
 
     def close(self) -> None:
         """End the connection when everything is written."""
-        self._flush()
-        if self._transport is not None:
-            self._transport.close()
+        self._out.close()
 
     def abort(self) -> None:
         """End the connection now."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._out.abort()
 
     # What the peer says
 
@@ -247,7 +266,10 @@ class Connection(asyncio.Protocol):
             self._codec = self._decoder.codec if self._secure else JSON
         codec = self._codec or JSON
         credentials, reasons = read_all(
-            self._context.identity.anchor, packet.creds, now=time.time(), certificate=self._certificate
+            self._context.identity.anchor,
+            packet.creds,
+            now=self._context.validity_moment(),
+            certificate=self._certificate,
         )
         self.rights, self.greeted = Rights(credentials), True
         self._peers.clear()
@@ -255,8 +277,10 @@ class Connection(asyncio.Protocol):
         self._decoder.limit = self._context.settings.max_message
         for reason in reasons:
             self._refuse("credential", detail=reason)
+        if self.check_revoked():
+            return
         if first and not self._initiator:
-            self._write(self._context.greeting(codec))
+            self._out.write(self._context.greeting(codec))
         if first:
             self._context.log.info("peer_connected", peer=self.label, secure=self._secure, codec=codec.name)
         else:
@@ -353,25 +377,11 @@ class Connection(asyncio.Protocol):
     def _send(self, fields: dict[str, Any]) -> None:
         if self._codec is JSON and "frg" in fields:
             fields["frg"][3] = fields["frg"][3].decode("ascii")
-        self._write((self._codec or JSON).encode(fields))
-
-    def _write(self, content: bytes) -> None:
-        """Send with all else that is written in this turn of the loop: one TLS record and one system call for many."""
-        if not self._outgoing:
-            self._loop.call_soon(self._flush)
-        self._outgoing.append(content)
-        self._outgoing_bytes += len(content)
-        if self._outgoing_bytes > FLUSH_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        outgoing, self._outgoing, self._outgoing_bytes = self._outgoing, [], 0
-        if outgoing and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
+        self._out.write((self._codec or JSON).encode(fields))
 
     def _resume_reading(self) -> None:
-        if self._transport is not None and self.is_open:
-            self._transport.resume_reading()
+        if self._out.transport is not None and self.is_open:
+            self._out.transport.resume_reading()
 
     def _refuse(self, reason: str, detail: str | None = None) -> None:
         metrics.REFUSED.labels("rvi-node", reason).inc()
@@ -382,14 +392,3 @@ class Connection(asyncio.Protocol):
     def _fail(self, reason: str, detail: str) -> None:
         self._refuse(reason, detail)
         self.abort()
-
-
-def _keep_alive(endpoint: socket.socket | None) -> None:
-    """Let the kernel find hosts that vanished; a peer that hangs is found by ``dead_after_s``."""
-    if endpoint is None or endpoint.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
-    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
-    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
-    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

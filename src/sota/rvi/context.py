@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +12,7 @@ from sota.rvi.codec import Codec
 from sota.rvi.credentials import Identity
 from sota.rvi.message import Message
 from sota.rvi.names import ServiceTable
+from sota.rvi.revocation import Revocations
 from sota.rvi.settings import NodeSettings
 
 if TYPE_CHECKING:
@@ -55,6 +57,19 @@ class Context:
     owner: Owner
     log: Any = field(default_factory=get_logger)
     greetings: dict[str, bytes] = field(default_factory=dict)
+    revocations: Revocations = field(default_factory=lambda: Revocations(None))
+    generation: int = 0
+    """How often the identity has changed."""
+
+    def present(self, identity: Identity) -> None:
+        """Be this one from now on, towards every new connection."""
+        self.identity = identity
+        self.generation += 1
+        self.greetings.clear()
+
+    def validity_moment(self) -> float | None:
+        """Give the moment that validities are compared with; None if they are not."""
+        return time.time() if self.settings.trust_clock else None
 
     def greeting(self, codec: Codec) -> bytes:
         """Give this node's ``au``."""

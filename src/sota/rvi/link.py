@@ -2,6 +2,7 @@
 
 * TLS is mutual: both sides present a certificate of the trust anchor, and nothing else gets through. Names in
   certificates are not compared: who may do what is in the credentials, which are bound to the certificate.
+* A renewed identity counts without a restart: new connections have it at once, others are made anew over minutes.
 * A lost connection is made again after a pause that doubles, with jitter; the pause shrinks back only after a
   connection has lasted, so that nobody hammers a node that accepts and drops.
 """
@@ -9,7 +10,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
+import socket
 import ssl
 from collections.abc import Iterable
 
@@ -25,6 +28,9 @@ CONNECT_TIMEOUT_S = 10.0
 LASTING_S = 30.0
 MAX_TICK_S = 5.0
 BACKLOG = 4096
+RENEWAL_S = 300.0
+NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which Python has no name."""
 
 
 class Link:
@@ -33,6 +39,10 @@ class Link:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._servers: list[asyncio.Server] = []
+        self._secure_servers: set[asyncio.Server] = set()
+        self._secure_socket: socket.socket | None = None
+        self._client_tls: ssl.SSLContext | None = None
+        self._renewing_until = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self.connections: set[Connection] = set()
         self.tls_port = self.tcp_port = 0
@@ -46,14 +56,20 @@ class Link:
         settings = self._context.settings
         peers = [read_peer(text) for text in settings.peers]
         if settings.tls_port:
-            self.tls_port = await self._listen(settings.tls_port, server_context(self._context.identity))
+            self._secure_socket = self._bind(settings.tls_port)
+            self.tls_port = int(self._secure_socket.getsockname()[1])
+            await self._listen(self._secure_socket, self._server_tls())
         if settings.tcp_port:
-            self.tcp_port = await self._listen(settings.tcp_port, None)
-        tls = client_context(self._context.identity) if any(a.scheme != "tcp" for a, _ in peers) else None
+            plain = self._bind(settings.tcp_port)
+            self.tcp_port = int(plain.getsockname()[1])
+            await self._listen(plain, None)
+            plain.close()  # what listens is a duplicate
+        if any(address.scheme != "tcp" for address, _ in peers):
+            self._client_tls = self._make_client_tls()
         for address, language in peers:
             codec = MSGPACK if language == "msgpack" else JSON
             host, port = str(address.hostname), int(address.port or 0)
-            keeper = self._stay_connected(host, port, codec, tls if address.scheme != "tcp" else None)
+            keeper = self._stay_connected(host, port, codec, secure=address.scheme != "tcp")
             self._tasks.append(asyncio.create_task(keeper, name=f"peer:{host}:{port}"))
         self._tasks.append(asyncio.create_task(self._watch(), name="link:watch"))
 
@@ -74,6 +90,8 @@ class Link:
         """Take no further connections and make none."""
         for server in self._servers:
             server.close()
+        if self._secure_socket is not None:
+            self._secure_socket.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -88,25 +106,58 @@ class Link:
         for connection in list(self.connections):
             connection.abort()
 
-    async def _listen(self, port: int, tls: ssl.SSLContext | None) -> int:
-        host, loop = self._context.settings.link_host, asyncio.get_running_loop()
-        secure = tls is not None
+    async def renew(self) -> None:
+        """Use the identity that the context has now: for new connections at once, for those that stand one by one.
+
+        Raises:
+            StartError: a certificate is not to be used.
+        """
+        if self._client_tls is not None:
+            self._client_tls = self._make_client_tls()
+        if self._secure_socket is not None:
+            # Both listen on one socket, so that nobody finds the door shut in between.
+            old = [server for server in self._servers if server in self._secure_servers]
+            await self._listen(self._secure_socket, self._server_tls())
+            for server in old:
+                server.close()
+                self._servers.remove(server)
+                self._secure_servers.discard(server)
+        for connection in list(self.connections):
+            if connection.is_ours:
+                connection.close()
+            else:
+                connection.check_trust()
+        self._renewing_until = asyncio.get_running_loop().time() + RENEWAL_S
+
+    def _server_tls(self) -> ssl.SSLContext:
+        return server_context(self._context.identity, trust_clock=self._context.settings.trust_clock)
+
+    def _make_client_tls(self) -> ssl.SSLContext:
+        return client_context(self._context.identity, trust_clock=self._context.settings.trust_clock)
+
+    def _bind(self, port: int) -> socket.socket:
+        host = self._context.settings.link_host
         try:
-            server = await loop.create_server(
-                # A TLS peer's first byte tells its language; a TCP peer is answered in JSON, whatever it speaks.
-                lambda: Connection(self._context, None if secure else JSON, secure=secure, initiator=False),
-                host,
-                port,
-                ssl=tls,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if secure else None,
-                backlog=BACKLOG,
-            )
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            return socket.create_server((host, port), family=family, backlog=BACKLOG)
         except OSError as error:
             raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}", exit_code=1) from None
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
 
-    async def _stay_connected(self, host: str, port: int, codec: Codec, tls: ssl.SSLContext | None) -> None:
+    async def _listen(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        secure = tls is not None
+        server = await asyncio.get_running_loop().create_server(
+            # A TLS peer's first byte tells its language; a TCP peer is answered in JSON, whatever it speaks.
+            lambda: Connection(self._context, None if secure else JSON, secure=secure, initiator=False),
+            sock=listening.dup(),
+            ssl=tls,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if secure else None,
+            backlog=BACKLOG,
+        )
+        self._servers.append(server)
+        if secure:
+            self._secure_servers.add(server)
+
+    async def _stay_connected(self, host: str, port: int, codec: Codec, *, secure: bool) -> None:
         settings, loop = self._context.settings, asyncio.get_running_loop()
         pause = settings.reconnect_s
         while True:
@@ -114,14 +165,16 @@ class Link:
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     _, connection = await loop.create_connection(
-                        lambda: Connection(self._context, codec, secure=tls is not None, initiator=True),
+                        lambda: Connection(self._context, codec, secure=secure, initiator=True),
                         host,
                         port,
-                        ssl=tls,
-                        server_hostname=host if tls is not None else None,
+                        ssl=self._client_tls if secure else None,
+                        server_hostname=host if secure else None,
                     )
                 await connection.ended
-                if connection.greeted and loop.time() - began > LASTING_S:
+                if connection.generation != self._context.generation or (
+                    connection.greeted and loop.time() - began > LASTING_S
+                ):
                     pause = settings.reconnect_s
             except (OSError, TimeoutError) as error:
                 self._context.log.info("peer_not_reached", address=f"{host}:{port}", error=str(error) or "time-out")
@@ -136,26 +189,40 @@ class Link:
             now = loop.time()
             for connection in list(self.connections):
                 connection.tick(now)
+            self._replace_old(now)
+
+    def _replace_old(self, now: float) -> None:
+        """End connections of an earlier identity one by one, over some minutes: vehicles come back at once."""
+        if not self._renewing_until:
+            return
+        old = [one for one in self.connections if one.generation != self._context.generation]
+        ticks_left = max(1.0, (self._renewing_until - now) / MAX_TICK_S)
+        for connection in old[: math.ceil(len(old) / ticks_left)]:
+            connection.close()
+        if not old:
+            self._renewing_until = 0.0
 
 
-def server_context(identity: Identity) -> ssl.SSLContext:
+def server_context(identity: Identity, *, trust_clock: bool = True) -> ssl.SSLContext:
     """Make the TLS settings of the listening side: a client without our authority's certificate is turned away."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0  # connections are long: tickets for the next one would only cost memory
-    return _context(context, identity)
+    return _context(context, identity, trust_clock=trust_clock)
 
 
-def client_context(identity: Identity) -> ssl.SSLContext:
+def client_context(identity: Identity, *, trust_clock: bool = True) -> ssl.SSLContext:
     """Make the TLS settings of the connecting side; the server's rights are in its credential, not in its host name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    return _context(context, identity)
+    return _context(context, identity, trust_clock=trust_clock)
 
 
-def _context(context: ssl.SSLContext, identity: Identity) -> ssl.SSLContext:
+def _context(context: ssl.SSLContext, identity: Identity, *, trust_clock: bool) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
     context.options |= ssl.OP_NO_TICKET
+    if not trust_clock:
+        context.verify_flags |= NO_CHECK_TIME
     try:
         context.load_verify_locations(identity.root_file)
         context.load_cert_chain(identity.certificate_file, identity.key_file)

@@ -31,15 +31,17 @@ from sota.rvi.calendar import Calendar
 from sota.rvi.callback import Address
 from sota.rvi.connection import Connection
 from sota.rvi.context import Context
-from sota.rvi.credentials import CredentialError, Identity
+from sota.rvi.credentials import CredentialError
 from sota.rvi.delivery import Answer, LocalServices
 from sota.rvi.disk import Disk
 from sota.rvi.edge import Edge
 from sota.rvi.edge_http import EdgeServer
+from sota.rvi.identity_folder import IdentityKeeper, look
 from sota.rvi.link import Link
 from sota.rvi.message import Message
 from sota.rvi.names import VEHICLE_PREFIX, ServiceTable, declared_services, vin_of
 from sota.rvi.pump import Pumps, Sink
+from sota.rvi.revocation import Revocations
 from sota.rvi.routes import Routes
 from sota.rvi.schedule import MessageStore
 from sota.rvi.settings import NodeSettings
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from sota.rvi.edge_ws import SocketServer
 
 TICK_S = 1.0
+CLOCK_MOVED_S = 5.0
 DISK_FILE = "messages.sqlite3"
 
 
@@ -71,8 +74,10 @@ class Node:
         edge = Edge(self)
         self._edge = EdgeServer(edge, settings)
         self._sockets = _socket_server(self, edge) if settings.ws_port else None
-        self._identity: Identity | None = None
         self._link: Link | None = None
+        self._context: Context | None = None
+        self._keeper: IdentityKeeper | None = None
+        self._clock_offset_s = 0.0
 
     # Life
 
@@ -83,18 +88,18 @@ class Node:
             StartError: something is missing or taken; says what.
         """
         settings = self.settings
+        self._keeper = IdentityKeeper(settings)
         try:
-            self._identity = Identity.read(settings.identity, time.time())
+            identity = self._keeper.read()
         except CredentialError as error:
             raise StartError(str(error)) from None
-        if self._identity.rights.to_receive(settings.prefix_path, time.time()) is None:
-            raise StartError(
-                f"the credential in {settings.identity} gives no right to receive for {settings.prefix_path}"
-            )
         await self._disk.open()
         await self.store.open()
         await self.calendar.open()
-        self._link = Link(Context(settings, self._identity, self.table, self, self.log))
+        self._context = Context(settings, identity, self.table, self, self.log)
+        self._context.revocations = Revocations(settings.revoked, self.log)
+        self._context.revocations.refresh()
+        self._link = Link(self._context)
         await self._link.start()
         await self._edge.start()
         if self._sockets is not None:
@@ -145,7 +150,7 @@ class Node:
         if not self.table.allows(service):
             metrics.REFUSED.labels("rvi-node", "unknown_service").inc()
             raise Refused("unknown_service", f"{service[:100]!r} is no service of the whitelist.", status=404)
-        if self._identity is None or self._identity.rights.to_invoke(service, time.time()) is None:
+        if self._context is None or self._context.identity.rights.to_invoke(service, time.time()) is None:
             metrics.REFUSED.labels("rvi-node", "right_to_invoke").inc()
             raise Refused("right_to_invoke", f"No credential of this node allows it to send to {service}.", status=403)
 
@@ -334,8 +339,12 @@ class Node:
     # What happens by itself
 
     async def _watch(self) -> None:
+        self._clock_offset_s = time.time() - time.monotonic()
         while True:
             await asyncio.sleep(TICK_S)
+            self._follow_clock()
+            if self._link is not None and self._context is not None and self._keeper is not None:
+                await look(self._keeper, self._context, self._link)
             now = time.time()
             if self._link is not None:
                 self._pumps.confirm(self._link.connections)
@@ -346,6 +355,14 @@ class Node:
                 for connection in self._link.connections:
                     for vin in {vin_of(name) for name in connection.announced}:
                         self._tell_awaited(vin, now)
+
+    def _follow_clock(self) -> None:
+        """Where the clock may be wrong and is set right, keep what waits for as long as it was to be kept."""
+        offset_s = time.time() - time.monotonic()
+        moved_s, self._clock_offset_s = offset_s - self._clock_offset_s, offset_s
+        if not self.settings.trust_clock and abs(moved_s) > CLOCK_MOVED_S:
+            self.log.warning("clock_moved", by_s=round(moved_s))
+            self.store.shift(moved_s)
 
     def _tell_awaited(self, vin: str | None, now: float) -> None:
         if vin is None or not self.calendar.untold(vin, now):

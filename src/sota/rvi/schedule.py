@@ -119,6 +119,10 @@ class MessageStore:
         """Delete messages whose time is over."""
         return self._counting(self._disk.submit(lambda connection: _expire(connection, now)))
 
+    def shift(self, by_s: float) -> asyncio.Future[None]:
+        """Move all time-outs, because the clock that they are told by was moved."""
+        return self._disk.submit(lambda connection: _shift(connection, by_s))
+
     def _counting(self, deleted: asyncio.Future[list[tuple[str, int]]]) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -187,3 +191,7 @@ def _delete(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[tupl
 def _expire(connection: sqlite3.Connection, now: float) -> list[tuple[str, int]]:
     query = "DELETE FROM messages WHERE deadline <= ? RETURNING service, LENGTH(parameters)"
     return connection.execute(query, (now,)).fetchall()
+
+
+def _shift(connection: sqlite3.Connection, by_s: float) -> None:
+    connection.execute("UPDATE messages SET deadline = deadline + ?", (by_s,))

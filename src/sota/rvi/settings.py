@@ -27,6 +27,14 @@ class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     identity: Annotated[
         Path, Meta(description="Folder with root.pem, device.pem, device.key and the credentials (*.jwt).")
     ] = Path("var/identity")
+    revoked: Annotated[
+        Path | None,
+        Meta(description="File of revoked certificates (SHA-256 fingerprints) and credentials (ids), one a line."),
+    ] = None
+    trust_clock: Annotated[
+        bool,
+        Meta(description="Whether validities are compared with this machine's clock: no, where it may be wrong."),
+    ] = True
     edge_port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the service edge; 0 takes a free one.")] = (
         8801
     )

@@ -1,0 +1,88 @@
+"""The folder with a node's identity, watched: what is renewed there is taken without a restart.
+
+A renewal writes several files. It counts when all of them fit together and have not changed since the look before;
+until then, and where they never do, the node stays who it was. With it goes the file of those who count no more.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from sota.kit.errors import StartError
+from sota.kit.logging import get_logger
+from sota.rvi.context import Context
+from sota.rvi.credentials import CredentialError, Identity
+from sota.rvi.link import Link
+from sota.rvi.settings import NodeSettings
+
+Stamps = tuple[tuple[str, int, int, int], ...]
+
+
+class IdentityKeeper:
+    """Reads the identity, and tells when there is another one."""
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self._settings = settings
+        self._taken: Stamps = ()
+        self._seen: Stamps = ()
+
+    def read(self) -> Identity:
+        """Read the identity.
+
+        Raises:
+            CredentialError: it is not to be used, or gives no right to be this node.
+        """
+        settings = self._settings
+        self._taken = self._seen = self._stamps()
+        identity = Identity.read(settings.identity, time.time() if settings.trust_clock else None)
+        if identity.rights.to_receive(settings.prefix_path, time.time()) is None:
+            raise CredentialError(
+                f"the credential in {settings.identity} gives no right to receive for {settings.prefix_path}"
+            )
+        return identity
+
+    def changed(self) -> Identity | None:
+        """Give the identity if it is another one since it was last read, and whole."""
+        stamps = self._stamps()
+        settled, self._seen = stamps == self._seen, stamps
+        if stamps == self._taken or not settled:
+            return None
+        try:
+            return self.read()
+        except CredentialError as error:
+            get_logger(program="rvi-node").error("identity_not_usable", error=str(error))
+            return None
+
+    def _stamps(self) -> Stamps:
+        folder = self._settings.identity
+        return tuple(
+            sorted(_stamp(file) for file in (*folder.glob("*.pem"), *folder.glob("*.key"), *folder.glob("*.jwt")))
+        )
+
+
+def _stamp(file: Path) -> tuple[str, int, int, int]:
+    try:
+        status = file.stat()
+    except OSError:  # it is being replaced
+        return (file.name, 0, 0, 0)
+    return (file.name, status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+async def look(keeper: IdentityKeeper, context: Context, link: Link) -> None:
+    """Take a renewed identity and new revocations, if there are any."""
+    if context.revocations.refresh():
+        cut = sum(connection.check_revoked() for connection in list(link.connections))
+        context.log.info("revocations_read", entries=len(context.revocations), connections_cut=cut)
+    identity = keeper.changed()
+    if identity is None:
+        return
+    earlier = context.identity
+    context.present(identity)
+    try:
+        await link.renew()
+    except (StartError, OSError) as error:
+        context.present(earlier)
+        context.log.error("identity_not_usable", error=str(error))  # noqa: TRY400  the reason says it all
+        return
+    context.log.info("identity_renewed")

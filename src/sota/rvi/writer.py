@@ -1,0 +1,93 @@
+"""What one connection to another node writes, and how much of it may wait.
+
+What is written in one turn of the loop goes together: one TLS record and one system call for many messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+FLUSH_BYTES = 64 << 10
+KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 60, 10, 6
+
+
+class Writer:
+    """The writing side of a connection."""
+
+    __slots__ = ("_bytes", "_drained", "_loop", "_pieces", "paused", "transport")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pieces: list[bytes] = []
+        self._bytes = 0
+        self._drained: asyncio.Future[None] | None = None
+        self.transport: asyncio.Transport | None = None
+        self.paused = False
+
+    def begin(self, transport: asyncio.Transport, limit: int) -> None:
+        """Take the transport; more than ``limit`` bytes in it pause whoever writes."""
+        self.transport = transport
+        transport.set_write_buffer_limits(high=limit)
+        keep_alive(transport.get_extra_info("socket"))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection stands."""
+        return self.transport is not None and not self.transport.is_closing()
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether everything written has left this process."""
+        return not self._pieces and self.transport is not None and self.transport.get_write_buffer_size() == 0
+
+    def write(self, content: bytes) -> None:
+        """Write with all else of this turn of the loop."""
+        if not self._pieces:
+            self._loop.call_soon(self.flush)
+        self._pieces.append(content)
+        self._bytes += len(content)
+        if self._bytes > FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        pieces, self._pieces, self._bytes = self._pieces, [], 0
+        if pieces and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def resume(self) -> None:
+        """Let those go on who wait."""
+        self.paused = False
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+
+    async def writable(self, timeout_s: float) -> None:
+        """Wait until more may be written, the time is over or the connection is."""
+        if self.paused and self.is_open:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
+            await asyncio.wait((self._drained,), timeout=timeout_s)
+
+    def close(self) -> None:
+        """End the connection when everything is written."""
+        self.flush()
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """End the connection now."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def keep_alive(endpoint: socket.socket | None) -> None:
+    """Let the kernel find hosts that vanished; a peer that hangs is found by ``dead_after_s``."""
+    if endpoint is None or endpoint.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
+    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+    endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
