@@ -271,14 +271,15 @@ class Connection(asyncio.Protocol):
             now=self._context.validity_moment(),
             certificate=self._certificate,
         )
-        self.rights, self.greeted = Rights(credentials), True
+        self.rights = Rights(credentials)
+        if self.check_revoked():
+            return
+        self.greeted = True
         self._peers.clear()
         self.vin = self.rights.vin or self._vin_of_certificate()
         self._decoder.limit = self._context.settings.max_message
         for reason in reasons:
             self._refuse("credential", detail=reason)
-        if self.check_revoked():
-            return
         if first and not self._initiator:
             self._out.write(self._context.greeting(codec))
         if first:
