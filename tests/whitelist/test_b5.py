@@ -233,8 +233,8 @@ async def test_cores_own_client_understands_the_answers(resolver: RunningResolve
     statuses = [result.status for result in [*await client.tell(facts), *await client.tell(facts)]]
     assert statuses == [FactStatus.RECORDED, FactStatus.REPEATED]
     await resolver.offer(name, "1.0.0", f'vin_matches "{vin}"')
-    resolved = [one async for one in client.resolve(PackageId(name=name, version="1.0.0"))]
-    assert [(one.vin, [package.text for package in one.packages]) for one in resolved] == [(vin, [f"{name}/1.0.0"])]
+    resolved = [one async for sets in client.resolve(PackageId(name=name, version="1.0.0")) for one in sets]
+    assert [(one.vins, [package.text for package in one.packages]) for one in resolved] == [([vin], [f"{name}/1.0.0"])]
     assert len(await client.filters_of(PackageId(name=name, version="1.0.0"))) == 1
     with pytest.raises(Refused) as caught:
         _ = [one async for one in client.resolve(PackageId(name="nowhere", version="1.0.0"))]

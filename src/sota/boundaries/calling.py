@@ -128,7 +128,7 @@ class Caller:
         async with self.client.stream(method, target, body=body, headers=headers) as answer:
             if answer.status >= 400:
                 check(answer.status, await answer.read())
-            item = row.response.item if isinstance(row.response, Lines) else get_args(row.response)[0]
+            item = _item(row)
             if NDJSON not in answer.headers.get("content-type", ""):
                 for whole in _decoded(msgspec.json.Decoder(GenericAlias(list, (item,))), await answer.read(), row):
                     yield whole
@@ -137,6 +137,37 @@ class Caller:
             async for line in answer.lines():
                 if line.strip():
                     yield _decoded(decoder, line, row)
+
+    async def line_batches(self, row: Interaction, *, body: bytes) -> AsyncIterator[list[bytes]]:
+        """Make the row's call and give the lines of its answer as they arrive, for a client that reads them itself.
+
+        Raises:
+            Refused: the other program answered with a problem.
+            Unavailable: it is not there, cannot for now, ends before its answer does, or does not speak NDJSON.
+        """
+        method, target = address(row, {})
+        async with self.client.stream(
+            method, target, body=body, headers={"accept": NDJSON, "content-type": JSON}
+        ) as answer:
+            if answer.status >= 400:
+                check(answer.status, await answer.read())
+            if NDJSON not in answer.headers.get("content-type", ""):
+                raise Unavailable(f"The answer to {row.id} does not come line by line.")
+            async for lines in answer.line_batches():
+                yield lines
+
+
+def decode_line(row: Interaction, line: bytes) -> Any:
+    """Decode one line of an answer that a client reads itself.
+
+    Raises:
+        Unavailable: it is not of the row's type: the two programs do not fit together.
+    """
+    return _decoded(msgspec.json.Decoder(_item(row)), line, row)
+
+
+def _item(row: Interaction) -> Any:
+    return row.response.item if isinstance(row.response, Lines) else get_args(row.response)[0]
 
 
 def encode_lines(items: Iterable[msgspec.Struct]) -> bytes:

@@ -23,6 +23,7 @@ from sota.core.queue.api import QueueApi
 from sota.core.queue.endings import Endings
 from sota.core.relaying import Senders
 from sota.core.requests.api import RequestsApi
+from sota.core.requests.queueing import Queueing
 from sota.core.retirement.api import RetirementApi
 from sota.core.schedules import GET_PACKAGES, SCHEDULE, UNSCHEDULE
 from sota.core.settings import CoreSettings
@@ -109,6 +110,7 @@ class CoreProgram:
         )
         self.endings = Endings(self.engine, self.dispatcher, self.relay, self.clock)
         self.blacklist = BlacklistApi(self.endings)
+        self.queueing = Queueing(self.db, resolver, self.relay, self.dispatcher, self.clock, settings=settings)
         self.app = self._bind(resolver)
         self.listener = HttpListener(self.app, settings.host, settings.port)
         self._background = Background()
@@ -137,6 +139,7 @@ class CoreProgram:
         self._background.start("core registration", self.registration.run())
         self._background.start("core dispatcher", self.dispatcher.run())
         self._background.start("core transfers", self.engine.run())
+        self._background.start("core preparations", self.queueing.run())
         self._background.start("core housekeeping", keep_house(self.once, self.blacklist))
 
     async def stop(self) -> None:
@@ -171,15 +174,7 @@ class CoreProgram:
             VehiclesApi(self.db, self.once, self.relay, self.clock),
             PackagesApi(self.db, self.once, self.clock),
             ComponentsApi(self.db, self.once, self.clock),
-            RequestsApi(
-                self.db,
-                self.once,
-                resolver,
-                self.relay,
-                self.dispatcher,
-                self.clock,
-                block_size=self.settings.block_size,
-            ),
+            RequestsApi(self.db, self.once, resolver, self.queueing),
             QueueApi(self.endings, resolver, block_size=self.settings.block_size),
             self.blacklist,
             RetirementApi(self.endings, self.once),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -10,12 +12,17 @@ from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.b5_core_resolver.messages import Fact, FactStatus
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
-from sota.core.requests.store import find_open
+from sota.boundaries.values import Interval
+from sota.core.requests.store import find_request, list_open
+from sota.core.requests.wire import to_package_id
+from sota.core.schedules import ScheduledSlice
 from sota.kit.clock import Clock
 from sota.kit.db import Database
 from sota.kit.errors import Refused, Unavailable
 from sota.kit.logging import get_logger, short_vin
 from sota.kit.outbox import Entry
+
+SCHEDULED_AT_ONCE = 500
 
 
 class Senders:
@@ -44,22 +51,14 @@ class Senders:
         Raises:
             Unavailable: the node is away or cannot schedule now: it is asked again until the intervals are over.
         """
-        now = self._clock.now()
-        updates = [
-            update
-            for entry in entries
-            for update in msgspec.convert(entry.payload, list[ScheduledUpdate])
-            if update.interval.end > now
-        ]
-        updates = await self._still_open(updates)
-        if not updates:
-            return
-        try:
-            await self._node.schedule(updates)
-        except Refused as refusal:
-            if refusal.code == "method_unknown":
-                return
-            raise Unavailable(f"The node does not schedule: {refusal.detail}") from None
+        for entry in entries:
+            async for updates in self._still_open(msgspec.convert(entry.payload, ScheduledSlice)):
+                try:
+                    await self._node.schedule(updates)
+                except Refused as refusal:
+                    if refusal.code == "method_unknown":
+                        return
+                    raise Unavailable(f"The node does not schedule: {refusal.detail}") from None
 
     async def send_withdrawals(self, entries: list[Entry]) -> None:
         """Take updates back from the node. What it does not know it passes over.
@@ -86,11 +85,26 @@ class Senders:
             except Refused as refusal:
                 get_logger().warning("vehicle_not_asked", vin=short_vin(vin), reason=refusal.detail)
 
-    async def _still_open(self, updates: list[ScheduledUpdate]) -> list[ScheduledUpdate]:
-        """Leave out what has ended while the node was away: its withdrawal may have gone out before this."""
-        found: set[str] = set()
+    async def _still_open(self, part: ScheduledSlice) -> AsyncIterator[list[ScheduledUpdate]]:
+        """Give what has not ended while the node was away: its withdrawal may have gone out before this."""
         async with self._db.read() as tx:
-            for start in range(0, len(updates), 500):
-                ids = [UUID(one.update_id) for one in updates[start : start + 500]]
-                found |= {str(one) for one in await find_open(tx, ids)}
-        return [one for one in updates if one.update_id in found]
+            parts = (await find_request(tx, part.request_id)).data or []
+        request = next((one for one in parts if one.position == part.position), None)
+        if request is None or request.order.end <= self._clock.now():
+            return
+        order = request.order
+        to_scheduled = partial(
+            ScheduledUpdate,
+            package=to_package_id(order.package),
+            dependencies=[to_package_id(package) for package in part.dependencies],
+            interval=Interval(start=order.start, end=order.end),
+            priority=order.priority,
+            created_at=request.created_at,
+        )
+        first: UUID | None = part.first
+        while first is not None:
+            async with self._db.read() as tx:
+                found = await list_open(tx, first, part.last, SCHEDULED_AT_ONCE)
+            first = UUID(int=found[-1][0].int + 1) if len(found) == SCHEDULED_AT_ONCE else None
+            if found:
+                yield [to_scheduled(vin=vin, update_id=str(update_id)) for update_id, vin in found]

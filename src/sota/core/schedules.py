@@ -1,6 +1,7 @@
 """What the node is told of queued updates (B7-1) and asked to pass on (B7-8), by way of the outbox.
 
-An update is left with the node when it is queued, and taken back when it ends otherwise than by installation.
+An update is left with the node when it is queued, and taken back when it ends otherwise than by installation. The
+outbox names a slice of updates, 2,000 at most, by their first and last id; what they are is read when it is told.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
+from sota.boundaries.b7_core_rvi.messages import UnscheduledUpdate
 from sota.core import tables
 from sota.kit.clock import new_id
 from sota.kit.db import Tx
@@ -23,30 +24,37 @@ GET_PACKAGES = "getpackages"
 AT_ONCE = 500
 
 
-async def leave(tx: Tx, updates: Sequence[ScheduledUpdate], now: datetime) -> None:
+class ScheduledSlice(msgspec.Struct, frozen=True):
+    """Updates of one package of a request that have the same prerequisites, those from ``first`` to ``last``."""
+
+    request_id: UUID
+    position: int
+    dependencies: list[tuple[str, str]]
+    first: UUID
+    last: UUID
+
+
+async def leave(tx: Tx, slices: Sequence[ScheduledSlice], now: datetime) -> None:
     """Leave updates with the node."""
-    await _write(tx, SCHEDULE, updates, now)
+    await _write(tx, SCHEDULE, slices, now)
 
 
 async def withdraw(tx: Tx, updates: Sequence[tuple[str, UUID]], now: datetime) -> None:
     """Take updates back from the node; each is a VIN and an update's id."""
     wanted = [UnscheduledUpdate(vin=vin, update_id=str(update_id)) for vin, update_id in updates]
-    await _write(tx, UNSCHEDULE, wanted, now)
+    await _write(tx, UNSCHEDULE, [wanted[at : at + AT_ONCE] for at in range(0, len(wanted), AT_ONCE)], now)
 
 
 async def ask_for_packages(tx: Tx, vin: str, now: datetime) -> None:
     """Ask a vehicle what it has installed, as soon as the node is there."""
-    entry_id = new_id()
-    payload = msgspec.json.encode(vin).decode()
-    entry = {"id": entry_id, "kind": GET_PACKAGES, "topic": f"{GET_PACKAGES}/{entry_id}", "payload": payload}
-    await tx.execute(tables.outbox.insert().values(**entry, due_at=now))
+    await _write(tx, GET_PACKAGES, [vin], now)
 
 
-async def _write(tx: Tx, kind: str, updates: Sequence[ScheduledUpdate | UnscheduledUpdate], now: datetime) -> None:
+async def _write(tx: Tx, kind: str, payloads: Sequence[object], now: datetime) -> None:
     entries: list[dict[str, Any]] = []
-    for start in range(0, len(updates), AT_ONCE):
+    for payload in payloads:
         entry_id = new_id()
-        payload = msgspec.json.encode(updates[start : start + AT_ONCE]).decode()
-        entries.append({"id": entry_id, "kind": kind, "topic": f"{kind}/{entry_id}", "payload": payload, "due_at": now})
+        text = msgspec.json.encode(payload).decode()
+        entries.append({"id": entry_id, "kind": kind, "topic": f"{kind}/{entry_id}", "payload": text, "due_at": now})
     if entries:
         await tx.execute(tables.outbox.insert(), entries)

@@ -98,9 +98,24 @@ install_request = sa.Table(
     sa.Column("data_plan_threshold", sa.Integer),
     sa.Column("description", long_text()),
     sa.Column("left_out", sa.Integer, nullable=False),
+    # How many vehicles by reason, as a JSON object; none where nobody was left out.
+    sa.Column("left_out_reasons", long_text()),
+    # Under this id the Resolver keeps whom it chose, whom it left out, and why.
+    sa.Column("resolution_id", Id),
     sa.Column("created_at", Utc, nullable=False),
     sa.Index("install_request_by_package", "package_name", "package_version", "id"),
     info=holds("WL-B4-11"),
+)
+
+# A request that is being written, chunk by chunk. While its row is here nobody acts on its updates or lists them; they
+# are real when the row goes. Whoever holds ``owner`` may write, until ``lease_until``.
+preparation = sa.Table(
+    "preparation",
+    METADATA,
+    sa.Column("request_id", Id, primary_key=True),
+    sa.Column("owner", code_text(120), nullable=False),
+    sa.Column("lease_until", Utc, nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
 )
 
 update = sa.Table(

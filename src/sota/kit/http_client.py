@@ -90,13 +90,19 @@ class StreamedResponse:
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Give the body line by line, without line ends (NDJSON)."""
+        async for lines in self.line_batches():
+            for line in lines:
+                yield line
+
+    async def line_batches(self) -> AsyncIterator[list[bytes]]:
+        """Give the body's lines as they arrive, some at a time."""
         rest = b""
         async for part in self.chunks():
             *whole, rest = (rest + part).split(b"\n")
-            for line in whole:
-                yield line
+            if whole:
+                yield whole
         if rest:
-            yield rest
+            yield [rest]
 
     async def read(self) -> bytes:
         """Read what is left of the body."""

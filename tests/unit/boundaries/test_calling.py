@@ -170,8 +170,8 @@ async def test_values_cannot_leave_their_place_in_the_path() -> None:
 
 
 async def test_lines_are_read_as_they_come(http: HttpClient) -> None:
-    resolved = [one async for one in FactsClient(http).resolve(IVI)]
-    assert [(one.vin[-1], one.packages) for one in resolved] == [("1", [IVI]), ("2", [IVI])]
+    resolved = [one async for sets in FactsClient(http).resolve(IVI) for one in sets]
+    assert [(vin[-1], one.packages) for one in resolved for vin in one.vins] == [("1", (IVI,)), ("2", (IVI,))]
 
 
 async def test_lines_may_also_be_answered_with_an_array(http: HttpClient) -> None:

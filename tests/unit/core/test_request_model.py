@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sota.core.packages.model import is_older, version_key
-from sota.core.requests.model import Counts, Order, plan
+from sota.core.requests.model import Counts, Order, in_order, refused_versions
 from sota.core.vehicles.model import after_install, after_removal, differences
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -20,30 +20,19 @@ def order(**changes: object) -> Order:
 
 
 def test_prerequisites_come_first_and_the_package_last() -> None:
-    planned = plan(order(), [("A", [IVI, LIBRARY])], {"A": set()})
-    assert planned.updates == {"A": [LIBRARY, IVI]}
+    assert in_order(order(), [IVI, LIBRARY]) == (LIBRARY, IVI)
 
 
-def test_vehicle_that_has_the_package_gets_no_update() -> None:
-    planned = plan(order(), [("A", [IVI]), ("B", [IVI])], {"A": {IVI}, "B": {("ivi", "2.0.9")}})
-    assert list(planned.updates) == ["B"]
-    assert planned.left_out == {"installed_already": 1}
+def test_removal_removes_the_package_alone() -> None:
+    assert in_order(order(command="remove"), [LIBRARY, IVI]) == (IVI,)
 
 
-def test_vehicle_that_core_does_not_know_gets_no_update() -> None:
-    assert plan(order(), [("A", [IVI])], {}).left_out == {"unknown_vin": 1}
+def test_vehicle_that_has_the_package_or_a_newer_one_gets_no_update() -> None:
+    assert refused_versions(order(), ["2.0.9", "2.1.0", "2.10.0", "unknown"]) == {"2.1.0", "2.10.0"}
 
 
 def test_downgrade_needs_the_requests_consent() -> None:
-    newer = {"A": {("ivi", "2.10.0")}}
-    assert plan(order(), [("A", [IVI])], newer).left_out == {"downgrade": 1}
-    assert plan(order(allow_downgrade=True), [("A", [IVI])], newer).updates == {"A": [IVI]}
-
-
-def test_removal_is_for_those_who_have_the_package() -> None:
-    planned = plan(order(command="remove"), [("A", [LIBRARY, IVI]), ("B", [IVI])], {"A": {IVI}, "B": set()})
-    assert planned.updates == {"A": [IVI]}
-    assert planned.left_out == {"not_installed": 1}
+    assert refused_versions(order(allow_downgrade=True), ["2.0.9", "2.1.0", "2.10.0"]) == {"2.1.0"}
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ from sota.boundaries.calling import Page
 from sota.boundaries.interaction import calls
 from sota.boundaries.values import InstalledPackage, PackageId, Said
 
+# A request for a million vehicles is answered when all of it is written.
+QUEUEING_S = 115.0
+
 
 class CoreClient(CoreQueueClient):
     """SOTA Core, as the Web Server sees it. ``key`` makes a registration safe to repeat."""
@@ -45,19 +48,23 @@ class CoreClient(CoreQueueClient):
     @calls("WL-B2-3")
     async def new_campaign(self, campaign: NewCampaign, *, key: str | None = None) -> CampaignCreated:
         """Create a campaign and queue its package."""
-        created: CampaignCreated = await self._caller.call(rows.NEW_CAMPAIGN, body=campaign, key=key)
+        created: CampaignCreated = await self._caller.call(
+            rows.NEW_CAMPAIGN, body=campaign, key=key, timeout_s=QUEUEING_S
+        )
         return created
 
     @calls("WL-B2-4")
     async def queue_package(self, request: QueueRequest, *, key: str | None = None) -> Queued:
         """Queue a package for the vehicles that its filters choose."""
-        queued: Queued = await self._caller.call(rows.QUEUE_PACKAGE, body=request, key=key)
+        queued: Queued = await self._caller.call(rows.QUEUE_PACKAGE, body=request, key=key, timeout_s=QUEUEING_S)
         return queued
 
     @calls("WL-B2-5")
     async def queue_packages(self, requests: Sequence[QueueRequest], *, key: str | None = None) -> Queued:
         """Queue several packages under one Install Request ID, all or none."""
-        queued: Queued = await self._caller.call(rows.QUEUE_PACKAGES, body=list(requests), key=key)
+        queued: Queued = await self._caller.call(
+            rows.QUEUE_PACKAGES, body=list(requests), key=key, timeout_s=QUEUEING_S
+        )
         return queued
 
     @calls("WL-B2-6")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from sota.boundaries.values import (
@@ -151,8 +152,12 @@ class CampaignCreated(Message, frozen=True):
 
 
 class RequestStatus(StrEnum):
-    """How far an install request is, over all its vehicles."""
+    """How far an install request is, over all its vehicles.
 
+    ``preparing``: it is still being written, and not queued yet; its counts show how far that is. Lists leave it out.
+    """
+
+    PREPARING = "preparing"
     PENDING = "pending"
     IN_FLIGHT = "in_flight"
     COMPLETED = "completed"
@@ -171,7 +176,9 @@ class Counts(Message, frozen=True):
 class InstallRequest(Message, frozen=True):
     """An install request and how it goes: ``completed`` when none of its updates is open.
 
-    ``left_out``: vehicles that got no update: they have the package, would be downgraded, or are not registered.
+    ``left_out``: vehicles that got no update, ``left_out_reasons`` how many and why: ``installed_already``,
+    ``not_installed``, ``downgrade``, ``unknown_vin``. Whom the Resolver left out is in its own records, of the ids
+    that ``resolutions`` names.
     """
 
     install_request_id: Id
@@ -184,6 +191,8 @@ class InstallRequest(Message, frozen=True):
     created_at: Instant
     name: str | None = None
     description: str | None = None
+    left_out_reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    resolutions: list[Id] = msgspec.field(default_factory=list)
 
 
 class Update(Message, frozen=True):

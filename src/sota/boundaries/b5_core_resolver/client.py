@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from sota.boundaries.b5_core_resolver import rows
 from sota.boundaries.b5_core_resolver.messages import Fact, FactResult, Filter, Resolved, ResolveRequest
-from sota.boundaries.calling import NDJSON, Caller, encode_lines
+from sota.boundaries.calling import NDJSON, Caller, decode_line, encode_lines
 from sota.boundaries.interaction import calls
 from sota.boundaries.values import PackageId
 from sota.kit.http_client import HttpClient
+
+_BEFORE_VIN, _VIN_END = b'{"vin":"', len(b'{"vin":"') + 17
+_VINS = re.compile(rb"(?:[A-Z0-9]{17})*")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSet:
+    """Vehicles that must get the same packages, prerequisites first."""
+
+    packages: tuple[PackageId, ...]
+    vins: list[str]
 
 
 class FactsClient:
@@ -21,8 +34,8 @@ class FactsClient:
         self._caller = Caller(client)
 
     @calls("WL-B5-1")
-    async def resolve(self, package: PackageId, resolution_id: str | None = None) -> AsyncIterator[Resolved]:
-        """Give, one after the other, the vehicles that a package is for, each with what it must get.
+    async def resolve(self, package: PackageId, resolution_id: str | None = None) -> AsyncIterator[list[ResolvedSet]]:
+        """Give the vehicles that a package is for, some at a time as they arrive, those together that get the same.
 
         ``resolution_id`` is a new UUIDv7 of the caller's. Under it the Resolver freezes all that it decides, the
         vehicles left out and their reasons included, before it gives any of it: whatever was received of an answer,
@@ -35,8 +48,9 @@ class FactsClient:
                 making the resolution just now. The same call may succeed later.
         """
         body = msgspec.json.encode(ResolveRequest(package=package, resolution_id=resolution_id))
-        async for resolved in self._caller.lines(rows.RESOLVE, body=body):
-            yield resolved
+        known: dict[bytes, tuple[PackageId, ...]] = {}
+        async for lines in self._caller.line_batches(rows.RESOLVE, body=body):
+            yield _read_sets(lines, known)
 
     @calls("WL-B5-2")
     async def tell(self, facts: Sequence[Fact]) -> list[FactResult]:
@@ -50,3 +64,31 @@ class FactsClient:
         path = {"name": package.name, "version": package.version}
         found: list[Filter] = await self._caller.call(rows.PACKAGE_FILTERS, path)
         return found
+
+
+def _read_sets(lines: Sequence[bytes], known: dict[bytes, tuple[PackageId, ...]]) -> list[ResolvedSet]:
+    """Put lines together that differ in their VIN alone; each kind of line is decoded once.
+
+    ``known`` keeps what was decoded: a million lines are of a few kinds.
+    """
+    found: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        if line:
+            found.setdefault(line[:8] + line[_VIN_END:], []).append(line)
+    sets: list[ResolvedSet] = []
+    for kind, same in found.items():
+        joined = b"".join([line[8:_VIN_END] for line in same])
+        if not kind.startswith(_BEFORE_VIN + b'"') or _VINS.fullmatch(joined) is None:
+            # Not as our Resolver writes it: slower, and with the decoder's own words where it is wrong.
+            sets += [ResolvedSet(tuple(one.packages), [one.vin]) for one in map(_decode, same)]
+            continue
+        if kind not in known:
+            known[kind] = tuple(_decode(same[0]).packages)
+        text = joined.decode()
+        sets.append(ResolvedSet(known[kind], [text[at : at + 17] for at in range(0, len(text), 17)]))
+    return sets
+
+
+def _decode(line: bytes) -> Resolved:
+    resolved: Resolved = decode_line(rows.RESOLVE, line)
+    return resolved

@@ -49,7 +49,7 @@ class QueueApi:
         """Try a request's failed and cancelled updates again, in the same request."""
         request_id = UUID(call.path["id"])
         async with self.db.read() as tx:
-            parts = await request_service.require_request(tx, request_id)
+            parts = await request_service.require_real_request(tx, request_id)
         resolved = await self._resolve_again(parts)
         changed, after = 0, None
         while True:
@@ -124,7 +124,7 @@ class QueueApi:
     async def _end(self, call: Call[Any], outcome: str, *, in_flight_too: bool) -> Reply:
         request_id = UUID(call.path["id"])
         async with self.db.read() as tx:
-            await request_service.require_request(tx, request_id)
+            await request_service.require_real_request(tx, request_id)
 
         async def find(tx: Tx, status: str, limit: int) -> store.Found:
             return await store.find_of_request(tx, request_id, status, limit)
@@ -150,8 +150,8 @@ class QueueApi:
             wanted = {one.vin for one in unknown if one.position == part.position}
             if not wanted:
                 continue
-            async for found in self.resolver.resolve(to_package_id(part.order.package)):
-                if found.vin in wanted:
+            async for sets in self.resolver.resolve(to_package_id(part.order.package)):
+                for found in sets:
                     packages = [(package.name, package.version) for package in found.packages]
-                    resolved[part.position, found.vin] = packages
+                    resolved.update({(part.position, vin): packages for vin in wanted.intersection(found.vins)})
         return resolved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -11,7 +12,8 @@ from sota.core.queue.model import arrange
 from sota.core.queue.store import Ended
 from sota.core.requests import queue_store
 from sota.core.requests import service as request_service
-from sota.core.requests.model import InstallRequest, PackageKey, plan
+from sota.core.requests.model import InstallRequest, PackageKey, in_order
+from sota.core.requests.queue_store import Slice
 from sota.core.vehicles import service as vehicle_service
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
@@ -69,17 +71,20 @@ async def try_again(
 async def _try_part_again(
     tx: Tx, part: InstallRequest, ended: Sequence[Ended], resolved: Resolved, *, block_size: int, clock: Clock
 ) -> list[str]:
-    wanted = {one.vin: one.packages or resolved.get((part.position, one.vin), []) for one in ended}
-    installed = await queue_store.read_versions(tx, list(wanted), part.order.package[0])
-    planned = plan(part.order, [(vin, packages) for vin, packages in wanted.items() if packages], installed)
-    packages = await request_service.find_wanted(tx, planned.updates)
-    updates = {
-        vin: needed
-        for vin, needed in planned.updates.items()
-        if queue_store.why_not(part.order, needed, packages) is None
-    }
+    vins_by_packages: dict[tuple[PackageKey, ...], list[str]] = defaultdict(list)
+    for one in ended:
+        packages = one.packages or resolved.get((part.position, one.vin), [])
+        if packages:
+            vins_by_packages[in_order(part.order, packages)].append(one.vin)
+    known = await request_service.find_wanted(tx, {key for packages in vins_by_packages for key in packages})
     now = replace(part, created_at=clock.now())
-    queued = await request_service.insert_updates(tx, now, updates, packages, block_size=block_size, clock=clock)
+    staged = [
+        await request_service.stage(tx, now, Slice(part.position, packages, vins), known, block_size=block_size)
+        for packages, vins in vins_by_packages.items()
+        if all(key in known and part.order.may_go(known[key]) for key in packages)
+    ]
+    await request_service.leave_with_node(tx, part.id, staged, clock)
+    queued = [update for one in staged for update in await queue_store.read_staged(tx, one)]
     old = {one.vin: one.update_id for one in ended}
-    await store.supersede(tx, [(old[entry.vin], entry.update_id) for entry in queued])
-    return [entry.vin for entry in queued]
+    await store.supersede(tx, [(old[vin], update_id) for update_id, vin in queued])
+    return [vin for _, vin in queued]

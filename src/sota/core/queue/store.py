@@ -11,6 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from sota.core.requests.model import OPEN, PackageKey, Update
+from sota.core.requests.preparation_store import IS_REAL
 from sota.core.requests.store import IS_CURRENT, queue_order, read_updates
 from sota.core.tables import download, install_request, update, vehicle
 from sota.kit.db import Tx
@@ -64,7 +65,7 @@ def bringing(package: PackageKey, *columns: sa.ColumnElement[Any]) -> sa.Select[
 
 async def list_queue(tx: Tx, vin: str) -> list[Update]:
     """Read what a vehicle will get, in its order: what is under way, then what waits."""
-    query = sa.select(update).where(update.c.vin == vin, update.c.status.in_(OPEN))
+    query = sa.select(update).where(update.c.vin == vin, update.c.status.in_(OPEN), IS_REAL)
     is_waiting = sa.case((update.c.status == "pending", 1), else_=0)
     return await read_updates(tx, query.order_by(is_waiting, *queue_order()).limit(LONGEST))
 
@@ -72,7 +73,8 @@ async def list_queue(tx: Tx, vin: str) -> list[Update]:
 async def lock_pending(tx: Tx, vin: str) -> dict[UUID, int]:
     """Read which updates wait for a vehicle, with their priorities, and let none begin or come meanwhile."""
     await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin == vin).with_for_update())
-    query = sa.select(update.c.update_id, update.c.priority).where(update.c.vin == vin, update.c.status == "pending")
+    query = sa.select(update.c.update_id, update.c.priority)
+    query = query.where(update.c.vin == vin, update.c.status == "pending", IS_REAL)
     return {row.update_id: row.priority for row in await tx.execute(query.with_for_update())}
 
 
@@ -94,7 +96,7 @@ async def write_order(tx: Tx, ordered: Sequence[tuple[UUID, int]]) -> None:
 async def list_history(tx: Tx, vin: str, *, after: tuple[datetime, UUID] | None, count: int) -> list[Update]:
     """Read the next updates of a vehicle that are over, those that ended last first."""
     ended = sa.func.coalesce(update.c.completed_at, update.c.changed_at, type_=update.c.changed_at.type)
-    query = sa.select(update).where(update.c.vin == vin, update.c.status.not_in(OPEN))
+    query = sa.select(update).where(update.c.vin == vin, update.c.status.not_in(OPEN), IS_REAL)
     if after is not None:
         at, update_id = after
         query = query.where(sa.or_(ended < at, sa.and_(ended == at, update.c.update_id < update_id)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,43 +13,22 @@ from sota.boundaries.b2_web_core import messages
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.interaction import serves
 from sota.boundaries.values import PackageId, UpdateStatus, Vin
-from sota.core.requests import service, store
+from sota.core.requests import preparation_store, service, store
 from sota.core.requests.model import Counts, Order
-from sota.core.requests.service import Resolved
-from sota.core.requests.wire import from_campaign, from_request, to_package_id, to_request, to_update
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
+from sota.core.requests.queueing import Queueing, Wanted
+from sota.core.requests.wire import from_campaign, from_request, to_request, to_update
+from sota.kit.db import Database
 from sota.kit.errors import Invalid, NotFound, Refused
 from sota.kit.http_message import Call, Reply
 from sota.kit.idempotency import Idempotency
-from sota.kit.outbox import Relay
 from sota.kit.paging import link_next, read_cursor, read_limit
-
-
-class Dispatching(Protocol):
-    """Who brings queued updates to their vehicles."""
-
-    def wake(self, vins: Sequence[str]) -> None:
-        """Look at these vehicles now."""
-        ...
 
 
 class RequestsApi:
     """What the Web Server asks about install requests."""
 
-    def __init__(
-        self,
-        db: Database,
-        once: Idempotency,
-        resolver: FactsClient,
-        relay: Relay,
-        dispatcher: Dispatching,
-        clock: Clock,
-        *,
-        block_size: int,
-    ) -> None:
-        self.db, self.once, self.resolver, self.relay = db, once, resolver, relay
-        self.dispatcher, self.clock, self.block_size = dispatcher, clock, block_size
+    def __init__(self, db: Database, once: Idempotency, resolver: FactsClient, queueing: Queueing) -> None:
+        self.db, self.once, self.resolver, self.queueing = db, once, resolver, queueing
 
     @serves("WL-B2-3")
     async def create_campaign(self, call: Call[messages.NewCampaign]) -> Reply:
@@ -94,7 +74,8 @@ class RequestsApi:
         async with self.db.read() as tx:
             parts = await service.require_request(tx, request_id)
             counts = await store.count_updates(tx, [request_id])
-        return Reply("found", to_request(parts, sum(counts.values(), Counts())))
+            is_prepared = await preparation_store.is_prepared(tx, request_id)
+        return Reply("found", to_request(parts, sum(counts.values(), Counts()), is_prepared=is_prepared))
 
     @serves("X-B2-3")
     async def list_vehicles(self, call: Call[Any]) -> Reply:
@@ -139,39 +120,7 @@ class RequestsApi:
         if known is not None:
             return known
         missing = "package_unknown" if kind == "campaign" else "package_missing"
-        resolved = await self._resolve(orders, missing)
-        woken: list[str] = []
-
-        async def work(tx: Tx) -> Reply:
-            # Once more, for it may have been deleted while the Resolver was asked.
-            await service.require_packages(tx, orders, missing, kept=True)
-            request_id, vins = await service.queue(
-                tx, kind, name, resolved, block_size=self.block_size, clock=self.clock
-            )
-            woken[:] = vins
-            return answer(request_id)
-
-        reply = await self.once.transact(call, work)
-        self.relay.wake()
-        self.dispatcher.wake(woken)
-        return reply
-
-    async def _resolve(self, orders: list[Order], missing: str) -> list[Resolved]:
-        """Ask the Resolver, outside any transaction."""
-        async with self.db.read() as tx:
-            await service.require_packages(tx, orders, missing)
-        resolved = []
-        for order in orders:
-            vehicles = []
-            try:
-                async for found in self.resolver.resolve(to_package_id(order.package)):
-                    vehicles.append((found.vin, [(package.name, package.version) for package in found.packages]))
-            except Refused as refusal:
-                if refusal.code == "package_missing":
-                    raise Refused(missing, f"Package {order.text} is not known to the Resolver.") from None
-                raise
-            resolved.append(Resolved(order, vehicles))
-        return resolved
+        return await self.queueing.queue(Wanted(kind, name, orders, missing, answer), partial(self.once.transact, call))
 
 
 def _queued(request_id: UUID) -> Reply:

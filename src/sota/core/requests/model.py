@@ -79,6 +79,8 @@ class InstallRequest:
     order: Order
     left_out: int
     created_at: datetime
+    resolution_id: UUID | None = None
+    left_out_reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,43 +104,18 @@ class Update:
     completed_at: datetime | None
 
 
-@dataclass(slots=True)
-class Plan:
-    """Which vehicles get which packages, and how many are left out and why."""
-
-    updates: dict[str, list[PackageKey]] = field(default_factory=dict)
-    left_out: dict[str, int] = field(default_factory=dict)
-
-    def leave_out(self, reason: str) -> None:
-        """Count a vehicle that gets no update."""
-        self.left_out[reason] = self.left_out.get(reason, 0) + 1
+def in_order(order: Order, packages: Iterable[PackageKey]) -> tuple[PackageKey, ...]:
+    """Give what a vehicle gets of what the Resolver names, in its order."""
+    if order.command == "remove":
+        return (order.package,)
+    return (*(package for package in packages if package != order.package), order.package)
 
 
-def plan(
-    order: Order,
-    resolved: Iterable[tuple[str, list[PackageKey]]],
-    installed: Mapping[str, set[PackageKey]],
-) -> Plan:
-    """Decide who gets an update. ``installed`` has an entry for every vehicle that Core knows."""
-    result = Plan()
-    for vin, packages in resolved:
-        known = installed.get(vin)
-        if known is None:
-            result.leave_out("unknown_vin")
-        elif order.command == "remove":
-            if order.package in known:
-                result.updates[vin] = [order.package]
-            else:
-                result.leave_out("not_installed")
-        elif order.package in known:
-            result.leave_out("installed_already")
-        elif not order.allow_downgrade and _would_downgrade(order.package, known):
-            result.leave_out("downgrade")
-        else:
-            result.updates[vin] = [package for package in packages if package != order.package] + [order.package]
-    return result
-
-
-def _would_downgrade(package: PackageKey, installed: set[PackageKey]) -> bool:
-    name, version = package
-    return any(known == name and is_older(version, than=other) for known, other in installed)
+def refused_versions(order: Order, installed: Iterable[str]) -> set[str]:
+    """Say with which of these versions of the package a vehicle gets nothing: the same, and those it would lose."""
+    version = order.package[1]
+    return {
+        other
+        for other in installed
+        if other == version or (not order.allow_downgrade and is_older(version, than=other))
+    }

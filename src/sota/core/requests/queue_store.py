@@ -1,32 +1,79 @@
-"""SQL that writes a request and its updates: a set of vehicles at a time, never one statement a vehicle."""
+"""SQL that writes a request and its updates, set-wise: a statement for up to 2,000 vehicles, never one for each.
 
+The VINs of a slice travel as one JSON array and the new ids as one string of bytes; the database does the rest, and the
+event loop is free meanwhile. The engines differ in how they read the array, and in nothing else (``_ENGINES``).
+"""
+
+# ruff: noqa: S608 - the texts put together are ours; every value is bound
 from __future__ import annotations
 
-from collections import defaultdict
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 
 from sota.core.packages.model import Package
-from sota.core.requests.model import InstallRequest, Order, PackageKey
-from sota.core.tables import download, install_request, installed_package, update, vehicle
+from sota.core.requests.model import InstallRequest, PackageKey, refused_versions
+from sota.core.tables import install_request, update
 from sota.kit.clock import new_id
-from sota.kit.db import Tx
+from sota.kit.db import Id, Tx
 
-CHUNK = 500
+AT_ONCE = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class QueuedUpdate:
-    """An update that was written."""
+class Slice:
+    """Vehicles for which the Resolver says the same: 2,000 at most, and what they need, the package itself last."""
 
-    update_id: UUID
-    vin: str
-    packages: list[PackageKey]
+    position: int
+    packages: tuple[PackageKey, ...]
+    vins: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What was written of a slice: how many updates, with ids from ``first`` to ``last``, and who was left out."""
+
+    slice: Slice
+    first: UUID
+    last: UUID
+    queued: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    vehicles: str
+    number: str
+    join: str
+    lock: str
+    take: str
+
+
+_ENGINES = {
+    "sqlite": _Engine(
+        vehicles="json_each(:vins) j CROSS JOIN vehicle v ON v.vin = j.value",
+        number="j.key",
+        join="CROSS JOIN",
+        lock="",
+        take="UPDATE vehicle SET next_download_index = next_download_index + :count WHERE vin IN "
+        "(SELECT vin FROM vehicle_update WHERE update_id BETWEEN :first AND :last)",
+    ),
+    "mysql": _Engine(
+        vehicles="JSON_TABLE(:vins, '$[*]' COLUMNS (n FOR ORDINALITY, vin VARCHAR(17) CHARACTER SET utf8mb4 "
+        "COLLATE utf8mb4_bin PATH '$')) j STRAIGHT_JOIN vehicle v ON v.vin = j.vin",
+        number="(j.n - 1)",
+        join="STRAIGHT_JOIN",
+        lock="FOR UPDATE",
+        take="UPDATE vehicle_update u STRAIGHT_JOIN vehicle v ON v.vin = u.vin "
+        "SET v.next_download_index = v.next_download_index + :count WHERE u.update_id BETWEEN :first AND :last",
+    ),
+}
 
 
 async def insert_request(tx: Tx, request: InstallRequest) -> None:
@@ -50,122 +97,196 @@ async def insert_request(tx: Tx, request: InstallRequest) -> None:
             description=order.description,
             left_out=request.left_out,
             created_at=request.created_at,
+            resolution_id=request.resolution_id,
         )
     )
 
 
-async def read_versions(tx: Tx, vins: list[str], name: str) -> dict[str, set[PackageKey]]:
-    """Read which versions of a package vehicles have; an entry for every vehicle that may get updates."""
-    found: dict[str, set[PackageKey]] = {}
-    for start in range(0, len(vins), CHUNK):
-        chunk = vins[start : start + CHUNK]
-        # Their rows are locked: a vehicle that is retired at this moment is either seen so here, or finds the updates.
-        query = sa.select(vehicle.c.vin).where(vehicle.c.vin.in_(chunk), vehicle.c.retired_at.is_(None))
-        known = await tx.execute(query.with_for_update())
-        found.update({row.vin: set() for row in known})
-        columns = (installed_package.c.vin, installed_package.c.version)
-        having = sa.select(*columns).where(installed_package.c.vin.in_(chunk), installed_package.c.name == name)
-        for row in await tx.execute(having):
-            if row.vin in found:
-                found[row.vin].add((name, row.version))
-    return found
+async def write_left_out(tx: Tx, request_id: UUID, position: int, reasons: Mapping[str, int]) -> None:
+    """Note how many vehicles of a request's package were left out, and why."""
+    is_it = sa.and_(install_request.c.id == request_id, install_request.c.position == position)
+    text = msgspec.json.encode(dict(reasons), order="sorted").decode() if reasons else None
+    await tx.execute(
+        install_request.update().where(is_it).values(left_out=sum(reasons.values()), left_out_reasons=text)
+    )
 
 
-async def insert_updates(
-    tx: Tx,
-    request: InstallRequest,
-    updates: Mapping[str, list[PackageKey]],
-    packages: Mapping[PackageKey, Package],
-    block_size: int,
-) -> list[QueuedUpdate]:
-    """Persist an update and its downloads for each vehicle; indexes come from the vehicle's counter, never reused.
+async def stage(
+    tx: Tx, request: InstallRequest, part: Slice, packages: Mapping[PackageKey, Package], block_size: int
+) -> Staged:
+    """Persist an update and its downloads for each vehicle of a slice that may have it.
 
-    A vehicle that needs a package which is not registered here gets a failed update, reason ``dependency``;
-    of a blacklisted one, reason ``blacklisted``.
+    Download indexes come from the vehicle's counter and are never used again. A vehicle that needs a package which is
+    not registered here gets a failed update, reason ``dependency``. The vehicles' rows are locked first: one that is
+    retired, or reports another version, at this moment is either seen so here, or finds the updates.
     """
-    queued: list[QueuedUpdate] = []
-    vins = sorted(updates)
-    for start in range(0, len(vins), CHUNK):
-        chunk = vins[start : start + CHUNK]
-        first = await _take_indexes(tx, {vin: len(updates[vin]) for vin in chunk})
-        update_rows, download_rows = [], []
-        for vin in chunk:
-            reason = why_not(request.order, updates[vin], packages)
-            wanted = [] if reason else updates[vin]
-            size = sum(_size(request, packages[package]) for package in wanted)
-            row = _update_row(request, vin, size, reason)
-            update_rows.append(row)
-            download_rows += [
-                _download_row(row["update_id"], vin, first[vin] + position, packages[package], block_size)
-                | {"position": position, "size": _size(request, packages[package])}
-                for position, package in enumerate(wanted)
-            ]
-            if reason is None:
-                queued.append(QueuedUpdate(row["update_id"], vin, updates[vin]))
-        await tx.execute(update.insert(), update_rows)
-        if download_rows:
-            await tx.execute(download.insert(), download_rows)
-    return queued
+    write = _Statements.of(tx)
+    order, vins = request.order, sorted(part.vins)
+    listed = {"vins": msgspec.json.encode(vins).decode(), "name": order.package[0]}
+    known = (await tx.execute(write.known, listed)).scalar_one()
+    installed = {row.version: row.number for row in await tx.execute(write.versions, listed)}
+    refused = refused_versions(order, installed)
+    failed = any(package not in packages for package in part.packages)
+    ids = new_ids(len(vins))
+    first, last = UUID(bytes=ids[:16]), UUID(bytes=ids[-16:])
+    values = _update_values(request, part, packages, failed=failed) | listed | {"ids": ids}
+    if order.command == "remove":
+        statement, values = write.updates("having"), values | {"only": order.package[1]}
+    elif refused:
+        statement, values = write.updates("without"), values | {"refused": sorted(refused)}
+    else:
+        statement = write.updates("all")
+    queued = (await tx.execute(statement, values)).rowcount if known else 0
+    if queued and not failed:
+        between = {"first": first, "last": last}
+        for place, key in enumerate(part.packages):
+            wanted = _download_values(request, packages[key], block_size)
+            await tx.execute(write.downloads, wanted | between | {"place": place})
+        await tx.execute(write.take, between | {"count": len(part.packages)})
+    left_out = _left_out(request, installed, total=len(vins), known=known, queued=queued)
+    return Staged(part, first, last, 0 if failed else queued, left_out)
 
 
-def why_not(order: Order, wanted: Sequence[PackageKey], packages: Mapping[PackageKey, Package]) -> str | None:
-    """Say why a vehicle cannot get these packages, None where it can."""
-    if any(package not in packages for package in wanted):
-        return "dependency"
-    return None if all(order.may_go(packages[package]) for package in wanted) else "blacklisted"
+async def read_staged(tx: Tx, staged: Staged) -> list[tuple[UUID, str]]:
+    """Read which updates a slice became: ids and VINs."""
+    query = sa.select(update.c.update_id, update.c.vin).where(update.c.update_id.between(staged.first, staged.last))
+    return [(row.update_id, row.vin) for row in await tx.execute(query)]
 
 
-async def _take_indexes(tx: Tx, counts: Mapping[str, int]) -> dict[str, int]:
-    query = sa.select(vehicle.c.vin, vehicle.c.next_download_index).where(vehicle.c.vin.in_(list(counts)))
-    found = {row.vin: row.next_download_index for row in await tx.execute(query.with_for_update())}
-    by_count: dict[int, list[str]] = defaultdict(list)
-    for vin, count in counts.items():
-        by_count[count].append(vin)
-    for count, vins in by_count.items():
-        await tx.execute(
-            vehicle.update()
-            .where(vehicle.c.vin.in_(vins))
-            .values(next_download_index=vehicle.c.next_download_index + count)
+def new_ids(count: int) -> bytes:
+    """Make ids that follow each other, 16 bytes each: a UUIDv7 whose last 32 bits count."""
+    prefix = new_id().bytes[:12]
+    return b"".join([prefix + number.to_bytes(4, "big") for number in range(count)])
+
+
+class _Statements:
+    """The statements for an engine, each built once."""
+
+    def __init__(self, engine: _Engine) -> None:
+        self._engine = engine
+        active = f"FROM {engine.vehicles} WHERE v.retired_at IS NULL"
+        self.known = sa.text(f"SELECT COUNT(*) {active} {engine.lock}")
+        self.versions = sa.text(
+            f"SELECT p.version AS version, COUNT(*) AS number FROM {engine.vehicles} "
+            f"{engine.join} installed_package p ON p.vin = v.vin AND p.name = :name "
+            "WHERE v.retired_at IS NULL GROUP BY p.version"
         )
-    return found
+        self.downloads = sa.text(
+            "INSERT INTO download (vin, download_index, update_id, position, package_name, package_version, size, "
+            "block_size, received, state) SELECT u.vin, v.next_download_index + :place, u.update_id, :place, "
+            ":package_name, :package_version, :size, :block_size, '', 'pending' "
+            f"FROM vehicle_update u {engine.join} vehicle v ON v.vin = u.vin WHERE u.update_id BETWEEN :first AND :last"
+        ).bindparams(*_BETWEEN)
+        self.take = sa.text(engine.take).bindparams(*_BETWEEN)
+        self._updates: dict[str, sa.TextClause] = {}
+
+    @classmethod
+    def of(cls, tx: Tx) -> _Statements:
+        """Give those of a connection's engine."""
+        return _statements("sqlite" if tx.dialect.name == "sqlite" else "mysql")
+
+    def updates(self, whom: str) -> sa.TextClause:
+        """Give the statement that inserts updates for vehicles that have one version, have none of some, or for all."""
+        if whom not in self._updates:
+            self._updates[whom] = self._build(whom)
+        return self._updates[whom]
+
+    def _build(self, whom: str) -> sa.TextClause:
+        having = "EXISTS (SELECT 1 FROM installed_package p WHERE p.vin = v.vin AND p.name = :name AND p.version {})"
+        condition = {
+            "having": f"AND {having.format('= :only')}",
+            "without": f"AND NOT {having.format('IN :refused')}",
+            "all": "",
+        }[whom]
+        columns = ", ".join(_UPDATE_TYPES)
+        values = ", ".join(f":{name}" for name in _UPDATE_TYPES)
+        engine = self._engine
+        statement = sa.text(
+            f"INSERT INTO vehicle_update (update_id, vin, {columns}) "
+            f"SELECT SUBSTR(:ids, 16 * {engine.number} + 1, 16), v.vin, {values} FROM {engine.vehicles} "
+            f"WHERE v.retired_at IS NULL {condition}"
+        )
+        typed = [sa.bindparam(name, type_=kind) for name, kind in _UPDATE_TYPES.items()]
+        statement = statement.bindparams(sa.bindparam("ids", type_=sa.LargeBinary()), *typed)
+        return statement.bindparams(sa.bindparam("refused", expanding=True)) if whom == "without" else statement
 
 
-def _update_row(request: InstallRequest, vin: str, size: int, reason: str | None) -> dict[str, Any]:
+_BETWEEN = (sa.bindparam("first", type_=Id()), sa.bindparam("last", type_=Id()))
+_UPDATE_TYPES = {
+    column: update.c[column].type
+    for column in (
+        "request_id",
+        "position",
+        "package_name",
+        "package_version",
+        "size",
+        "status",
+        "reason",
+        "priority",
+        "start_at",
+        "end_at",
+        "created_at",
+        "changed_at",
+        "completed_at",
+        "attempts",
+        "next_try_at",
+    )
+}
+
+
+@functools.cache
+def _statements(engine: str) -> _Statements:
+    return _Statements(_ENGINES[engine])
+
+
+def _update_values(
+    request: InstallRequest, part: Slice, packages: Mapping[PackageKey, Package], *, failed: bool
+) -> dict[str, Any]:
     order, now = request.order, request.created_at
-    ended: datetime | None = now if reason else None
+    ended: datetime | None = now if failed else None
     return {
-        "update_id": new_id(),
         "request_id": request.id,
         "position": request.position,
-        "vin": vin,
         "package_name": order.package[0],
         "package_version": order.package[1],
-        "size": size,
-        "status": "failed" if reason else "pending",
-        "reason": reason,
+        "size": 0 if failed else sum(_size(request, packages[key]) for key in part.packages),
+        "status": "failed" if failed else "pending",
+        "reason": "dependency" if failed else None,
         "priority": order.priority,
         "start_at": order.start,
         "end_at": order.end,
         "created_at": now,
         "changed_at": now,
         "completed_at": ended,
+        "attempts": 0,
         "next_try_at": order.start,
     }
 
 
-def _download_row(update_id: UUID, vin: str, index: int, package: Package, block_size: int) -> dict[str, Any]:
+def _download_values(request: InstallRequest, package: Package, block_size: int) -> dict[str, Any]:
     return {
-        "vin": vin,
-        "download_index": index,
-        "update_id": update_id,
         "package_name": package.name,
         "package_version": package.version,
+        "size": _size(request, package),
         "block_size": block_size,
-        "received": "",
-        "state": "pending",
     }
 
 
 def _size(request: InstallRequest, package: Package) -> int:
     """How many bytes the vehicle gets: none where the package is to go."""
     return 0 if request.order.command == "remove" else package.size
+
+
+def _left_out(
+    request: InstallRequest, installed: Mapping[str, int], *, total: int, known: int, queued: int
+) -> dict[str, int]:
+    if request.order.command == "remove":
+        counts = {"unknown_vin": total - known, "not_installed": known - queued}
+    else:
+        already = installed.get(request.order.package[1], 0)
+        counts = {
+            "unknown_vin": total - known,
+            "installed_already": already,
+            "downgrade": known - queued - already,
+        }
+    return {reason: count for reason, count in counts.items() if count}

@@ -7,13 +7,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.interaction import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.requests.model import OPEN, Counts, InstallRequest, Order, Update
-from sota.core.tables import download, install_request, update
+from sota.core.requests.preparation_store import IS_REAL
+from sota.core.tables import download, install_request, preparation, update
 from sota.kit.db import Tx
 from sota.kit.ranges import Ranges
 
@@ -45,7 +47,10 @@ def to_request(row: Any) -> InstallRequest:
         data_plan_threshold=row.data_plan_threshold,
         description=row.description,
     )
-    return InstallRequest(row.id, row.position, row.kind, row.name, order, row.left_out, row.created_at)
+    reasons = msgspec.json.decode(row.left_out_reasons) if row.left_out_reasons else {}
+    return InstallRequest(
+        row.id, row.position, row.kind, row.name, order, row.left_out, row.created_at, row.resolution_id, reasons
+    )
 
 
 @calls("WL-B4-11")
@@ -76,6 +81,7 @@ async def list_requests(
 def _request_list(by_package: bool, by_vin: bool, status: str | None, goes_on: bool) -> sa.Select[Any]:
     table = install_request
     query = sa.select(table).order_by(table.c.id, table.c.position).limit(sa.bindparam("count"))
+    query = query.where(table.c.id.not_in(sa.select(preparation.c.request_id)))
     if by_package:
         query = query.where(
             table.c.package_name == sa.bindparam("name"), table.c.package_version == sa.bindparam("version")
@@ -124,7 +130,7 @@ async def list_updates(tx: Tx, request_id: UUID, *, status: str | None, after: U
 
 @functools.cache
 def _update_list(by_status: bool, goes_on: bool) -> sa.Select[Any]:
-    query = sa.select(update).where(update.c.request_id == sa.bindparam("one"), IS_CURRENT)
+    query = sa.select(update).where(update.c.request_id == sa.bindparam("one"), IS_CURRENT, IS_REAL)
     query = query.order_by(update.c.update_id).limit(sa.bindparam("count"))
     if by_status:
         query = query.where(update.c.status == sa.bindparam("status"))
@@ -133,10 +139,10 @@ def _update_list(by_status: bool, goes_on: bool) -> sa.Select[Any]:
     return query
 
 
-async def find_open(tx: Tx, update_ids: Collection[UUID]) -> set[UUID]:
-    """Say which of these updates are open."""
-    query = sa.select(update.c.update_id).where(update.c.update_id.in_(list(update_ids)), update.c.status.in_(OPEN))
-    return set((await tx.execute(query)).scalars())
+async def list_open(tx: Tx, first: UUID, last: UUID, count: int) -> list[tuple[UUID, str]]:
+    """Give the open updates with ids from ``first`` to ``last``, ids and VINs, in the order of their ids."""
+    given = {"first": first, "last": last, "count": count}
+    return [(row.update_id, row.vin) for row in await tx.execute(_OPEN_BETWEEN, given)]
 
 
 async def latest_updates(tx: Tx, vin: str, count: int) -> list[Update]:
@@ -154,6 +160,7 @@ def _has_update(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
         update.c.request_id == install_request.c.id,
         update.c.position == install_request.c.position,
         IS_CURRENT,
+        IS_REAL,
         condition,
     )
 
@@ -177,11 +184,17 @@ async def _read_downloads(tx: Tx, update_ids: Sequence[UUID]) -> dict[UUID, list
 _REQUEST = (
     sa.select(install_request).where(install_request.c.id == sa.bindparam("one")).order_by(install_request.c.position)
 )
-_UPDATE = sa.select(update).where(update.c.update_id == sa.bindparam("one"))
+_UPDATE = sa.select(update).where(update.c.update_id == sa.bindparam("one"), IS_REAL)
 _LATEST = (
     sa.select(update)
-    .where(update.c.vin == sa.bindparam("one"))
+    .where(update.c.vin == sa.bindparam("one"), IS_REAL)
     .order_by(update.c.update_id.desc())
+    .limit(sa.bindparam("count"))
+)
+_OPEN_BETWEEN = (
+    sa.select(update.c.update_id, update.c.vin)
+    .where(update.c.update_id.between(sa.bindparam("first"), sa.bindparam("last")), update.c.status.in_(OPEN), IS_REAL)
+    .order_by(update.c.update_id)
     .limit(sa.bindparam("count"))
 )
 _COUNTS = (

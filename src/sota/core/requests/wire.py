@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from sota.boundaries.b2_web_core import messages
@@ -34,20 +35,27 @@ def to_package_id(package: tuple[str, str]) -> PackageId:
     return PackageId(name=package[0], version=package[1])
 
 
-def to_request(parts: Sequence[InstallRequest], counts: Counts) -> messages.InstallRequest:
+def to_request(
+    parts: Sequence[InstallRequest], counts: Counts, *, is_prepared: bool = False
+) -> messages.InstallRequest:
     """Write a request; of a batch, its first package, its first priority and the hull of its intervals."""
     first = parts[0]
+    left_out: Counter[str] = Counter()
+    for part in parts:
+        left_out.update(part.left_out_reasons)
     return messages.InstallRequest(
         install_request_id=str(first.id),
         package=to_package_id(first.order.package),
         priority=min(part.order.priority for part in parts),
         interval=Interval(start=min(part.order.start for part in parts), end=max(part.order.end for part in parts)),
-        status=messages.RequestStatus(counts.status),
+        status=messages.RequestStatus("preparing" if is_prepared else counts.status),
         counts=to_counts(counts),
         left_out=sum(part.left_out for part in parts),
         created_at=first.created_at,
         name=first.name,
         description=first.order.description,
+        left_out_reasons=dict(left_out),
+        resolutions=[str(part.resolution_id) for part in parts if part.resolution_id is not None],
     )
 
 

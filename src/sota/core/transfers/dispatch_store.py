@@ -10,6 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.core.requests.preparation_store import IS_REAL
 from sota.core.requests.store import queue_order
 from sota.core.tables import download, install_request, update, vehicle
 from sota.kit.db import Tx
@@ -57,6 +58,7 @@ async def next_updates(tx: Tx, vins: Collection[str], now: datetime) -> list[Due
             update.c.status == "pending",
             update.c.start_at <= now,
             update.c.end_at > now,
+            IS_REAL,
             vehicle.c.active_update.is_(None),
         )
         .order_by(update.c.vin, *queue_order())
@@ -184,7 +186,7 @@ async def starting_vins(tx: Tx, after: datetime, now: datetime, limit: int) -> l
     """Give vehicles for which an interval has begun since ``after``."""
     query = (
         sa.select(update.c.vin)
-        .where(update.c.status == "pending", update.c.start_at > after, update.c.start_at <= now)
+        .where(update.c.status == "pending", update.c.start_at > after, update.c.start_at <= now, IS_REAL)
         .limit(limit)
     )
     return list((await tx.execute(query)).scalars())
@@ -202,6 +204,7 @@ async def waiting_vins(tx: Tx, now: datetime, limit: int) -> list[str]:
                 update.c.status == "pending",
                 update.c.start_at <= now,
                 update.c.end_at > now,
+                IS_REAL,
             ),
         )
         .limit(limit)

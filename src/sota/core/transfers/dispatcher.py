@@ -60,8 +60,11 @@ class Dispatcher:
         self._log = get_logger(program="core")
 
     def wake(self, vins: Iterable[str]) -> None:
-        """Look at these vehicles now: something was queued for them, or they are free again."""
-        self._candidates.update(vins)
+        """Look at these vehicles now: something was queued for them, or they are free again.
+
+        Who is not there is greeted when it comes.
+        """
+        self._candidates.update(self.available.intersection(vins))
         self._wake.set()
 
     async def run(self) -> None:

@@ -1,0 +1,338 @@
+"""Queues requests: a small one in one transaction, a long one chunk by chunk, either all of it or nothing.
+
+Rules kept here:
+
+* what fits into one chunk is written, with its Idempotency-Key, in one transaction;
+* a longer request is *prepared*: its rows are written under a row of ``preparation``, and while that stands nobody acts
+  on its updates or lists them. One small transaction takes the row away, and the request is real, all of it at once;
+* whoever prepares holds a lease. A refusal on the way, an interruption, or the death of this Core leaves a preparation
+  that is taken back, by itself or by whichever Core finds the lease over; what was written is deleted chunk by chunk;
+* a chunk is small enough that whoever else wants to write waits some tens of milliseconds at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from sota.boundaries.b5_core_resolver.client import FactsClient
+from sota.core.packages import store as package_store
+from sota.core.packages.model import Package
+from sota.core.requests import preparation_store, queue_store, service
+from sota.core.requests.model import InstallRequest, Order, PackageKey
+from sota.core.requests.preparation_store import Preparation
+from sota.core.requests.queue_store import Slice, Staged
+from sota.core.requests.slices import read_batches
+from sota.kit.clock import Clock, new_id
+from sota.kit.db import Database, Tx
+from sota.kit.errors import SotaError, Unavailable
+from sota.kit.http_message import Reply
+from sota.kit.logging import get_logger
+from sota.kit.outbox import Relay
+
+# Vehicles in a transaction, and transactions at the same time: SQLite has one writer, and others want to write too.
+CHUNK_SQLITE, CHUNK_MARIADB = 1000, 2000
+WRITERS_MARIADB = 2
+LOOK_EVERY_S = 10.0
+VIN = 17
+Transact = Callable[[Callable[[Tx], Awaitable[Reply]]], Awaitable[Reply]]
+"""Does work in one transaction, once for an Idempotency-Key (:meth:`sota.kit.idempotency.Idempotency.transact`)."""
+
+
+class Dispatching(Protocol):
+    """Who brings queued updates to their vehicles."""
+
+    def wake(self, vins: Iterable[str]) -> None:
+        """Look at these vehicles now."""
+        ...
+
+
+class QueueingSettings(Protocol):
+    """What queueing reads of Core's settings."""
+
+    instance: str
+    block_size: int
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody asks to be queued under one id; ``missing`` is the code for a package that is not known."""
+
+    kind: str
+    name: str | None
+    orders: Sequence[Order]
+    missing: str
+    answer: Callable[[UUID], Reply]
+
+
+@dataclass(slots=True)
+class _Written:
+    """What is written of a request so far: by part who was left out, what the node must hear, whom to wake."""
+
+    staged: list[Staged] = field(default_factory=list)
+    left_out: dict[int, Counter[str]] = field(default_factory=dict)
+    vins: list[str] = field(default_factory=list)
+
+    def add(self, batch: Sequence[Staged]) -> None:
+        for one in batch:
+            self.vins.append("".join(one.slice.vins))
+            # The VINs themselves are not needed any more; a million of them are a lot of memory.
+            self.staged.append(
+                Staged(Slice(one.slice.position, one.slice.packages, ()), one.first, one.last, one.queued)
+            )
+            self.left_out.setdefault(one.slice.position, Counter()).update(one.left_out)
+
+    @property
+    def queued(self) -> int:
+        return sum(one.queued for one in self.staged)
+
+
+class Queueing:
+    """Writes requests, and takes back what was left half-written."""
+
+    def __init__(
+        self,
+        db: Database,
+        resolver: FactsClient,
+        relay: Relay,
+        dispatcher: Dispatching,
+        clock: Clock,
+        *,
+        settings: QueueingSettings,
+    ) -> None:
+        self.db, self.resolver, self.relay, self.dispatcher, self.clock = db, resolver, relay, dispatcher, clock
+        self.block_size, self._instance = settings.block_size, settings.instance
+        self._lease = timedelta(seconds=settings.lease_s)
+        self._chunk = CHUNK_SQLITE if db.is_sqlite else CHUNK_MARIADB
+        self._writers = 1 if db.is_sqlite else WRITERS_MARIADB
+        self._wake = asyncio.Event()
+        self._given_up: set[Preparation] = set()
+        self._log = get_logger(program="core")
+
+    async def queue(self, wanted: Wanted, transact: Transact) -> Reply:
+        """Resolve and write a request.
+
+        Raises:
+            Refused: a package is missing or blacklisted, or whatever the Resolver refuses.
+            Unavailable: the Resolver or the database is away, or another Core took this request back.
+        """
+        async with self.db.read() as tx:
+            await service.require_packages(tx, wanted.orders, wanted.missing)
+        request_id, now = new_id(), self.clock.now()
+        parts = [
+            InstallRequest(request_id, position, wanted.kind, wanted.name, order, 0, now, new_id())
+            for position, order in enumerate(wanted.orders)
+        ]
+        resolutions = [part.resolution_id for part in parts if part.resolution_id is not None]
+        batches = read_batches(self.resolver, wanted.orders, resolutions, missing=wanted.missing, size=self._chunk)
+        async with contextlib.aclosing(batches):
+            first: list[Slice] = await anext(batches, [])
+            second = await anext(batches, None)
+            if second is None:
+                reply, written = await self._at_once(wanted, parts, first, transact)
+            else:
+                begun = [first, second]
+                del first, second
+                reply, written = await self._prepared(wanted, parts, _chain(begun, batches), transact)
+        if written is not None:
+            await self._announce(parts, written)
+        return reply
+
+    async def run(self) -> None:
+        """Take back what was left half-written, until cancelled: at first what this Core left when it died."""
+        begun_by: str | None = f"{self._instance}/"
+        while True:
+            self._wake.clear()
+            try:
+                await self._take_back(begun_by)
+                begun_by = None
+            except (SotaError, SQLAlchemyError) as error:
+                self._log.warning("preparations_wait", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._wake.wait()
+
+    async def _at_once(
+        self, wanted: Wanted, parts: Sequence[InstallRequest], batch: Sequence[Slice], transact: Transact
+    ) -> tuple[Reply, _Written | None]:
+        written = _Written()
+
+        async def work(tx: Tx) -> Reply:
+            nonlocal written
+            written = _Written()
+            # Once more, for it may have been deleted while the Resolver was asked.
+            await service.require_packages(tx, wanted.orders, wanted.missing, kept=True)
+            for part in parts:
+                await queue_store.insert_request(tx, part)
+            packages = await service.find_wanted(tx, {key for one in batch for key in one.packages})
+            written.add(await self._stage(tx, parts, batch, packages))
+            await self._finish(tx, parts, written)
+            return wanted.answer(parts[0].id)
+
+        reply = await transact(work)
+        return reply, written if reply.body == wanted.answer(parts[0].id).body else None
+
+    async def _prepared(
+        self, wanted: Wanted, parts: Sequence[InstallRequest], batches: AsyncIterator[list[Slice]], transact: Transact
+    ) -> tuple[Reply, _Written | None]:
+        one = Preparation(parts[0].id, f"{self._instance}/{new_id()}")
+        is_real = False
+
+        async def begin(tx: Tx) -> None:
+            for part in parts:
+                await queue_store.insert_request(tx, part)
+            await preparation_store.begin(tx, one, parts[0].created_at, self._until())
+
+        async def end(tx: Tx) -> Reply:
+            await service.require_packages(tx, wanted.orders, wanted.missing, kept=True)
+            known = await service.find_wanted(tx, packages)
+            for part in parts:
+                service.require_allowed(part.order, list(packages), known)
+            if not await preparation_store.end(tx, one):
+                raise _taken()
+            await self._finish(tx, parts, written)
+            return wanted.answer(one.request_id)
+
+        try:
+            await self.db.transact(begin)
+            written, packages = await self._write_all(one, parts, batches)
+            reply = await transact(end)
+            is_real = reply.body == wanted.answer(one.request_id).body
+        finally:
+            if not is_real:  # refused, interrupted, or a twin of this request was quicker
+                self._given_up.add(one)
+                self._wake.set()
+        return reply, written if is_real else None
+
+    async def _write_all(
+        self, one: Preparation, parts: Sequence[InstallRequest], batches: AsyncIterator[list[Slice]]
+    ) -> tuple[_Written, dict[PackageKey, Package]]:
+        """Write chunks while the next ones arrive."""
+        written, packages, unknown = _Written(), dict[PackageKey, Package](), set[PackageKey]()
+        waiting: asyncio.Queue[list[Slice] | None] = asyncio.Queue(maxsize=self._writers)
+        renew_at = self.clock.now() + self._lease / 4
+
+        async def read() -> None:
+            async for batch in batches:
+                new = {key for part in batch for key in part.packages} - packages.keys() - unknown
+                if new:
+                    async with self.db.read() as tx:
+                        packages.update(await package_store.find_packages(tx, new))
+                    unknown.update(new - packages.keys())
+                await waiting.put(batch)
+            for _ in range(self._writers):
+                await waiting.put(None)
+
+        async def write() -> None:
+            nonlocal renew_at
+            while (batch := await waiting.get()) is not None:
+                renew_at = await self._renew(one, renew_at)
+                chunk = partial(self._write_chunk, one=one, parts=parts, batch=batch, packages=packages)
+                written.add(await self.db.transact(chunk))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(read())
+                for _ in range(self._writers):
+                    group.create_task(write())
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+        return written, packages
+
+    async def _renew(self, one: Preparation, due: datetime) -> datetime:
+        now = self.clock.now()
+        if now < due:
+            return due
+        if not await self.db.transact(lambda tx: preparation_store.renew(tx, one, self._until())):
+            raise _taken()
+        return now + self._lease / 4
+
+    async def _write_chunk(
+        self,
+        tx: Tx,
+        *,
+        one: Preparation,
+        parts: Sequence[InstallRequest],
+        batch: Sequence[Slice],
+        packages: Mapping[PackageKey, Package],
+    ) -> list[Staged]:
+        if not await preparation_store.hold(tx, one):
+            raise _taken()
+        return await self._stage(tx, parts, batch, packages)
+
+    async def _stage(
+        self, tx: Tx, parts: Sequence[InstallRequest], batch: Sequence[Slice], packages: Mapping[PackageKey, Package]
+    ) -> list[Staged]:
+        return [
+            await service.stage(tx, parts[one.position], one, packages, block_size=self.block_size) for one in batch
+        ]
+
+    async def _finish(self, tx: Tx, parts: Sequence[InstallRequest], written: _Written) -> None:
+        for position, reasons in written.left_out.items():
+            if reasons:
+                await queue_store.write_left_out(tx, parts[0].id, position, reasons)
+        await service.leave_with_node(tx, parts[0].id, written.staged, self.clock)
+
+    async def _announce(self, parts: Sequence[InstallRequest], written: _Written) -> None:
+        for position, part in enumerate(parts):
+            self._log.info(
+                "update_queued",
+                install_request=str(part.id),
+                package=part.order.text,
+                vehicles=sum(one.queued for one in written.staged if one.slice.position == position),
+                left_out=dict(written.left_out.get(position, {})),
+            )
+        self.relay.wake()
+        for vins in written.vins:
+            self.dispatcher.wake(vins[at : at + VIN] for at in range(0, len(vins), VIN))
+            await asyncio.sleep(0)  # others' turn
+
+    async def _take_back(self, begun_by: str | None) -> None:
+        given_up, self._given_up = self._given_up, set()
+        try:
+            async with self.db.read() as tx:
+                found = await preparation_store.list_abandoned(tx, self.clock.now(), begun_by=begun_by)
+            for one in {*given_up, *found}:
+                await self._remove(one)
+                given_up.discard(one)
+        finally:
+            self._given_up |= given_up
+
+    async def _remove(self, left: Preparation) -> None:
+        one = Preparation(left.request_id, f"{self._instance}/{new_id()}")
+        if not await self.db.transact(lambda tx: preparation_store.take_over(tx, left, one.owner, self._until())):
+            return
+        while await self.db.transact(lambda tx: preparation_store.remove_some(tx, one)):
+            pass
+        self._log.warning("half_written_request_removed", install_request=str(one.request_id))
+
+    def _until(self) -> datetime:
+        return self.clock.now() + self._lease
+
+
+async def _chain(begun: list[list[Slice]], rest: AsyncIterator[list[Slice]]) -> AsyncIterator[list[Slice]]:
+    while begun:
+        yield begun.pop(0)
+    async for batch in rest:
+        yield batch
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = failures
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _taken() -> Unavailable:
+    return Unavailable("Queueing took too long, and was taken back: nothing is queued. Try again.")
