@@ -17,6 +17,7 @@ BENCHMARKS = {
     "startup": "how long `sota up` takes until it is ready",
     "vehicle_memory": "how much memory an idle `sota vehicle` holds",
     "vehicle_install": "what a vehicle's installation takes on disk, and how soon it is ready",
+    "queue": "vehicles a second that are queued, and how long others wait meanwhile (SCALE=50000 for fewer)",
     "api": "requests a second and answer times of the API at a million vehicles (SCALE=20000 for fewer)",
     "rvi": "messages a second across two nodes, beside a bare chain (SCALE=0.1 for fewer)",
     "transfer": "blocks a second from Core through a node to 500 vehicles, beside a bare chain (SCALE=50 for fewer)",

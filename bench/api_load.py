@@ -11,7 +11,7 @@ import json
 import shutil
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -86,7 +86,7 @@ class Load:
         headers = [part for name, value in self._headers.items() for part in ("--header", f"{name}: {value}")]
         command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{duration_s}s"]
         command += [*headers, "--timeout", "10s", "--script", str(script), f"http://127.0.0.1:{self._port}"]
-        before_s = self._processor_s()
+        before_s = self.processor_s()
         done = subprocess.run(
             [*command, "--", str(listed)], capture_output=True, text=True, timeout=duration_s + 60, check=False
         )
@@ -96,10 +96,11 @@ class Load:
         result = json.loads(found[0])
         if result["errors"] or not result["answers"]:
             raise BenchmarkError(f"{requests[0].method} {requests[0].path}: not every answer was a success: {result}")
-        spent_s = self._processor_s() - before_s
+        spent_s = self.processor_s() - before_s
         return Saturated(result["answers"] / (result["micros"] / 1e6), spent_s * 1e6 / result["answers"])
 
-    def _processor_s(self) -> float:
+    def processor_s(self) -> float:
+        """Read how much processor time the server's processes have used, in seconds."""
         return sum(processor_s(pid) for pid in self._pids)
 
     def p99_ms(self, requests: Sequence[Request], rate: float, duration_s: float) -> float:
@@ -108,7 +109,8 @@ class Load:
         Raises:
             BenchmarkError: an answer was no success, or none came.
         """
-        times_s = uvloop.run(self._steady([self._written(one) for one in requests], rate, duration_s))
+        count = max(1, int(rate * duration_s))
+        times_s = uvloop.run(self.steady(requests, rate, lambda number: number < count))
         return statistics.quantiles(times_s, n=100, method="inclusive")[98] * 1000
 
     def _written(self, request: Request) -> bytes:
@@ -117,7 +119,13 @@ class Load:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return f"{request.method} {request.path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
-    async def _steady(self, requests: list[bytes], rate: float, duration_s: float) -> list[float]:
+    async def steady(self, requests: Sequence[Request], rate: float, goes_on: Callable[[int], bool]) -> list[float]:
+        """Make requests at a steady rate as long as ``goes_on``, asked with each one's number; gives their times in s.
+
+        Raises:
+            BenchmarkError: an answer was no success, or none came.
+        """
+        written = [self._written(one) for one in requests]
         loop = asyncio.get_running_loop()
         idle: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
         opened: list[_Connection] = []
@@ -130,18 +138,19 @@ class Load:
                 opened.append(await self._connect())
                 idle.put_nowait(opened[-1])
             connection = await idle.get()
-            await connection.exchange(content)
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await connection.exchange(content)
             idle.put_nowait(connection)
             return loop.time() - due
 
         begin = loop.time() + 0.05
         try:
-            async with asyncio.timeout(duration_s + ANSWER_TIMEOUT_S), asyncio.TaskGroup() as group:
-                tasks = []
-                for number in range(max(1, int(rate * duration_s))):
-                    due = begin + number / rate
+            tasks: list[asyncio.Task[float]] = []
+            async with asyncio.TaskGroup() as group:
+                while goes_on(len(tasks)):
+                    due = begin + len(tasks) / rate
                     await asyncio.sleep(due - loop.time())
-                    tasks.append(group.create_task(one(due, requests[number % len(requests)])))
+                    tasks.append(group.create_task(one(due, written[len(tasks) % len(written)])))
         except* (TimeoutError, OSError, ValueError) as errors:
             raise BenchmarkError(f"at {rate:.0f} requests/s: {errors.exceptions[0]!r}") from None
         finally:

@@ -99,8 +99,11 @@ async def test_blacklisted_prerequisite_is_sent_to_nobody(core: RunningCore) -> 
     answer = await core.web.send("PUT", f"/packages/{needed}/1.0.0/blacklist", WHY)
     assert answer.body["cancelled"] == 1
     assert (await core.update_of(before))["reason"] == "blacklisted"
-    after = await core.update_of(await core.queue(main, "1.0.0"))
-    assert (after["status"], after["reason"], after["packages"]) == ("failed", "blacklisted", [])
+    answer = await core.web.send("POST", "/install-requests", queue_request(main, "1.0.0"))
+    assert (answer.status, answer.body["title"]) == (409, "Package is blacklisted")
+    assert answer.body["detail"] == (
+        f"Package {needed}/1.0.0 is blacklisted, and {main}/1.0.0 needs it: it is queued for nobody."
+    )
 
 
 @pytest.mark.whitelist("X-B2-19", "found")

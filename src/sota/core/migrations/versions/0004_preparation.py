@@ -7,8 +7,8 @@ from alembic import op
 
 from sota.kit.db import Id, Utc, code_text, long_text
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
