@@ -13,7 +13,7 @@ from sota.boundaries.b2_web_core import messages
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.interaction import serves
 from sota.boundaries.values import PackageId, UpdateStatus, Vin
-from sota.core.requests import preparation_store, service, store
+from sota.core.requests import service, store
 from sota.core.requests.model import Counts, Order
 from sota.core.requests.queueing import Queueing, Wanted
 from sota.core.requests.wire import from_campaign, from_request, to_request, to_update
@@ -74,8 +74,7 @@ class RequestsApi:
         async with self.db.read() as tx:
             parts = await service.require_request(tx, request_id)
             counts = await store.count_updates(tx, [request_id])
-            is_prepared = await preparation_store.is_prepared(tx, request_id)
-        return Reply("found", to_request(parts, sum(counts.values(), Counts()), is_prepared=is_prepared))
+        return Reply("found", to_request(parts, sum(counts.values(), Counts())))
 
     @serves("X-B2-3")
     async def list_vehicles(self, call: Call[Any]) -> Reply:

@@ -70,7 +70,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class InstallRequest:
-    """A request as it is stored; a batch is several of one id, by position."""
+    """A request as it is stored; a batch is several of one id, by position. ``is_prepared``: it is still written."""
 
     id: UUID
     position: int
@@ -81,6 +81,7 @@ class InstallRequest:
     created_at: datetime
     resolution_id: UUID | None = None
     left_out_reasons: Mapping[str, int] = field(default_factory=dict)
+    is_prepared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

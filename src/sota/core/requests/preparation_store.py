@@ -48,12 +48,6 @@ async def end(tx: Tx, one: Preparation) -> bool:
     return (await tx.execute(preparation.delete().where(_is(one)))).rowcount == 1
 
 
-async def is_prepared(tx: Tx, request_id: UUID) -> bool:
-    """Say whether a request is still being written."""
-    query = sa.select(preparation.c.request_id).where(preparation.c.request_id == request_id)
-    return (await tx.execute(query)).one_or_none() is not None
-
-
 async def list_abandoned(tx: Tx, now: datetime, *, begun_by: str | None = None) -> list[Preparation]:
     """Give requests that nobody writes any more: their lease is over, or their owners' names begin so."""
     table, abandoned = preparation, preparation.c.lease_until < now

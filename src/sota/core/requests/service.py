@@ -11,7 +11,7 @@ from uuid import UUID
 from sota.core import schedules
 from sota.core.packages import store as package_store
 from sota.core.packages.model import Package
-from sota.core.requests import preparation_store, queue_store, store
+from sota.core.requests import queue_store, store
 from sota.core.requests.model import InstallRequest, Order, PackageKey
 from sota.core.requests.queue_store import Slice, Staged
 from sota.kit.clock import Clock
@@ -98,6 +98,6 @@ async def require_real_request(tx: Tx, request_id: UUID) -> list[InstallRequest]
         NotFound: there is none, or it is still being written.
     """
     found = await require_request(tx, request_id)
-    if await preparation_store.is_prepared(tx, request_id):
+    if found[0].is_prepared:
         raise NotFound(f"Install request {request_id} is still being prepared: try again when it is queued.")
     return found

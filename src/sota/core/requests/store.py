@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -56,7 +57,8 @@ def to_request(row: Any) -> InstallRequest:
 @calls("WL-B4-11")
 async def find_request(tx: Tx, request_id: UUID) -> StoreResult[list[InstallRequest]]:
     """Look an Install Request up, all its packages: ``found`` or ``missing``."""
-    found = [to_request(row) for row in await tx.execute(_REQUEST, {"one": request_id})]
+    parts = await tx.execute(_REQUEST, {"one": request_id})
+    found = [replace(to_request(row), is_prepared=bool(row.is_prepared)) for row in parts]
     return StoreResult.of(rows.FIND_INSTALL_REQUEST, "found" if found else "missing", found)
 
 
@@ -182,7 +184,10 @@ async def _read_downloads(tx: Tx, update_ids: Sequence[UUID]) -> dict[UUID, list
 
 # Built once: building a statement takes longer than asking.
 _REQUEST = (
-    sa.select(install_request).where(install_request.c.id == sa.bindparam("one")).order_by(install_request.c.position)
+    sa.select(install_request, preparation.c.request_id.is_not(None).label("is_prepared"))
+    .outerjoin_from(install_request, preparation, preparation.c.request_id == install_request.c.id)
+    .where(install_request.c.id == sa.bindparam("one"))
+    .order_by(install_request.c.position)
 )
 _UPDATE = sa.select(update).where(update.c.update_id == sa.bindparam("one"), IS_REAL)
 _LATEST = (

@@ -35,9 +35,7 @@ def to_package_id(package: tuple[str, str]) -> PackageId:
     return PackageId(name=package[0], version=package[1])
 
 
-def to_request(
-    parts: Sequence[InstallRequest], counts: Counts, *, is_prepared: bool = False
-) -> messages.InstallRequest:
+def to_request(parts: Sequence[InstallRequest], counts: Counts) -> messages.InstallRequest:
     """Write a request; of a batch, its first package, its first priority and the hull of its intervals."""
     first = parts[0]
     left_out: Counter[str] = Counter()
@@ -48,7 +46,7 @@ def to_request(
         package=to_package_id(first.order.package),
         priority=min(part.order.priority for part in parts),
         interval=Interval(start=min(part.order.start for part in parts), end=max(part.order.end for part in parts)),
-        status=messages.RequestStatus("preparing" if is_prepared else counts.status),
+        status=messages.RequestStatus("preparing" if first.is_prepared else counts.status),
         counts=to_counts(counts),
         left_out=sum(part.left_out for part in parts),
         created_at=first.created_at,
