@@ -234,6 +234,7 @@ async def running_backend(
                 credentials_file=core_callers,
                 repository=repository,
                 data=folder / "core",
+                authority=folder / "authority",
                 resolver_url=resolver_url,
                 resolver_token_file=folder / "core-resolver.token",
                 node_url=f"http://127.0.0.1:{free_ports(1)[0]}",  # nobody is there

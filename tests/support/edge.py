@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sota.boundaries.services import VEHICLE_SERVICES, backend_service, vehicle_service
+from sota.boundaries.services import BACKEND_SERVICES, VEHICLE_SERVICES, backend_service, vehicle_service
 from sota.kit.http_client import HttpClient
 from sota.kit.http_listener import HttpListener
 from tests.support.waiting import until
@@ -73,11 +73,13 @@ class EdgePlayer:
         self.vehicles -= set(vins)
         await self._tell("services_unavailable", vins)
 
-    async def say(self, vin: str, service: str, body: dict[str, Any], *, peer: str | None = "") -> Answer:
+    async def say(
+        self, vin: str, service: str, body: dict[str, Any], *, peer: str | None = "", credential: str = "backend"
+    ) -> Answer:
         """Send a message of a vehicle to a service of Core; ``peer`` is another VIN, or None for no peer at all."""
         params: dict[str, Any] = {"service_name": f"/sota/{service}", "parameters": [body]}
         if peer is not None:
-            params["peer"] = {"vin": peer or vin, "credential": "backend"}
+            params["peer"] = {"vin": peer or vin, "credential": credential}
         return await self.post(service, {"jsonrpc": "2.0", "id": 1, "method": "message", "params": params})
 
     async def post(self, service: str, content: dict[str, Any]) -> Answer:
@@ -95,7 +97,7 @@ class EdgePlayer:
         """Wait until Core has registered all its services."""
 
         async def look() -> bool:
-            return len(self.addresses) == 5
+            return len(self.addresses) == len(BACKEND_SERVICES)
 
         await until(look, "Core registers its services")
 

@@ -21,6 +21,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sota.boundaries.interaction import Program
+from sota.boundaries.services import VEHICLE_SERVICES
 from sota.client.program import ClientProgram
 from sota.client.settings import ClientSettings
 from sota.kit.clock import new_id
@@ -65,7 +66,7 @@ class PlayedNode:
     async def ready(self) -> None:
         """Wait until the client has registered all its services."""
         async with asyncio.timeout(10):
-            while len(self.addresses) < 7:  # noqa: ASYNC110 - it grows by itself, as calls come
+            while len(self.addresses) < len(VEHICLE_SERVICES):  # noqa: ASYNC110 - it grows by itself, as calls come
                 await asyncio.sleep(0.01)
 
     async def tell(self, service: str, body: Any) -> tuple[int, Any]:

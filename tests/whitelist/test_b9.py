@@ -15,7 +15,7 @@ import pytest
 from tests.support import debs
 from tests.support.vehicle import VIN, Offer, PlayedCore, Vehicle, begin, notify, running_vehicle, vehicle_on_disk
 
-NAMES = {"notify", "start", "abort", "chunk", "finish", "reported", "getpackages"}
+NAMES = {"notify", "start", "abort", "chunk", "finish", "reported", "getpackages", "identity"}
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def test_client_asks_core_for_the_download_through_its_node(vehicle: Vehic
     asked = await vehicle.node.heard("start")
 
     assert (asked["vin"], asked["download_index"]) == (VIN, 1)
-    assert set(asked["services"]) == NAMES - {"notify"}
+    assert set(asked["services"]) == NAMES - {"notify", "identity"}
 
 
 @pytest.mark.whitelist("WL-B9-3", "complete")

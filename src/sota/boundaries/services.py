@@ -12,14 +12,18 @@ A program registers ``/sota/<service>`` at its node with an address of its own; 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from sota.boundaries.values import Message, ServiceName
 
-BACKEND_SERVICES = ("start", "cancel", "ack", "report", "packages")
-VEHICLE_SERVICES = ("notify", "start", "abort", "chunk", "finish", "reported", "getpackages")
+BACKEND_PREFIX = "genivi.org/backend/"
+VEHICLE_PREFIX = "genivi.org/vin/"
+BACKEND_SERVICES = ("start", "cancel", "ack", "report", "packages", "renew")
+VEHICLE_SERVICES = ("notify", "start", "abort", "chunk", "finish", "reported", "getpackages", "identity")
+_VIN = re.compile(r"[A-Z0-9]{17}")
 
 CALLBACK_PATH = "/rvi/{secret}/{service}"
 """Where Core and the SOTA Client take callbacks: the program makes the secret, the node learns it by registering."""
@@ -40,6 +44,11 @@ def vehicle_service(vin: str, name: str) -> str:
 def local_name(name: str) -> str:
     """Give the name to register at one's own node, which puts its prefix before it."""
     return f"/sota/{name}"
+
+
+def is_vin(text: str) -> bool:
+    """Say whether this is a VIN by its form: 17 capital letters and digits."""
+    return _VIN.fullmatch(text) is not None
 
 
 def short_name(full_or_local: str) -> str:
@@ -65,7 +74,7 @@ class BackendServices(Message, frozen=True):
     @classmethod
     def standard(cls) -> BackendServices:
         """The names of ``genivi.org/backend``."""
-        return cls(**{name: backend_service(name) for name in BACKEND_SERVICES})
+        return cls(**{name: backend_service(name) for name in cls.__struct_fields__})
 
 
 class VehicleServices(Message, frozen=True):
@@ -81,7 +90,7 @@ class VehicleServices(Message, frozen=True):
     @classmethod
     def standard(cls, vin: str) -> VehicleServices:
         """The names of ``genivi.org/vin/<VIN>``."""
-        return cls(**{name: vehicle_service(vin, name) for name in VEHICLE_SERVICES if name != "notify"})
+        return cls(**{name: vehicle_service(vin, name) for name in cls.__struct_fields__})
 
 
 class ServiceList(Message, frozen=True):

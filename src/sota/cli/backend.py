@@ -106,6 +106,7 @@ def assemble(data: Path, ports: Ports, *, database: str | None = None, host: str
                 data=data / "core",
                 database=database_url(data, database, "core"),
                 credentials_file=secrets / "core.toml",
+                authority=data / "authority",
                 repository=repository,
                 resolver_url=f"http://{host}:{ports.resolver}",
                 resolver_token_file=secrets / "core-to-resolver.token",

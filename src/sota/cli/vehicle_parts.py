@@ -68,6 +68,7 @@ def assemble(
         slm_token_file=secrets / "client-to-slm.token",
         credentials_file=secrets / "client.toml",
         keys=keys or data / "keys",
+        identity=data / "identity",
         allow_unsigned=allow_unsigned,
     )
     slm = SlmSettings(

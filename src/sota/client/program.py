@@ -9,6 +9,7 @@ from sota.boundaries.rvi_service import RviServices
 from sota.boundaries.table import rows_for
 from sota.client.api import CallbackApi, LoadingManagerApi
 from sota.client.downloads import Downloads
+from sota.client.identity import IdentityKeeper
 from sota.client.registration import Registration, keep_secret
 from sota.client.services import VehicleServicesApi
 from sota.client.settings import ClientSettings
@@ -45,7 +46,9 @@ class ClientProgram:
         self._downloads = Downloads(settings, self._state, self._edge, slm, verifier)
         self._services = RviServices(Program.SOTA_CLIENT, "vehicle")
         services = VehicleServicesApi(self._downloads, self._edge, slm)
+        self._identity = IdentityKeeper(settings, self._edge)
         self._services.add(services)
+        self._services.add(self._identity)
         self._services.on_availability(services.core_available, services.core_unavailable)
         self._registration = Registration(self._edge, settings.vin, self._services.names, every_s=settings.register_s)
         self._background = Background()
@@ -69,6 +72,7 @@ class ClientProgram:
         await self._listener.start()
         base = self.settings.callback_url or f"http://{self.settings.host}:{self._listener.port}"
         self._background.start("client-registration", self._registration.run(f"{base.rstrip('/')}/rvi/{secret}"))
+        self._background.start("client-identity", self._identity.run())
         self._background.start("client-idle", self._downloads.watch_idle())
 
     async def stop(self) -> None:

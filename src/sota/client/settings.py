@@ -27,6 +27,15 @@ class ClientSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     credentials_file: Annotated[Path, Meta(description="File with the hashes of the tokens that may call us.")] = Path(
         "var/identity/client.credentials.toml"
     )
+    identity: Annotated[
+        Path | None, Meta(description="Folder of the node's identity, which is renewed in time; not set: it is not.")
+    ] = None
+    identity_check_s: Annotated[
+        float, Meta(gt=0, le=30 * 86_400, description="How often Core is told which identity the vehicle has.")
+    ] = 86_400.0
+    identity_first_check_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="When it is told so for the first time, after a start.")
+    ] = 60.0
     keys: Annotated[Path, Meta(description="Folder with the public keys (*.pub.pem) that may sign packages.")] = Path(
         "var/keys"
     )

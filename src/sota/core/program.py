@@ -17,6 +17,9 @@ from sota.core.audit.api import AuditApi
 from sota.core.blacklist.api import BlacklistApi
 from sota.core.components.api import ComponentsApi
 from sota.core.housekeeping import keep_house
+from sota.core.identity.api import IdentitiesApi, RenewalApi
+from sota.core.identity.authority import KeptAuthority
+from sota.core.identity.revocations import RevocationList
 from sota.core.logistics.api import LogisticsApi
 from sota.core.packages.api import PackagesApi
 from sota.core.queue.api import QueueApi
@@ -108,6 +111,9 @@ class CoreProgram:
             self.relay,
             accept_unidentified_peers=settings.accept_unidentified_peers,
         )
+        self.authority = KeptAuthority(settings.authority, timedelta(days=settings.identity_days))
+        self.revocations = RevocationList(self.db, self.clock, settings.revoked or settings.data / "revoked.txt")
+        self.renewals = RenewalApi(self.db, self.authority, node, self.audit, self.clock)
         self.endings = Endings(self.engine, self.dispatcher, self.relay, self.clock)
         self.blacklist = BlacklistApi(self.endings)
         self.queueing = Queueing(self.db, resolver, self.relay, self.dispatcher, self.clock, settings=settings)
@@ -140,6 +146,7 @@ class CoreProgram:
         self._background.start("core dispatcher", self.dispatcher.run())
         self._background.start("core transfers", self.engine.run())
         self._background.start("core preparations", self.queueing.run())
+        self._background.start("core revocations", self.revocations.run())
         self._background.start("core housekeeping", keep_house(self.once, self.blacklist))
 
     async def stop(self) -> None:
@@ -166,6 +173,7 @@ class CoreProgram:
         credentials = ServiceCredentials.load(self.settings.credentials_file)
         services = RviServices(Program.SOTA_CORE, "backend")
         services.add(self.transfers)
+        services.add(self.renewals)
         callback = CallbackApi(services, self.registration)
         services.on_availability(callback.available, callback.unavailable)
         rows = rows_for(Program.SOTA_CORE)
@@ -179,6 +187,7 @@ class CoreProgram:
             self.blacklist,
             RetirementApi(self.endings, self.once),
             AuditApi(self.audit),
+            IdentitiesApi(self.db, self.authority, self.revocations, self.clock),
             LogisticsApi(self.db, self.relay, self.clock),
             callback,
         )

@@ -17,6 +17,18 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     credentials_file: Annotated[Path, Meta(description="Who may call: TOML file of token hashes.")] = Path(
         "var/core-callers.toml"
     )
+    authority: Annotated[
+        Path, Meta(description="Folder of the authority for vehicles' identities (sota authority new); may be missing.")
+    ] = Path("var/authority")
+    identity_days: Annotated[int, Meta(ge=1, le=3650, description="Days for which a vehicle's identity is valid.")] = (
+        825
+    )
+    revoked: Annotated[
+        Path | None,
+        Meta(
+            description="The revocation list, which Core writes and its RVI node reads; DATA/revoked.txt if not given."
+        ),
+    ] = None
     repository: Annotated[str, Meta(description="Where package files are: a folder or s3://bucket/prefix.")] = (
         "var/packages"
     )

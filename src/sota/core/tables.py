@@ -188,6 +188,46 @@ operation_result = sa.Table(
     sa.ForeignKeyConstraint(["vin", "download_index"], ["download.vin", "download.download_index"], ondelete="CASCADE"),
 )
 
+identity = sa.Table(
+    "identity",
+    METADATA,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("vin", code_text(17), sa.ForeignKey("vehicle.vin", ondelete="CASCADE"), nullable=False),
+    sa.Column("fingerprint", code_text(64), nullable=False, unique=True),
+    sa.Column("credential_id", code_text(100), nullable=False),
+    sa.Column("public_key", code_text(64), nullable=False),
+    sa.Column("issuer", code_text(64), nullable=False),
+    sa.Column("certificate", long_text(), nullable=False),
+    sa.Column("credential", long_text(), nullable=False),
+    sa.Column("issued_by", code_text(16), nullable=False),
+    sa.Column("issued_at", Utc, nullable=False),
+    sa.Column("expires_at", Utc, nullable=False),
+    sa.Column("revoked_at", Utc),
+    sa.Column("revoked_because", long_text()),
+    sa.Index("identity_by_vin", "vin", "id"),
+    sa.Index("identity_by_issuer", "issuer", "revoked_at", "expires_at"),
+)
+
+enrolment_code = sa.Table(
+    "enrolment_code",
+    METADATA,
+    sa.Column("vin", code_text(17), sa.ForeignKey("vehicle.vin", ondelete="CASCADE"), primary_key=True),
+    sa.Column("code_hash", code_text(64), nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("expires_at", Utc, nullable=False),
+    sa.Column("used_for", code_text(64)),
+)
+
+# No VIN stands here: an erased vehicle's entries stay until they would have expired.
+revocation = sa.Table(
+    "revocation",
+    METADATA,
+    sa.Column("entry", code_text(100), primary_key=True),
+    sa.Column("revoked_at", Utc, nullable=False),
+    sa.Column("until", Utc, nullable=False),
+    sa.Index("revocation_by_until", "until", "revoked_at"),
+)
+
 outbox = outbox_table(METADATA)
 idempotency = idempotency_table(METADATA)
 add_audit_tables(METADATA)

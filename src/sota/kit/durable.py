@@ -6,11 +6,15 @@ Every sync of ours goes through here, so that a load generator with thousands of
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from sota.kit import faults
 
+READY = ".ready"
 _relaxed = False
 
 
@@ -54,6 +58,32 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         raise
     sync_folder(path.parent)
     faults.after(step)
+
+
+def replace_together(folder: Path, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
+    """Replace several files of a folder, all or none: whoever reads them calls :func:`finish_replacing` first."""
+    finish_replacing(folder)
+    coming = folder / ".coming"
+    shutil.rmtree(coming, ignore_errors=True)
+    coming.mkdir(mode=0o700)
+    for name, content in files.items():
+        write_atomic(coming / name, content, mode=mode)
+    coming.replace(folder / READY)  # from here on they replace the others, whenever the power goes
+    sync_folder(folder)
+    finish_replacing(folder)
+
+
+def finish_replacing(folder: Path) -> None:
+    """Bring a replacement of files that was interrupted to its end; several programs may do so at once."""
+    ready = folder / READY
+    if not ready.is_dir():
+        return
+    for file in sorted(ready.iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
+            file.replace(folder / file.name)
+    sync_folder(folder)
+    with contextlib.suppress(FileNotFoundError):
+        ready.rmdir()
 
 
 def sync_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from sota.kit import rs256, x509
+from sota.kit.durable import finish_replacing
 from sota.rvi.names import Pattern, is_vin
 
 MAX_CREDENTIAL_BYTES = 64 << 10
@@ -147,6 +148,7 @@ class Identity:
             CredentialError: a file is missing, or no credential is valid: a node without rights could do nothing.
         """
         try:
+            finish_replacing(folder)  # a renewal that was interrupted (client/identity.py)
             anchor = TrustAnchor((folder / "root.pem").read_bytes())
             certificate = read_certificate((folder / "device.pem").read_bytes())
             tokens = {file.name: file.read_text("ascii").strip() for file in sorted(folder.glob("*.jwt"))}

@@ -143,7 +143,20 @@ class LocalService:
         if not self._queue:
             self._be_idle()
 
-    @calls("WL-B7-3", "WL-B7-7", "X-B7-1", "X-B7-10", "WL-B9-1", "WL-B9-3", "WL-B9-4", "WL-B9-5", "WL-B9-7", "X-B9-2")
+    @calls(
+        "WL-B7-3",
+        "WL-B7-7",
+        "X-B7-1",
+        "X-B7-10",
+        "X-B7-30",
+        "WL-B9-1",
+        "WL-B9-3",
+        "WL-B9-4",
+        "WL-B9-5",
+        "WL-B9-7",
+        "X-B9-2",
+        "X-B9-31",
+    )
     def _call(self, message: Message) -> bool:
         peer = message.peer
         if peer is not self._peer:

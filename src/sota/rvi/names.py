@@ -16,12 +16,21 @@ from dataclasses import dataclass
 from sota.boundaries.b7_core_rvi.rows import ROWS as B7_ROWS
 from sota.boundaries.b9_rvi_client.rows import ROWS as B9_ROWS
 from sota.boundaries.interaction import Service
+from sota.boundaries.services import BACKEND_PREFIX, VEHICLE_PREFIX, is_vin
+
+__all__ = [
+    "BACKEND_PREFIX",
+    "VEHICLE_PREFIX",
+    "Pattern",
+    "ServiceTable",
+    "declared_services",
+    "elements",
+    "is_vin",
+    "vin_of",
+]
 
 MAX_NAME_LENGTH = 256
 MAX_REMEMBERED = 10_000
-BACKEND_PREFIX = "genivi.org/backend/"
-VEHICLE_PREFIX = "genivi.org/vin/"
-_VIN = re.compile(r"[A-Z0-9]{17}")
 _SCHEME = re.compile(r"[a-z0-9]+:")
 
 
@@ -60,11 +69,6 @@ class Pattern:
         if len(self.parts) < 3 or self.parts[:2] != ("genivi.org", "vin") or not is_vin(self.parts[2]):
             return None
         return self.parts[2]
-
-
-def is_vin(text: str) -> bool:
-    """Say whether this is a VIN by its form: 17 capital letters and digits."""
-    return _VIN.fullmatch(text) is not None
 
 
 def vin_of(name: str) -> str | None:

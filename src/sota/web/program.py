@@ -31,6 +31,7 @@ from sota.web.console.page import Pages
 from sota.web.documents.api import DocumentsApi
 from sota.web.door import Door
 from sota.web.gateway.core_api import CoreApi
+from sota.web.gateway.identity_api import IdentityApi
 from sota.web.gateway.queue_api import QueueApi
 from sota.web.gateway.resolver_api import ResolverApi
 from sota.web.registers.api import RegistersApi
@@ -150,6 +151,7 @@ class WebProgram:
             AuditApi(self.audit, {"core": core, "resolver": resolver}),
             CoreApi(core),
             QueueApi(core),
+            IdentityApi(core),
             ResolverApi(resolver),
             RegistersApi(self.registers),
             RepositoryApi(self.uploads, max_package_bytes=settings.max_package_bytes, at_once=settings.uploads_at_once),

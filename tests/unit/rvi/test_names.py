@@ -39,9 +39,10 @@ def test_vin_of_a_service() -> None:
     assert vin_of("genivi.org/backend/sota/start") is None
 
 
-def test_the_whitelist_names_twelve_services() -> None:
-    assert declared_services("backend") == {"start", "cancel", "ack", "report", "packages"}
-    assert declared_services("vehicle") == {"notify", "start", "abort", "chunk", "finish", "reported", "getpackages"}
+def test_the_whitelist_and_its_extensions_name_fourteen_services() -> None:
+    assert declared_services("backend") == {"start", "cancel", "ack", "report", "packages", "renew"}
+    vehicle = {"notify", "start", "abort", "chunk", "finish", "reported", "getpackages", "identity"}
+    assert declared_services("vehicle") == vehicle
 
 
 @pytest.mark.parametrize(

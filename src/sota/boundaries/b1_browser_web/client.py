@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from sota.boundaries.b1_browser_web import page_rows, rows
+from sota.boundaries.b1_browser_web.identity_client import WebIdentityClient
 from sota.boundaries.b1_browser_web.messages import (
     ApiDocument,
     Association,
@@ -35,7 +36,7 @@ from sota.kit.http_client import StreamedResponse
 UPLOAD_TIMEOUT_S = 600.0
 
 
-class WebClient(WebQueueClient):
+class WebClient(WebQueueClient, WebIdentityClient):
     """The Web Server's JSON API. Lists come as pages: ``cursor`` asks for the next one."""
 
     @calls("WL-B1-4")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sota.boundaries.b2_web_core import rows
+from sota.boundaries.b2_web_core.identity_client import CoreIdentityClient
 from sota.boundaries.b2_web_core.messages import (
     CampaignCreated,
     CompletedInstall,
@@ -30,7 +31,7 @@ from sota.boundaries.values import InstalledPackage, PackageId, Said
 QUEUEING_S = 115.0
 
 
-class CoreClient(CoreQueueClient):
+class CoreClient(CoreQueueClient, CoreIdentityClient):
     """SOTA Core, as the Web Server sees it. ``key`` makes a registration safe to repeat."""
 
     @calls("WL-B2-1", "WL-B2-8")

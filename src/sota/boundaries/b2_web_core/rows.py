@@ -5,7 +5,7 @@ Core's credential for its callers is a bearer token; a missing or wrong one is 4
 
 from __future__ import annotations
 
-from sota.boundaries.b2_web_core import messages, queue_rows
+from sota.boundaries.b2_web_core import identity_rows, messages, queue_rows
 from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
 from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
@@ -262,4 +262,5 @@ ROWS = (
     PACKAGE_FILE,
     DELETE_PACKAGE,
     *queue_rows.ROWS,
+    *identity_rows.ROWS,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity
 from sota.boundaries.b7_core_rvi.messages import (
     AbortDownload,
     EncodedBlock,
@@ -87,6 +88,11 @@ class NodeClient:
         name = services.reported if services else vehicle_service(vin, "reported")
         if name is not None:
             await self.message(name, reported)
+
+    @calls("X-B7-31")
+    async def new_identity(self, vin: str, identity: NewIdentity) -> None:
+        """Send a vehicle its new identity, or tell it to ask for one."""
+        await self.message(vehicle_service(vin, "identity"), identity)
 
     @calls("X-B7-3")
     async def register(self, service: str, address: str) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity, RenewIdentity
 from sota.boundaries.services import BackendServices, VehicleServices
 from sota.boundaries.values import (
     BlockIndex,
@@ -226,6 +227,7 @@ VEHICLE_BODIES: Mapping[str, type[Message] | None] = {
     "finish": FinishDownload,
     "reported": Reported,
     "getpackages": None,
+    "identity": NewIdentity,
 }
 """What each service of a vehicle takes; None: ``parameters`` is ``[null]``."""
 
@@ -235,5 +237,6 @@ BACKEND_BODIES: Mapping[str, type[Message] | None] = {
     "ack": Acknowledgement,
     "report": InstallReport,
     "packages": InstalledSoftware,
+    "renew": RenewIdentity,
 }
 """What each service of Core takes."""

@@ -7,7 +7,7 @@ Calls to the edge mean *queued*; outcomes come back in ``ack``, ``report`` and `
 from __future__ import annotations
 
 from sota.boundaries import services
-from sota.boundaries.b7_core_rvi import messages, outcomes
+from sota.boundaries.b7_core_rvi import identity_messages, messages, outcomes
 from sota.boundaries.interaction import Boundary, Http, Program, Rpc, Service, answers, behaves, refuses
 
 B7 = Boundary("B7", Program.SOTA_CORE, Program.RVI_NODE_SERVER)
@@ -180,6 +180,24 @@ CALLBACK = B7.extension(
     **TO_CORE,
 )
 
+RENEW_IDENTITY = B7.extension(
+    30,
+    "Renew a vehicle's identity",
+    Service("backend", "renew"),
+    answers("current", "there is nothing to change, or the vehicle hears what in its service identity"),
+    answers("renewed", "another identity is issued, and sent through the vehicle's service identity"),
+    also=(refuses("too_soon", 429, "Identity renewed recently", "the vehicle had another one a short while ago"),),
+    request=identity_messages.RenewIdentity,
+    **TO_CORE,
+)
+NEW_IDENTITY = B7.extension(
+    31,
+    "A vehicle's new identity",
+    Service("vehicle", "identity"),
+    answers("received", "the vehicle takes it on, or asks for it"),
+    request=identity_messages.NewIdentity,
+)
+
 ROWS = (
     SCHEDULE_UPDATE,
     UPDATE_AVAILABLE,
@@ -200,4 +218,6 @@ ROWS = (
     SERVICES_UNAVAILABLE,
     INSTALLED_SOFTWARE,
     CALLBACK,
+    RENEW_IDENTITY,
+    NEW_IDENTITY,
 )

@@ -5,6 +5,7 @@ The other direction, from node to client, is the node's own: it posts each messa
 
 from __future__ import annotations
 
+from sota.boundaries.b7_core_rvi.identity_messages import RenewIdentity
 from sota.boundaries.b9_rvi_client.messages import (
     Acknowledgement,
     CancelDownload,
@@ -57,6 +58,11 @@ class SotaClientEdge:
     async def installed_software(self, software: InstalledSoftware, services: BackendServices | None = None) -> None:
         """Tell Core everything that the vehicle has installed."""
         await self.message(services.packages if services else backend_service("packages"), software)
+
+    @calls("X-B9-30")
+    async def renew_identity(self, renewal: RenewIdentity) -> None:
+        """Tell Core which identity the vehicle has, and ask for another where it makes a request."""
+        await self.message(backend_service("renew"), renewal)
 
     @calls("X-B9-3")
     async def register(self, service: str, address: str) -> str:

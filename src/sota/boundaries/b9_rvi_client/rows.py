@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sota.boundaries import services
-from sota.boundaries.b7_core_rvi import outcomes
+from sota.boundaries.b7_core_rvi import identity_messages, outcomes
 from sota.boundaries.b9_rvi_client import messages
 from sota.boundaries.interaction import Boundary, Http, Program, Rpc, Service, answers, refuses
 
@@ -163,7 +163,25 @@ CALLBACK = B9.extension(
     ),
 )
 
+RENEW_IDENTITY = B9.extension(
+    30,
+    "Renew the vehicle's identity",
+    Service("backend", "renew"),
+    request=identity_messages.RenewIdentity,
+    **TO_NODE,
+)
+NEW_IDENTITY = B9.extension(
+    31,
+    "The vehicle's new identity",
+    Service("vehicle", "identity"),
+    answers("received", "it is taken on, or asked for"),
+    also=(refuses("invalid", 400, "Bad Request", "it is none for this vehicle: what is there stays"),),
+    request=identity_messages.NewIdentity,
+)
+
 ROWS = (
+    RENEW_IDENTITY,
+    NEW_IDENTITY,
     UPDATE_AVAILABLE,
     INITIATE_DOWNLOAD,
     START_DOWNLOAD,

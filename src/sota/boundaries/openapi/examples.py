@@ -18,6 +18,7 @@ from sota.boundaries.b3_web_resolver import messages as b3
 from sota.boundaries.b5_core_resolver import messages as b5
 from sota.boundaries.b12_logistics_core import messages as b12
 from sota.boundaries.interaction import Lines
+from sota.boundaries.openapi.identity_examples import IDENTITIES
 from sota.boundaries.values import InstalledPackage, PackageId, Said
 
 VIN = "WVWZZZ1KZ7W000001"
@@ -105,6 +106,7 @@ UPDATE = {
 
 EXAMPLES: Mapping[type, Any] = MappingProxyType(
     {
+        **IDENTITIES,
         Said: {"message": "Row Inserted"},
         PackageId: PACKAGE,
         InstalledPackage: PACKAGE,

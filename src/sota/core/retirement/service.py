@@ -8,6 +8,7 @@ from functools import partial
 from sota.boundaries.b5_core_resolver.messages import VehicleRetired
 from sota.boundaries.values import Reason
 from sota.core import facts
+from sota.core.identity import service as identity_service
 from sota.core.queue import store as queue_store
 from sota.core.requests.model import OPEN
 from sota.core.retirement import store
@@ -35,6 +36,7 @@ async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[tuple[s
             ids = [update_id for update_id, _ in found]
             if not await transfer_store.end_updates(tx, ids, Ending("cancelled", Reason.RETIRED.value), clock.now()):
                 break
+    await identity_service.revoke(tx, vin, Reason.RETIRED.value, clock.now())
     await store.retire(tx, vin, clock.now())
     await facts.tell(tx, clock, [(vin, [VehicleRetired(id=facts.fact_id(), vin=vin, erased=erase)])])
     if erase:

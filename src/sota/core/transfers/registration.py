@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.services import BACKEND_SERVICES, CALLBACK_PATH, BackendServices, short_name, vin_of
 from sota.core.transfers.dispatcher import Dispatcher
@@ -138,7 +140,7 @@ class Registration:
             address = self.address + CALLBACK_PATH.format(secret=self.secret, service=service)
             names[service] = await self.node.register(service, address)
         self._names = names
-        self.dispatcher.services = BackendServices(**names)
+        self.dispatcher.services = msgspec.convert(names, BackendServices)  # it names those of a transfer
         self._log.info("services_registered", services=sorted(names))
 
     async def _came(self, vins: set[str]) -> None:

@@ -1,0 +1,323 @@
+"""The authority: makes certificates and credentials for nodes, and hands over to its successor.
+
+``open`` makes it at the first use and finds it again later; its key stays in its own folder and is never handed out::
+
+    authority = Authority.open(Path("var/authority"))
+    authority.issue_backend(Path("var/rvi-node/identity"))
+    authority.issue_vehicle("WVW00000000000001", Path("vehicle/identity"))
+    issued = authority.sign_request("WVW00000000000001", request)   # the vehicle made its own key
+
+An identity is a folder with what a node reads: ``root.pem`` (the trust anchors), ``device.pem``, ``device.key`` (0600)
+and ``credential.jwt``. SOTA Core issues and renews those of vehicles (``core/identity``).
+
+A successor is made beside the authority (``prepare``): from then on both are trust anchors. It takes over (``switch``),
+and signs what is issued; when nobody has an identity of the old one any more, that one is given up (``retire``).
+The folder holds ``root.key`` and ``root.pem``, ``next.key`` and ``next.pem`` in between, then ``previous.pem``.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from sota.boundaries.services import BACKEND_PREFIX, VEHICLE_PREFIX, is_vin
+from sota.kit.durable import private_folder, sync_folder, write_atomic
+from sota.kit.x509 import fingerprint
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+KEY_BITS = 2048
+# A day early, so that a device whose clock is a little behind is not refused on its first day.
+EARLY = timedelta(days=1)
+ROOT_LIFETIME = timedelta(days=3650)
+DEVICE_LIFETIME = timedelta(days=825)
+MAX_REQUEST_BYTES = 16 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a credential is to say."""
+
+    name: str
+    receive: Sequence[str]
+    invoke: Sequence[str]
+    start: datetime
+    stop: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """An identity without its private key: the certificate (PEM), the credential, and what they are known by.
+
+    ``fingerprint`` and ``issuer`` are the SHA-256 of certificates, ``public_key`` that of the key, in hex.
+    """
+
+    certificate: str
+    credential: str
+    credential_id: str
+    fingerprint: str
+    public_key: str
+    issuer: str
+    not_after: datetime
+
+
+class Authority:
+    """Signs certificates and credentials. ``others`` are trust anchors beside it: its successor or predecessor."""
+
+    def __init__(self, key: rsa.RSAPrivateKey, certificate: x509.Certificate, others: bytes = b"") -> None:
+        self._key, self.certificate, self._others = key, certificate, others
+        self._signing_key = RSAKey.import_key(key_pem(key))
+
+    @classmethod
+    def create(cls, name: str = "SOTA test authority") -> Authority:
+        """Make an authority with a new key, in memory only."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = _builder(subject, subject, key.public_key(), ROOT_LIFETIME)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        return cls(key, builder.sign(key, hashes.SHA256()))
+
+    @classmethod
+    def open(cls, folder: Path) -> Authority:
+        """Find the authority kept in a folder, or make one there."""
+        finish_switch(folder)
+        key_file, root_file = folder / "root.key", folder / "root.pem"
+        if not (key_file.exists() and root_file.exists()):
+            private_folder(folder)
+            _keep(cls.create(), key_file, root_file)
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise ValueError(f"{key_file} is no RSA key")
+        beside = (folder / "next.pem", folder / "previous.pem")
+        others = b"".join(file.read_bytes() for file in beside if file.exists())
+        return cls(key, x509.load_pem_x509_certificate(root_file.read_bytes()), others)
+
+    @property
+    def root_pem(self) -> bytes:
+        """The authority's own certificate."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def anchors_pem(self) -> bytes:
+        """All trust anchors, its own first: what a node gets as ``root.pem``."""
+        return self.root_pem + self._others
+
+    @property
+    def issuer(self) -> str:
+        """What the authority is known by: the SHA-256 of its certificate, in hex."""
+        return fingerprint(self.certificate.public_bytes(Encoding.DER))
+
+    def issue_backend(self, folder: Path) -> None:
+        """Make the identity of the backend's node: it receives for the backend and sends to every vehicle."""
+        self.issue(folder, "backend", receive=[BACKEND_PREFIX], invoke=[VEHICLE_PREFIX])
+
+    def issue_vehicle(self, vin: str, folder: Path, *, key: PrivateKey | None = None) -> None:
+        """Make the identity of a vehicle's node: it receives for its own VIN alone and sends to the backend.
+
+        ``key`` is the vehicle's, a new RSA key where none is given; one of P-256 is made a thousand times quicker.
+
+        Raises:
+            ValueError: this is no VIN.
+        """
+        _check_vin(vin)
+        self.issue(folder, vin, receive=[f"{VEHICLE_PREFIX}{vin}/"], invoke=[BACKEND_PREFIX], key=key)
+
+    def issue(
+        self,
+        folder: Path,
+        name: str,
+        *,
+        receive: Sequence[str],
+        invoke: Sequence[str],
+        key: PrivateKey | None = None,
+    ) -> None:
+        """Make a node's identity in ``folder``: key, certificate and a credential with these rights."""
+        private_folder(folder)
+        key, certificate = self.sign_device(name, key)
+        now = datetime.now(UTC)
+        grant = Grant(name, receive, invoke, now - EARLY, now + DEVICE_LIFETIME)
+        write_atomic(folder / "device.key", key_pem(key), mode=0o600)
+        write_atomic(folder / "device.pem", certificate.public_bytes(Encoding.PEM))
+        write_atomic(folder / "root.pem", self.anchors_pem)
+        write_atomic(folder / "credential.jwt", self.sign_credential(grant, certificate).encode())
+
+    def sign_request(self, vin: str, request: str, lifetime: timedelta = DEVICE_LIFETIME) -> Issued:
+        """Make a vehicle's identity for the key that signed this request (PKCS #10, PEM); its name counts nothing.
+
+        Raises:
+            ValueError: this is no VIN or no such request, its signature does not hold, or its key is too weak.
+        """
+        _check_vin(vin)
+        key = read_request(request)
+        certificate = self._sign(vin, key, lifetime)
+        now = datetime.now(UTC)
+        grant = Grant(vin, [f"{VEHICLE_PREFIX}{vin}/"], [BACKEND_PREFIX], now - EARLY, now + lifetime)
+        der = certificate.public_bytes(Encoding.DER)
+        return Issued(
+            certificate=certificate.public_bytes(Encoding.PEM).decode(),
+            credential=self.sign_credential(grant, certificate),
+            credential_id=credential_id(der),
+            fingerprint=fingerprint(der),
+            public_key=key_name(key),
+            issuer=self.issuer,
+            not_after=grant.stop,
+        )
+
+    def sign_device(self, name: str, key: PrivateKey | None = None) -> tuple[PrivateKey, x509.Certificate]:
+        """Make a device's certificate, and its key where none is given."""
+        key = key or rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+        return key, self._sign(name, key.public_key(), DEVICE_LIFETIME)
+
+    def sign_credential(self, grant: Grant, certificate: x509.Certificate) -> str:
+        """Sign a credential that is bound to this certificate."""
+        der = certificate.public_bytes(Encoding.DER)
+        claims = {
+            "iss": "SOTA",
+            "id": credential_id(der),
+            "right_to_receive": list(grant.receive),
+            "right_to_invoke": list(grant.invoke),
+            "create_timestamp": int(datetime.now(UTC).timestamp()),
+            "device_cert": base64.b64encode(der).decode(),
+            "validity": {"start": int(grant.start.timestamp()), "stop": int(grant.stop.timestamp())},
+        }
+        return jwt.encode({"typ": "JWT", "alg": "RS256"}, claims, self._signing_key, algorithms=["RS256"])
+
+    def _sign(self, name: str, key: PublicKey, lifetime: timedelta) -> x509.Certificate:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = _builder(subject, self.certificate.subject, key, lifetime)
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+def prepare(folder: Path) -> None:
+    """Make the successor of a folder's authority; from now on it is a trust anchor, and signs nothing yet.
+
+    Raises:
+        ValueError: there is one already, or the predecessor is not given up yet.
+    """
+    if (folder / "next.pem").exists() or (folder / "previous.pem").exists():
+        raise ValueError(f"in {folder} one authority is taking over from another already")
+    _keep(Authority.create(), folder / "next.key", folder / "next.pem")
+
+
+def switch(folder: Path) -> None:
+    """Let the successor sign what is issued from now on; the old key is destroyed, its certificate stays an anchor.
+
+    Raises:
+        ValueError: there is no successor.
+    """
+    if not ((folder / "next.key").exists() and (folder / "next.pem").exists()):
+        raise ValueError(f"{folder} has no successor: prepare one first")
+    write_atomic(folder / "previous.pem", (folder / "root.pem").read_bytes())
+    write_atomic(folder / "switching", b"")
+    finish_switch(folder)
+
+
+def finish_switch(folder: Path) -> None:
+    """Bring a switch that was interrupted to its end; each step may be done twice."""
+    if not (folder / "switching").exists():
+        return
+    for name in ("key", "pem"):
+        if (folder / f"next.{name}").exists():
+            (folder / f"next.{name}").replace(folder / f"root.{name}")
+    sync_folder(folder)
+    (folder / "switching").unlink()
+    sync_folder(folder)
+
+
+def retire(folder: Path) -> None:
+    """Give the predecessor up: whoever has an identity of it alone is trusted no more.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not (folder / "previous.pem").exists():
+        raise ValueError(f"{folder} has no predecessor")
+    (folder / "previous.pem").unlink()
+    sync_folder(folder)
+
+
+def read_request(request: str) -> PublicKey:
+    """Read a certificate signing request; gives the key whose owner signed it.
+
+    Raises:
+        ValueError: it is none, its signature does not hold, or its key is too weak.
+    """
+    if len(request) > MAX_REQUEST_BYTES:
+        raise ValueError("the certificate signing request is too long")
+    try:
+        parsed = x509.load_pem_x509_csr(request.encode())
+        key, holds = parsed.public_key(), parsed.is_signature_valid
+    except (ValueError, TypeError, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(f"not a certificate signing request in PEM: {error}") from None
+    if not holds:
+        raise ValueError("the certificate signing request is not signed by its own key")
+    if isinstance(key, rsa.RSAPublicKey) and KEY_BITS <= key.key_size <= 4 * KEY_BITS:
+        return key
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
+        return key
+    raise ValueError(f"the key must be RSA of at least {KEY_BITS} bits, or of P-256 or P-384")
+
+
+def make_request(vin: str) -> tuple[bytes, str]:
+    """Make a vehicle's own key (PEM) and the certificate signing request for it (PEM)."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, vin)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return key_pem(key), request.public_bytes(Encoding.PEM).decode()
+
+
+def key_name(key: PublicKey) -> str:
+    """Name a key by its SHA-256, in hex."""
+    return fingerprint(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+def key_pem(key: PrivateKey) -> bytes:
+    """Write a private key."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def credential_id(certificate: bytes) -> str:
+    """Name the credential that is bound to a certificate (DER): no two are alike, and it tells no VIN."""
+    return f"credential-{fingerprint(certificate)[:32]}"
+
+
+def _check_vin(vin: str) -> None:
+    if not is_vin(vin):
+        raise ValueError(f"{vin!r} is no VIN: 17 capital letters and digits")
+
+
+def _keep(authority: Authority, key_file: Path, root_file: Path) -> None:
+    write_atomic(key_file, key_pem(authority._key), mode=0o600)
+    write_atomic(root_file, authority.root_pem)
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: PublicKey, lifetime: timedelta) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - EARLY)
+        .not_valid_after(now + lifetime)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )

@@ -1,0 +1,28 @@
+"""Makes a vehicle's next key and the request for its certificate, in a process of its own.
+
+``python -m sota.client.identity_key FOLDER VIN`` writes ``pending.key`` and ``pending.csr``, where they are missing.
+The library that makes keys takes 11 MB, which a vehicle needs for a second every other year (docs/decisions/0012).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from sota.boundaries.authority import make_request
+from sota.kit.durable import private_folder, replace_together
+
+PENDING_KEY, PENDING_REQUEST = "pending.key", "pending.csr"
+
+
+def make_pending(folder: Path, vin: str) -> None:
+    """Make key and request, both or none."""
+    private_folder(folder)
+    if (folder / PENDING_KEY).exists() and (folder / PENDING_REQUEST).exists():
+        return
+    key, request = make_request(vin)
+    replace_together(folder, {PENDING_KEY: key, PENDING_REQUEST: request.encode()})
+
+
+if __name__ == "__main__":
+    make_pending(Path(sys.argv[1]), sys.argv[2])

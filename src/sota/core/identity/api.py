@@ -1,0 +1,221 @@
+"""Routes of identities, and the service by which vehicles renew theirs (B7)."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sota.boundaries.authority import DEVICE_LIFETIME, Issued
+from sota.boundaries.b2_web_core import identity_messages as messages
+from sota.boundaries.b7_core_rvi.client import NodeClient
+from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity, RenewIdentity
+from sota.boundaries.interaction import serves
+from sota.boundaries.rvi_service import Message
+from sota.core.identity import service, store
+from sota.core.identity.authority import KeptAuthority
+from sota.core.identity.model import LEFT_WHEN_DUE, Identity
+from sota.core.identity.revocations import RevocationList
+from sota.kit import metrics, x509
+from sota.kit.audit.model import Deed
+from sota.kit.audit.trail import AuditTrail
+from sota.kit.clock import Clock
+from sota.kit.db import Database, Tx
+from sota.kit.errors import Forbidden, NotFound, Unavailable
+from sota.kit.http_message import Call, Reply
+from sota.kit.logging import get_logger, short_vin
+from sota.kit.paging import link_next, read_cursor, read_limit
+
+
+class IdentitiesApi:
+    """What operators, and vehicles with a code, ask of Core."""
+
+    def __init__(self, db: Database, authority: KeptAuthority, revocations: RevocationList, clock: Clock) -> None:
+        self.db, self.authority, self.revocations, self.clock = db, authority, revocations, clock
+
+    @serves("X-B2-30")
+    async def enrol(self, call: Call[messages.NewEnrolment]) -> Reply:
+        """Give a vehicle an identity, and where it has no key of its own, one too."""
+        vin, body = call.path["vin"], call.body
+        self.authority.require()
+        key, request = (None, body.request) if body.request else await self.authority.make_key(vin)
+        draft = await self.authority.sign(vin, request)
+        now = self.clock.now()
+        done = await self.db.transact(lambda tx: service.enrol(tx, vin, draft, now, replace=body.replace))
+        return await self._enrolled(done, key)
+
+    @serves("X-B2-31")
+    async def identities(self, call: Call[Any]) -> Reply:
+        """List a vehicle's identities."""
+        vin, limit, before = call.path["vin"], read_limit(call.query), read_cursor(call.query)
+        async with self.db.read() as tx:
+            if not await store.is_registered(tx, vin):
+                raise NotFound(f"The VIN {vin} is not registered.")
+            found = await store.list_of(tx, vin, limit, UUID(before) if before else None)
+        link = link_next(call.url_path, call.query, str(found[-1].id)) if len(found) == limit else {}
+        return Reply("listed" if found else "empty", [_shown(one) for one in found], headers=link)
+
+    @serves("X-B2-32")
+    async def new_code(self, call: Call[messages.NewCode]) -> Reply:
+        """Make a one-time code."""
+        vin, now = call.path["vin"], self.clock.now()
+        self.authority.require()
+        valid = timedelta(seconds=call.body.valid_s)
+        code, ends = await self.db.transact(lambda tx: service.new_code(tx, vin, now, valid))
+        return Reply("created", {"vin": vin, "code": code, "expires_at": ends})
+
+    @serves("X-B2-33")
+    async def enrol_by_code(self, call: Call[messages.CodeEnrolment]) -> Reply:
+        """Give a vehicle an identity for its own key."""
+        body, now = call.body, self.clock.now()
+        draft = await self.authority.sign(body.vin, body.request)
+        done = await self.db.transact(lambda tx: service.enrol_by_code(tx, body.vin, body.code, draft, now))
+        return await self._enrolled(done, None)
+
+    @serves("X-B2-34")
+    async def revoke(self, call: Call[messages.Revocation]) -> Reply:
+        """Let identities count no more."""
+        vin, body, now = call.path["vin"], call.body, self.clock.now()
+        only = UUID(body.identity_id) if body.identity_id else None
+        revoked = await self.db.transact(lambda tx: service.revoke(tx, vin, body.reason, now, only=only))
+        await self.revocations.refresh()
+        get_logger().info("identities_revoked", vin=short_vin(vin), identities=revoked)
+        return Reply("revoked", {"vin": vin, "revoked": revoked})
+
+    @serves("X-B2-35")
+    async def list_revoked(self, call: Call[Any]) -> Reply:
+        """Read the revocation list."""
+        limit, after = read_limit(call.query), read_cursor(call.query)
+        async with self.db.read() as tx:
+            found = await store.list_revoked(tx, self.clock.now(), limit, after)
+        link = link_next(call.url_path, call.query, found[-1].entry) if len(found) == limit else {}
+        entries = [messages.RevokedEntry(entry=row.entry, revoked_at=row.revoked_at, until=row.until) for row in found]
+        return Reply("listed" if entries else "empty", entries, headers=link)
+
+    @serves("X-B2-36")
+    async def state(self, call: Call[Any]) -> Reply:
+        """Say which trust anchors there are, and how many identities each has signed."""
+        authority = self.authority.require()
+        async with self.db.read() as tx:
+            counts = await store.count_by_issuer(tx, self.clock.now())
+        entries = []
+        for certificate in x509.read_pem(authority.anchors_pem):
+            name = x509.fingerprint(certificate)
+            entries.append(
+                messages.Anchor(
+                    fingerprint=name,
+                    name=x509.common_name(certificate) or "",
+                    signing=name == authority.issuer,
+                    identities=counts.get(name, 0),
+                )
+            )
+        return Reply("found", messages.AuthorityState(entries=entries, anchors=authority.anchors_pem.decode()))
+
+    async def _enrolled(self, done: service.Done, key: str | None) -> Reply:
+        if done.revoked:
+            await self.revocations.refresh()
+        one = done.identity
+        get_logger().info("vehicle_enrolled", vin=short_vin(one.vin), revoked=done.revoked)
+        body = {
+            "identity_id": str(one.id),
+            "vin": one.vin,
+            "certificate": one.certificate,
+            "credential": one.credential,
+            "anchors": self.authority.require().anchors_pem.decode(),
+            "expires_at": one.expires_at,
+            "revoked": done.revoked,
+            **({"key": key} if key else {}),
+        }
+        return Reply("enrolled", body)
+
+
+class RenewalApi:
+    """What vehicles ask over the link, with the identity that they have."""
+
+    def __init__(
+        self, db: Database, authority: KeptAuthority, node: NodeClient, audit: AuditTrail, clock: Clock
+    ) -> None:
+        self.db, self.authority, self.node, self.audit, self.clock = db, authority, node, audit, clock
+        self.pause = timedelta(hours=1)
+
+    @serves("X-B7-30")
+    async def renew(self, message: Message[RenewIdentity]) -> Reply:
+        """Tell a vehicle what it is to change of its identity; sign the key that it asks for."""
+        body, peer = message.body, message.peer
+        # Never on a bare word: without our node's proof of who asks, an identity would be anybody's.
+        if peer is None or peer.vin != body.vin or peer.credential is None:
+            metrics.REFUSED.labels("core", "wrong_vin").inc()
+            raise Forbidden("A vehicle renews its own identity alone, over our own node.")
+        authority = self.authority.find()
+        if authority is None:
+            return Reply("current")
+        anchors = authority.anchors_pem.decode()
+        stale = hashlib.sha256(anchors.encode()).hexdigest() != body.anchors
+        if body.request is None:
+            due = await self._is_due(body, peer.credential, authority.issuer)
+            if due or stale:
+                await self._send(body.vin, NewIdentity(due=due, anchors=anchors if stale else None))
+            return Reply("current")
+        draft = await self.authority.sign(body.vin, body.request)
+        issued = await self._issue(body.vin, peer.credential, draft)
+        await self._send(
+            body.vin,
+            NewIdentity(
+                certificate=issued.certificate, credential=issued.credential, anchors=anchors if stale else None
+            ),
+        )
+        return Reply("renewed")
+
+    async def _is_due(self, body: RenewIdentity, credential_id: str, issuer: str) -> bool:
+        now = self.clock.now()
+        async with self.db.read() as tx:
+            shown = await store.find_credential(tx, body.vin, credential_id)
+        if shown is not None:
+            return shown.is_due(now, issuer)
+        # Issued beside Core (sota enrol): all that is known of its end is what the vehicle reads in it.
+        if body.expires_at is None:
+            return False
+        return datetime.fromtimestamp(body.expires_at, UTC) - now < DEVICE_LIFETIME / LEFT_WHEN_DUE
+
+    async def _issue(self, vin: str, credential_id: str, draft: Issued) -> Identity:
+        now = self.clock.now()
+
+        async def work(tx: Tx) -> service.Done:
+            return await service.renew(tx, vin, credential_id, draft, now, self.pause)
+
+        done = await self.db.transact(work)
+        await self.audit.record(
+            Deed(
+                at=now,
+                actor=f"vehicle {vin}",
+                address="",
+                interaction="X-B7-30",
+                object=f"identities/{done.identity.id} vin={vin}",
+                outcome="renewed",
+                status=200,
+            )
+        )
+        get_logger().info("identity_renewed", vin=short_vin(vin))
+        return done.identity
+
+    async def _send(self, vin: str, identity: NewIdentity) -> None:
+        try:
+            await self.node.new_identity(vin, identity)
+        except Unavailable as error:  # the vehicle asks again
+            get_logger().warning("identity_not_sent", vin=short_vin(vin), reason=error.detail)
+
+
+def _shown(one: Identity) -> messages.Identity:
+    return messages.Identity(
+        identity_id=str(one.id),
+        vin=one.vin,
+        fingerprint=one.fingerprint,
+        credential_id=one.credential_id,
+        issuer=one.issuer,
+        issued_by=messages.IssuedBy(one.issued_by),
+        issued_at=one.issued_at,
+        expires_at=one.expires_at,
+        revoked_at=one.revoked_at,
+        revoked_because=one.revoked_because,
+    )

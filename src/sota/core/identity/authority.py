@@ -1,0 +1,68 @@
+"""The authority that this Core has the key of: read from its folder, and again when that changes.
+
+The key stays in the folder, readable for Core's own user alone; it is in no database, no log and no answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+from sota.boundaries.authority import Authority, Issued, make_request
+from sota.kit.errors import Invalid, Refused
+
+FILES = ("root.key", "root.pem", "next.pem", "previous.pem", "switching")
+
+
+class KeptAuthority:
+    """Signs for Core. ``lifetime`` is that of the identities."""
+
+    def __init__(self, folder: Path, lifetime: timedelta) -> None:
+        self._folder, self._lifetime = folder, lifetime
+        self._seen: tuple[int | None, ...] = ()
+        self._authority: Authority | None = None
+
+    def find(self) -> Authority | None:
+        """Give the authority as it is now; None where there is none."""
+        now = tuple(_stamp(self._folder / name) for name in FILES)
+        if now != self._seen:
+            self._authority = Authority.open(self._folder) if now[0] is not None else None
+            self._seen = tuple(_stamp(self._folder / name) for name in FILES)
+        return self._authority
+
+    def require(self) -> Authority:
+        """Give the authority.
+
+        Raises:
+            Refused: ``no_authority``.
+        """
+        authority = self.find()
+        if authority is None:
+            raise Refused("no_authority", "This Core has no authority: make one with sota authority new.")
+        return authority
+
+    async def sign(self, vin: str, request: str) -> Issued:
+        """Sign a vehicle's request, off the event loop.
+
+        Raises:
+            Invalid: it is none to sign.
+            Refused: ``no_authority``.
+        """
+        authority = self.require()
+        try:
+            return await asyncio.to_thread(authority.sign_request, vin, request, self._lifetime)
+        except ValueError as error:
+            raise Invalid(str(error)) from None
+
+    async def make_key(self, vin: str) -> tuple[str, str]:
+        """Make a key for a vehicle that cannot, and its request; it is handed over and forgotten."""
+        key, request = await asyncio.to_thread(make_request, vin)
+        return key.decode(), request
+
+
+def _stamp(file: Path) -> int | None:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return None

@@ -1,0 +1,46 @@
+"""Rules of identities. Nothing here does I/O.
+
+* An identity is due for renewal when a third of its time is left, by Core's clock, or when another authority than the
+  one that signs now has issued it. The vehicle's own clock counts for nothing.
+* A vehicle gets one new identity within ``pause``; the same key asked for again gives the same identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+LEFT_WHEN_DUE = 3  # a third
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An identity as it was issued; ``revoked_at`` is None as long as it counts."""
+
+    id: UUID
+    vin: str
+    fingerprint: str
+    credential_id: str
+    public_key: str
+    issuer: str
+    certificate: str
+    credential: str
+    issued_by: str
+    issued_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None = None
+    revoked_because: str | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Say whether it counts."""
+        return self.revoked_at is None and now < self.expires_at
+
+    def is_due(self, now: datetime, issuer: str) -> bool:
+        """Say whether the vehicle should have another one, where ``issuer`` is the authority that signs now."""
+        left, whole = self.expires_at - now, self.expires_at - self.issued_at
+        return self.issuer != issuer or left * LEFT_WHEN_DUE < whole
+
+    def is_recent(self, now: datetime, pause: timedelta) -> bool:
+        """Say whether it was issued so lately that the vehicle has to wait for the next one."""
+        return now - self.issued_at < pause

@@ -1,0 +1,154 @@
+"""Use cases of identities, each within one transaction: enrol, renew, revoke.
+
+``draft`` is what the authority signed before the transaction: signing takes longer than writing. One that is not
+needed, because the vehicle has an identity for this key already, is thrown away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sota.boundaries.authority import Issued
+from sota.boundaries.b2_web_core.identity_messages import IssuedBy
+from sota.core.identity import store
+from sota.core.identity.model import Identity
+from sota.kit.clock import new_id
+from sota.kit.db import Tx
+from sota.kit.errors import NotFound, Refused
+
+REPLACED = "replaced"
+CODE_BYTES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An identity that a vehicle was given, and how many others were revoked for it."""
+
+    identity: Identity
+    revoked: int = 0
+
+
+async def enrol(tx: Tx, vin: str, draft: Issued, now: datetime, *, replace: bool) -> Done:
+    """Give a vehicle an identity on an operator's word.
+
+    Raises:
+        NotFound: the vehicle is not registered.
+        Refused: ``identity_exists``.
+    """
+    await _require(tx, vin)
+    valid = await store.find_valid(tx, vin, now)
+    same = next((one for one in valid if one.public_key == draft.public_key), None)
+    others = [one for one in valid if one is not same]
+    if others and not replace:
+        raise Refused("identity_exists", f"{vin} has a valid identity: say replace, and it is revoked at once.")
+    return await _issue(tx, vin, draft, now, IssuedBy.OPERATOR, same=same, revoked=others)
+
+
+async def new_code(tx: Tx, vin: str, now: datetime, valid: timedelta) -> tuple[str, datetime]:
+    """Make a one-time code; gives it and when it ends. Only its hash is kept.
+
+    Raises:
+        NotFound: the vehicle is not registered.
+    """
+    await _require(tx, vin)
+    code = secrets.token_urlsafe(CODE_BYTES)
+    await store.keep_code(tx, vin, _hash(code), now, now + valid)
+    return code, now + valid
+
+
+async def enrol_by_code(tx: Tx, vin: str, code: str, draft: Issued, now: datetime) -> Done:
+    """Give a vehicle an identity for its own key, in place of what it had; asked again with this key, the same one.
+
+    Raises:
+        Refused: ``code_refused``, whatever is wrong with it: nobody learns which.
+    """
+    refusal = Refused("code_refused", "This code is wrong, used or expired: ask an operator for another one.")
+    known = await store.find_code(tx, vin) if await store.lock_vehicle(tx, vin) else None
+    if known is None or not hmac.compare_digest(known.code_hash, _hash(code)) or now >= known.expires_at:
+        raise refusal
+    valid = await store.find_valid(tx, vin, now)
+    same = next((one for one in valid if one.public_key == draft.public_key), None)
+    if known.used_for is not None and (known.used_for != draft.public_key or same is None):
+        raise refusal
+    await store.use_code(tx, vin, draft.public_key)
+    others = [one for one in valid if one is not same]
+    return await _issue(tx, vin, draft, now, IssuedBy.CODE, same=same, revoked=others)
+
+
+async def renew(tx: Tx, vin: str, credential_id: str, draft: Issued, now: datetime, pause: timedelta) -> Done:
+    """Give a vehicle another identity on the strength of the one that it shows, which goes on until it expires.
+
+    Raises:
+        NotFound: the vehicle is not registered.
+        Refused: ``forbidden``: what it shows is revoked; ``too_soon``.
+    """
+    await _require(tx, vin)
+    shown = await store.find_credential(tx, vin, credential_id)
+    if shown is not None and shown.revoked_at is not None:
+        raise Refused("forbidden", "The identity that asks for its renewal is revoked.", status=403, title="Forbidden")
+    valid = await store.find_valid(tx, vin, now)
+    same = next((one for one in valid if one.public_key == draft.public_key), None)
+    if same is None and any(one.issued_by == IssuedBy.RENEWAL and one.is_recent(now, pause) for one in valid):
+        raise Refused("too_soon", "The vehicle had another identity a short while ago.")
+    return await _issue(tx, vin, draft, now, IssuedBy.RENEWAL, same=same)
+
+
+async def revoke(tx: Tx, vin: str, reason: str, now: datetime, *, only: UUID | None = None) -> int:
+    """Let a vehicle's identities count no more, or the one named, and its unused code too; gives how many.
+
+    Raises:
+        NotFound: the vehicle is not registered, or has no such identity.
+    """
+    if not await store.is_registered(tx, vin):
+        raise NotFound(f"The VIN {vin} is not registered.")
+    found = await store.find_valid(tx, vin, now, only=only)
+    if only is not None and not found:
+        raise NotFound(f"{vin} has no valid identity {only}.")
+    await store.mark_revoked(tx, found, reason, now)
+    if only is None:
+        await store.drop_codes(tx, vin)
+    return len(found)
+
+
+async def _require(tx: Tx, vin: str) -> None:
+    if not await store.lock_vehicle(tx, vin):
+        raise NotFound(f"The VIN {vin} is not registered, or is retired.")
+
+
+async def _issue(
+    tx: Tx,
+    vin: str,
+    draft: Issued,
+    now: datetime,
+    issued_by: IssuedBy,
+    *,
+    same: Identity | None,
+    revoked: list[Identity] | None = None,
+) -> Done:
+    await store.mark_revoked(tx, revoked or [], REPLACED, now)
+    if same is not None and same.issuer == draft.issuer:
+        return Done(same, len(revoked or []))
+    new = Identity(
+        id=new_id(),
+        vin=vin,
+        fingerprint=draft.fingerprint,
+        credential_id=draft.credential_id,
+        public_key=draft.public_key,
+        issuer=draft.issuer,
+        certificate=draft.certificate,
+        credential=draft.credential,
+        issued_by=issued_by.value,
+        issued_at=now,
+        expires_at=draft.not_after,
+    )
+    await store.insert(tx, new)
+    return Done(new, len(revoked or []))
+
+
+def _hash(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()

@@ -1,0 +1,125 @@
+"""SQL of identities, enrolment codes and the revocation list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from sota.core.identity.model import Identity
+from sota.core.tables import enrolment_code, identity, revocation, vehicle
+from sota.kit.db import Tx
+
+
+async def lock_vehicle(tx: Tx, vin: str) -> bool:
+    """Let one identity at a time be issued for a vehicle; says whether it is registered and not retired."""
+    query = sa.select(vehicle.c.vin).where(vehicle.c.vin == vin, vehicle.c.retired_at.is_(None)).with_for_update()
+    return (await tx.execute(query)).one_or_none() is not None
+
+
+async def is_registered(tx: Tx, vin: str) -> bool:
+    """Say whether a vehicle is known, retired or not."""
+    return (await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin == vin))).one_or_none() is not None
+
+
+async def insert(tx: Tx, new: Identity) -> None:
+    """Keep an identity."""
+    await tx.execute(identity.insert().values({column.name: getattr(new, column.name) for column in identity.columns}))
+
+
+async def list_of(tx: Tx, vin: str, limit: int, before: UUID | None = None) -> list[Identity]:
+    """List a vehicle's identities, the latest first."""
+    query = sa.select(identity).where(identity.c.vin == vin).order_by(identity.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(identity.c.id < before)
+    return [_read(row) for row in await tx.execute(query)]
+
+
+async def find_valid(tx: Tx, vin: str, now: datetime, *, only: UUID | None = None) -> list[Identity]:
+    """Find a vehicle's identities that count, the latest first; ``only`` the one with this id."""
+    query = (
+        sa.select(identity)
+        .where(identity.c.vin == vin, identity.c.revoked_at.is_(None), identity.c.expires_at > now)
+        .order_by(identity.c.id.desc())
+    )
+    if only is not None:
+        query = query.where(identity.c.id == only)
+    return [_read(row) for row in await tx.execute(query)]
+
+
+async def find_credential(tx: Tx, vin: str, credential_id: str) -> Identity | None:
+    """Find the identity that a vehicle shows."""
+    query = sa.select(identity).where(identity.c.vin == vin, identity.c.credential_id == credential_id)
+    row = (await tx.execute(query)).one_or_none()
+    return _read(row) if row is not None else None
+
+
+async def mark_revoked(tx: Tx, identities: Sequence[Identity], reason: str, now: datetime) -> None:
+    """Let identities count no more, and put them on the revocation list."""
+    if not identities:
+        return
+    ids = [one.id for one in identities]
+    change = identity.update().where(identity.c.id.in_(ids)).values(revoked_at=now, revoked_because=reason)
+    await tx.execute(change)
+    lines = [
+        {"entry": entry, "revoked_at": now, "until": one.expires_at}
+        for one in identities
+        for entry in (one.fingerprint, one.credential_id)
+    ]
+    await tx.execute(revocation.insert(), lines)
+
+
+async def keep_code(tx: Tx, vin: str, code_hash: str, now: datetime, expires_at: datetime) -> None:
+    """Keep a code's hash in place of the one that the vehicle has."""
+    await drop_codes(tx, vin)
+    await tx.execute(
+        enrolment_code.insert().values(vin=vin, code_hash=code_hash, created_at=now, expires_at=expires_at)
+    )
+
+
+async def find_code(tx: Tx, vin: str) -> Any:
+    """Find the code that a vehicle was given last; None where there is none."""
+    query = sa.select(enrolment_code).where(enrolment_code.c.vin == vin).with_for_update()
+    return (await tx.execute(query)).one_or_none()
+
+
+async def use_code(tx: Tx, vin: str, public_key: str) -> None:
+    """Remember for which key a code was used."""
+    await tx.execute(enrolment_code.update().where(enrolment_code.c.vin == vin).values(used_for=public_key))
+
+
+async def drop_codes(tx: Tx, vin: str) -> None:
+    """Forget a vehicle's code."""
+    await tx.execute(enrolment_code.delete().where(enrolment_code.c.vin == vin))
+
+
+async def list_revoked(tx: Tx, now: datetime, limit: int, after: str | None = None) -> list[Any]:
+    """Read the revocation list in the order of its entries, without what has expired anyway."""
+    query = sa.select(revocation).where(revocation.c.until > now).order_by(revocation.c.entry).limit(limit)
+    if after is not None:
+        query = query.where(revocation.c.entry > after)
+    return list(await tx.execute(query))
+
+
+async def state_of_list(tx: Tx, now: datetime) -> tuple[int, datetime | None]:
+    """Say how many lines the revocation list has, and when the last one came: whoever keeps a copy compares."""
+    query = sa.select(sa.func.count(), sa.func.max(revocation.c.revoked_at)).where(revocation.c.until > now)
+    count, latest = (await tx.execute(query)).one()
+    return int(count), latest
+
+
+async def count_by_issuer(tx: Tx, now: datetime) -> dict[str, int]:
+    """Count the identities that count, by the authority that signed them."""
+    query = (
+        sa.select(identity.c.issuer, sa.func.count())
+        .where(identity.c.revoked_at.is_(None), identity.c.expires_at > now)
+        .group_by(identity.c.issuer)
+    )
+    return {issuer: int(count) for issuer, count in await tx.execute(query)}
+
+
+def _read(row: Any) -> Identity:
+    return Identity(**row._mapping)
