@@ -115,6 +115,7 @@ class Http:
     ``selected_by`` names the query parameter by whose presence this row is chosen where several rows share a path
     (B1-22 and B1-23). ``asset`` marks rows that answer with a page or file and not with JSON.
     ``secret_path`` marks a callback address that is guarded by an unguessable path and no credential (ruling 10).
+    ``asks`` marks a POST that changes nothing, and is one for its body's sake: the audit passes it over.
     ``max_body`` bounds the request's body in bytes; None means streamed, bounded by the handler.
     """
 
@@ -124,6 +125,7 @@ class Http:
     selected_by: str | None = None
     asset: bool = False
     secret_path: bool = False
+    asks: bool = False
     max_body: int | None = 1 << 20
 
 

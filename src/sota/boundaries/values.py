@@ -31,6 +31,9 @@ Version = Annotated[
 ]
 PartNumber = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,100}$(?!\n)")]
 FilterName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,100}$(?!\n)")]
+Label = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$(?!\n)", description="the name of an attribute or of a group")
+]
 FilterText = Annotated[str, Meta(min_length=1, max_length=65_536, description="an expression of the filter language")]
 ForeignText = Annotated[
     str,
@@ -189,7 +192,7 @@ class Reason(StrEnum):
     RETIRED = "retired"
 
 
-PATH_VALUES: Mapping[str, Any] = {"vin": Vin, "id": Id, "update_id": Id, "index": int, "n": int}
+PATH_VALUES: Mapping[str, Any] = {"vin": Vin, "id": Id, "update_id": Id, "group": Label, "index": int, "n": int}
 """Members of a path that have a form of their own; a bad one is 400. Names are looked up as they are."""
 
 

@@ -68,7 +68,8 @@ class Router:
         except UnicodeDecodeError:
             raise Invalid("The path is not UTF-8.") from None
         values: dict[str, str] = {}
-        branch = _descend(self._root, segments, 0, values)
+        # A name may be the same as a literal segment of another path: the one that has the method is meant.
+        branch = _descend(self._root, segments, method, values) or _descend(self._root, segments, None, values)
         if branch is None:
             raise NotFound("There is no such path.")
         if method not in branch.routes:
@@ -95,23 +96,25 @@ def _grow(branch: Branch, segment: str) -> Branch:
     return branch.value[1]
 
 
-def _descend(branch: Branch, segments: list[str], depth: int, values: dict[str, str]) -> Branch | None:
+def _descend(
+    branch: Branch, segments: list[str], method: str | None, values: dict[str, str], depth: int = 0
+) -> Branch | None:
     if depth == len(segments):
-        return branch if branch.routes else None
+        return branch if (method in branch.routes if method is not None else branch.routes) else None
     segment = segments[depth]
     if segment in branch.literals:
-        found = _descend(branch.literals[segment], segments, depth + 1, values)
+        found = _descend(branch.literals[segment], segments, method, values, depth + 1)
         if found is not None:
             return found
     for name, ending, child in branch.endings:
         if segment.endswith(ending) and len(segment) > len(ending):
-            found = _descend(child, segments, depth + 1, values)
+            found = _descend(child, segments, method, values, depth + 1)
             if found is not None:
                 values[name] = segment[: -len(ending)]
                 return found
     if branch.value is not None and segment:
         name, child = branch.value
-        found = _descend(child, segments, depth + 1, values)
+        found = _descend(child, segments, method, values, depth + 1)
         if found is not None:
             values[name] = segment
             return found

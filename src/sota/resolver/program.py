@@ -19,13 +19,21 @@ from sota.kit.migrations import upgrade
 from sota.kit.program import Background
 from sota.kit.service_credentials import ServiceCredentials
 from sota.resolver import tables
+from sota.resolver.attributes.api import AttributesApi
 from sota.resolver.audit.api import AuditApi
+from sota.resolver.dependencies.api import DependenciesApi
+from sota.resolver.explanation.api import ExplanationApi
+from sota.resolver.explanation.service import Explanations
 from sota.resolver.facts import service as fact_service
 from sota.resolver.facts.api import FactsApi
 from sota.resolver.filters.api import FiltersApi
+from sota.resolver.groups.api import GroupsApi
 from sota.resolver.index.bitmap_index import BitmapIndex
 from sota.resolver.index.keeper import Keeper
 from sota.resolver.index.workers import Workers
+from sota.resolver.preview.api import PreviewApi
+from sota.resolver.preview.service import Previews
+from sota.resolver.recorded.api import RecordedApi
 from sota.resolver.recorded.erasure import Erasures
 from sota.resolver.recorded.service import Records
 from sota.resolver.register.api import RegisterApi
@@ -35,8 +43,6 @@ from sota.resolver.settings import ResolverSettings
 
 MIGRATIONS = "sota.resolver.migrations"
 TIDY_INTERVAL_S = 3600.0
-QUESTIONS = frozenset({"WL-B3-5", "WL-B5-1"})
-"""Rows that are sent with POST and change nothing: they leave no audit record."""
 LOADING_S = 5.0
 
 
@@ -80,14 +86,8 @@ class ResolverProgram:
         credentials = ServiceCredentials.load(self.settings.credentials_file)
         await self.db.check()
         await upgrade(self.db, MIGRATIONS)
-        app = AuditedApp(
-            self.name,
-            rows_for(Program.EXTERNAL_RESOLVER),
-            credentials.authenticator(),
-            self.audit,
-            self.clock,
-            questions=QUESTIONS,
-        )
+        rows = rows_for(Program.EXTERNAL_RESOLVER)
+        app = AuditedApp(self.name, rows, credentials.authenticator(), self.audit, self.clock)
         index = BitmapIndex(self.keeper, self.workers, self.previews)
         resolver = Resolver(self.db, index, self.workers)
         records = Records(self.db, resolver, self.workers, self.clock)
@@ -97,6 +97,12 @@ class ResolverProgram:
             FiltersApi(self.db, self.once, self.workers, self.clock),
             FactsApi(self.db, self.clock, self.erasures.wake),
             ResolutionApi(resolver, records),
+            RecordedApi(self.db, records, self.workers),
+            DependenciesApi(self.db),
+            AttributesApi(self.db),
+            GroupsApi(self.db, self.clock),
+            PreviewApi(Previews(self.db, index, resolver, self.previews)),
+            ExplanationApi(Explanations(self.db, resolver, self.previews)),
         )
         app.check()
         self._listener = HttpListener(app, self.settings.host, self.settings.port)

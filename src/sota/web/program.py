@@ -31,8 +31,10 @@ from sota.web.console.page import Pages
 from sota.web.documents.api import DocumentsApi
 from sota.web.door import Door
 from sota.web.gateway.core_api import CoreApi
+from sota.web.gateway.fleet_api import FleetApi
 from sota.web.gateway.identity_api import IdentityApi
 from sota.web.gateway.queue_api import QueueApi
+from sota.web.gateway.resolution_api import ResolutionApi
 from sota.web.gateway.resolver_api import ResolverApi
 from sota.web.registers.api import RegistersApi
 from sota.web.registers.service import Registers
@@ -153,6 +155,8 @@ class WebProgram:
             QueueApi(core),
             IdentityApi(core),
             ResolverApi(resolver),
+            FleetApi(resolver),
+            ResolutionApi(resolver),
             RegistersApi(self.registers),
             RepositoryApi(self.uploads, max_package_bytes=settings.max_package_bytes, at_once=settings.uploads_at_once),
             PackageFilesApi(self.uploads, PackageFiles(core, self.repository)),

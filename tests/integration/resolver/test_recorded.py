@@ -17,6 +17,7 @@ from sota.kit.errors import Refused
 from sota.kit.http_client import HttpClient
 from sota.resolver.dependencies.model import Package, Planned
 from sota.resolver.recorded import store
+from sota.resolver.recorded.erasure import LINGERING
 from sota.resolver.recorded.model import Chunk, Kind, Sheet
 from sota.resolver.resolution.model import Decision
 from sota.resolver.tables import erasure, resolution, resolution_chunk
@@ -151,7 +152,7 @@ async def test_erased_vin_is_noted_as_long_as_a_resolve_may_write_it_down(resolv
     vin, id, attempt = new_vin(), new_id(), new_id()
     begun = resolver.program.clock.now()
     await resolver.db.transact(lambda tx: store.begin(tx, id, attempt, Package("ivi", "2.0.0"), begun))
-    await resolver.db.transact(partial(store.note_erasures, vins=[vin], now=begun))
+    await resolver.db.transact(partial(store.note_erasures, vins=[vin], now=begun - 2 * LINGERING))
     await resolver.program.erasures.erase_noted()
     assert await noted(resolver, vin)
     await resolver.db.transact(partial(store.write_chunks, id=id, attempt=attempt, chunks=chunks(vin)))
@@ -162,7 +163,7 @@ async def test_erased_vin_is_noted_as_long_as_a_resolve_may_write_it_down(resolv
         row = await store.find(tx, id)
         assert row is not None
         assert (row.erased, await store.read_chunks(tx, row, Kind.CHOSEN, None, 9)) == (1, [])
-    assert not await noted(resolver, vin)
+    await until(lambda: is_forgotten(resolver, vin), "no record is being written any more")
 
 
 async def test_record_that_is_never_completed_is_dropped(resolver: RunningResolver) -> None:
@@ -193,6 +194,11 @@ def chunks(*vins: str) -> list[Chunk]:
 
 def is_of(id: UUID) -> sa.ColumnElement[bool]:
     return resolution_chunk.c.resolution_id == id
+
+
+async def is_forgotten(resolver: RunningResolver, vin: str) -> bool:
+    await resolver.program.erasures.erase_noted()
+    return not await noted(resolver, vin)
 
 
 async def noted(resolver: RunningResolver, vin: str) -> bool:

@@ -28,6 +28,8 @@ from sota.boundaries.b1_browser_web.messages import (
 )
 from sota.boundaries.b1_browser_web.multipart import Upload
 from sota.boundaries.b1_browser_web.queue_client import WebQueueClient
+from sota.boundaries.b3_web_resolver.fleet_client import FleetClient
+from sota.boundaries.b3_web_resolver.resolution_client import ResolutionClient
 from sota.boundaries.calling import Page, address, check, decode
 from sota.boundaries.interaction import calls
 from sota.boundaries.values import InstalledPackage, PackageId, Said
@@ -36,7 +38,7 @@ from sota.kit.http_client import StreamedResponse
 UPLOAD_TIMEOUT_S = 600.0
 
 
-class WebClient(WebQueueClient, WebIdentityClient):
+class WebClient(WebQueueClient, WebIdentityClient, FleetClient, ResolutionClient):
     """The Web Server's JSON API. Lists come as pages: ``cursor`` asks for the next one."""
 
     @calls("WL-B1-4")

@@ -6,6 +6,7 @@ from typing import Any
 
 from sota.boundaries.audit import AuditRecord, AuditVerdict
 from sota.boundaries.b3_web_resolver import rows
+from sota.boundaries.b3_web_resolver.fleet_client import FleetClient
 from sota.boundaries.b3_web_resolver.messages import (
     Association,
     ComponentToResolve,
@@ -16,17 +17,14 @@ from sota.boundaries.b3_web_resolver.messages import (
     ResolveRequest,
     VehicleToResolve,
 )
-from sota.boundaries.calling import Caller, Page
+from sota.boundaries.b3_web_resolver.resolution_client import ResolutionClient
+from sota.boundaries.calling import Page
 from sota.boundaries.interaction import calls
 from sota.boundaries.values import PackageId, Said
-from sota.kit.http_client import HttpClient
 
 
-class ResolverClient:
+class ResolverClient(FleetClient, ResolutionClient):
     """The External Resolver, as the Web Server sees it. ``key`` makes a registration safe to repeat."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self._caller = Caller(client)
 
     @calls("WL-B3-1")
     async def new_package(self, package: PackageToResolve, *, key: str | None = None) -> Said:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sota.boundaries import audit
-from sota.boundaries.b3_web_resolver import messages
+from sota.boundaries.b3_web_resolver import fleet_rows, messages, resolution_rows
 from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
 from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
@@ -64,7 +64,7 @@ NEW_FILTER = B3.row(
 RESOLVE = B3.row(
     5,
     "Resolve VIN Request",
-    Http("POST", "/api/v1/resolve"),
+    Http("POST", "/api/v1/resolve", asks=True),
     answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
     NO_FILTERS,
     also=(PACKAGE_MISSING, RESOLUTION_EXISTS),
@@ -178,4 +178,6 @@ ROWS = (
     DELETE_VEHICLE,
     AUDIT,
     VERIFY_AUDIT,
+    *fleet_rows.ROWS,
+    *resolution_rows.ROWS,
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from sota.boundaries.b3_web_resolver.resolution_messages import Resolution
 from sota.boundaries.b5_core_resolver import rows
 from sota.boundaries.b5_core_resolver.messages import Fact, FactResult, Filter, Resolved, ResolveRequest
 from sota.boundaries.calling import NDJSON, Caller, decode_line, encode_lines
@@ -63,6 +64,12 @@ class FactsClient:
         """List a package's filters."""
         path = {"name": package.name, "version": package.version}
         found: list[Filter] = await self._caller.call(rows.PACKAGE_FILTERS, path)
+        return found
+
+    @calls("X-B5-2")
+    async def resolution(self, resolution_id: str) -> Resolution:
+        """Look a recorded resolution up."""
+        found: Resolution = await self._caller.call(rows.RESOLUTION, {"id": resolution_id})
         return found
 
 

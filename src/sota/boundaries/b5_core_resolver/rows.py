@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from sota.boundaries.b3_web_resolver.resolution_messages import Resolution
 from sota.boundaries.b5_core_resolver import messages
 from sota.boundaries.interaction import Boundary, Http, Lines, Program, answers
-from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, PACKAGE_MISSING, RESOLUTION_EXISTS
+from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, NOT_FOUND, PACKAGE_MISSING, RESOLUTION_EXISTS
 
 B5 = Boundary("B5", Program.SOTA_CORE, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 
 RESOLVE = B5.row(
     1,
     "Resolve VIN Request",
-    Http("POST", "/api/v1/resolve"),
+    Http("POST", "/api/v1/resolve", asks=True),
     answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
     NO_FILTERS,
     also=(PACKAGE_MISSING, RESOLUTION_EXISTS),
@@ -38,4 +39,13 @@ PACKAGE_FILTERS = B5.extension(
     response=list[messages.Filter],
 )
 
-ROWS = (RESOLVE, TELL_FACTS, PACKAGE_FILTERS)
+RESOLUTION = B5.extension(
+    2,
+    "A recorded resolution",
+    Http("GET", "/api/v1/resolutions/{id}"),
+    answers("found", "what was decided, when, and by what"),
+    also=(NOT_FOUND,),
+    response=Resolution,
+)
+
+ROWS = (RESOLVE, TELL_FACTS, PACKAGE_FILTERS, RESOLUTION)

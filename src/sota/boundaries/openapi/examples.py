@@ -14,7 +14,9 @@ from sota.boundaries import audit
 from sota.boundaries.b1_browser_web import admin_messages as admin
 from sota.boundaries.b1_browser_web import messages as b1
 from sota.boundaries.b2_web_core import messages as b2
+from sota.boundaries.b3_web_resolver import fleet_messages as fleet
 from sota.boundaries.b3_web_resolver import messages as b3
+from sota.boundaries.b3_web_resolver import resolution_messages as resolutions
 from sota.boundaries.b5_core_resolver import messages as b5
 from sota.boundaries.b12_logistics_core import messages as b12
 from sota.boundaries.interaction import Lines
@@ -104,6 +106,59 @@ UPDATE = {
     "changed_at": MOMENT,
 }
 
+NEEDS = {"package": PACKAGE, "needs": LIBRARY}
+TYPED = {"expression": FILTER["expression"]}
+WHY = {"code": "dependency_missing", "reason": "ivi/2.1.0 needs libtls 3.0.4 or later, which is not registered"}
+PLANS = [{"packages": [LIBRARY, PACKAGE], "count": 120}]
+CLAUSE = {
+    "kind": "test",
+    "value": True,
+    "text": 'vin_matches "^WVW"',
+    "line": 1,
+    "column": 1,
+    "seen": [VIN],
+    "note": "the VIN matches",
+}
+RESOLUTIONS: Mapping[type, Any] = {
+    fleet.GroupChange: {"description": "Drivers who try things first"},
+    fleet.Group: {"name": "pilot", "vehicles": 250, "description": "Drivers who try things first"},
+    fleet.MembersChanged: {"changed": 2, "unknown": []},
+    resolutions.TypedExpression: TYPED,
+    resolutions.Validation: {"valid": True},
+    resolutions.Formatted: TYPED,
+    resolutions.Preview: {"count": 188_000, "sample": [VIN]},
+    resolutions.PackagePreview: {"chosen": 120, "left_out": 3, "plans": PLANS, "reasons": [{**WHY, "count": 3}]},
+    resolutions.ExplainRequest: {"vin": VIN, "package": PACKAGE},
+    resolutions.Explanation: {
+        "vin": VIN,
+        "verdict": "in",
+        "filters": [{"name": FILTER["name"], "value": True, "clause": CLAUSE}],
+        "steps": [{"package": PACKAGE, "because": "it was asked for"}],
+    },
+    resolutions.Dependency: NEEDS,
+    resolutions.Resolution: {
+        "resolution_id": REQUEST_ID,
+        "package": PACKAGE,
+        "status": "complete",
+        "begun_at": MOMENT,
+        "completed_at": MOMENT,
+        "chosen": 120,
+        "left_out": 3,
+        "erased": 0,
+        "filters": [FILTER],
+        "dependencies": [NEEDS],
+        "plans": PLANS,
+        "reasons": [{**WHY, "count": 3}],
+    },
+    resolutions.LeftOutVehicle: {"vin": VIN, **WHY},
+    resolutions.Difference: {
+        "vin": VIN,
+        "change": "added",
+        "before": WHY,
+        "after": {"packages": [LIBRARY, PACKAGE]},
+    },
+}
+
 EXAMPLES: Mapping[type, Any] = MappingProxyType(
     {
         **IDENTITIES,
@@ -115,6 +170,7 @@ EXAMPLES: Mapping[type, Any] = MappingProxyType(
         b1.PackageMetadata: {**PACKAGE, "description": "Infotainment", "sha256": SHA256, "dependencies": [LIBRARY]},
         b1.ApiDocument: {"openapi": "3.1.0", "info": {"title": "SOTA: Web Server", "version": "1.0.0"}, "paths": {}},
         **ADMINISTRATION,
+        **RESOLUTIONS,
         b2.NewVehicle: {"vin": VIN},
         b2.Vehicle: VEHICLE,
         b2.VehicleDetail: {**VEHICLE, "components": ["TCU-5G.2"], "packages": [LIBRARY], "updates": [UPDATE]},
@@ -176,6 +232,8 @@ def _example(info: inspect.Type) -> Any:
             return _example(inner)
         case inspect.ListType(item_type=item):
             return [_example(item)]
+        case inspect.DictType():
+            return {"region": "EU", "trim": "GTI"}  # the only ones are a vehicle's attributes
         case inspect.UnionType(types=types):
             return _example(types[0])
         case inspect.StructType(cls=kind):

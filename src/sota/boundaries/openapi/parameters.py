@@ -12,17 +12,22 @@ import msgspec
 from sota.boundaries.b2_web_core.messages import RequestStatus
 from sota.boundaries.interaction import Http, Interaction
 from sota.boundaries.openapi.schemas import plain
-from sota.boundaries.values import PATH_VALUES, UpdateStatus, Vin
+from sota.boundaries.values import PATH_VALUES, Id, Label, UpdateStatus, Vin
 
 _SEGMENT = re.compile(r"\{(\w+)\}")
 _TEXT = {"type": "string", "minLength": 1}
 PATH: Mapping[str, tuple[str, dict[str, Any], str]] = {
     "vin": ("a vehicle's VIN", {}, "WVWZZZ1KZ7W000001"),
-    "id": ("an id: of an install request, or of a token", {}, "01890a5d-ac96-774b-bcce-b302099a8057"),
+    "id": (
+        "an id: of an install request, a recorded resolution, or a token",
+        {},
+        "01890a5d-ac96-774b-bcce-b302099a8057",
+    ),
     "update_id": ("the id of one vehicle's update", {}, "01890a5d-ac96-774b-bcce-b302099a8058"),
     "name": ("a name: of the package, or of the filter", _TEXT, "ivi"),
     "version": ("the package's version", _TEXT, "2.1.0"),
     "part_number": ("a component's part number", _TEXT, "TCU-5G.2"),
+    "group": ("the name of a group of vehicles", plain(msgspec.json.schema(Label)), "pilot"),
     "user": ("the name of an account", _TEXT, "alice"),
     "page": ("a page of the console", _TEXT, "index"),
     "file": ("a file that the console's manifest names", _TEXT, "console"),
@@ -49,6 +54,12 @@ QUERY: Mapping[str, tuple[str, dict[str, Any]]] = {
     "until": ("only records before this moment", {"type": "string", "format": "date-time"}),
     "stop": ("whether what is under way is aborted too", {"type": "string", "enum": ["true", "false"]}),
     "erase": ("whether its history loses the VIN too; needs the role `admin`", {"type": "string", "enum": ["true"]}),
+    "recursive": (
+        "whether the edges of all that it may bring with it come too",
+        {"type": "string", "enum": ["true", "false"]},
+    ),
+    "needs": ("only the dependency on this package", {"type": "string", "pattern": r"^[A-Za-z0-9.+_-]{1,100}$"}),
+    "to": ("the id of the resolution to compare with", plain(msgspec.json.schema(Id))),
     "file": ("the file that the package is known to have; with another one it is another package", {"type": "string"}),
 }
 # The whitelist gives both a `status`: that of a request, and that of one vehicle's update.

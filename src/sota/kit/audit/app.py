@@ -25,10 +25,7 @@ NAMING = ("vin", "part_number", "name", "version", "package", "filter", "role", 
 
 
 class AuditedApp(App):
-    """The HTTP side of a program whose callers are programs with a credential.
-
-    ``questions`` are the rows that are sent with POST and change nothing.
-    """
+    """The HTTP side of a program whose callers are programs with a credential."""
 
     def __init__(
         self,
@@ -38,16 +35,15 @@ class AuditedApp(App):
         audit: AuditTrail,
         clock: Clock,
         *,
-        questions: frozenset[str] = frozenset(),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(program, rows, authenticate, headers=headers)
-        self._audit, self._clock, self._questions = audit, clock, questions
+        self._audit, self._clock = audit, clock
         self._audit_log = get_logger(program=program, feature="audit")
 
     def is_deed(self, call: Call[Any], status: int, *, answered: bool) -> bool:
         """Say whether a request leaves a record; ``answered``: its handler gave an outcome."""
-        return isinstance(call.caller, ServiceCaller) and call.row.id not in self._questions
+        return isinstance(call.caller, ServiceCaller)
 
     def actor_of(self, call: Call[Any]) -> str:
         """Name who is asking."""
@@ -77,7 +73,8 @@ class AuditedApp(App):
         return await super()._send_problem(call, error, send)
 
     def _leaves_record(self, call: Call[Any], status: int, *, answered: bool) -> bool:
-        return call.method not in SAFE_METHODS and not call.recorded and self.is_deed(call, status, answered=answered)
+        changes = call.method not in SAFE_METHODS and not call.row.way.asks
+        return changes and not call.recorded and self.is_deed(call, status, answered=answered)
 
     async def _record(self, call: Call[Any], interaction: str, outcome: str, status: int) -> None:
         await self._audit.record(

@@ -30,6 +30,24 @@ async def insert_dependencies(tx: Tx, package_id: int, needs: Sequence[Minimum])
         await tx.execute(package_dependency.insert(), values)
 
 
+async def replace_dependencies(tx: Tx, package_id: int, needs: Sequence[Minimum]) -> None:
+    """Make what a package needs exactly these."""
+    await tx.execute(package_dependency.delete().where(package_dependency.c.package_id == package_id))
+    await insert_dependencies(tx, package_id, needs)
+
+
+async def find_package(tx: Tx, wanted: Package) -> int | None:
+    """Look a registered package up; gives its row's id."""
+    query = sa.select(package.c.id).where(package.c.name == wanted.name, package.c.version == wanted.version)
+    found: int | None = (await tx.execute(query)).scalar_one_or_none()
+    return found
+
+
+async def lock_graph(tx: Tx) -> None:
+    """Let nobody else declare dependencies until the transaction ends: the first package's row stands for the graph."""
+    await tx.execute(sa.select(package.c.id).order_by(package.c.id).limit(1).with_for_update())
+
+
 async def load_graph(tx: Tx) -> DependencyGraph:
     """Read all registered packages and their needs."""
     query = (

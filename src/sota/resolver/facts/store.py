@@ -19,10 +19,24 @@ from sota.resolver.dependencies.model import Package
 from sota.resolver.facts.model import RegisterFact, VehicleChange
 from sota.resolver.results import StoreResult
 from sota.resolver.sql import batches, insert_new
-from sota.resolver.tables import component, installed_component, installed_package, package, software, vehicle
+from sota.resolver.tables import (
+    component,
+    group_member,
+    installed_component,
+    installed_package,
+    package,
+    software,
+    vehicle,
+    vehicle_attribute,
+)
 
 Link = tuple[int, int]
-LINKS = {Kind.PACKAGE: installed_package, Kind.COMPONENT: installed_component}
+LINKS = {
+    Kind.PACKAGE: installed_package,
+    Kind.COMPONENT: installed_component,
+    Kind.ATTRIBUTE: vehicle_attribute,
+    Kind.GROUP: group_member,
+}
 
 
 async def remember(tx: Tx, ids: Sequence[str], now: datetime) -> set[str]:

@@ -28,10 +28,10 @@ class FiltersApi:
     @serves("WL-B3-4")
     async def create(self, call: Call[Filter]) -> Reply:
         """Create a filter that can be evaluated."""
-        await service.check_expression(call.body.expression, self.workers)
+        meaning = await service.read_expression(call.body.expression, self.workers)
 
         async def work(tx: Tx) -> Reply:
-            await service.create_filter(tx, call.body.name, call.body.expression, self.clock)
+            await service.create_filter(tx, call.body.name, call.body.expression, meaning, self.clock)
             return Reply("inserted")
 
         return await self.once.transact(call, work)
@@ -61,10 +61,10 @@ class FiltersApi:
     @serves("WL-B3-8")
     async def change(self, call: Call[FilterChange]) -> Reply:
         """Change a filter's expression; gives the available filters."""
-        await service.check_expression(call.body.expression, self.workers)
+        meaning = await service.read_expression(call.body.expression, self.workers)
 
         async def work(tx: Tx) -> Page:
-            await service.change_filter(tx, call.path["name"], call.body.expression)
+            await service.change_filter(tx, call.path["name"], call.body.expression, meaning)
             return await service.list_filters(tx, None, MAX_LIMIT)
 
         return available("updated", await self.db.transact(work))

@@ -12,7 +12,9 @@ from sota.kit.db import Database, Tx
 from sota.kit.errors import Failed, Refused
 from sota.resolver.filters import store
 from sota.resolver.filters.store import StoredFilter
+from sota.resolver.groups import service as group_service
 from sota.resolver.index.workers import Workers
+from sota.resolver.language.expression import Expression
 from sota.resolver.language.parser import FilterSyntaxError, parse
 from sota.resolver.language.regex import Regex, RegexError, compile_regex
 from sota.resolver.register import store as register_store
@@ -28,24 +30,25 @@ class Page:
     following: str | None
 
 
-async def check_expression(expression: str, workers: Workers) -> None:
-    """Make sure that a filter can be evaluated.
+async def read_expression(expression: str, workers: Workers) -> Expression:
+    """Make sure that a filter can be evaluated; gives what it means.
 
     Raises:
         Refused: ``filter_invalid``, with line, column and what was expected.
     """
     try:
-        await workers.run(parse, expression)
+        return await workers.run(parse, expression)
     except FilterSyntaxError as error:
         raise Refused("filter_invalid", f"{error}.") from None
 
 
-async def create_filter(tx: Tx, name: str, expression: str, clock: Clock) -> None:
+async def create_filter(tx: Tx, name: str, expression: str, meaning: Expression, clock: Clock) -> None:
     """Store a new filter.
 
     Raises:
-        Refused: ``filter_exists``.
+        Refused: ``filter_exists``; ``filter_invalid``: it asks for a group that is not there.
     """
+    await group_service.require_groups(tx, meaning)
     if (await store.insert_filter(tx, name, expression, clock.now())).outcome == "exists":
         raise Refused("filter_exists", f"There is a filter {name} already.")
 
@@ -91,12 +94,13 @@ async def require_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]
     return filters
 
 
-async def change_filter(tx: Tx, name: str, expression: str) -> None:
+async def change_filter(tx: Tx, name: str, expression: str, meaning: Expression) -> None:
     """Give a filter another expression.
 
     Raises:
-        Refused: ``filter_missing``.
+        Refused: ``filter_missing``; ``filter_invalid``: it asks for a group that is not there.
     """
+    await group_service.require_groups(tx, meaning)
     if (await store.update_filters(tx, {name: expression})).outcome == "missing":
         raise Refused("filter_missing", f"There is no filter {name}.")
 

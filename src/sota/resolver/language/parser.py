@@ -144,10 +144,15 @@ _PARSER = Lark(GRAMMAR, parser="lalr", lexer="contextual", transformer=_Builder(
 
 def _check_size(text: str) -> None:
     """Refuse what is too large before the parser works on it."""
-    words, regexes = 0, 0
+    words, regexes, nested = 0, 0, 0
     if len(text) <= MAX_CHARACTERS:
         for found in WORD.finditer(text):
+            word = found.group()
             words, regexes = words + 1, regexes + (found.lastgroup == "regex")
+            nested += (word == "(") - (word == ")")
+            if nested > MAX_DEPTH:
+                line, column = _place_of(text, found.start())
+                raise FilterSyntaxError(f"parentheses are nested too deep, {MAX_DEPTH} is allowed", line, column)
             if words > MAX_WORDS or regexes > MAX_REGEXES:
                 break
         else:
@@ -164,8 +169,7 @@ def _explain(text: str, error: UnexpectedInput) -> FilterSyntaxError:
         position = error.token.start_pos or 0
     else:
         position = getattr(error, "pos_in_stream", 0)
-    line = text.count("\n", 0, position) + 1
-    column = position - (text.rfind("\n", 0, position) + 1) + 1
+    line, column = _place_of(text, position)
     reason, suggestion = _describe(text, position)
     expected = _expected(text[:position])
     if READABLE["STRING"] in expected and text[position : position + 1] in ("<", ">", "=", "!"):
@@ -173,6 +177,10 @@ def _explain(text: str, error: UnexpectedInput) -> FilterSyntaxError:
     elif suggestion not in {word for one in expected for word in one.split(", ")}:
         suggestion = None  # it would be as wrong here as what stands there
     return FilterSyntaxError(reason, line, column, expected=expected, suggestion=suggestion)
+
+
+def _place_of(text: str, position: int) -> Place:
+    return Place(text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position))
 
 
 def _expected(before: str) -> tuple[str, ...]:

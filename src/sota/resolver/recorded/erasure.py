@@ -19,6 +19,9 @@ from sota.resolver.recorded import store
 
 AT_ONCE = 100
 LOOK_INTERVAL_S = 60.0
+LINGERING = timedelta(minutes=10)
+"""So long a VIN stays noted at least: a resolve that saw the vehicle may not have begun its record yet."""
+
 ABANDONED = timedelta(days=1)
 """A record that is as old and incomplete will never be complete."""
 
@@ -51,9 +54,10 @@ class Erasures:
             noted = await store.list_erasures(tx, AT_ONCE)
         for vin, noted_at in noted:
             # A resolve that was under way when the vehicle went may still write it down: then look again later.
-            is_open = await self._is_one_begun(self._clock.now())
+            now = self._clock.now()
+            is_over = noted_at < now - LINGERING and not await self._is_one_begun(now)
             await self._erase(vin)
-            if not is_open:
+            if is_over:
                 await self._db.transact(partial(store.forget_erasure, vin=vin, noted_at=noted_at))
 
     async def drop_abandoned(self) -> None:

@@ -83,6 +83,14 @@ class Records:
             raise NotFound(f"There is no resolution {id}.")
         return row
 
+    async def look(self, id: UUID) -> Record:
+        """Look a record up; one that is not complete has no content.
+
+        Raises:
+            NotFound: there is none of this id.
+        """
+        return await self._open(await self.find(id))
+
     async def open(self, id: UUID) -> Record:
         """Look a complete record up.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
-from sota.kit.errors import Invalid, NotFound, Refused
+from sota.kit.errors import NotFound, Refused
+from sota.resolver.dependencies import service as dependency_service
 from sota.resolver.dependencies import store as dependency_store
-from sota.resolver.dependencies.model import Minimum, Package, check_declaration
+from sota.resolver.dependencies.model import Minimum, Package
 from sota.resolver.register import store
 
 
@@ -35,14 +36,10 @@ async def register_package(tx: Tx, new: PackageToResolve, clock: Clock) -> None:
     inserted = await store.insert_package(tx, new, clock.now())
     if inserted.data is None:
         raise Refused("package_exists", f"The package {package.text} is registered already.")
-    wrong = check_declaration(package, needs)
-    if wrong is not None:
-        raise Invalid(f"{wrong}.")
     if needs:  # a package that needs nothing closes no circle
+        await dependency_store.lock_graph(tx)
         graph = (await dependency_store.load_graph(tx)).with_package(package, needs)
-        cycle = graph.find_cycle(package)
-        if cycle is not None:
-            raise Invalid(f"The dependencies form a cycle: {' needs '.join(one.text for one in cycle)}.")
+        dependency_service.check(graph, package, needs)
     await dependency_store.insert_dependencies(tx, inserted.data, needs)
 
 

@@ -78,10 +78,11 @@ class Resolver:
         matches = await self._index.matching(expressions, names, graph.alike())
         return Resolution(package, tuple(filters), tuple(expressions), graph, matches)
 
-    async def decide(self, resolution: Resolution) -> AsyncIterator[list[Decision]]:
+    async def decide(self, resolution: Resolution, *, is_rehearsal: bool = False) -> AsyncIterator[list[Decision]]:
         """Decide for every vehicle that passes all filters: a part of the fleet at a time, in no promised order.
 
-        Vehicles that get the same come together; those left out come with the reason.
+        Vehicles that get the same come together; those left out come with the reason. A rehearsal leaves nothing
+        in the log.
         """
         plans: dict[frozenset[Package], Plan] = {}
         left_out = LeftOutCount()
@@ -91,7 +92,7 @@ class Resolver:
                 if isinstance(decision.plan, LeftOut):
                     left_out.add(decision.vins, decision.plan)
             yield decisions
-        for (code, reason), count in left_out.reasons.items():
+        for (code, reason), count in left_out.reasons.items() if not is_rehearsal else ():
             self._log.error(
                 "vehicles_left_out",
                 package=resolution.package.text,

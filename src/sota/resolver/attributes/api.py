@@ -1,0 +1,38 @@
+"""Routes of a vehicle's attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sota.boundaries.interaction import serves
+from sota.kit.db import Database
+from sota.kit.errors import NotFound
+from sota.kit.http_message import Call, Reply
+from sota.resolver.attributes import store
+
+
+class AttributesApi:
+    """What the Web Server reads and writes of a vehicle's attributes."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    @serves("X-B3-5")
+    async def find(self, call: Call[Any]) -> Reply:
+        """Give a vehicle's attributes."""
+        async with self.db.read() as tx:
+            found = await store.find_attributes(tx, call.path["vin"])
+        if found is None:
+            raise _unknown(call)
+        return Reply("found", found)
+
+    @serves("X-B3-6")
+    async def change(self, call: Call[dict[str, str]]) -> Reply:
+        """Make a vehicle's attributes exactly these."""
+        if not await self.db.transact(lambda tx: store.replace_attributes(tx, call.path["vin"], call.body)):
+            raise _unknown(call)
+        return Reply("changed", dict(sorted(call.body.items())))
+
+
+def _unknown(call: Call[Any]) -> NotFound:
+    return NotFound(f"The VIN {call.path['vin']} is not registered.")

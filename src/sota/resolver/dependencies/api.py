@@ -1,0 +1,61 @@
+"""Routes of a package's dependencies (EXT-RESOLV-DEPS-API-1 to -3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sota.boundaries.b3_web_resolver.resolution_messages import Dependency
+from sota.boundaries.interaction import serves
+from sota.boundaries.values import PackageId
+from sota.kit.db import Database
+from sota.kit.errors import Invalid
+from sota.kit.http_message import Call, Reply
+from sota.resolver.dependencies import service
+from sota.resolver.dependencies.model import Minimum, Package
+from sota.resolver.dependencies.service import Edge
+
+
+class DependenciesApi:
+    """What the Web Server reads and writes of the graph."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    @serves("X-B3-14")
+    async def edges(self, call: Call[Any]) -> Reply:
+        """Give what a package needs, or with ``recursive=true`` its whole graph as edges."""
+        recursive = call.query.get("recursive", "false")
+        if recursive not in ("true", "false"):
+            raise Invalid(f"recursive must be true or false, not {recursive[:40]!r}.")
+        async with self.db.read() as tx:
+            edges = await service.list_edges(tx, _package(call), recursive=recursive == "true")
+        return Reply("listed" if edges else "empty", to_wire(edges))
+
+    @serves("X-B3-15")
+    async def declare(self, call: Call[list[PackageId]]) -> Reply:
+        """Make what a package needs exactly these."""
+        needs = [Minimum(need.name, need.version) for need in call.body]
+        edges = await self.db.transact(lambda tx: service.declare(tx, _package(call), needs))
+        return Reply("declared", to_wire(edges))
+
+    @serves("X-B3-16")
+    async def drop(self, call: Call[Any]) -> Reply:
+        """Delete one need of a package, or all."""
+        edges = await self.db.transact(lambda tx: service.drop(tx, _package(call), call.query.get("needs")))
+        return Reply("dropped", to_wire(edges))
+
+
+def to_wire(edges: Iterable[Edge]) -> list[Dependency]:
+    """Write edges as B3 says."""
+    return [
+        Dependency(
+            package=PackageId(name=package.name, version=package.version),
+            needs=PackageId(name=need.name, version=need.version),
+        )
+        for package, need in edges
+    ]
+
+
+def _package(call: Call[Any]) -> Package:
+    return Package(call.path["name"], call.path["version"])

@@ -1,0 +1,24 @@
+"""Route of explanations."""
+
+from __future__ import annotations
+
+from sota.boundaries.b3_web_resolver.resolution_messages import ExplainRequest
+from sota.boundaries.interaction import serves
+from sota.kit.http_message import Call, Reply
+from sota.resolver.explanation.service import Explanations
+
+
+class ExplanationApi:
+    """What the Web Server asks about one vehicle."""
+
+    def __init__(self, explanations: Explanations) -> None:
+        self.explanations = explanations
+
+    @serves("X-B3-17")
+    async def explain(self, call: Call[ExplainRequest]) -> Reply:
+        """Say why a vehicle gets a package, or matches an expression, or not."""
+        asked = call.body
+        if asked.expression is not None:
+            return Reply("explained", await self.explanations.of_expression(asked.vin, asked.expression))
+        assert asked.package is not None  # noqa: S101 - the request's type says that it is one or the other
+        return Reply("explained", await self.explanations.of_package(asked.vin, asked.package))

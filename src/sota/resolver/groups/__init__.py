@@ -1,0 +1,1 @@
+"""Groups of vehicles, for ``in_group "pilot"`` in filters. A group that a filter asks for is never missing."""

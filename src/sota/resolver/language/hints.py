@@ -1,0 +1,72 @@
+"""Hints: what is allowed in a filter, and may not mean what its writer thinks.
+
+>>> from sota.resolver.language.parser import parse
+>>> [hint.text for hint in find_hints(parse('has_package "^ivi$" "1.0"'))]
+["'1.0' is searched for anywhere, and . is any character: it also finds 11.0.2; package_version compares versions"]
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sota.resolver.language.expression import (
+    Expression,
+    HasAttribute,
+    HasComponent,
+    HasPackage,
+    Leaf,
+    Place,
+    VinMatches,
+    walk,
+)
+from sota.resolver.language.regex import Regex
+
+# A repetition after a single letter, digit, _ or -, which in the name of a file would stand for any text.
+QUESTION = re.compile(r"(?<!\\)[A-Za-z0-9_-]\?")
+STAR = re.compile(r"(?<!\\)[A-Za-z0-9_-]\*")
+PLAIN_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A hint, and where its test stands."""
+
+    place: Place
+    text: str
+
+
+def find_hints(expression: Expression) -> list[Hint]:
+    """Give the hints on an expression, in the order of their places."""
+    found: set[Hint] = set()
+    for _depth, part in walk(expression):
+        match part:
+            case VinMatches() | HasComponent() | HasPackage() | HasAttribute():
+                found |= {Hint(part.place or Place(1, 1), text) for text in _of_leaf(part)}
+            case _:
+                pass
+    return sorted(found, key=lambda hint: (hint.place, hint.text))
+
+
+def _of_leaf(leaf: Leaf) -> Iterator[str]:
+    match leaf:
+        case VinMatches(regex) | HasComponent(regex) | HasAttribute(_, regex):
+            yield from _of_glob(regex)
+        case HasPackage(name, version):
+            yield from _of_glob(name)
+            yield from _of_glob(version)
+            if PLAIN_VERSION.match(version.pattern):
+                yield (
+                    f"{version.pattern!r} is searched for anywhere, and . is any character: it also finds "
+                    f"1{version.pattern}.2; package_version compares versions"
+                )
+        case _:
+            return
+
+
+def _of_glob(regex: Regex) -> Iterator[str]:
+    if QUESTION.search(regex.pattern):
+        yield f"in {regex.pattern!r} a ? makes what stands before it optional: for any one character write ."
+    if STAR.search(regex.pattern):
+        yield f"in {regex.pattern!r} a * repeats what stands before it: for any text write .*"

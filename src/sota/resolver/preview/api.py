@@ -1,0 +1,98 @@
+"""Routes of previews. Somebody is typing: an expression with a mistake is an answer, with the place of the mistake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sota.boundaries.b3_web_resolver.resolution_messages import (
+    Formatted,
+    Hint,
+    Mistake,
+    PackagePreview,
+    PlanCount,
+    Preview,
+    ReasonCount,
+    TypedExpression,
+    Validation,
+)
+from sota.boundaries.interaction import serves
+from sota.boundaries.values import PackageId
+from sota.kit.http_message import Call, Reply
+from sota.resolver.dependencies.model import LeftOut, Package, Planned
+from sota.resolver.language.parser import FilterSyntaxError
+from sota.resolver.preview.service import Checked, Previews
+
+
+class PreviewApi:
+    """What the Web Server asks for whoever writes filters."""
+
+    def __init__(self, previews: Previews) -> None:
+        self.previews = previews
+
+    @serves("X-B3-18")
+    async def preview(self, call: Call[TypedExpression]) -> Reply:
+        """Count the vehicles for which an expression is true, and name some."""
+        checked = await self.previews.check(call.body.expression)
+        if checked.meaning is None:
+            return Reply("previewed", Preview(count=0, sample=[], error=to_mistake(checked.error)))
+        count, sample = await self.previews.count(checked.meaning)
+        return Reply("previewed", Preview(count=count, sample=sample, hints=_hints(checked)))
+
+    @serves("X-B3-19")
+    async def validate(self, call: Call[TypedExpression]) -> Reply:
+        """Say whether an expression can be evaluated."""
+        checked = await self.previews.check(call.body.expression)
+        is_valid = checked.meaning is not None
+        return Reply("validated", Validation(valid=is_valid, error=to_mistake(checked.error), hints=_hints(checked)))
+
+    @serves("X-B3-20")
+    async def format(self, call: Call[TypedExpression]) -> Reply:
+        """Tidy an expression."""
+        tidy = await self.previews.format(call.body.expression)
+        if isinstance(tidy, FilterSyntaxError):
+            return Reply("formatted", Formatted(error=to_mistake(tidy)))
+        return Reply("formatted", Formatted(expression=tidy))
+
+    @serves("X-B3-21")
+    async def preview_package(self, call: Call[Any]) -> Reply:
+        """Say what a resolve of a package would decide now."""
+        package = PackageId(name=call.path["name"], version=call.path["version"])
+        found = await self.previews.rehearse(package)
+        body = PackagePreview(
+            chosen=found.total(Planned),
+            left_out=found.total(LeftOut),
+            plans=[
+                PlanCount(
+                    packages=[PackageId(name=one.name, version=one.version) for one in plan.packages], count=count
+                )
+                for plan, count in found.most(Planned)
+                if isinstance(plan, Planned)
+            ],
+            reasons=[
+                ReasonCount(code=plan.code, reason=plan.reason, count=count)
+                for plan, count in found.most(LeftOut)
+                if isinstance(plan, LeftOut)
+            ],
+        )
+        return Reply("previewed", body)
+
+
+def to_mistake(error: FilterSyntaxError | None) -> Mistake | None:
+    """Write a mistake as B3 says."""
+    if error is None:
+        return None
+    return Mistake(
+        line=error.line,
+        column=error.column,
+        message=error.reason,
+        expected=list(error.expected),
+        suggestion=error.suggestion,
+    )
+
+
+def _package(one: Package) -> PackageId:
+    return PackageId(name=one.name, version=one.version)
+
+
+def _hints(checked: Checked) -> list[Hint]:
+    return [Hint(line=hint.place.line, column=hint.place.column, message=hint.text) for hint in checked.hints]

@@ -1,0 +1,108 @@
+"""Use cases of previews: check an expression while it is typed, count its vehicles, rehearse a resolve."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sota.boundaries.values import PackageId
+from sota.kit.db import Database
+from sota.resolver.attributes import store as attribute_store
+from sota.resolver.dependencies.model import LeftOut, Plan, Planned
+from sota.resolver.groups import service as group_service
+from sota.resolver.index.fleet_index import FleetIndex
+from sota.resolver.index.workers import Workers
+from sota.resolver.language.expression import Expression, HasAttribute, Place, walk
+from sota.resolver.language.formatter import format_filter
+from sota.resolver.language.hints import Hint, find_hints
+from sota.resolver.language.parser import FilterSyntaxError, parse
+from sota.resolver.resolution.service import Resolver
+
+SAMPLE = 10
+LISTED = 20
+"""So many plans and reasons of a rehearsal are listed: those that concern most vehicles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An expression that was looked at: what it means and the hints on it, or its mistake."""
+
+    meaning: Expression | None
+    error: FilterSyntaxError | None = None
+    hints: list[Hint] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """What a resolve would decide now: how many vehicles by plan."""
+
+    plans: Counter[Plan] = field(default_factory=Counter)
+
+    def most(self, kind: type[Planned] | type[LeftOut]) -> list[tuple[Plan, int]]:
+        """Give the plans of a kind that concern most vehicles."""
+        return [(plan, count) for plan, count in self.plans.most_common() if isinstance(plan, kind)][:LISTED]
+
+    def total(self, kind: type[Planned] | type[LeftOut]) -> int:
+        """How many vehicles have a plan of a kind."""
+        return sum(count for plan, count in self.plans.items() if isinstance(plan, kind))
+
+
+class Previews:
+    """Previews. Parsing has a thread of its own, so that no resolve keeps whoever is typing waiting."""
+
+    def __init__(self, db: Database, index: FleetIndex, resolver: Resolver, typing: Workers) -> None:
+        self._db, self._index, self._resolver, self._typing = db, index, resolver, typing
+
+    async def check(self, expression: str) -> Checked:
+        """Look whether an expression can be evaluated, as at its saving, and what may be meant otherwise."""
+        checked = await self._typing.run(_check, expression)
+        if checked.meaning is None:
+            return checked
+        asked: dict[str, Place] = {}
+        for _depth, part in walk(checked.meaning):
+            if isinstance(part, HasAttribute):
+                asked.setdefault(part.name, part.place or Place(1, 1))
+        async with self._db.read() as tx:
+            error = await group_service.find_missing(tx, checked.meaning)
+            unknown = await attribute_store.unknown_names(tx, list(asked))
+        if error is not None:
+            return Checked(None, error)
+        hints = [Hint(asked[name], f"no vehicle has an attribute {name!r}") for name in unknown]
+        return Checked(checked.meaning, None, sorted([*checked.hints, *hints], key=lambda hint: hint.place))
+
+    async def format(self, expression: str) -> str | FilterSyntaxError:
+        """Tidy an expression, or give its mistake."""
+        return await self._typing.run(_format, expression)
+
+    async def count(self, meaning: Expression) -> tuple[int, list[str]]:
+        """Count the vehicles for which an expression is true; gives some of them too."""
+        return await self._index.count_and_sample(meaning, SAMPLE)
+
+    async def rehearse(self, package: PackageId) -> Rehearsal:
+        """Decide as a resolve would, and count.
+
+        Raises:
+            Refused: ``package_missing`` or ``filters_missing``.
+            Failed: a filter of the package cannot be evaluated.
+        """
+        rehearsal = Rehearsal()
+        resolution = await self._resolver.prepare(package)
+        async for decisions in self._resolver.decide(resolution, is_rehearsal=True):
+            for decision in decisions:
+                rehearsal.plans[decision.plan] += len(decision.vins)
+        return rehearsal
+
+
+def _check(expression: str) -> Checked:
+    try:
+        meaning = parse(expression)
+    except FilterSyntaxError as error:
+        return Checked(None, error)
+    return Checked(meaning, None, find_hints(meaning))
+
+
+def _format(expression: str) -> str | FilterSyntaxError:
+    try:
+        return format_filter(expression)
+    except FilterSyntaxError as error:
+        return error

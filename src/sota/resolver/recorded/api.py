@@ -1,0 +1,138 @@
+"""Routes of recorded resolutions: what was decided, for whom, and how two of them differ."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from sota.boundaries.b3_web_resolver.messages import Filter, Resolved
+from sota.boundaries.b3_web_resolver.resolution_messages import (
+    Change,
+    Decided,
+    Difference,
+    LeftOutVehicle,
+    PlanCount,
+    ReasonCount,
+    Resolution,
+    ResolutionStatus,
+)
+from sota.boundaries.interaction import serves
+from sota.boundaries.values import Id, PackageId
+from sota.kit.db import Database
+from sota.kit.errors import Invalid
+from sota.kit.http_message import Call, Reply
+from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.resolver.dependencies.api import to_wire as edges_to_wire
+from sota.resolver.dependencies.model import LeftOut, Package, Plan, Planned
+from sota.resolver.index.workers import Workers
+from sota.resolver.recorded.comparison import Differing, compare
+from sota.resolver.recorded.model import Kind
+from sota.resolver.recorded.service import Record, Records
+
+
+class RecordedApi:
+    """What the Web Server and Core ask about resolutions that were recorded."""
+
+    def __init__(self, db: Database, records: Records, workers: Workers) -> None:
+        self.db, self.records, self.workers = db, records, workers
+
+    @serves("X-B3-22", "X-B5-2")
+    async def find(self, call: Call[Any]) -> Reply:
+        """Say what was decided, when, and by what."""
+        return Reply("found", to_wire(await self.records.look(UUID(call.path["id"]))))
+
+    @serves("X-B3-23")
+    async def chosen(self, call: Call[Any]) -> Reply:
+        """Give the chosen vehicles, a page at a time."""
+        return await self._page(call, Kind.CHOSEN)
+
+    @serves("X-B3-24")
+    async def left_out(self, call: Call[Any]) -> Reply:
+        """Give the vehicles that were left out, a page at a time."""
+        return await self._page(call, Kind.LEFT_OUT)
+
+    @serves("X-B3-25")
+    async def difference(self, call: Call[Any]) -> Reply:
+        """Give the vehicles for which another resolution decided otherwise, a page at a time."""
+        limit, after = read_limit(call.query), read_cursor(call.query)
+        records = (
+            await self.records.open(UUID(call.path["id"])),
+            await self.records.open(_read_id(call.query.get("to"))),
+        )
+        page = await compare(self.db, self.workers, records, after, limit)
+        headers = link_next(call.url_path, call.query, page.following) if page.following is not None else {}
+        return Reply("listed" if page.found else "empty", [_difference(one) for one in page.found], headers=headers)
+
+    async def _page(self, call: Call[Any], kind: Kind) -> Reply:
+        limit, after = read_limit(call.query), read_cursor(call.query)
+        record = await self.records.open(UUID(call.path["id"]))
+        found = await self.records.list(record, kind, after, limit + 1)
+        headers = link_next(call.url_path, call.query, found[limit - 1][0]) if len(found) > limit else {}
+        verdicts = record.content.verdicts
+        body = [_entry(vin, verdicts[number].plan) for vin, number in found[:limit]]
+        return Reply("listed" if body else "empty", body, headers=headers)
+
+
+def to_wire(record: Record) -> Resolution:
+    """Write a record without its lists as B3 says."""
+    row, content = record.row, record.content
+    needs = [(one, need) for one, its in content.needs for need in its]
+    return Resolution(
+        resolution_id=str(row.id),
+        package=_package(row.package),
+        status=ResolutionStatus.INCOMPLETE if row.completed_at is None else ResolutionStatus.COMPLETE,
+        begun_at=row.begun_at,
+        completed_at=row.completed_at,
+        chosen=row.chosen,
+        left_out=row.left_out,
+        erased=row.erased,
+        filters=[Filter(name=name, expression=expression) for name, expression in content.filters],
+        dependencies=edges_to_wire(needs),
+        plans=[
+            PlanCount(packages=[_package(one) for one in verdict.packages], count=verdict.count)
+            for verdict in content.verdicts
+            if verdict.code is None
+        ],
+        reasons=[
+            ReasonCount(code=verdict.code, reason=verdict.reason or "", count=verdict.count)
+            for verdict in content.verdicts
+            if verdict.code is not None
+        ],
+    )
+
+
+def _entry(vin: str, plan: Plan) -> Resolved | LeftOutVehicle:
+    if isinstance(plan, LeftOut):
+        return LeftOutVehicle(vin=vin, code=plan.code, reason=plan.reason)
+    return Resolved(vin=vin, packages=[_package(one) for one in plan.packages])
+
+
+def _difference(one: Differing) -> Difference:
+    was, is_now = isinstance(one.before, Planned), isinstance(one.after, Planned)
+    change = Change.CHANGED if was is is_now else Change.ADDED if is_now else Change.REMOVED
+    return Difference(vin=one.vin, change=change, before=_decided(one.before), after=_decided(one.after))
+
+
+def _decided(plan: Plan | None) -> Decided | None:
+    match plan:
+        case None:
+            return None
+        case Planned(packages):
+            return Decided(packages=[_package(one) for one in packages])
+        case LeftOut(code, reason):
+            return Decided(code=code, reason=reason)
+
+
+def _package(one: Package) -> PackageId:
+    return PackageId(name=one.name, version=one.version)
+
+
+def _read_id(text: str | None) -> UUID:
+    if text is None:
+        raise Invalid("to must be the id of the resolution to compare with.")
+    try:
+        return UUID(msgspec.convert(text, Id))
+    except msgspec.ValidationError:
+        raise Invalid(f"to must be the id of a resolution, not {text[:40]!r}.") from None
