@@ -318,6 +318,7 @@ async def vehicle_on_disk(folder: Path, **changes: Any) -> AsyncIterator[Vehicle
     key = make_key_pair(folder / "keys")
     for callee, caller in (("slm", Program.SOTA_CLIENT), ("client", Program.SOFTWARE_LOADING_MANAGER)):
         write_atomic(folder / f"{callee}.token", issue(folder / f"{callee}.toml", str(caller)).encode())
+    write_atomic(folder / "head-unit.token", issue(folder / "slm.toml", str(Program.HEAD_UNIT)).encode())
     client_settings = ClientSettings(
         vin=VIN,
         port=client_port,

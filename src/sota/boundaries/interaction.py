@@ -45,7 +45,10 @@ __all__ = [
 
 
 class Program(StrEnum):
-    """The nine programs of the whitelist, the two databases and the two back-office systems, by its own names."""
+    """The nine programs of the whitelist, the two databases and the two back-office systems, by its own names.
+
+    The head unit is ours: the screen before which the vehicle's driver sits.
+    """
 
     WEB_BROWSER = "Web Browser"
     WEB_SERVER = "Web Server"
@@ -57,6 +60,7 @@ class Program(StrEnum):
     RVI_NODE_CLIENT = "RVI Node Client"
     SOTA_CLIENT = "SOTA Client"
     SOFTWARE_LOADING_MANAGER = "Software Loading Manager"
+    HEAD_UNIT = "Head Unit"
     BILLING = "Charging & Billing API"
     LOGISTICS = "Logistics & Provisioning API"
     REPOSITORY = "Physical Package Repository"

@@ -86,10 +86,11 @@ def assemble(
 
 
 def prepare_secrets(data: Path) -> Path:
-    """Make the tokens that client and loading manager show each other, where they are missing; gives their folder."""
+    """Make the tokens that the vehicle's programs show each other, where they are missing; gives their folder."""
     secrets = private_folder(data / "secrets")
     for callee, caller, token in (
         ("slm", Program.SOTA_CLIENT, "client-to-slm"),
+        ("slm", Program.HEAD_UNIT, "head-unit-to-slm"),
         ("client", Program.SOFTWARE_LOADING_MANAGER, "slm-to-client"),
     ):
         file = secrets / f"{token}.token"

@@ -10,7 +10,7 @@ from sota.boundaries.table import rows_for
 from sota.client.api import CallbackApi, LoadingManagerApi
 from sota.client.downloads import Downloads
 from sota.client.identity import IdentityKeeper
-from sota.client.registration import Registration, keep_secret
+from sota.client.registration import Registration
 from sota.client.services import VehicleServicesApi
 from sota.client.settings import ClientSettings
 from sota.client.state import ClientState
@@ -20,7 +20,7 @@ from sota.kit.durable import private_folder
 from sota.kit.http_server import App
 from sota.kit.network import Listener, Network, Sockets
 from sota.kit.program import Background
-from sota.kit.service_credentials import ServiceCredentials
+from sota.kit.service_credentials import ServiceCredentials, keep_secret
 from sota.kit.settings import read_secret
 
 

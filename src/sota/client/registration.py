@@ -7,13 +7,10 @@ arrives.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Sequence
-from pathlib import Path
 
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.services import vehicle_service
-from sota.kit.durable import write_atomic
 from sota.kit.errors import SotaError
 from sota.kit.logging import get_logger
 
@@ -57,10 +54,3 @@ class Registration:
                 self._log.error("node_of_another_vehicle", registered_as=full_name)
         self.registered = True
         self._log.info("services_registered", count=len(self._names))
-
-
-def keep_secret(path: Path) -> str:
-    """Give the secret of our address; it is made once."""
-    if not path.exists():
-        write_atomic(path, secrets.token_urlsafe(32).encode(), mode=0o600)
-    return path.read_text()

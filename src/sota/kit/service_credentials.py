@@ -98,3 +98,10 @@ def issue(path: Path, program: str) -> str:
     entry = f'[[caller]]\nprogram = "{program}"\nsha256 = "{digest}"\n'
     write_atomic(path, (before + ("\n" if before else "") + entry).encode(), mode=0o600)
     return token
+
+
+def keep_secret(path: Path) -> str:
+    """Give the secret of an address that nobody can guess; it is made once."""
+    if not path.exists():
+        write_atomic(path, secrets.token_urlsafe(32).encode(), mode=0o600)
+    return path.read_text()

@@ -1,7 +1,8 @@
 """Works off accepted updates: has their files fetched one after the other, then installs them in order.
 
-An update is taken up when all it needs is known: its driver's consent where that is asked for. Nothing is installed
-before every file of the update is here, so that an update is not left half-done for want of a network. What fails
+An update is taken up when its driver has agreed, where that is asked for. Nothing is installed before every file of the
+update is here, so that an update is not left half-done for want of a network, nor before the vehicle is as it must be
+(``conditions.py``). What fails
 fails what comes after it, with reason ``dependency``, since prerequisites come first.
 """
 
@@ -11,13 +12,23 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+import msgspec
+
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b10_client_slm.client import ClientForSlm
-from sota.boundaries.b10_client_slm.messages import DownloadProgress, UpdateAvailable, VehicleUpdate
+from sota.boundaries.b10_client_slm.messages import (
+    ConsentAnswer,
+    Decision,
+    DownloadProgress,
+    UpdateAvailable,
+    VehicleUpdate,
+    Waiting,
+)
 from sota.boundaries.values import Command, OutcomeReport, Reason, Stage, UpdateStatus
 from sota.kit.bell import Bell
 from sota.kit.errors import Conflict, NotFound, Refused, SotaError
 from sota.kit.logging import get_logger
+from sota.slm.consent import Consents
 from sota.slm.inbox import Inbox
 from sota.slm.installation import Installation
 from sota.slm.journal import DownloadEntry, Journal, State
@@ -54,6 +65,7 @@ class Executor:
         installation: Installation,
         client: ClientForSlm,
         bell: Bell,
+        consents: Consents,
     ) -> None:
         self._settings = settings
         self._journal = journal
@@ -61,6 +73,8 @@ class Executor:
         self._installation = installation
         self._client = client
         self._bell = bell
+        self._consents = consents
+        self._conditions = installation.conditions
         self._log = get_logger(program="slm")
 
     async def accept(self, update: UpdateAvailable) -> None:
@@ -94,6 +108,19 @@ class Executor:
             await self._inbox.discard(download_index)
         self._bell.ring()
 
+    async def decide(self, update_id: str, answer: ConsentAnswer) -> None:
+        """Take the driver's word. What was declined is ended and reported at once, whatever else is being done.
+
+        Raises:
+            NotFound, Refused, Invalid: see :meth:`Consents.decide`.
+        """
+        await self._consents.decide(update_id, answer.decision, answer.until)
+        self._log.info("driver_decided", update_id=update_id, decision=str(answer.decision))
+        if answer.decision is Decision.DECLINE:
+            await self._decline(update_id)
+        else:
+            self._bell.ring()
+
     async def status(self, update_id: str) -> VehicleUpdate:
         """Say how an update stands.
 
@@ -103,7 +130,15 @@ class Executor:
         entries = await self._journal.downloads(update_id)
         if not entries:
             raise NotFound(f"There is no update {update_id}.")
-        return summary(update_id, entries)
+        told = summary(update_id, entries)
+        checked = await self._conditions.found(update_id)
+        update = await self._journal.update(update_id)
+        if told.status.is_final or update is None:
+            return msgspec.structs.replace(told, preconditions=checked.text if checked else None)
+        waiting, _ = await self._consents.waits_for(update)
+        if waiting is None and checked is not None and not checked.holds:
+            waiting = Waiting.PRECONDITIONS
+        return msgspec.structs.replace(told, waiting_for=waiting, preconditions=checked.text if checked else None)
 
     async def wait_for_end(self, update_id: str, timeout_s: float) -> VehicleUpdate:
         """Give an update's state when it has ended, or as it is when the time is over."""
@@ -122,9 +157,9 @@ class Executor:
         while True:
             heard = self._bell.rings
             try:
-                update = next((update for update in await self._journal.unfinished() if may_begin(update)), None)
+                update, wait_s = await self._next()
                 if update is None:
-                    await self._bell.wait(heard, None)
+                    await self._bell.wait(heard, wait_s)
                 else:
                     await self._carry_out(update)
                 pause = self._settings.retry_s
@@ -132,6 +167,29 @@ class Executor:
                 self._log.error("update_not_carried_out", detail=str(error))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, self._settings.retry_max_s)
+
+    async def _next(self) -> tuple[UpdateAvailable | None, float | None]:
+        """Give the oldest update that may be begun; without one, for how long to wait (None: until something happens).
+
+        What was declined when the power went is ended here.
+        """
+        waits: list[float] = []
+        for update in await self._journal.unfinished():
+            waiting, left = await self._consents.waits_for(update)
+            if waiting is None:
+                return update, None
+            if await self._consents.decision(update.update_id) is Decision.DECLINE:
+                await self._decline(update.update_id)
+            if left is not None:
+                waits.append(left)
+        return None, min(waits, default=None)
+
+    async def _decline(self, update_id: str) -> None:
+        for entry in await self._journal.downloads(update_id):
+            if not entry.state.is_final:
+                await self._installation.decline(entry)
+                await self._inbox.discard(entry.download_index)
+        self._bell.ring()
 
     async def _carry_out(self, update: UpdateAvailable) -> None:
         for entry in await self._journal.downloads(update.update_id):
@@ -141,6 +199,8 @@ class Executor:
         for entry in await self._journal.downloads(update.update_id):
             if entry.state in {State.FAILED, State.CANCELLED}:
                 failed = failed or entry
+        if failed is None:
+            failed = await self._wait_for_conditions(update)
         for index in [entry.download_index for entry in await self._journal.downloads(update.update_id)]:
             current = await self._journal.download(index)
             if current is None or current.state.is_final:
@@ -154,6 +214,30 @@ class Executor:
                 failed = failed or (after if after and after.state is not State.INSTALLED else None)
             await self._inbox.discard(index)
             self._bell.ring()
+
+    async def _wait_for_conditions(self, update: UpdateAvailable) -> DownloadEntry | None:
+        """Wait until the vehicle is as it must be; gives the download that was cancelled or failed meanwhile.
+
+        What has begun is not held up: half an installation is worse than a low battery.
+        """
+        while self._conditions.are_asked:
+            heard = self._bell.rings
+            entries = await self._journal.downloads(update.update_id)
+            ended = next((each for each in entries if each.state in {State.FAILED, State.CANCELLED}), None)
+            if ended is not None or any(each.state.is_begun or each.state is State.INSTALLED for each in entries):
+                return ended
+            checked, waited_s = await self._conditions.check(update.update_id)
+            if checked.holds:
+                return None
+            self._log.info("preconditions_do_not_hold", update_id=update.update_id, detail=checked.text)
+            if waited_s > self._settings.precondition_wait_s:
+                text = f"The preconditions did not hold for {waited_s:.0f} s: {checked.text}"
+                await self._installation.fail(entries[0], ResultCode.GENERAL_ERROR, Reason.EXPIRED, text)
+                await self._inbox.discard(entries[0].download_index)
+                self._bell.ring()
+                return await self._journal.download(entries[0].download_index)
+            await self._bell.wait(heard, self._settings.precondition_retry_s)
+        return None
 
     async def _fetch(self, entry: DownloadEntry) -> bool:
         """Have one download's file fetched; says whether it is here."""
@@ -194,11 +278,6 @@ class Executor:
         why = "was cancelled" if failed.state is State.CANCELLED else "failed"
         text = f"{entry.package.text} was not {undone}: {failed.package.text}, a part of the same update, {why}."
         await self._installation.fail(entry, ResultCode.DEPENDENCY_FAILURE, Reason.DEPENDENCY, text)
-
-
-def may_begin(update: UpdateAvailable) -> bool:
-    """Say whether an update may be begun: one that needs the driver's consent waits, and is ``pending`` meanwhile."""
-    return not update.request_confirmation
 
 
 def summary(update_id: str, entries: Sequence[DownloadEntry]) -> VehicleUpdate:

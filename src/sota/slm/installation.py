@@ -14,10 +14,10 @@ from sota.boundaries.b10_client_slm.messages import InstallReport, Operation, Re
 from sota.boundaries.update_image.manifest import IMAGE
 from sota.boundaries.values import Command, OutcomeReport, Reason
 from sota.kit.logging import get_logger
+from sota.slm.conditions import Conditions
 from sota.slm.images.carrying_out import Images
 from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed
 from sota.slm.journal import DownloadEntry, Journal, State
-from sota.slm.kept import Kept
 from sota.slm.model import Finished, Job, ResultCode, StepRecord, code_of
 from sota.slm.versions import is_newer
 from sota.slm.worker import Task, Worker
@@ -35,8 +35,8 @@ class Installation:
         journal: Journal,
         installers: Mapping[str, Installer],
         worker: Worker,
-        kept: Kept,
         images: Images,
+        conditions: Conditions,
         *,
         vin: str,
         allow_downgrade: bool,
@@ -44,8 +44,9 @@ class Installation:
         self._journal = journal
         self._installers = installers
         self._worker = worker
-        self._kept = kept
+        self._kept = images.kept
         self._images = images
+        self.conditions = conditions
         self._vin = vin
         self._allow_downgrade = allow_downgrade
         self._log = get_logger(program="slm")
@@ -92,6 +93,11 @@ class Installation:
         """End a download that the backend or the driver does not want any more."""
         finished = Finished(False, ResultCode.GENERAL_ERROR, Reason.ABORTED, "cancelled before it was installed")
         await self._end(entry, finished, status=ReportStatus.CANCELLED)
+
+    async def decline(self, entry: DownloadEntry) -> None:
+        """End a download that the driver does not want."""
+        text = "The driver declined the update."
+        await self._end(entry, Finished(False, ResultCode.USER_DECLINED, Reason.DECLINED, text), last="consent")
 
     async def _carry_out(self, entry: DownloadEntry, start: StartDownload, installer: Installer, file: Path) -> None:
         if entry.state is State.READY:
@@ -152,7 +158,10 @@ class Installation:
         allowed = self._allow_downgrade or start.allow_downgrade
         return not allowed and is_newer(running, start.package.version)
 
-    async def _end(self, entry: DownloadEntry, finished: Finished, status: ReportStatus | None = None) -> None:
+    async def _end(
+        self, entry: DownloadEntry, finished: Finished, status: ReportStatus | None = None, last: str = "verify"
+    ) -> None:
+        """Write the end down, with a report of the preconditions, each step, and last what was found at the end."""
         history, _ = await self._journal.steps(entry.download_index)
         running_version = await self._running_version(entry, ended=finished.succeeded)
         status = status or (ReportStatus.INSTALLED if finished.succeeded else ReportStatus.FAILED)
@@ -162,7 +171,12 @@ class Installation:
             download_index=entry.download_index,
             package=entry.package,
             status=status,
-            operations=[*(await self._images.told(entry.download_index)), *operations(entry, history, finished)],
+            operations=[
+                *await self._told_conditions(entry),
+                *await self._images.told(entry.download_index),
+                *told_steps(entry, history),
+                Operation(id=last, result_code=finished.code, result_text=finished.text),
+            ],
             running_version=running_version,
             reason=finished.reason,
             outcome=OutcomeReport(status=200, message=complete) if finished.succeeded else None,
@@ -173,6 +187,13 @@ class Installation:
         self._log.info(
             "download_ended", download_index=entry.download_index, package=entry.package.text, status=str(status)
         )
+
+    async def _told_conditions(self, entry: DownloadEntry) -> list[Operation]:
+        checked = await self.conditions.found(entry.update_id)
+        if checked is None:
+            return []
+        code = ResultCode.OK if checked.holds else ResultCode.GENERAL_ERROR
+        return [Operation(id="preconditions", result_code=code, result_text=checked.text)]
 
     async def _running_version(self, entry: DownloadEntry, *, ended: bool) -> str | None:
         if entry.start is not None and entry.start.installer == IMAGE:
@@ -187,11 +208,11 @@ class Installation:
             return None
 
 
-def operations(entry: DownloadEntry, history: Sequence[StepRecord], finished: Finished) -> list[Operation]:
-    """Tell the steps and their output, and last what was found when all was done."""
+def told_steps(entry: DownloadEntry, history: Sequence[StepRecord]) -> list[Operation]:
+    """Tell the steps and their output."""
     command = entry.start.command if entry.start else Command.INSTALL
     job = Job(entry.package.name, entry.package.version, command, entry.previous_version, can_restore=False)
-    told = [
+    return [
         Operation(
             id=str(record.step),
             result_code=code_of(job, record),
@@ -199,7 +220,6 @@ def operations(entry: DownloadEntry, history: Sequence[StepRecord], finished: Fi
         )
         for record in history
     ]
-    return [*told, Operation(id="verify", result_code=finished.code, result_text=finished.text)]
 
 
 def old_version(running: str | None, start: StartDownload) -> Finished:

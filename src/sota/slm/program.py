@@ -16,10 +16,13 @@ from sota.kit.errors import StartError
 from sota.kit.http_server import App
 from sota.kit.network import Listener, Network, Sockets
 from sota.kit.program import Background
-from sota.kit.service_credentials import ServiceCredentials
+from sota.kit.service_credentials import ServiceCredentials, keep_secret
 from sota.kit.settings import read_secret
 from sota.slm.api import DownloadsApi, PackagesApi, UpdatesApi
 from sota.slm.boot import Boot
+from sota.slm.conditions import Conditions
+from sota.slm.consent import Consents, Limits
+from sota.slm.consent_api import ConsentApi, DriverPageApi
 from sota.slm.executor import Executor
 from sota.slm.images.carrying_out import Images, Trust
 from sota.slm.inbox import Inbox
@@ -79,19 +82,24 @@ class SlmProgram:
             data / "taken-out",
             settings.image_commands,
         )
+        conditions = Conditions(settings, self._journal)
         self._installation = Installation(
             self._journal,
             by_name,
             worker,
-            kept,
             self._images,
+            conditions,
             vin=settings.vin,
             allow_downgrade=settings.allow_downgrade,
         )
         self._reporter = Reporter(
             self._journal, client, bell, retry_s=settings.retry_s, retry_max_s=settings.retry_max_s
         )
-        self._executor = Executor(settings, self._journal, self._inbox, self._installation, client, bell)
+        limits = Limits(settings.max_deferrals, settings.max_defer_s, settings.defer_s)
+        self._consents = Consents(self._journal, limits)
+        self._executor = Executor(
+            settings, self._journal, self._inbox, self._installation, client, bell, self._consents
+        )
         self._background = Background()
         self._working: asyncio.Task[None] | None = None
         self._listener: Listener | None = None
@@ -108,11 +116,14 @@ class SlmProgram:
         await self._journal.forget_old()
         await self._inbox.prepare()
         self._installation.prepare()
+        secret = keep_secret(self.settings.data / "driver.secret")
         app = App("slm", rows_for(Program.SOFTWARE_LOADING_MANAGER), self._credentials.authenticator())
         app.add(
             UpdatesApi(self._executor),
             DownloadsApi(self._executor, self._inbox),
             PackagesApi(self.settings.vin, self._installers, self._images.store),
+            ConsentApi(self._consents, self._executor),
+            DriverPageApi(self._consents, self._executor, secret),
         )
         app.check()
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)

@@ -55,6 +55,35 @@ class SlmSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     boot_timeout_s: Annotated[
         float, Meta(gt=0, le=31_536_000, description="How long a boot is waited for before the way back is taken.")
     ] = 1_209_600.0
+    max_deferrals: Annotated[int, Meta(ge=0, le=1000, description="How often a driver may put an update off.")] = 3
+    max_defer_s: Annotated[
+        float, Meta(ge=0, le=31_536_000, description="How long a driver may put an update off in all.")
+    ] = 604_800.0
+    defer_s: Annotated[
+        float, Meta(gt=0, le=31_536_000, description="How long an update is put off where the driver names no time.")
+    ] = 86_400.0
+    vehicle_state_file: Annotated[
+        Path | None, Meta(description="JSON file with state_of_charge (percent) and parked, as the vehicle is now.")
+    ] = None
+    vehicle_state_command: Annotated[
+        tuple[str, ...], Meta(description="Command line that prints the same JSON, where there is no file.")
+    ] = ()
+    vehicle_state_max_age_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="A file that was written longer ago says nothing.")
+    ] = 120.0
+    min_state_of_charge: Annotated[
+        float, Meta(ge=0, le=100, description="Percent that the battery must have for an installation; 0: any.")
+    ] = 0.0
+    must_be_parked: Annotated[bool, Meta(description="Whether the vehicle must be parked for an installation.")] = False
+    min_free_bytes: Annotated[
+        int, Meta(ge=0, description="Bytes that must be free below root before an installation; 0: any.")
+    ] = 0
+    precondition_retry_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Pause before preconditions that do not hold are looked at again.")
+    ] = 30.0
+    precondition_wait_s: Annotated[
+        float, Meta(gt=0, le=31_536_000, description="How long they are waited for before the update fails.")
+    ] = 1_209_600.0
     client_url: Annotated[str, Meta(description="Address of the SOTA Client.")] = "http://127.0.0.1:9101"
     client_token_file: Annotated[Path, Meta(description="File with our token for the SOTA Client.")] = Path(
         "var/identity/slm.token"

@@ -201,3 +201,60 @@ def test_newer_version_is_told_by_its_numbers() -> None:
     assert not is_newer("1.0.0", "1.0.0")
     assert not is_newer(None, "1.0.0")
     assert not is_newer("3.0-2+b1", "1.0.0")
+
+
+CHECKED = Job("ivi", "2.0.0", Command.INSTALL, previous_version="1.0.0", can_restore=True, checked=True)
+UNDO = Job("ivi", "2.0.0", Command.INSTALL, previous_version="1.0.0", can_restore=True, undo=True)
+WAITS = Found(Health.INSTALLED, "1.0.0", next_version="2.0.0")
+TRIAL = Found(Health.UNCONFIRMED, "2.0.0")
+
+
+@pytest.mark.parametrize(
+    ("job", "history", "found", "step"),
+    [
+        # Installed, booted, checked and confirmed are different things.
+        (UPGRADE, [done(Step.INSTALL)], WAITS, Step.BOOT),
+        (UPGRADE, [done(Step.INSTALL), done(Step.BOOT)], TRIAL, Step.CONFIRM),
+        (CHECKED, [done(Step.INSTALL), done(Step.BOOT)], TRIAL, Step.CHECK),
+        (CHECKED, [done(Step.INSTALL), done(Step.CHECK)], TRIAL, Step.CONFIRM),
+        (CHECKED, [done(Step.INSTALL)], NEW, Step.CHECK),
+        (CHECKED, [done(Step.INSTALL), done(Step.CHECK, None)], NEW, Step.CHECK),
+        # What was not wholly written is not booted; what the boot did not start, or runs badly, goes back.
+        (UPGRADE, [done(Step.INSTALL, 1)], WAITS, Step.RESTORE),
+        (UPGRADE, [done(Step.INSTALL, None)], WAITS, Step.REINSTALL),
+        (UPGRADE, [done(Step.INSTALL), done(Step.BOOT, 124)], WAITS, Step.RESTORE),
+        (CHECKED, [done(Step.INSTALL), done(Step.CHECK, 1)], TRIAL, Step.RESTORE),
+        (CHECKED, [done(Step.INSTALL), done(Step.CHECK, 1)], NEW, Step.RESTORE),
+        (UPGRADE, [done(Step.INSTALL), done(Step.CONFIRM, 1)], TRIAL, Step.RESTORE),
+        # The way back may need a boot and a confirmation too.
+        (CHECKED, [done(Step.CHECK, 1), done(Step.RESTORE)], Found(Health.UNCONFIRMED, "2.0.0", "1.0.0"), Step.BOOT),
+        (UPGRADE, [done(Step.INSTALL), done(Step.RESTORE)], Found(Health.UNCONFIRMED, "1.0.0"), Step.CONFIRM),
+        (UNDO, [], NEW, Step.RESTORE),
+        (UNDO, [done(Step.RESTORE, None)], BROKEN, Step.RESTORE),
+    ],
+)
+def test_what_runs_is_checked_before_it_stays(job: Job, history: list[StepRecord], found: Found, step: Step) -> None:
+    assert decide(job, history, found) == Run(step)
+
+
+@pytest.mark.parametrize(
+    ("job", "history", "found", "code", "reason", "text"),
+    [
+        (CHECKED, [done(Step.INSTALL), done(Step.CHECK)], NEW, 0, None, "is installed"),
+        (CHECKED, [done(Step.INSTALL), done(Step.CHECK), done(Step.CONFIRM)], NEW, 0, None, "is installed"),
+        # The boot loader fell back by itself.
+        (UPGRADE, [done(Step.INSTALL), done(Step.BOOT)], OLD, 5, Reason.ROLLED_BACK, "to start at the boot"),
+        (CHECKED, [done(Step.CHECK, 1), done(Step.RESTORE)], OLD, 5, Reason.ROLLED_BACK, "its health check"),
+        (UNDO, [done(Step.RESTORE)], OLD, 5, Reason.ROLLED_BACK, "was taken back"),
+        (UNDO, [done(Step.RESTORE, 1)], NEW, 5, Reason.INSTALL_FAILED, "could not be restored"),
+    ],
+)
+def test_end_of_what_was_checked(
+    job: Job, history: list[StepRecord], found: Found, code: int, reason: Reason | None, text: str
+) -> None:
+    finished = decide(job, history, found)
+
+    assert isinstance(finished, Finished)
+    assert (finished.code, finished.reason) == (code, reason)
+    assert finished.succeeded is (reason is None)
+    assert text in finished.text

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sota.boundaries.b10_client_slm import rows
 from sota.boundaries.b10_client_slm.messages import (
     BlocksReceived,
+    ConsentAnswer,
+    ConsentQuestion,
     DownloadWanted,
     InstalledSoftware,
     InstallReport,
@@ -88,3 +90,25 @@ class ClientForSlm:
             Refused: ``already_complete`` or ``already_failed``: the report is not wanted any more.
         """
         await self._caller.call(rows.INSTALL_REPORT, body=report)
+
+
+class HeadUnitClient:
+    """The Software Loading Manager, as the head unit sees it, with a token of its own."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._caller = Caller(client)
+
+    @calls("X-B10-5")
+    async def consent(self) -> list[ConsentQuestion]:
+        """Ask which updates wait for the driver."""
+        found: list[ConsentQuestion] = await self._caller.call(rows.CONSENT)
+        return found
+
+    @calls("X-B10-6")
+    async def decide(self, update_id: str, answer: ConsentAnswer) -> None:
+        """Say what the driver said.
+
+        Raises:
+            Refused: ``decided``: too late; ``not_deferrable``: it cannot be put off (so far).
+        """
+        await self._caller.call(rows.GIVE_CONSENT, {"update_id": update_id}, body=answer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from sota.boundaries.b7_core_rvi.messages import (
     AbortDownload,
     CancelDownload,
@@ -15,12 +17,29 @@ from sota.boundaries.b7_core_rvi.messages import (
     StartDownload,
     UpdateAvailable,
 )
-from sota.boundaries.values import Blocks, DownloadIndex, Id, Message, OutcomeReport, Reason, Stage, UpdateStatus
+from sota.boundaries.values import (
+    Blocks,
+    Description,
+    DownloadIndex,
+    Id,
+    Instant,
+    Message,
+    OutcomeReport,
+    PackageId,
+    Reason,
+    Request,
+    Size,
+    Stage,
+    UpdateStatus,
+)
 
 __all__ = [
     "AbortDownload",
     "BlocksReceived",
     "CancelDownload",
+    "ConsentAnswer",
+    "ConsentQuestion",
+    "Decision",
     "Download",
     "DownloadProgress",
     "DownloadWanted",
@@ -33,6 +52,7 @@ __all__ = [
     "StartDownload",
     "UpdateAvailable",
     "VehicleUpdate",
+    "Waiting",
 ]
 
 
@@ -58,8 +78,20 @@ class DownloadProgress(Message, frozen=True):
     reason: Reason | None = None
 
 
+class Waiting(StrEnum):
+    """What an accepted update waits for inside the vehicle."""
+
+    CONSENT = "consent"
+    DEFERRAL = "deferral"
+    """The driver said: later."""
+    PRECONDITIONS = "preconditions"
+
+
 class VehicleUpdate(Message, frozen=True):
-    """How an update that was accepted stands in the vehicle; ``outcome`` is the answer to B10-1 when it is done."""
+    """How an update that was accepted stands in the vehicle; ``outcome`` is the answer to B10-1 when it is done.
+
+    ``preconditions`` is what was found when they were looked at last.
+    """
 
     update_id: Id
     status: UpdateStatus
@@ -67,3 +99,37 @@ class VehicleUpdate(Message, frozen=True):
     stage: Stage | None = None
     reason: Reason | None = None
     outcome: OutcomeReport | None = None
+    waiting_for: Waiting | None = None
+    preconditions: str | None = None
+
+
+class Decision(StrEnum):
+    """What a driver can say to an update."""
+
+    ACCEPT = "accept"
+    DEFER = "defer"
+    DECLINE = "decline"
+
+
+class ConsentQuestion(Message, frozen=True):
+    """X-B10-5: an update that waits for its driver's word. ``size`` is in bytes, prerequisites included.
+
+    ``defer_until`` is the latest time to which it may be put off, None where it may not be any more;
+    ``deferred_until`` is set while it is.
+    """
+
+    update_id: Id
+    description: Description
+    packages: list[PackageId]
+    size: Size
+    asked_at: Instant
+    deferrals_left: int
+    defer_until: Instant | None = None
+    deferred_until: Instant | None = None
+
+
+class ConsentAnswer(Request, frozen=True):
+    """X-B10-6: the driver's word. ``until`` is for ``defer``; without it the vehicle's own period holds."""
+
+    decision: Decision
+    until: Instant | None = None

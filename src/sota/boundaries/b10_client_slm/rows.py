@@ -11,6 +11,10 @@ B10 = Boundary("B10", Program.SOTA_CLIENT, Program.SOFTWARE_LOADING_MANAGER)
 TO_CLIENT = {"caller": Program.SOFTWARE_LOADING_MANAGER, "callee": Program.SOTA_CLIENT}
 
 BLOCK_LIMIT = 1 << 20
+FORM_LIMIT = 4096
+BY_DRIVER = {"caller": Program.HEAD_UNIT}
+DECIDED = refuses("decided", 409, "Already Decided", "the driver has accepted or declined it, or it has ended")
+NO_DEFERRAL = refuses("not_deferrable", 409, "Not Deferrable", "it was put off too often, or that time is too late")
 
 UPDATE_AVAILABLE = B10.row(
     1,
@@ -115,6 +119,45 @@ UPDATE_STATUS = B10.extension(
     response=messages.VehicleUpdate,
 )
 
+CONSENT = B10.extension(
+    5,
+    "What waits for the driver",
+    Http("GET", "/v1/consent"),
+    answers("listed", "the updates that wait for the driver's word, the oldest first"),
+    response=list[messages.ConsentQuestion],
+    **BY_DRIVER,
+)
+GIVE_CONSENT = B10.extension(
+    6,
+    "The driver's word",
+    Http("POST", "/v1/consent/{update_id}", max_body=FORM_LIMIT),
+    answers("recorded", "it is accepted, put off or declined"),
+    DECIDED,
+    NO_DEFERRAL,
+    also=(NOT_FOUND,),
+    request=messages.ConsentAnswer,
+    **BY_DRIVER,
+)
+CONSENT_PAGE = B10.extension(
+    7,
+    "The driver's page",
+    Http("GET", "/driver/{secret}", asset=True, secret_path=True),
+    answers("shown", "the page with the updates that wait for the driver's word"),
+    also=(NOT_FOUND,),
+    **BY_DRIVER,
+)
+CONSENT_FORM = B10.extension(
+    8,
+    "The driver's word on the page",
+    Http("POST", "/driver/{secret}/{update_id}", asset=True, secret_path=True, max_body=FORM_LIMIT),
+    answers("recorded", "it is accepted, put off or declined; the page follows", status=303),
+    refuses("forbidden", 403, "Forbidden", "the form is not the page's own"),
+    DECIDED,
+    NO_DEFERRAL,
+    also=(NOT_FOUND,),
+    **BY_DRIVER,
+)
+
 ROWS = (
     UPDATE_AVAILABLE,
     INITIATE_DOWNLOAD,
@@ -127,4 +170,8 @@ ROWS = (
     CANCEL_DOWNLOAD,
     FINISH_DOWNLOAD,
     UPDATE_STATUS,
+    CONSENT,
+    GIVE_CONSENT,
+    CONSENT_PAGE,
+    CONSENT_FORM,
 )

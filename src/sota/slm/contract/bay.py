@@ -19,12 +19,14 @@ from sota.kit.clock import new_id
 from sota.kit.database_threads import Threads
 from sota.kit.local_database import Connection, LocalDatabase
 from sota.slm.boot import Boot
+from sota.slm.conditions import Conditions
 from sota.slm.images.carrying_out import Images, Trust
 from sota.slm.installation import Installation
 from sota.slm.installers import Capability, Installer
 from sota.slm.journal import Journal, State
 from sota.slm.kept import Kept
 from sota.slm.runner import Runner
+from sota.slm.settings import SlmSettings
 from sota.slm.worker import Worker
 
 VIN = "CONTRACT000000000"
@@ -210,7 +212,8 @@ class Bay:
         installers = {installer.name: installer}
         trust = Trust(self.folder / "keys", allow_unsigned=False)
         images = Images(journal, installers, worker, kept, trust, self.folder / "taken-out", {})
-        installation = Installation(journal, installers, worker, kept, images, vin=VIN, allow_downgrade=False)
+        conditions = Conditions(SlmSettings(vin=VIN), journal)
+        installation = Installation(journal, installers, worker, images, conditions, vin=VIN, allow_downgrade=False)
         installation.prepare()
         await journal.open()
         if isinstance(database, _Interrupted):

@@ -57,7 +57,7 @@ class Images:
         self._journal = journal
         self._installers = installers
         self._worker = worker
-        self._kept = kept
+        self.kept = kept
         self._trust = trust
         self._folder = folder
         self._commands = image_commands
@@ -207,7 +207,7 @@ class Images:
         installer = self._installers[operation.installer]
         installs = isinstance(operation, Install)
         wanted = previous if not installs or previous != operation.package.version else None
-        previous_file = await self._kept.secure(index, operation.id, installer, operation.package, wanted)
+        previous_file = await self.kept.secure(index, operation.id, installer, operation.package, wanted)
         job = Job(
             operation.package.name,
             operation.package.version,
@@ -243,4 +243,4 @@ class Images:
                 except InstallerFailed:
                     continue
                 if Capability.RESTORE in installer.capabilities and found.runs(operation.package.version):
-                    self._kept.keep(operation.package, installer.name, self._path(index, image, operation))
+                    self.kept.keep(operation.package, installer.name, self._path(index, image, operation))

@@ -1,0 +1,161 @@
+"""What must hold in the vehicle before anything is installed: state of charge, parked, room on the disk.
+
+The vehicle says how it is in JSON, ``{"state_of_charge": 80, "parked": true}``, by a file that it keeps fresh or a
+command. What is asked for and not known does not hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from sota.kit.local_database import Connection
+from sota.slm.boot import ENVIRONMENT
+from sota.slm.installers import InstallerFailed, ask
+from sota.slm.journal import Journal
+from sota.slm.settings import SlmSettings
+
+FILE_LIMIT = 1 << 16
+
+
+class VehicleState(msgspec.Struct, frozen=True):
+    """How the vehicle is; None is unknown. Further members are passed over."""
+
+    state_of_charge: Annotated[float, Meta(ge=0, le=100)] | None = None
+    parked: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What must hold; 0 and False: need not."""
+
+    state_of_charge: float
+    parked: bool
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found: whether all holds, and each condition in words."""
+
+    holds: bool
+    text: str
+
+
+def evaluate(needed: Needed, state: VehicleState, free_bytes: int, why_unknown: str = "") -> Checked:
+    """Hold the vehicle's state against what is needed.
+
+    >>> evaluate(Needed(30, True, 0), VehicleState(80, None), 0).text
+    'state of charge 80 % (needs 30 %): holds; parked: unknown, does not hold'
+    """
+    found: list[tuple[bool, str]] = []
+    unknown = f"unknown ({why_unknown})" if why_unknown else "unknown"
+    if needed.state_of_charge > 0:
+        charge = state.state_of_charge
+        told = f"{charge:g} %" if charge is not None else unknown
+        found.append(
+            (
+                charge is not None and charge >= needed.state_of_charge,
+                f"state of charge {told} (needs {needed.state_of_charge:g} %):",
+            )
+        )
+    if needed.parked:
+        told = {True: "yes", False: "no", None: unknown}[state.parked]
+        found.append((state.parked is True, f"parked: {told},"))
+    if needed.free_bytes > 0:
+        found.append((free_bytes >= needed.free_bytes, f"free space {free_bytes} bytes (needs {needed.free_bytes}):"))
+    told_all = "; ".join(f"{text} {'holds' if holds else 'does not hold'}" for holds, text in found)
+    return Checked(all(holds for holds, _ in found), told_all)
+
+
+class Conditions:
+    """Looks at the vehicle, and keeps in the journal what was found."""
+
+    def __init__(self, settings: SlmSettings, journal: Journal) -> None:
+        self._settings = settings
+        self._database = journal.database
+        self._needed = Needed(settings.min_state_of_charge, settings.must_be_parked, settings.min_free_bytes)
+
+    @property
+    def are_asked(self) -> bool:
+        """Whether this vehicle asks for anything."""
+        return self._needed != Needed(0, False, 0)
+
+    async def check(self, update_id: str) -> tuple[Checked, float]:
+        """Look now, and write down what was found; gives also for how many seconds this is looked at already."""
+        state, why = await self._state()
+        root = await asyncio.to_thread(_existing, self._settings.root)
+        free = (await asyncio.to_thread(shutil.disk_usage, root)).free
+        checked = evaluate(self._needed, state, free, why)
+        now = time.time()
+
+        def work(tx: Connection) -> float:
+            tx.execute(
+                "INSERT INTO condition(update_id, since, checked_at, holds, text) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT(update_id) DO UPDATE"
+                " SET checked_at = excluded.checked_at, holds = excluded.holds, text = excluded.text",
+                (update_id, now, now, checked.holds, checked.text),
+            )
+            (since,) = tx.execute("SELECT since FROM condition WHERE update_id = ?", (update_id,)).fetchone()
+            return now - float(since)
+
+        return checked, await self._database.transact(work)
+
+    async def found(self, update_id: str) -> Checked | None:
+        """Give what was found last; None where nobody looked."""
+
+        def work(tx: Connection) -> Checked | None:
+            row = tx.execute("SELECT holds, text FROM condition WHERE update_id = ?", (update_id,)).fetchone()
+            return Checked(bool(row["holds"]), row["text"]) if row else None
+
+        return await self._database.read(work)
+
+    async def _state(self) -> tuple[VehicleState, str]:
+        """Ask the vehicle; gives also why what is not known is not."""
+        settings = self._settings
+        if self._needed.state_of_charge <= 0 and not self._needed.parked:
+            return VehicleState(), ""
+        if settings.vehicle_state_file is not None:
+            content, why = await asyncio.to_thread(_read, settings.vehicle_state_file, settings.vehicle_state_max_age_s)
+        elif settings.vehicle_state_command:
+            content, why = await _run(settings.vehicle_state_command)
+        else:
+            content, why = b"", "nobody tells"
+        if why:
+            return VehicleState(), why
+        try:
+            return msgspec.json.decode(content, type=VehicleState), ""
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return VehicleState(), f"not understood: {str(error)[:200]}"
+
+
+async def _run(command: Sequence[str]) -> tuple[bytes, str]:
+    try:
+        code, output, errors = await ask(*command, environment=ENVIRONMENT)
+    except InstallerFailed as error:
+        return b"", error.detail
+    return (output.encode(), "") if code == 0 else (b"", f"{command[0]} ended with {code}: {errors[:200]}")
+
+
+def _read(file: Path, max_age_s: float) -> tuple[bytes, str]:
+    try:
+        age_s = time.time() - file.stat().st_mtime
+        with file.open("rb") as content:
+            found = content.read(FILE_LIMIT)
+    except OSError as error:
+        return b"", f"{file}: {error.strerror}"
+    if abs(age_s) > max_age_s:
+        return b"", f"{file} is {age_s:.0f} s old"
+    return found, ""
+
+
+def _existing(folder: Path) -> Path:
+    return next(each for each in (folder, *folder.resolve().parents) if each.exists())

@@ -1,0 +1,175 @@
+"""The driver's consent, once per update: asked, put off within limits, given or refused; on disk before it counts.
+
+Rules kept here:
+
+* an update that asks for consent is not begun before it was given; one that does not ask never waits;
+* it can be put off ``max_deferrals`` times and for ``max_defer_s`` in all, counted from the first question; then it is
+  asked again, and only yes and no are answers;
+* yes and no are final.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sota.boundaries.b10_client_slm.messages import ConsentQuestion, Decision, UpdateAvailable, Waiting
+from sota.kit.errors import Invalid, NotFound, Refused
+from sota.kit.local_database import Connection, Row
+from sota.slm.journal import OPEN, Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How often and how long a driver may put an update off; ``defer_s`` is how long where no time is named."""
+
+    max_deferrals: int
+    max_defer_s: float
+    defer_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the driver said to an update. Times are seconds since 1970."""
+
+    asked_at: float
+    decision: Decision | None
+    deferred_until: float | None
+    deferrals: int
+
+    def waits_for(self, now: float) -> Waiting | None:
+        """Say what the update waits for; None where it may be begun."""
+        if self.decision is Decision.ACCEPT:
+            return None
+        return Waiting.DEFERRAL if self.deferred_until is not None and now < self.deferred_until else Waiting.CONSENT
+
+    def defer_until(self, until: float | None, now: float, limits: Limits) -> float:
+        """Give the time to which the update is put off.
+
+        Raises:
+            Invalid: it is not in the future.
+            Refused: ``not_deferrable``: too often, or too late.
+        """
+        latest = self.asked_at + limits.max_defer_s
+        if self.deferrals >= limits.max_deferrals or now >= latest:
+            raise Refused("not_deferrable", "The update cannot be put off any more: accept or decline it.")
+        if until is None:
+            return min(now + limits.defer_s, latest)
+        if until <= now:
+            raise Invalid("The time to which the update is put off must be in the future.")
+        if until > latest:
+            at = datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds")
+            raise Refused("not_deferrable", f"The update can be put off until {at} at the latest.")
+        return until
+
+
+class Consents:
+    """The journal's table ``consent``."""
+
+    def __init__(self, journal: Journal, limits: Limits) -> None:
+        self._journal = journal
+        self._database = journal.database
+        self._limits = limits
+
+    async def waits_for(self, update: UpdateAvailable) -> tuple[Waiting | None, float | None]:
+        """Say what an update waits for, and for how many seconds at most where that is known."""
+        if not update.request_confirmation:
+            return None, None
+        consent, now = await self._ask(update.update_id), time.time()
+        waiting = consent.waits_for(now)
+        left = consent.deferred_until - now if waiting is Waiting.DEFERRAL and consent.deferred_until else None
+        return waiting, left
+
+    async def decision(self, update_id: str) -> Decision | None:
+        """Give what the driver said, where that is final."""
+        consent = await self._database.read(lambda tx: _find(tx, update_id))
+        return consent.decision if consent else None
+
+    async def questions(self) -> list[ConsentQuestion]:
+        """Give the updates that wait for the driver, the oldest first; those that were put off too."""
+        questions = []
+        for update in await self._journal.unfinished():
+            if update.request_confirmation:
+                consent = await self._ask(update.update_id)
+                if consent.decision is None:
+                    questions.append(_question(update, consent, self._limits, time.time()))
+        return questions
+
+    async def decide(self, update_id: str, decision: Decision, until: datetime | None) -> None:
+        """Write down what the driver said; saying the same final word again changes nothing.
+
+        Raises:
+            NotFound: there is no such update, or it needs no consent.
+            Refused: ``decided`` or ``not_deferrable``.
+            Invalid: the time named is no time to which it could be put off.
+        """
+        update = await self._journal.update(update_id)
+        if update is None or not update.request_confirmation:
+            raise NotFound(f"No update {update_id} asks for consent.")
+        await self._ask(update_id)
+        now = time.time()
+
+        def work(tx: Connection) -> None:
+            consent = _find(tx, update_id)
+            if consent is None or consent.decision is decision:
+                return
+            open_ = tx.execute(f"SELECT 1 FROM download WHERE update_id = ? AND {OPEN}", (update_id,)).fetchone()  # noqa: S608
+            if consent.decision is not None or open_ is None:
+                raise Refused("decided", f"Update {update_id} has ended or was answered: {consent.decision}.")
+            if decision is Decision.DEFER:
+                later = consent.defer_until(until.timestamp() if until else None, now, self._limits)
+                tx.execute(
+                    "UPDATE consent SET deferred_until = ?, deferrals = deferrals + 1 WHERE update_id = ?",
+                    (later, update_id),
+                )
+            else:
+                tx.execute(
+                    "UPDATE consent SET decision = ?, decided_at = ?, deferred_until = NULL WHERE update_id = ?",
+                    (decision, now, update_id),
+                )
+
+        await self._database.transact(work)
+
+    async def _ask(self, update_id: str) -> Consent:
+        """Give what was said to an update; the question counts as asked from the first time on."""
+        found = await self._database.read(lambda tx: _find(tx, update_id))
+        if found is not None:
+            return found
+        now = time.time()
+
+        def work(tx: Connection) -> Consent:
+            tx.execute(
+                "INSERT INTO consent(update_id, asked_at) VALUES (?, ?) ON CONFLICT DO NOTHING", (update_id, now)
+            )
+            return _find(tx, update_id) or Consent(now, None, None, 0)
+
+        return await self._database.transact(work)
+
+
+def _find(tx: Connection, update_id: str) -> Consent | None:
+    row: Row | None = tx.execute("SELECT * FROM consent WHERE update_id = ?", (update_id,)).fetchone()
+    if row is None:
+        return None
+    decision = Decision(row["decision"]) if row["decision"] else None
+    return Consent(row["asked_at"], decision, row["deferred_until"], row["deferrals"])
+
+
+def _question(update: UpdateAvailable, consent: Consent, limits: Limits, now: float) -> ConsentQuestion:
+    left = max(0, limits.max_deferrals - consent.deferrals)
+    latest = consent.asked_at + limits.max_defer_s
+    deferred = consent.deferred_until if consent.waits_for(now) is Waiting.DEFERRAL else None
+    return ConsentQuestion(
+        update_id=update.update_id,
+        description=update.description,
+        packages=[download.package for download in update.downloads],
+        size=sum(download.size for download in update.downloads),
+        asked_at=_instant(consent.asked_at),
+        deferrals_left=left,
+        defer_until=_instant(latest) if left and now < latest else None,
+        deferred_until=_instant(deferred) if deferred is not None else None,
+    )
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(round(seconds), UTC)

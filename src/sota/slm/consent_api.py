@@ -1,0 +1,65 @@
+"""B10, the driver's word: for a head unit as JSON with a token of its own, and as a page at a secret address."""
+
+from __future__ import annotations
+
+import hmac
+from datetime import UTC, datetime
+
+from sota.boundaries.b10_client_slm.messages import ConsentAnswer
+from sota.boundaries.b10_client_slm.rows import FORM_LIMIT
+from sota.boundaries.interaction import serves
+from sota.kit.errors import NotFound
+from sota.kit.http_message import Call, Reply
+from sota.slm import driver_page
+from sota.slm.consent import Consents
+from sota.slm.executor import Executor
+
+HTML = "text/html; charset=utf-8"
+
+
+class ConsentApi:
+    """What a head unit asks and says."""
+
+    def __init__(self, consents: Consents, executor: Executor) -> None:
+        self._consents = consents
+        self._executor = executor
+
+    @serves("X-B10-5")
+    async def waiting(self, call: Call[None]) -> Reply:
+        """List what waits for the driver."""
+        return Reply("listed", await self._consents.questions())
+
+    @serves("X-B10-6")
+    async def decide(self, call: Call[ConsentAnswer]) -> Reply:
+        """Take the driver's word."""
+        await self._executor.decide(call.path["update_id"], call.body)
+        return Reply("recorded")
+
+
+class DriverPageApi:
+    """The page and its forms; whoever knows the secret sits in the vehicle."""
+
+    def __init__(self, consents: Consents, executor: Executor, secret: str) -> None:
+        self._consents = consents
+        self._executor = executor
+        self._secret = secret
+
+    @serves("X-B10-7")
+    async def page(self, call: Call[None]) -> Reply:
+        """Show what waits for the driver."""
+        self._check(call.path["secret"])
+        raw = driver_page.render(await self._consents.questions(), self._secret)
+        return Reply("shown", raw=raw, content_type=HTML, headers=driver_page.HEADERS)
+
+    @serves("X-B10-8")
+    async def form(self, call: Call[None]) -> Reply:
+        """Take the driver's word, and show the page again."""
+        self._check(call.path["secret"])
+        content, update_id = await call.read(FORM_LIMIT), call.path["update_id"]
+        answer = driver_page.read_form(content, self._secret, update_id, call.headers, datetime.now(UTC))
+        await self._executor.decide(update_id, answer)
+        return Reply("recorded", headers={"location": f"/driver/{self._secret}", "referrer-policy": "no-referrer"})
+
+    def _check(self, secret: str) -> None:
+        if not hmac.compare_digest(secret.encode(), self._secret.encode()):
+            raise NotFound("There is nothing here.")
