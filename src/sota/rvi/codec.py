@@ -45,6 +45,8 @@ class Packet(msgspec.Struct):
     stat: Any = None
     svcs: Any = None
     data: msgspec.Raw = msgspec.Raw()
+    ack: Any = None
+    ids: Any = None
     frg: msgspec.Raw = msgspec.Raw()
     frg_get: Any = msgspec.field(default=None, name="frg-get")
     frg_end: Any = msgspec.field(default=None, name="frg-end")
@@ -88,8 +90,10 @@ class Codec(Protocol):
         """Write any packet but ``rcv``."""
         ...
 
-    def encode_message(self, message: Message, transaction: int, *, ascii_only: bool = False) -> bytes:
-        """Write a ``rcv``."""
+    def encode_message(
+        self, message: Message, transaction: int, *, ascii_only: bool = False, ack: bool = False
+    ) -> bytes:
+        """Write a ``rcv``; with ``ack`` its transaction is to be confirmed."""
         ...
 
 
@@ -137,16 +141,19 @@ class JsonCodec:
         """Give parameters as they came; where there are none, what a real node delivers."""
         return bytes(parameters) or b'"undefined"'
 
-    def encode_message(self, message: Message, transaction: int, *, ascii_only: bool = False) -> bytes:
+    def encode_message(
+        self, message: Message, transaction: int, *, ascii_only: bool = False, ack: bool = False
+    ) -> bytes:
         """Write a ``rcv``; in ASCII where it will be cut into pieces, so that no character is cut."""
-        del transaction  # always 1 on a JSON link
         parameters = message.parameters
         if ascii_only:
             parameters = json.dumps(msgspec.json.decode(parameters), separators=(",", ":")).encode()
-        return b'{"tid":1,"cmd":"rcv","mod":"proto_json_rpc","data":{"service":%b,"timeout":%d,"parameters":%b}}' % (
+        # The transaction is always 1 on a JSON link.
+        return b'{"tid":1,"cmd":"rcv","mod":"proto_json_rpc","data":{"service":%b,"timeout":%d,"parameters":%b}%b}' % (
             msgspec.json.encode(message.service),
             message.timeout_ms,
             parameters,
+            b',"ack":%d' % transaction if ack else b"",
         )
 
 
@@ -218,16 +225,21 @@ class MsgpackCodec:
         """Write any packet but ``rcv``."""
         return pack(fields)
 
-    def encode_message(self, message: Message, transaction: int, *, ascii_only: bool = False) -> bytes:
+    def encode_message(
+        self, message: Message, transaction: int, *, ascii_only: bool = False, ack: bool = False
+    ) -> bytes:
         """Write a ``rcv``."""
         del ascii_only  # pieces of msgpack are bytes
         if message.packed is None:
             message.packed = pack(msgspec.json.decode(message.parameters))
-        return b"\x84\xa3tid%b%b%b\xaaparameters%b" % (
-            pack(transaction),
+        number = pack(transaction)
+        return b"%b\xa3tid%b%b%b\xaaparameters%b%b" % (
+            b"\x85" if ack else b"\x84",
+            number,
             _head_for(message.service),
             pack(message.timeout_ms),
             message.packed,
+            b"\xa3ack" + number if ack else b"",
         )
 
 

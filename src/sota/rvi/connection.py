@@ -16,21 +16,20 @@ Rules kept here (they bind both sides alike; who connected matters only for the 
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Iterable
 from typing import Any, cast
 
-import msgspec
-
 from sota.boundaries.interaction import calls, serves
 from sota.kit import metrics
 from sota.kit.logging import short_vin
-from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet
+from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet, RcvData
+from sota.rvi.confirmation import Confirmations
 from sota.rvi.context import Context
-from sota.rvi.credentials import Rights, read_all, vin_in_certificate
+from sota.rvi.credentials import Credential, Rights, read_all
 from sota.rvi.fragment import FragmentReader, FragmentWriter, wanted_size
 from sota.rvi.message import Message, Peer
-from sota.rvi.names import VEHICLE_PREFIX
 from sota.rvi.writer import Writer
 
 MAX_ANNOUNCED = 1000
@@ -44,8 +43,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_certificate", "_codec", "_context", "_decoder", "_initiator", "_loop", "_opened_at", "_out", "_peers",
-        "_pinged_at", "_reader", "_refused", "_secure", "_transaction", "_writer", "announced", "ended", "generation",
-        "greeted", "heard_at", "rights", "unconfirmed", "vin",
+        "_pinged_at", "_reader", "_refused", "_secure", "_transaction", "_writer", "announced", "confirmations",
+        "ended", "generation", "greeted", "heard_at", "rights", "unconfirmed", "vin",
     )  # fmt: skip
 
     def __init__(self, context: Context, codec: Codec | None, *, secure: bool, initiator: bool) -> None:
@@ -56,6 +55,7 @@ class Connection(asyncio.Protocol):
         # A plain TCP link answers JSON, but a peer may mix both; see rvi_core.
         self._decoder = Decoder(codec if secure else None, GREETING_LIMIT)
         self._out = Writer()
+        self.confirmations = Confirmations(context.settings.send_queue, self._send)
         self._certificate: bytes | None = None
         self._refused: set[str] = set()
         self._transaction = 0
@@ -133,7 +133,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_writable(self) -> bool:
         """Whether a message may be offered now."""
-        return not self._out.paused and self._out.is_open
+        return not self._out.paused and self._out.is_open and not self.confirmations.is_full
 
     @property
     def is_open(self) -> bool:
@@ -147,7 +147,8 @@ class Connection(asyncio.Protocol):
 
     async def writable(self, timeout_s: float) -> bool:
         """Wait until a message may be offered; False if the time or the connection is over."""
-        await self._out.writable(timeout_s)
+        if not self.is_writable and self._out.is_open:
+            await self._out.writable(timeout_s)
         return self.is_writable
 
     @calls("WL-B8-1", "WL-B8-2", "WL-B8-3", "WL-B8-4", "WL-B8-5", "WL-B8-6", "WL-B8-7", "X-B8-1", "X-B8-2", "X-B8-3")
@@ -165,12 +166,14 @@ class Connection(asyncio.Protocol):
             self._writer.hold(outgoing, message)
             return True
         self._transaction += 1
+        if ack := self.confirmations.concerns(message.service):
+            self.confirmations.keep(self._transaction, message)
         if (size := wanted_size(message)) is not None:
-            body = self._codec.encode_message(message, self._transaction, ascii_only=True)
+            body = self._codec.encode_message(message, self._transaction, ascii_only=True, ack=ack)
             self._writer = self._writer or FragmentWriter()
             self._send(self._writer.start(message.service, body, size, self._loop.time()))
         else:
-            self._out.write(self._codec.encode_message(message, self._transaction))
+            self._out.write(self._codec.encode_message(message, self._transaction, ack=ack))
         return True
 
     def announce(self, names: Iterable[str], *, available: bool = True, always: bool = False) -> None:
@@ -210,13 +213,7 @@ class Connection(asyncio.Protocol):
         """Read the peer's credentials again, by the trust anchors of now; end the connection if none counts."""
         if not self.greeted or not self.rights.credentials:
             return
-        tokens = [credential.token for credential in self.rights.credentials]
-        credentials, _ = read_all(
-            self._context.identity.anchor,
-            tokens,
-            now=self._context.validity_moment(),
-            certificate=self._certificate,
-        )
+        credentials, _ = self._read_credentials([credential.token for credential in self.rights.credentials])
         if credentials:
             self.rights = Rights(credentials)
             self._drop_announcements(time.time())
@@ -248,11 +245,14 @@ class Connection(asyncio.Protocol):
         elif not self.greeted:
             self._refuse("before_greeting")
         elif packet.cmd == "rcv":
-            self._on_message(packet.data, self._decoder.codec or JSON)
+            self._on_message(packet, self._decoder.codec or JSON)
         elif packet.cmd == "sa":
             self._on_services(packet)
         elif packet.cmd is None:
             self._on_fragment(packet)
+        elif packet.cmd == "ack":
+            if self.confirmations.settle(packet.ids):
+                self._out.resume_waiting()
         else:
             self._refuse("unknown_command")
 
@@ -265,18 +265,13 @@ class Connection(asyncio.Protocol):
         if first and self._codec is None:
             self._codec = self._decoder.codec if self._secure else JSON
         codec = self._codec or JSON
-        credentials, reasons = read_all(
-            self._context.identity.anchor,
-            packet.creds,
-            now=self._context.validity_moment(),
-            certificate=self._certificate,
-        )
+        credentials, reasons = self._read_credentials(packet.creds)
         self.rights = Rights(credentials)
         if self.check_revoked():
             return
-        self.greeted = True
+        self.greeted, self.confirmations.wanted = True, packet.ack is True and self._context.confirms
         self._peers.clear()
-        self.vin = self.rights.vin or self._vin_of_certificate()
+        self.vin = self.rights.vin_behind(self._certificate)
         self._decoder.limit = self._context.settings.max_message
         for reason in reasons:
             self._refuse("credential", detail=reason)
@@ -287,6 +282,10 @@ class Connection(asyncio.Protocol):
         else:
             self._drop_announcements(time.time())
         self.announce(self._context.owner.local_services(), always=True)
+
+    def _read_credentials(self, tokens: Iterable[object]) -> tuple[list[Credential], list[str]]:
+        context = self._context
+        return read_all(context.identity.anchor, tokens, now=context.validity_moment(), certificate=self._certificate)
 
     def _on_services(self, packet: Packet) -> None:
         if not isinstance(packet.svcs, list):
@@ -317,11 +316,19 @@ class Connection(asyncio.Protocol):
         return False
 
     @serves("WL-B8-1", "WL-B8-2", "WL-B8-3", "WL-B8-4", "WL-B8-5", "WL-B8-6", "WL-B8-7", "X-B8-1", "X-B8-2", "X-B8-3")
-    def _on_message(self, data: msgspec.Raw, codec: Codec) -> None:
-        content = codec.decode_data(data)
+    def _on_message(self, packet: Packet, codec: Codec) -> None:
+        content = codec.decode_data(packet.data)
+        confirm = functools.partial(self.confirmations.arrived, packet.ack) if type(packet.ack) is int else None
+        if (message := self._read_message(content, codec)) is not None:
+            message.confirm = confirm
+            self._context.owner.received(self, message)
+        elif confirm is not None:
+            confirm()  # it is refused for good
+
+    def _read_message(self, content: RcvData | None, codec: Codec) -> Message | None:
         if content is None:
             self._refuse("malformed_message")
-            return
+            return None
         now = time.time()
         credential = self.rights.to_invoke(content.service, now)
         if not content.service.startswith(self._context.settings.prefix_path):
@@ -337,7 +344,8 @@ class Connection(asyncio.Protocol):
             if peer is None:
                 peer = self._peers[credential.id] = Peer(self.vin, credential.id)
             parameters = codec.parameters_json(content.parameters)
-            self._context.owner.received(self, Message(content.service, parameters, timeout_ms, deadline, peer))
+            return Message(content.service, parameters, timeout_ms, deadline, peer)
+        return None
 
     def _on_fragment(self, packet: Packet) -> None:
         now, codec = self._loop.time(), self._decoder.codec or JSON
@@ -348,7 +356,7 @@ class Connection(asyncio.Protocol):
                 self._send(answer)
             inner = codec.decode(whole) if whole else None
             if inner is not None and inner.cmd == "rcv":
-                self._on_message(inner.data, codec)
+                self._on_message(inner, codec)
             elif whole:
                 self._refuse("malformed_message")
         elif self._writer is not None and packet.frg_get is not None:
@@ -358,11 +366,6 @@ class Connection(asyncio.Protocol):
             self._offer_again(self._writer.finish(packet.frg_end))
 
     # Small things
-
-    def _vin_of_certificate(self) -> str | None:
-        """Where credentials speak for many, the certificate may tell the one vehicle; they must speak for it, too."""
-        vin = vin_in_certificate(self._certificate) if self._certificate is not None else None
-        return vin if vin and self.rights.to_receive(f"{VEHICLE_PREFIX}{vin}", time.time()) is not None else None
 
     def _drop_announcements(self, now: float) -> None:
         lost = [name for name in self.announced if self.rights.to_receive(name, now) is None]

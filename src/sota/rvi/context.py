@@ -58,6 +58,8 @@ class Context:
     log: Any = field(default_factory=get_logger)
     greetings: dict[str, bytes] = field(default_factory=dict)
     revocations: Revocations = field(default_factory=lambda: Revocations(None))
+    confirms: bool = False
+    """Whether messages are confirmed, for peers that ask for it: the owner must settle each that it received."""
     generation: int = 0
     """How often the identity has changed."""
 
@@ -75,5 +77,6 @@ class Context:
         """Give this node's ``au``."""
         if codec.name not in self.greetings:
             tokens = [credential.token for credential in self.identity.rights.credentials]
-            self.greetings[codec.name] = codec.encode({"cmd": "au", "ver": codec.version, "creds": tokens})
+            extension = {"ack": True} if self.confirms else {}
+            self.greetings[codec.name] = codec.encode({"cmd": "au", "ver": codec.version, "creds": tokens, **extension})
         return self.greetings[codec.name]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any
 
 from sota.kit import rs256, x509
 from sota.kit.durable import finish_replacing
-from sota.rvi.names import Pattern, is_vin
+from sota.rvi.names import VEHICLE_PREFIX, Pattern, is_vin
 
 MAX_CREDENTIAL_BYTES = 64 << 10
 MAX_CREDENTIALS = 16
@@ -128,6 +129,13 @@ class Rights:
     def to_receive(self, name: str, now: float) -> Credential | None:
         """Find the credential that lets its owner offer this service."""
         return next((c for c in self.credentials if c.is_valid(now) and any(p.matches(name) for p in c.receive)), None)
+
+    def vin_behind(self, certificate: bytes | None) -> str | None:
+        """Give the one vehicle that this is: by its credentials, or by its certificate where they allow many."""
+        if self.vin is not None or certificate is None:
+            return self.vin
+        vin = vin_in_certificate(certificate)
+        return vin if vin and self.to_receive(f"{VEHICLE_PREFIX}{vin}", time.time()) is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,8 @@ class LocalService:
         self._bytes -= message.size
         if self._bytes <= self._limit // 2 and not self._room.is_set():
             self._room.set()
+        if message.confirm is not None:
+            message.settle()
         _tell(answer, response)
 
     def _be_idle(self) -> None:

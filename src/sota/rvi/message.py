@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -20,7 +21,8 @@ class Message:
 
     ``parameters`` is JSON as it came from the sender, unread. ``deadline`` is unix seconds by this node's own clock;
     ``timeout_ms`` is what the sender said (unix milliseconds), passed on to the next node. ``packed`` keeps the
-    parameters in msgpack, once somebody needed them so. ``number`` is the message's place on disk, if it is stored.
+    parameters in msgpack, once somebody needed them so. ``number`` is the message's place on disk, if it is stored, and
+    ``place`` the one it would have. ``confirm`` is called when the sending node need not keep it any more.
     """
 
     service: str
@@ -30,6 +32,14 @@ class Message:
     peer: Peer | None = None
     packed: bytes | None = None
     number: int | None = None
+    place: int | None = None
+    confirm: Callable[[], None] | None = None
+
+    def settle(self) -> None:
+        """Tell the sending node that this one has done with the message, or keeps it on disk."""
+        confirm, self.confirm = self.confirm, None
+        if confirm is not None:
+            confirm()
 
     @property
     def size(self) -> int:

@@ -96,7 +96,7 @@ class Node:
         await self._disk.open()
         await self.store.open()
         await self.calendar.open()
-        self._context = Context(settings, identity, self.table, self, self.log)
+        self._context = Context(settings, identity, self.table, self, self.log, confirms=True)
         self._context.revocations = Revocations(settings.revoked, self.log)
         self._context.revocations.refresh()
         self._link = Link(self._context)
@@ -161,7 +161,10 @@ class Node:
     def send_now(self, message: Message) -> bool:
         """Send a message over its link if nothing is in its way; False if it has to be queued."""
         connection = self.routes.find(message.service)
-        if connection is None or self.store.has_waiting(message.service) or not connection.offer(message):
+        if connection is None or self.store.has_waiting(message.service):
+            return False
+        message.place = self.store.reserve()
+        if not connection.offer(message):
             return False
         counters.SENT.inc()
         return True
@@ -315,6 +318,9 @@ class Node:
         self._link.connections.discard(connection)
         counters.CONNECTIONS.labels(self.settings.role).dec()
         lost = {service for _, service, _ in connection.unconfirmed}
+        unsettled = connection.confirmations.take_unsettled()
+        self._keep(unsettled)
+        lost |= {message.service for message in unsettled}
         for service in lost:
             self.store.take_back(service)
         self.withdrawn(connection, list(connection.announced))
@@ -328,6 +334,8 @@ class Node:
 
     def _keep(self, messages: Iterable[Message]) -> None:
         for message in messages:
+            if message.deadline <= time.time():
+                continue
             if message.number is not None:  # it came from the disk, and is there still
                 self.store.take_back(message.service)
                 continue

@@ -1,8 +1,8 @@
 """The way from the disk: sends what waits for a service, in order, as soon as there is somebody to take it.
 
-What went to a local service leaves the disk when the service has answered. What went over a link leaves it when the
-connection has stood for a while after: if it breaks before, the messages wait again, for the next connection. A link
-has no acknowledgements, so this is as much as can be known; whoever needs more says so in an answer of its own.
+What went to a local service leaves the disk when the service has answered. What went over a link to a node of ours
+leaves it when that has confirmed it; over a link to a real rvi_core, which confirms nothing, when the connection has
+stood for a while after. If it breaks before, the messages wait again, for the next connection.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ class Pumps:
         """Remove from the disk what was sent a while ago over connections that still stand."""
         before = asyncio.get_running_loop().time() - CONFIRMED_AFTER_S
         for connection in connections:
+            if connection.confirmations.confirmed:
+                arrived, connection.confirmations.confirmed = connection.confirmations.confirmed, []
+                self._store.remove(arrived)
             if connection.unconfirmed and connection.is_flushed:
                 arrived = [number for sent_at, _, number in connection.unconfirmed if sent_at <= before]
                 connection.unconfirmed = [entry for entry in connection.unconfirmed if entry[0] > before]
@@ -89,7 +92,8 @@ class Pumps:
             if not sink.offer(message):
                 return False
             counters.SENT.inc()
-            sink.unconfirmed.append((loop.time(), message.service, number))
+            if not sink.confirmations.concerns(message.service):
+                sink.unconfirmed.append((loop.time(), message.service, number))
             return True
         answer: Answer = loop.create_future()
         answer.add_done_callback(lambda done: self._store.remove([number]) if done.result() is not None else None)

@@ -64,6 +64,11 @@ class MessageStore:
         backlog = self._backlogs.get(service)
         return backlog is not None and backlog.newest > backlog.handed_over
 
+    def reserve(self) -> int:
+        """Give a message its place among the others, in case that it has to be kept later."""
+        self._next += 1
+        return self._next - 1
+
     def append(self, message: Message) -> asyncio.Future[None]:
         """Keep a message; the future ends when it is durable.
 
@@ -73,15 +78,14 @@ class MessageStore:
         size = len(message.parameters)
         if self.messages >= self._max_messages or self.bytes + size > self._max_bytes:
             raise Unavailable("The node's disk is full of messages for peers that are away.")
-        message.number = self._next
-        self._next += 1
+        message.number = self.reserve() if message.place is None else message.place
         backlog = self._backlogs.setdefault(message.service, Backlog())
         backlog.count += 1
-        backlog.newest = message.number
+        backlog.newest = max(backlog.newest, message.number)
         self.messages += 1
         self.bytes += size
         future = self._disk.submit(lambda connection: _insert(connection, message))
-        future.add_done_callback(lambda done: self._settle(message.service, size, done))
+        future.add_done_callback(lambda done: self._settle(message, size, done))
         return future
 
     async def next(self, service: str) -> list[Message]:
@@ -136,9 +140,11 @@ class MessageStore:
         deleted.add_done_callback(count)
         return done
 
-    def _settle(self, service: str, size: int, appended: asyncio.Future[None]) -> None:
+    def _settle(self, message: Message, size: int, appended: asyncio.Future[None]) -> None:
         if appended.cancelled() or appended.exception() is not None:
-            self._forget(service, size)
+            self._forget(message.service, size)
+        else:
+            message.settle()
 
     def _forget(self, service: str, size: int) -> None:
         self.messages -= 1

@@ -57,18 +57,21 @@ class Writer:
             self.transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def resume(self) -> None:
-        """Let those go on who wait."""
+        """The other side has read: let those go on who wait."""
         self.paused = False
+        self.resume_waiting()
+
+    def resume_waiting(self) -> None:
+        """Let those go on who wait; they look for themselves whether they can."""
         if self._drained is not None:
             self._drained.set_result(None)
             self._drained = None
 
     async def writable(self, timeout_s: float) -> None:
-        """Wait until more may be written, the time is over or the connection is."""
-        if self.paused and self.is_open:
-            if self._drained is None:
-                self._drained = self._loop.create_future()
-            await asyncio.wait((self._drained,), timeout=timeout_s)
+        """Wait until more may perhaps be written, the time is over or the connection is."""
+        if self._drained is None:
+            self._drained = self._loop.create_future()
+        await asyncio.wait((self._drained,), timeout=timeout_s)
 
     def close(self) -> None:
         """End the connection when everything is written."""

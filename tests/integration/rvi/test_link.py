@@ -61,7 +61,7 @@ async def test_the_greeting_over_tcp_is_that_of_a_real_node(identities: Identiti
         await peer.read()
         await peer.read()
         own = token(identities.backend)
-        expected = f'{{"cmd":"au","ver":"1.1","creds":["{own}"]}}{{"cmd":"sa","stat":"av","svcs":[]}}'
+        expected = f'{{"cmd":"au","ver":"1.1","creds":["{own}"],"ack":true}}{{"cmd":"sa","stat":"av","svcs":[]}}'
         assert peer.received == expected.encode()
         await peer.close()
 
@@ -72,7 +72,9 @@ async def test_the_greeting_over_tls_is_that_of_a_real_node(identities: Identiti
         peer = await RawPeer.connect(settings.tls_port, identities.vehicle())
         await peer.greet(token(identities.vehicle()))
         own = token(identities.backend).encode()
-        greeting = b"\x83\xa3cmd\xa2au\xa3ver\xa31.0\xa5creds\x91\xda" + len(own).to_bytes(2, "big") + own
+        greeting = (
+            b"\x84\xa3cmd\xa2au\xa3ver\xa31.0\xa5creds\x91\xda" + len(own).to_bytes(2, "big") + own + b"\xa3ack\xc3"
+        )
         assert peer.received == greeting + b"\x83\xa3cmd\xa2sa\xa4stat\xa2av\xa4svcs\x90"
         await peer.close()
 

@@ -1,0 +1,92 @@
+"""Confirmations on a link between two nodes of ours: who sends keeps a message until it has arrived.
+
+A link of rvi_core has none: what a node holds in memory is lost when it is killed, though the sender was told that the
+message is queued. Two nodes of ours say so in their greeting (``"ack": true``, which a real node passes over). Then
+
+* each ``rcv`` carries a number (``"ack": 7``), and its sender keeps it, up to ``send_queue`` bytes for a peer;
+* the receiver names the number (``{"cmd": "ack", "ids": [7]}``, gathered for a moment) once the local service has
+  answered, the message is on its disk, refused, or over;
+* what was not confirmed when the connection ends goes to the sender's disk, at its place among the others, and is sent
+  again. So a message may arrive twice.
+
+Blocks and their acknowledgements go without: Core sends a block again that is not acknowledged, and at their rate they
+would fill the memory of both nodes (docs/decisions/0014).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sota.rvi.message import Message
+from sota.rvi.splitter import CodecError
+
+UNCONFIRMED_SERVICES = ("/chunk", "/ack")
+GATHER_S = 0.005
+
+
+class Confirmations:
+    """Both directions of one connection."""
+
+    __slots__ = ("_arrived", "_bytes", "_kept", "_send", "_timer", "confirmed", "limit", "wanted")
+
+    def __init__(self, limit: int, send: Callable[[dict[str, Any]], None]) -> None:
+        self._send = send
+        self._kept: dict[int, Message] = {}
+        self._bytes = 0
+        self._arrived: list[int] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self.limit = limit
+        self.wanted = False
+        """Whether the peer confirms."""
+        self.confirmed: list[int] = []
+        """Numbers on disk of messages that have arrived."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the peer owes too many confirmations to be sent more."""
+        return self._bytes >= self.limit
+
+    def concerns(self, service: str) -> bool:
+        """Say whether a message to this service is confirmed."""
+        return self.wanted and not service.endswith(UNCONFIRMED_SERVICES)
+
+    def keep(self, number: int, message: Message) -> None:
+        """Keep a message that goes out."""
+        self._kept[number] = message
+        self._bytes += message.size
+
+    def settle(self, numbers: object) -> bool:
+        """Take confirmations of the peer; True if that makes room.
+
+        Raises:
+            CodecError: they are no list.
+        """
+        if not isinstance(numbers, list):
+            raise CodecError("a confirmation without a list of numbers")
+        was_full = self.is_full
+        for number in numbers:
+            message = self._kept.pop(number, None) if isinstance(number, int) else None
+            if message is not None:
+                self._bytes -= message.size
+                if message.number is not None:
+                    self.confirmed.append(message.number)
+        return was_full and not self.is_full
+
+    def take_unsettled(self) -> Sequence[Message]:
+        """Give, at the end of the connection, what may not have arrived."""
+        kept, self._kept, self._bytes = list(self._kept.values()), {}, 0
+        if self._timer is not None:
+            self._timer.cancel()
+        return kept
+
+    def arrived(self, number: int) -> None:
+        """Confirm a message of the peer, soon."""
+        self._arrived.append(number)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._tell)
+
+    def _tell(self) -> None:
+        numbers, self._arrived, self._timer = self._arrived, [], None
+        self._send({"cmd": "ack", "ids": numbers})
