@@ -20,7 +20,7 @@ def new(folder: Path) -> None:
     folder
         Where it is kept; made where it is missing.
     """
-    from sota.rvi.authority import Authority
+    from sota.boundaries.authority import Authority
 
     if (folder / "root.key").exists():
         raise StartError(f"there is an authority in {folder} already")
@@ -39,9 +39,80 @@ def backend(*, authority: Path = Path("var/authority"), to: Path) -> None:
     to
         The node's identity folder (its setting identity).
     """
-    from sota.rvi.authority import Authority
+    from sota.boundaries.authority import Authority
 
     if not (authority / "root.key").exists():
         raise StartError(f"no authority in {authority}: make one with sota authority new {authority}")
     Authority.open(authority).issue_backend(to)
     print(f"backend: identity in {to}")
+
+
+@app.command
+def prepare(folder: Path) -> None:
+    """Make a successor: from now on both are trust anchors, which every vehicle hears of when it next tells of itself.
+
+    Then bring root.pem to the backend's node: sota authority anchors FOLDER > IDENTITY/root.pem.
+
+    Parameters
+    ----------
+    folder
+        Folder of the authority.
+    """
+    _change(folder, "prepare")
+    print("The successor is a trust anchor. When all vehicles have heard of it: sota authority switch")
+
+
+@app.command
+def switch(folder: Path) -> None:
+    """Let the successor sign what is issued from now on; vehicles renew their identities, the backend's node gets one.
+
+    Parameters
+    ----------
+    folder
+        Folder of the authority. Its old key is destroyed; its old certificate stays a trust anchor.
+    """
+    _change(folder, "switch")
+    print("The successor signs. When sota ctl authority shows no identity of the old one: sota authority retire")
+
+
+@app.command
+def retire(folder: Path) -> None:
+    """Give the predecessor up: who has an identity of it alone is trusted no more.
+
+    Parameters
+    ----------
+    folder
+        Folder of the authority.
+    """
+    _change(folder, "retire")
+    print("The predecessor is no trust anchor any more.")
+
+
+@app.command
+def anchors(folder: Path) -> None:
+    """Print the trust anchors: what nodes have as root.pem.
+
+    Parameters
+    ----------
+    folder
+        Folder of the authority.
+    """
+    from sota.boundaries.authority import Authority
+
+    _require(folder)
+    print(Authority.open(folder).anchors_pem.decode(), end="")
+
+
+def _change(folder: Path, step: str) -> None:
+    from sota.boundaries import authority
+
+    _require(folder)
+    try:
+        {"prepare": authority.prepare, "switch": authority.switch, "retire": authority.retire}[step](folder)
+    except ValueError as error:
+        raise StartError(str(error)) from None
+
+
+def _require(folder: Path) -> None:
+    if not (folder / "root.key").exists():
+        raise StartError(f"no authority in {folder}: make one with sota authority new {folder}")

@@ -19,7 +19,7 @@ def enrol(vin: str, *, authority: Path = Path("var/authority"), to: Path) -> Non
     to
         Folder for root.pem, device.pem, device.key and credential.jwt; bring it to the vehicle on a safe way.
     """
-    from sota.rvi.authority import Authority
+    from sota.boundaries.authority import Authority
 
     if not (authority / "root.key").exists():
         raise StartError(f"no authority in {authority}: `sota up` makes one in its data folder")

@@ -29,6 +29,7 @@ COMMANDS = {
     "credentials": ("sota.cli.credentials:app", "Issue the credentials that programs show each other."),
     "authority": ("sota.cli.authority:app", "Make an authority for nodes, and the backend's own identity."),
     "enrol": ("sota.cli.enrol:enrol", "Issue a vehicle's certificate and credential."),
+    "identity": ("sota.cli.identity:app", "On the vehicle: get an identity for a key of its own."),
     "keys": ("sota.cli.keys:app", "Make keys that sign packages, and sign a package."),
     "whitelist": ("sota.cli.whitelist:whitelist", "Print the whitelist: rows, outcomes, both ends, tests."),
 }

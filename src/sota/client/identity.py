@@ -29,6 +29,7 @@ from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity, RenewIden
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.interaction import serves
 from sota.boundaries.rvi_service import Message
+from sota.client.identity_key import PENDING_KEY, PENDING_REQUEST
 from sota.client.settings import ClientSettings
 from sota.kit import rs256, x509
 from sota.kit.bell import Bell
@@ -38,7 +39,6 @@ from sota.kit.http_message import Reply
 from sota.kit.logging import get_logger
 
 KEY_TIMEOUT_S = 120.0
-PENDING_KEY, PENDING_REQUEST = "pending.key", "pending.csr"  # as identity_key.py writes them
 MAX_ANCHORS = 8
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sota.boundaries.authority import make_request
 from sota.kit.durable import private_folder, replace_together
 
 PENDING_KEY, PENDING_REQUEST = "pending.key", "pending.csr"
@@ -20,6 +19,8 @@ def make_pending(folder: Path, vin: str) -> None:
     private_folder(folder)
     if (folder / PENDING_KEY).exists() and (folder / PENDING_REQUEST).exists():
         return
+    from sota.boundaries.authority import make_request
+
     key, request = make_request(vin)
     replace_together(folder, {PENDING_KEY: key, PENDING_REQUEST: request.encode()})
 

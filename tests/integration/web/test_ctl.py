@@ -7,14 +7,17 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from sota.boundaries.authority import Authority
 from sota.boundaries.interaction import Role
 from sota.kit.package_signature import make_key_pair
+from sota.rvi.credentials import Identity
 from sota.web.accounts.service import issue_token
 from tests.support.backend import Backend, new_name, new_vin, running_backend
 
@@ -123,6 +126,50 @@ async def test_a_vehicle_is_shown_and_retired(operator: Operator) -> None:
     assert re.search(rf"VIN +{vin}\nconnected +no\n", (await operator.types("vehicles", "show", vin)).output)
     assert "Say --yes" in (await operator.types("vehicles", "retire", vin, code=2)).errors
     assert (await operator.types("vehicles", "retire", vin, "--yes")).output == f"{vin}: Vehicle retired\n"
+
+
+async def test_identities_from_enrolment_to_revocation(operator: Operator, tmp_path: Path) -> None:
+    vin, folder = await operator.backend.with_vehicle(), tmp_path / "identity"
+    none = await operator.types("vehicles", "enrol", vin, "--out", str(folder), code=1)
+    assert none.errors.startswith("sota: No authority here: ")
+    Authority.open(operator.backend.core.settings.authority)
+    await operator.types("vehicles", "enrol", vin, "--out", str(folder))
+    assert Identity.read(folder, time.time()).rights.vin == vin
+    assert (folder / "device.key").stat().st_mode & 0o777 == 0o600
+    assert (
+        "Vehicle has an identity"
+        in (await operator.types("vehicles", "enrol", vin, "--out", str(folder), code=1)).errors
+    )
+    own = tmp_path / "own"
+    code = json.loads((await operator.types("vehicles", "code", vin, "--valid", "10m", "--json")).output)["code"]
+    command = ("identity", "enrol", vin, "--code", code, "--to", str(own))
+    there = ("--server", f"http://127.0.0.1:{operator.backend.web.port}")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sota.cli", *command, *there)
+    assert await process.wait() == 0
+    assert Identity.read(own, time.time()).rights.vin == vin
+    listed = json.loads((await operator.types("vehicles", "identities", vin, "--json")).output)
+    assert [(one["issued_by"], "revoked_at" in one) for one in listed] == [("code", False), ("operator", True)]
+    assert (await operator.types("vehicles", "revoke", vin, "stolen")).output == f"{vin}: 1 revoked\n"
+    await operator.types("vehicles", "revoked", "--out", str(tmp_path / "list"))
+    entries = (tmp_path / "list").read_text().split()
+    assert {one["fingerprint"] for one in listed} <= set(entries)
+    assert re.search(r"SOTA .*yes +0", (await operator.types("authority")).output)
+
+
+async def test_an_own_key_is_signed_by_way_of_files(operator: Operator, tmp_path: Path) -> None:
+    vin = await operator.backend.with_vehicle()
+    Authority.open(operator.backend.core.settings.authority)
+    own, made = tmp_path / "own", tmp_path / "made"
+    arguments = (sys.executable, "-m", "sota.cli", "identity")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*arguments, "request", vin, "--to", str(own), stdout=pipe)
+    request, _ = await process.communicate()
+    (tmp_path / "request.csr").write_bytes(request)
+    await operator.types("vehicles", "enrol", vin, "--out", str(made), "--request", str(tmp_path / "request.csr"))
+    assert not (made / "device.key").exists()
+    process = await asyncio.create_subprocess_exec(*arguments, "install", str(made), "--to", str(own))
+    assert await process.wait() == 0
+    assert Identity.read(own, time.time()).rights.vin == vin
 
 
 async def test_a_refusal_says_what_to_do_next(operator: Operator) -> None:

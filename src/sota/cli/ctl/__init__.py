@@ -18,6 +18,10 @@ GROUPS = {
     "filters": ("sota.cli.ctl.filters:app", "Write the filters that choose vehicles, and give them to packages."),
     "campaigns": ("sota.cli.ctl.campaigns:app", "Bring a package to the vehicles that its filters choose."),
     "requests": ("sota.cli.ctl.requests:app", "Queue packages; follow, cancel, stop and retry install requests."),
+    "authority": (
+        "sota.cli.ctl.authority:authority",
+        "Show the trust anchors, and how far one took over from another.",
+    ),
     "components": ("sota.cli.ctl.components:app", "Register and look up components."),
 }
 

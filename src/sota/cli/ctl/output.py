@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-def show_list(titles: Sequence[str], rows: Iterable[Sequence[Any]], items: Sequence[Any], *, json: bool) -> None:
-    """Print a list: ``rows`` for people, ``items`` as one JSON array."""
+def show_list(titles: Sequence[str], rows: Iterable[Sequence[Any]], items: Any, *, json: bool) -> None:
+    """Print a list: ``rows`` for people, ``items`` as JSON."""
     if json:
         print_json(items)
         return

@@ -13,6 +13,7 @@ from cyclopts import App
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import NewVehicle, Update
 from sota.cli.ctl.arguments import All, Limit, Switch
+from sota.cli.ctl.identities import add_commands
 from sota.cli.ctl.output import printable, show_done, show_list, show_one
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import collect, talk
@@ -21,6 +22,7 @@ from sota.kit.errors import Refused, StartError
 HERE = Target()
 AT_ONCE = 8
 app = App(name="vehicles", help="Register, look up, enrol and retire vehicles.")
+add_commands(app)
 
 
 @app.command(name="list")

@@ -1,0 +1,121 @@
+"""``sota ctl vehicles``, the part about identities: enrol, code, identities, revoke, revoked; joined by vehicles.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cyclopts import App
+
+from sota.boundaries.b2_web_core.identity_messages import NewCode, NewEnrolment, Revocation
+from sota.cli.ctl.arguments import All, Limit, Switch, read_span
+from sota.cli.ctl.output import printable, show_done, show_list
+from sota.cli.ctl.profile import Target
+from sota.cli.ctl.session import collect, talk
+from sota.cli.identity_files import read_request, write_identity
+from sota.kit.durable import write_atomic
+from sota.kit.errors import StartError
+
+HERE = Target()
+
+
+def add_commands(app: App) -> None:
+    """Give the group its commands about identities."""
+    for command, name in (
+        (enrol, "enrol"),
+        (code, "code"),
+        (identities, "identities"),
+        (revoke, "revoke"),
+        (revoked, "revoked"),
+    ):
+        app.command(command, name=name)
+
+
+def enrol(vin: str, *, out: Path, request: Path | None = None, replace: Switch = False, to: Target = HERE) -> None:
+    """Issue a vehicle's certificate and credential; bring the folder to the vehicle on a safe way.
+
+    Parameters
+    ----------
+    vin
+        The vehicle, which must be registered.
+    out
+        Folder for root.pem, device.pem, credential.jwt and, without --request, device.key.
+    request
+        A certificate signing request that the vehicle made: its key never leaves it.
+    replace
+        Revoke what the vehicle has had until now, at once: for a unit that was built in anew.
+    """
+    enrolment = NewEnrolment(request=read_request(request) if request else None, replace=replace)
+    done = talk(to, lambda web: web.enrol(vin, enrolment))
+    write_identity(out, done)
+    also = f"; {done.revoked} revoked" if done.revoked else ""
+    summary = {"vin": vin, "identity_id": done.identity_id, "expires_at": done.expires_at, "revoked": done.revoked}
+    show_done(f"{vin}: identity in {out}, until {printable(done.expires_at)}{also}", summary, json=to.json)
+
+
+def code(vin: str, *, valid: str = "1d", to: Target = HERE) -> None:
+    """Make a one-time code with which a vehicle enrols itself (sota identity enrol), for a key of its own.
+
+    Parameters
+    ----------
+    vin
+        The vehicle, which must be registered. What it has had is revoked when the code is used.
+    valid
+        For how long, for example 30m, 12h or 7d.
+    """
+    seconds = int(read_span(valid).total_seconds())
+    if not 60 <= seconds <= 2_592_000:
+        raise StartError("--valid: from 1m to 30d")
+    made = talk(to, lambda web: web.new_enrolment_code(vin, NewCode(valid_s=seconds)))
+    show_done(f"{made.code}  (for {vin}, once, until {printable(made.expires_at)})", made, json=to.json)
+
+
+def identities(vin: str, *, limit: Limit = 100, to: Target = HERE) -> None:
+    """List the identities that a vehicle was given, the latest first.
+
+    Parameters
+    ----------
+    vin
+        The vehicle.
+    limit
+        How many at most.
+    """
+    found = talk(to, lambda web: collect(lambda **page: web.identities_of(vin, **page), limit))
+    rows = [(i.identity_id, i.issued_by, i.issued_at, i.expires_at, i.revoked_at, i.revoked_because) for i in found]
+    show_list(("Identity", "By", "Issued", "Until", "Revoked", "Because"), rows, found, json=to.json)
+
+
+def revoke(vin: str, reason: str, *, identity: str | None = None, to: Target = HERE) -> None:
+    """Let a vehicle's identities count no more: its connection is ended, and it gets no other.
+
+    Parameters
+    ----------
+    vin
+        The vehicle.
+    reason
+        Why.
+    identity
+        Only this one, by its id.
+    """
+    done = talk(to, lambda web: web.revoke_identities(vin, Revocation(reason=reason, identity_id=identity)))
+    show_done(f"{vin}: {done.revoked} revoked", done, json=to.json)
+
+
+def revoked(*, out: Path | None = None, limit: Limit = 1000, all: All = False, to: Target = HERE) -> None:  # noqa: A002
+    """List what is revoked, or write the list for a node on another machine than Core.
+
+    Parameters
+    ----------
+    out
+        A file for the node's setting revoked; it gets the whole list.
+    limit
+        How many at most.
+    all
+        All of them.
+    """
+    most = None if all or out is not None else limit
+    found = talk(to, lambda web: collect(web.revocations, most))
+    if out is not None:
+        write_atomic(out, "".join(f"{one.entry}\n" for one in found).encode())
+        show_done(f"{len(found)} entries in {out}", {"entries": len(found)}, json=to.json)
+        return
+    show_list(("Entry", "Revoked", "Until"), [(r.entry, r.revoked_at, r.until) for r in found], found, json=to.json)
