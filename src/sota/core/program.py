@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,6 +35,7 @@ from sota.core.transfers.api import CallbackApi, TransfersApi
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import Engine
+from sota.core.transfers.instances import Instances
 from sota.core.transfers.registration import Registration, callback_secret
 from sota.core.transfers.service import Alive
 from sota.core.transfers.turns import WORKERS
@@ -103,6 +105,13 @@ class CoreProgram:
             self.db, node, self.engine, self.dispatcher, self.clock, check_s=settings.node_check_s
         )
         self.audit = AuditTrail(self.db)
+        self.instances = Instances(
+            self.db,
+            settings.instance,
+            self.clock,
+            gone_after_s=settings.gone_after_s,
+            taken_over=self.registration.take_over,
+        )
         self.once = Idempotency(self.db, tables.idempotency, self.clock)
         self.transfers = TransfersApi(
             self.engine,
@@ -147,6 +156,7 @@ class CoreProgram:
         self._background.start("core transfers", self.engine.run())
         self._background.start("core preparations", self.queueing.run())
         self._background.start("core revocations", self.revocations.run())
+        self._background.start("core instances", self.instances.run())
         self._background.start("core housekeeping", keep_house(self.once, self.blacklist))
 
     async def stop(self) -> None:
@@ -154,6 +164,8 @@ class CoreProgram:
         await self.listener.stop()
         await self._background.stop()
         await self.engine.stop()
+        with contextlib.suppress(SotaError, SQLAlchemyError):
+            await self.instances.leave()
         await self.transfers.stop()
         await self._resolver_http.close()
         await self._node_http.close()

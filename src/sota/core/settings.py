@@ -76,6 +76,9 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     notify_retry_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds until an update is announced again; doubles up to an hour.")
     ] = 60.0
+    gone_after_s: Annotated[
+        float, Meta(ge=1, le=3600, description="Without a sign of life for so long, another Core takes transfers over.")
+    ] = 30.0
     lease_s: Annotated[
         float, Meta(ge=1, le=3600, description="Seconds for which a transfer stays this Core's without a sign of life.")
     ] = 120.0

@@ -98,11 +98,11 @@ install_request = sa.Table(
     sa.Column("data_plan_threshold", sa.Integer),
     sa.Column("description", long_text()),
     sa.Column("left_out", sa.Integer, nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
     # How many vehicles by reason, as a JSON object; none where nobody was left out.
     sa.Column("left_out_reasons", long_text()),
     # Under this id the Resolver keeps whom it chose, whom it left out, and why.
     sa.Column("resolution_id", Id),
-    sa.Column("created_at", Utc, nullable=False),
     sa.Index("install_request_by_package", "package_name", "package_version", "id"),
     info=holds("WL-B4-11"),
 )
@@ -148,6 +148,8 @@ update = sa.Table(
     sa.Column("queue_position", sa.Integer),
     # The update that tries again: this one is history, and is not counted in its request any more.
     sa.Column("superseded_by", Id),
+    # How often it was tried, those before it that it tries again by itself included (transfers/retry.py).
+    sa.Column("tries", sa.Integer, nullable=False, server_default="1"),
     sa.ForeignKeyConstraint(["request_id", "position"], ["install_request.id", "install_request.position"]),
     sa.Index("vehicle_update_by_vin", "vin", "status", "priority", "update_id"),
     sa.Index("vehicle_update_of_request", "request_id", "position", "status", "superseded_by", "update_id"),
@@ -226,6 +228,33 @@ revocation = sa.Table(
     sa.Column("revoked_at", Utc, nullable=False),
     sa.Column("until", Utc, nullable=False),
     sa.Index("revocation_by_until", "until", "revoked_at"),
+)
+
+vehicle_firmware = sa.Table(
+    "vehicle_firmware",
+    METADATA,
+    sa.Column("vin", code_text(17), sa.ForeignKey("vehicle.vin", ondelete="CASCADE"), primary_key=True),
+    sa.Column("module", code_text(128), primary_key=True),
+    sa.Column("version", code_text(128), nullable=False),
+    sa.Column("changed_at", Utc),
+)
+
+local_change = sa.Table(
+    "local_change",
+    METADATA,
+    sa.Column("vin", code_text(17), sa.ForeignKey("vehicle.vin", ondelete="CASCADE"), primary_key=True),
+    # A change has no number that outlives the vehicle's unit: when, what and how say which it is.
+    sa.Column("changed_at", Utc, primary_key=True),
+    sa.Column("name", code_text(128), primary_key=True),
+    sa.Column("operation", code_text(16), primary_key=True),
+    sa.Column("version", code_text(128), nullable=False),
+)
+
+core_instance = sa.Table(
+    "core_instance",
+    METADATA,
+    sa.Column("instance", code_text(60), primary_key=True),
+    sa.Column("alive_until", Utc, nullable=False),
 )
 
 outbox = outbox_table(METADATA)

@@ -32,7 +32,6 @@ from sota.core.transfers.limits import Budgets, Limits, Places
 from sota.core.transfers.model import Download, DownloadState, Phase, Transfer
 from sota.core.transfers.sending import TROUBLE, Sender
 from sota.core.transfers.service import Alive
-from sota.core.transfers.store import Ending
 from sota.core.transfers.turns import WORKERS, Turns
 from sota.core.transfers.writer import TransferWriter
 from sota.kit.clock import Clock
@@ -330,11 +329,13 @@ class Engine:
                 return
             if not transfer.is_exhausted(self.settings.attempts):
                 return  # the vehicle spoke while we waited for the lock
-            ending = Ending("failed", Reason.UNREACHABLE.value)
             try:
-                dropped = await self.db.transact(lambda tx: service.end(tx, download.update_id, ending, self.clock))
+                dropped = await self.db.transact(lambda tx: service.give_up(tx, download, self.alive.owner, self.clock))
             except TROUBLE as error:
                 self._log.warning("abort_postponed", vin=short_vin(download.vin), reason=str(error))
+                return
+            if dropped is None:
+                self._forget(download.vin, download.download_index)
                 return
             self._log.warning("download_aborted", vin=short_vin(download.vin), package=download.package_text)
             self._forget(download.vin, download.download_index)

@@ -98,6 +98,17 @@ class Registration:
             await self._gone(self.dispatcher.available - present)
             await self._correct_marks(present)
 
+    async def take_over(self) -> None:
+        """Be called in the place of another Core, and go on with its transfers.
+
+        Raises:
+            Unavailable: the node is away: it is asked again, and tells then who is there.
+        """
+        self._names = {}
+        present, self.dispatcher.available = self.dispatcher.available, set()
+        self.engine.pause(present)
+        await self.check()
+
     def services_available(self, names: list[str]) -> None:
         """Take the node's word that services came: a vehicle is there when its ``notify`` is."""
         self._note(True, vehicles_in(names))

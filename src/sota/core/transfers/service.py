@@ -77,6 +77,13 @@ async def end(tx: Tx, update_id: UUID, ending: Ending, clock: Clock) -> list[tup
     return dropped if await store.end_updates(tx, [update_id], ending, clock.now()) else []
 
 
+async def give_up(tx: Tx, of: Download, owner: str, clock: Clock) -> list[tuple[str, int]] | None:
+    """Fail an update whose vehicle does not answer us; None where it is another Core's by now."""
+    if not await store.is_driven_by(tx, of.update_id, owner):
+        return None
+    return await end(tx, of.update_id, Ending("failed", Reason.UNREACHABLE.value), clock)
+
+
 async def expire(tx: Tx, clock: Clock, limit: int) -> list[tuple[str, int]]:
     """Fail what is not installed at its interval's end; gives the downloads to drop."""
     due = await dispatch_store.expired_updates(tx, clock.now(), limit)

@@ -56,6 +56,12 @@ async def set_state(tx: Tx, of: Download, state: DownloadState, reason: str | No
     )
 
 
+async def is_driven_by(tx: Tx, update_id: UUID, owner: str) -> bool:
+    """Say whether a Core drives an update, and lock the update if it does."""
+    query = sa.select(update.c.update_id).where(update.c.update_id == update_id, update.c.lease_owner == owner)
+    return (await tx.execute(query.with_for_update())).first() is not None
+
+
 async def read_states(tx: Tx, update_id: UUID) -> list[DownloadState]:
     """Read where all downloads of an update stand."""
     query = sa.select(download.c.state).where(download.c.update_id == update_id).order_by(download.c.position)
