@@ -50,7 +50,7 @@ fuzz: setup ## Give every property test many more examples than `make test` does
 
 faults: setup ## Kill and cut programs in the middle of their work, and see that they go on rightly
 	@scripts/setup --system mariadb-server
-	THOROUGH=1 $(bin)/python -m pytest tests/faults tests/contract $(ARGS)
+	THOROUGH=1 $(bin)/python -m pytest -s tests/faults tests/contract $(ARGS)
 
 lock: setup ## Make requirements/*.lock anew; ARGS="--upgrade" for the newest allowed versions
 	scripts/lock $(ARGS)

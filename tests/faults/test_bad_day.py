@@ -33,7 +33,7 @@ async def test_a_small_bad_day(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("SOTA_WHOLE_FAULTS" not in os.environ, reason="make faults lives through it; it takes minutes")
+@pytest.mark.skipif("THOROUGH" not in os.environ, reason="make faults lives through it; it takes minutes")
 async def test_a_bad_day_of_two_hundred_vehicles(tmp_path: Path) -> None:
     evening = await live_through(WHOLE, tmp_path)
 

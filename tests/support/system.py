@@ -41,6 +41,7 @@ from sota.cli.backend import create_schemas, database_url, prepare_secrets
 from sota.core.tables import outbox
 from sota.kit.db import Database
 from sota.kit.errors import Unavailable
+from sota.kit.faults import VARIABLE
 from sota.kit.http_client import HttpClient
 from sota.kit.package_signature import make_key_pair
 from sota.rvi.authority import Authority
@@ -62,9 +63,15 @@ class System:
     """A backend and its vehicles. ``server`` is a MariaDB server's address; without one the databases are SQLite's."""
 
     def __init__(
-        self, folder: Path, *, server: str | None = None, settings: Mapping[str, Settings] | None = None
+        self,
+        folder: Path,
+        *,
+        server: str | None = None,
+        settings: Mapping[str, Settings] | None = None,
+        faults: bool = False,
     ) -> None:
-        self.folder, self._server = folder, server
+        """Prepare it; with ``faults`` each program may be told where to end (``kit/faults.py``)."""
+        self.folder, self._server, self._faults = folder, server, faults
         self.ports = Ports.free()
         self.data = folder / "backend"
         self._secrets = prepare_secrets(self.data)
@@ -310,7 +317,12 @@ class System:
 
     def _add_program(self, name: str, *arguments: str) -> None:
         log = self.folder / "logs" / f"{name.replace('/', '-')}.log"
-        self.programs[name] = ProgramProcess(name, arguments, log)
+        environment = {VARIABLE: str(self.faults_of(name))} if self._faults else None
+        self.programs[name] = ProgramProcess(name, arguments, log, environment=environment)
+
+    def faults_of(self, name: str) -> Path:
+        """Give the folder in which a program tells its steps, and learns where to end."""
+        return self.folder / "faults" / name.replace("/", "-")
 
     def _client(self, port: int, token: str) -> HttpClient:
         client = HttpClient(f"http://127.0.0.1:{port}", token=token, timeout_s=20)
@@ -320,10 +332,14 @@ class System:
 
 @contextlib.asynccontextmanager
 async def running_system(
-    folder: Path, *, server: str | None = None, settings: Mapping[str, Settings] | None = None
+    folder: Path,
+    *,
+    server: str | None = None,
+    settings: Mapping[str, Settings] | None = None,
+    faults: bool = False,
 ) -> AsyncIterator[System]:
     """Give a system whose backend is ready, and end it whatever happens."""
-    system = System(folder, server=server, settings=settings)
+    system = System(folder, server=server, settings=settings, faults=faults)
     try:
         await system.start_backend()
         yield system

@@ -13,6 +13,7 @@ name (``ClientState.offer``, ``BlockFile.write``). In that folder
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from collections.abc import Callable
@@ -66,6 +67,8 @@ def step_of(work: Callable[..., Any]) -> str:
     >>> Store().save()
     ('Store.save', 'Store.save Store.save')
     """
+    while isinstance(work, functools.partial):
+        work = work.func
     parts = [part for part in work.__qualname__.split(".") if part not in ("<locals>", "work")]
     code = getattr(work, "__code__", None)
     if parts[-1:] == ["<lambda>"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -76,6 +77,14 @@ def test_a_process_is_killed_where_the_plan_says_and_only_once(tmp_path: Path, p
 def test_a_file_is_there_only_after_its_step(tmp_path: Path, side: str, there: bool) -> None:
     assert run(tmp_path, f"{side} write last 1").returncode == -signal.SIGKILL
     assert (tmp_path / "last").exists() == there
+
+
+def test_a_step_has_the_name_of_the_function_that_does_it() -> None:
+    def save(tx: object) -> None: ...
+
+    assert faults.step_of(save).endswith("test_a_step_has_the_name_of_the_function_that_does_it.save")
+    assert faults.step_of(functools.partial(save, None)) == faults.step_of(save)
+    assert faults.step_of(lambda _tx: save(None)).startswith("test_a_step_has_the_name_of_the_function_that_does_it")
 
 
 def test_nothing_is_armed_without_the_variable() -> None:
