@@ -16,7 +16,8 @@ from pyroaring import BitMap
 from sota.resolver.changes.model import Kind
 from sota.resolver.changes.store import Position
 from sota.resolver.index.dictionary import Dictionary
-from sota.resolver.index.vins import SHARD_BITS, SHARD_SIZE, VIN_LENGTH, Vins, bitmap_of
+from sota.resolver.index.vin_pattern import VIN_LENGTH
+from sota.resolver.index.vins import SHARD_BITS, SHARD_SIZE, Vins, bitmap_of
 
 NOWHERE = Position(-1, b"")
 

@@ -16,7 +16,7 @@ from sota.resolver.changes.model import Kind, Step, What
 from sota.resolver.changes.store import Position
 from sota.resolver.index.dictionary import Texts
 from sota.resolver.index.fleet import Fleet, Shard, place_of
-from sota.resolver.index.vins import VIN_LENGTH
+from sota.resolver.index.vin_pattern import VIN_LENGTH
 
 Thing = tuple[Kind, int]
 

@@ -23,7 +23,8 @@ from sota.resolver.changes.model import Kind
 from sota.resolver.changes.store import Position
 from sota.resolver.index.dictionary import Dictionary
 from sota.resolver.index.fleet import Fleet, Shard
-from sota.resolver.index.vins import SHARD_SIZE, VIN_LENGTH, Vins, places_of
+from sota.resolver.index.vin_pattern import VIN_LENGTH
+from sota.resolver.index.vins import SHARD_SIZE, Vins, places_of
 
 FORMAT = 1
 LIST = "fleet.json"

@@ -18,7 +18,7 @@ from sota.kit.db import Tx
 from sota.resolver import tables
 from sota.resolver.changes.model import Kind
 from sota.resolver.index.dictionary import Texts
-from sota.resolver.index.vins import VIN_LENGTH
+from sota.resolver.index.vin_pattern import VIN_LENGTH
 from sota.resolver.sql import batches
 from sota.resolver.tables import vehicle
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap
 
+from sota.resolver.index.vin_pattern import VIN_LENGTH, fixed_places
 from sota.resolver.language.regex import Regex
 
 SHARD_BITS = 20
 SHARD_SIZE = 1 << SHARD_BITS
-VIN_LENGTH = 17
 # Copying the candidates together costs a fifth of matching them: where most places are candidates, all are matched.
 DENSE = 0.8
 
@@ -55,16 +57,39 @@ class Vins:
         """Give those places of ``within`` whose VIN the expression finds."""
         if not within:
             return within
+        looked_at = _looked_at(regex.pattern)
+        if looked_at is not None:
+            return bitmap_of(self._allowed(looked_at, places_of(within)))
         used = within.max() + 1
         if len(within) >= DENSE * used:
             return bitmap_of(np.flatnonzero(_find(regex, self.rows[:used]))) & within
         places = places_of(within)
         return bitmap_of(places[_find(regex, self.rows.take(places, axis=0))])
 
+    def _allowed(self, looked_at: Sequence[tuple[int, npt.NDArray[np.bool_]]], places: Places) -> Places:
+        """Give those places whose VIN has an allowed character wherever one is looked at."""
+        for character, allowed in looked_at:
+            places = places[allowed[self.rows[places, character]]]
+        return places
+
     def texts(self, places: Places) -> list[str]:
         """Give the VINs at some places."""
         text = self.rows.take(places, axis=0).tobytes().decode("ascii")
         return [text[start : start + VIN_LENGTH] for start in range(0, len(text), VIN_LENGTH)]
+
+
+@lru_cache(maxsize=1024)
+def _looked_at(pattern: str) -> tuple[tuple[int, npt.NDArray[np.bool_]], ...] | None:
+    """Give the places that an expression looks at, with what is allowed there; those that allow least come first."""
+    fixed = fixed_places(pattern)
+    if fixed is None:
+        return None
+    tables = []
+    for place, characters in sorted(fixed.items(), key=lambda item: len(item[1])):
+        allowed = np.zeros(256, dtype=np.bool_)
+        allowed[[ord(character) for character in characters]] = True
+        tables.append((place, allowed))
+    return tuple(tables)
 
 
 def _find(regex: Regex, rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
