@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sota.boundaries.authority import Authority, make_request, prepare, switch
-from sota.client.identity_key import make_pending
+from sota.client.identity_key import PENDING_KEY, make_pending
 from sota.kit.durable import READY, finish_replacing, write_atomic
 from sota.rvi.credentials import Identity
 from tests.support.vehicle import VIN, Vehicle, running_vehicle
@@ -81,7 +81,7 @@ async def test_vehicle_tells_which_identity_it_has(vehicle: Vehicle, issuer: Iss
 async def test_vehicle_makes_a_key_of_its_own_and_takes_the_identity_on(vehicle: Vehicle, issuer: Issuer) -> None:
     before = issuer.files()
     request = await asked_for(vehicle)
-    assert (issuer.identity / "pending.key").stat().st_mode & 0o777 == 0o600
+    assert (issuer.identity / PENDING_KEY).stat().st_mode & 0o777 == 0o600
     answer = issuer.answer(request)
     assert (await vehicle.node.tell("identity", answer))[0] == 200
     after = issuer.files()
@@ -157,9 +157,9 @@ def test_files_change_together_wherever_the_power_goes(issuer: Issuer, moved: in
 def test_a_key_is_made_once(issuer: Issuer) -> None:
     command = (sys.executable, "-m", "sota.client.identity_key", str(issuer.identity), VIN)
     subprocess.run(command, check=True, timeout=60)
-    first = (issuer.identity / "pending.key").read_bytes()
+    first = (issuer.identity / PENDING_KEY).read_bytes()
     make_pending(issuer.identity, VIN)
-    assert (issuer.identity / "pending.key").read_bytes() == first
+    assert (issuer.identity / PENDING_KEY).read_bytes() == first
 
 
 async def test_a_vehicle_without_a_folder_for_it_renews_nothing(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def assemble(data: Path, ports: Ports, *, database: str | None = None, host: str
                 tls_port=ports.link,
                 data=data / "node",
                 identity=data / "node" / "identity",
+                revoked=data / "core" / "revoked.txt",
             )
         ),
         CoreProgram(

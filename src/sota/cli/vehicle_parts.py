@@ -58,6 +58,7 @@ def assemble(
         edge_port=ports.edge,
         tls_port=0,
         peers=(backend,),
+        trust_clock=False,  # docs/decisions/0014
     )
     client = ClientSettings(
         vin=vin,

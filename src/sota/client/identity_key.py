@@ -1,6 +1,7 @@
 """Makes a vehicle's next key and the request for its certificate, in a process of its own.
 
-``python -m sota.client.identity_key FOLDER VIN`` writes ``pending.key`` and ``pending.csr``, where they are missing.
+``python -m sota.client.identity_key FOLDER VIN`` writes ``device.key.pending`` and ``device.csr.pending``, where they
+are missing.
 The library that makes keys takes 11 MB, which a vehicle needs for a second every other year (docs/decisions/0012).
 """
 
@@ -11,7 +12,8 @@ from pathlib import Path
 
 from sota.kit.durable import private_folder, replace_together
 
-PENDING_KEY, PENDING_REQUEST = "pending.key", "pending.csr"
+# Not *.key: the node, which watches those, has nothing to do with them.
+PENDING_KEY, PENDING_REQUEST = "device.key.pending", "device.csr.pending"
 
 
 def make_pending(folder: Path, vin: str) -> None:
