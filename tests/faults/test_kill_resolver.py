@@ -1,0 +1,168 @@
+"""The Resolver killed at random moments while facts come in: index and database never differ afterwards.
+
+It saves its index all the time and keeps a short log, so that kills fall into snapshots, and starts find old ones. The
+seed is printed; ``SOTA_FAULT_SEED`` repeats a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sota.kit.db import Database
+from sota.kit.errors import Unavailable
+from sota.kit.http_client import HttpClient
+from sota.kit.service_credentials import issue
+from sota.resolver.changes.model import Kind
+from sota.resolver.index.loading import load
+from sota.resolver.index.workers import Workers
+from sota.resolver.language.evaluation import Vehicle, evaluate
+from sota.resolver.language.parser import parse
+from tests.support.fleets import contents
+from tests.support.processes import ProgramProcess, free_ports
+from tests.support.resolver import ProgramCaller
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+KILLS = 6
+PAUSE_S = (0.05, 0.8)
+READY_S = 60
+EXPRESSIONS = [
+    "TRUE",
+    'has_package "^a$" "^1"',
+    'NOT has_package "" "2" AND has_component "ECU-[12]"',
+    'vin_matches "[0-4]$" OR has_component "ECU-3"',
+]
+
+
+class Resolver:
+    """The program under test, and who calls it."""
+
+    def __init__(self, database_url: str, folder: Path) -> None:
+        self.port, self.operation_port = free_ports(2)
+        callers = folder / "callers.toml"
+        self.tokens = {name: issue(callers, name) for name in ("Web Server", "SOTA Core")}
+        settings = {
+            "port": self.port,
+            "operation_port": self.operation_port,
+            "database": database_url,
+            "credentials_file": callers,
+            "data": folder / "data",
+            "snapshot_interval_s": 0.05,
+            "kept_changes": 10,
+        }
+        options = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+        self.process = ProgramProcess("resolver", ["resolver", *options], folder / "resolver.log")
+
+    async def start(self) -> None:
+        self.process.start()
+        client = HttpClient(f"http://127.0.0.1:{self.operation_port}")
+        async with asyncio.timeout(READY_S):
+            while True:
+                assert self.process.running, self.process.tail()
+                with contextlib.suppress(Unavailable):
+                    if (await client.request("GET", "/readyz")).status == 200:
+                        break
+                await asyncio.sleep(0.05)
+        await client.close()
+
+    def caller(self, program: str) -> ProgramCaller:
+        return ProgramCaller(f"http://127.0.0.1:{self.port}", self.tokens[program])
+
+
+def a_fact(generator: random.Random, number: int) -> dict[str, Any]:
+    vin, name = f"KILLED{generator.randint(1, 60):011d}", generator.choice("abc")
+    package = {"name": name, "version": generator.choice(["1", "2"])}
+    part = f"ECU-{generator.randint(1, 4)}"
+    facts: list[dict[str, Any]] = [
+        {"fact": "vehicle_registered", "vin": vin},
+        {"fact": "vehicle_registered", "vin": vin},
+        {"fact": "vehicle_retired", "vin": vin},
+        {"fact": "package_added", "vin": vin, "package": package},
+        {"fact": "package_added", "vin": vin, "package": package},
+        {"fact": "package_removed", "vin": vin, "package": package},
+        {"fact": "component_added", "vin": vin, "part_number": part},
+        {"fact": "component_added", "vin": vin, "part_number": part},
+        {"fact": "component_retired", "part_number": part} if generator.random() < 0.1 else {"fact": "nothing"},
+    ]
+    return {**generator.choice(facts), "id": f"fact-{number}"}
+
+
+async def truth(database_url: str) -> list[Vehicle]:
+    database, workers = Database(database_url), Workers(1)
+    try:
+        return [
+            Vehicle(
+                vin,
+                frozenset((text[0], text[1]) for kind, text in things if kind is Kind.PACKAGE),
+                frozenset(text[0] for kind, text in things if kind is Kind.COMPONENT),
+            )
+            for vin, things in contents(await load(database, workers)).items()
+        ]
+    finally:
+        workers.close()
+        await database.close()
+
+
+async def compare(resolver: Resolver, database_url: str) -> None:
+    fleet = await truth(database_url)
+    web = resolver.caller("Web Server")
+    for number, expression in enumerate(EXPRESSIONS):
+        answer = await web.send("POST", "/resolve", {"package": {"name": f"probe-{number}", "version": "1.0.0"}})
+        assert answer.status == 200, answer.body
+        expected = {vehicle.vin for vehicle in fleet if evaluate(parse(expression), vehicle)}
+        assert {one["vin"] for one in answer.body} == expected
+    await web.client.close()
+
+
+async def offer_probes(resolver: Resolver) -> None:
+    web = resolver.caller("Web Server")
+    for number, expression in enumerate(EXPRESSIONS):
+        package = {"name": f"probe-{number}", "version": "1.0.0", "description": "", "vendor": "", "dependencies": []}
+        assert (await web.send("POST", "/packages", package)).status == 200
+        assert (await web.send("POST", "/filters", {"name": f"f-{number}", "expression": expression})).status == 200
+        attached = await web.send("POST", f"/packages/probe-{number}/1.0.0/filters", {"filter": f"f-{number}"})
+        assert attached.status == 200
+    await web.client.close()
+
+
+async def tell_until_killed(resolver: Resolver, generator: random.Random, first: int) -> int:
+    """Tell batches one after the other; gives how many facts were told, the unanswered ones included."""
+    core = resolver.caller("SOTA Core")
+    told = first
+    try:
+        while True:
+            batch = [a_fact(generator, told + position) for position in range(generator.randint(1, 12))]
+            told += len(batch)
+            answer = await core.tell(*batch)
+            assert answer.status == 200, answer.body
+    except Unavailable:
+        return told
+    finally:
+        await core.client.close()
+
+
+async def test_index_and_database_are_alike_after_every_kill(fresh_database_url: str, tmp_path: Path) -> None:
+    seed = int(os.environ.get("SOTA_FAULT_SEED", random.SystemRandom().randrange(1 << 32)))
+    print(f"SOTA_FAULT_SEED={seed}")
+    generator = random.Random(seed)
+    resolver = Resolver(fresh_database_url, tmp_path)
+    await resolver.start()
+    await offer_probes(resolver)
+    told = 0
+    for _ in range(KILLS):
+        telling = asyncio.create_task(tell_until_killed(resolver, generator, told))
+        await asyncio.sleep(generator.uniform(*PAUSE_S))
+        resolver.process.kill()
+        told = await telling
+        await resolver.start()
+        await compare(resolver, fresh_database_url)
+        print(f"killed after {told} facts")
+    sources = {event["source"] for event in resolver.process.events("index_loaded")}
+    assert "snapshot" in sources
+    await resolver.process.stop()
