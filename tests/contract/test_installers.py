@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
 
 from sota.slm.contract import CASES, Bay, NotApplicable
-from tests.support.slm_subjects import ArchiveSubject, CommandSubject, DebSubject, SubjectOnDisk, small_disk
+from tests.support.slm_subjects import (
+    ArchiveSubject,
+    CommandSubject,
+    DebSubject,
+    RaucSubject,
+    SubjectOnDisk,
+    SwupdateSubject,
+    small_disk,
+)
 
 THOROUGH = os.environ.get("THOROUGH") == "1"
 """``make faults`` sets it: the power goes before and after every single write."""
-SUBJECTS = (DebSubject, ArchiveSubject, CommandSubject)
+SUBJECTS = (DebSubject, ArchiveSubject, CommandSubject, RaucSubject, SwupdateSubject)
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.installer_name)
 async def test_installer_keeps_the_contract(subject: type[SubjectOnDisk], case: str, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
-        prepared = subject(tmp_path, disk=disk if case == "full_disk" else None)
         try:
-            await CASES[case](Bay(tmp_path, prepared, thorough=THOROUGH))
+            prepared = subject(tmp_path, disk=disk if case == "full_disk" else None)
+            with contextlib.closing(prepared):
+                await CASES[case](Bay(tmp_path, prepared, thorough=THOROUGH))
         except NotApplicable as reason:
             pytest.skip(f"{case} of {subject.installer_name}: {reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from sota.slm.contract import Fault, NotApplicable
 from sota.slm.installers import Installer, Place, load
 from tests.support import debs
+from tests.support.rauc_system import RaucSystem
+from tests.support.swupdate_system import SwupdateSystem
 
 
 class SubjectOnDisk:
@@ -56,6 +59,9 @@ class SubjectOnDisk:
 
     def boot(self) -> None:
         raise AssertionError("nothing of this kind needs a boot")
+
+    def close(self) -> None:
+        """End what was started."""
 
     @contextlib.contextmanager
     def full_disk(self) -> Iterator[None]:
@@ -163,6 +169,110 @@ class CommandSubject(SubjectOnDisk):
         file = self.folder / f"ivi-{version}.bin"
         file.write_text(version + (f" {fault.value}" if fault is not Fault.NONE else "") + "\n" + " " * 9_000)
         return file
+
+
+class RaucSubject(SubjectOnDisk):
+    """A system in two slots that RAUC's real service writes."""
+
+    name = "system"
+    installer_name = "rauc"
+
+    def __init__(self, folder: Path, *, disk: Path | None = None) -> None:
+        super().__init__(folder, disk=disk)
+        require_loop_device()
+        self.system = RaucSystem(folder / "rauc", self.root)
+
+    def close(self) -> None:
+        self.system.close()
+
+    def options(self) -> dict[str, object]:
+        return {"address": self.system.address}
+
+    @property
+    def health_check(self) -> Sequence[str]:
+        return look_at(f"cat {quoted(str(self.system.folder / 'booted'))}")
+
+    def build(self, version: str, fault: Fault) -> Path:
+        kind = "unheard-of" if fault is Fault.FAILS else "img"
+        bundle = self.system.bundle(version, system_image(version, fault), kind=kind)
+        if fault is Fault.DAMAGED:
+            flip_a_byte(bundle)
+        return bundle
+
+    def running(self) -> str | None:
+        return version_in(self.system.running_slot)
+
+    def boot(self) -> None:
+        self.system.boot()
+        self.boot_id_file.write_text(f"{self.boot_id_file.read_text().strip()}1\n")
+
+
+class SwupdateSubject(SubjectOnDisk):
+    """A system in two slots that SWUpdate writes."""
+
+    name = "system"
+    installer_name = "swupdate"
+
+    def __init__(self, folder: Path, *, disk: Path | None = None) -> None:
+        super().__init__(folder, disk=disk)
+        self.system = SwupdateSystem(folder / "swupdate", self.root)
+
+    def options(self) -> dict[str, object]:
+        return self.system.options
+
+    @property
+    def health_check(self) -> Sequence[str]:
+        return look_at(f"echo {quoted(str(self.root))}/$({quoted(str(self.system.loader))} booted)")
+
+    def build(self, version: str, fault: Fault) -> Path:
+        content = system_image(version, fault)
+        # A hash that is not its content's is only found while it is written.
+        image = self.system.image(version, content, sha256="0" * 64 if fault is Fault.FAILS else None)
+        if fault is Fault.DAMAGED:
+            flip_a_byte(image)
+        return image
+
+    def running(self) -> str | None:
+        return version_in(self.system.running_slot)
+
+    def boot(self) -> None:
+        self.system.boot()
+        self.boot_id_file.write_text(f"{self.boot_id_file.read_text().strip()}1\n")
+
+
+def look_at(finder: str) -> Sequence[str]:
+    """Give a health check that looks at the slot whose file a command prints."""
+    return ("/bin/sh", "-c", f'echo looking; ! head -c 64 "$({finder})" | grep -aq unhealthy')
+
+
+def system_image(version: str, fault: Fault) -> bytes:
+    """Make an image of a system that says its version, and whether it is well, at its beginning."""
+    text = f"{version} {'unhealthy' if fault is Fault.UNHEALTHY else 'well'}\n".encode()
+    return text + debs.noise(version, 100_000)
+
+
+def version_in(slot: Path) -> str | None:
+    """Read which version is in a slot; None where nothing was ever written."""
+    with slot.open("rb") as file:
+        first = file.read(64)
+    return first.split()[0].decode() if first.strip(b"\0") else None
+
+
+def flip_a_byte(file: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    file.write_bytes(content)
+
+
+def require_loop_device() -> None:
+    """RAUC mounts a bundle through a loop device.
+
+    Raises:
+        NotApplicable: this machine has none that we may use.
+    """
+    if not Path("/dev/loop-control").exists() or os.geteuid() != 0:
+        raise NotApplicable("RAUC mounts bundles through a loop device: this machine lets us use none (run it as root)")
 
 
 def write_archive(file: Path, files: dict[str, bytes], mode: str = "w:gz") -> None:

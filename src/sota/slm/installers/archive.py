@@ -10,10 +10,6 @@ Options (``[slm.options.archive]``): ``folder`` (below the vehicle's root: ``opt
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -24,10 +20,11 @@ from msgspec import Meta
 from sota.boundaries.values import InstalledPackage
 from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, ask
 from sota.slm.installers.archive_slots import Slots
+from sota.slm.installers.steps import run_module, wait_for_lock
 from sota.slm.model import Found, Health, Job, Step
 
 LOOK_TIMEOUT_S = 600.0
-LOCK_POLL_S = 0.1
+STEPS = "sota.slm.installers.archive_slots"
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,9 +59,8 @@ class ArchiveInstaller:
         if name.startswith("."):
             raise BadPackage(f"{name!r} cannot be the name of an archive's folder.")
         limits = (str(self._options.max_bytes), str(self._options.max_files))
-        code, _, errors = await ask(
-            *self._program("look", str(file), *limits), environment=_environment(), timeout_s=LOOK_TIMEOUT_S
-        )
+        look = run_module(STEPS, "look", str(file), *limits)
+        code, _, errors = await ask(*look.arguments, environment=look.environment, timeout_s=LOOK_TIMEOUT_S)
         if code != 0:
             raise BadPackage(f"The archive was not taken: {errors}")
 
@@ -94,12 +90,7 @@ class ArchiveInstaller:
 
     async def wait_until_free(self, timeout_s: float) -> None:
         """Wait until no step works in the folder: one of ours may have lost its shell."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not _is_free(self._folder / ".lock"):  # noqa: ASYNC110 - a file's lock tells nobody
-                    await asyncio.sleep(LOCK_POLL_S)
-        except TimeoutError:
-            raise InstallerFailed(f"Another process works in {self._folder} for more than {timeout_s:g} s.") from None
+        await wait_for_lock(self._folder / ".lock", timeout_s)
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
         """Give the step's command: this program again, as a process of its own that outlives us."""
@@ -114,26 +105,4 @@ class ArchiveInstaller:
             Step.DISCARD: ("remove", str(self._folder), job.name),
             Step.REMOVE: ("remove", str(self._folder), job.name),
         }
-        return Command(self._program(*actions[step]), _environment())
-
-    def _program(self, *arguments: str) -> tuple[str, ...]:
-        return (sys.executable, "-P", "-m", "sota.slm.installers.archive_slots", *arguments)
-
-
-def _environment() -> dict[str, str]:
-    paths = os.environ.get("PYTHONPATH")
-    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **({"PYTHONPATH": paths} if paths else {})}
-
-
-def _is_free(lock: Path) -> bool:
-    try:
-        descriptor = os.open(lock, os.O_RDWR)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+        return run_module(STEPS, *actions[step])

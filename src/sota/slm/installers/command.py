@@ -28,11 +28,11 @@ from sota.boundaries.values import ForeignText, InstalledPackage, PackageName
 from sota.kit.errors import StartError
 from sota.slm.boot import ENVIRONMENT
 from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, ask
+from sota.slm.installers.steps import refuse
 from sota.slm.model import Found, Health, Job, Step
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 KNOWN = frozenset({"file", "name", "version", "previous_file", "previous_version"})
-CANNOT = 'echo "$1"; exit 1'
 
 CommandLine = Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
 
@@ -122,7 +122,7 @@ class CommandInstaller:
             values |= {"version": values.get("previous_version", ""), "file": values.get("previous_file", "")}
         line = () if unit is None else unit.remove if step in {Step.REMOVE, Step.DISCARD} else unit.install
         if not line:
-            return Command(("/bin/sh", "-c", CANNOT, "sh", f"this vehicle has no command to {step} {job.name}"), {})
+            return refuse(f"this vehicle has no command to {step} {job.name}")
         return Command(_fill(line, values), ENVIRONMENT)
 
 

@@ -1,0 +1,197 @@
+"""RAUC's service on D-Bus: the calls that we make, and the program that carries out one step with them.
+
+RAUC itself writes the bundle, and goes on when the process that asked for it ends; so a step that was interrupted is
+looked into by asking the service. ``python -m sota.slm.installers.rauc_service`` is the step's process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dbus_fast import BusType, Message, MessageType
+from dbus_fast.aio import MessageBus
+from dbus_fast.errors import DBusError
+
+from sota.slm.installers import InstallerFailed
+
+NAME, PATH, INTERFACE = "de.pengutronix.rauc", "/", "de.pengutronix.rauc.Installer"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+CALL_TIMEOUT_S = 30.0
+INFO_TIMEOUT_S = 600.0
+"""A bundle's signature is over all of it: a large one takes its time."""
+INSTALL_TIMEOUT_S = 24 * 3600.0
+"""The step's own time-out, which is the vehicle's, comes first."""
+
+
+class CallRefused(InstallerFailed):
+    """RAUC answered a call with an error; ``detail`` is what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot of the booted kind, as RAUC tells it. ``version`` is that of the bundle in it, where RAUC wrote one."""
+
+    name: str
+    booted: bool
+    good: bool
+    version: str | None
+
+
+class Rauc:
+    """One connection to the service. Made by :func:`connect`."""
+
+    def __init__(self, bus: MessageBus) -> None:
+        self._bus = bus
+
+    async def call(self, member: str, signature: str = "", *body: Any, timeout_s: float = CALL_TIMEOUT_S) -> list[Any]:
+        """Call a method of the service; gives what it returns.
+
+        Raises:
+            CallRefused: it answers with an error.
+            InstallerFailed: it does not answer.
+        """
+        return await self._send(INTERFACE, member, signature, list(body), timeout_s)
+
+    async def read(self, name: str) -> Any:
+        """Read a property: ``Operation`` (idle or installing), ``LastError``, ``Compatible``."""
+        (value,) = await self._send(PROPERTIES, "Get", "ss", [INTERFACE, name], CALL_TIMEOUT_S)
+        return value.value
+
+    async def slots(self) -> list[Slot]:
+        """Give the slots that can be booted: the one that runs and those of its kind."""
+        (listed,) = await self.call("GetSlotStatus")
+        told = {name: {key: value.value for key, value in fields.items()} for name, fields in listed}
+        return [
+            Slot(
+                name,
+                booted=fields.get("state") == "booted",
+                good=fields.get("boot-status") == "good",
+                version=fields.get("bundle.version"),
+            )
+            for name, fields in told.items()
+            if fields.get("bootname")
+        ]
+
+    async def primary(self) -> str:
+        """Give the name of the slot that the next boot starts."""
+        (name,) = await self.call("GetPrimary")
+        return str(name)
+
+    async def install(self, file: str) -> int:
+        """Have a bundle installed, telling its progress on standard output; gives RAUC's result, 0 for success."""
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def heard(message: Message) -> None:
+            if message.message_type is not MessageType.SIGNAL or message.path != PATH:
+                return
+            if message.member == "Completed" and not done.done():
+                done.set_result(int(message.body[0]))
+            elif message.member == "PropertiesChanged" and "Progress" in message.body[1]:
+                percent, text, _ = message.body[1]["Progress"].value
+                print(f"{percent:3d} % {text}", flush=True)  # noqa: T201 - the step's output goes into the report
+
+        self._bus.add_message_handler(heard)
+        await self._listen()
+        await self.call("InstallBundle", "sa{sv}", file, {})
+        async with asyncio.timeout(INSTALL_TIMEOUT_S):
+            while not done.done():
+                await asyncio.wait([done], timeout=5)
+                if not self._bus.connected:
+                    raise InstallerFailed("RAUC's bus went away during the installation.")
+        return done.result()
+
+    async def _listen(self) -> None:
+        rule = f"type='signal',sender='{NAME}',path='{PATH}'"
+        message = Message(
+            destination="org.freedesktop.DBus",
+            path="/org/freedesktop/DBus",
+            interface="org.freedesktop.DBus",
+            member="AddMatch",
+            signature="s",
+            body=[rule],
+        )
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            await self._bus.call(message)
+
+    async def _send(self, interface: str, member: str, signature: str, body: list[Any], timeout_s: float) -> list[Any]:
+        message = Message(
+            destination=NAME, path=PATH, interface=interface, member=member, signature=signature, body=body
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                reply = await self._bus.call(message)
+        except TimeoutError:
+            raise InstallerFailed(f"RAUC did not answer {member} within {timeout_s:g} s.") from None
+        except (DBusError, EOFError, OSError) as error:
+            raise InstallerFailed(f"RAUC cannot be asked ({member}): {error}.") from None
+        if reply.message_type is MessageType.ERROR:
+            text = str(reply.body[0]) if reply.body else "no reason given"
+            raise CallRefused(f"RAUC refuses {member}: {text}")
+        return list(reply.body)
+
+
+@contextlib.asynccontextmanager
+async def connect(address: str) -> AsyncIterator[Rauc]:
+    """Connect to the bus at a D-Bus ``address``, or to the system's where that is empty.
+
+    Raises:
+        InstallerFailed: there is no bus.
+    """
+    bus = MessageBus(bus_address=address) if address else MessageBus(bus_type=BusType.SYSTEM)
+    try:
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            await bus.connect()
+    except (OSError, DBusError, EOFError, TimeoutError) as error:
+        raise InstallerFailed(f"RAUC's bus {address or 'of the system'} cannot be reached: {error}.") from None
+    try:
+        yield Rauc(bus)
+    finally:
+        bus.disconnect()
+
+
+async def carry_out(address: str, action: str, argument: str) -> int:
+    """Carry out one step; gives its exit code. ``argument`` is a bundle's file, or a version to go back to."""
+    async with connect(address) as rauc:
+        if action == "install":
+            result = await rauc.install(argument)
+            if result != 0:
+                print(await rauc.read("LastError"), file=sys.stderr)  # noqa: T201
+            return 0 if result == 0 else 1
+        if action == "confirm":
+            await rauc.call("Mark", "ss", "good", "booted")
+            return 0
+        return await _go_back(rauc, argument)
+
+
+async def _go_back(rauc: Rauc, version: str) -> int:
+    """Have the next boot start the slot with this version ("": the one that RAUC never wrote)."""
+    slots = await rauc.slots()
+    # Two slots may hold the same version: the one that runs needs no other boot.
+    wanted = [slot for slot in sorted(slots, key=lambda each: not each.booted) if (slot.version or "") == version]
+    if not wanted:
+        print(f"no slot has {version or 'the software from before RAUC'}", file=sys.stderr)  # noqa: T201
+        return 1
+    await rauc.call("Mark", "ss", "active", wanted[0].name)
+    for other in slots:
+        if other.name != wanted[0].name:
+            await rauc.call("Mark", "ss", "bad", other.name)
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``ADDRESS install FILE``, ``ADDRESS confirm VERSION``, ``ADDRESS restore VERSION``."""
+    address, action, argument = arguments
+    try:
+        return asyncio.run(carry_out(address, action, argument))
+    except InstallerFailed as error:
+        print(error.detail, file=sys.stderr)  # noqa: T201
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
