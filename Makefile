@@ -19,7 +19,7 @@ demo: setup ## Run the whole system doing its main job; ARGS="--once" ends when 
 	$(bin)/sota demo $(ARGS)
 
 test: setup ## Run every test, on SQLite and on MariaDB; ARGS="-k campaign" for some of them
-	@scripts/setup --system mariadb-server
+	@scripts/setup --system mariadb-server rauc swupdate
 	$(pytest) $(ARGS)
 
 lint: setup ## Check format, style, types, import rules and the tree
@@ -52,7 +52,7 @@ fuzz: setup ## Give every property test many more examples than `make test` does
 	$(bin)/python -m pytest -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
 faults: setup ## Kill and cut programs in the middle of their work, and see that they go on rightly
-	@scripts/setup --system mariadb-server
+	@scripts/setup --system mariadb-server rauc swupdate
 	THOROUGH=1 $(bin)/python -m pytest -s tests/faults tests/contract $(ARGS)
 
 lock: setup ## Make requirements/*.lock anew; ARGS="--upgrade" for the newest allowed versions
