@@ -285,6 +285,11 @@ def token(identity: Path) -> str:
     return (identity / "credential.jwt").read_text()
 
 
+def credential_id(identity: Path) -> str:
+    """Give the id of the credential of an identity, as the node tells it with each message."""
+    return Identity.read(identity, time.time()).rights.credentials[0].id
+
+
 async def exchange(port: int, request: bytes, timeout_s: float = 5.0) -> bytes:
     """Send bytes to an edge, and read one answer or the end of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -27,7 +27,7 @@ from sota.kit.logging import short_vin
 from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet, RcvData
 from sota.rvi.confirmation import Confirmations
 from sota.rvi.context import Context
-from sota.rvi.credentials import Credential, Rights, read_all
+from sota.rvi.credentials import Rights, read_all
 from sota.rvi.fragment import FragmentReader, FragmentWriter, wanted_size
 from sota.rvi.message import Message, Peer
 from sota.rvi.writer import Writer
@@ -210,12 +210,12 @@ class Connection(asyncio.Protocol):
         return entry is not None
 
     def check_trust(self) -> None:
-        """Read the peer's credentials again, by the trust anchors of now; end the connection if none counts."""
+        """Hold the peer's credentials against the trust anchors of now; end the connection if none counts."""
         if not self.greeted or not self.rights.credentials:
             return
-        credentials, _ = self._read_credentials([credential.token for credential in self.rights.credentials])
-        if credentials:
-            self.rights = Rights(credentials)
+        anchor = self._context.identity.anchor
+        self.rights = Rights(credential for credential in self.rights.credentials if anchor.stands_for(credential))
+        if self.rights.credentials:
             self._drop_announcements(time.time())
         else:
             self._fail("no_trust", "no trust anchor stands for the peer's credentials any more")
@@ -265,8 +265,11 @@ class Connection(asyncio.Protocol):
         if first and self._codec is None:
             self._codec = self._decoder.codec if self._secure else JSON
         codec = self._codec or JSON
-        credentials, reasons = self._read_credentials(packet.creds)
-        self.rights = Rights(credentials)
+        context = self._context
+        credentials, reasons = read_all(
+            context.identity.anchor, packet.creds, now=context.validity_moment(), certificate=self._certificate
+        )
+        self.rights = Rights.of_peer(credentials)
         if self.check_revoked():
             return
         self.greeted, self.confirmations.wanted = True, packet.ack is True and self._context.confirms
@@ -282,10 +285,6 @@ class Connection(asyncio.Protocol):
         else:
             self._drop_announcements(time.time())
         self.announce(self._context.owner.local_services(), always=True)
-
-    def _read_credentials(self, tokens: Iterable[object]) -> tuple[list[Credential], list[str]]:
-        context = self._context
-        return read_all(context.identity.anchor, tokens, now=context.validity_moment(), certificate=self._certificate)
 
     def _on_services(self, packet: Packet) -> None:
         if not isinstance(packet.svcs, list):

@@ -51,6 +51,8 @@ class Credential:
     stop: float
     certificate: bytes
     token: str
+    signer: tuple[int, int] = (0, 0)
+    """The trust anchor's key that signed it: modulus and exponent."""
 
     def is_valid(self, now: float) -> bool:
         """Say whether the moment lies within the validity."""
@@ -83,7 +85,8 @@ class TrustAnchor:
         """
         if not isinstance(token, str) or len(token) > MAX_CREDENTIAL_BYTES:
             raise CredentialError("not a credential")
-        credential = _read_claims(self._claims(token.strip()), token.strip())
+        claims, signer = self._claims(token.strip())
+        credential = replace(_read_claims(claims, token.strip()), signer=signer)
         if now is None:
             credential = replace(credential, start=-math.inf, stop=math.inf)
         elif not credential.is_valid(now):
@@ -92,11 +95,15 @@ class TrustAnchor:
             raise CredentialError(f"credential {credential.id!r} belongs to another certificate than the peer's")
         return credential
 
-    def _claims(self, token: str) -> Mapping[str, Any]:
+    def stands_for(self, credential: Credential) -> bool:
+        """Say whether a credential that was read earlier is signed by an authority of now."""
+        return credential.signer in self._keys
+
+    def _claims(self, token: str) -> tuple[Mapping[str, Any], tuple[int, int]]:
         reason = ""
         for key in self._keys:
             try:
-                return rs256.verify(token, key)
+                return rs256.verify(token, key), key
             except rs256.BadToken as error:
                 reason = str(error)
         raise CredentialError(f"not signed by the trust anchor: {reason}")
@@ -113,6 +120,11 @@ class Rights:
         vins = {pattern.vin for credential in self.credentials for pattern in credential.receive}
         self.vin = vins.pop() if len(vins) == 1 else None
         self._invoked: dict[str, Credential] = {}
+
+    @classmethod
+    def of_peer(cls, credentials: Iterable[Credential]) -> Rights:
+        """Keep of a peer's credentials what still counts once they are checked: thousands of peers are remembered."""
+        return cls(replace(credential, token="", certificate=b"") for credential in credentials)
 
     def to_invoke(self, name: str, now: float) -> Credential | None:
         """Find the credential that lets its owner send to this service. Every message asks, so it is remembered."""

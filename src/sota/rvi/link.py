@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import resource
 import socket
 import ssl
 from collections.abc import Iterable
@@ -29,6 +30,7 @@ LASTING_S = 30.0
 MAX_TICK_S = 5.0
 BACKLOG = 4096
 RENEWAL_S = 300.0
+SPARE_FILES = 1000
 NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which Python has no name."""
 
@@ -201,6 +203,14 @@ class Link:
             connection.close()
         if not old:
             self._renewing_until = 0.0
+
+
+def allow_files(peers: int) -> None:
+    """Let the process open as many files as it may take connections, as far as the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = peers + SPARE_FILES if hard == resource.RLIM_INFINITY else min(peers + SPARE_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def server_context(identity: Identity, *, trust_clock: bool = True) -> ssl.SSLContext:

@@ -37,7 +37,7 @@ from sota.rvi.disk import Disk
 from sota.rvi.edge import Edge
 from sota.rvi.edge_http import EdgeServer
 from sota.rvi.identity_folder import IdentityKeeper, look
-from sota.rvi.link import Link
+from sota.rvi.link import Link, allow_files
 from sota.rvi.message import Message
 from sota.rvi.names import VEHICLE_PREFIX, ServiceTable, declared_services, vin_of
 from sota.rvi.pump import Pumps, Sink
@@ -93,6 +93,7 @@ class Node:
             identity = self._keeper.read()
         except CredentialError as error:
             raise StartError(str(error)) from None
+        allow_files(settings.max_peers)
         await self._disk.open()
         await self.store.open()
         await self.calendar.open()

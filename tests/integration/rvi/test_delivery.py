@@ -18,6 +18,7 @@ from tests.support.rvi import (
     RawPeer,
     RecordingService,
     backend_settings,
+    credential_id,
     running,
     token,
     wait_until,
@@ -53,7 +54,7 @@ async def test_the_callback_is_that_of_a_real_node_and_tells_the_peer(
             "params": {
                 "service_name": "/sota/report",
                 "parameters": [7],
-                "peer": {"vin": VIN, "credential": f"credential-{VIN}"},
+                "peer": {"vin": VIN, "credential": credential_id(identities.vehicle())},
             },
         }
         await peer.close()

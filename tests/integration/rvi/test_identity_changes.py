@@ -27,6 +27,7 @@ from tests.support.rvi import (
     Identities,
     RecordingService,
     backend_settings,
+    credential_id,
     running,
     vehicle_settings,
     wait_until,
@@ -62,7 +63,9 @@ async def test_who_is_revoked_is_cut_off_and_does_not_come_back(
 ) -> None:
     revoked = tmp_path / "revoked.txt"
     settings = backend_settings(identities, tmp_path / "b", revoked=revoked)
-    entry = f"credential-{VIN}" if by == "credential" else fingerprint(certificate_of(identities.vehicle()))
+    entry = (
+        credential_id(identities.vehicle()) if by == "credential" else fingerprint(certificate_of(identities.vehicle()))
+    )
     async with (
         running(settings) as (node, _),
         running(vehicle_settings(identities, tmp_path / "v", link_to(settings))),

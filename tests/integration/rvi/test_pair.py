@@ -17,6 +17,7 @@ from tests.support.rvi import (
     Identities,
     RecordingService,
     backend_settings,
+    credential_id,
     running,
     vehicle_settings,
     wait_until,
@@ -65,7 +66,7 @@ async def test_every_service_of_the_whitelist_is_carried(
                 {
                     "service_name": f"/sota/{name}",
                     "parameters": [{"text": 'é"[{', "n": [1, 2.5, None, True]}],
-                    "peer": {"vin": None, "credential": "credential-backend"},
+                    "peer": {"vin": None, "credential": credential_id(identities.backend)},
                 }
             ]
         for name in to_backend:
@@ -74,7 +75,7 @@ async def test_every_service_of_the_whitelist_is_carried(
                 {
                     "service_name": f"/sota/{name}",
                     "parameters": [None],
-                    "peer": {"vin": VIN, "credential": f"credential-{VIN}"},
+                    "peer": {"vin": VIN, "credential": credential_id(identities.vehicle())},
                 }
             ]
 

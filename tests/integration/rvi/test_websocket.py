@@ -27,6 +27,7 @@ from tests.support.rvi import (
     RawPeer,
     RecordingService,
     backend_settings,
+    credential_id,
     running,
     token,
     vehicle_settings,
@@ -96,7 +97,7 @@ async def test_a_message_from_the_link_comes_over_the_socket(identities: Identit
             peer.send({"tid": 1, "cmd": "rcv", "mod": "proto_msgpack_rpc", "data": data})
         for number in range(200):
             received = str(await asyncio.wait_for(ws.recv(), 5))
-            sender = f'"peer":{{"vin":"{VIN}","credential":"credential-{VIN}"}}'
+            sender = f'"peer":{{"vin":"{VIN}","credential":"{credential_id(identities.vehicle())}"}}'
             assert received == (
                 '{"json-rpc":"2.0","method":"message","params":{"service_name":"/sota/report",'
                 f'"parameters":{{"a":{number}}},{sender}}}}}'
