@@ -85,8 +85,13 @@ class Confirmations:
         """Confirm a message of the peer, soon."""
         self._arrived.append(number)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._tell)
+            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self.tell)
 
-    def _tell(self) -> None:
-        numbers, self._arrived, self._timer = self._arrived, [], None
-        self._send({"cmd": "ack", "ids": numbers})
+    def tell(self) -> None:
+        """Send the confirmations that have gathered."""
+        numbers, self._arrived = self._arrived, []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if numbers:
+            self._send({"cmd": "ack", "ids": numbers})

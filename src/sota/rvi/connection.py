@@ -229,6 +229,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection when everything is written."""
+        self.confirmations.tell()
         self._out.close()
 
     def abort(self) -> None:
