@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
 from sota.resolver.changes.model import Kind
@@ -17,6 +19,8 @@ from sota.resolver.language.expression import Expression
 
 VINS_AT_ONCE = 20_000
 """So many vehicles are named in one step: some milliseconds, and a few megabytes."""
+SHARDS_AHEAD = 1
+"""So many more shards are searched while one is being answered: two keep two processors busy."""
 
 
 class BitmapIndex:
@@ -37,10 +41,20 @@ class BitmapIndex:
     async def _matching(
         self, fleet: Fleet, planned: Plan, kinds: dict[Package, list[int]]
     ) -> AsyncIterator[list[Match]]:
-        for shard in fleet.shards.values():
-            groups = await self._workers.run(find_groups, planned, shard, kinds)
-            for some in slices(groups):
-                yield await self._workers.run(name_vehicles, shard, some)
+        waiting = deque(fleet.shards.values())
+        found: deque[tuple[Shard, asyncio.Task[list[Group]]]] = deque()
+        try:
+            while waiting or found:
+                while waiting and len(found) <= SHARDS_AHEAD:
+                    shard = waiting.popleft()
+                    searching = asyncio.ensure_future(self._workers.run(find_groups, planned, shard, kinds))
+                    found.append((shard, searching))
+                shard, searching = found.popleft()
+                for some in slices(await searching):
+                    yield await self._workers.run(name_vehicles, shard, some)
+        finally:  # whoever asked may not want the rest
+            for _shard, searching in found:
+                searching.cancel()
 
     async def count_and_sample(self, expression: Expression, sample: int) -> tuple[int, list[str]]:
         """Count vehicles and name some: see the interface."""
