@@ -16,6 +16,8 @@ def as_process(program: str, settings: Settings, folder: Path) -> ProgramProcess
     lines = [f"[{program}]"]
     for field in msgspec.structs.fields(settings):
         value = getattr(settings, field.name)
+        if value is None:
+            continue  # TOML has no word for it, and it is the default
         text = msgspec.json.encode(
             value, enc_hook=str
         ).decode()  # a TOML value is written as in JSON, for what is used here

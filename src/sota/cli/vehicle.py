@@ -22,6 +22,7 @@ def vehicle(
     root: Path | None = None,
     keys: Path | None = None,
     allow_unsigned: Annotated[bool, Parameter(negative=())] = False,
+    config: Path | None = None,
     edge_port: PortOption = 9001,
     client_port: PortOption = 9101,
     slm_port: PortOption = 9102,
@@ -46,6 +47,9 @@ def vehicle(
         Folder with the public keys (*.pub.pem) that may sign packages; DATA/keys where not given.
     allow_unsigned
         Take packages without a signature. For a laboratory only.
+    config
+        TOML file with further settings of the client and the loading manager, in [client] and [slm]: installers,
+        preconditions, consent. What the other options say stands above it.
     edge_port
         The node's service edge.
     client_port
@@ -64,6 +68,7 @@ def vehicle(
         root=root,
         keys=keys,
         allow_unsigned=allow_unsigned,
+        config=config,
         edge_port=edge_port,
         client_port=client_port,
         slm_port=slm_port,

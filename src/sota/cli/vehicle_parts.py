@@ -16,6 +16,7 @@ from sota.kit.durable import private_folder, write_atomic
 from sota.kit.errors import StartError
 from sota.kit.program import RunnableProgram
 from sota.kit.service_credentials import issue
+from sota.kit.settings import load
 from sota.rvi.program import NodeProgram
 from sota.rvi.settings import NodeSettings
 from sota.slm.program import SlmProgram
@@ -40,11 +41,14 @@ def assemble(
     root: Path | None = None,
     keys: Path | None = None,
     allow_unsigned: bool = False,
+    config: Path | None = None,
 ) -> list[RunnableProgram]:
     """Make the three programs with everything below ``data``, in the order in which they start.
 
+    ``config`` has further settings of the client and the loading manager.
+
     Raises:
-        StartError: the vehicle has no identity yet.
+        StartError: the vehicle has no identity yet, or a setting does not fit.
     """
     if not (data / "identity" / "credential.jwt").exists():
         raise StartError(f"{data / 'identity'} has no credential.jwt: issue one with sota enrol {vin} --to …")
@@ -60,28 +64,38 @@ def assemble(
         peers=(backend,),
         trust_clock=False,  # docs/decisions/0014
     )
-    client = ClientSettings(
-        vin=vin,
-        port=ports.client,
-        data=data / "client",
-        node_url=node_url,
-        slm_url=slm_url,
-        slm_token_file=secrets / "client-to-slm.token",
-        credentials_file=secrets / "client.toml",
-        keys=keys or data / "keys",
-        identity=data / "identity",
-        allow_unsigned=allow_unsigned,
+    client = load(
+        ClientSettings,
+        "client",
+        file=config,
+        overrides={
+            "vin": vin,
+            "port": ports.client,
+            "data": data / "client",
+            "node_url": node_url,
+            "slm_url": slm_url,
+            "slm_token_file": secrets / "client-to-slm.token",
+            "credentials_file": secrets / "client.toml",
+            "keys": keys or data / "keys",
+            "identity": data / "identity",
+            "allow_unsigned": allow_unsigned,
+        },
     )
-    slm = SlmSettings(
-        vin=vin,
-        port=ports.slm,
-        data=data / "slm",
-        root=root or data / "root",
-        client_url=client_url,
-        client_token_file=secrets / "slm-to-client.token",
-        credentials_file=secrets / "slm.toml",
-        keys=keys or data / "keys",
-        allow_unsigned_images=allow_unsigned,
+    slm = load(
+        SlmSettings,
+        "slm",
+        file=config,
+        overrides={
+            "vin": vin,
+            "port": ports.slm,
+            "data": data / "slm",
+            "root": root or data / "root",
+            "client_url": client_url,
+            "client_token_file": secrets / "slm-to-client.token",
+            "credentials_file": secrets / "slm.toml",
+            "keys": keys or data / "keys",
+            "allow_unsigned_images": allow_unsigned,
+        },
     )
     return [NodeProgram(node), SlmProgram(slm), ClientProgram(client)]
 

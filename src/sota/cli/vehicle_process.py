@@ -20,6 +20,7 @@ class VehicleOrder(msgspec.Struct, frozen=True, kw_only=True):
     root: Path | None
     keys: Path | None
     allow_unsigned: bool
+    config: Path | None
     edge_port: int
     client_port: int
     slm_port: int
@@ -52,6 +53,7 @@ def run(order: VehicleOrder) -> None:
             root=order.root,
             keys=order.keys,
             allow_unsigned=order.allow_unsigned,
+            config=order.config,
         ),
         log_level=order.log_level,
         operation_port=order.operation_port,

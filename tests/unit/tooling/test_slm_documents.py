@@ -1,0 +1,81 @@
+"""docs/installers.md and docs/images.md: the code in them works, and what they say of settings and manifests is so."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+
+from sota.boundaries.update_image.manifest import Action, OnFailure, parse
+from sota.kit.settings import load as load_settings
+from sota.slm.contract import CASES, Bay, NotApplicable
+from sota.slm.images.commands import command_for
+from sota.slm.model import ResultCode
+from sota.slm.program import load_installers
+from sota.slm.settings import SlmSettings
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def blocks(document: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / document).read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    installer, contract = blocks("installers.md", "python")
+    (tmp_path / "sota_installer_sounds.py").write_text(installer)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = ModuleType("sounds_contract")
+    exec(compile(contract, "docs/installers.md", "exec"), module.__dict__)
+    yield module.SoundSubject(tmp_path)
+    sys.modules.pop("sota_installer_sounds", None)
+
+
+NOT_APPLICABLE = {"full_disk", "failing_installation"}
+
+
+@pytest.mark.parametrize("case", sorted(set(CASES) - NOT_APPLICABLE - {"power_loss_at_each_write"}))
+async def test_installer_of_the_walk_through_keeps_the_contract(case: str, subject: Any, tmp_path: Path) -> None:
+    await CASES[case](Bay(tmp_path, subject, thorough=False))
+
+
+@pytest.mark.parametrize("case", sorted(NOT_APPLICABLE))
+async def test_case_that_does_not_apply_says_so(case: str, subject: Any, tmp_path: Path) -> None:
+    with pytest.raises(NotApplicable):
+        await CASES[case](Bay(tmp_path, subject, thorough=False))
+
+
+def test_settings_of_the_document_make_installers(tmp_path: Path) -> None:
+    (settings,) = blocks("installers.md", "toml")
+    file = tmp_path / "sota.toml"
+    file.write_text(settings)
+
+    installers = load_installers(load_settings(SlmSettings, "slm", file=file, environment={}))
+
+    assert [installer.name for installer in installers] == ["deb", "archive", "command"]
+
+
+def test_manifest_of_the_document_is_one(tmp_path: Path) -> None:
+    (document,) = blocks("images.md", "json")
+    manifest = parse(document.encode())
+    (settings,) = blocks("images.md", "toml")
+    configured = msgspec.convert(tomllib.loads(settings)["slm"]["image_commands"], dict[Action, tuple[str, ...]])
+
+    flash = next(operation for operation in manifest.operations if operation.id == "gateway")
+    command = command_for(configured, flash, Path("/file"))  # type: ignore[arg-type]
+    assert command.arguments == ("/usr/lib/vehicle/flash", "gw0", "/file")
+
+
+def test_document_names_every_action_code_and_way_on() -> None:
+    text = (DOCS / "images.md").read_text()
+    for name in (*Action, *OnFailure):
+        assert f"`{name}`" in text
+    codes = {int(code) for code in re.findall(r"\| (\d+) \|", text)}
+    assert codes == {code.value for code in ResultCode}
