@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         elif self.check_revoked():
             return
         elif self._initiator and self._codec is not None:
-            self._out.write(self._context.greeting(self._codec))
+            self._out.write(self._context.greeting(self._codec, secure=self._secure))
 
     def data_received(self, data: bytes) -> None:
         """Take what came; whatever is wrong with it costs this connection."""
@@ -280,7 +280,7 @@ class Connection(asyncio.Protocol):
         for reason in reasons:
             self._refuse("credential", detail=reason)
         if first and not self._initiator:
-            self._out.write(self._context.greeting(codec))
+            self._out.write(self._context.greeting(codec, secure=self._secure))
         if first:
             self._context.log.info("peer_connected", peer=self.label, secure=self._secure, codec=codec.name)
         else:

@@ -73,10 +73,11 @@ class Context:
         """Give the moment that validities are compared with; None if they are not."""
         return time.time() if self.settings.trust_clock else None
 
-    def greeting(self, codec: Codec) -> bytes:
-        """Give this node's ``au``."""
-        if codec.name not in self.greetings:
+    def greeting(self, codec: Codec, *, secure: bool = True) -> bytes:
+        """Give this node's ``au``. A real node's version is that of the link, not of the language."""
+        version = "1.0" if secure else "1.1"
+        if (key := f"{codec.name} {version}") not in self.greetings:
             tokens = [credential.token for credential in self.identity.rights.credentials]
             extension = {"ack": True} if self.confirms else {}
-            self.greetings[codec.name] = codec.encode({"cmd": "au", "ver": codec.version, "creds": tokens, **extension})
-        return self.greetings[codec.name]
+            self.greetings[key] = codec.encode({"cmd": "au", "ver": version, "creds": tokens, **extension})
+        return self.greetings[key]

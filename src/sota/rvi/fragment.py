@@ -4,6 +4,7 @@ The sender cuts the whole encoded ``rcv``; the receiver asks for each next piece
 (``frg-end``). Offsets count from 1. Rules kept here:
 
 * only what was asked for is sent, strictly in order: a real node breaks the connection on a hole;
+* a real node cuts JSON anywhere, and writes U+FFFD for half a character: such an end is asked for once more, whole;
 * later messages for the same service wait until the pieces have arrived, so that order is kept;
 * both sides are bounded: open messages, their bytes, and the time that the other side may be silent.
 """
@@ -24,6 +25,8 @@ SILENCE_S = 60.0
 PIECE_BYTES = 64 << 10
 MIN_PIECE_BYTES = 10
 OVERHEAD_BYTES = 24
+DAMAGED = "\ufffd".encode()
+MAX_AGAIN = 1000
 _OPTION = "rvi.max_msg_size"
 
 
@@ -117,6 +120,7 @@ class Incoming:
     total: int
     heard_at: float
     body: bytearray = field(default_factory=bytearray)
+    again: int = 0
 
 
 class FragmentReader:
@@ -143,8 +147,12 @@ class FragmentReader:
             incoming = self._begin(number, total, now)
         if total != incoming.total or offset != len(incoming.body) + 1 or not piece:
             raise CodecError("a fragment that was not asked for")
-        incoming.body += piece
         incoming.heard_at = now
+        if piece.endswith(DAMAGED) and offset - 1 + len(piece) != total and incoming.again < MAX_AGAIN:
+            incoming.again += 1
+            incoming.body += _whole(piece)
+            return {"frg-get": [number, len(incoming.body) + 1, min(total - len(incoming.body), PIECE_BYTES)]}, None
+        incoming.body += piece
         missing = total - len(incoming.body)
         if missing < 0:
             raise CodecError("a fragment longer than its message")
@@ -164,3 +172,10 @@ class FragmentReader:
             raise CodecError("more fragments than this node takes")
         incoming = self._open[number] = Incoming(total, now)
         return incoming
+
+
+def _whole(piece: bytes) -> bytes:
+    """Leave out what stands for a character that was cut, at the end of a piece."""
+    while piece.endswith(DAMAGED):
+        piece = piece[: -len(DAMAGED)]
+    return piece

@@ -91,7 +91,7 @@ async def test_as_client_the_node_greets_first_and_announces_after_the_answer(
     ):
         peer = await listener.peer()
         greeting = await peer.read()
-        assert (greeting.cmd, greeting.ver, greeting.creds) == ("au", codec.version, [token(identities.vehicle())])
+        assert (greeting.cmd, greeting.ver, greeting.creds) == ("au", "1.0", [token(identities.vehicle())])
         peer.send({"cmd": "au", "ver": "1.0", "creds": [token(identities.backend)]})
         announcement = await peer.read()
         assert (announcement.cmd, announcement.stat, announcement.svcs) == ("sa", "av", [])

@@ -1,0 +1,287 @@
+"""A million inputs each for the link's two languages and for the edge: no crash, no growth of memory, nobody stuck.
+
+``make fuzz`` takes them all; ``make test`` a seeded sample. Inputs are what real nodes and programs say, with bytes
+changed, cut, repeated and put together; each input is a whole connection, so that states of the reader are met, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from sota.rvi.authority import Authority
+from sota.rvi.codec import JSON, MSGPACK, CodecError, Decoder, pack
+from sota.rvi.connection import Connection
+from sota.rvi.context import Context
+from sota.rvi.credentials import Identity
+from sota.rvi.edge_http import EdgeProtocol
+from sota.rvi.link import Link
+from sota.rvi.names import ServiceTable
+from sota.rvi.node import Node
+from sota.rvi.settings import NodeSettings
+
+SAMPLE, ALL = 3_000, 1_000_000
+GROWN_BLOCKS = 20_000  # of memory, as the interpreter counts them
+LONGEST_S = 1.0
+VIN = "WVW00000000000001"
+REPORT = "genivi.org/backend/sota/report"
+
+PACKETS: list[dict[str, Any]] = [
+    {"cmd": "au", "ver": "1.0", "creds": ["a.b.c"], "rvi_log_id": "conn:1-0ha0"},
+    {"cmd": "au", "ver": "1.1", "creds": [], "ack": True},
+    {"cmd": "sa", "stat": "av", "svcs": [f"genivi.org/vin/{VIN}/sota/notify"]},
+    {"cmd": "sa", "stat": "un", "svcs": [f"genivi.org/vin/{VIN}/sota/notify", "x" * 300]},
+    {"tid": 1, "cmd": "rcv", "mod": "x", "data": {"service": REPORT, "timeout": 1, "parameters": [{"a": "é😀"}]}},
+    {"tid": 2, "cmd": "rcv", "mod": "x", "ack": 7, "data": {"service": REPORT, "timeout": -1, "parameters": [None]}},
+    {"cmd": "ping"},
+    {"cmd": "ack", "ids": [1, 2, -3, "x", None]},
+    {"frg": [1, 671, 1, "piece"]},
+    {"frg": [1, 10, 6, "piece"]},
+    {"frg-get": [1, 79, []]},
+    {"frg-get": [1, 79, 78]},
+    {"frg-end": [1, 0]},
+    {"cmd": "cre"},
+]
+
+
+def inputs_count() -> int:
+    return ALL if settings.get_current_profile_name() == "fuzz" else SAMPLE
+
+
+def seed() -> int:
+    return random.randrange(1 << 32) if settings.get_current_profile_name() == "fuzz" else 20_260_101
+
+
+def mutated(chance: random.Random, seeds: list[bytes]) -> bytes:
+    """Put seeds together and spoil them a little."""
+    content = bytearray(b"".join(chance.choice(seeds) for _ in range(chance.randint(1, 4))))
+    for _ in range(chance.randint(0, 4)):
+        at = chance.randrange(len(content)) if content else 0
+        match chance.randrange(6):
+            case 0:
+                content[at : at + 1] = bytes([chance.randrange(256)])
+            case 1:
+                del content[at : at + chance.randint(1, 20)]
+            case 2:
+                content[at:at] = chance.randbytes(chance.randint(1, 8))
+            case 3:
+                content[at:at] = content[at : at + 30]
+            case 4:
+                content[at:at] = chance.choice(
+                    (b"\xdd\xff\xff\xff\xff", b"\xdb\x7f\xff\xff\xff", b"[" * 120, b'"', b"\\")
+                )
+            case _:
+                del content[at:]
+    return bytes(content)
+
+
+def pieces(chance: random.Random, content: bytes) -> Iterator[bytes]:
+    while content:
+        size = chance.choice((1, 7, 64, len(content)))
+        yield content[:size]
+        content = content[size:]
+
+
+async def held(work: Callable[[], None], share: int = 1) -> None:
+    """Do the work for every input, or for a share of them.
+
+    Memory must not grow after the first tenth, and no input may take long.
+    """
+    count, slowest, before = inputs_count() // share, 0.0, 0
+    for number in range(count):
+        if number == count // 10:  # what is made once is there by now
+            gc.collect()
+            before = sys.getallocatedblocks()
+        began_at = time.process_time()
+        work()
+        slowest = max(slowest, time.process_time() - began_at)
+        if number % 100 == 0:
+            await asyncio.sleep(0.001)  # what was queued meanwhile is done
+    await asyncio.sleep(0.1)
+    gc.collect()
+    assert sys.getallocatedblocks() - before < GROWN_BLOCKS
+    assert slowest < LONGEST_S
+
+
+class Wire(asyncio.Transport):
+    """A transport whose other side reads everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        assert isinstance(data, bytes)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def is_reading(self) -> bool:
+        return True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        del name
+        return default
+
+    def abort(self) -> None:
+        self.closed = True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("codec", [JSON, MSGPACK, None], ids=["json", "msgpack", "mixed"])
+@pytest.mark.hypothesis
+def test_a_million_inputs_of_a_link_give_packets_or_one_error(codec: Any) -> None:
+    chance = random.Random(seed())
+    seeds = [pack(packet) for packet in PACKETS] if codec is not JSON else []
+    seeds += [JSON.encode(packet) for packet in PACKETS] if codec is not MSGPACK else []
+
+    def work() -> None:
+        decoder = Decoder(codec, limit=4096)
+        try:
+            for piece in pieces(chance, mutated(chance, seeds)):
+                for packet in decoder.feed(piece):
+                    spoken = decoder.codec or JSON
+                    if packet.data and (data := spoken.decode_data(packet.data)) is not None:
+                        spoken.parameters_json(data.parameters)
+        except CodecError:
+            pass
+
+    asyncio.run(held(work, share=3))
+
+
+@pytest.fixture(scope="module")
+def backend_identity(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("identity")
+    authority.issue_backend(folder)
+    return folder
+
+
+class Quiet:
+    """An owner of connections, and a log, that take everything."""
+
+    def local_services(self) -> list[str]:
+        return [REPORT]
+
+    def opened(self, connection: Connection) -> bool:
+        return True
+
+    def announced(self, connection: Connection, names: list[str]) -> None:
+        assert not names, "nobody here has a right to receive"
+
+    def withdrawn(self, connection: Connection, names: list[str]) -> None:
+        pass
+
+    def received(self, connection: Connection, message: Any) -> None:
+        raise AssertionError("nobody here has a right to invoke")
+
+    def closed(self, connection: Connection) -> None:
+        pass
+
+    def info(self, *_: Any, **__: Any) -> None:
+        pass
+
+    warning = error = info
+
+
+@pytest.mark.hypothesis
+def test_hostile_peers_cost_their_connection_only(backend_identity: Path) -> None:
+    chance = random.Random(seed())
+    seeds = [pack(packet) for packet in PACKETS] + [JSON.encode(packet) for packet in PACKETS]
+
+    async def attack() -> None:
+        owner = Quiet()
+        settings_ = NodeSettings(identity=backend_identity, max_message=4096)
+        context = Context(
+            settings_, Identity.read(backend_identity, time.time()), ServiceTable(), owner, owner, confirms=True
+        )
+        assert Link(context).connections == set()
+
+        def work() -> None:
+            connection = Connection(context, None, secure=True, initiator=False)
+            connection._secure = False
+            wire = Wire()
+            connection.connection_made(wire)
+            for piece in pieces(chance, mutated(chance, seeds)):
+                if not wire.closed:
+                    connection.data_received(piece)
+            connection.tick(0.0)
+            connection.confirmations.take_unsettled()
+            connection.connection_lost(None)
+
+        await held(work)
+
+    asyncio.run(attack())
+
+
+REQUESTS = [
+    b'{"jsonrpc":"2.0","id":1,"method":"%b","params":%b}' % (method, params)
+    for method, params in (
+        (b"get_available_services", b"{}"),
+        (b"get_node_service_prefix", b'{"full":false}'),
+        (b"unregister_service", b'{"service":"x"}'),
+        (b"register_service", b'{"service":"/sota/unknown","network_address":"http://127.0.0.1:1/"}'),
+        (b"message", b'{"service_name":"genivi.org/x","timeout":5000,"parameters":[{}]}'),
+        (b"message", b'{"service_name":"%b","timeout":-1,"parameters":[{}]}' % REPORT.encode()),
+        (b"schedule_update", b"[]"),
+    )
+]
+
+
+@pytest.mark.hypothesis
+def test_a_million_requests_to_the_edge_are_answered_or_refused(
+    backend_identity: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    chance = random.Random(seed())
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    seeds = [head % (len(body), body) for body in REQUESTS]
+    seeds.append(b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"a":\r\n3\r\n1}\n\r\n0\r\n\r\n')
+
+    async def attack() -> None:
+        folder = tmp_path_factory.mktemp("data")
+        node = Node(NodeSettings(identity=backend_identity, data=folder, edge_port=0, tls_port=0, max_message=4096))
+        await node.start()
+
+        def work() -> None:
+            protocol = EdgeProtocol(node._edge)
+            wire = Wire()
+            protocol.connection_made(wire)
+            for piece in pieces(chance, mutated(chance, seeds)):
+                if not wire.closed:
+                    protocol.data_received(piece)
+            protocol.connection_lost(None)
+
+        await held(work)
+        assert node.known_services() == []
+        await node.stop()
+
+    asyncio.run(attack())
+
+
+def test_what_the_fuzzer_begins_with_is_spoken() -> None:
+    for packet in PACKETS:
+        assert len(Decoder(MSGPACK).feed(pack(packet))) == 1
+        assert len(Decoder(JSON).feed(json.dumps(packet).encode())) == 1
