@@ -5,13 +5,10 @@ What is installed is read from the vehicle's database by ``dpkg-query``, beside 
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.debs import installed
-
-TIMEOUT_S = 30
+from tests.support import debs
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +35,11 @@ class VehicleFiles:
 
     def leave_factory(self, *packages: Path) -> None:
         """Install packages as the factory would: by dpkg alone, before the vehicle knows of us."""
-        database = self.root / "var/lib/dpkg"
-        for folder in ("info", "updates", "triggers"):
-            (database / folder).mkdir(parents=True, exist_ok=True)
-        (self.root / "var/log").mkdir(parents=True, exist_ok=True)
-        for file in ("status", "available"):
-            (database / file).touch()
-        for package in packages:
-            subprocess.run(
-                [
-                    "dpkg",
-                    f"--root={self.root}",
-                    f"--log={self.root / 'var/log/dpkg.log'}",
-                    "--force-not-root",
-                    "--force-bad-path",
-                    "--force-script-chrootless",
-                    "--install",
-                    str(package),
-                ],
-                check=True,
-                capture_output=True,
-                timeout=TIMEOUT_S,
-            )
+        debs.install(self.root, *packages)
 
     def installed(self) -> dict[str, str]:
         """Ask the vehicle's package database what is installed and whole: name to version."""
-        return installed(self.root)
+        return debs.installed(self.root)
 
     @property
     def dpkg_log(self) -> str:

@@ -229,7 +229,7 @@ async def test_packages_are_told(vehicle: Vehicle) -> None:
     status, _ = await vehicle.node.tell("getpackages", None)
 
     assert status == 200
-    assert await vehicle.node.heard("packages") == {"vin": VIN, "packages": [], "firmware": []}
+    assert await vehicle.node.heard("packages") == {"vin": VIN, "packages": [], "firmware": [], "sequence": 1}
 
 
 @pytest.mark.whitelist("WL-B9-7", "failed")
@@ -239,6 +239,8 @@ async def test_packages_cannot_be_told_without_the_loading_manager(vehicle: Vehi
     status, answer = await vehicle.node.tell("getpackages", None)
 
     assert (status, answer["error"]["message"]) == (409, "Get All Packages failed")
+    told = await vehicle.node.heard("packages")
+    assert told["outcome"] == {"status": 409, "message": "Get All Packages failed"}
 
 
 @pytest.mark.whitelist("X-B9-3", "registered")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sota.boundaries.b10_client_slm.messages import DownloadWanted, InstallReport, ReportStatus
+from sota.boundaries.b10_client_slm.messages import DownloadWanted, InstallReport, LocalChange, ReportStatus
 from sota.boundaries.interaction import serves
 from sota.boundaries.rvi_service import RviServices, answer_callback
 from sota.client.downloads import Downloads
+from sota.client.software import Software
 from sota.kit.http_message import Call, Reply
 from sota.kit.prefer import wait_s
 
@@ -13,8 +14,8 @@ from sota.kit.prefer import wait_s
 class LoadingManagerApi:
     """Calls of the Software Loading Manager."""
 
-    def __init__(self, downloads: Downloads) -> None:
-        self._downloads = downloads
+    def __init__(self, downloads: Downloads, software: Software) -> None:
+        self._downloads, self._software = downloads, software
 
     @serves("WL-B10-2")
     async def initiate_download(self, call: Call[DownloadWanted]) -> Reply:
@@ -36,6 +37,12 @@ class LoadingManagerApi:
         await self._downloads.keep_report(call.body)
         installed = call.body.status is ReportStatus.INSTALLED
         return Reply("installed" if installed else "failure_recorded", values={"package": call.body.package.text})
+
+    @serves("X-B10-40")
+    async def local_changes(self, call: Call[list[LocalChange]]) -> Reply:
+        """Keep what was changed by hand, and tell Core."""
+        await self._software.take_changes(call.body)
+        return Reply("received")
 
 
 class CallbackApi:

@@ -13,6 +13,8 @@ from sota.client.identity import IdentityKeeper
 from sota.client.registration import Registration
 from sota.client.services import VehicleServicesApi
 from sota.client.settings import ClientSettings
+from sota.client.software import Software, differences
+from sota.client.software_state import SoftwareState
 from sota.client.state import ClientState
 from sota.client.verification import Verifier
 from sota.kit.database_threads import Threads
@@ -45,7 +47,8 @@ class ClientProgram:
         verifier = Verifier(settings.keys, allow_unsigned=settings.allow_unsigned)
         self._downloads = Downloads(settings, self._state, self._edge, slm, verifier)
         self._services = RviServices(Program.SOTA_CLIENT, "vehicle")
-        services = VehicleServicesApi(self._downloads, self._edge, slm)
+        self._software = Software(settings, SoftwareState(self._state, differences), self._edge, slm)
+        services = VehicleServicesApi(self._downloads, self._software)
         self._identity = IdentityKeeper(settings, self._edge)
         self._services.add(services)
         self._services.add(self._identity)
@@ -65,7 +68,7 @@ class ClientProgram:
         await self._state.open()
         secret = keep_secret(self.settings.data / "callback.secret")
         app = App("client", rows_for(Program.SOTA_CLIENT), self._credentials.authenticator())
-        app.add(LoadingManagerApi(self._downloads), CallbackApi(self._services, secret))
+        app.add(LoadingManagerApi(self._downloads, self._software), CallbackApi(self._services, secret))
         app.check()
         await self._downloads.open()
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)
@@ -73,6 +76,7 @@ class ClientProgram:
         base = self.settings.callback_url or f"http://{self.settings.host}:{self._listener.port}"
         self._background.start("client-registration", self._registration.run(f"{base.rstrip('/')}/rvi/{secret}"))
         self._background.start("client-identity", self._identity.run())
+        self._background.start("client-software", self._software.run())
         self._background.start("client-idle", self._downloads.watch_idle())
 
     async def stop(self) -> None:
@@ -80,6 +84,7 @@ class ClientProgram:
         if self._listener is not None:
             await self._listener.stop()
         await self._background.stop()
+        await self._software.close()
         await self._downloads.close()
         await self._state.close()
         await self._slm_http.close()

@@ -6,7 +6,6 @@ The answer goes to the node; what Core must know travels to it as data, in ``ack
 
 from __future__ import annotations
 
-from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import (
     AbortDownload,
     Block,
@@ -15,12 +14,11 @@ from sota.boundaries.b9_rvi_client.messages import (
     StartDownload,
     UpdateAvailable,
 )
-from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.interaction import serves
 from sota.boundaries.rvi_service import Message, serves_service
 from sota.boundaries.services import BACKEND_SERVICES, short_name
 from sota.client.downloads import Downloads
-from sota.kit.errors import Refused, SotaError
+from sota.client.software import Software
 from sota.kit.http_message import Reply
 
 BEGUN = 202
@@ -29,10 +27,9 @@ BEGUN = 202
 class VehicleServicesApi:
     """The seven services of the vehicle."""
 
-    def __init__(self, downloads: Downloads, edge: SotaClientEdge, slm: SlmClient) -> None:
+    def __init__(self, downloads: Downloads, software: Software) -> None:
         self._downloads = downloads
-        self._edge = edge
-        self._slm = slm
+        self._software = software
 
     @serves("WL-B9-1")
     async def notify(self, message: Message[UpdateAvailable]) -> Reply:
@@ -68,7 +65,11 @@ class VehicleServicesApi:
     @serves("X-B9-2")
     async def reported(self, message: Message[Reported]) -> Reply:
         """Stop sending a report."""
-        await self._downloads.reported(message.body.download_index)
+        body = message.body
+        if body.download_index is not None:
+            await self._downloads.reported(body.download_index)
+        if body.sequence is not None:
+            await self._software.confirmed(body.sequence)
         return Reply("received")
 
     @serves("X-B9-8")
@@ -76,6 +77,7 @@ class VehicleServicesApi:
         """Core can be reached: try at once what waited for it."""
         if any(short_name(name) in BACKEND_SERVICES for name in services):
             self._downloads.core_is_there()
+            await self._software.core_is_there()
 
     @serves("X-B9-9")
     async def core_unavailable(self, services: list[str]) -> None:
@@ -84,9 +86,4 @@ class VehicleServicesApi:
     @serves("WL-B9-7")
     async def getpackages(self, message: Message[None]) -> Reply:
         """Tell Core everything that is installed."""
-        try:
-            software = await self._slm.packages()
-            await self._edge.installed_software(software)
-        except SotaError as error:
-            raise Refused("failed", error.detail) from None
-        return Reply("listed", {"packages": [package.text for package in software.packages]})
+        return Reply("listed", {"packages": [package.text for package in await self._software.answer()]})

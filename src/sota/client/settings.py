@@ -57,6 +57,9 @@ class ClientSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     local_retry_max_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Longest pause before it is called again.")
     ] = 60.0
+    software_check_s: Annotated[
+        float, Meta(gt=0, le=7 * 86_400, description="How often is looked for software that was changed locally.")
+    ] = 3600.0
     resume_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Without a block for so long, Core is told again what is here.")
     ] = 60.0

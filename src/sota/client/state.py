@@ -38,6 +38,17 @@ SCHEMA = (
         report BLOB
     );
     """,
+    """
+    CREATE TABLE software (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        seen BLOB,
+        ours INTEGER NOT NULL DEFAULT 0,
+        sequence INTEGER NOT NULL DEFAULT 0,
+        confirmed INTEGER NOT NULL DEFAULT 0
+    );
+    INSERT INTO software(one) VALUES (1);
+    CREATE TABLE local_change (sequence INTEGER NOT NULL, body BLOB NOT NULL);
+    """,
 )
 
 
@@ -80,15 +91,15 @@ class ClientState:
     """The file ``client.db``."""
 
     def __init__(self, folder: Path, threads: Threads | None = None) -> None:
-        self._database = LocalDatabase(folder / "client.db", SCHEMA, threads)
+        self.database = LocalDatabase(folder / "client.db", SCHEMA, threads)
 
     async def open(self) -> None:
         """Open it; see :meth:`LocalDatabase.open`."""
-        await self._database.open()
+        await self.database.open()
 
     async def close(self) -> None:
         """Close it."""
-        await self._database.close()
+        await self.database.close()
 
     async def offer(self, update: UpdateAvailable) -> bool:
         """Write an update down; says whether the Software Loading Manager must hear of it."""
@@ -119,7 +130,7 @@ class ClientState:
             (accepted,) = tx.execute("SELECT accepted FROM offered WHERE update_id = ?", (update.update_id,)).fetchone()
             return not accepted
 
-        return await self._database.transact(work)
+        return await self.database.transact(work)
 
     async def mark_accepted(self, update_id: str, *, accepted: bool = True) -> None:
         """Write down whether the Software Loading Manager has the update."""
@@ -127,7 +138,7 @@ class ClientState:
         def work(tx: Connection) -> None:
             tx.execute("UPDATE offered SET accepted = ? WHERE update_id = ?", (accepted, update_id))
 
-        await self._database.transact(work)
+        await self.database.transact(work)
 
     async def update(self, update_id: str) -> UpdateAvailable | None:
         """Give an update."""
@@ -136,7 +147,7 @@ class ClientState:
             row = tx.execute("SELECT body FROM offered WHERE update_id = ?", (update_id,)).fetchone()
             return msgspec.json.decode(row["body"], type=UpdateAvailable) if row else None
 
-        return await self._database.read(work)
+        return await self.database.read(work)
 
     async def not_accepted(self) -> list[UpdateAvailable]:
         """Give the updates that the Software Loading Manager has not taken yet."""
@@ -145,7 +156,7 @@ class ClientState:
             rows = tx.execute("SELECT body FROM offered WHERE NOT accepted ORDER BY rowid")
             return [msgspec.json.decode(row["body"], type=UpdateAvailable) for row in rows]
 
-        return await self._database.read(work)
+        return await self.database.read(work)
 
     async def forget_old(self) -> None:
         """Forget what has long been done, so that the file does not grow for ever."""
@@ -158,7 +169,7 @@ class ClientState:
             )
             tx.execute("DELETE FROM offered WHERE update_id NOT IN (SELECT update_id FROM download)")
 
-        await self._database.transact(work)
+        await self.database.transact(work)
 
     async def download(self, download_index: int) -> DownloadEntry | None:
         """Give one download."""
@@ -167,7 +178,7 @@ class ClientState:
             row = tx.execute(f"{SELECT} WHERE download_index = ?", (download_index,)).fetchone()
             return _entry(row) if row else None
 
-        return await self._database.read(work)
+        return await self.database.read(work)
 
     async def under_way(self) -> list[DownloadEntry]:
         """Give the downloads that somebody is still at work on."""
@@ -176,7 +187,7 @@ class ClientState:
             rows = tx.execute(f"{SELECT} WHERE state NOT IN ('offered', 'handed', 'done') ORDER BY download_index")
             return [_entry(row) for row in rows]
 
-        return await self._database.read(work)
+        return await self.database.read(work)
 
     async def move(self, download_index: int, state: State, *, start: StartDownload | None = None) -> None:
         """Take a download to another state, with what Core said at its start where that is new."""
@@ -189,7 +200,7 @@ class ClientState:
                     (msgspec.json.encode(start), download_index),
                 )
 
-        await self._database.transact(work)
+        await self.database.transact(work)
 
     async def want_cancel(self, download_index: int) -> None:
         """Write down that the vehicle does not want a download any more."""
@@ -197,7 +208,7 @@ class ClientState:
         def work(tx: Connection) -> None:
             tx.execute("UPDATE download SET cancel_wanted = 1 WHERE download_index = ?", (download_index,))
 
-        await self._database.transact(work)
+        await self.database.transact(work)
 
     async def keep_report(self, report: InstallReport) -> InstallReport | None:
         """Keep a report until Core has it. Where there is one already it stays, and is given back."""
@@ -212,9 +223,10 @@ class ClientState:
                 "UPDATE download SET state = 'reported', report = ? WHERE download_index = ?",
                 (msgspec.json.encode(report), report.download_index),
             )
+            tx.execute("UPDATE software SET ours = 1")  # what is installed may have changed by our own doing
             return None
 
-        return await self._database.transact(work)
+        return await self.database.transact(work)
 
 
 SELECT = "SELECT download.*, offered.body FROM download JOIN offered USING (update_id)"

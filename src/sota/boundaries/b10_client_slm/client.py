@@ -10,6 +10,7 @@ from sota.boundaries.b10_client_slm.messages import (
     DownloadWanted,
     InstalledSoftware,
     InstallReport,
+    LocalChange,
     StartDownload,
     UpdateAvailable,
     VehicleUpdate,
@@ -90,6 +91,11 @@ class ClientForSlm:
             Refused: ``already_complete`` or ``already_failed``: the report is not wanted any more.
         """
         await self._caller.call(rows.INSTALL_REPORT, body=report)
+
+    @calls("X-B10-40")
+    async def local_changes(self, changes: list[LocalChange]) -> None:
+        """Tell what was changed in the vehicle by somebody else than us."""
+        await self._caller.call(rows.LOCAL_CHANGES, body=changes)
 
 
 class HeadUnitClient:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b10_client_slm import messages
 from sota.boundaries.interaction import Boundary, Http, Program, Service, answers, refuses
@@ -158,6 +162,15 @@ CONSENT_FORM = B10.extension(
     **BY_DRIVER,
 )
 
+LOCAL_CHANGES = B10.extension(
+    40,
+    "Locally changed software",
+    Http("POST", "/v1/changes"),
+    answers("received", "the changes are kept, and told to Core until it has them"),
+    request=Annotated[list[messages.LocalChange], Meta(min_length=1, max_length=1000)],
+    **TO_CLIENT,
+)
+
 ROWS = (
     UPDATE_AVAILABLE,
     INITIATE_DOWNLOAD,
@@ -170,6 +183,7 @@ ROWS = (
     CANCEL_DOWNLOAD,
     FINISH_DOWNLOAD,
     UPDATE_STATUS,
+    LOCAL_CHANGES,
     CONSENT,
     GIVE_CONSENT,
     CONSENT_PAGE,

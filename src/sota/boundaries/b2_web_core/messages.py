@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
+from sota.boundaries.b7_core_rvi.messages import Firmware, LocalChange
 from sota.boundaries.values import (
     Command,
     Description,
@@ -58,11 +59,13 @@ class Vehicle(Message, frozen=True):
 
 
 class VehicleDetail(Vehicle, frozen=True, kw_only=True):
-    """A vehicle with what is in it and its latest updates, newest first."""
+    """A vehicle with what is in it, its latest updates and the latest changes made by hand, newest first."""
 
     components: list[PartNumber]
     packages: list[InstalledPackage]
     updates: list[Update]
+    firmware: list[Firmware] = field(default_factory=list)
+    local_changes: list[LocalChange] = field(default_factory=list)
 
 
 class NewPackage(Request, frozen=True):

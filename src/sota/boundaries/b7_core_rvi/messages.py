@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
 from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity, RenewIdentity
 from sota.boundaries.services import BackendServices, VehicleServices
@@ -197,10 +197,14 @@ class InstallReport(Message, frozen=True):
 
 
 class Reported(Message, frozen=True):
-    """``reported`` to the vehicle: Core has the report; whatever the outcome, the vehicle stops resending it."""
+    """``reported`` to the vehicle: Core has the report; whatever the outcome, the vehicle stops resending it.
 
-    download_index: DownloadIndex
+    It is that of a download, or the message about installed software with this ``sequence``.
+    """
+
     outcome: OutcomeReport
+    download_index: DownloadIndex | None = None
+    sequence: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | None = None
 
 
 class Firmware(Message, frozen=True):
@@ -211,12 +215,35 @@ class Firmware(Message, frozen=True):
     changed_at: Instant | None = None
 
 
+class ChangeKind(StrEnum):
+    """What was done to a package by hand, in the vehicle."""
+
+    INSTALL = "install"
+    UPGRADE = "upgrade"
+    REMOVE = "remove"
+
+
+class LocalChange(Message, frozen=True):
+    """A package that was changed in the vehicle by somebody else than us (DEV-30). ``at`` is the vehicle's clock."""
+
+    package: InstalledPackage
+    operation: ChangeKind
+    at: Instant
+
+
 class InstalledSoftware(Message, frozen=True):
-    """B7-8 ``packages``: everything that a vehicle has installed."""
+    """B7-8 ``packages``: everything that a vehicle has installed, and what was changed locally.
+
+    With a ``sequence`` it is sent until Core confirms it by ``reported``; with an ``outcome`` of 409 the vehicle cannot
+    tell, and the lists say nothing.
+    """
 
     vin: Vin
     packages: Annotated[list[InstalledPackage], Meta(max_length=10_000)]
     firmware: Annotated[list[Firmware], Meta(max_length=1000)]
+    changes: Annotated[list[LocalChange], Meta(max_length=1000)] = field(default_factory=list)
+    sequence: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | None = None
+    outcome: OutcomeReport | None = None
 
 
 VEHICLE_BODIES: Mapping[str, type[Message] | None] = {

@@ -133,6 +133,11 @@ class TransfersApi:
         async with engine.locks.of(body.vin):
             await engine.db.transact(lambda tx: service.record_packages(tx, body, engine.clock))
         self.relay.wake()
+        if body.outcome is not None:
+            get_logger().warning("vehicle_cannot_tell", vin=short_vin(body.vin), reason=body.outcome.message)
+        if body.sequence is not None:
+            reported = Reported(sequence=body.sequence, outcome=OutcomeReport(status=200, message="received"))
+            self._later(engine.node.reported(body.vin, reported))
         return Reply("received")
 
     async def stop(self) -> None:

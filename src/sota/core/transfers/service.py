@@ -16,6 +16,7 @@ from sota.core import facts
 from sota.core.transfers import dispatch_store, store
 from sota.core.transfers.model import Download, DownloadState
 from sota.core.transfers.store import Ending
+from sota.core.vehicles import software_store
 from sota.core.vehicles import store as vehicle_store
 from sota.core.vehicles.model import PackageKey, after_install, after_removal, differences
 from sota.kit.clock import Clock
@@ -127,13 +128,19 @@ async def record_report(tx: Tx, report: InstallReport, clock: Clock) -> Recorded
 
 
 async def record_packages(tx: Tx, software: InstalledSoftware, clock: Clock) -> None:
-    """Take a vehicle's word for everything that it has installed (B7-8).
+    """Take a vehicle's word for everything that it has installed, firmware and changes by hand included (B7-8).
 
     Raises:
         NotFound: the VIN is not registered.
     """
+    if software.outcome is not None and software.outcome.status >= 400:
+        return  # it cannot tell
     packages = {(package.name, package.version) for package in software.packages}
     await _write_installed(tx, software.vin, packages, clock)
+    firmware = {one.module: (one.version, one.changed_at) for one in software.firmware}
+    await software_store.write_firmware(tx, software.vin, firmware)
+    changes = [(one.at, one.package.name, one.operation.value, one.package.version) for one in software.changes]
+    await software_store.add_changes(tx, software.vin, changes)
 
 
 async def _record_running(tx: Tx, of: Download, report: InstallReport, installed: bool, clock: Clock) -> None:

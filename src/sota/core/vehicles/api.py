@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from sota.boundaries.b2_web_core import messages
+from sota.boundaries.b7_core_rvi.messages import ChangeKind, Firmware, LocalChange
 from sota.boundaries.interaction import serves
 from sota.boundaries.values import InstalledPackage
 from sota.core.requests import store as request_store
 from sota.core.requests.wire import to_update
 from sota.core.search import Pattern, search
-from sota.core.vehicles import service, store
+from sota.core.vehicles import service, software_store, store
 from sota.core.vehicles.model import PackageKey, Vehicle
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
@@ -21,6 +22,7 @@ from sota.kit.outbox import Relay
 from sota.kit.paging import link_next, read_cursor, read_limit
 
 LATEST_UPDATES = 20
+LATEST_CHANGES = 100
 
 
 class VehiclesApi:
@@ -81,6 +83,8 @@ class VehiclesApi:
             components = (await store.read_components(tx, [vin]))[vin]
             installed = (await store.find_installed(tx, vin)).data or set()
             updates = await request_store.latest_updates(tx, vin, LATEST_UPDATES)
+            firmware = await software_store.read_firmware(tx, vin)
+            changes = await software_store.read_changes(tx, vin, LATEST_CHANGES)
         detail = messages.VehicleDetail(
             vin=vehicle.vin,
             registered_at=vehicle.created_at,
@@ -90,6 +94,11 @@ class VehiclesApi:
             components=sorted(components),
             packages=to_installed(installed),
             updates=[to_update(update) for update in updates],
+            firmware=[Firmware(module=module, version=version, changed_at=at) for module, version, at in firmware],
+            local_changes=[
+                LocalChange(package=InstalledPackage(name=name, version=version), operation=ChangeKind(kind), at=at)
+                for at, name, kind, version in changes
+            ],
         )
         return Reply("found", detail)
 

@@ -1,0 +1,157 @@
+"""What is installed in the vehicle, told to Core: when Core asks, and when somebody changed it by hand (DEV-28 to -30).
+
+The Software Loading Manager knows what is installed. It is asked now and then, and what is different from the last time
+was changed locally, unless an update of ours was done meanwhile. Who knows of a change earlier (a workshop's tool, an
+adapter to D-Bus) may say so: ``POST /v1/changes``.
+
+Rules kept here:
+
+* what Core should know is on disk before it is sent, and is sent until Core says that it has it: ``reported`` with the
+  number of the message;
+* a message tells everything that is installed and every change that Core has not confirmed, so one that is lost is made
+  good by the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from sota.boundaries.b9_rvi_client.client import SotaClientEdge
+from sota.boundaries.b9_rvi_client.messages import ChangeKind, InstalledSoftware, LocalChange
+from sota.boundaries.b10_client_slm.client import SlmClient
+from sota.boundaries.values import InstalledPackage, OutcomeReport
+from sota.client.errands import Errands, Pace
+from sota.client.settings import ClientSettings
+from sota.client.software_state import SoftwareState
+from sota.kit.errors import Refused, SotaError
+from sota.kit.logging import get_logger
+
+ERRAND = "software"
+FIRST_LOOK_S = 60.0
+ATTEMPTS = 10
+CANNOT_TELL = OutcomeReport(status=409, message="Get All Packages failed")
+
+
+class Software:
+    """Keeps Core's knowledge of this vehicle's software true."""
+
+    def __init__(self, settings: ClientSettings, state: SoftwareState, edge: SotaClientEdge, slm: SlmClient) -> None:
+        self._vin, self._every_s = settings.vin, settings.software_check_s
+        self._state, self._edge, self._slm = state, edge, slm
+        self._errands = Errands()
+        self._pace = Pace(settings.retry_s, settings.retry_max_s, ATTEMPTS)
+        self._log = get_logger(program="client")
+
+    async def run(self) -> None:
+        """Look what was changed, until cancelled."""
+        if await self._state.owed() is not None:
+            self._tell()
+        pause = min(FIRST_LOOK_S, self._every_s)
+        while True:
+            await asyncio.sleep(pause)
+            pause = self._every_s
+            try:
+                await self.look()
+            except SotaError as error:
+                self._log.info("software_not_seen", detail=error.detail)
+
+    async def close(self) -> None:
+        """End; what Core should know is on disk."""
+        await self._errands.close()
+
+    async def core_is_there(self) -> None:
+        """Core can be reached: tell it what it does not know."""
+        self._errands.hurry()
+        if await self._state.owed() is not None:
+            self._tell()
+
+    async def look(self) -> None:
+        """See what is installed now, and tell Core what is different.
+
+        Raises:
+            Unavailable: the Software Loading Manager is away.
+        """
+        if await self._state.is_installing():
+            return
+        now = datetime.now(UTC)
+        software = await self._slm.packages()
+        if await self._state.observe(software.packages, now):
+            self._log.info("software_changed", packages=len(software.packages))
+            self._tell()
+
+    async def take_changes(self, changes: list[LocalChange]) -> None:
+        """Take what somebody says that he changed, and tell Core."""
+        await self._state.add_changes(changes)
+        self._tell()
+
+    async def answer(self) -> list[InstalledPackage]:
+        """Tell Core everything that is installed, since it asks; gives the packages.
+
+        Raises:
+            Refused: ``failed``: the vehicle cannot tell now. Core is told that, too.
+        """
+        try:
+            software = await self._slm.packages()
+        except SotaError as error:
+            self._errands.start(f"{ERRAND}:failed", self._tell_failure, Pace(1.0, 1.0, 1))
+            raise Refused("failed", error.detail) from None
+        await self._state.owe()
+        try:
+            await self._send(software)
+        except SotaError as error:
+            raise Refused("failed", error.detail) from None
+        finally:
+            self._tell()
+        return software.packages
+
+    async def confirmed(self, sequence: int) -> None:
+        """Core has a message; with the newest one it knows everything."""
+        if await self._state.confirm(sequence):
+            self._errands.stop(ERRAND)
+
+    def _tell(self) -> None:
+        self._errands.start(ERRAND, self._attempt, self._pace)
+        self._errands.hurry()
+
+    async def _attempt(self) -> bool:
+        if await self._state.owed() is None:
+            return True
+        await self._send(await self._slm.packages())
+        return False  # only Core's own answer shows that it heard
+
+    async def _send(self, software: InstalledSoftware) -> None:
+        owed = await self._state.owed()
+        sequence, changes = owed if owed is not None else (None, [])
+        await self._edge.installed_software(
+            InstalledSoftware(
+                vin=self._vin,
+                packages=software.packages,
+                firmware=software.firmware,
+                changes=changes,
+                sequence=sequence,
+            )
+        )
+
+    async def _tell_failure(self) -> bool:
+        failed = InstalledSoftware(vin=self._vin, packages=[], firmware=[], outcome=CANNOT_TELL)
+        await self._edge.installed_software(failed)
+        return True
+
+
+def differences(before: list[InstalledPackage], after: list[InstalledPackage], at: datetime) -> list[LocalChange]:
+    """Say what was done to get from one state to the other.
+
+    >>> from sota.boundaries.values import InstalledPackage
+    >>> old, new = InstalledPackage(name="vim", version="1"), InstalledPackage(name="vim", version="2")
+    >>> [change.operation.value for change in differences([old], [new], datetime.now(UTC))]
+    ['upgrade']
+    """
+    old, new = ({package.name: package for package in packages} for packages in (before, after))
+    changes = []
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) == new.get(name):
+            continue
+        kind = ChangeKind.INSTALL if name not in old else ChangeKind.REMOVE if name not in new else ChangeKind.UPGRADE
+        changes.append(LocalChange(package=new.get(name) or old[name], operation=kind, at=at))
+    return changes

@@ -1,0 +1,60 @@
+"""SQL of what else a vehicle tells of its software: firmware of its control units, and packages changed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from sota.core.tables import local_change, vehicle_firmware
+from sota.kit.db import Tx
+
+Change = tuple[datetime, str, str, str]
+"""When, which package, what was done (install, upgrade, remove), and the version it was done with."""
+
+
+async def write_firmware(tx: Tx, vin: str, firmware: Mapping[str, tuple[str, datetime | None]]) -> None:
+    """Write the firmware of a vehicle, by module: version and when it was changed."""
+    table = vehicle_firmware
+    known = {module: (version, changed_at) for module, version, changed_at in await read_firmware(tx, vin)}
+    if known == dict(firmware):
+        return
+    await tx.execute(table.delete().where(table.c.vin == vin))
+    rows = [
+        {"vin": vin, "module": module, "version": version, "changed_at": changed_at}
+        for module, (version, changed_at) in sorted(firmware.items())
+    ]
+    if rows:
+        await tx.execute(table.insert(), rows)
+
+
+async def read_firmware(tx: Tx, vin: str) -> list[tuple[str, str, datetime | None]]:
+    """Read the firmware of a vehicle: module, version, when it was changed."""
+    query = sa.select(vehicle_firmware).where(vehicle_firmware.c.vin == vin).order_by(vehicle_firmware.c.module)
+    return [(row.module, row.version, row.changed_at) for row in await tx.execute(query)]
+
+
+async def add_changes(tx: Tx, vin: str, changes: Sequence[Change]) -> None:
+    """Keep changes; those that are kept already came before, in a message whose answer was lost."""
+    if not changes:
+        return
+    table = local_change
+    query = sa.select(table.c.changed_at, table.c.name, table.c.operation).where(
+        table.c.vin == vin, table.c.changed_at.in_({change[0] for change in changes})
+    )
+    known = {tuple(row) for row in await tx.execute(query)}
+    new = {change[:3]: change[3] for change in changes if change[:3] not in known}
+    if new:
+        rows = [
+            {"vin": vin, "changed_at": at, "name": name, "operation": operation, "version": version}
+            for (at, name, operation), version in new.items()
+        ]
+        await tx.execute(table.insert(), rows)
+
+
+async def read_changes(tx: Tx, vin: str, count: int) -> list[Change]:
+    """Read the latest changes of a vehicle, the newest first."""
+    table = local_change
+    query = sa.select(table).where(table.c.vin == vin).order_by(table.c.changed_at.desc(), table.c.name).limit(count)
+    return [(row.changed_at, row.name, row.operation, row.version) for row in await tx.execute(query)]
