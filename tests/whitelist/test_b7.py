@@ -374,31 +374,3 @@ async def test_vehicle_is_asked_for_all_packages_after_a_failure(core: RunningCo
 
     assert status == 200
     assert await core.installed(vin) == packages
-
-
-@pytest.mark.whitelist("WL-B7-8", "failed")
-async def test_vehicle_that_cannot_tell_its_packages_changes_nothing(core: RunningCore) -> None:
-    vin = await core.add_vehicle(("ivi-base", "1.0.0"))
-    outcome = {"status": 409, "message": "Get All Packages failed"}
-
-    status, _ = await core.edge.say(vin, "packages", {"vin": vin, "packages": [], "firmware": [], "outcome": outcome})
-
-    assert status == 200
-    assert await core.installed(vin) == [{"name": "ivi-base", "version": "1.0.0"}]
-
-
-@pytest.mark.whitelist("WL-B7-8", "listed")
-async def test_firmware_and_changes_by_hand_are_kept_and_confirmed(core: RunningCore) -> None:
-    vin = await core.add_vehicle()
-    package = {"name": "bash", "version": "5.2.15-2+b7"}
-    change = {"package": package, "operation": "upgrade", "at": "2026-03-01T12:00:00Z"}
-    firmware = [{"module": "TCU-5G.2", "version": "1.7", "changed_at": "2026-02-01T12:00:00Z"}]
-    body = {"vin": vin, "packages": [package], "firmware": firmware, "changes": [change], "sequence": 3}
-    for number in range(2):
-        assert (await core.edge.say(vin, "packages", body))[0] == 200
-        told = (await core.edge.expect(vin, "reported", after=number)).body
-        assert told == {"sequence": 3, "outcome": {"status": 200, "message": "received"}}
-
-    shown = (await core.web.send("GET", f"/vehicles/{vin}")).body
-
-    assert (shown["packages"], shown["firmware"], shown["local_changes"]) == ([package], firmware, [change])
