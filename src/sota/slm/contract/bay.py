@@ -151,8 +151,8 @@ class Bay:
         await self.offer(version, Command.REMOVE, None)
         return await self.carry_out()
 
-    async def offer(self, version: str, command: Command, file: Path | None) -> None:
-        """Bring a download to where its file is here and whole."""
+    async def offer(self, version: str, command: Command, file: Path | None, installer: str = "") -> None:
+        """Bring a download to where its file is here and whole; it is for the subject's installer or another one."""
         self.index += 1
         self.folder.mkdir(parents=True, exist_ok=True)
         content = await asyncio.to_thread(file.read_bytes) if file else b""
@@ -169,7 +169,7 @@ class Bay:
             block_count=-(-len(content) // (1 << 20)),
             sha256=hashlib.sha256(content).hexdigest(),
             sha1="0" * 40,
-            installer=self.installer.name,
+            installer=installer or self.installer.name,
             command=command,
         )
         journal = Journal(self.folder)
