@@ -10,7 +10,7 @@ message is queued. Two nodes of ours say so in their greeting (``"ack": true``, 
   again. So a message may arrive twice.
 
 Blocks and their acknowledgements go without: Core sends a block again that is not acknowledged, and at their rate they
-would fill the memory of both nodes (docs/decisions/0014).
+would fill the memory of both nodes (docs/decisions/0016).
 """
 
 from __future__ import annotations
