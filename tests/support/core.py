@@ -23,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "block_size": BLOCK,
     "ack_timeout_s": 5.0,
     "ack_commit_s": 0.01,
+    "tries": 1,
     "notify_retry_s": 5.0,
     "node_check_s": 0.2,
     "dispatch_interval_s": 0.1,

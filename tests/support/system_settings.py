@@ -57,6 +57,7 @@ def backend_tables(data: Path, ports: Ports, secrets: Path, database_url: Callab
             "resolver_token_file": secrets / "core-to-resolver.token",
             "node_url": edge,
             "ack_timeout_s": 2.0,
+            "tries": 1,
             "notify_retry_s": 2.0,
             "node_check_s": 0.5,
             "dispatch_interval_s": 0.2,

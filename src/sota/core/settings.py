@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from sota.core.transfers.limits import Limits
+from sota.core.transfers.retry_store import Retry
 from sota.kit.database_settings import DatabaseSettings, DatabaseUrl
 from sota.kit.settings import Annotated, Meta
 
@@ -73,6 +75,15 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     attempts: Annotated[
         int, Meta(ge=1, le=100, description="How often a block is sent before the download is aborted.")
     ] = 5
+    tries: Annotated[
+        int, Meta(ge=1, le=100, description="How often an update is tried whose vehicle falls silent, in all.")
+    ] = 3
+    retry_pause_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Seconds until it is tried again; doubles each time, up to a day.")
+    ] = 900.0
+    silence_s: Annotated[
+        float, Meta(gt=0, le=366 * 86_400, description="Without a word for so long, an update under way is given up.")
+    ] = 7 * 86_400.0
     notify_retry_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds until an update is announced again; doubles up to an hour.")
     ] = 60.0
@@ -88,6 +99,11 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     dispatch_interval_s: Annotated[
         float, Meta(gt=0, le=60, description="Seconds between looks for updates that have become due.")
     ] = 1.0
+
+    @property
+    def retry(self) -> Retry:
+        """How often an update is tried whose vehicle falls silent, and after which pauses."""
+        return Retry(self.tries, timedelta(seconds=self.retry_pause_s))
 
     @property
     def limits(self) -> Limits:

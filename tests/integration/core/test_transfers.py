@@ -180,6 +180,28 @@ async def test_silent_vehicle_is_given_up_and_told(hasty: RunningCore) -> None:
     assert max(offer.vehicle.sent(offer.index).count(index) for index in (1, 2, 3)) == 2
 
 
+async def test_silent_vehicle_is_tried_again_under_new_indexes_until_the_tries_are_over(tmp_path: Path) -> None:
+    impatient = {"ack_timeout_s": 0.2, "attempts": 2, "tries": 2, "retry_pause_s": 0.5}
+    async with running_core(f"sqlite:///{tmp_path / 'core.db'}", tmp_path, **impatient) as core:
+        offer = await core.offer()
+        await offer.vehicle.initiate(offer.index)
+        await offer.vehicle.next_message("abort", offer.index)
+        assert (await offer.update())["status"] == "pending"
+
+        again = (await core.edge.expect(offer.vehicle.vin, "notify", after=1)).body
+        assert [entry["download_index"] for entry in again["downloads"]] == [offer.index + 1]
+        await offer.vehicle.initiate(offer.index + 1)
+
+        assert (await offer.wait_for("failed"))["reason"] == "unreachable"
+
+
+async def test_update_without_a_word_for_very_long_is_given_up_in_any_stage(tmp_path: Path) -> None:
+    async with running_core(f"sqlite:///{tmp_path / 'core.db'}", tmp_path, silence_s=1.0) as core:
+        offer = await core.offer()
+        await offer.vehicle.download(offer.index, offer.package)  # and then it never reports
+        assert (await offer.wait_for("failed"))["reason"] == "unreachable"
+
+
 async def test_absent_vehicle_is_not_given_up(hasty: RunningCore) -> None:
     offer = await hasty.offer()
     await offer.vehicle.initiate(offer.index)

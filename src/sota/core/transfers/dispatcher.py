@@ -21,7 +21,7 @@ from sota.boundaries.b7_core_rvi.messages import Download, UpdateAvailable
 from sota.boundaries.services import BackendServices
 from sota.boundaries.values import Reason
 from sota.core.requests.wire import to_package_id
-from sota.core.transfers import dispatch_store, service
+from sota.core.transfers import dispatch_store, retry_store, service
 from sota.core.transfers.dispatch_store import Announcement, Claim, DueUpdate
 from sota.core.transfers.engine import Engine
 from sota.core.transfers.sending import TROUBLE
@@ -42,6 +42,7 @@ class DispatcherSettings(Protocol):
     notify_retry_s: float
     lease_s: float
     dispatch_interval_s: float
+    silence_s: float
 
 
 class Dispatcher:
@@ -57,6 +58,8 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._looked_at: datetime | None = None
         self._swept_at: datetime | None = None
+        self._silence_at: datetime | None = None
+        self._silence_every_s = min(SWEEP_EVERY_S, settings.silence_s / 4)
         self._log = get_logger(program="core")
 
     def wake(self, vins: Iterable[str]) -> None:
@@ -87,6 +90,7 @@ class Dispatcher:
         now = self.clock.now()
         await self._expire()
         await self._find_starting(now)
+        await self._find_silent(now)
         await self._tell_candidates()
         await self._tell_again(now)
 
@@ -119,6 +123,17 @@ class Dispatcher:
                 self._candidates.update(await dispatch_store.waiting_vins(tx, now, 10_000))
                 self._swept_at = now
         self._looked_at = now
+
+    async def _find_silent(self, now: datetime) -> None:
+        """Give up, now and then, what has been under way without a word for too long, whatever its stage."""
+        if self._silence_at is not None and (now - self._silence_at).total_seconds() < self._silence_every_s:
+            return
+        self._silence_at = now
+        before = now - timedelta(seconds=self.settings.silence_s)
+        async with self.db.read() as tx:
+            silent = await retry_store.silent_updates(tx, self.settings.instance, before, AT_ONCE)
+        for update_id, vin in silent:
+            await self.engine.give_up(update_id, vin)
 
     async def _tell_candidates(self) -> None:
         candidates = sorted(self._candidates & self.available)

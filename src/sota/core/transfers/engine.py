@@ -20,6 +20,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from sota.boundaries.b7_core_rvi import outcomes
@@ -30,6 +31,7 @@ from sota.core.transfers import service, store
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.limits import Budgets, Limits, Places
 from sota.core.transfers.model import Download, DownloadState, Phase, Transfer
+from sota.core.transfers.retry_store import Retry
 from sota.core.transfers.sending import TROUBLE, Sender
 from sota.core.transfers.service import Alive
 from sota.core.transfers.turns import WORKERS, Turns
@@ -48,6 +50,11 @@ class EngineSettings(Protocol):
 
     ack_timeout_s: float
     attempts: int
+
+    @property
+    def retry(self) -> Retry:
+        """How often an update is tried, and after which pauses."""
+        ...
 
     @property
     def limits(self) -> Limits:
@@ -329,18 +336,28 @@ class Engine:
                 return
             if not transfer.is_exhausted(self.settings.attempts):
                 return  # the vehicle spoke while we waited for the lock
-            try:
-                dropped = await self.db.transact(lambda tx: service.give_up(tx, download, self.alive.owner, self.clock))
-            except TROUBLE as error:
-                self._log.warning("abort_postponed", vin=short_vin(download.vin), reason=str(error))
-                return
-            if dropped is None:
-                self._forget(download.vin, download.download_index)
-                return
             self._log.warning("download_aborted", vin=short_vin(download.vin), package=download.package_text)
-            self._forget(download.vin, download.download_index)
-        await self.drop(dropped, Reason.UNREACHABLE)
-        self.on_free([download.vin])
+            await self._end_silent(download.update_id, download.vin)
+
+    async def give_up(self, update_id: UUID, vin: str) -> None:
+        """End an update of whose vehicle nothing was heard for very long, unless it is being sent to."""
+        async with self.locks.of(vin):
+            if not self.is_active(vin):
+                await self._end_silent(update_id, vin)
+
+    async def _end_silent(self, update_id: UUID, vin: str) -> None:
+        owner, retry = self.alive.owner, self.settings.retry
+        try:
+            dropped = await self.db.transact(lambda tx: service.give_up(tx, update_id, owner, retry, self.clock))
+        except TROUBLE as error:
+            self._log.warning("abort_postponed", vin=short_vin(vin), reason=str(error))
+            return
+        if dropped is None:  # another Core drives it by now
+            self._transfers.pop(vin, None)
+            self._leave(vin)
+            return
+        self.drop_soon(dropped, Reason.UNREACHABLE)
+        self.on_free([vin])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -13,8 +13,9 @@ from uuid import UUID
 from sota.boundaries.b7_core_rvi.messages import InstalledSoftware, InstallReport, ReportStatus
 from sota.boundaries.values import Reason
 from sota.core import facts
-from sota.core.transfers import dispatch_store, store
+from sota.core.transfers import dispatch_store, retry_store, store
 from sota.core.transfers.model import Download, DownloadState
+from sota.core.transfers.retry_store import Retry
 from sota.core.transfers.store import Ending
 from sota.core.vehicles import software_store
 from sota.core.vehicles import store as vehicle_store
@@ -78,11 +79,17 @@ async def end(tx: Tx, update_id: UUID, ending: Ending, clock: Clock) -> list[tup
     return dropped if await store.end_updates(tx, [update_id], ending, clock.now()) else []
 
 
-async def give_up(tx: Tx, of: Download, owner: str, clock: Clock) -> list[tuple[str, int]] | None:
-    """Fail an update whose vehicle does not answer us; None where it is another Core's by now."""
-    if not await store.is_driven_by(tx, of.update_id, owner):
+async def give_up(tx: Tx, update_id: UUID, owner: str, retry: Retry, clock: Clock) -> list[tuple[str, int]] | None:
+    """Fail an update whose vehicle does not answer us, and queue another try; None where another Core drives it by now.
+
+    Gives the downloads that the vehicle should be told to drop.
+    """
+    if not await store.is_driven_by(tx, update_id, owner):
         return None
-    return await end(tx, of.update_id, Ending("failed", Reason.UNREACHABLE.value), clock)
+    dropped = await end(tx, update_id, Ending("failed", Reason.UNREACHABLE.value), clock)
+    if dropped:
+        await retry_store.try_again(tx, update_id, retry, clock.now())
+    return dropped
 
 
 async def expire(tx: Tx, clock: Clock, limit: int) -> list[tuple[str, int]]:
