@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,8 +63,9 @@ def replace_together(folder: Path, files: Mapping[str, bytes], *, mode: int = 0o
     """Replace several files of a folder, all or none: whoever reads them calls :func:`finish_replacing` first."""
     finish_replacing(folder)
     coming = folder / ".coming"
-    shutil.rmtree(coming, ignore_errors=True)
-    coming.mkdir(mode=0o700)
+    coming.mkdir(mode=0o700, exist_ok=True)
+    for left in coming.iterdir():  # an attempt that was interrupted
+        left.unlink()
     for name, content in files.items():
         write_atomic(coming / name, content, mode=mode)
     coming.replace(folder / READY)  # from here on they replace the others, whenever the power goes

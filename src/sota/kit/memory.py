@@ -7,8 +7,6 @@ of that size then spends more time on page faults than on the messages: with thi
 
 from __future__ import annotations
 
-import ctypes
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MAPPED_FROM_BYTES = 32 << 20
 KEPT_BYTES = 128 << 20
@@ -16,6 +14,8 @@ KEPT_BYTES = 128 << 20
 
 def keep_freed() -> None:
     """Keep up to 128 MiB of what is freed; a C library without such a call (musl) does as it likes."""
+    import ctypes  # a vehicle never comes here, and does without it
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
