@@ -94,7 +94,7 @@ ACKNOWLEDGE = B7.extension(
     1,
     "Acknowledgement",
     Service("backend", "ack"),
-    answers("received", "the acknowledged blocks are committed"),
+    answers("received", "the acknowledged blocks are not sent again, and committed soon"),
     request=messages.Acknowledgement,
     **TO_CORE,
 )
