@@ -14,7 +14,7 @@ from cyclopts import App
 GROUPS = {
     "status": ("sota.cli.ctl.status:status", "Say which server this is, and whether it and the token work."),
     "vehicles": ("sota.cli.ctl.vehicles:app", "Register, look up, enrol and retire vehicles."),
-    "packages": ("sota.cli.ctl.packages:app", "Upload, look up, blacklist and delete packages."),
+    "packages": ("sota.cli.ctl.packages:app", "Build, upload, look up, blacklist and delete packages."),
     "filters": ("sota.cli.ctl.filters:app", "Write the filters that choose vehicles, and give them to packages."),
     "campaigns": ("sota.cli.ctl.campaigns:app", "Bring a package to the vehicles that its filters choose."),
     "requests": ("sota.cli.ctl.requests:app", "Queue packages; follow, cancel, stop and retry install requests."),

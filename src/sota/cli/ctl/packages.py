@@ -22,7 +22,9 @@ from sota.kit.errors import StartError
 
 HERE = Target()
 PART = 1 << 20
-app = App(name="packages", help="Upload, look up, blacklist and delete packages.")
+app = App(name="packages", help="Build, upload, look up, blacklist and delete packages.")
+for _name in ("build", "sign", "inspect"):
+    app.command(f"sota.cli.ctl.package_files:{_name}", name=_name)
 
 
 @app.command

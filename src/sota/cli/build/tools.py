@@ -1,0 +1,70 @@
+"""Calling the tools that build foreign formats, so that they build the same from the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from sota.kit.errors import StartError
+
+TOOL_TIMEOUT_S = 3600.0
+EPOCH = 0
+"""The time that everything in a package has."""
+WHERE = {"dpkg-deb": "dpkg", "rauc": "rauc", "mksquashfs": "squashfs-tools", "cpio": "cpio", "openssl": "openssl"}
+
+
+def run(*arguments: str | Path, folder: Path, stdin: bytes | None = None) -> bytes:
+    """Run a tool in a folder; gives what it printed.
+
+    Raises:
+        StartError: it is not there, fails or does not end.
+    """
+    name = str(arguments[0])
+    if shutil.which(name) is None:
+        raise StartError(f"{name} is needed for this kind of package: install the Debian package {WHERE[name]}")
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": str(EPOCH)}
+    try:
+        done = subprocess.run(
+            [str(argument) for argument in arguments],
+            cwd=folder,
+            env=environment,
+            input=b"" if stdin is None else stdin,
+            capture_output=True,
+            timeout=TOOL_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StartError(f"{name} did not end within {TOOL_TIMEOUT_S:.0f} s") from None
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).decode(errors="replace").strip()
+        raise StartError(f"{name} failed: {said[-2000:]}")
+    return done.stdout
+
+
+def copy_tree(source: Path, target: Path, root: Path | None = None) -> None:
+    """Copy a folder with modes and times that depend on nothing but what may be executed.
+
+    Raises:
+        StartError: there is something else than folders, files and links that stay inside.
+    """
+    root = root or source
+    target.mkdir(exist_ok=True)
+    target.chmod(0o755)
+    for entry in sorted(source.iterdir()):
+        copied = target / entry.name
+        if entry.is_symlink():
+            aim = entry.readlink()
+            if aim.is_absolute() or not Path(os.path.normpath(entry.parent / aim)).is_relative_to(root):
+                raise StartError(f"{entry} is a link that leads outside of {root}")
+            copied.symlink_to(aim)
+        elif entry.is_dir():
+            copy_tree(entry, copied, root)
+        elif entry.is_file():
+            shutil.copyfile(entry, copied)
+            copied.chmod(0o755 if entry.stat().st_mode & 0o111 else 0o644)
+        else:
+            raise StartError(f"{entry} is neither a file, nor a folder, nor a link")
+        os.utime(copied, (EPOCH, EPOCH), follow_symlinks=False)
+    os.utime(target, (EPOCH, EPOCH))

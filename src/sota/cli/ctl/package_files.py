@@ -1,0 +1,175 @@
+"""``sota ctl packages build``, ``sign`` and ``inspect``: package files and update images, before they are uploaded."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from sota.cli.ctl.output import show_done, show_one
+from sota.kit.errors import Invalid, Refused, SotaError, StartError
+
+
+def build(
+    recipe: Path,
+    *,
+    out: Path | None = None,
+    key: Path | None = None,
+    certificate: Path | None = None,
+    certificate_key: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Build a package's file, or an update image, from a recipe (docs/images.md). Nothing is uploaded.
+
+    The same input gives the same bytes (but RAUC's own signature carries the time).
+
+    Parameters
+    ----------
+    recipe
+        The TOML file; the paths in it are relative to its folder.
+    out
+        The file to write; NAME_VERSION with the kind's ending in this folder without it.
+    key
+        The signing key (sota keys new) for an update image's manifest; unsigned images go to no vehicle.
+    certificate
+        The certificate (PEM) for RAUC's or SWUpdate's own signature.
+    certificate_key
+        Its key (PEM).
+    json
+        Print JSON.
+    """
+    from sota.cli.build.image import make_image
+    from sota.cli.build.makers import SUFFIX, Signing, kind_of, make
+    from sota.cli.build.recipe import ImageRecipe, read_recipe
+
+    if (certificate is None) != (certificate_key is None):
+        raise StartError("--certificate and --certificate-key go together")
+    signing = Signing(certificate, certificate_key) if certificate is not None and certificate_key is not None else None
+    read = read_recipe(recipe)
+    kind = kind_of(read)
+    if key is not None and not isinstance(read, ImageRecipe):
+        raise StartError(
+            "--key signs an update image's manifest; a package is signed when it is uploaded (upload --key)"
+        )
+    target = out or Path(f"{read.name}_{read.version}{SUFFIX[kind]}")
+    signer = _load_key(key) if key is not None else None
+
+    def make_it(temporary: Path) -> None:
+        if isinstance(read, ImageRecipe):
+            make_image(read, recipe, temporary, signing, signer)
+        else:
+            make(read, recipe, temporary, signing)
+
+    _write_whole(target, make_it)
+    found = {"file": str(target), "kind": kind, "bytes": target.stat().st_size, "sha256": _sha256(target)}
+    then = f"sota ctl packages upload {target} --name {read.name} --version {read.version} --installer {kind}"
+    show_done(f"{target}: {found['bytes']} bytes, SHA-256 {found['sha256']}\nUpload it: {then}", found, json=json)
+
+
+def sign(image: Path, *, key: Path, json: bool = False) -> None:
+    """Sign the manifest of an update image, in place of the signature that it may have.
+
+    Parameters
+    ----------
+    image
+        The image's file.
+    key
+        The signing key, NAME.key.pem (sota keys new).
+    json
+        Print JSON.
+    """
+    from sota.boundaries.update_image.image import read_image, sign_manifest, write_image
+
+    signer = _load_key(key)
+    with tempfile.TemporaryDirectory(dir=image.parent) as temporary:
+        try:
+            read = read_image(image)
+            files = {}
+            for number, file in enumerate(read.manifest.files):
+                files[file.name] = Path(temporary) / str(number)
+                read.take_out(file.name, files[file.name])
+        except (Invalid, Refused) as error:
+            raise StartError(f"{image}: {error.detail}") from None
+        except OSError as error:
+            raise StartError(f"{image}: {error.strerror}") from None
+
+        def write(target: IO[bytes]) -> None:
+            write_image(target, read.manifest, files, lambda content: sign_manifest(signer, content))
+
+        def make_it(path: Path) -> None:
+            with path.open("wb") as target:
+                write(target)
+
+        _write_whole(image, make_it)
+    sha256 = _sha256(image)
+    show_done(f"{image}: signed, SHA-256 {sha256}", {"file": str(image), "sha256": sha256}, json=json)
+
+
+def inspect(image: Path, *, trusted: Path | None = None, json: bool = False) -> None:
+    """Show what an update image does, what is in it, and whether it is whole. Exit code 1 where it is not.
+
+    Parameters
+    ----------
+    image
+        The image's file.
+    trusted
+        Folder with the public keys (NAME.pub.pem) that vehicles trust: the signature is checked with them.
+    json
+        Print JSON.
+    """
+    from sota.boundaries.update_image.image import read_image
+    from sota.kit.package_signature import load_public_keys
+
+    try:
+        read = read_image(image)
+        read.check_files()
+        signed = "no" if read.signature is None else "yes, not checked: give --trusted"
+        if trusted is not None:
+            signed = f"by {read.check_signature(load_public_keys(trusted))}"
+    except SotaError as error:
+        raise StartError(f"{image}: {error.detail}", exit_code=1) from None
+    except OSError as error:
+        raise StartError(f"{image}: {error.strerror}") from None
+    manifest = read.manifest
+    fields: list[tuple[str, Any]] = [
+        ("package", manifest.package.text),
+        ("description", manifest.description),
+        ("signed", signed),
+        ("SHA-256", _sha256(image)),
+    ]
+    for number, operation in enumerate(manifest.operations, 1):
+        told = msgspec.to_builtins(operation)
+        what = told.pop("operation")
+        fields.append((f"operation {number}", f"{what} {told.pop('id')}: {msgspec.json.encode(told).decode()}"))
+    fields += [(f"file {file.name}", f"{file.size} bytes, SHA-256 {file.sha256}, whole") for file in manifest.files]
+    show_one(fields, {"manifest": manifest, "signed": signed, "sha256": _sha256(image)}, json=json)
+
+
+def _load_key(path: Path) -> Any:
+    from sota.kit.package_signature import load_private_key
+
+    return load_private_key(path)
+
+
+def _write_whole(target: Path, make_it: Callable[[Path], None]) -> None:
+    """Have a file made beside its place and put there when it is whole."""
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        make_it(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
