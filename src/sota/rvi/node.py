@@ -97,7 +97,7 @@ class Node:
         await self._disk.open()
         await self.store.open()
         await self.calendar.open()
-        self._context = Context(settings, identity, self.table, self, self.log, confirms=True)
+        self._context = Context(settings, identity, self.table, self, self.log, confirms=settings.confirmations)
         self._context.revocations = Revocations(settings.revoked, self.log)
         self._context.revocations.refresh()
         self._link = Link(self._context)

@@ -71,6 +71,9 @@ class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=86400, description="First pause before connecting again; it doubles each time.")
     ] = 1.0
     reconnect_max_s: Annotated[float, Meta(gt=0, le=86400, description="Longest pause before connecting again.")] = 60.0
+    confirmations: Annotated[
+        bool, Meta(description="Whether to offer peers that messages are confirmed; a real rvi_core passes over it.")
+    ] = True
     back_pressure_s: Annotated[
         float, Meta(gt=0, le=60, description="How long a sender is held up by a slow peer before the disk is used.")
     ] = 5.0

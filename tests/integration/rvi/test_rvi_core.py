@@ -253,3 +253,15 @@ async def test_a_credential_that_kills_a_real_node_is_never_sent_and_costs_ours_
             assert (await peer.read()).svcs == []
             await peer.close()
         assert node.is_listening
+
+
+async def test_without_confirmations_the_greeting_is_that_of_a_real_node(
+    identities: Identities, tmp_path: Path
+) -> None:
+    settings = backend_settings(identities, tmp_path, tls_port=0, tcp_port=free_ports(1)[0], confirmations=False)
+    async with running(settings):
+        peer = await RawPeer.connect(settings.tcp_port, None, JSON)
+        peer.send({"cmd": "au", "ver": "1.1", "creds": [], "ack": True})
+        own = f'{{"cmd":"au","ver":"1.1","creds":["{token(identities.backend)}"]}}'.encode()
+        assert await bytes_after(peer, 0, len(own)) == own
+        await peer.close()
