@@ -73,8 +73,10 @@ class Router:
         if branch is None:
             raise NotFound("There is no such path.")
         if method not in branch.routes:
-            error = NotAllowed(f"This path takes {', '.join(sorted(branch.routes))}.")
-            error.__dict__["allowed"] = ", ".join(sorted(branch.routes))
+            methods = sorted({route.method for route in self.routes})
+            allowed = ", ".join(one for one in methods if _descend(self._root, segments, one, {}) is not None)
+            error = NotAllowed(f"This path takes {allowed}.")
+            error.__dict__["allowed"] = allowed
             raise error
         return branch.routes[method], values
 
