@@ -26,6 +26,7 @@ from sota.resolver.index.workers import Workers
 
 FOLDER = "resolver-index"
 READ_AT_ONCE = 200
+SMALL_BYTES = 2_000
 FOLLOW_INTERVAL_S = 0.25
 RETRY_S = 2.0
 
@@ -134,7 +135,9 @@ class Keeper:
                     self._log.warning("index_dropped", reason="the log of changes does not continue it")
                     fleet = None
                     break
-                pending = await self._workers.run(_fold, entries)
+                # A few steps take less time than giving them to a thread.
+                is_small = sum(len(entry.content) for entry in entries) < SMALL_BYTES
+                pending = _fold(entries) if is_small else await self._workers.run(_fold, entries)
                 texts = {kind: await store.read_texts(tx, kind, of) for kind, of in pending.new_things(fleet).items()}
                 vins = await store.read_vins(tx, pending.new_vehicles())
             fleet = await self._take(fleet, entries, pending, vins, texts)

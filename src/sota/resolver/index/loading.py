@@ -7,6 +7,8 @@ end is the truth whatever was read.
 
 from __future__ import annotations
 
+import asyncio
+
 from sota.kit.db import Database
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Kind
@@ -17,6 +19,8 @@ from sota.resolver.index.vins import SHARD_BITS, SHARD_SIZE
 from sota.resolver.index.workers import Workers
 
 SLICE = 1 << 14
+AT_ONCE = 4
+"""So many slices are read at the same time, each over a connection of its own: the engine computes, too."""
 
 
 async def load(db: Database, workers: Workers) -> Fleet:
@@ -47,8 +51,10 @@ async def load(db: Database, workers: Workers) -> Fleet:
 async def _load_shard(db: Database, workers: Workers, number: int, last: int) -> Shard:
     builder = ShardBuilder(number)
     base = number << SHARD_BITS
-    for first in range(base, min(base + SHARD_SIZE, last + 1), SLICE):
-        await _load_slice(db, workers, builder, base, first)
+    firsts = range(base, min(base + SHARD_SIZE, last + 1), SLICE)
+    for start in range(0, len(firsts), AT_ONCE):
+        some = firsts[start : start + AT_ONCE]
+        await asyncio.gather(*(_load_slice(db, workers, builder, base, first) for first in some))
     return await workers.run(builder.build)
 
 
