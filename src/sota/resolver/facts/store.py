@@ -183,7 +183,9 @@ async def _number_components(tx: Tx, wanted: Collection[str]) -> dict[str, int]:
 async def _find_components(tx: Tx, wanted: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for some in batches(wanted):
+        # Locked, so that nobody retires a component between here and the link to it.
         query = sa.select(component.c.id, component.c.part_number).where(component.c.part_number.in_(some))
+        query = query.with_for_update(read=True)
         found |= {row.part_number: row.id for row in await tx.execute(query)}
     return found
 
