@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -59,6 +60,7 @@ class Dispatcher:
         self._looked_at: datetime | None = None
         self._swept_at: datetime | None = None
         self._silence_at: datetime | None = None
+        self._regular_at = 0.0
         self._silence_every_s = min(SWEEP_EVERY_S, settings.silence_s / 4)
         self._log = get_logger(program="core")
 
@@ -86,13 +88,17 @@ class Dispatcher:
                 pass
 
     async def look(self) -> None:
-        """Do everything that is due now."""
+        """Do what is due now: for whoever woke us at once, for all others as often as the settings say."""
         now = self.clock.now()
-        await self._expire()
-        await self._find_starting(now)
-        await self._find_silent(now)
+        is_regular = time.monotonic() >= self._regular_at
+        if is_regular:
+            self._regular_at = time.monotonic() + self.settings.dispatch_interval_s * 0.9
+            await self._expire()
+            await self._find_starting(now)
+            await self._find_silent(now)
         await self._tell_candidates()
-        await self._tell_again(now)
+        if is_regular:
+            await self._tell_again(now)
 
     async def greet(self, vins: Sequence[str]) -> None:
         """Vehicles have come: go on with what was under way, then see what waits for them."""
