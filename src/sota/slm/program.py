@@ -27,7 +27,7 @@ from sota.slm.executor import Executor
 from sota.slm.images.carrying_out import Images, Trust
 from sota.slm.inbox import Inbox
 from sota.slm.installation import Installation
-from sota.slm.installers import Installer, Place, load
+from sota.slm.installers import Capability, Installer, InstallerFailed, Place, load
 from sota.slm.journal import Journal
 from sota.slm.kept import Kept
 from sota.slm.reports import Reporter
@@ -73,6 +73,7 @@ class SlmProgram:
         self._installers: list[Installer] = load_installers(settings) if installers is None else list(installers)
         by_name = {installer.name: installer for installer in self._installers}
         kept = Kept(data / "kept", self._journal)
+        check_boot(boot, self._installers)
         self._images = Images(
             self._journal,
             by_name,
@@ -163,3 +164,16 @@ def load_installers(settings: SlmSettings) -> list[Installer]:
         load(name, Place(settings.root.resolve(), data / name, settings.options.get(name, {})))
         for name in dict.fromkeys(settings.installers)
     ]
+
+
+def check_boot(boot: Boot, installers: Sequence[Installer]) -> None:
+    """Make sure that a boot can be noticed where an installer needs one: nobody could tell later what will run.
+
+    Raises:
+        StartError: the id of this boot cannot be read.
+    """
+    if any(Capability.NEEDS_BOOT in installer.capabilities for installer in installers):
+        try:
+            boot.note()
+        except InstallerFailed as error:
+            raise StartError(f"slm: {error.detail}") from None

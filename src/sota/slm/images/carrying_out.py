@@ -7,6 +7,7 @@ is taken up where its steps are.
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ from sota.slm.model import Finished, Job, ResultCode, Step
 from sota.slm.versions import is_newer
 from sota.slm.worker import Task, Worker
 
-TEXT_LIMIT = 4096
+TEXT_LIMIT, TEXTS_LIMIT = 4096, 200_000
+"""Characters of one operation's text in the report, and of all together: a report is one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,9 @@ class Images:
     async def told(self, download_index: int) -> list[Told]:
         """Give the results of all operations, with the output of their steps, for the report."""
         results = await self.store.results(download_index)
+        limit = min(TEXT_LIMIT, TEXTS_LIMIT // max(1, len(results)))
         return [
-            Told(id=name, result_code=result.code, result_text=result.text[-TEXT_LIMIT:])
-            for name, result in results.items()
+            Told(id=name, result_code=result.code, result_text=result.text[-limit:]) for name, result in results.items()
         ]
 
     def _examine(self, start: StartDownload, file: Path) -> Image:
@@ -148,7 +150,9 @@ class Images:
         except Refused as error:
             return Result(ResultCode.VALIDATION_FAILED, error.detail)
         except OSError as error:
-            return Result(ResultCode.DISK_FULL, f"{file_of(operation)} cannot be taken out: {error.strerror}")
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+            code = ResultCode.DISK_FULL if full else ResultCode.INTERNAL_ERROR
+            return Result(code, f"{file_of(operation)} cannot be taken out: {error.strerror}")
         if isinstance(operation, Reboot):
             ended = await self._worker.run_boot(index, operation.id)
             return Result(ResultCode.OK if ended.exit_code == 0 else ResultCode.GENERAL_ERROR, ended.output)

@@ -10,8 +10,11 @@ are done, in what order, and what is done after a failure or power loss is the s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
+import os
 import re
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Flag, auto
@@ -28,6 +31,7 @@ from sota.slm.runner import printable
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 QUERY_TIMEOUT_S = 30.0
 OUTPUT_LIMIT = 8 << 20
+END_TIMEOUT_S = 5.0
 
 Options = TypeVar("Options", bound=msgspec.Struct)
 
@@ -185,20 +189,36 @@ async def ask(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=dict(environment),
+            start_new_session=True,  # so that it can be ended with all its children
         )
     except OSError as error:
         raise InstallerFailed(f"{arguments[0]} cannot be started: {error.strerror}.") from None
+    reading = [asyncio.create_task(_read(stream)) for stream in (process.stdout, process.stderr)]
     try:
         async with asyncio.timeout(timeout_s):
-            output, errors = await asyncio.gather(_read(process.stdout), _read(process.stderr))
+            output, errors = await asyncio.gather(*reading)
             code = await process.wait()
     except TimeoutError:
         raise InstallerFailed(f"{arguments[0]} did not answer within {timeout_s:g} s.") from None
     finally:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
         if process.returncode is None:
-            process.kill()
-            await process.wait()
+            await _end(process)
     return code, output.decode(errors="replace"), printable(errors)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a command and all its children; what it still says is thrown away, for its end is told after that."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_TIMEOUT_S):
+            for stream in (process.stdout, process.stderr):
+                while stream is not None and await stream.read(1 << 16):
+                    pass
+            await process.wait()
 
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:
