@@ -268,7 +268,7 @@ async def _insert(tx: Tx, vins: list[str], content: bytes) -> None:
         }
         for one in updates
     ]  # fmt: skip
-    vehicles = [{"vin": vin, "created_at": now, "next_download_index": 2} for vin in vins]
+    vehicles = [{"vin": vin, "created_at": now} for vin in vins]
     batches: list[tuple[sa.Table, list[dict[str, object]]]] = [
         (tables.vehicle, vehicles), (tables.package, [package]), (tables.install_request, [request]),
         (tables.update, updates), (tables.download, downloads),

@@ -23,7 +23,6 @@ vehicle = sa.Table(
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("last_seen_at", Utc),
     sa.Column("connected", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("next_download_index", sa.BigInteger, nullable=False, server_default="1"),
     sa.Column("active_update", Id),
     sa.Column("data_plan", code_text(100)),
     # A retired vehicle keeps its row for its history; registering the VIN again takes this back.
@@ -154,7 +153,6 @@ update = sa.Table(
     sa.Index("vehicle_update_by_vin", "vin", "status", "priority", "update_id"),
     sa.Index("vehicle_update_of_request", "request_id", "position", "status", "superseded_by", "update_id"),
     sa.Index("vehicle_update_by_try", "status", "next_try_at"),
-    sa.Index("vehicle_update_by_start", "status", "start_at"),
     sa.Index("vehicle_update_by_end", "status", "end_at"),
     info=holds("WL-B4-4"),
 )

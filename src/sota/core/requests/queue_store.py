@@ -1,7 +1,7 @@
 """SQL that writes a request and its updates, set-wise: a statement for up to 2,000 vehicles, never one for each.
 
-The VINs of a slice travel as one JSON array and the new ids as one string of bytes; the database does the rest, and the
-event loop is free meanwhile. The engines differ in how they read the array, and in nothing else (``_ENGINES``).
+The VINs of a slice travel as one JSON array; the database does the rest, and the event loop is free meanwhile. Where
+the engines differ stands in ``_ENGINES``.
 """
 
 # ruff: noqa: S608 - the texts put together are ours; every value is bound
@@ -18,7 +18,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sota.core.packages.model import Package
-from sota.core.requests.model import InstallRequest, PackageKey, refused_versions
+from sota.core.requests.model import InstallRequest, Order, PackageKey, refused_versions
 from sota.core.tables import install_request, update
 from sota.kit.clock import new_id
 from sota.kit.db import Id, Tx
@@ -49,29 +49,38 @@ class Staged:
 @dataclass(frozen=True, slots=True)
 class _Engine:
     vehicles: str
-    number: str
+    id: str
     join: str
-    lock: str
-    take: str
+    versions: str
+    unchecked: str
 
 
+_LISTED = (
+    "JSON_TABLE(:vins, '$[*]' COLUMNS (n FOR ORDINALITY, vin VARCHAR(17) CHARACTER SET utf8mb4 "
+    "COLLATE utf8mb4_bin PATH '$')) j STRAIGHT_JOIN vehicle v ON v.vin = j.vin"
+)
 _ENGINES = {
     "sqlite": _Engine(
         vehicles="json_each(:vins) j CROSS JOIN vehicle v ON v.vin = j.value",
-        number="j.key",
+        # It cannot read hexadecimal digits.
+        id="SUBSTR(:ids, 16 * j.key + 1, 16)",
         join="CROSS JOIN",
-        lock="",
-        take="UPDATE vehicle SET next_download_index = next_download_index + :count WHERE vin IN "
-        "(SELECT vin FROM vehicle_update WHERE update_id BETWEEN :first AND :last)",
+        # All versions that any vehicle has: nobody else writes now, and jumping from each to the next is quick.
+        versions="WITH RECURSIVE found(version) AS (SELECT MIN(version) FROM installed_package WHERE name = :name "
+        "UNION ALL SELECT (SELECT MIN(p.version) FROM installed_package p WHERE p.name = :name "
+        "AND p.version > f.version) FROM found f WHERE f.version IS NOT NULL) "
+        "SELECT version FROM found WHERE version IS NOT NULL",
+        unchecked="",
     ),
     "mysql": _Engine(
-        vehicles="JSON_TABLE(:vins, '$[*]' COLUMNS (n FOR ORDINALITY, vin VARCHAR(17) CHARACTER SET utf8mb4 "
-        "COLLATE utf8mb4_bin PATH '$')) j STRAIGHT_JOIN vehicle v ON v.vin = j.vin",
-        number="(j.n - 1)",
+        vehicles=_LISTED,
+        id="UNHEX(CONCAT(:prefix, LPAD(HEX(j.n - 1), 8, '0')))",
         join="STRAIGHT_JOIN",
-        lock="FOR UPDATE",
-        take="UPDATE vehicle_update u STRAIGHT_JOIN vehicle v ON v.vin = u.vin "
-        "SET v.next_download_index = v.next_download_index + :count WHERE u.update_id BETWEEN :first AND :last",
+        # The versions that these vehicles have; what is read is locked.
+        versions=f"SELECT DISTINCT p.version FROM {_LISTED} LEFT JOIN installed_package p "
+        "ON p.vin = v.vin AND p.name = :name WHERE v.retired_at IS NULL FOR UPDATE",
+        # What the rows refer to is locked by this transaction, or written by it.
+        unchecked="SET STATEMENT foreign_key_checks = 0 FOR ",
     ),
 }
 
@@ -116,34 +125,33 @@ async def stage(
 ) -> Staged:
     """Persist an update and its downloads for each vehicle of a slice that may have it.
 
-    Download indexes come from the vehicle's counter and are never used again. A vehicle that needs a package which is
-    not registered here gets a failed update, reason ``dependency``. The vehicles' rows are locked first: one that is
-    retired, or reports another version, at this moment is either seen so here, or finds the updates.
+    Downloads count on from those that the vehicle has had, which are kept while it is registered: no index is used
+    again. A vehicle that needs a package which is not registered here gets a failed update, reason ``dependency``. The
+    vehicles' rows are locked first: one that is retired, or reports another version, at this moment is either seen so
+    here, or finds the updates.
     """
     write = _Statements.of(tx)
     order, vins = request.order, sorted(part.vins)
     listed = {"vins": msgspec.json.encode(vins).decode(), "name": order.package[0]}
-    known = (await tx.execute(write.known, listed)).scalar_one()
-    installed = {row.version: row.number for row in await tx.execute(write.versions, listed)}
-    refused = refused_versions(order, installed)
+    versions = (await tx.execute(write.versions, listed)).scalars()
+    refused = refused_versions(order, [version for version in versions if version is not None])
     failed = any(package not in packages for package in part.packages)
     ids = new_ids(len(vins))
     first, last = UUID(bytes=ids[:16]), UUID(bytes=ids[-16:])
-    values = _update_values(request, part, packages, failed=failed) | listed | {"ids": ids}
+    values = _update_values(request, part, packages, failed=failed) | listed | {"ids": ids, "prefix": ids[:12].hex()}
     if order.command == "remove":
         statement, values = write.updates("having"), values | {"only": order.package[1]}
     elif refused:
         statement, values = write.updates("without"), values | {"refused": sorted(refused)}
     else:
         statement = write.updates("all")
-    queued = (await tx.execute(statement, values)).rowcount if known else 0
+    queued = (await tx.execute(statement, values)).rowcount
     if queued and not failed:
         between = {"first": first, "last": last}
         for place, key in enumerate(part.packages):
             wanted = _download_values(request, packages[key], block_size)
             await tx.execute(write.downloads, wanted | between | {"place": place})
-        await tx.execute(write.take, between | {"count": len(part.packages)})
-    left_out = _left_out(request, installed, total=len(vins), known=known, queued=queued)
+    left_out = {} if queued == len(vins) else await _count_left_out(tx, order, listed, total=len(vins), queued=queued)
     return Staged(part, first, last, 0 if failed else queued, left_out)
 
 
@@ -164,20 +172,19 @@ class _Statements:
 
     def __init__(self, engine: _Engine) -> None:
         self._engine = engine
-        active = f"FROM {engine.vehicles} WHERE v.retired_at IS NULL"
-        self.known = sa.text(f"SELECT COUNT(*) {active} {engine.lock}")
-        self.versions = sa.text(
-            f"SELECT p.version AS version, COUNT(*) AS number FROM {engine.vehicles} "
-            f"{engine.join} installed_package p ON p.vin = v.vin AND p.name = :name "
-            "WHERE v.retired_at IS NULL GROUP BY p.version"
+        self.known = sa.text(f"SELECT COUNT(*) FROM {engine.vehicles} WHERE v.retired_at IS NULL")
+        self.versions = sa.text(engine.versions)
+        self.having = sa.text(
+            f"SELECT COUNT(*) FROM {engine.vehicles} {engine.join} installed_package p "
+            "ON p.vin = v.vin AND p.name = :name AND p.version = :only WHERE v.retired_at IS NULL"
         )
         self.downloads = sa.text(
-            "INSERT INTO download (vin, download_index, update_id, position, package_name, package_version, size, "
-            "block_size, received, state) SELECT u.vin, v.next_download_index + :place, u.update_id, :place, "
+            f"{engine.unchecked}INSERT INTO download (vin, download_index, update_id, position, package_name, "
+            "package_version, size, block_size, received, state) SELECT u.vin, "
+            "1 + COALESCE((SELECT MAX(d.download_index) FROM download d WHERE d.vin = u.vin), 0), u.update_id, :place, "
             ":package_name, :package_version, :size, :block_size, '', 'pending' "
-            f"FROM vehicle_update u {engine.join} vehicle v ON v.vin = u.vin WHERE u.update_id BETWEEN :first AND :last"
-        ).bindparams(*_BETWEEN)
-        self.take = sa.text(engine.take).bindparams(*_BETWEEN)
+            "FROM vehicle_update u WHERE u.update_id BETWEEN :first AND :last"
+        ).bindparams(sa.bindparam("first", type_=Id()), sa.bindparam("last", type_=Id()))
         self._updates: dict[str, sa.TextClause] = {}
 
     @classmethod
@@ -202,16 +209,17 @@ class _Statements:
         values = ", ".join(f":{name}" for name in _UPDATE_TYPES)
         engine = self._engine
         statement = sa.text(
-            f"INSERT INTO vehicle_update (update_id, vin, {columns}) "
-            f"SELECT SUBSTR(:ids, 16 * {engine.number} + 1, 16), v.vin, {values} FROM {engine.vehicles} "
+            f"{engine.unchecked}INSERT INTO vehicle_update (update_id, vin, {columns}) "
+            f"SELECT {engine.id}, v.vin, {values} FROM {engine.vehicles} "
             f"WHERE v.retired_at IS NULL {condition}"
         )
         typed = [sa.bindparam(name, type_=kind) for name, kind in _UPDATE_TYPES.items()]
-        statement = statement.bindparams(sa.bindparam("ids", type_=sa.LargeBinary()), *typed)
+        if ":ids" in engine.id:
+            typed.append(sa.bindparam("ids", type_=sa.LargeBinary()))
+        statement = statement.bindparams(*typed)
         return statement.bindparams(sa.bindparam("refused", expanding=True)) if whom == "without" else statement
 
 
-_BETWEEN = (sa.bindparam("first", type_=Id()), sa.bindparam("last", type_=Id()))
 _UPDATE_TYPES = {
     column: update.c[column].type
     for column in (
@@ -277,16 +285,15 @@ def _size(request: InstallRequest, package: Package) -> int:
     return 0 if request.order.command == "remove" else package.size
 
 
-def _left_out(
-    request: InstallRequest, installed: Mapping[str, int], *, total: int, known: int, queued: int
+async def _count_left_out(
+    tx: Tx, order: Order, listed: Mapping[str, str], *, total: int, queued: int
 ) -> dict[str, int]:
-    if request.order.command == "remove":
+    """Say why some got nothing; their rows are still as they were when the others were written."""
+    write = _Statements.of(tx)
+    known = (await tx.execute(write.known, listed)).scalar_one()
+    if order.command == "remove":
         counts = {"unknown_vin": total - known, "not_installed": known - queued}
     else:
-        already = installed.get(request.order.package[1], 0)
-        counts = {
-            "unknown_vin": total - known,
-            "installed_already": already,
-            "downgrade": known - queued - already,
-        }
+        having = (await tx.execute(write.having, dict(listed) | {"only": order.package[1]})).scalar_one()
+        counts = {"unknown_vin": total - known, "installed_already": having, "downgrade": known - queued - having}
     return {reason: count for reason, count in counts.items() if count}

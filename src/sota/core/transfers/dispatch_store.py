@@ -186,7 +186,8 @@ async def starting_vins(tx: Tx, after: datetime, now: datetime, limit: int) -> l
     """Give vehicles for which an interval has begun since ``after``."""
     query = (
         sa.select(update.c.vin)
-        .where(update.c.status == "pending", update.c.start_at > after, update.c.start_at <= now, IS_REAL)
+        # What is pending is to be tried at its start.
+        .where(update.c.status == "pending", update.c.next_try_at > after, update.c.next_try_at <= now, IS_REAL)
         .limit(limit)
     )
     return list((await tx.execute(query)).scalars())

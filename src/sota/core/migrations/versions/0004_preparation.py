@@ -21,9 +21,19 @@ def upgrade() -> None:
     )
     op.add_column("install_request", sa.Column("left_out_reasons", long_text()))
     op.add_column("install_request", sa.Column("resolution_id", Id))
+    # What waits is to be tried at its start: the index by the next try serves for both.
+    op.drop_index("vehicle_update_by_start", "vehicle_update")
+    # The downloads themselves say which index comes next.
+    op.drop_column("vehicle", "next_download_index")
 
 
 def downgrade() -> None:
+    op.add_column("vehicle", sa.Column("next_download_index", sa.BigInteger, nullable=False, server_default="1"))
+    op.execute(
+        "UPDATE vehicle SET next_download_index = "
+        "1 + COALESCE((SELECT MAX(download_index) FROM download WHERE download.vin = vehicle.vin), 0)"
+    )
+    op.create_index("vehicle_update_by_start", "vehicle_update", ["status", "start_at"])
     op.drop_column("install_request", "resolution_id")
     op.drop_column("install_request", "left_out_reasons")
     op.drop_table("preparation")
