@@ -40,7 +40,7 @@ from sota.kit.logging import get_logger
 from sota.kit.outbox import Relay
 
 # Vehicles in a transaction, and transactions at the same time: SQLite has one writer, and others want to write too.
-CHUNK_SQLITE, CHUNK_MARIADB = 1000, 2000
+CHUNK_SQLITE, CHUNK_MARIADB = 500, 2000
 WRITERS_MARIADB = 2
 LOOK_EVERY_S = 10.0
 VIN = 17
@@ -113,7 +113,7 @@ class Queueing:
         self.db, self.resolver, self.relay, self.dispatcher, self.clock = db, resolver, relay, dispatcher, clock
         self.block_size, self._instance = settings.block_size, settings.instance
         self._lease = timedelta(seconds=settings.lease_s)
-        self._chunk = CHUNK_SQLITE if db.is_sqlite else CHUNK_MARIADB
+        self.chunk = CHUNK_SQLITE if db.is_sqlite else CHUNK_MARIADB
         self._writers = 1 if db.is_sqlite else WRITERS_MARIADB
         self._wake = asyncio.Event()
         self._given_up: set[Preparation] = set()
@@ -134,7 +134,7 @@ class Queueing:
             for position, order in enumerate(wanted.orders)
         ]
         resolutions = [part.resolution_id for part in parts if part.resolution_id is not None]
-        batches = read_batches(self.resolver, wanted.orders, resolutions, missing=wanted.missing, size=self._chunk)
+        batches = read_batches(self.resolver, wanted.orders, resolutions, missing=wanted.missing, size=self.chunk)
         async with contextlib.aclosing(batches):
             first: list[Slice] = await anext(batches, [])
             second = await anext(batches, None)
@@ -147,6 +147,10 @@ class Queueing:
         if written is not None:
             await self._announce(parts, written)
         return reply
+
+    def look(self) -> None:
+        """Look for what was left half-written now."""
+        self._wake.set()
 
     async def run(self) -> None:
         """Take back what was left half-written, until cancelled: at first what this Core left when it died."""
@@ -211,7 +215,7 @@ class Queueing:
         finally:
             if not is_real:  # refused, interrupted, or a twin of this request was quicker
                 self._given_up.add(one)
-                self._wake.set()
+                self.look()
         return reply, written if is_real else None
 
     async def _write_all(
