@@ -49,7 +49,7 @@ async def fleet(core: RunningCore, *packages: tuple[str, str], count: int = FLEE
             await tx.execute(tables.installed_package.insert(), rows)
 
     await core.db.transact(register)
-    facts = [{"fact": "vehicle_registered", "vin": vin} for vin in vins]
+    facts: list[dict[str, Any]] = [{"fact": "vehicle_registered", "vin": vin} for vin in vins]
     facts += [{"fact": "packages_replaced", "vin": vin, "packages": installed} for vin in vins]
     assert (await core.resolver.core.tell(*facts)).status == 200
     return vins
