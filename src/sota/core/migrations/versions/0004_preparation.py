@@ -10,6 +10,8 @@ from sota.kit.db import Id, Utc, code_text, long_text
 revision = "0004"
 down_revision = "0003"
 
+FOLLOWING = (("active_update", Id), ("data_plan", code_text(100)), ("retired_at", Utc))
+
 
 def upgrade() -> None:
     op.create_table(
@@ -33,6 +35,13 @@ def downgrade() -> None:
         "UPDATE vehicle SET next_download_index = "
         "1 + COALESCE((SELECT MAX(download_index) FROM download WHERE download.vin = vehicle.vin), 0)"
     )
+    if op.get_bind().dialect.name == "sqlite":
+        # A column is added at the end there: what followed this one comes after it again.
+        for name, kind in FOLLOWING:
+            op.add_column("vehicle", sa.Column(f"{name}_again", kind))
+            op.execute(sa.text(f"UPDATE vehicle SET {name}_again = {name}"))  # noqa: S608 - names of ours
+            op.drop_column("vehicle", name)
+            op.alter_column("vehicle", f"{name}_again", new_column_name=name)
     op.create_index("vehicle_update_by_start", "vehicle_update", ["status", "start_at"])
     op.drop_column("install_request", "resolution_id")
     op.drop_column("install_request", "left_out_reasons")
