@@ -22,9 +22,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.interaction import Http, Interaction, Program, Role
 from sota.boundaries.table import rows_for
+from sota.boundaries.values import PackageId
 from sota.core import tables
+from sota.kit.clock import new_id
 from sota.kit.http_client import HttpClient
 from sota.kit.http_server import App
 from tests.conftest import new_database
@@ -145,7 +148,16 @@ async def seed(backend: Backend, count: int) -> dict[str, str]:
     for vin in vins:
         await _done(backend, "PUT", f"/vehicles/{vin}/packages", installed)
     (package_name, version) = name.split("/")
+    await _done(backend, "PUT", f"/vehicles/{vins[-1]}/attributes", {f"a{number}": "x" for number in range(count)})
+    group = f"group-{prefix}"
+    await _done(backend, "PUT", f"/groups/{group}", {})
+    await _done(backend, "PUT", f"/groups/{group}/vehicles", vins)
+    chosen, left_out = await _record_two(backend, name)
+    await _done(backend, "PUT", f"/packages/{name}/dependencies", installed[1:])
     return {
+        "group": group,
+        "chosen": chosen,
+        "left_out": left_out,
         "vin": vins[-1],
         "name": package_name,
         "version": version,
@@ -154,6 +166,20 @@ async def seed(backend: Backend, count: int) -> dict[str, str]:
         "part_number": parts[-1],
         "user": "admin",
     }
+
+
+async def _record_two(backend: Backend, package: str) -> tuple[str, str]:
+    """Resolve twice under an id, as Core does; the second time all are left out, for something needed is not there."""
+    name, version = package.split("/")
+    token = (backend.folder / "core-resolver.token").read_text().strip()
+    client = HttpClient(f"http://127.0.0.1:{backend.resolver.port}", token=token)
+    ids = str(new_id()), str(new_id())
+    for id in ids:
+        async for _found in FactsClient(client).resolve(PackageId(name=name, version=version), id):
+            pass
+        await _done(backend, "PUT", f"/packages/{package}/dependencies", [{"name": "nowhere", "version": "1.0.0"}])
+    await client.close()
+    return ids
 
 
 async def _complete(backend: Backend, vins: list[str]) -> None:
@@ -177,9 +203,13 @@ async def measure(backend: Backend, clients: Clients, statements: Statements, pa
         for row in reads(program):
             client = clients[row.caller, row.callee]
             assert isinstance(row.way, Http)
+            named = paths
+            if "/resolutions/" in row.way.path:
+                named = {**paths, "id": paths["left_out" if row.way.path.endswith("left-out") else "chosen"]}
             for key, query in _variants(row.id, row.way):
                 statements.served.clear()
-                response = await client.request("GET", row.way.path.format(**paths), query=query)
+                asked = {**query, **({"to": paths["left_out"]} if "to" in row.way.query else {})}
+                response = await client.request("GET", row.way.path.format(**named), query=asked)
                 assert response.status == 200, (row.id, response.status, response.body[:300])
                 assert response.body != b"[]", f"{row.id}: nothing was listed, and so nothing is proved"
                 counts.setdefault(program.value, {})[key] = len(statements.of(COMMANDS[program]))
