@@ -46,7 +46,7 @@ from sota.rvi.authority import Authority, Grant
 from tests.support.databases import running_mariadb
 
 VEHICLES = 500
-BLOCKS = 40
+BLOCKS = 60
 ROUNDS = 3
 BLOCK_BYTES = 100_000
 LIMIT_PER_S, LIMIT_RATIO = 800.0, 0.4
