@@ -21,6 +21,7 @@ BENCHMARKS = {
     "api": "requests a second and answer times of the API at a million vehicles (SCALE=20000 for fewer)",
     "rvi": "messages a second across two nodes, beside a bare chain (SCALE=0.1 for fewer)",
     "transfer": "blocks a second from Core through a node to 500 vehicles, beside a bare chain (SCALE=50 for fewer)",
+    "fleet": "vehicles a second that are updated, 5,000 in one process (SCALE=200 for fewer)",
     "connections": "memory and notification of 15,000 vehicles on one node (SCALE=1000 for fewer)",
     "resolver": "filters over a million vehicles, beside three databases (SCALE=50000 for fewer)",
 }

@@ -92,6 +92,15 @@ def resident_mb(pid: int) -> float:
     raise BenchmarkError(f"process {pid} has no memory left: it ended")
 
 
+def peak_mb(pid: int) -> float:
+    """Read the most resident memory that a process ever had, in MB (10^6 bytes); 0 when it has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:")), 0.0)
+
+
 def settled_mb(pid: int, *, quiet_s: float = 3.0, limit_s: float = 20.0) -> float:
     """Give the resident memory once it has changed by less than 1 % for ``quiet_s``, or after ``limit_s``."""
     deadline = time.monotonic() + limit_s

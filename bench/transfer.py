@@ -85,6 +85,16 @@ def measure() -> Measurement:
     return _summary(sqlite, maria, chains, plain, kept=vehicles >= VEHICLES)
 
 
+def once(folder: Path, vehicles: int) -> Transferred:
+    """Transfer once, on SQLite: what ``bench/fleet.py`` compares itself with.
+
+    Raises:
+        BenchmarkError: a program did not start, or the blocks did not arrive in four minutes.
+    """
+    identities = _identities(folder, vehicles)
+    return _transfer(folder / "run", identities, f"sqlite:///{folder}/run/core.db", vehicles)
+
+
 def _summary(
     sqlite: list[Transferred], maria: list[Transferred], chains: list[float], plain: list[float], *, kept: bool
 ) -> Measurement:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,27 @@ async def test_only_so_many_files_are_open_and_none_loses_anything(tmp_path: Pat
     assert found == [[f"{number}-{count}" for count in range(3)] for number in range(FILES)]
     assert most <= OPEN
     assert open_in(tmp_path) == 0
+
+
+async def test_a_file_that_is_open_and_idle_is_read_without_a_thread(tmp_path: Path) -> None:
+    threads = SharedThreads(threads=1, open_files=1)
+    one, other = (LocalDatabase(tmp_path / name, SCHEMA, threads) for name in ("one.db", "other.db"))
+    seen: list[bool] = []
+
+    def look(tx: Connection) -> list[str]:
+        seen.append(threading.current_thread() is threading.main_thread())
+        return names(tx)
+
+    await one.open()
+    await one.transact(inserting("x"))
+    assert await one.read(look) == ["x"]
+    await other.open()  # closes the first for now
+    assert await one.read(look) == ["x"]
+
+    assert seen == [True, False]
+    await one.close()
+    await other.close()
+    threads.close()
 
 
 async def test_the_work_of_one_file_keeps_its_order(tmp_path: Path) -> None:
