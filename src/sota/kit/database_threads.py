@@ -30,6 +30,10 @@ class Threads(Protocol):
         """Do work on a file; the work of one file is done in the order in which it came."""
         ...
 
+    def may_read_here(self, file: OpenFile) -> bool:
+        """Say whether a short read need not go to a thread: the caller's own is as good now."""
+        ...
+
     async def leave(self, file: OpenFile) -> None:
         """Nothing more comes for this file: close it."""
         ...
@@ -45,6 +49,11 @@ class OwnThread:
         """Do work in the thread."""
         del file
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def may_read_here(self, file: OpenFile) -> bool:
+        """Never: a disk that hangs must not hold a vehicle's other work up."""
+        del file
+        return False
 
     async def leave(self, file: OpenFile) -> None:
         """Close the file and end the thread."""
@@ -71,6 +80,10 @@ class SharedThreads:
             self._open.move_to_end(file)
             await self._make_room()
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def may_read_here(self, file: OpenFile) -> bool:
+        """Say yes to a file that is open and idle: the way to a thread and back costs more than what is read."""
+        return file in self._open and not self._turns[file].locked()
 
     async def leave(self, file: OpenFile) -> None:
         """Close the file."""

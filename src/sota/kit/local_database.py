@@ -93,6 +93,8 @@ class LocalDatabase:
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Read without writing."""
+        if self._connection is not None and self._threads.may_read_here(self):
+            return work(self._connection)
         return await self._run(lambda: work(self._opened()))
 
     async def _run(self, work: Callable[[], Result]) -> Result:
