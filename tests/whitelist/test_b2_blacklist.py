@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from sota.core.tables import METADATA, package
+from sota.kit.audit.tables import RECORD
 from tests.support.core import RunningCore, queue_request, running_core
 from tests.support.resolver import new_name, new_vin
 from tests.support.waiting import until
@@ -275,10 +276,12 @@ async def test_erased_vehicle_leaves_a_history_without_its_vin(core: RunningCore
 
 
 async def places_of(core: RunningCore, text: str) -> list[str]:
-    """Name the columns of Core's database in which a text stands."""
+    """Name the columns of Core's database in which a text stands, but for the audit trail: nothing may change that."""
     found = []
     async with core.db.read() as tx:
         for table in METADATA.tables.values():
+            if table.name == RECORD.name:
+                continue
             for column in table.columns:
                 if isinstance(column.type, sa.String):
                     query = sa.select(sa.func.count()).select_from(table).where(column.contains(text))

@@ -149,6 +149,8 @@ async def seed(backend: Backend, count: int) -> dict[str, str]:
         await _done(backend, "PUT", f"/vehicles/{vin}/packages", installed)
     (package_name, version) = name.split("/")
     await _done(backend, "PUT", f"/vehicles/{vins[-1]}/attributes", {f"a{number}": "x" for number in range(count)})
+    for _ in range(count):
+        await _done(backend, "POST", f"/vehicles/{vins[-1]}/identities", {"replace": True})
     group = f"group-{prefix}"
     await _done(backend, "PUT", f"/groups/{group}", {})
     await _done(backend, "PUT", f"/groups/{group}/vehicles", vins)
