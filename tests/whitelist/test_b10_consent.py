@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sota.boundaries.b10_client_slm.driver import DriverBrowser
 from sota.kit.clock import new_id
 from sota.kit.http_client import HttpClient, Response
 from tests.support import debs
@@ -57,11 +58,13 @@ async def browser(
     """Call as the head unit's browser does: without a token. Gives the answer, and the page's secret."""
     secret = (vehicle.slm_settings.data / "driver.secret").read_text()
     client = HttpClient(f"http://127.0.0.1:{vehicle.slm_settings.port}")
-    if form is not None:
-        headers["content-type"] = "application/x-www-form-urlencoded"
+    driver = DriverBrowser(client)
+    _, _, asked, *update = path.split("/")
+    asked = asked.replace("SECRET", secret)
     try:
-        path = path.replace("SECRET", secret)
-        return await client.request(method, path, body=form.encode() if form else None, headers=headers), secret
+        if form is None:
+            return await driver.page(asked), secret
+        return await driver.decide(asked, update[0], form, headers), secret
     finally:
         await client.close()
 

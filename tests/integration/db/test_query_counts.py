@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from sota.boundaries.authority import Authority
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.interaction import Http, Interaction, Program, Role
 from sota.boundaries.table import rows_for
@@ -99,6 +100,7 @@ async def backend(
 ) -> AsyncIterator[Backend]:
     databases = [new_database(request, tmp_path_factory, request.param) for _ in range(3)]
     async with running_backend(tmp_path_factory.mktemp("backend"), databases) as backend:
+        Authority.open(backend.core.settings.authority)
         yield backend
 
 
@@ -150,7 +152,10 @@ async def seed(backend: Backend, count: int) -> dict[str, str]:
     (package_name, version) = name.split("/")
     await _done(backend, "PUT", f"/vehicles/{vins[-1]}/attributes", {f"a{number}": "x" for number in range(count)})
     for _ in range(count):
-        await _done(backend, "POST", f"/vehicles/{vins[-1]}/identities", {"replace": True})
+        issued = await backend.ask(
+            "POST", f"/api/v1/vehicles/{vins[-1]}/identities", {"replace": True}, role=Role.ADMIN
+        )
+        assert issued.status == 200, issued
     group = f"group-{prefix}"
     await _done(backend, "PUT", f"/groups/{group}", {})
     await _done(backend, "PUT", f"/groups/{group}/vehicles", vins)
