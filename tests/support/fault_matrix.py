@@ -127,8 +127,10 @@ class Line:
         except AssertionError as error:
             result.wrong = [str(error)]
         finally:
+            result.reached = not plan.exists()  # whoever dies removes it first
             plan.unlink(missing_ok=True)
             await self._raise_the_dead()
+            await self.system.wait_ready(self._name(cell.program))  # its last step may have been its last only now
         return result
 
     async def _update(self, result: Result | None) -> list[str]:
@@ -199,7 +201,6 @@ class Line:
         await until(look, f"{name} dies", timeout_s=2 * CELL_TIMEOUT_S, interval_s=0.005)
         committed = await self._committed()
         mark = self.system.programs["core"].mark()
-        result.reached = True
         self._at_death = (committed, mark)
         await self.system.restart(name)
 
