@@ -30,7 +30,7 @@ structlog.configure(
 )
 
 
-SLOW_FIRST = ("faults", "e2e", "integration", "security", "whitelist")
+SLOW_FIRST = ("faults", "contract", "e2e", "integration", "security", "whitelist")
 TESTS = Path(__file__).parent
 
 
