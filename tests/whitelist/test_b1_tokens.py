@@ -12,7 +12,7 @@ from sota.boundaries.b1_browser_web.admin_client import AdminClient
 from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewToken
 from sota.boundaries.interaction import Http, Program, Role
 from sota.boundaries.openapi import DOCUMENTED, document
-from sota.boundaries.table import rows_for
+from sota.boundaries.table import TABLE, rows_for
 from sota.kit.paging import make_cursor
 from sota.web.accounts.service import add_account, change_account, make_token
 from sota.web.accounts.store import find_account
@@ -21,7 +21,14 @@ from tests.support.backend import Answer, Backend, Server, new_name
 PASSWORD = "a password of these tests"
 NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
 PATHS: dict[str, dict[str, Any]] = document(DOCUMENTED["web"])["paths"]
-KNOWN = {"vin": "WVWZZZ1KZ7W000001", "id": NOWHERE, "name": "nothing", "version": "1.0.0", "user": "nobody"}
+KNOWN = {
+    "vin": "WVWZZZ1KZ7W000001",
+    "id": NOWHERE,
+    "name": "nothing",
+    "version": "1.0.0",
+    "user": "nobody",
+    "group": "nothing",
+}
 CHANGES = sorted(
     {
         (row.way.method, row.way.path)
@@ -29,6 +36,10 @@ CHANGES = sorted(
         if row.boundary == "B1" and isinstance(row.way, Http) and row.way.method not in ("GET", "HEAD")
     }
 )
+# Whoever has a one-time code shows that and no token; Core's own trail has the identity that it gave.
+BY_CODE = ("POST", "/api/v1/enrolments")
+ASKED = {(row.way.method, row.way.path) for row in TABLE.values() if isinstance(row.way, Http) and row.way.asks}
+DEEDS = [case for case in CHANGES if case[1].startswith("/api/") and case != BY_CODE and case not in ASKED]
 
 
 async def with_account(server: Server, role: Role) -> tuple[str, UUID]:
@@ -225,7 +236,7 @@ def body_of(method: str, path: str) -> Any:
 
 
 @pytest.mark.parametrize("role", [Role.ADMIN, Role.VIEWER])
-@pytest.mark.parametrize(("method", "path"), [case for case in CHANGES if case[1].startswith("/api/")])
+@pytest.mark.parametrize(("method", "path"), DEEDS)
 async def test_each_change_and_each_refused_one_leaves_one_record(
     backend: Backend, method: str, path: str, role: Role
 ) -> None:

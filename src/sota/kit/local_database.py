@@ -14,7 +14,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sota.kit import durable, faults
 from sota.kit.database_threads import OwnThread, Threads
@@ -99,7 +99,9 @@ class LocalDatabase:
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         # Shielded: a cancelled caller must not leave a transaction that nobody waits for half known.
-        return await asyncio.shield(self._threads.run(self, work))
+        working = asyncio.ensure_future(self._threads.run(self, work))
+        working.add_done_callback(_hear)
+        return await asyncio.shield(working)
 
     def _opened(self) -> Connection:
         if not self._is_open:
@@ -121,3 +123,9 @@ class LocalDatabase:
             connection.executescript(f"BEGIN; {step}; PRAGMA user_version={number}; COMMIT;")
         self._connection = connection
         return connection
+
+
+def _hear(working: asyncio.Future[Any]) -> None:
+    """Take note of a failure: whoever was cancelled meanwhile does not."""
+    if not working.cancelled():
+        working.exception()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -94,7 +95,7 @@ async def test_core_that_hears_nothing_does_not_fail_what_another_drives(first: 
     await first.execute("UPDATE vehicle_update SET lease_owner = 'core-9'")
     engine = first.program.engine
     transfer = engine._transfers[offer.vehicle.vin][offer.index]
-    transfer.step.number, transfer.step.at = 5, 0.0
+    transfer.step.number, transfer.step.at = 5, time.monotonic() - 60  # its last attempt, long ago
     await asyncio.sleep(1.5)
     assert (await offer.update())["status"] == "in_flight"
     assert not engine.is_active(offer.vehicle.vin)

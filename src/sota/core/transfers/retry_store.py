@@ -50,7 +50,7 @@ async def try_again(tx: Tx, update_id: UUID, retry: Retry, now: datetime) -> boo
         return False
     query = sa.select(download).where(download.c.update_id == update_id).order_by(download.c.position)
     downloads = (await tx.execute(query)).all()
-    first = await _take_indexes(tx, old.vin, len(downloads))
+    first = await _next_index(tx, old.vin)
     successor = new_id()
     carried: dict[str, Any] = {name: old._mapping[name] for name in CARRIED}
     times = {"start_at": start_at, "created_at": old.created_at, "changed_at": now, "next_try_at": start_at}
@@ -92,7 +92,8 @@ async def silent_updates(tx: Tx, owner: str, before: datetime, limit: int) -> li
     return [(row.update_id, row.vin) for row in await tx.execute(query)]
 
 
-async def _take_indexes(tx: Tx, vin: str, count: int) -> int:
-    counter = vehicle.c.next_download_index
-    await tx.execute(vehicle.update().where(vehicle.c.vin == vin).values(next_download_index=counter + count))
-    return int((await tx.execute(sa.select(counter).where(vehicle.c.vin == vin))).scalar_one()) - count
+async def _next_index(tx: Tx, vin: str) -> int:
+    """Give the index after the vehicle's last one; whoever queues for it too waits until we have committed."""
+    await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin == vin).with_for_update())
+    last = sa.select(sa.func.coalesce(sa.func.max(download.c.download_index), 0)).where(download.c.vin == vin)
+    return int((await tx.execute(last)).scalar_one()) + 1
