@@ -32,6 +32,7 @@ class Instances:
         self._db, self._name, self._clock = db, name, clock
         self._gone_after_s, self._taken_over = gone_after_s, taken_over
         self._log = get_logger(program="core")
+        self._is_known = False
 
     async def run(self) -> None:
         """Say that we live and look after the others, until cancelled."""
@@ -46,6 +47,7 @@ class Instances:
         """Renew our row, and take over from Cores that are gone."""
         now = self._clock.now()
         until = now + timedelta(seconds=self._gone_after_s)
+        self._is_known = True
         gone = await self._db.transact(lambda tx: _renew(tx, self._name, now, until))
         for name, count in gone.items():
             self._log.warning("transfers_taken_over", instance=name, updates=count)
@@ -54,6 +56,8 @@ class Instances:
 
     async def leave(self) -> None:
         """Say that we end, so that the others need not wait for our row to be over."""
+        if not self._is_known:  # a start that failed has written nothing, and its database may be away
+            return
         now = self._clock.now() - timedelta(seconds=1)
         gone = core_instance.update().where(core_instance.c.instance == self._name).values(alive_until=now)
         await self._db.transact(lambda tx: tx.execute(gone))
