@@ -278,7 +278,9 @@ async def test_one_authority_takes_over_from_another(core: RunningCore) -> None:
     folder, vin = core.folder / "authority", await register(core)
     old = await enrol(core, vin, REQUESTS[0])
     credential = (await identities(core, vin))[0]["credential_id"]
-    (only,) = (await core.web.send("GET", "/authority")).body["entries"]
+    shown = await core.web.send("GET", "/authority")
+    assert shown.status == 200
+    (only,) = shown.body["entries"]
     assert (only["signing"], only["fingerprint"]) == (True, Authority.open(folder).issuer)
     before = hashlib.sha256(anchors(core).encode()).hexdigest()
     prepare(folder)

@@ -97,7 +97,9 @@ async def test_resolution_is_shown_as_it_was_decided(resolver: RunningResolver) 
         "plans": [{"packages": [offered.package], "count": 2}],
         "reasons": [{"code": "would_break", "reason": offered.reason, "count": 1}],
     }
-    assert (await resolver.core.send("GET", f"/resolutions/{id}")).body == found.body
+    told = await resolver.core.send("GET", f"/resolutions/{id}")
+    assert (told.status, told.body) == (200, found.body)
+
     vehicles = await resolver.web.send("GET", f"/resolutions/{id}/vehicles", query={"limit": "1"})
     assert (vehicles.status, vehicles.body) == (200, [{"vin": chosen[0], "packages": [offered.package]}])
     assert "link" in vehicles.headers
@@ -176,3 +178,14 @@ async def test_comparison_needs_another_id(resolver: RunningResolver, query: dic
     offered = await Offered(resolver).register()
     id = await offered.resolve()
     assert (await resolver.web.send("GET", f"/resolutions/{id}/difference", query=query)).status == 400
+
+
+@pytest.mark.whitelist("WL-B3-5", "resolution_exists")
+@pytest.mark.whitelist("WL-B5-1", "resolution_exists")
+async def test_id_of_a_resolution_stands_for_one_package_alone(resolver: RunningResolver) -> None:
+    first, second = await Offered(resolver).register(), await Offered(resolver).register()
+    await first.add()
+    body = {"package": second.package, "resolution_id": await first.resolve()}
+    for caller in (resolver.web, resolver.core):
+        answer = await caller.send("POST", "/resolve", body)
+        assert (answer.status, answer.body["title"]) == (409, "Resolution already exists")
