@@ -123,6 +123,11 @@ async def _fill(backend: Backend) -> Target:
     queued = await backend.ask("POST", "/api/v1/install-requests", body)
     request_id = queued.body["install_request_id"]
     updates = await backend.ask("GET", f"/api/v1/install-requests/{request_id}/vehicles")
+    request = await backend.ask("GET", f"/api/v1/install-requests/{request_id}")
+    group = "/api/v1/groups/pilots"
+    await backend.ask("PUT", group, {"description": "those who try things first"})
+    await backend.ask("PUT", f"{group}/vehicles", vins[:2])
+    await backend.ask("POST", "/api/v1/users", {"name": "somebody", "role": "viewer"}, role=Role.ADMIN)
     tokens: dict[Role, str | None] = {Role.PUBLIC: None}
     for role in (Role.ADMIN, Role.OPERATOR, Role.VIEWER):
         tokens[role] = await issue_token(backend.web.db, role, f"fuzz-{role}")
@@ -130,7 +135,9 @@ async def _fill(backend: Backend) -> Target:
         "vin": vins,
         "name": [package.partition("/")[0] for package in packages] + filters,
         "version": [package.partition("/")[2] for package in packages],
-        "id": [request_id],
+        "id": [request_id, *request.body["resolutions"]],
+        "group": ["pilots"],
+        "user": ["somebody"],
         "update_id": [update["update_id"] for update in updates.body],
         "page": ["index"],
         "file": ["console"],

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,57 +16,10 @@ from sota.boundaries.interaction import Role
 from sota.kit.package_signature import make_key_pair
 from sota.rvi.credentials import Identity
 from sota.web.accounts.service import issue_token
-from tests.support.backend import Backend, new_name, new_vin, running_backend
+from tests.support.backend import new_name, new_vin
+from tests.support.operator import REQUEST, Operator
 
 pytestmark = pytest.mark.anyio
-REQUEST = re.compile(r"request ([0-9a-f-]{36})")
-
-
-@dataclass
-class Ended:
-    """How a command ended."""
-
-    code: int
-    output: str
-    errors: str
-
-
-@dataclass
-class Operator:
-    """Somebody at a terminal, with a token and a profile file of his own."""
-
-    backend: Backend
-    home: Path
-    token: str
-
-    async def types(self, *arguments: str, code: int = 0, **variables: str) -> Ended:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("SOTA_")}
-        url = f"http://127.0.0.1:{self.backend.web.port}"
-        given = {"SOTA_URL": url, "SOTA_TOKEN": self.token, "HOME": str(self.home), **variables}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "sota.cli", "ctl", *arguments,
-            env={**kept, **{name: value for name, value in given.items() if value}},
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        async with asyncio.timeout(60):
-            output, errors = await process.communicate()
-        ended = Ended(process.returncode or 0, output.decode(), errors.decode())
-        assert ended.code == code, ended
-        return ended
-
-
-@pytest.fixture(scope="module")
-async def backend(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
-    folder = tmp_path_factory.mktemp("backend")
-    databases = [f"sqlite:///{folder / f'{name}.db'}" for name in ("core", "resolver", "web")]
-    async with running_backend(folder, databases) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def operator(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Operator:
-    token = await issue_token(backend.web.db, Role.ADMIN, "ctl")
-    return Operator(backend, tmp_path_factory.mktemp("home"), token)
 
 
 async def test_the_everyday_job(operator: Operator, tmp_path: Path) -> None:
@@ -117,6 +67,8 @@ async def test_vehicles_are_imported_again_without_harm(operator: Operator, tmp_
     assert json.loads(again.output) == {"registered": 0, "already_registered": 20}
     listed = json.loads((await operator.types("vehicles", "list", "^WBA", "--limit", "7", "--json")).output)
     assert len(listed) == 7
+    typed = await operator.types("vehicles", "import", "-", typed=f"{vins[0]}\n{new_vin('WBA')}\n")
+    assert typed.output == "1 registered, 1 were registered already\n"
     file.write_text("no vin")
     assert "line 1" in (await operator.types("vehicles", "import", str(file), code=2)).errors
 

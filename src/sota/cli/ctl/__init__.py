@@ -18,6 +18,11 @@ GROUPS = {
     "filters": ("sota.cli.ctl.filters:app", "Write the filters that choose vehicles, and give them to packages."),
     "campaigns": ("sota.cli.ctl.campaigns:app", "Bring a package to the vehicles that its filters choose."),
     "requests": ("sota.cli.ctl.requests:app", "Queue packages; follow, cancel, stop and retry install requests."),
+    "resolutions": ("sota.cli.ctl.resolutions:app", "Look up whom a request chose, and why."),
+    "groups": ("sota.cli.ctl.groups:app", "Group vehicles by hand."),
+    "users": ("sota.cli.ctl.users:app", "Make, change and delete accounts."),
+    "tokens": ("sota.cli.ctl.tokens:app", "Make and revoke tokens for the API."),
+    "audit": ("sota.cli.ctl.audit:app", "Read and check who did what."),
     "authority": (
         "sota.cli.ctl.authority:authority",
         "Show the trust anchors, and how far one took over from another.",
@@ -32,6 +37,7 @@ EXAMPLES = """For example:
     sota ctl vehicles add WVWZZZ1KZ7T000001
     sota ctl packages upload ivi.deb --name ivi --version 2.1.0 \\
         --installer deb --key packages.key.pem
+    sota ctl filters preview 'vin_matches "^WVW"'
     sota ctl filters add golfs 'vin_matches "^WVW"'
     sota ctl filters attach golfs ivi/2.1.0
     sota ctl campaigns create ivi/2.1.0 --within 14d

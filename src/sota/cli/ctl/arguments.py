@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter, validators
 
-from sota.boundaries.values import Interval, PackageId
+from sota.boundaries.b2_web_core.messages import NewVehicle
+from sota.boundaries.values import InstalledPackage, Interval, PackageId
 from sota.kit.errors import StartError
 
-Limit = Annotated[int, Parameter(validator=validators.Number(gte=1))]
-All = Annotated[bool, Parameter(negative=())]
 Switch = Annotated[bool, Parameter(negative=())]
+# Both take - for standard input, which looks like an option.
+Expression = Annotated[str, Parameter(allow_leading_hyphen=True)]
+VinFile = Annotated[Path, Parameter(allow_leading_hyphen=True)]
 Priority = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100))]
 
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Most:
+    """How much of a list is wanted."""
+
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 100
+    "How many at most."
+    all: Annotated[bool, Parameter(negative=())] = False
+    "All of them."
+
+    @property
+    def items(self) -> int | None:
+        """How many, or None for all."""
+        return None if self.all else self.limit
+
+
+MOST = Most()
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -64,3 +88,77 @@ def read_interval(start: datetime | None, end: datetime | None, within: str | No
 def in_utc(moment: datetime) -> datetime:
     """Give a moment its zone: UTC where it names none."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def read_installed(text: str) -> InstalledPackage:
+    """Read NAME/VERSION of what a vehicle has, which may be foreign: any printable name and version.
+
+    Raises:
+        StartError: it is none.
+    """
+    name, _, version = text.partition("/")
+    try:
+        return msgspec.convert({"name": name, "version": version}, InstalledPackage)
+    except msgspec.ValidationError:
+        raise StartError(f"{text!r} is no package: write NAME/VERSION, for example libc6/2.36-9") from None
+
+
+def read_attribute(text: str) -> tuple[str, str]:
+    """Read NAME=VALUE.
+
+    Raises:
+        StartError: it is none.
+    """
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise StartError(f"{text!r} is no attribute: write NAME=VALUE")
+    return name, value
+
+
+def read_expression(text: str) -> str:
+    """Give an expression as it was typed; for -, read it from standard input.
+
+    Raises:
+        StartError: standard input holds no text.
+    """
+    if text != "-":
+        return text
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise StartError(f"standard input: {error}") from None
+
+
+def read_vins(file: Path) -> Iterator[str]:
+    """Read VINs: one a line, or NDJSON with {"vin": …}; - is standard input.
+
+    Raises:
+        StartError: the file cannot be read, or a line is no VIN.
+    """
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"{file}: {error}") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        content = line.strip()
+        if not content:
+            continue
+        try:
+            written = content if content.startswith("{") else msgspec.json.encode({"vin": content})
+            yield msgspec.json.decode(written, type=NewVehicle).vin
+        except msgspec.DecodeError as error:
+            raise StartError(f"{file}, line {number}: {error}") from None
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on the terminal whether to go on.
+
+    Raises:
+        StartError: no, or there is nobody to ask.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise StartError(f"{question} Say --yes.")
+    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        raise StartError("nothing was done", exit_code=1)

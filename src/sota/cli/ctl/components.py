@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 from cyclopts import App
 
+from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import Component
-from sota.cli.ctl.arguments import All, Limit
+from sota.cli.ctl.arguments import MOST, Most
 from sota.cli.ctl.output import show_done, show_list
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import collect, talk
@@ -17,20 +18,31 @@ app = App(name="components", help="Register and look up components.")
 
 
 @app.command(name="list")
-def list_components(regex: str | None = None, *, limit: Limit = 100, all: All = False, to: Target = HERE) -> None:  # noqa: A002
+def list_components(
+    regex: str | None = None,
+    *,
+    id: tuple[str, ...] = (),
+    name: str | None = None,
+    most: Most = MOST,
+    to: Target = HERE,
+) -> None:
     """List components.
 
     Parameters
     ----------
     regex
         Only part numbers in which this regular expression (RE2) is found.
-    limit
-        How many at most.
-    all
-        All of them.
+    id
+        Only this part number; may be given several times.
+    name
+        Only those of this name.
     """
-    most = None if all else limit
-    found = talk(to, lambda web: collect(lambda **page: web.search_components(regex=regex, **page), most))
+    ids = ",".join(id) or None
+
+    async def work(web: WebClient) -> list[Component]:
+        return await collect(lambda **page: web.search_components(regex=regex, ids=ids, name=name, **page), most.items)
+
+    found = talk(to, work)
     rows = [(c.part_number, c.name, c.description) for c in found]
     show_list(("Part number", "Name", "Description"), rows, found, json=to.json)
 

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from sota.cli.ctl.arguments import All, Limit, Switch, read_package
+from sota.cli.ctl.arguments import MOST, Most, Switch, confirm, read_package
+from sota.cli.ctl.expressions import check, preview, tidy
 from sota.cli.ctl.output import show_done, show_list
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import collect, talk
-from sota.cli.ctl.vehicles import confirm
 
 HERE = Target()
 app = App(name="filters", help="Write the filters that choose vehicles, and give them to packages.")
+app.command(check)
+app.command(tidy, name="format")
+app.command(preview)
 
 
 @app.command(name="list")
-def list_filters(regex: str | None = None, *, limit: Limit = 100, all: All = False, to: Target = HERE) -> None:  # noqa: A002
+def list_filters(regex: str | None = None, *, most: Most = MOST, to: Target = HERE) -> None:
     """List filters.
 
     Parameters
     ----------
     regex
         Only those in whose name this regular expression (RE2) is found.
-    limit
-        How many at most.
-    all
-        All of them.
     """
-    most = None if all else limit
     if regex is None:
-        found = talk(to, lambda web: collect(web.list_filters, most))
+        found = talk(to, lambda web: collect(web.list_filters, most.items))
     else:
-        found = talk(to, lambda web: collect(lambda **page: web.search_filters(regex, **page), most))
+        found = talk(to, lambda web: collect(lambda **page: web.search_filters(regex, **page), most.items))
     show_list(("Filter", "Expression"), [(f.name, f.expression) for f in found], found, json=to.json)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from cyclopts import App
 
 from sota.boundaries.b2_web_core.identity_messages import NewCode, NewEnrolment, Revocation
-from sota.cli.ctl.arguments import All, Limit, Switch, read_span
+from sota.cli.ctl.arguments import MOST, Most, Switch, read_span
 from sota.cli.ctl.output import printable, show_done, show_list
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import collect, talk
@@ -69,17 +69,15 @@ def code(vin: str, *, valid: str = "1d", to: Target = HERE) -> None:
     show_done(f"{made.code}  (for {vin}, once, until {printable(made.expires_at)})", made, json=to.json)
 
 
-def identities(vin: str, *, limit: Limit = 100, to: Target = HERE) -> None:
+def identities(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
     """List the identities that a vehicle was given, the latest first.
 
     Parameters
     ----------
     vin
         The vehicle.
-    limit
-        How many at most.
     """
-    found = talk(to, lambda web: collect(lambda **page: web.identities_of(vin, **page), limit))
+    found = talk(to, lambda web: collect(lambda **page: web.identities_of(vin, **page), most.items))
     rows = [(i.identity_id, i.issued_by, i.issued_at, i.expires_at, i.revoked_at, i.revoked_because) for i in found]
     show_list(("Identity", "By", "Issued", "Until", "Revoked", "Because"), rows, found, json=to.json)
 
@@ -100,20 +98,15 @@ def revoke(vin: str, reason: str, *, identity: str | None = None, to: Target = H
     show_done(f"{vin}: {done.revoked} revoked", done, json=to.json)
 
 
-def revoked(*, out: Path | None = None, limit: Limit = 1000, all: All = False, to: Target = HERE) -> None:  # noqa: A002
+def revoked(*, out: Path | None = None, most: Most = MOST, to: Target = HERE) -> None:
     """List what is revoked, or write the list for a node on another machine than Core.
 
     Parameters
     ----------
     out
         A file for the node's setting revoked; it gets the whole list.
-    limit
-        How many at most.
-    all
-        All of them.
     """
-    most = None if all or out is not None else limit
-    found = talk(to, lambda web: collect(web.revocations, most))
+    found = talk(to, lambda web: collect(web.revocations, None if out else most.items))
     if out is not None:
         write_atomic(out, "".join(f"{one.entry}\n" for one in found).encode())
         show_done(f"{len(found)} entries in {out}", {"entries": len(found)}, json=to.json)

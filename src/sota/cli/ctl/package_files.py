@@ -64,7 +64,7 @@ def build(
         else:
             make(read, recipe, temporary, signing)
 
-    _write_whole(target, make_it)
+    write_whole(target, make_it)
     found = {"file": str(target), "kind": kind, "bytes": target.stat().st_size, "sha256": _sha256(target)}
     then = f"sota ctl packages upload {target} --name {read.name} --version {read.version} --installer {kind}"
     show_done(f"{target}: {found['bytes']} bytes, SHA-256 {found['sha256']}\nUpload it: {then}", found, json=json)
@@ -104,7 +104,7 @@ def sign(image: Path, *, key: Path, json: bool = False) -> None:
             with path.open("wb") as target:
                 write(target)
 
-        _write_whole(image, make_it)
+        write_whole(image, make_it)
     sha256 = _sha256(image)
     show_done(f"{image}: signed, SHA-256 {sha256}", {"file": str(image), "sha256": sha256}, json=json)
 
@@ -155,7 +155,7 @@ def _load_key(path: Path) -> Any:
     return load_private_key(path)
 
 
-def _write_whole(target: Path, make_it: Callable[[Path], None]) -> None:
+def write_whole(target: Path, make_it: Callable[[Path], None]) -> None:
     """Have a file made beside its place and put there when it is whole."""
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(descriptor)

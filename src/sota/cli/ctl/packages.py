@@ -13,18 +13,20 @@ from cyclopts import App
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.values import SignatureEnvelope
-from sota.cli.ctl.arguments import All, Limit, Switch, read_package
+from sota.cli.ctl.arguments import MOST, Most, Switch, confirm, read_package
 from sota.cli.ctl.output import progress, show_done, show_list, show_one
+from sota.cli.ctl.package_download import download
+from sota.cli.ctl.package_files import build, inspect, sign
+from sota.cli.ctl.plans import declare, drop, needs, preview
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import collect, talk
-from sota.cli.ctl.vehicles import confirm
 from sota.kit.errors import StartError
 
 HERE = Target()
 PART = 1 << 20
 app = App(name="packages", help="Build, upload, look up, blacklist and delete packages.")
-for _name in ("build", "sign", "inspect"):
-    app.command(f"sota.cli.ctl.package_files:{_name}", name=_name)
+for _command in (build, sign, inspect, download, preview, needs, declare, drop):
+    app.command(_command)
 
 
 @app.command
@@ -105,20 +107,15 @@ def upload(
 
 
 @app.command(name="list")
-def list_packages(regex: str | None = None, *, limit: Limit = 100, all: All = False, to: Target = HERE) -> None:  # noqa: A002
+def list_packages(regex: str | None = None, *, most: Most = MOST, to: Target = HERE) -> None:
     """List packages by NAME/VERSION.
 
     Parameters
     ----------
     regex
         Only those in which this regular expression (RE2) is found: '^ivi/'.
-    limit
-        How many at most.
-    all
-        All of them.
     """
-    most = None if all else limit
-    found = talk(to, lambda web: collect(lambda **page: web.search_packages(regex, **page), most))
+    found = talk(to, lambda web: collect(lambda **page: web.search_packages(regex, **page), most.items))
     rows = [
         (f"{p.name}/{p.version}", p.size, p.installer, p.signed, p.blacklisted_at is not None, p.created_at)
         for p in found
@@ -141,20 +138,18 @@ def show(package: str, *, to: Target = HERE) -> None:
 
 
 @app.command
-def vehicles(package: str, *, limit: Limit = 100, all: All = False, to: Target = HERE) -> None:  # noqa: A002
+def vehicles(package: str, *, most: Most = MOST, to: Target = HERE) -> None:
     """List the VINs that have a package installed.
 
     Parameters
     ----------
     package
         NAME/VERSION.
-    limit
-        How many at most.
-    all
-        All of them.
     """
-    wanted, most = read_package(package), None if all else limit
-    found = talk(to, lambda web: collect(lambda **page: web.vehicles_with(wanted.name, wanted.version, **page), most))
+    wanted = read_package(package)
+    found = talk(
+        to, lambda web: collect(lambda **page: web.vehicles_with(wanted.name, wanted.version, **page), most.items)
+    )
     show_list(("VIN",), [(vin,) for vin in found], found, json=to.json)
 
 
@@ -220,7 +215,8 @@ def _signature(
         raise StartError(f"{signature}: {error}") from None
     if key is None:
         return None
-    from sota.kit.package_signature import SignedFields, load_private_key, sign
+    from sota.kit.package_signature import SignedFields, load_private_key
+    from sota.kit.package_signature import sign as sign_fields
 
     if fields["installer"] is None:
         raise StartError("--key signs for an installer: say which with --installer (deb, …)")
@@ -228,4 +224,4 @@ def _signature(
         str(fields["name"]), str(fields["version"]), file.stat().st_size, str(fields["sha256"]),
         str(fields["installer"]), str(fields["target"] or ""),
     )  # fmt: skip
-    return msgspec.convert(sign(load_private_key(key), signed), SignatureEnvelope)
+    return msgspec.convert(sign_fields(load_private_key(key), signed), SignatureEnvelope)

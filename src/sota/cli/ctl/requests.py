@@ -11,9 +11,10 @@ from cyclopts import App
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import InstallRequest, QueueRequest, RequestChanged, RequestStatus
 from sota.boundaries.values import Command
-from sota.cli.ctl.arguments import All, Limit, Priority, Switch, read_interval, read_package, read_span
+from sota.cli.ctl.arguments import MOST, Most, Priority, Switch, read_interval, read_package, read_span
 from sota.cli.ctl.output import show_done, show_list, show_one
 from sota.cli.ctl.profile import Target
+from sota.cli.ctl.resolutions import packages_text
 from sota.cli.ctl.session import collect, talk
 from sota.kit.errors import StartError
 
@@ -24,8 +25,7 @@ app = App(name="requests", help="Queue packages; follow, cancel, stop and retry 
 
 @app.command
 def create(
-    package: str,
-    *,
+    *packages: str,
     priority: Priority = 50,
     start: datetime | None = None,
     end: datetime | None = None,
@@ -36,12 +36,12 @@ def create(
     description: str | None = None,
     to: Target = HERE,
 ) -> None:
-    """Queue a package for the vehicles that its filters choose.
+    """Queue packages for the vehicles that the filters of each choose: several make one request, all or none.
 
     Parameters
     ----------
-    package
-        NAME/VERSION.
+    packages
+        NAME/VERSION of each.
     priority
         1 is first, 100 last.
     start
@@ -59,16 +59,22 @@ def create(
     description
         What the driver is told.
     """
-    request = QueueRequest(
-        package=read_package(package),
-        priority=priority,
-        interval=read_interval(start, end, within),
-        request_confirmation=confirm,
-        command=Command.REMOVE if remove else Command.INSTALL,
-        allow_downgrade=allow_downgrade,
-        description=description,
-    )
-    queued = talk(to, lambda web: web.queue_package(request))
+    if not packages:
+        raise StartError("which packages? sota ctl requests create NAME/VERSION …")
+    interval = read_interval(start, end, within)
+    wanted = [
+        QueueRequest(
+            package=read_package(package),
+            priority=priority,
+            interval=interval,
+            request_confirmation=confirm,
+            command=Command.REMOVE if remove else Command.INSTALL,
+            allow_downgrade=allow_downgrade,
+            description=description,
+        )
+        for package in packages
+    ]
+    queued = talk(to, lambda web: web.queue_package(wanted[0]) if len(wanted) == 1 else web.queue_packages(wanted))
     show_done(f"Queued: request {queued.install_request_id}", queued, json=to.json)
 
 
@@ -78,8 +84,7 @@ def list_requests(
     package: str | None = None,
     vin: str | None = None,
     status: RequestStatus | None = None,
-    limit: Limit = 100,
-    all: All = False,  # noqa: A002
+    most: Most = MOST,
     to: Target = HERE,
 ) -> None:
     """List install requests; without a status, those that are not over.
@@ -92,25 +97,32 @@ def list_requests(
         Only those of this vehicle.
     status
         Only those that stand so.
-    limit
-        How many at most.
-    all
-        All of them.
     """
 
     async def work(web: WebClient) -> list[InstallRequest]:
         stands = status.value if status else None
         return await collect(
-            lambda **page: web.queued_requests(package=package, vin=vin, status=stands, **page), None if all else limit
+            lambda **page: web.queued_requests(package=package, vin=vin, status=stands, **page), most.items
         )
 
     found = talk(to, work)
     rows = [
-        (r.install_request_id, r.package.text, r.status, r.counts.pending, r.counts.in_flight, r.counts.installed,
-         r.counts.failed, r.counts.cancelled, r.interval.end)
+        (r.install_request_id, r.name, r.package.text, r.status, r.counts.pending, r.counts.in_flight,
+         r.counts.installed, r.counts.failed, r.counts.cancelled, r.interval.end)
         for r in found
     ]  # fmt: skip
-    titles = ("Request", "Package", "Status", "Pending", "In flight", "Installed", "Failed", "Cancelled", "Until")
+    titles = (
+        "Request",
+        "Name",
+        "Package",
+        "Status",
+        "Pending",
+        "In flight",
+        "Installed",
+        "Failed",
+        "Cancelled",
+        "Until",
+    )
     show_list(titles, rows, found, json=to.json)
 
 
@@ -139,6 +151,8 @@ def show(request: str, *, to: Target = HERE) -> None:
         ("failed", counts.failed),
         ("cancelled", counts.cancelled),
         ("left out", found.left_out),
+        *(("left out", f"{count} {reason}") for reason, count in found.left_out_reasons.items()),
+        *(("resolution", resolution) for resolution in found.resolutions),
     ]
     show_one(fields, found, json=to.json)
 
@@ -148,8 +162,7 @@ def vehicles(
     request: str,
     *,
     status: str | None = None,
-    limit: Limit = 100,
-    all: All = False,  # noqa: A002
+    most: Most = MOST,
     to: Target = HERE,
 ) -> None:
     """List the updates of an install request, one a vehicle.
@@ -160,15 +173,52 @@ def vehicles(
         Its id.
     status
         Only those that are pending, in_flight, installed, failed or cancelled.
-    limit
-        How many at most.
-    all
-        All of them.
     """
-    most = None if all else limit
-    found = talk(to, lambda web: collect(lambda **page: web.request_vehicles(request, status=status, **page), most))
+    found = talk(
+        to, lambda web: collect(lambda **page: web.request_vehicles(request, status=status, **page), most.items)
+    )
     rows = [(u.vin, u.status, u.stage or u.reason, u.acknowledged, u.size, u.changed_at) for u in found]
     show_list(("VIN", "Status", "Stage or reason", "Bytes", "Of", "Changed"), rows, found, json=to.json)
+
+
+@app.command
+def completed(request: str, *, most: Most = MOST, to: Target = HERE) -> None:
+    """List the vehicles that have an install request's package, and since when.
+
+    Parameters
+    ----------
+    request
+        Its id.
+    """
+    found = talk(to, lambda web: collect(lambda **page: web.completed_installs(request, **page), most.items))
+    show_list(("VIN", "Since"), [(one.vin, one.completed_at) for one in found], found, json=to.json)
+
+
+@app.command
+def update(update_id: str, *, to: Target = HERE) -> None:
+    """Show one vehicle's update, with what its installer said.
+
+    Parameters
+    ----------
+    update_id
+        Its id, as sota ctl vehicles queue and history print it.
+    """
+    found = talk(to, lambda web: web.update(update_id))
+    fields = [
+        ("update", found.update_id),
+        ("request", found.install_request_id),
+        ("VIN", found.vin),
+        ("packages", packages_text(found.packages)),
+        ("status", found.status),
+        ("stage or reason", found.stage or found.reason),
+        ("bytes", f"{found.acknowledged} of {found.size}"),
+        ("created", found.created_at),
+        ("changed", found.changed_at),
+        ("completed", found.completed_at),
+        ("result", found.result_code),
+        *(("said", line) for line in (found.result_text or "").splitlines()),
+    ]
+    show_one(fields, found, json=to.json)
 
 
 @app.command

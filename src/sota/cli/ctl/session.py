@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+from sota.boundaries.b1_browser_web.admin_client import AdminClient
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.calling import Page
 from sota.cli.ctl.profile import Target, client_of
 from sota.kit.errors import Refused, StartError, Unavailable
+from sota.kit.http_client import HttpClient
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
+Client = TypeVar("Client")
 PAGE = 500
 CANNOT_REACH = 3
 
@@ -36,7 +39,17 @@ class Listing(Protocol[Item]):
 
 
 def talk(target: Target, work: Callable[[WebClient], Awaitable[Result]]) -> Result:
-    """Do a command's calls.
+    """Do a command's calls; raises as :func:`run` does."""
+    return run(target, WebClient, work)
+
+
+def administer(target: Target, work: Callable[[AdminClient], Awaitable[Result]]) -> Result:
+    """Do the calls of a command that administers the Web Server; raises as :func:`run` does."""
+    return run(target, AdminClient, work)
+
+
+def run(target: Target, make: Callable[[HttpClient], Client], work: Callable[[Client], Awaitable[Result]]) -> Result:
+    """Do a command's calls with the client that ``make`` makes.
 
     Raises:
         StartError: nobody is reached (exit code 3), or the configuration is wrong (2).
@@ -46,7 +59,7 @@ def talk(target: Target, work: Callable[[WebClient], Awaitable[Result]]) -> Resu
     async def session() -> Result:
         client = client_of(target)
         try:
-            return await work(WebClient(client))
+            return await work(make(client))
         finally:
             await client.close()
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
-import msgspec
 from cyclopts import App
 
 from sota.boundaries.b1_browser_web.client import WebClient
-from sota.boundaries.b2_web_core.messages import NewVehicle, Update
-from sota.cli.ctl.arguments import All, Limit, Switch
+from sota.boundaries.b2_web_core.messages import Update
+from sota.cli.ctl.arguments import MOST, Most, Switch, VinFile, confirm, read_attribute, read_installed, read_vins
 from sota.cli.ctl.identities import add_commands
 from sota.cli.ctl.output import printable, show_done, show_list, show_one
+from sota.cli.ctl.plans import explain
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import collect, talk
 from sota.kit.errors import Refused, StartError
@@ -23,24 +20,20 @@ HERE = Target()
 AT_ONCE = 8
 app = App(name="vehicles", help="Register, look up, enrol and retire vehicles.")
 add_commands(app)
+app.command(explain)
 
 
 @app.command(name="list")
-def list_vehicles(regex: str | None = None, *, limit: Limit = 100, all: All = False, to: Target = HERE) -> None:  # noqa: A002
+def list_vehicles(regex: str | None = None, *, most: Most = MOST, to: Target = HERE) -> None:
     """List vehicles by VIN.
 
     Parameters
     ----------
     regex
         Only VINs in which this regular expression (RE2) is found: '^WVW'.
-    limit
-        How many at most.
-    all
-        All of them.
     """
 
-    most = None if all else limit
-    found = talk(to, lambda web: collect(lambda **page: web.search_vehicles(regex, **page), most))
+    found = talk(to, lambda web: collect(lambda **page: web.search_vehicles(regex, **page), most.items))
     rows = [(v.vin, v.connected, v.last_seen_at, v.registered_at, v.retired_at) for v in found]
     show_list(("VIN", "Connected", "Last seen", "Registered", "Retired"), rows, found, json=to.json)
 
@@ -65,7 +58,7 @@ def add(*vins: str, to: Target = HERE) -> None:
 
 
 @app.command(name="import")
-def import_vehicles(file: Path, *, to: Target = HERE) -> None:
+def import_vehicles(file: VinFile, *, to: Target = HERE) -> None:
     """Register the vehicles of a file; those that are registered already are passed over, so that it can be repeated.
 
     Parameters
@@ -73,7 +66,7 @@ def import_vehicles(file: Path, *, to: Target = HERE) -> None:
     file
         A VIN a line, or NDJSON with {"vin": …}; - is standard input.
     """
-    vins = list(_vins(file))
+    vins = list(read_vins(file))
 
     async def work(web: WebClient) -> dict[str, int]:
         counts = {"registered": 0, "already_registered": 0}
@@ -120,31 +113,92 @@ def show(vin: str, *, to: Target = HERE) -> None:
 
 
 @app.command
-def queue(vin: str, *, limit: Limit = 100, to: Target = HERE) -> None:
+def queue(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
     """List what a vehicle will get, in its order.
 
     Parameters
     ----------
     vin
         The vehicle.
-    limit
-        How many at most.
     """
-    _show_updates(talk(to, lambda web: collect(lambda **page: web.queue_of(vin, **page), limit)), to)
+    _show_updates(talk(to, lambda web: collect(lambda **page: web.queue_of(vin, **page), most.items)), to)
 
 
 @app.command
-def history(vin: str, *, limit: Limit = 100, to: Target = HERE) -> None:
+def history(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
     """List the updates of a vehicle that are over, the latest first.
 
     Parameters
     ----------
     vin
         The vehicle.
-    limit
-        How many at most.
     """
-    _show_updates(talk(to, lambda web: collect(lambda **page: web.history_of(vin, **page), limit)), to)
+    _show_updates(talk(to, lambda web: collect(lambda **page: web.history_of(vin, **page), most.items)), to)
+
+
+@app.command
+def order(vin: str, *updates: str, to: Target = HERE) -> None:
+    """Say in which order a vehicle gets what waits for it.
+
+    Parameters
+    ----------
+    vin
+        The vehicle.
+    updates
+        The ids of all its pending updates, as sota ctl vehicles queue prints them, in the order wanted.
+    """
+    _show_updates(talk(to, lambda web: web.order_queue(vin, updates)), to)
+
+
+@app.command
+def attributes(vin: str, *, set: tuple[str, ...] = (), drop: tuple[str, ...] = (), to: Target = HERE) -> None:  # noqa: A002
+    """Show a vehicle's attributes, or change some; filters ask for them with attribute.
+
+    Parameters
+    ----------
+    vin
+        The vehicle.
+    set
+        NAME=VALUE of an attribute that is to be so; may be given several times.
+    drop
+        NAME of an attribute that is to go; may be given several times.
+    """
+    given = dict(read_attribute(text) for text in set)
+
+    async def work(web: WebClient) -> dict[str, str]:
+        has = await web.attributes_of(vin)
+        if not given and not drop:
+            return has
+        return await web.change_attributes(vin, {n: v for n, v in {**has, **given}.items() if n not in drop})
+
+    found = talk(to, work)
+    show_list(("Attribute", "Value"), sorted(found.items()), found, json=to.json)
+
+
+@app.command
+def installed(vin: str, *packages: str, none: Switch = False, yes: Switch = False, to: Target = HERE) -> None:
+    """Show what is known to be installed on a vehicle, or correct it: nothing is installed or removed by that.
+
+    Parameters
+    ----------
+    vin
+        The vehicle.
+    packages
+        NAME/VERSION of everything that is installed in truth; in place of what was known.
+    none
+        In place of packages: nothing is installed.
+    yes
+        Do not ask.
+    """
+    wanted = [read_installed(package) for package in packages]
+    if none and wanted:
+        raise StartError("either packages or --none")
+    if wanted or none:
+        confirm(f"Replace what is known to be installed on {vin}?", yes=yes)
+        found = talk(to, lambda web: web.update_packages(vin, wanted))
+    else:
+        found = talk(to, lambda web: web.packages_of(vin))
+    show_list(("Package", "Version"), [(one.name, one.version) for one in found], found, json=to.json)
 
 
 @app.command
@@ -178,20 +232,6 @@ def retire(vin: str, *, erase: Switch = False, yes: Switch = False, to: Target =
     show_done(f"{vin}: {said.message}", said, json=to.json)
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask on the terminal whether to go on.
-
-    Raises:
-        StartError: no, or there is nobody to ask.
-    """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise StartError(f"{question} Say --yes.")
-    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
-        raise StartError("nothing was done", exit_code=1)
-
-
 def _show_updates(updates: list[Update], to: Target) -> None:
     rows = [(u.update_id, u.package.text, u.status, u.stage or u.reason, u.changed_at) for u in updates]
     show_list(("Update", "Package", "Status", "Stage or reason", "Changed"), rows, updates, json=to.json)
@@ -201,19 +241,3 @@ def _line(update: Update) -> str:
     about = update.stage or update.reason
     more = f" ({about})" if about else ""
     return f"{update.package.text} {update.status}{more}, {printable(update.changed_at)}"
-
-
-def _vins(file: Path) -> Iterator[str]:
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"{file}: {error}") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        content = line.strip()
-        if not content:
-            continue
-        try:
-            written = content if content.startswith("{") else msgspec.json.encode({"vin": content})
-            yield msgspec.json.decode(written, type=NewVehicle).vin
-        except msgspec.DecodeError as error:
-            raise StartError(f"{file}, line {number}: {error}") from None

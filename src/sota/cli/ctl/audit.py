@@ -1,0 +1,88 @@
+"""``sota ctl audit``: who did what. ``sota audit`` reads the same at the machine, and exports it."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import Literal
+
+from cyclopts import App
+
+from sota.boundaries.audit import AuditRecord
+from sota.boundaries.b1_browser_web.admin_client import AdminClient
+from sota.cli.ctl.arguments import MOST, Most, in_utc
+from sota.cli.ctl.output import show_list, show_one
+from sota.cli.ctl.profile import Target
+from sota.cli.ctl.session import administer, collect
+
+HERE = Target()
+Trail = Literal["web", "core", "resolver"]
+app = App(name="audit", help="Read and check who did what: for admins.")
+
+
+@app.command(name="list")
+def list_records(
+    *,
+    program: Trail = "web",
+    actor: str | None = None,
+    about: str | None = None,
+    interaction: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    most: Most = MOST,
+    to: Target = HERE,
+) -> None:
+    """List audit records, the latest first.
+
+    Parameters
+    ----------
+    program
+        Whose: the Web Server's name accounts and tokens, Core's and the Resolver's the programs that called them.
+    actor
+        Only what this account, token or program did.
+    about
+        Only what was done to objects with this in their name, for example a VIN.
+    interaction
+        Only this row of the whitelist, for example WL-B1-8.
+    since
+        Only from then on, in UTC unless it names another zone.
+    until
+        Only before.
+    """
+
+    async def work(web: AdminClient) -> list[AuditRecord]:
+        return await collect(
+            lambda **page: web.audit(
+                program=program,
+                actor=actor,
+                about=about,
+                interaction=interaction,
+                since=in_utc(since) if since else None,
+                until=in_utc(until) if until else None,
+                **page,
+            ),
+            most.items,
+        )
+
+    found = administer(to, work)
+    rows = [(r.number, r.at, r.actor, r.address, r.interaction, r.object, r.outcome, r.status) for r in found]
+    titles = ("Number", "At", "Actor", "From", "Interaction", "Object", "Outcome", "Status")
+    show_list(titles, rows, found, json=to.json)
+
+
+@app.command
+def verify(*, program: Trail = "web", to: Target = HERE) -> None:
+    """Check that no audit record was changed, removed or moved; exit code 1 where one was.
+
+    Parameters
+    ----------
+    program
+        Whose.
+    """
+    found = administer(to, lambda web: web.verify_audit(program))
+    fields = [("holds", found.holds), ("records", found.records), ("hash", found.hash)]
+    if not found.holds:
+        fields += [("broken at", found.broken_at), ("how", found.broken)]
+    show_one(fields, found, json=to.json)
+    if not found.holds:
+        sys.exit(1)

@@ -1,0 +1,135 @@
+"""``sota ctl packages preview``, ``needs``, ``declare`` and ``drop``, ``sota ctl vehicles explain``: who gets what."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sota.boundaries.b3_web_resolver.resolution_messages import (
+    Clause,
+    ClauseKind,
+    Dependency,
+    ExplainRequest,
+    FilterExplained,
+)
+from sota.cli.ctl.arguments import Switch, confirm, read_package
+from sota.cli.ctl.output import show_done, show_list, show_one
+from sota.cli.ctl.profile import Target
+from sota.cli.ctl.resolutions import packages_text
+from sota.cli.ctl.session import talk
+from sota.kit.errors import StartError
+
+HERE = Target()
+
+
+def preview(package: str, *, to: Target = HERE) -> None:
+    """Say who would get a package if it were queued now, what else they would get, and who would be left out.
+
+    Parameters
+    ----------
+    package
+        NAME/VERSION.
+    """
+    found = talk(to, lambda web: web.preview_package(read_package(package)))
+    fields = [
+        ("chosen", found.chosen),
+        ("left out", found.left_out),
+        *(("plan", f"{one.count} vehicles: {packages_text(one.packages)}") for one in found.plans),
+        *(("left out", f"{one.count} vehicles: {one.reason}") for one in found.reasons),
+    ]
+    show_one(fields, found, json=to.json)
+
+
+def needs(package: str, *, recursive: Switch = False, to: Target = HERE) -> None:
+    """List what a package needs, each the least version that will do.
+
+    Parameters
+    ----------
+    package
+        NAME/VERSION.
+    recursive
+        Also what those need.
+    """
+    _show(talk(to, lambda web: web.dependencies_of(read_package(package), recursive=recursive)), to)
+
+
+def declare(package: str, *needed: str, to: Target = HERE) -> None:
+    """Make a package's dependencies exactly these; what is queued already stays as it is.
+
+    Parameters
+    ----------
+    package
+        NAME/VERSION.
+    needed
+        NAME/VERSION of each, the version being the least that will do.
+    """
+    if not needed:
+        raise StartError("which packages does it need? sota ctl packages drop takes all away")
+    least = [read_package(one) for one in needed]
+    _show(talk(to, lambda web: web.declare_dependencies(read_package(package), least)), to)
+
+
+def drop(package: str, needed: str | None = None, *, yes: Switch = False, to: Target = HERE) -> None:
+    """Take a package's dependency on another one away, or all of them.
+
+    Parameters
+    ----------
+    package
+        NAME/VERSION.
+    needed
+        The name of the other package; without it, all.
+    yes
+        Do not ask.
+    """
+    if needed is None:
+        confirm(f"Take all dependencies of {package} away?", yes=yes)
+    _show(talk(to, lambda web: web.drop_dependencies(read_package(package), needed)), to)
+
+
+def explain(vin: str, package: str | None = None, *, expression: str | None = None, to: Target = HERE) -> None:
+    """Say why a vehicle gets a package or not, clause by clause.
+
+    Parameters
+    ----------
+    vin
+        The vehicle.
+    package
+        NAME/VERSION.
+    expression
+        In place of the package: an expression that is nowhere saved.
+    """
+    fields = {"vin": vin, "package": read_package(package) if package else None, "expression": expression}
+    try:
+        request = msgspec.convert(fields, ExplainRequest)
+    except msgspec.ValidationError as error:
+        raise StartError(str(error)) from None
+    found = talk(to, lambda web: web.explain(request))
+    lines = [f"{found.vin}: {found.verdict}" + (f", {found.reason}" if found.reason else "")]
+    for one in found.filters:
+        lines += _filter_lines(one)
+    lines += [f"{number}. {step.package.text}: {step.because}" for number, step in enumerate(found.steps, 1)]
+    if to.json:
+        show_done("", found, json=True)
+    for line in () if to.json else lines:
+        show_done(line, None, json=False)
+
+
+def _filter_lines(explained: FilterExplained) -> list[str]:
+    return [f"{_mark(explained.value)} {explained.name or 'expression'}", *_clause_lines(explained.clause, 1)]
+
+
+def _clause_lines(clause: Clause, depth: int) -> list[str]:
+    what = clause.text if clause.kind is ClauseKind.TEST else clause.kind.upper()
+    note = f": {clause.note}" if clause.note else ""
+    lines = [f"{'  ' * depth}{_mark(clause.value)} {what}{note}"]
+    for part in clause.parts:
+        lines += _clause_lines(part, depth + 1)
+    return lines
+
+
+def _mark(value: bool) -> str:
+    return "true " if value else "false"
+
+
+def _show(dependencies: list[Dependency], to: Target) -> None:
+    rows = [(one.package.text, one.needs.text) for one in dependencies]
+    show_list(("Package", "Needs"), rows, dependencies, json=to.json)

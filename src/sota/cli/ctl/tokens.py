@@ -1,0 +1,79 @@
+"""``sota ctl tokens``: tokens for the API. ``sota tokens`` does the same at the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from cyclopts import App
+
+from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewToken
+from sota.cli.ctl.arguments import MOST, Most, Switch
+from sota.cli.ctl.output import printable, show_done, show_list
+from sota.cli.ctl.profile import Target
+from sota.cli.ctl.session import administer, collect
+from sota.kit.durable import write_atomic
+from sota.kit.errors import StartError
+
+HERE = Target()
+app = App(name="tokens", help="Make and revoke tokens for the API.")
+
+
+@app.command(name="list")
+def list_tokens(*, most: Most = MOST, to: Target = HERE) -> None:
+    """List the tokens that are valid: one's own, for an admin everybody's."""
+    found = administer(to, lambda web: collect(web.tokens, most.items))
+    rows = [(t.id, t.name, t.role, t.account or "a service", t.expires_at, t.last_used_at) for t in found]
+    show_list(("Id", "Name", "Role", "Of", "Valid until", "Last used"), rows, found, json=to.json)
+
+
+@app.command
+def new(
+    name: str,
+    *,
+    role: AccountRole,
+    days: int = 90,
+    service: Switch = False,
+    out: Path | None = None,
+    to: Target = HERE,
+) -> None:
+    """Make a token and print it, once; only its hash is kept.
+
+    Parameters
+    ----------
+    name
+        What the token is for.
+    role
+        What its holder may do; never more than one may oneself.
+    days
+        How long it is valid, 366 at most.
+    service
+        It belongs to a program, and does not end with anybody's account; only an admin makes such a one.
+    out
+        Where to write the token, readable for its owner alone, instead of printing it.
+    """
+    try:
+        wanted = msgspec.convert({"name": name, "role": role, "days": days, "service": service}, NewToken)
+    except msgspec.ValidationError as error:
+        raise StartError(str(error)) from None
+    made = administer(to, lambda web: web.new_token(wanted))
+    if out is None:
+        show_done(made.token, made, json=to.json)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(out, made.token.encode(), mode=0o600)
+    told = {"id": made.id, "expires_at": made.expires_at, "file": str(out)}
+    show_done(f"{name}: token in {out}, valid until {printable(made.expires_at)}", told, json=to.json)
+
+
+@app.command
+def revoke(token: str, *, to: Target = HERE) -> None:
+    """Make a token worthless at once.
+
+    Parameters
+    ----------
+    token
+        Its id, as sota ctl tokens list prints it.
+    """
+    said = administer(to, lambda web: web.revoke_token(token))
+    show_done(f"{token}: {said.message}", said, json=to.json)
