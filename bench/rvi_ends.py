@@ -48,13 +48,16 @@ class Framed(asyncio.Protocol):
         buffer += data
         at = 0
         while (size := self.size(buffer, at)) is not None and at + size <= len(buffer):
-            self._taken(self, buffer, at, size)
+            self.take(buffer, at, size)
             at += size
         if at:
             del buffer[:at]
 
     def size(self, buffer: bytearray, at: int) -> int | None:
         raise NotImplementedError
+
+    def take(self, buffer: bytearray, at: int, size: int) -> None:
+        self._taken(self, buffer, at, size)
 
 
 class Http(Framed):
@@ -77,7 +80,7 @@ class WebSocket(Framed):
     """Frames of a server, which are not masked; the answer to the handshake is one, too."""
 
     def size(self, buffer: bytearray, at: int) -> int | None:
-        if len(buffer) - at < 4:
+        if len(buffer) - at < 2:
             return None
         if buffer[at] == 0x48:  # the H of HTTP
             end = buffer.find(HEAD_END, at)
@@ -86,14 +89,15 @@ class WebSocket(Framed):
         if length < 126:
             return 2 + length
         if length == 126:
-            return 4 + int.from_bytes(buffer[at + 2 : at + 4], "big")
+            return 4 + int.from_bytes(buffer[at + 2 : at + 4], "big") if len(buffer) - at >= 4 else None
         return 10 + int.from_bytes(buffer[at + 2 : at + 10], "big") if len(buffer) - at >= 10 else None
 
-    def data_received(self, data: bytes) -> None:
-        if data[:1] == b"\x89" and data[1] == 4:  # a sign of life is asked for; it comes alone, or in front
-            self.transport.write(b"\x8a\x84\0\0\0\0" + data[2:6])
-            data = data[6:]
-        super().data_received(data)
+    def take(self, buffer: bytearray, at: int, size: int) -> None:
+        if buffer[at] == 0x89:  # a sign of life is asked for; it may stand between any two texts
+            content = buffer[at + 2 : at + size]
+            self.transport.write(b"\x8a" + bytes((0x80 | len(content), 0, 0, 0, 0)) + content)
+        else:
+            super().take(buffer, at, size)
 
 
 class Plain(Framed):
