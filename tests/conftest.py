@@ -14,6 +14,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.support.databases import MariaDbServer, running_mariadb
+from tests.support.matrix_table import MATRICES
 
 settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("fuzz", max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,6 +43,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return SLOW_FIRST.index(folder) if folder in SLOW_FIRST else len(SLOW_FIRST)
 
     items.sort(key=rank)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the matrices of ``make faults`` where they can be read, after everything else."""
+    for matrix in config.stash.get(MATRICES, []):
+        terminalreporter.write_sep("=", "places of loss")
+        terminalreporter.write_line(matrix)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
-"""Update images and the power going before and after each write to the journal: the right end, nothing done twice."""
+"""Update images, and power or program lost before and after each write to the journal: the right end, nothing twice."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,17 @@ import pytest
 from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.boundaries.values import Command
 from sota.kit.package_signature import make_key_pair
-from sota.slm.contract import Bay, Fault
+from sota.slm.contract import Bay, Fault, Loss
 from tests.support import debs
 from tests.support.images import build, install
+from tests.support.installer_matrix import entries
+from tests.support.matrix_table import Entry
 from tests.support.slm_subjects import DebSubject
 
-STRIDE = 0.5 if os.environ.get("THOROUGH") == "1" else 2.5
+THOROUGH = os.environ.get("THOROUGH") == "1"
+STRIDE = {Loss.POWER: 0.5 if THOROUGH else 2.5, Loss.PROGRAM: 0.5 if THOROUGH else 5.5}
+MOST = {Loss.POWER: 2, Loss.PROGRAM: 1}
+"""How often a package's script may have run: once more where the power went in the middle of it."""
 MAX_WRITES = 80
 
 
@@ -27,7 +33,7 @@ class ImageBay(Bay):
         super().__init__(folder, self.debs)
         self.key = make_key_pair(self.folder / "keys")
 
-    async def send(self, version: str, *, broken: bool, lose_at: float = 0) -> InstallReport:
+    async def send(self, version: str, *, broken: bool, lose_at: float = 0, loss: Loss = Loss.POWER) -> InstallReport:
         folder = self.folder.parent / version
         script = f'echo "{version}" >> "$DPKG_ROOT/count"' + ("; exit 3" if broken else "")
         operations = [
@@ -36,45 +42,49 @@ class ImageBay(Bay):
         ]
         image = build(folder, self.key, "ivi", version, operations)
         await self.offer(version, Command.INSTALL, image, "image")
-        return await self.carry_out(lose_at=lose_at)
+        return await self.carry_out(lose_at=lose_at, loss=loss)
 
     def times(self, version: str) -> int:
         return (self.debs.root / "count").read_text().split().count(version)
 
 
 @pytest.fixture
-async def bay(tmp_path: Path) -> Bay:
+async def bay(tmp_path: Path, matrix: list[Entry]) -> AsyncIterator[ImageBay]:
     bay = ImageBay(tmp_path)
     assert (await bay.send("1.0.0", broken=False)).status == "installed"
-    return bay
+    yield bay
+    matrix += entries("image", bay)
 
 
-async def test_image_is_installed_once_wherever_the_power_goes(bay: ImageBay) -> None:
+@pytest.mark.parametrize("loss", Loss)
+async def test_image_is_installed_once_wherever_it_is_interrupted(bay: ImageBay, loss: Loss) -> None:
     at, number = 1.0, 2
     while at < MAX_WRITES:
         version = f"{number}.0.0"
-        report = await bay.send(version, broken=False, lose_at=at)
+        report = await bay.send(version, broken=False, lose_at=at, loss=loss)
 
-        codes = {each.id: each.result_code for each in report.operations}
-        assert report.status == "installed", report
-        assert set(codes) >= {"ivi", "radio", "verify"}
-        assert debs.installed(bay.debs.root) == {"ivi": version, "radio": version}
-        assert bay.times(version) <= 2  # once, or once more where the power went in the middle of it
+        with bay.judging("forward"):
+            assert report.status == "installed", report
+            assert {each.id for each in report.operations} >= {"ivi", "radio", "verify"}
+            assert debs.installed(bay.debs.root) == {"ivi": version, "radio": version}
+            assert bay.times(version) <= MOST[loss]
         if not bay.lost:
             break
-        at, number = at + STRIDE, number + 1
+        at, number = at + STRIDE[loss], number + 1
     assert not bay.lost
 
 
-async def test_broken_image_is_taken_back_wherever_the_power_goes(bay: ImageBay) -> None:
+@pytest.mark.parametrize("loss", Loss)
+async def test_broken_image_is_taken_back_wherever_it_is_interrupted(bay: ImageBay, loss: Loss) -> None:
     at, number = 1.0, 2
     while at < MAX_WRITES:
-        report = await bay.send(f"{number}.0.0", broken=True, lose_at=at)
+        report = await bay.send(f"{number}.0.0", broken=True, lose_at=at, loss=loss)
 
-        assert (report.status, report.reason) == ("failed", "rolled_back"), report
-        assert report.running_version == "1.0.0"
-        assert debs.installed(bay.debs.root) == {"ivi": "1.0.0", "radio": "1.0.0"}
+        with bay.judging("back"):
+            assert (report.status, report.reason) == ("failed", "rolled_back"), report
+            assert report.running_version == "1.0.0"
+            assert debs.installed(bay.debs.root) == {"ivi": "1.0.0", "radio": "1.0.0"}
         if not bay.lost:
             break
-        at, number = at + STRIDE, number + 1
+        at, number = at + STRIDE[loss], number + 1
     assert not bay.lost

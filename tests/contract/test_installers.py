@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from sota.slm.contract import CASES, Bay, NotApplicable
+from tests.support.installer_matrix import entries
+from tests.support.matrix_table import Entry
 from tests.support.slm_subjects import (
     ArchiveSubject,
     CommandSubject,
@@ -26,11 +28,17 @@ SUBJECTS = (DebSubject, ArchiveSubject, CommandSubject, RaucSubject, SwupdateSub
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.installer_name)
-async def test_installer_keeps_the_contract(subject: type[SubjectOnDisk], case: str, tmp_path: Path) -> None:
+async def test_installer_keeps_the_contract(
+    subject: type[SubjectOnDisk], case: str, tmp_path: Path, matrix: list[Entry]
+) -> None:
     with small_disk(tmp_path / "disk") as disk:
         try:
             prepared = subject(tmp_path, disk=disk if case == "full_disk" else None)
             with contextlib.closing(prepared):
-                await CASES[case](Bay(tmp_path, prepared, thorough=THOROUGH))
+                bay = Bay(tmp_path, prepared, thorough=THOROUGH)
+                try:
+                    await CASES[case](bay)
+                finally:
+                    matrix += entries(subject.installer_name, bay)
         except NotApplicable as reason:
             pytest.skip(f"{case} of {subject.installer_name}: {reason}")

@@ -1,21 +1,24 @@
 """Every program on the way of an update killed before and after each of its durable writes.
 
 ``make test`` plays a sample, one place in each program, chosen by ``SOTA_FAULT_SEED``; ``make faults`` plays all and
-prints the matrix, program by program: ``make faults ARGS="-k every_place and slm"`` for one.
+prints the matrix at the end: ``make faults ARGS="-k every_place and slm"`` for one.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.support.fault_matrix import PROGRAMS, SETTINGS, Cell, Line, Result, as_table
+from tests.support.fault_matrix import PROGRAMS, SETTINGS, Cell, Line, Result, as_matrix
+from tests.support.matrix_table import MATRICES
 from tests.support.system import running_system
 
 SEED = int(os.environ.get("SOTA_FAULT_SEED", "1"))
+ATTEMPTS = 3
+"""To come to a place."""
 
 
 @pytest.fixture(scope="module")
@@ -31,25 +34,39 @@ async def cells(line: Line) -> list[Cell]:
     return await line.trace()
 
 
-async def _are_right(line: Line, cells: list[Cell]) -> None:
-    results: list[Result] = []
+@pytest.fixture(scope="module")
+def played(pytestconfig: pytest.Config) -> Iterator[dict[Cell, Result]]:
+    """What came of each place; printed as the whole matrix when all tests are through."""
+    results: dict[Cell, Result] = {}
+    yield results
+    pytestconfig.stash.setdefault(MATRICES, []).append(as_matrix(results.values()))
+
+
+async def _are_right(line: Line, cells: list[Cell], played: dict[Cell, Result]) -> None:
+    results = []
     for cell in cells:
-        results.append(await line.play(cell))
-        print(results[-1], flush=True)
-    print(as_table(results))
+        result = await line.play(cell)
+        for _ in range(ATTEMPTS - 1):
+            if result.reached or result.wrong:
+                break
+            result = await line.play(cell)  # some writes are made only where the clock wants it so
+        print(result, flush=True)
+        played[cell] = result
+        results.append(result)
     assert [str(result) for result in results if result.wrong] == []
     assert any(result.reached for result in results)
 
 
 @pytest.mark.slow
-async def test_one_place_of_each_program(line: Line, cells: list[Cell]) -> None:
+async def test_one_place_of_each_program(line: Line, cells: list[Cell], played: dict[Cell, Result]) -> None:
     dice = random.Random(SEED)
 
-    await _are_right(line, [dice.choice([cell for cell in cells if cell.program == name]) for name in PROGRAMS])
+    sample = [dice.choice([cell for cell in cells if cell.program == name]) for name in PROGRAMS]
+    await _are_right(line, sample, played)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif("THOROUGH" not in os.environ, reason="make faults plays all places; it takes minutes")
 @pytest.mark.parametrize("program", PROGRAMS)
-async def test_every_place_of(line: Line, cells: list[Cell], program: str) -> None:
-    await _are_right(line, [cell for cell in cells if cell.program == program])
+async def test_every_place_of(line: Line, cells: list[Cell], played: dict[Cell, Result], program: str) -> None:
+    await _are_right(line, [cell for cell in cells if cell.program == program], played)

@@ -17,7 +17,7 @@ import asyncio
 import functools
 import itertools
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +32,7 @@ from sota.kit.errors import SotaError, Unavailable
 from sota.kit.faults import AFTER, BEFORE
 from sota.kit.ranges import Ranges
 from sota.resolver import tables as resolver
+from tests.support.matrix_table import NOT_REACHED, RIGHT, WRONG, Entry, as_table
 from tests.support.packages import DebFile
 from tests.support.system import System
 from tests.support.system_settings import BACKEND, Settings
@@ -73,8 +74,13 @@ class Cell:
         """What the program is told (``kit/faults.py``)."""
         return f"{self.side} {self.step} {self.number}"
 
+    @property
+    def what(self) -> str:
+        """The step, and which time where it is not the first."""
+        return f"{self.step} #{self.number}" if self.number > 1 else self.step
+
     def __str__(self) -> str:
-        return f"{self.program:<9} {self.side:<6} {self.step}" + (f" #{self.number}" if self.number > 1 else "")
+        return f"{self.program:<14} {self.side:<6} {self.what}"
 
 
 @dataclass(slots=True)
@@ -85,8 +91,13 @@ class Result:
     reached: bool = False
     wrong: list[str] = field(default_factory=list)
 
+    @property
+    def word(self) -> str:
+        """What stands in the matrix."""
+        return WRONG if self.wrong else RIGHT if self.reached else NOT_REACHED
+
     def __str__(self) -> str:
-        return f"{self.cell}  {'; '.join(self.wrong) or ('right' if self.reached else 'not reached')}"
+        return f"{self.cell}  {self.word}{': ' if self.wrong else ''}{'; '.join(self.wrong)}"
 
 
 class Line:
@@ -338,21 +349,10 @@ def _ask(file: Path, column: str, version: str) -> Any:
     return row[0] if row else None
 
 
-def as_table(results: list[Result]) -> str:
+def as_matrix(results: Iterable[Result]) -> str:
     """Print the matrix: a row a program and step, what came of the kill before and after it."""
-    lines = [f"{'program':<16}{'step':<58}{'before':<14}after"]
-    by_step: dict[tuple[str, str, int], dict[str, Result]] = {}
-    for result in results:
-        key = (result.cell.program, result.cell.step, result.cell.number)
-        by_step.setdefault(key, {})[result.cell.side] = result
-    for (program, step, number), sides in by_step.items():
-        shown = f"{step} #{number}" if number > 1 else step
-        words = [_word(sides.get(side)) for side in (BEFORE, AFTER)]
-        lines.append(f"{program:<16}{shown:<58}{words[0]:<14}{words[1]}")
-    return "\n".join(lines)
-
-
-def _word(result: Result | None) -> str:
-    if result is None:
-        return "-"
-    return "WRONG" if result.wrong else "right" if result.reached else "not reached"
+    entries = [
+        Entry(result.cell.program, result.cell.what, result.cell.side, result.word)
+        for result in sorted(results, key=lambda each: PROGRAMS.index(each.cell.program))
+    ]
+    return as_table(entries, (BEFORE, AFTER))

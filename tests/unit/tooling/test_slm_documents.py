@@ -41,7 +41,9 @@ def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 NOT_APPLICABLE = {"full_disk", "failing_installation"}
 
 
-@pytest.mark.parametrize("case", sorted(set(CASES) - NOT_APPLICABLE - {"power_loss_at_each_write"}))
+@pytest.mark.parametrize(
+    "case", sorted(set(CASES) - NOT_APPLICABLE - {"power_loss_at_each_write", "kill_at_each_write"})
+)
 async def test_installer_of_the_walk_through_keeps_the_contract(case: str, subject: Any, tmp_path: Path) -> None:
     await CASES[case](Bay(tmp_path, subject, thorough=False))
 

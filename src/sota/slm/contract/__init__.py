@@ -12,7 +12,7 @@ says, and raises :class:`ContractBroken` with a sentence. A case that does not a
 fill) raises :class:`NotApplicable`, which says why; a test reports it as skipped, never as passed.
 """
 
-from sota.slm.contract.bay import Bay, ContractBroken, Fault, NotApplicable, Subject
+from sota.slm.contract.bay import Bay, ContractBroken, Fault, Loss, NotApplicable, Subject, Trial
 from sota.slm.contract.cases import CASES
 
-__all__ = ["CASES", "Bay", "ContractBroken", "Fault", "NotApplicable", "Subject"]
+__all__ = ["CASES", "Bay", "ContractBroken", "Fault", "Loss", "NotApplicable", "Subject", "Trial"]

@@ -8,13 +8,16 @@ import hashlib
 import os
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from sota.boundaries.b10_client_slm.messages import Download, InstallReport, StartDownload, UpdateAvailable
 from sota.boundaries.values import Command, PackageId
+from sota.kit import faults
 from sota.kit.clock import new_id
 from sota.kit.database_threads import Threads
 from sota.kit.local_database import Connection, LocalDatabase
@@ -44,7 +47,28 @@ class NotApplicable(Exception):
 
 
 class PowerLoss(BaseException):
-    """The power went: nothing that follows is done, no handler runs."""
+    """The power went, or the program was killed: nothing that follows is done, no handler runs."""
+
+
+class Loss(StrEnum):
+    """What goes: everything, or the Software Loading Manager alone, whose step goes on by itself."""
+
+    POWER = "power"
+    PROGRAM = "program"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial, an entry in the matrix of ``make faults``: the place of a loss, and whether all was right in the end.
+
+    ``write`` is the journal's write or the moment of the step, ``side`` before or after it, ``way`` forward or back.
+    """
+
+    loss: Loss
+    way: str
+    write: str
+    side: str
+    right: bool
 
 
 class Fault(StrEnum):
@@ -99,22 +123,31 @@ class Subject(Protocol):
 
 
 class _Interrupted(LocalDatabase):
-    """A journal's database that has the power go before or after one of its writes."""
+    """A journal's database that has the power go before or after one of its writes; ``place`` says at which."""
 
     def __init__(self, path: Path, schema: tuple[str, ...], threads: Threads | None = None) -> None:
         super().__init__(path, schema, threads)
         self.writes = 0
         self.lose_at: float = 0
         """Before write 3 is 3.0, after it 3.5."""
+        self.place: tuple[str, str] | None = None
+        self._names: Counter[str] = Counter()
 
     async def transact(self, work: Callable[[Connection], Result]) -> Result:
         self.writes += 1
+        name = faults.step_of(work)
+        self._names[name] += 1
         if self.writes == self.lose_at:
-            raise PowerLoss
+            self._lose(name, faults.BEFORE)
         result = await super().transact(work)
         if self.writes + 0.5 == self.lose_at:
-            raise PowerLoss
+            self._lose(name, faults.AFTER)
         return result
+
+    def _lose(self, name: str, side: str) -> NoReturn:
+        number = self._names[name]
+        self.place = (f"{name} #{number}" if number > 1 else name, side)
+        raise PowerLoss
 
 
 class Bay:
@@ -130,6 +163,9 @@ class Bay:
         self.index = 0
         self.lost = False
         """Whether the power went during the last call of :meth:`carry_out`."""
+        self.trials: list[Trial] = []
+        """Where something went, and what came of it."""
+        self._loss, self._place = Loss.POWER, ("", "")
         self.installer = subject.installer()
 
     def has(self, capability: Capability) -> bool:
@@ -180,8 +216,11 @@ class Bay:
         if file is not None:
             shutil.copy(file, self._file)
 
-    async def carry_out(self, *, lose_at: float = 0, kill_after_s: float | None = None) -> InstallReport:
+    async def carry_out(
+        self, *, lose_at: float = 0, kill_after_s: float | None = None, loss: Loss = Loss.POWER
+    ) -> InstallReport:
         """Install or remove what was offered; has the power go once where the caller says, and starts again."""
+        self._loss = loss
         async with asyncio.timeout(CASE_TIMEOUT_S):
             booting = asyncio.create_task(self._boot_when_asked())
             try:
@@ -195,6 +234,23 @@ class Bay:
                 return report
             finally:
                 booting.cancel()
+
+    @contextlib.contextmanager
+    def judging(self, way: str, moment: str = "") -> Iterator[None]:
+        """Note what the last loss came to: right, unless the body asserts what is not so.
+
+        The place is that of the write, or a ``moment`` during the step; nothing is noted where the work was quicker.
+        """
+        write, side = (moment, "during") if moment else self._place
+        right = False
+        try:
+            yield
+            right = True
+        except AssertionError as broken:
+            raise ContractBroken(f"loss of {self._loss} {side} {write}: {broken}") from broken
+        finally:
+            if self.lost or not right:
+                self.trials.append(Trial(self._loss, way, write, side, right))
 
     @property
     def _file(self) -> Path:
@@ -215,6 +271,7 @@ class Bay:
         conditions = Conditions(SlmSettings(vin=VIN), journal)
         installation = Installation(journal, installers, worker, images, conditions, vin=VIN, allow_downgrade=False)
         installation.prepare()
+        going_on = False
         await journal.open()
         if isinstance(database, _Interrupted):
             database.lose_at = lose_at
@@ -227,10 +284,14 @@ class Bay:
                 await self._watch(working, kill_after_s)
             return next(each for each in await journal.unreported() if each.download_index == self.index)
         except PowerLoss:
+            if isinstance(database, _Interrupted) and database.place is not None:
+                self._place = database.place
+            going_on = self._loss is Loss.PROGRAM
             return None
         finally:
             await journal.close()
-            self._end_processes()
+            if not going_on:
+                self._end_processes()
 
     async def _watch(self, working: asyncio.Task[None], kill_after_s: float | None) -> None:
         """Wait for the work; where asked, have the power go some time after the first process was started."""
@@ -243,7 +304,8 @@ class Bay:
         if working.done():
             working.result()
             return
-        self._end_processes()
+        if self._loss is Loss.POWER:
+            self._end_processes()
         working.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await working

@@ -7,11 +7,14 @@ from collections.abc import Awaitable, Callable
 
 from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.boundaries.values import Command, Reason
-from sota.slm.contract.bay import Bay, ContractBroken, Fault, NotApplicable
+from sota.slm.contract.bay import Bay, ContractBroken, Fault, Loss, NotApplicable
 from sota.slm.installers import Capability
 
-KILLS, FEW_KILLS = 8, 3
+KILLS = 8
+FEW_KILLS = {Loss.POWER: 3, Loss.PROGRAM: 2}
 MAX_WRITES = 60
+FEW = {Loss.POWER: 1.5, Loss.PROGRAM: 5.5}
+"""How far apart the writes of a sample are."""
 
 
 def expect(holds: bool, sentence: str) -> None:
@@ -145,46 +148,87 @@ async def removal_of_another_version(bay: Bay) -> None:
 
 async def power_loss_at_each_write(bay: Bay) -> None:
     """Before and after each write to the journal the power goes: the right end, exactly once."""
+    await _lose_at_each_write(bay, Loss.POWER)
+
+
+async def kill_at_each_write(bay: Bay) -> None:
+    """Before and after each write the manager alone is killed, whose step goes on by itself: exactly once as well."""
+    await _lose_at_each_write(bay, Loss.PROGRAM)
+
+
+async def _lose_at_each_write(bay: Bay, loss: Loss) -> None:
     await bay.install("1.0.0")
     at, version = 1.0, 2
     while at < MAX_WRITES:
         await bay.offer(f"{version}.0.0", Command.INSTALL, bay.subject.build(f"{version}.0.0", Fault.NONE))
-        report = await bay.carry_out(lose_at=at)
-        expect_installed(bay, f"{version}.0.0", report)
+        report = await bay.carry_out(lose_at=at, loss=loss)
         if not bay.lost:  # there is no such write any more
+            expect_installed(bay, f"{version}.0.0", report)
             return
-        at, version = at + (0.5 if bay.thorough else 1.5), version + 1
+        with bay.judging("forward"):
+            expect_installed(bay, f"{version}.0.0", report)
+        at, version = at + (0.5 if bay.thorough else FEW[loss]), version + 1
     raise ContractBroken(f"an installation takes more than {MAX_WRITES} writes")
 
 
 async def power_loss_during_the_step(bay: Bay) -> None:
     """Wherever in the installer's own work the power goes: the new version wholly, or the old one and a failure."""
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    expect_installed(bay, "1.0.0", await bay.install("1.0.0"))
-    took_s = loop.time() - begun
-    kills = KILLS if bay.thorough else FEW_KILLS
-    for number in range(kills):
-        version, before = f"{number + 2}.0.0", bay.subject.running()
-        await bay.offer(version, Command.INSTALL, bay.subject.build(version, Fault.NONE))
-        report = await bay.carry_out(kill_after_s=took_s * number / kills)
+
+    def look(version: str, before: str | None, report: InstallReport) -> None:
         if report.status == "installed":
             expect_installed(bay, version, report)
         else:
             expect_failed(bay, before, report)
 
+    await _lose_during_the_step(bay, Loss.POWER, look)
+
+
+async def kill_during_the_step(bay: Bay) -> None:
+    """Wherever in the installer's own work the manager is killed: its next start hears how the step went."""
+
+    def look(version: str, _before: str | None, report: InstallReport) -> None:
+        expect_installed(bay, version, report)
+
+    await _lose_during_the_step(bay, Loss.PROGRAM, look)
+
+
+async def _lose_during_the_step(bay: Bay, loss: Loss, look: Callable[[str, str | None, InstallReport], None]) -> None:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    expect_installed(bay, "1.0.0", await bay.install("1.0.0"))
+    took_s = loop.time() - begun
+    kills = KILLS if bay.thorough else FEW_KILLS[loss]
+    for number in range(kills):
+        version, before = f"{number + 2}.0.0", bay.subject.running()
+        await bay.offer(version, Command.INSTALL, bay.subject.build(version, Fault.NONE))
+        report = await bay.carry_out(kill_after_s=took_s * number / kills, loss=loss)
+        with bay.judging("forward", f"after {number}/{kills} of the time"):
+            look(version, before, report)
+
 
 async def power_loss_on_the_way_back(bay: Bay) -> None:
     """Before and after each write while a failed version is taken back: the old version, and a report of failure."""
+    await _lose_on_the_way_back(bay, Loss.POWER)
+
+
+async def kill_on_the_way_back(bay: Bay) -> None:
+    """The same where the manager alone is killed."""
+    await _lose_on_the_way_back(bay, Loss.PROGRAM)
+
+
+async def _lose_on_the_way_back(bay: Bay, loss: Loss) -> None:
     bay.need_fault(Fault.UNHEALTHY)
     await bay.install("1.0.0")
     at, version = 5.0, 2  # what comes before is the way forward
     while at < MAX_WRITES:
         await bay.offer(f"{version}.0.0", Command.INSTALL, bay.subject.build(f"{version}.0.0", Fault.UNHEALTHY))
-        expect_failed(bay, "1.0.0", await bay.carry_out(lose_at=at))
+        report = await bay.carry_out(lose_at=at, loss=loss)
         if not bay.lost:
+            expect_failed(bay, "1.0.0", report)
             return
-        at, version = at + (0.5 if bay.thorough else 1.5), version + 1
+        with bay.judging("back"):
+            expect_failed(bay, "1.0.0", report)
+        at, version = at + (0.5 if bay.thorough else FEW[loss]), version + 1
     raise ContractBroken(f"a way back takes more than {MAX_WRITES} writes")
 
 
@@ -204,6 +248,9 @@ CASES: dict[str, Callable[[Bay], Awaitable[None]]] = {
         power_loss_at_each_write,
         power_loss_during_the_step,
         power_loss_on_the_way_back,
+        kill_at_each_write,
+        kill_during_the_step,
+        kill_on_the_way_back,
     )
 }
 """Every case by its name."""
