@@ -10,7 +10,7 @@ typed := $(wildcard src tests bench)
 pytest := $(bin)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv with the program and the tools (quick when nothing changed)
 	@scripts/setup

@@ -29,7 +29,7 @@ from typing import Any
 
 from bench.processes import SOTA, STOP_S, BenchmarkError, free_ports, get, processor_s, running, wait_until
 from bench.report import Measurement
-from sota.rvi.authority import Authority
+from sota.boundaries.authority import Authority
 
 VIN = "WVWZZZ1KZBENCH001"
 PATH = "bench"

@@ -34,6 +34,7 @@ import sqlalchemy as sa
 from bench.processes import SOTA, BenchmarkError, free_ports, get, processor_s, running, wait_until
 from bench.report import Measurement
 from bench.transfer_chain import WIRE_BYTES
+from sota.boundaries.authority import Authority, Grant
 from sota.boundaries.interaction import Program
 from sota.boundaries.services import BACKEND_SERVICES
 from sota.core import tables
@@ -42,7 +43,6 @@ from sota.kit.clock import new_id
 from sota.kit.db import Database, Tx
 from sota.kit.durable import write_atomic
 from sota.kit.service_credentials import issue
-from sota.rvi.authority import Authority, Grant
 from tests.support.databases import running_mariadb
 
 VEHICLES = 500

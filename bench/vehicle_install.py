@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.processes import free_ports, get, running, wait_until
 from bench.report import Measurement
-from sota.rvi.authority import Authority
+from sota.boundaries.authority import Authority
 
 ROOT = Path(__file__).parents[1]
 REPETITIONS = 5

@@ -26,7 +26,7 @@ def with_free_ports(script: str) -> str:
     car = dict(zip(("edge", "client", "slm"), free_ports(3), strict=True))
     backend_options = " ".join(f"--{name}-port {port}" for name, port in ports.items())
     car_options = " ".join(f"--{name}-port {port}" for name, port in car.items())
-    script = script.replace(":8080/", f":{ports['http']}/").replace(":8081/", f":{ports['core']}/")
+    script = re.sub(r":8080\b", f":{ports['http']}", script).replace(":8081/", f":{ports['core']}/")
     script = script.replace("sota up ", f"sota up {backend_options} ")
     return re.sub(
         r"sota vehicle (\w+) ", rf"sota vehicle \1 {car_options} --backend tls://127.0.0.1:{ports['link']} ", script

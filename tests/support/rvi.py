@@ -15,8 +15,8 @@ from typing import Any
 import httptools
 import msgpack
 
+from sota.boundaries.authority import Authority
 from sota.kit.http_client import HttpClient
-from sota.rvi.authority import Authority
 from sota.rvi.codec import JSON, MSGPACK, Codec, Decoder, Packet
 from sota.rvi.credentials import Identity
 from sota.rvi.link import client_context, server_context

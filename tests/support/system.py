@@ -29,6 +29,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sota.boundaries.authority import Authority
 from sota.boundaries.b0_operation.client import OperationClient
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import QueueRequest, Update
@@ -44,7 +45,6 @@ from sota.kit.errors import Unavailable
 from sota.kit.faults import VARIABLE
 from sota.kit.http_client import HttpClient
 from sota.kit.package_signature import make_key_pair
-from sota.rvi.authority import Authority
 from sota.web.accounts.service import issue_token
 from tests.support.packages import DebFile, Signature
 from tests.support.processes import ProgramProcess, free_ports, left_over

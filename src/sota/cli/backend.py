@@ -10,6 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from sota.boundaries.authority import Authority
 from sota.boundaries.interaction import Program
 from sota.core.program import CoreProgram
 from sota.core.settings import CoreSettings
@@ -18,7 +19,6 @@ from sota.kit.errors import StartError
 from sota.kit.service_credentials import issue
 from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
-from sota.rvi.authority import Authority
 from sota.rvi.program import NodeProgram
 from sota.rvi.settings import NodeSettings
 from sota.web.program import WebProgram

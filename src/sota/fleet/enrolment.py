@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from sota.boundaries.authority import Authority
 from sota.boundaries.b12_logistics_core.client import LogisticsClient
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle, ProvisionStatus
 from sota.boundaries.interaction import Program
@@ -15,7 +16,6 @@ from sota.kit.durable import private_folder, write_atomic
 from sota.kit.errors import StartError
 from sota.kit.http_client import HttpClient
 from sota.kit.service_credentials import issue
-from sota.rvi.authority import Authority
 
 MAX_SEED, MAX_VEHICLES = 10**5, 10**6
 

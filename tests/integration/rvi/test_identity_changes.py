@@ -13,10 +13,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from sota.boundaries.authority import Authority, Grant
 from sota.kit.durable import write_atomic
 from sota.rvi import node as node_module
 from sota.rvi import revocation
-from sota.rvi.authority import Authority, Grant
 from sota.rvi.node import Node
 from sota.rvi.revocation import fingerprint
 from sota.rvi.settings import NodeSettings

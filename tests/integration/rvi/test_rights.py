@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from sota.boundaries.authority import Authority, Grant
 from sota.kit.errors import StartError
-from sota.rvi.authority import Authority, Grant
 from sota.rvi.node import Node
 from tests.support.processes import free_ports
 from tests.support.rvi import (

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from sota.boundaries.authority import Authority
 from sota.kit import rs256, x509
-from sota.rvi.authority import Authority
 from tests.support.certificates import Signer
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sota.rvi.authority import Authority
+from sota.boundaries.authority import Authority
 
 
 @pytest.fixture(scope="session")

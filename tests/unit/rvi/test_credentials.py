@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from sota.rvi.authority import Authority, Grant
+from sota.boundaries.authority import Authority, Grant
 from sota.rvi.credentials import CredentialError, Identity, Rights, TrustAnchor, read_all, vin_in_certificate
 
 VIN = "WVW00000000000001"

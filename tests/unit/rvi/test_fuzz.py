@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from sota.rvi.authority import Authority
+from sota.boundaries.authority import Authority
 from sota.rvi.codec import JSON, MSGPACK, CodecError, Decoder, pack
 from sota.rvi.connection import Connection
 from sota.rvi.context import Context

@@ -18,6 +18,7 @@ import uvloop
 from cyclopts import Parameter
 from rich.console import Console
 
+from sota.boundaries.authority import Authority
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b12_logistics_core.client import LogisticsClient
 from sota.cli.demo.cars import CARS, FILTER, furnish
@@ -31,7 +32,6 @@ from sota.kit.http_client import HttpClient
 from sota.kit.logging import configure
 from sota.kit.package_signature import make_key_pair
 from sota.kit.settings import read_secret
-from sota.rvi.authority import Authority
 
 
 def demo(
