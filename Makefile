@@ -49,7 +49,7 @@ bench-100m: setup ## Measure the Resolver's index at a hundred million vehicles;
 	$(bin)/python -m bench index_100m
 
 fuzz: setup ## Give every property test many more examples than `make test` does
-	$(bin)/python -m pytest -m hypothesis --hypothesis-profile=fuzz $(ARGS)
+	$(bin)/python -m pytest -m hypothesis --hypothesis-profile=fuzz -o faulthandler_timeout=1800 $(ARGS)
 
 faults: setup ## Kill and cut programs in the middle of their work, and see that they go on rightly
 	@scripts/setup --system mariadb-server rauc swupdate

@@ -25,6 +25,9 @@ from tests.unit.resolver.fleets import expressions, vehicles
 ROUNDS = 4
 """Resolves of a case: 5,000 cases of the profile ``fuzz`` are 20,000 comparisons."""
 
+COMPARED = "resolves compared with a plain loop"
+"""What the summary of a run calls their number (``conftest.py`` here)."""
+
 SPREAD = 400_000
 """Row ids are so far apart that a few vehicles fill several shards."""
 
@@ -127,13 +130,14 @@ class Played:
         return self.numbers.setdefault((kind, text), len(self.numbers) + 1)
 
 
-def compare(case: Case) -> None:
-    """Play a case on both sides."""
+def compare(case: Case) -> int:
+    """Play a case on both sides; gives how many resolves were compared."""
     played = Played()
     for turn in case.rounds:
         played.change(turn.changes)
         needs = {turn.wanted: [], **case.needs}
         assert engine(played, needs, turn) == plainly(played, needs, turn)
+    return len(case.rounds)
 
 
 def engine(played: Played, needs: dict[Package, list[Minimum]], turn: Round) -> dict[str, Plan]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -12,16 +13,37 @@ from sota.resolver.index import planner
 from sota.resolver.language.evaluation import Vehicle
 from sota.resolver.language.expression import Expression
 from tests.support.naive_filters import naive
-from tests.unit.resolver.engine_cases import Case, cases, compare
+from tests.unit.resolver.engine_cases import COMPARED, ROUNDS, Case, cases, compare
 from tests.unit.resolver.fleets import expressions, vehicles
 
 MANY = settings(max_examples=500, database=None, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
 
-@given(cases())
-def test_engine_answers_as_a_plain_loop_does(case: Case) -> None:
-    compare(case)
+@dataclass(slots=True)
+class Counter:
+    """How many resolves were compared."""
+
+    resolves: int = 0
+
+
+@pytest.mark.hypothesis
+def test_engine_answers_as_a_plain_loop_does(record_property: Callable[[str, object], None]) -> None:
+    """The profile ``quick`` compares 200 resolves, ``fuzz`` 20,000; the summary of the run says how many it were."""
+    counter = _compare_cases()
+    assert counter.resolves >= ROUNDS * settings().max_examples
+    record_property(COMPARED, counter.resolves)
+
+
+def _compare_cases() -> Counter:
+    counter = Counter()
+
+    @given(cases())
+    def compare_counted(case: Case) -> None:
+        counter.resolves += compare(case)
+
+    compare_counted()
+    return counter
 
 
 @given(expressions(), vehicles())

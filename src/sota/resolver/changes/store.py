@@ -38,9 +38,20 @@ async def append(tx: Tx, changes: Changes) -> None:
     """Append what this transaction changed; nothing where it changed nothing."""
     for part in changes.parts():
         mark = secrets.token_bytes(MARK_BYTES)
-        await tx.execute(change_head.update().values(number=change_head.c.number + 1, mark=mark))
-        number = (await tx.execute(sa.select(change_head.c.number))).scalar_one()
+        number = await _advance(tx, mark)
         await tx.execute(change.insert().values(number=number, mark=mark, content=part.encode()))
+
+
+async def _advance(tx: Tx, mark: bytes) -> int:
+    """Move the head on; gives the new number."""
+    step = change_head.update().values(number=change_head.c.number + 1, mark=mark)
+    if tx.dialect.update_returning:
+        moved = await tx.execute(step.returning(change_head.c.number))
+    else:  # MariaDB has no such statement
+        await tx.execute(step)
+        moved = await tx.execute(sa.select(change_head.c.number))
+    number: int = moved.scalar_one()
+    return number
 
 
 async def read_head(tx: Tx) -> Position:
