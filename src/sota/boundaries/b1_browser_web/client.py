@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from sota.boundaries.b1_browser_web import page_rows, rows
-from sota.boundaries.b1_browser_web.identity_client import WebIdentityClient
 from sota.boundaries.b1_browser_web.messages import (
     ApiDocument,
     Association,
@@ -27,7 +26,8 @@ from sota.boundaries.b1_browser_web.messages import (
     VehicleDetail,
 )
 from sota.boundaries.b1_browser_web.multipart import Upload
-from sota.boundaries.b1_browser_web.queue_client import WebQueueClient
+from sota.boundaries.b2_web_core.identity_client import IdentityClient
+from sota.boundaries.b2_web_core.queue_client import QueueClient
 from sota.boundaries.b3_web_resolver.fleet_client import FleetClient
 from sota.boundaries.b3_web_resolver.resolution_client import ResolutionClient
 from sota.boundaries.calling import Page, address, check, decode
@@ -38,7 +38,7 @@ from sota.kit.http_client import StreamedResponse
 UPLOAD_TIMEOUT_S = 600.0
 
 
-class WebClient(WebQueueClient, WebIdentityClient, FleetClient, ResolutionClient):
+class WebClient(QueueClient, IdentityClient, FleetClient, ResolutionClient):
     """The Web Server's JSON API. Lists come as pages: ``cursor`` asks for the next one."""
 
     @calls("WL-B1-4")

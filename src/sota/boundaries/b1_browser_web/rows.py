@@ -6,7 +6,7 @@ Resolver answers behind a row is passed on by its name, so outcomes are named as
 
 from __future__ import annotations
 
-from sota.boundaries.b1_browser_web import admin_rows, identity_rows, messages, page_rows, queue_rows, resolver_rows
+from sota.boundaries.b1_browser_web import admin_rows, messages, page_rows, passed_on_rows
 from sota.boundaries.b1_browser_web.page_rows import B1
 from sota.boundaries.interaction import Http, Role, answers, fails, refuses
 from sota.boundaries.ordinary import (
@@ -356,8 +356,6 @@ ROWS = (
     page_rows.API_PAGE,
     PACKAGE_FILE,
     DELETE_PACKAGE,
-    *queue_rows.ROWS,
-    *resolver_rows.ROWS,
+    *passed_on_rows.ROWS,
     *admin_rows.ROWS,
-    *identity_rows.ROWS,
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sota.boundaries.b2_web_core import rows
-from sota.boundaries.b2_web_core.identity_client import CoreIdentityClient
+from sota.boundaries.audit import AuditRecord, AuditVerdict
+from sota.boundaries.b2_web_core import queue_rows, rows
+from sota.boundaries.b2_web_core.identity_client import IdentityClient
 from sota.boundaries.b2_web_core.messages import (
     CampaignCreated,
     CompletedInstall,
@@ -22,7 +24,7 @@ from sota.boundaries.b2_web_core.messages import (
     Vehicle,
     VehicleDetail,
 )
-from sota.boundaries.b2_web_core.queue_client import CoreQueueClient
+from sota.boundaries.b2_web_core.queue_client import QueueClient
 from sota.boundaries.calling import Page
 from sota.boundaries.interaction import calls
 from sota.boundaries.values import InstalledPackage, PackageId, Said
@@ -31,7 +33,7 @@ from sota.boundaries.values import InstalledPackage, PackageId, Said
 QUEUEING_S = 115.0
 
 
-class CoreClient(CoreQueueClient, CoreIdentityClient):
+class CoreClient(QueueClient, IdentityClient):
     """SOTA Core, as the Web Server sees it. ``key`` makes a registration safe to repeat."""
 
     @calls("WL-B2-1", "WL-B2-8")
@@ -203,3 +205,14 @@ class CoreClient(CoreQueueClient, CoreIdentityClient):
         path = {"name": package.name, "version": package.version}
         said: Said = await self._caller.call(rows.DELETE_PACKAGE, path, query={"file": file}, key=key)
         return said
+
+    @calls("X-B2-46")
+    async def audit(self, query: dict[str, Any]) -> Page[AuditRecord]:
+        """List records of its audit trail, newest first; ``query`` is as :data:`sota.boundaries.audit.QUERY` says."""
+        return await self._caller.page(queue_rows.AUDIT, query=query)
+
+    @calls("X-B2-47")
+    async def verify_audit(self) -> AuditVerdict:
+        """Check the chain of its audit records."""
+        verdict: AuditVerdict = await self._caller.call(queue_rows.VERIFY_AUDIT)
+        return verdict

@@ -1,4 +1,4 @@
-"""The part of the client of B2 for identities of vehicles."""
+"""Identities of vehicles for a caller: the same on B1 and on B2."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ from sota.boundaries.calling import Caller, Page
 from sota.boundaries.interaction import calls
 
 
-class CoreIdentityClient:
+class IdentityClient:
     """Enrolment, revocation and the authority."""
 
     _caller: Caller
 
-    @calls("X-B2-30")
+    @calls("X-B1-80", "X-B2-30")
     async def enrol(self, vin: str, enrolment: NewEnrolment) -> Enrolled:
         """Give a vehicle an identity."""
         done: Enrolled = await self._caller.call(rows.ENROL, {"vin": vin}, body=enrolment)
         return done
 
-    @calls("X-B2-31")
+    @calls("X-B1-81", "X-B2-31")
     async def identities_of(self, vin: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Identity]:
         """List the identities that a vehicle was given, the latest first."""
         return await self._caller.page(rows.IDENTITIES, {"vin": vin}, query={"limit": limit, "cursor": cursor})
 
-    @calls("X-B2-32")
+    @calls("X-B1-82", "X-B2-32")
     async def new_enrolment_code(self, vin: str, code: NewCode) -> EnrolmentCode:
         """Make a one-time code with which a vehicle enrols itself."""
         made: EnrolmentCode = await self._caller.call(rows.NEW_CODE, {"vin": vin}, body=code)
         return made
 
-    @calls("X-B2-33")
+    @calls("X-B1-83", "X-B2-33")
     async def enrol_by_code(self, enrolment: CodeEnrolment) -> Enrolled:
         """Enrol a vehicle with its code."""
         done: Enrolled = await self._caller.call(rows.ENROL_BY_CODE, body=enrolment)
         return done
 
-    @calls("X-B2-34")
+    @calls("X-B1-84", "X-B2-34")
     async def revoke_identities(self, vin: str, revocation: Revocation) -> Revoked:
         """Let identities of a vehicle count no more."""
         done: Revoked = await self._caller.call(rows.REVOKE, {"vin": vin}, body=revocation)
         return done
 
-    @calls("X-B2-35")
+    @calls("X-B1-85", "X-B2-35")
     async def revocations(self, *, limit: int | None = None, cursor: str | None = None) -> Page[RevokedEntry]:
         """Read the revocation list."""
         return await self._caller.page(rows.REVOCATIONS, query={"limit": limit, "cursor": cursor})
 
-    @calls("X-B2-36")
+    @calls("X-B1-86", "X-B2-36")
     async def authority(self) -> AuthorityState:
         """Give the trust anchors and how far one has taken over from another."""
         found: AuthorityState = await self._caller.call(rows.AUTHORITY)

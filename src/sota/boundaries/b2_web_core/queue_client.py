@@ -1,11 +1,9 @@
-"""The part of the client of B2 for Core's queues, blacklist and vehicles that go."""
+"""Queues, the blacklist and vehicles that go for a caller: the same on B1 and on B2."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sota.boundaries.audit import AuditRecord, AuditVerdict
 from sota.boundaries.b2_web_core import queue_rows
 from sota.boundaries.b2_web_core.messages import (
     Blacklisted,
@@ -20,52 +18,52 @@ from sota.boundaries.values import PackageId, Said
 from sota.kit.http_client import HttpClient
 
 
-class CoreQueueClient:
+class QueueClient:
     """Queues of vehicles, the blacklist, and vehicles that go."""
 
     def __init__(self, client: HttpClient) -> None:
         self._caller = Caller(client)
 
-    @calls("X-B2-10")
+    @calls("X-B1-12", "X-B2-10")
     async def cancel_request(self, install_request_id: str) -> RequestChanged:
         """Cancel what waits of an install request."""
         changed: RequestChanged = await self._caller.call(queue_rows.CANCEL, {"id": install_request_id})
         return changed
 
-    @calls("X-B2-11")
+    @calls("X-B1-13", "X-B2-11")
     async def stop_request(self, install_request_id: str) -> RequestChanged:
         """Cancel what waits of an install request, and abort what is under way."""
         changed: RequestChanged = await self._caller.call(queue_rows.STOP, {"id": install_request_id})
         return changed
 
-    @calls("X-B2-12")
+    @calls("X-B1-14", "X-B2-12")
     async def retry_request(self, install_request_id: str) -> RequestChanged:
         """Try again what failed or was cancelled of an install request."""
         changed: RequestChanged = await self._caller.call(queue_rows.RETRY, {"id": install_request_id})
         return changed
 
-    @calls("X-B2-13")
+    @calls("X-B1-15", "X-B2-13")
     async def queue_of(self, vin: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Update]:
         """List what a vehicle will get, in its order."""
         return await self._caller.page(queue_rows.QUEUE, {"vin": vin}, query={"limit": limit, "cursor": cursor})
 
-    @calls("X-B2-14")
+    @calls("X-B1-16", "X-B2-14")
     async def order_queue(self, vin: str, update_ids: Sequence[str]) -> list[Update]:
         """Let a vehicle's updates go in this order; gives its queue."""
         queue: list[Update] = await self._caller.call(queue_rows.ORDER, {"vin": vin}, body=list(update_ids))
         return queue
 
-    @calls("X-B2-15")
+    @calls("X-B1-17", "X-B2-15")
     async def history_of(self, vin: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Update]:
         """List the updates of a vehicle that are over, the latest first."""
         return await self._caller.page(queue_rows.HISTORY, {"vin": vin}, query={"limit": limit, "cursor": cursor})
 
-    @calls("X-B2-16")
+    @calls("X-B1-18", "X-B2-16")
     async def ask_for_packages(self, vin: str) -> None:
         """Ask a vehicle what it has installed."""
         await self._caller.call(queue_rows.SYNC, {"vin": vin})
 
-    @calls("X-B2-17")
+    @calls("X-B1-19", "X-B2-17")
     async def blacklist(self, package: PackageId, comment: str, *, stop: bool = False) -> Blacklisted:
         """Blacklist a package, and cancel what waits with it; ``stop``: abort what is under way too."""
         path = {"name": package.name, "version": package.version}
@@ -75,39 +73,28 @@ class CoreQueueClient:
         )
         return done
 
-    @calls("X-B2-18")
+    @calls("X-B1-20", "X-B2-18")
     async def allow(self, package: PackageId) -> Said:
         """Take a package off the blacklist."""
         path = {"name": package.name, "version": package.version}
         said: Said = await self._caller.call(queue_rows.ALLOW, path)
         return said
 
-    @calls("X-B2-19")
+    @calls("X-B1-21", "X-B2-19")
     async def preview_blacklisting(self, package: PackageId) -> BlacklistPreview:
         """Say what blacklisting a package would touch."""
         path = {"name": package.name, "version": package.version}
         found: BlacklistPreview = await self._caller.call(queue_rows.PREVIEW, path)
         return found
 
-    @calls("X-B2-20")
+    @calls("X-B1-22", "X-B2-20")
     async def retire_vehicle(self, vin: str, *, key: str | None = None) -> Said:
         """Retire a vehicle; its history is kept."""
         said: Said = await self._caller.call(queue_rows.RETIRE, {"vin": vin}, key=key)
         return said
 
-    @calls("X-B2-21")
+    @calls("X-B1-23", "X-B2-21")
     async def erase_vehicle(self, vin: str, *, key: str | None = None) -> Said:
         """Erase a vehicle; its history is kept under a pseudonym."""
         said: Said = await self._caller.call(queue_rows.ERASE, {"vin": vin}, query={"erase": "true"}, key=key)
         return said
-
-    @calls("X-B2-46")
-    async def audit(self, query: dict[str, Any]) -> Page[AuditRecord]:
-        """List records of its audit trail, newest first; ``query`` is as :data:`sota.boundaries.audit.QUERY` says."""
-        return await self._caller.page(queue_rows.AUDIT, query=query)
-
-    @calls("X-B2-47")
-    async def verify_audit(self) -> AuditVerdict:
-        """Check the chain of its audit records."""
-        verdict: AuditVerdict = await self._caller.call(queue_rows.VERIFY_AUDIT)
-        return verdict

@@ -1,0 +1,74 @@
+"""Rows of B1 that the Web Server passes on as they are. All are extensions of ours.
+
+Each is the row of the same path of B2 (SOTA Core) or of B3 (External Resolver), with the role that it asks for.
+"""
+
+from __future__ import annotations
+
+from sota.boundaries.b1_browser_web.page_rows import B1
+from sota.boundaries.b2_web_core import identity_rows as identities
+from sota.boundaries.b2_web_core import queue_rows as queues
+from sota.boundaries.b3_web_resolver import fleet_rows as fleet
+from sota.boundaries.b3_web_resolver import resolution_rows as resolutions
+from sota.boundaries.interaction import Interaction, Outcome, Role, refuses
+from sota.boundaries.ordinary import AUTHENTICATION_FAILED
+
+VIN_BUSY = refuses("vin_busy", 409, "VIN is being changed", "another change of this VIN is under way")
+
+
+def passed_on(number: int, row: Interaction, role: Role, *also: Outcome) -> Interaction:
+    """Make the row of B1 whose calls become those of a row of B2 or B3; ``also``: what the Web Server refuses itself."""
+    return B1.extension(
+        number,
+        row.title,
+        row.way,
+        *row.outcomes,
+        also=(*(outcome for outcome in row.also if outcome is not AUTHENTICATION_FAILED), *also),
+        request=row.request,
+        response=row.response,
+        role=role,
+    )
+
+
+ROWS = (
+    passed_on(12, queues.CANCEL, Role.OPERATOR),
+    passed_on(13, queues.STOP, Role.OPERATOR),
+    passed_on(14, queues.RETRY, Role.OPERATOR),
+    passed_on(15, queues.QUEUE, Role.VIEWER),
+    passed_on(16, queues.ORDER, Role.OPERATOR),
+    passed_on(17, queues.HISTORY, Role.VIEWER),
+    passed_on(18, queues.SYNC, Role.OPERATOR),
+    passed_on(19, queues.BLACKLIST, Role.ADMIN),
+    passed_on(20, queues.ALLOW, Role.ADMIN),
+    passed_on(21, queues.PREVIEW, Role.VIEWER),
+    passed_on(22, queues.RETIRE, Role.OPERATOR, VIN_BUSY),
+    passed_on(23, queues.ERASE, Role.ADMIN, VIN_BUSY),
+    passed_on(24, fleet.ATTRIBUTES, Role.VIEWER),
+    passed_on(25, fleet.CHANGE_ATTRIBUTES, Role.OPERATOR),
+    passed_on(26, fleet.GROUPS, Role.VIEWER),
+    passed_on(27, fleet.GROUP, Role.VIEWER),
+    passed_on(28, fleet.KEEP_GROUP, Role.OPERATOR),
+    passed_on(29, fleet.DELETE_GROUP, Role.OPERATOR),
+    passed_on(30, fleet.MEMBERS, Role.VIEWER),
+    passed_on(31, fleet.ADD_MEMBERS, Role.OPERATOR),
+    passed_on(32, fleet.REMOVE_MEMBERS, Role.OPERATOR),
+    passed_on(33, resolutions.DEPENDENCIES, Role.VIEWER),
+    passed_on(34, resolutions.DECLARE_DEPENDENCIES, Role.OPERATOR),
+    passed_on(35, resolutions.DROP_DEPENDENCIES, Role.OPERATOR),
+    passed_on(36, resolutions.EXPLAIN, Role.VIEWER),
+    passed_on(37, resolutions.PREVIEW, Role.VIEWER),
+    passed_on(38, resolutions.VALIDATE, Role.VIEWER),
+    passed_on(39, resolutions.FORMAT, Role.VIEWER),
+    passed_on(60, resolutions.PREVIEW_PACKAGE, Role.VIEWER),
+    passed_on(61, resolutions.RESOLUTION, Role.VIEWER),
+    passed_on(62, resolutions.CHOSEN, Role.VIEWER),
+    passed_on(63, resolutions.LEFT_OUT, Role.VIEWER),
+    passed_on(64, resolutions.DIFFERENCE, Role.VIEWER),
+    passed_on(80, identities.ENROL, Role.ADMIN),
+    passed_on(81, identities.IDENTITIES, Role.VIEWER),
+    passed_on(82, identities.NEW_CODE, Role.ADMIN),
+    passed_on(83, identities.ENROL_BY_CODE, Role.PUBLIC),
+    passed_on(84, identities.REVOKE, Role.ADMIN),
+    passed_on(85, identities.REVOCATIONS, Role.VIEWER),
+    passed_on(86, identities.AUTHORITY, Role.VIEWER),
+)
