@@ -17,7 +17,7 @@ VIN_BUSY = refuses("vin_busy", 409, "VIN is being changed", "another change of t
 
 
 def passed_on(number: int, row: Interaction, role: Role, *also: Outcome) -> Interaction:
-    """Make the row of B1 whose calls become those of a row of B2 or B3; ``also``: what the Web Server refuses itself."""
+    """Make the row of B1 whose calls become those of a row of B2 or B3; ``also``: its own refusals."""
     return B1.extension(
         number,
         row.title,
