@@ -32,6 +32,7 @@ from sota.kit.errors import Invalid, SotaError
 from sota.kit.http_client import Response
 from sota.rvi.callback import Target
 from sota.rvi.codec import pack
+from sota.rvi.large import LARGE_BYTES, read_large
 from sota.rvi.message import Message
 
 if TYPE_CHECKING:
@@ -115,12 +116,13 @@ class Edge:
     def handle(self, content: bytes) -> Answered | Awaitable[Answered]:
         """Answer one request: HTTP status and body, at once where nothing has to be waited for."""
         try:
-            message = self._message_requests.decode(content)
+            large = read_large(content, self._message_requests.decode) if len(content) >= LARGE_BYTES else None
+            message, packed = large or (self._message_requests.decode(content), None)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return self._handle_any(content)
         call_id = bytes(message.id)
         try:
-            result = self.take(message.params)
+            result = self.take(message.params, packed)
         except REFUSALS as error:
             return _refusal(call_id, error)
         if isinstance(result, int):
@@ -166,17 +168,18 @@ class Edge:
         result = self.take(self._message_params.decode(params))
         return message_result(result) if isinstance(result, int) else result
 
-    def take(self, content: MessageParams) -> int | Awaitable[Result]:
-        """Take a message; gives its transaction where it is sent at once."""
+    def take(self, content: MessageParams, packed: bytes | None = None) -> int | Awaitable[Result]:
+        """Take a message, perhaps packed already; gives its transaction where it is sent at once."""
         node, service, now = self._node, content.service_name, time.time()
         node.check(service)
         parameters = bytes(content.parameters)
         if parameters[:1] not in (b"{", b"["):
             raise Invalid("parameters must be an object or an array")
         deadline = read_timeout(content.timeout, now)
-        message = Message(service, parameters, int(deadline * 1000), deadline)
         # What has no form in msgpack is refused here, where the sender hears of it, and not on the link.
-        message.packed = pack(msgspec.json.decode(parameters))
+        if packed is None:
+            packed = pack(msgspec.json.decode(parameters))
+        message = Message(service, parameters, int(deadline * 1000), deadline, packed=packed)
         if node.is_local(service):
             return self._ask(message)
         self._transaction += 1
