@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from sota.boundaries.b10_client_slm.messages import BlocksReceived, InstalledSoftware, StartDownload, UpdateAvailable
@@ -12,6 +14,7 @@ from sota.kit.errors import Invalid, Refused
 from sota.kit.http_message import Call, Reply
 from sota.kit.prefer import wait_s
 from sota.slm.executor import Executor
+from sota.slm.firmware import read_firmware
 from sota.slm.images.store import ImageStore
 from sota.slm.inbox import Inbox
 from sota.slm.installers import Capability, Installer, InstallerFailed
@@ -93,14 +96,17 @@ class DownloadsApi:
 class PackagesApi:
     """What the vehicle has installed."""
 
-    def __init__(self, vin: str, installers: list[Installer], images: ImageStore) -> None:
+    def __init__(
+        self, vin: str, installers: list[Installer], images: ImageStore, firmware_command: Sequence[str] = ()
+    ) -> None:
         self._vin = vin
         self._installers = installers
         self._images = images
+        self._firmware_command = firmware_command
 
     @serves("WL-B10-7")
     async def packages(self, call: Call[None]) -> Reply:
-        """List the packages of all installers, and the update images."""
+        """List the packages of all installers, the update images, and the firmware that the vehicle's command tells."""
         try:
             packages = [
                 package
@@ -108,7 +114,8 @@ class PackagesApi:
                 if Capability.LIST in installer.capabilities
                 for package in await installer.list()
             ]
+            firmware = await read_firmware(self._firmware_command)
         except (InstallerFailed, msgspec.ValidationError) as error:
             raise Refused("failed", str(error)) from None
         packages += await self._images.images()
-        return Reply("listed", InstalledSoftware(vin=self._vin, packages=packages, firmware=[]))
+        return Reply("listed", InstalledSoftware(vin=self._vin, packages=packages, firmware=firmware))

@@ -122,7 +122,7 @@ class SlmProgram:
         app.add(
             UpdatesApi(self._executor),
             DownloadsApi(self._executor, self._inbox),
-            PackagesApi(self.settings.vin, self._installers, self._images.store),
+            PackagesApi(self.settings.vin, self._installers, self._images.store, self.settings.firmware_command),
             ConsentApi(self._consents, self._executor),
             DriverPageApi(self._consents, self._executor, secret),
         )

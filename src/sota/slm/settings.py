@@ -43,6 +43,10 @@ class SlmSettings(Settings, kw_only=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(description="Command line that ends with 0 when the vehicle is well; asked after each installation."),
     ] = ()
+    firmware_command: Annotated[
+        tuple[str, ...],
+        Meta(description="Command line that prints the firmware of control units as JSON; see sota.slm.firmware."),
+    ] = ()
     boot_id_file: Annotated[Path, Meta(description="File whose content is another after each boot.")] = Path(
         "/proc/sys/kernel/random/boot_id"
     )
