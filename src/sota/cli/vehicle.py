@@ -76,4 +76,4 @@ def vehicle(
         log_level=log_level,
     )
     # The libraries of the command line take 9 MB that a vehicle has no use for: go on as the same process without them.
-    os.execv(sys.executable, [sys.executable, "-m", "sota.cli.vehicle_process", encode(order)])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "sota.cli.vehicle_process", encode(order)])  # noqa: S606 - our own interpreter, no shell

@@ -76,7 +76,7 @@ class IdentityKeeper:
         """Tell Core of the identity, and ask for the next one until it is there; until cancelled."""
         if self._folder is None:
             return
-        settings, pause = self._settings, self._settings.identity_first_check_s * random.uniform(0.5, 1.5)  # noqa: S311
+        settings, pause = self._settings, self._settings.identity_first_check_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
         retry = settings.retry_s
         heard = self._bell.rings
         await self._bell.wait(heard, pause)
@@ -89,7 +89,7 @@ class IdentityKeeper:
                 asked = True
             retry = min(retry * 2, settings.retry_max_s) if asked else settings.retry_s
             pause = retry if asked else settings.identity_check_s
-            await self._bell.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret
+            await self._bell.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, no secret - spreads calls, no secret
 
     async def _tell(self, folder: Path) -> bool:
         """Tell Core of the present identity; says whether another one was asked for."""

@@ -155,7 +155,7 @@ class Database:
                     raise Unavailable("The database is busy or away: try again.") from error
                 self._log.warning("transaction_repeated", attempt=attempt, reason=db_errors.reason(error))
                 # Two that gave way to each other must not meet again at the same moment.
-                await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
+                await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
                 attempt += 1
 
     @contextlib.asynccontextmanager

@@ -19,7 +19,7 @@ import msgspec
 _without_rich = "rich" not in sys.modules
 if _without_rich:
     sys.modules["rich"] = None  # type: ignore[assignment]
-import structlog  # noqa: E402
+import structlog  # noqa: E402 - after what is above
 
 if _without_rich:
     del sys.modules["rich"]

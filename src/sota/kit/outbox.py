@@ -167,7 +167,7 @@ class Relay:
 
     async def _postpone(self, tx: Tx, entries: list[Entry]) -> None:
         for entry in entries:
-            wait_s = min(MAX_WAIT_S, 0.5 * 2 ** min(entry.attempts, 10)) * random.uniform(0.7, 1.3)  # noqa: S311
+            wait_s = min(MAX_WAIT_S, 0.5 * 2 ** min(entry.attempts, 10)) * random.uniform(0.7, 1.3)  # noqa: S311 - jitter, no secret
             await tx.execute(
                 self._table.update()
                 .where(self._table.c.id == entry.id)

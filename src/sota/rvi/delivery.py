@@ -172,7 +172,7 @@ class LocalService:
             if self.address.url != self._channel.url:
                 self._go_on()
                 return
-            pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311  jitter, no secret
+            pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
             self._retry = self._loop.call_later(pause, self._go_on)
             self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
             return
@@ -227,7 +227,7 @@ class Notifier:
                 continue
             # Names that changed meanwhile are news already; the others are told again, before them.
             self._waiting = {**dict.fromkeys((n for n in names if n not in self._waiting), available), **self._waiting}
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter, no secret
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
             pause = min(pause * 2, LONGEST_PAUSE_S)
         self._worker = None
 

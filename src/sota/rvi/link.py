@@ -180,7 +180,7 @@ class Link:
                     pause = settings.reconnect_s
             except (OSError, TimeoutError) as error:
                 self._context.log.info("peer_not_reached", address=f"{host}:{port}", error=str(error) or "time-out")
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter, no secret
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
             pause = min(pause * 2, settings.reconnect_max_s)
 
     async def _watch(self) -> None:

@@ -114,7 +114,7 @@ class Consents:
             consent = _find(tx, update_id)
             if consent is None or consent.decision is decision:
                 return
-            open_ = tx.execute(f"SELECT 1 FROM download WHERE update_id = ? AND {OPEN}", (update_id,)).fetchone()  # noqa: S608
+            open_ = tx.execute(f"SELECT 1 FROM download WHERE update_id = ? AND {OPEN}", (update_id,)).fetchone()
             if consent.decision is not None or open_ is None:
                 raise Refused("decided", f"Update {update_id} has ended or was answered: {consent.decision}.")
             if decision is Decision.DEFER:

@@ -44,7 +44,7 @@ def decode(output: str) -> list[Firmware]:
         InstallerFailed: it is not what it should be.
     """
     try:
-        told = msgspec.json.decode(output, type=Annotated[list[Firmware], Meta(max_length=MAX_MODULES)])
+        told: list[Firmware] = msgspec.json.decode(output, type=Annotated[list[Firmware], Meta(max_length=MAX_MODULES)])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InstallerFailed(f"What was told of the firmware is not understood: {str(error)[:200]}") from None
     if len({one.module for one in told}) != len(told):

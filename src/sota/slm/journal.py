@@ -198,7 +198,7 @@ class Journal:
 
         def work(tx: Connection) -> list[UpdateAvailable]:
             rows = tx.execute(
-                f"SELECT body FROM offered WHERE update_id IN (SELECT update_id FROM download WHERE {OPEN})"  # noqa: S608
+                f"SELECT body FROM offered WHERE update_id IN (SELECT update_id FROM download WHERE {OPEN})"
                 " ORDER BY position"
             )
             return [msgspec.json.decode(row["body"], type=UpdateAvailable) for row in rows]
@@ -227,7 +227,7 @@ class Journal:
         """Take a download to another state, with what is about to be sent where that is new."""
 
         def work(tx: Connection) -> None:
-            query = f"UPDATE download SET state = ? WHERE download_index = ? AND {OPEN}"  # noqa: S608
+            query = f"UPDATE download SET state = ? WHERE download_index = ? AND {OPEN}"
             tx.execute(query, (state, download_index))
             if start is not None:
                 tx.execute(
@@ -272,7 +272,7 @@ class Journal:
                 "INSERT INTO step(download_index, number, step, operation, note) VALUES (?, ?, ?, ?, ?)",
                 (download_index, number, step, operation, note),
             )
-            query = f"UPDATE download SET state = ? WHERE download_index = ? AND {OPEN}"  # noqa: S608
+            query = f"UPDATE download SET state = ? WHERE download_index = ? AND {OPEN}"
             tx.execute(query, (STATES.get(step, State.INSTALLING), download_index))
             return OpenStep(number, step, note)
 
@@ -309,11 +309,11 @@ class Journal:
                 "SELECT download_index FROM download WHERE reported AND download_index NOT IN"
                 " (SELECT download_index FROM download ORDER BY download_index DESC LIMIT ?)"
             )
-            tx.execute(f"DELETE FROM step WHERE download_index IN ({old})", (REMEMBERED,))  # noqa: S608
-            tx.execute(f"DELETE FROM operation WHERE download_index IN ({old})", (REMEMBERED,))  # noqa: S608
-            tx.execute(f"DELETE FROM download WHERE download_index IN ({old})", (REMEMBERED,))  # noqa: S608
+            tx.execute(f"DELETE FROM step WHERE download_index IN ({old})", (REMEMBERED,))
+            tx.execute(f"DELETE FROM operation WHERE download_index IN ({old})", (REMEMBERED,))
+            tx.execute(f"DELETE FROM download WHERE download_index IN ({old})", (REMEMBERED,))
             for table in ("consent", "condition"):
-                tx.execute(f"DELETE FROM {table} WHERE update_id NOT IN (SELECT update_id FROM download)")  # noqa: S608
+                tx.execute(f"DELETE FROM {table} WHERE update_id NOT IN (SELECT update_id FROM download)")
             tx.execute("DELETE FROM offered WHERE update_id NOT IN (SELECT update_id FROM download)")
 
         await self.database.transact(work)
@@ -322,7 +322,7 @@ class Journal:
         """Give the downloads that have ended."""
 
         def work(tx: Connection) -> list[int]:
-            rows = tx.execute(f"SELECT download_index FROM download WHERE NOT ({OPEN})")  # noqa: S608
+            rows = tx.execute(f"SELECT download_index FROM download WHERE NOT ({OPEN})")
             return [row["download_index"] for row in rows]
 
         return await self.database.read(work)
@@ -334,7 +334,7 @@ class Journal:
         """
 
         def work(tx: Connection) -> None:
-            query = f"UPDATE download SET state = ?, reason = ?, report = ? WHERE download_index = ? AND {OPEN}"  # noqa: S608
+            query = f"UPDATE download SET state = ?, reason = ?, report = ? WHERE download_index = ? AND {OPEN}"
             tx.execute(
                 query,
                 (state, report.reason, msgspec.json.encode(report), report.download_index),

@@ -103,7 +103,7 @@ def _make_archive(recipe: ArchiveRecipe, path: Path, target: Path, _signing: Sig
                 member.uid = member.gid = 0
                 member.uname = member.gname = ""
                 member.mtime = EPOCH
-                with entry.open("rb") if member.isreg() else open(os.devnull, "rb") as content:  # noqa: PTH123
+                with entry.open("rb") if member.isreg() else Path(os.devnull).open("rb") as content:
                     archive.addfile(member, content if member.isreg() else None)
     try:
         unpack(target, None, LIMITS)  # what the vehicle would refuse is refused here

@@ -102,7 +102,7 @@ class Spool:
     """Results that wait for their reader: a few in memory, many in a file without a name."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=SPOOLED_IN_MEMORY)  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(max_size=SPOOLED_IN_MEMORY)  # noqa: SIM115 - close() closes it
         self._written = self._read = 0
         self._ended = False
         self._changed = asyncio.Event()

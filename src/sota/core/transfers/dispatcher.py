@@ -215,6 +215,6 @@ class Dispatcher:
     def _claim(self, attempts: int) -> Claim:
         now = self.clock.now()
         wait_s = min(MAX_RETRY_S, self.settings.notify_retry_s * 2 ** min(attempts, 12))
-        wait_s = min(wait_s * random.uniform(0.9, 1.1), MAX_RETRY_S)  # noqa: S311
+        wait_s = min(wait_s * random.uniform(0.9, 1.1), MAX_RETRY_S)  # noqa: S311 - jitter, no secret
         lease = timedelta(seconds=max(self.settings.lease_s, wait_s * 2))
         return Claim(self.settings.instance, now, now + lease, now + timedelta(seconds=wait_s))

@@ -164,10 +164,10 @@ def main(arguments: Sequence[str]) -> int:
         with locked(folder):
             _act(action, Slots(folder / rest[1]), rest[2:])
     except SotaError as error:
-        print(error.detail, file=sys.stderr)  # noqa: T201 - the step's output goes into the report
+        print(error.detail, file=sys.stderr)
         return 3
     except (LookupError, OSError, MemoryError) as error:
-        print(str(error) or type(error).__name__, file=sys.stderr)  # noqa: T201
+        print(str(error) or type(error).__name__, file=sys.stderr)
         return 1
     return 0
 

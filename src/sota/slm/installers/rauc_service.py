@@ -93,7 +93,7 @@ class Rauc:
                 done.set_result(int(message.body[0]))
             elif message.member == "PropertiesChanged" and "Progress" in message.body[1]:
                 percent, text, _ = message.body[1]["Progress"].value
-                print(f"{percent:3d} % {text}", flush=True)  # noqa: T201 - the step's output goes into the report
+                print(f"{percent:3d} % {text}", flush=True)
 
         self._bus.add_message_handler(heard)
         await self._listen()
@@ -160,7 +160,7 @@ async def carry_out(address: str, action: str, argument: str) -> int:
         if action == "install":
             result = await rauc.install(argument)
             if result != 0:
-                print(await rauc.read("LastError"), file=sys.stderr)  # noqa: T201
+                print(await rauc.read("LastError"), file=sys.stderr)
             return 0 if result == 0 else 1
         if action == "confirm":
             await rauc.call("Mark", "ss", "good", "booted")
@@ -174,7 +174,7 @@ async def _go_back(rauc: Rauc, version: str) -> int:
     # Two slots may hold the same version: the one that runs needs no other boot.
     wanted = [slot for slot in sorted(slots, key=lambda each: not each.booted) if (slot.version or "") == version]
     if not wanted:
-        print(f"no slot has {version or 'the software from before RAUC'}", file=sys.stderr)  # noqa: T201
+        print(f"no slot has {version or 'the software from before RAUC'}", file=sys.stderr)
         return 1
     await rauc.call("Mark", "ss", "active", wanted[0].name)
     for other in slots:
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return asyncio.run(carry_out(address, action, argument))
     except InstallerFailed as error:
-        print(error.detail, file=sys.stderr)  # noqa: T201
+        print(error.detail, file=sys.stderr)
         return 1
 
 

@@ -90,7 +90,7 @@ class Slots:
             pass_fds=(lock,),
         )
         output = done.stdout.decode(errors="replace")
-        print(output, flush=True)  # noqa: T201 - the step's output goes into the report
+        print(output, flush=True)
         if not says_success(output):
             return done.returncode or 1
         self.write({**known, target: Slot(version, confirmed=False)})
@@ -113,7 +113,7 @@ class Slots:
                 self._activate(name)
                 self.write({each: held for each, held in known.items() if each == name})
                 return 0
-        print(f"no slot has {version or 'the software from before'}", file=sys.stderr)  # noqa: T201
+        print(f"no slot has {version or 'the software from before'}", file=sys.stderr)
         return 1
 
     def _booted(self) -> str:
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str]) -> int:
             return slots.install(Path(rest[0]), rest[1], lock)
         return slots.confirm() if action == "confirm" else slots.restore(rest[0])
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
-        print(str(error), file=sys.stderr)  # noqa: T201
+        print(str(error), file=sys.stderr)
         return 1
     finally:
         os.close(lock)
