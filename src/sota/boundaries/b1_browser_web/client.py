@@ -10,35 +10,30 @@ from sota.boundaries.b1_browser_web.messages import (
     ApiDocument,
     Association,
     CampaignCreated,
-    CompletedInstall,
     Component,
     Filter,
     FilterChange,
-    InstallRequest,
     NewCampaign,
     NewVehicle,
-    Package,
     PackageMetadata,
     Queued,
     QueueRequest,
-    Update,
-    Vehicle,
-    VehicleDetail,
 )
 from sota.boundaries.b1_browser_web.multipart import Upload
 from sota.boundaries.b2_web_core.identity_client import IdentityClient
 from sota.boundaries.b2_web_core.queue_client import QueueClient
+from sota.boundaries.b2_web_core.register_client import RegisterClient
 from sota.boundaries.b3_web_resolver.fleet_client import FleetClient
 from sota.boundaries.b3_web_resolver.resolution_client import ResolutionClient
 from sota.boundaries.calling import Page, address, check, decode
 from sota.boundaries.interaction import calls
-from sota.boundaries.values import InstalledPackage, PackageId, Said
+from sota.boundaries.values import PackageId, Said
 from sota.kit.http_client import StreamedResponse
 
 UPLOAD_TIMEOUT_S = 600.0
 
 
-class WebClient(QueueClient, IdentityClient, FleetClient, ResolutionClient):
+class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, ResolutionClient):
     """The Web Server's JSON API. Lists come as pages: ``cursor`` asks for the next one."""
 
     @calls("WL-B1-4")
@@ -77,27 +72,6 @@ class WebClient(QueueClient, IdentityClient, FleetClient, ResolutionClient):
         """Queue several packages under one Install Request ID, all or none."""
         queued: Queued = await self._caller.call(rows.QUEUE_PACKAGES, body=list(requests))
         return queued
-
-    @calls("WL-B1-19")
-    async def queued_requests(
-        self,
-        *,
-        package: str | None = None,
-        vin: str | None = None,
-        status: str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> Page[InstallRequest]:
-        """List install requests; ``package`` is NAME/VERSION."""
-        query = {"package": package, "vin": vin, "status": status, "limit": limit, "cursor": cursor}
-        return await self._caller.page(rows.QUEUED_REQUESTS, query=query)
-
-    @calls("WL-B1-20")
-    async def search_vehicles(
-        self, regex: str | None = None, *, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Vehicle]:
-        """List the vehicles whose VIN matches, all of them without ``regex``."""
-        return await self._caller.page(rows.SEARCH_VINS, query={"regex": regex, "limit": limit, "cursor": cursor})
 
     @calls("WL-B1-21")
     async def upload_package(
@@ -138,100 +112,11 @@ class WebClient(QueueClient, IdentityClient, FleetClient, ResolutionClient):
         available: list[Filter] = await self._caller.call(rows.DELETE_FILTER, {"name": name})
         return available
 
-    @calls("WL-B1-26")
-    async def update_packages(self, vin: str, packages: Sequence[InstalledPackage]) -> list[InstalledPackage]:
-        """Replace what is known to be installed on a vehicle."""
-        changed: list[InstalledPackage] = await self._caller.call(
-            rows.UPDATE_VIN_PACKAGES, {"vin": vin}, body=list(packages)
-        )
-        return changed
-
-    @calls("WL-B1-27")
-    async def packages_of(self, vin: str) -> list[InstalledPackage]:
-        """List what is installed on a vehicle."""
-        found: list[InstalledPackage] = await self._caller.call(rows.VIEW_VIN_PACKAGES, {"vin": vin})
-        return found
-
-    @calls("WL-B1-28")
-    async def vehicles_with(
-        self, name: str, version: str, *, limit: int | None = None, cursor: str | None = None
-    ) -> Page[str]:
-        """List the VINs that have a package installed."""
-        path = {"name": name, "version": version}
-        return await self._caller.page(rows.VIEW_PACKAGE_VINS, path, query={"limit": limit, "cursor": cursor})
-
     @calls("WL-B1-29")
     async def new_component(self, component: Component) -> Said:
         """Register a component."""
         said: Said = await self._caller.call(rows.NEW_COMPONENT, body=component)
         return said
-
-    @calls("WL-B1-30")
-    async def search_components(
-        self,
-        *,
-        regex: str | None = None,
-        ids: str | None = None,
-        name: str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> Page[Component]:
-        """List components by a regex, by part numbers (``A,B``) or by name."""
-        query = {"regex": regex, "id": ids, "name": name, "limit": limit, "cursor": cursor}
-        return await self._caller.page(rows.SEARCH_COMPONENTS, query=query)
-
-    @calls("WL-B1-31")
-    async def completed_installs(
-        self, install_request_id: str, *, limit: int | None = None, cursor: str | None = None
-    ) -> Page[CompletedInstall]:
-        """List the VINs that have a request's package, and since when."""
-        path = {"id": install_request_id}
-        return await self._caller.page(rows.COMPLETED_INSTALLS, path, query={"limit": limit, "cursor": cursor})
-
-    @calls("X-B1-1")
-    async def vehicle(self, vin: str) -> VehicleDetail:
-        """Give one vehicle, what is in it and its latest updates."""
-        found: VehicleDetail = await self._caller.call(rows.VEHICLE, {"vin": vin})
-        return found
-
-    @calls("X-B1-2")
-    async def install_request(self, install_request_id: str) -> InstallRequest:
-        """Give one install request and its counts."""
-        found: InstallRequest = await self._caller.call(rows.INSTALL_REQUEST, {"id": install_request_id})
-        return found
-
-    @calls("X-B1-3")
-    async def request_vehicles(
-        self,
-        install_request_id: str,
-        *,
-        status: str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> Page[Update]:
-        """List the updates of an install request, one a vehicle."""
-        query = {"status": status, "limit": limit, "cursor": cursor}
-        return await self._caller.page(rows.REQUEST_VEHICLES, {"id": install_request_id}, query=query)
-
-    @calls("X-B1-4")
-    async def update(self, update_id: str) -> Update:
-        """Give one vehicle's update."""
-        found: Update = await self._caller.call(rows.UPDATE, {"update_id": update_id})
-        return found
-
-    @calls("X-B1-5")
-    async def search_packages(
-        self, regex: str | None = None, *, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Package]:
-        """List the packages whose NAME/VERSION matches, all of them without ``regex``."""
-        return await self._caller.page(rows.SEARCH_PACKAGES, query={"regex": regex, "limit": limit, "cursor": cursor})
-
-    @calls("X-B1-6")
-    async def package(self, package: PackageId) -> Package:
-        """Give one package's data."""
-        path = {"name": package.name, "version": package.version}
-        found: Package = await self._caller.call(rows.PACKAGE, path)
-        return found
 
     @calls("X-B1-8")
     async def api_document(self) -> ApiDocument:

@@ -15,14 +15,12 @@ from sota.boundaries.b2_web_core.messages import (
 from sota.boundaries.calling import Caller, Page
 from sota.boundaries.interaction import calls
 from sota.boundaries.values import PackageId, Said
-from sota.kit.http_client import HttpClient
 
 
 class QueueClient:
     """Queues of vehicles, the blacklist, and vehicles that go."""
 
-    def __init__(self, client: HttpClient) -> None:
-        self._caller = Caller(client)
+    _caller: Caller
 
     @calls("X-B1-12", "X-B2-10")
     async def cancel_request(self, install_request_id: str) -> RequestChanged:
