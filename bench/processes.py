@@ -35,6 +35,8 @@ def free_ports(count: int) -> list[int]:
 def running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process for as long as the block lasts; SIGTERM, then SIGKILL, at its end. Its output goes to ``log``."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SOTA_")}
+    # Where Python may not keep what it compiled, each start compiles anew, for a second; nobody runs it so.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment

@@ -4,6 +4,7 @@ F1 and F2 are the filters of ``resolver_data.py``; a repeat begins with the filt
 one before. The engines take turns, and medians are given. Then comes the running program on MariaDB: how long it takes
 to start from the database and from its snapshot, to stream what F2 finds with the dependencies of each vehicle, and to
 answer previews while 2,000 changes a second come in, 100 at a time. At last ours alone at ten times as many vehicles.
+Before all that, hostile regular expressions (``resolver_patterns.py``).
 
 ``SCALE=50000 make bench ONLY=resolver`` takes fewer vehicles, for a quick look.
 """
@@ -24,6 +25,7 @@ from bench.processes import BenchmarkError
 from bench.report import Measurement
 from bench.resolver_data import F1, F2, build_fleet
 from bench.resolver_engines import Engine, duckdb_engine, mariadb_engine, seed, sqlite_engine
+from bench.resolver_patterns import measure_patterns
 from bench.resolver_program import measure_program
 from sota.resolver.index.dictionary import Dictionary
 from sota.resolver.index.fleet import Fleet
@@ -45,6 +47,8 @@ LIMITS = {
     "preview_p99_ms": 50.0,
     "cold_start_database_s": 15.0,
     "cold_start_snapshot_s": 2.0,
+    "refusal_ms": 10.0,
+    "redos_ratio": 3.0,
 }
 MARIADB_RATIO = 20.0
 
@@ -58,7 +62,7 @@ def measure() -> Measurement:
     vehicles = int(os.environ.get("SCALE", VEHICLES))
     if vehicles < 1000:
         raise BenchmarkError("SCALE is a number of vehicles, 1000 or more")
-    figures: dict[str, float] = {}
+    figures = measure_patterns()
     with tempfile.TemporaryDirectory() as name, running_mariadb(*SERVER_OPTIONS) as server:
         folder = Path(name)
         folder.chmod(0o755)

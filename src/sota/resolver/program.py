@@ -31,7 +31,9 @@ from sota.resolver.filters.api import FiltersApi
 from sota.resolver.groups.api import GroupsApi
 from sota.resolver.index.bitmap_index import BitmapIndex
 from sota.resolver.index.keeper import Keeper
+from sota.resolver.index.vins import warm_up
 from sota.resolver.index.workers import Workers
+from sota.resolver.language.parser import parse
 from sota.resolver.preview.api import PreviewApi
 from sota.resolver.preview.service import Previews
 from sota.resolver.recorded.api import RecordedApi
@@ -118,6 +120,8 @@ class ResolverProgram:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOADING_S):
                 await self.keeper.loaded.wait()
+        # Requests are answered by now: the first expression shall not wait for this.
+        await self.previews.run(_warm_up)
 
     async def stop(self) -> None:
         """Let requests under way end, and close the database."""
@@ -147,3 +151,8 @@ class ResolverProgram:
             except SotaError as error:
                 self._log.warning("tidying_failed", reason=error.detail)
             await asyncio.sleep(TIDY_INTERVAL_S)
+
+
+def _warm_up() -> None:
+    parse("TRUE")
+    warm_up()

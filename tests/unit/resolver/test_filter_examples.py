@@ -9,7 +9,7 @@ import pytest
 from sota.resolver.language import grammar, parser
 from sota.resolver.language.evaluation import evaluate
 from sota.resolver.language.parser import FilterSyntaxError, parse
-from sota.resolver.language.regex import MAX_LENGTH, MAX_MEMORY_BYTES
+from sota.resolver.language.regex import MAX_LENGTH, MAX_MEMORY_BYTES, MAX_UNICODE_CLASSES
 from tests.support.filter_examples import Example, read_examples, read_fleet
 from tests.support.fleets import fleet_of, matching
 
@@ -39,6 +39,7 @@ def test_page_shows_every_word_of_the_language_and_its_limits() -> None:
     for limit in (parser.MAX_CHARACTERS, parser.MAX_WORDS, parser.MAX_REGEXES, parser.MAX_DEPTH, MAX_LENGTH):
         assert f"{limit:,}" in PAGE
     assert f"{MAX_MEMORY_BYTES // 1024} KiB" in PAGE
+    assert f"{MAX_UNICODE_CLASSES} classes `\\p`" in PAGE
 
 
 @pytest.mark.parametrize("said", ["", "It matches some."])

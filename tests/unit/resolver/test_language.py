@@ -137,6 +137,7 @@ def test_leaf_knows_its_place_and_is_the_same_elsewhere() -> None:
         ("TRUE == TRUE", 1, 6, "found '==', expected the end, AND or OR"),
         (f'vin_matches "{"x" * 513}"', 1, 13, "the regular expression has 513 characters, 512 are allowed"),
         (r'vin_matches "(\pL{100}){10}"', 1, 13, "too large when compiled"),
+        (r'vin_matches "\pL\pL\pL\pL\PL\pN\\p\p{Greek}\pL\pL"', 1, 13, "has 9 classes \\p, 8 are allowed"),
     ],
 )
 def test_mistake_is_said_with_its_place(text: str, line: int, column: int, says: str) -> None:
@@ -162,7 +163,7 @@ class NoParser:
     ],
 )
 def test_filter_over_its_limits_is_refused_before_it_is_parsed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parser, "_PARSER", NoParser())
+    monkeypatch.setattr(parser, "_parser", NoParser)
     with pytest.raises(FilterSyntaxError, match="allowed"):
         parse(text)
 

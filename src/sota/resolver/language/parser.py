@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import cache
 
 from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
 from lark.exceptions import VisitError
@@ -66,7 +67,7 @@ def parse(text: str) -> Expression:
     """
     _check_size(text)
     try:
-        expression: Expression = _PARSER.parse(text)  # type: ignore[assignment]
+        expression: Expression = _parser().parse(text)  # type: ignore[assignment]
     except VisitError as error:
         raise error.orig_exc from None
     except UnexpectedInput as error:
@@ -138,8 +139,10 @@ def _text(token: Token, form: re.Pattern[str], kind: str) -> str:
     return text
 
 
-# Made once: the tables take some ten milliseconds.
-_PARSER = Lark(GRAMMAR, parser="lalr", lexer="contextual", transformer=_Builder(), maybe_placeholders=False)
+@cache
+def _parser() -> Lark:
+    """Give the parser, made at its first use: the tables take some ten milliseconds, which no start has to wait for."""
+    return Lark(GRAMMAR, parser="lalr", lexer="contextual", transformer=_Builder(), maybe_placeholders=False)
 
 
 def _check_size(text: str) -> None:
@@ -185,7 +188,7 @@ def _place_of(text: str, position: int) -> Place:
 
 def _expected(before: str) -> tuple[str, ...]:
     """Ask the parser what could follow. Its error cannot tell: it has tidied up half of what it knew by then."""
-    interactive = _PARSER.parse_interactive(before)
+    interactive = _parser().parse_interactive(before)
     interactive.exhaust_lexer()
     accepted: set[str] = interactive.accepts()  # type: ignore[no-untyped-call]
     return tuple(readable for name, readable in READABLE.items() if name in accepted)

@@ -18,12 +18,15 @@ import re2
 MAX_LENGTH = 512
 # Some 9,000 instructions: compiling the largest pattern that fits takes a few milliseconds.
 MAX_MEMORY_BYTES = 1 << 18
+# RE2 spends up to half a millisecond on reading each, before it looks at any limit of its own.
+MAX_UNICODE_CLASSES = 8
 
 _OPTIONS = re2.Options()
 _OPTIONS.max_mem = MAX_MEMORY_BYTES
 _OPTIONS.log_errors = False
 _OPTIONS.never_capture = True
 
+ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 GLOB = re.compile(r"\w\?{2,}|(?:^|[^\\])\?{3,}|^\*")
 
 
@@ -51,6 +54,9 @@ def compile_regex(pattern: str) -> Regex:
     """
     if len(pattern) > MAX_LENGTH:
         raise RegexError(f"the regular expression has {len(pattern)} characters, {MAX_LENGTH} are allowed")
+    classes = sum(found.group(1) in "pP" for found in ESCAPED.finditer(pattern))
+    if classes > MAX_UNICODE_CLASSES:
+        raise RegexError(f"the regular expression has {classes} classes \\p, {MAX_UNICODE_CLASSES} are allowed")
     try:
         return Regex(pattern, re2.compile(pattern.encode(), _OPTIONS))
     except re2.error as error:
