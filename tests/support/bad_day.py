@@ -41,7 +41,7 @@ class Day:
     @property
     def settings(self) -> dict[str, Settings]:
         """The backend's settings: patient, since the tests' usual haste would send again what is only slow."""
-        core = {"ack_timeout_s": 30.0, "notify_retry_s": 5.0, "block_size": self.block_bytes, "window": 3}
+        core = {"ack_timeout_s": 30.0, "notify_retry_s": 5.0, "block_size": self.block_bytes}
         return {**QUIET, "core": core}
 
 

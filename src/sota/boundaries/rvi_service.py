@@ -67,6 +67,8 @@ class _Callback(msgspec.Struct):
 
 ServiceHandler = Callable[[Message[Any]], Awaitable[Reply]]
 AvailabilityListener = Callable[[list[str]], Awaitable[None]]
+Guard = Callable[[Peer], None]
+"""Looks at the sender of a message; raises for one whose messages do not count."""
 
 
 def serves_service(row_id: str, service: str) -> Callable[[Any], Any]:
@@ -93,6 +95,7 @@ class RviServices:
         self._handlers: dict[str, tuple[Interaction, ServiceHandler, Any]] = {}
         self._available: AvailabilityListener | None = None
         self._unavailable: AvailabilityListener | None = None
+        self._guard: Guard | None = None
         self._decoder = msgspec.json.Decoder(_Callback)
         self._log = get_logger(program=str(program))
 
@@ -125,6 +128,10 @@ class RviServices:
         """Tell these when services of others come and go (full names)."""
         self._available, self._unavailable = available, unavailable
 
+    def guard_by(self, guard: Guard) -> None:
+        """Have the sender of every message looked at, where the node names one."""
+        self._guard = guard
+
     async def handle(self, content: bytes) -> tuple[int, bytes]:
         """Answer one callback: HTTP status and JSON-RPC body."""
         try:
@@ -149,9 +156,11 @@ class RviServices:
             metrics.REFUSED.labels(str(self._program), "unknown_service").inc()
             return 404, _error(callback.id, METHOD_NOT_FOUND, "no such service")
         row, handler, kind = known
+        peer = callback.params.peer
         try:
-            body = _first(callback.params.parameters, kind)
-            reply = await handler(Message(row, service, body, callback.params.peer))
+            if peer is not None and self._guard is not None:
+                self._guard(peer)
+            reply = await handler(Message(row, service, _first(callback.params.parameters, kind), peer))
         except SotaError as error:
             outcome = row.outcome(error.code)
             status = outcome.status if outcome is not None and outcome.status else error.status

@@ -145,6 +145,7 @@ class CoreProgram:
         await self.db.check()
         await migrations.upgrade(self.db, MIGRATIONS)
         self.registration.secret = callback_secret(self.settings.data)
+        await self.revocations.follow()  # before the first message
         await self.listener.start()
         address = self.settings.callback_url or f"http://{self.settings.host}:{self.listener.port}"
         self.registration.address = address.rstrip("/")
@@ -186,6 +187,7 @@ class CoreProgram:
         services = RviServices(Program.SOTA_CORE, "backend")
         services.add(self.transfers)
         services.add(self.renewals)
+        services.guard_by(self.revocations.guard)
         callback = CallbackApi(services, self.registration)
         services.on_availability(callback.available, callback.unavailable)
         rows = rows_for(Program.SOTA_CORE)

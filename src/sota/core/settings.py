@@ -49,7 +49,9 @@ class CoreSettings(DatabaseSettings, kw_only=True):
         bool, Meta(description="Believe messages that do not say which vehicle sent them (a real rvi_core node).")
     ] = False
     block_size: Annotated[int, Meta(ge=1024, le=1 << 20, description="Bytes in a block.")] = 65_536
-    window: Annotated[int, Meta(ge=1, le=256, description="Blocks on the way to a vehicle at once.")] = 8
+    window: Annotated[
+        int, Meta(ge=1, le=256, description="Most blocks on the way to a vehicle; fewer where its link is slow.")
+    ] = 8
     in_flight_bytes: Annotated[
         int,
         Meta(ge=0, description="Bytes on the way to all vehicles; windows shrink to share them, to one block each."),

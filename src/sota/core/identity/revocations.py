@@ -1,7 +1,8 @@
-"""The revocation list as a file, for the RVI node beside this Core: an entry a line (``rvi`` reads it when it changes).
+"""The revocation list: as a file for the RVI node beside this Core, an entry a line, and in memory for Core itself.
 
 The list's truth is the database; several Cores keep a file each. It is written before a revocation is answered, and a
-few seconds after another Core has changed it.
+few seconds after another Core has changed it. The node reads the file when it changes and cuts such vehicles off; Core
+refuses what they say (:meth:`RevocationList.guard`): a message may have waited at the node, or the node reads no list.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from sota.boundaries.rvi_service import Peer
 from sota.core.identity import store
+from sota.kit import metrics
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
 from sota.kit.durable import write_atomic
-from sota.kit.errors import SotaError
-from sota.kit.logging import get_logger
+from sota.kit.errors import Forbidden, SotaError
+from sota.kit.logging import get_logger, short_vin
 
 EVERY_S = 2.0
 PAGE = 1000
 
 
 class RevocationList:
-    """Keeps the file; ``entries`` is what it says."""
+    """Keeps the file; ``entries`` is what it says: identifiers of credentials, and fingerprints of certificates."""
 
     def __init__(self, db: Database, clock: Clock, file: Path) -> None:
         self._db, self._clock, self._file = db, clock, file
@@ -35,11 +38,27 @@ class RevocationList:
     async def run(self) -> None:
         """Follow the database until cancelled."""
         while True:
-            try:
-                await self.refresh()
-            except (SotaError, SQLAlchemyError, OSError) as error:
-                get_logger().warning("revocation_list_not_written", reason=str(error))
+            await self.follow()
             await asyncio.sleep(EVERY_S)
+
+    async def follow(self) -> None:
+        """Look at the database once; what fails is found again the next time."""
+        try:
+            await self.refresh()
+        except (SotaError, SQLAlchemyError, OSError) as error:
+            get_logger().warning("revocation_list_not_written", reason=str(error))
+
+    def guard(self, peer: Peer) -> None:
+        """Look at who sent a message.
+
+        Raises:
+            Forbidden: the credential that the node saw is revoked.
+        """
+        if peer.credential in self.entries:
+            metrics.REFUSED.labels("core", "revoked_credential").inc()
+            sender = short_vin(peer.vin or "")
+            get_logger().warning("message_refused", reason="its credential is revoked", sender=sender)
+            raise Forbidden("The credential of the vehicle that sent this message is revoked.")
 
     async def refresh(self) -> None:
         """Write the file if the list has changed."""
@@ -50,9 +69,10 @@ class RevocationList:
                 if state == self._written:
                     return
                 entries = await _read(tx, now)
+            self.entries = frozenset(entries)  # whatever becomes of the file
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_atomic(self._file, "".join(f"{entry}\n" for entry in entries).encode())
-            self.entries, self._written = frozenset(entries), state
+            self._written = state
 
 
 async def _read(tx: Tx, now: datetime) -> list[str]:

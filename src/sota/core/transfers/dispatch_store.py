@@ -69,36 +69,55 @@ async def next_updates(tx: Tx, vins: Collection[str], now: datetime) -> list[Due
     return list(first.values())
 
 
-async def claim(tx: Tx, due: DueUpdate, by: Claim) -> bool:
-    """Take the vehicle's slot for this update; says whether nobody else had it."""
-    slot = await tx.execute(
-        vehicle.update()
-        .where(vehicle.c.vin == due.vin, vehicle.c.active_update.is_(None))
-        .values(active_update=due.update_id)
+_TAKE_SLOT = (
+    vehicle.update().where(vehicle.c.vin == sa.bindparam("of_vin")).values(active_update=sa.bindparam("of_update"))
+)
+_TAKE_UPDATE = (
+    update.update()
+    .where(update.c.update_id == sa.bindparam("of_update"))
+    .values(
+        {
+            update.c.status: "in_flight",
+            update.c.stage: "notified",
+            update.c.attempts: update.c.attempts + 1,
+            update.c.changed_at: sa.bindparam("at"),
+            update.c.next_try_at: sa.bindparam("try_at"),
+            update.c.lease_owner: sa.bindparam("owner"),
+            update.c.lease_until: sa.bindparam("until"),
+        }
     )
-    if slot.rowcount != 1:
-        return False
-    taken = await tx.execute(
-        update.update()
-        .where(update.c.update_id == due.update_id, update.c.status == "pending")
-        .values(
-            status="in_flight",
-            stage="notified",
-            changed_at=by.now,
-            attempts=update.c.attempts + 1,
-            next_try_at=by.next_try_at,
-            lease_owner=by.owner,
-            lease_until=by.lease_until,
-        )
+)
+
+
+async def claim(tx: Tx, due: Sequence[tuple[DueUpdate, Claim]]) -> list[DueUpdate]:
+    """Take the slots of vehicles for these updates, one for each; gives those that nobody else had.
+
+    Both rows of an update are locked and looked at before either is written: so whatever was cancelled, has expired or
+    was claimed by another Core since it was read is left alone.
+    """
+    slots = sa.select(vehicle.c.vin).where(
+        vehicle.c.vin.in_([one.vin for one, _ in due]), vehicle.c.active_update.is_(None)
     )
-    if taken.rowcount != 1:  # cancelled or expired in between: the slot goes back
-        await tx.execute(
-            vehicle.update()
-            .where(vehicle.c.vin == due.vin, vehicle.c.active_update == due.update_id)
-            .values(active_update=None)
-        )
-        return False
-    return True
+    free = set((await tx.execute(slots.order_by(vehicle.c.vin).with_for_update())).scalars())
+    pending = sa.select(update.c.update_id).where(
+        update.c.update_id.in_([one.update_id for one, _ in due if one.vin in free]), update.c.status == "pending"
+    )
+    waiting = set((await tx.execute(pending.order_by(update.c.update_id).with_for_update())).scalars())
+    taken = [(one, by) for one, by in due if one.vin in free and one.update_id in waiting]
+    if taken:
+        await tx.execute(_TAKE_SLOT, [{"of_vin": one.vin, "of_update": one.update_id} for one, _ in taken])
+        rows = [
+            {
+                "of_update": one.update_id,
+                "at": by.now,
+                "try_at": by.next_try_at,
+                "owner": by.owner,
+                "until": by.lease_until,
+            }
+            for one, by in taken
+        ]
+        await tx.execute(_TAKE_UPDATE, rows)
+    return [one for one, _ in taken]
 
 
 async def due_again(tx: Tx, owner: str, now: datetime, limit: int) -> list[DueUpdate]:

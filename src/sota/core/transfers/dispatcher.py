@@ -157,7 +157,7 @@ class Dispatcher:
 
     async def _claim_all(self, due: list[DueUpdate]) -> list[DueUpdate]:
         async def work(tx: Tx) -> list[DueUpdate]:
-            return [entry for entry in due if await dispatch_store.claim(tx, entry, self._claim(entry.attempts))]
+            return await dispatch_store.claim(tx, [(entry, self._claim(entry.attempts)) for entry in due])
 
         return await self.db.transact(work) if due else []
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from sota.boundaries.services import VehicleServices
+from sota.core.transfers.window import Window
 from sota.kit.ranges import Ranges
 
 
@@ -105,6 +106,7 @@ class Transfer:
     heard_at: float = 0.0
     overtaken_at: float = 0.0
     waiting_answers: int = 0
+    window: Window = field(default_factory=Window)
 
     @property
     def is_complete(self) -> bool:
@@ -121,8 +123,12 @@ class Transfer:
         if received == self.received:
             return False
         self.received, self.heard_at = received, now
-        for index in [index for index in self.sent if index in received]:
-            self.overtaken_at = max(self.overtaken_at, self.sent.pop(index).at)
+        taken = [self.sent.pop(index) for index in [index for index in self.sent if index in received]]
+        if taken:
+            self.overtaken_at = max(self.overtaken_at, *(attempt.at for attempt in taken))
+        plain = [attempt.at for attempt in taken if attempt.number == 1 and attempt.at]
+        if plain:  # of a block that was sent twice nobody knows which one is acknowledged
+            self.window.acknowledged(now - max(plain), len(plain))
         return True
 
     def correct(self, ranges: Ranges) -> None:
@@ -169,6 +175,8 @@ class Transfer:
         late = [index for index, attempt in self.sent.items() if attempt.at and now - self._since(attempt) >= timeout_s]
         for index in late:
             self.sent[index].at = 0.0
+        if late:
+            self.window.lost()
         return late
 
     def is_exhausted(self, attempts: int) -> bool:
@@ -183,6 +191,7 @@ class Transfer:
         """Begin anew after an interruption: ask the vehicle what it has. Attempts from before do not count."""
         self.paused = False
         self.sent.clear()
+        self.window = Window()
         self.enter(Phase.STARTING)
 
     def _since(self, attempt: Attempt) -> float:

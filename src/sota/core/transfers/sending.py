@@ -32,13 +32,15 @@ class Sender:
     async def send_next(self, transfer: Transfer, window: int) -> bool:
         """Send the next message if there is one to send now; says whether there was.
 
+        ``window`` is the most blocks on the way; the transfer's own window says how many its link needs.
+
         Raises:
             SotaError: the node did not take it, or the block cannot be read; this was no attempt.
         """
         if transfer.phase is Phase.SENDING and transfer.is_complete:
             transfer.enter(Phase.FINISHING)
         if transfer.phase is Phase.SENDING:
-            return await self._send_block(transfer, window)
+            return await self._send_block(transfer, min(window, transfer.window.blocks))
         return await self._send_step(transfer)
 
     async def abort(self, downloads: Sequence[tuple[str, int]], reason: Reason | None) -> None:

@@ -1,15 +1,16 @@
 """Writes how far transfers have come, those of many vehicles in one transaction.
 
 A commit costs a sync of the disk, whatever it holds, and a statement costs more than its rows. So whoever must wait for
-his step to be durable shares a commit with all who come while the one before it runs. Acknowledgements wait for nobody:
-each names everything that its vehicle has, so the newest of each download is written, every ``pause_s`` or with the
-next step. What a crash takes away is at most that moment's news, and the vehicle tells it again before it is sent
-anything.
+his step to be durable shares a commit with all who come while the one before it runs, and for :data:`GATHER_S` more.
+Nobody waits for acknowledgements: each names everything that its vehicle has, so the newest of each download is written
+every ``pause_s``, and not with each step in between. What a crash takes away is at most that moment's news, and the
+vehicle tells it again before it is sent anything.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -27,6 +28,7 @@ from sota.kit.ranges import Ranges
 
 AT_ONCE = 500
 RETRY_S = 1.0
+GATHER_S = 0.01
 Key = tuple[str, int]
 
 
@@ -49,9 +51,12 @@ class TransferWriter:
         self._batch = Batch()
         self._lazy, self._urgent, self._quiet = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._quiet.set()
+        self._since = 0.0
 
     def note(self, vin: str, download_index: int, received: Ranges) -> None:
         """Have these ranges committed soon. They are kept as they are, so they must not change any more."""
+        if not self._acknowledged:
+            self._since = time.monotonic()
         self._acknowledged[vin, download_index] = received
         self._quiet.clear()
         self._lazy.set()
@@ -96,12 +101,12 @@ class TransferWriter:
         """Commit what waits, until cancelled."""
         while True:
             await self._lazy.wait()
-            if not self._urgent.is_set():
-                try:
-                    async with asyncio.timeout(self._pause_s):
-                        await self._urgent.wait()
-                except TimeoutError:
-                    pass
+            try:
+                async with asyncio.timeout(self._left_s()):
+                    await self._urgent.wait()
+                    await asyncio.sleep(min(GATHER_S, self._pause_s))
+            except TimeoutError:
+                pass
             self._lazy.clear()
             self._urgent.clear()
             if not await self._commit():
@@ -113,8 +118,13 @@ class TransferWriter:
 
     async def flush(self) -> None:
         """Commit the last acknowledgements, at the program's end."""
-        if self._acknowledged:
-            await self._commit()
+        while self._acknowledged:
+            if not await self._commit(ending=True):
+                return
+
+    def _left_s(self) -> float:
+        """Say how long acknowledgements may still wait."""
+        return max(0.0, self._since + self._pause_s - time.monotonic()) if self._acknowledged else self._pause_s
 
     async def _durable(self) -> None:
         future = asyncio.get_running_loop().create_future()
@@ -124,9 +134,10 @@ class TransferWriter:
         self._lazy.set()
         await asyncio.shield(future)
 
-    async def _commit(self) -> bool:
+    async def _commit(self, *, ending: bool = False) -> bool:
         batch, self._batch = self._batch, Batch()
-        news = dict(list(self._acknowledged.items())[:AT_ONCE])
+        is_time = ending or not self._left_s()
+        news = dict(list(self._acknowledged.items())[:AT_ONCE]) if is_time else {}
         for key in news:
             del self._acknowledged[key]
         received = [(vin, index, ranges.text()) for (vin, index), ranges in sorted(news.items(), key=_key)]
