@@ -68,7 +68,7 @@ async def _wait_for_both(system: System, which: str, expected: set[str]) -> None
         latest[:] = registers
         return registers[0] == registers[1] and registers[0] >= expected
 
-    await until(look, f"both registers have {len(expected)} {which}", timeout_s=30, latest=lambda: latest)
+    await until(look, f"both registers have {len(expected)} {which}", timeout_s=60, latest=lambda: latest)
 
 
 async def _answered(work: Awaitable[object]) -> bool:
@@ -142,7 +142,7 @@ async def test_an_upload_cut_by_a_kill_leaves_nothing_and_can_be_repeated(system
 
     metadata = package.metadata(package.signed_by(system.signing_key))
     upload = asyncio.create_task(_answered(system.web.upload_package(metadata, parts())))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await half_sent.wait()
     system.kill("web")
     upload.cancel()

@@ -25,6 +25,7 @@ from sota.rvi.settings import NodeSettings
 from tests.support.processes import free_ports
 from tests.support.waiting import until
 
+PATIENCE_S = 20.0  # generous: a busy machine is no fault
 VIN = "WVW00000000000001"
 OTHER_VIN = "WVW00000000000002"
 BACKEND = "genivi.org/backend/sota"
@@ -93,7 +94,7 @@ class RecordingService:
         chosen = [call for at, call in self.calls if call["method"] == method and (path is None or at == path)]
         return [name for call in chosen for name in call["params"]["services"]]
 
-    async def wait_for(self, count: int, timeout_s: float = 5.0) -> list[dict[str, Any]]:
+    async def wait_for(self, count: int, timeout_s: float = PATIENCE_S) -> list[dict[str, Any]]:
         await wait_until(lambda: len(self.messages()) >= count, f"{count} messages", timeout_s)
         return self.messages()
 
@@ -126,7 +127,7 @@ async def _read_request(reader: asyncio.StreamReader) -> tuple[str, bytes]:
     return head.split(b" ")[1].decode(), await reader.readexactly(int(length.split(b":")[1]))
 
 
-async def wait_until(condition: Callable[[], object], what: str = "it is so", timeout_s: float = 5.0) -> None:
+async def wait_until(condition: Callable[[], object], what: str = "it is so", timeout_s: float = PATIENCE_S) -> None:
     """Wait until this is true, at most so long."""
 
     async def look() -> object:
@@ -219,7 +220,7 @@ class RawPeer:
         assert (await self.read()).cmd == "au"
         assert (await self.read()).cmd == "sa"
 
-    async def read(self, timeout_s: float = 5.0) -> Packet:
+    async def read(self, timeout_s: float = PATIENCE_S) -> Packet:
         """Read the next packet."""
         async with asyncio.timeout(timeout_s):
             while not self._packets:
@@ -230,7 +231,7 @@ class RawPeer:
                 self._packets += self._decoder.feed(content)
         return self._packets.pop(0)
 
-    async def is_cut_off(self, timeout_s: float = 5.0) -> bool:
+    async def is_cut_off(self, timeout_s: float = 8.0) -> bool:
         """Say whether the node ends the connection."""
         try:
             while True:
@@ -263,7 +264,7 @@ class RawListener:
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def peer(self, timeout_s: float = 5.0) -> RawPeer:
+    async def peer(self, timeout_s: float = PATIENCE_S) -> RawPeer:
         """Take the next connection."""
         async with asyncio.timeout(timeout_s):
             return await self._peers.get()
@@ -290,7 +291,7 @@ def credential_id(identity: Path) -> str:
     return Identity.read(identity, time.time()).rights.credentials[0].id
 
 
-async def exchange(port: int, request: bytes, timeout_s: float = 5.0) -> bytes:
+async def exchange(port: int, request: bytes, timeout_s: float = PATIENCE_S) -> bytes:
     """Send bytes to an edge, and read one answer or the end of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)

@@ -55,8 +55,8 @@ from tests.support.vehicle_apart import tables_apart
 from tests.support.vehicle_files import VehicleFiles
 from tests.support.waiting import until
 
-READY_TIMEOUT_S = 45.0
-UPDATE_TIMEOUT_S = 50.0
+READY_TIMEOUT_S = 90.0
+UPDATE_TIMEOUT_S = 100.0
 
 
 class System:

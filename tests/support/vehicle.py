@@ -65,7 +65,7 @@ class PlayedNode:
 
     async def ready(self) -> None:
         """Wait until the client has registered all its services."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.addresses) < len(VEHICLE_SERVICES):  # noqa: ASYNC110 - it grows by itself, as calls come
                 await asyncio.sleep(0.01)
 
@@ -86,7 +86,7 @@ class PlayedNode:
         response = await client.request("POST", f"/{path}", body=content, headers={"content-type": "application/json"})
         return response.status, json.loads(response.body)
 
-    async def heard(self, service: str, *, timeout_s: float = 15.0) -> Any:
+    async def heard(self, service: str, *, timeout_s: float = 30.0) -> Any:
         """Give the next message of the vehicle to this service of Core, leaving those to others for later."""
         for position, (name, body) in enumerate(self._waiting):
             if name == service:
@@ -206,7 +206,7 @@ class PlayedCore:
         self.blocks_sent: list[tuple[int, int]] = []
         self.reports: dict[int, dict[str, Any]] = {}
 
-    async def run_until_reported(self, *indexes: int, timeout_s: float = 30.0) -> None:
+    async def run_until_reported(self, *indexes: int, timeout_s: float = 60.0) -> None:
         """Play until there is a report of each of these downloads."""
         async with asyncio.timeout(timeout_s):
             while not set(indexes) <= set(self.reports):

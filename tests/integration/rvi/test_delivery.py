@@ -89,11 +89,11 @@ async def test_a_service_that_hangs_delays_nobody_else(
         for number in range(50):
             report(peer, number)
             report(peer, number, "ack")
-        received = await other_service.wait_for(50, 2.0)
+        received = await other_service.wait_for(50, 8.0)  # sooner than the time-out of the one that hangs
         assert [message["parameters"] for message in received] == [[number] for number in range(50)]
         began = time.monotonic()
         await core.register("/sota/start", other_service.url())
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 5
         release.set()
         assert [m["parameters"] for m in await service.wait_for(50)] == [[number] for number in range(50)]
         await peer.close()

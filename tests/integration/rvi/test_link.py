@@ -192,7 +192,7 @@ async def test_what_a_real_node_sends_besides_is_accepted(
 async def test_a_peer_that_speaks_nonsense_loses_its_connection_only(
     nonsense: bytes, identities: Identities, tmp_path: Path, service: RecordingService
 ) -> None:
-    settings = on_tcp(identities, tmp_path, greeting_timeout_s=0.4)
+    settings = on_tcp(identities, tmp_path, greeting_timeout_s=1.0)
     async with running(settings) as (_, core):
         await core.register("/sota/report", service.url())
         good = await connect(settings, identities)
@@ -231,7 +231,7 @@ async def test_a_peer_that_does_not_greet_is_cut_off(identities: Identities, tmp
 
 
 async def test_signs_of_life_are_given_and_the_silent_are_cut_off(identities: Identities, tmp_path: Path) -> None:
-    settings = on_tcp(identities, tmp_path, ping_interval_s=0.1, dead_after_s=0.6)
+    settings = on_tcp(identities, tmp_path, ping_interval_s=0.1, dead_after_s=1.2)
     async with running(settings) as (node, _):
         peer = await connect(settings, identities)
         for _ in range(8):

@@ -44,7 +44,7 @@ def raw_text(text: str) -> bytes:
 
 async def bytes_after(peer: RawPeer, before: int, size: int) -> bytes:
     """The next bytes that came, so many."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(peer.received) < before + size:
             peer.received += await peer.reader.read(1 << 16)
     return peer.received[before : before + size]

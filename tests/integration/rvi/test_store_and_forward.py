@@ -73,10 +73,10 @@ async def test_what_is_over_is_not_sent(identities: Identities, tmp_path: Path) 
     settings = backend_settings(identities, tmp_path)
     async with running(settings) as (node, core):
         await core.send(f"{VEHICLE}/notify", "over already", int(time.time()) - 5)
-        await core.send(f"{VEHICLE}/notify", "soon over", 150)
+        await core.send(f"{VEHICLE}/notify", "soon over", 1000)
         await core.send(f"{VEHICLE}/notify", "lasting")
         assert node.store.messages == 2
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1.1)
         peer = await announced(identities, settings.tls_port, "notify")
         assert await parameters(peer, 1) == [b'["lasting"]']
         await peer.close()

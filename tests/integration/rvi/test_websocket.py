@@ -51,7 +51,7 @@ def socket(node: Node, **options: Any) -> connect:
 
 async def ask(ws: ClientConnection, text: str) -> str:
     await ws.send(text)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return str(await ws.recv())
 
 
@@ -96,7 +96,7 @@ async def test_a_message_from_the_link_comes_over_the_socket(identities: Identit
             data = {"service": f"{BACKEND}/report", "timeout": 1, "parameters": {"a": number}}
             peer.send({"tid": 1, "cmd": "rcv", "mod": "proto_msgpack_rpc", "data": data})
         for number in range(200):
-            received = str(await asyncio.wait_for(ws.recv(), 5))
+            received = str(await asyncio.wait_for(ws.recv(), 20))
             sender = f'"peer":{{"vin":"{VIN}","credential":"{credential_id(identities.vehicle())}"}}'
             assert received == (
                 '{"json-rpc":"2.0","method":"message","params":{"service_name":"/sota/report",'
@@ -109,10 +109,10 @@ async def test_what_comes_and_goes_is_told(identities: Identities, tmp_path: Pat
     async with vehicle_node(identities, tmp_path) as (node, client), socket(node) as ws:
         await ask(ws, '{"id":1,"method":"register_service","params":{"service_name":"ws/echo"}}')
         name = await client.register("/sota/notify", service.url())
-        told = await asyncio.wait_for(ws.recv(), 5)
+        told = await asyncio.wait_for(ws.recv(), 20)
         assert told == f'{{"json-rpc":"2.0","method":"services_available","params":{{"services":["{name}"]}}}}'
         await client.result("unregister_service", {"service": name})
-        told = await asyncio.wait_for(ws.recv(), 5)
+        told = await asyncio.wait_for(ws.recv(), 20)
         assert told == f'{{"json-rpc":"2.0","method":"services_unavailable","params":{{"services":["{name}"]}}}}'
 
 
@@ -247,7 +247,7 @@ async def test_hostile_frames_cost_their_socket_only(
         for content in hostile:
             reader, writer = await asyncio.open_connection("127.0.0.1", node.settings.ws_port)
             writer.write(content)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 with contextlib.suppress(ConnectionError):
                     while await reader.read(1 << 16):
                         pass
@@ -259,12 +259,12 @@ async def test_a_text_in_pieces_is_understood_and_bounded(identities: Identities
     async with vehicle_node(identities, tmp_path, max_message=1024) as (node, _):
         async with socket(node) as ws:
             await ws.send(iter(['{"id":1,"method":"get_node', '_service_prefix",', '"params":{}}']))
-            assert json.loads(await asyncio.wait_for(ws.recv(), 5))["status"] == 0
+            assert json.loads(await asyncio.wait_for(ws.recv(), 20))["status"] == 0
         async with socket(node) as ws:
             with contextlib.suppress(ConnectionClosed):
                 await ws.send(iter(["x" * 10_000] * 100))
             with pytest.raises(ConnectionClosed):
-                await asyncio.wait_for(ws.recv(), 5)
+                await asyncio.wait_for(ws.recv(), 20)
 
 
 async def test_a_web_page_is_turned_away(identities: Identities, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ async def test_a_silent_socket_is_found(
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         await reader.readuntil(b"\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             received = b"".join([part async for part in _parts(reader)])
         assert received.startswith(b"\x89\x04")
         writer.close()
