@@ -27,6 +27,7 @@ from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import Engine
 from sota.core.transfers.model import DownloadState
 from sota.core.transfers.registration import Registration
+from sota.core.transfers.report_writer import ReportWriter
 from sota.core.transfers.sending import TROUBLE
 from sota.core.transfers.store import Ending
 from sota.kit import metrics
@@ -52,6 +53,7 @@ class TransfersApi:
         accept_unidentified_peers: bool,
     ) -> None:
         self.engine, self.dispatcher, self.registration, self.relay = engine, dispatcher, registration, relay
+        self._reports = ReportWriter(engine.db, engine.clock)
         self._accept_unidentified = accept_unidentified_peers
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -103,7 +105,7 @@ class TransfersApi:
         engine = self.engine
         try:
             async with engine.locks.of(body.vin):
-                recorded = await engine.db.transact(lambda tx: service.record_report(tx, body, engine.clock))
+                recorded = await self._reports.record(body)
                 engine.forget(body.vin, body.download_index)
         except NotFound as unknown:
             # There is nothing that a repetition could change: the vehicle may stop.
@@ -141,7 +143,8 @@ class TransfersApi:
         return Reply("received")
 
     async def stop(self) -> None:
-        """End what is still being said to vehicles."""
+        """End what is still being said to vehicles, when what they said is written."""
+        await self._reports.stop()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

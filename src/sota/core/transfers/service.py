@@ -1,16 +1,15 @@
 """Use cases of transfers that change the database: each is one transaction, committed by its caller.
 
-An update is ``installed`` only when the vehicle has said so for all its downloads; what a vehicle says that it runs is
-recorded whatever became of the update, and goes to the Resolver as a fact.
+What vehicles report of their downloads is in ``reports.py``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
-from sota.boundaries.b7_core_rvi.messages import InstalledSoftware, InstallReport, ReportStatus
+from sota.boundaries.b7_core_rvi.messages import InstalledSoftware
 from sota.boundaries.values import Reason
 from sota.core import facts
 from sota.core.transfers import dispatch_store, retry_store, store
@@ -19,24 +18,10 @@ from sota.core.transfers.retry_store import Retry
 from sota.core.transfers.store import Ending
 from sota.core.vehicles import software_store
 from sota.core.vehicles import store as vehicle_store
-from sota.core.vehicles.model import PackageKey, after_install, after_removal, differences
+from sota.core.vehicles.model import PackageKey, differences
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
 from sota.kit.errors import Conflict, NotFound
-
-MAX_RESULT_TEXT = 60_000
-NEVER_INSTALLED = frozenset({Reason.VERIFICATION_FAILED, Reason.DECLINED, Reason.ABORTED, Reason.DEPENDENCY,
-                             Reason.EXPIRED, Reason.UNREACHABLE, Reason.DATA_PLAN, Reason.CANCELLED})  # fmt: skip
-"""Reasons after which the installer did not run: a report without a running version says nothing then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What became of a report: the row's outcome, the Package ID, and whether the update ended with it."""
-
-    outcome: str
-    package: str
-    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,38 +87,6 @@ async def expire(tx: Tx, clock: Clock, limit: int) -> list[tuple[str, int]]:
     return dropped
 
 
-async def record_report(tx: Tx, report: InstallReport, clock: Clock) -> Recorded:
-    """Record what a vehicle did with a download, and what it runs now.
-
-    Raises:
-        NotFound: the vehicle has no such download.
-    """
-    of = await require_download(tx, report.vin, report.download_index)
-    if of.state is DownloadState.INSTALLED:
-        return Recorded("already_complete", of.package_text, ended=False)
-    now = clock.now()
-    installed = _says_installed(report)
-    await _record_running(tx, of, report, installed, clock)
-    was_closed = of.state is DownloadState.FAILED or of.update_status not in ("pending", "in_flight")
-    if was_closed:
-        # The update is over (it expired, or a prerequisite failed): the vehicle's own words are kept all the same.
-        await _keep_operations(tx, report, now)
-        outcome = "already_complete" if of.update_status == "installed" else "already_failed"
-        return Recorded(outcome, of.package_text, ended=False)
-    await _keep_operations(tx, report, now)
-    if not installed:
-        await store.set_state(tx, of, DownloadState.FAILED, _reason(report).value)
-        await store.end_updates(tx, [of.update_id], _ending(report), now)
-        return Recorded("failure_recorded", of.package_text, ended=True)
-    await store.set_state(tx, of, DownloadState.INSTALLED)
-    states = await store.read_states(tx, of.update_id)
-    if all(state is DownloadState.INSTALLED for state in states):
-        code, text = _first_result(report, succeeded=True)
-        await store.end_updates(tx, [of.update_id], Ending("installed", None, code, text), now)
-        return Recorded("installed", of.package_text, ended=True)
-    return Recorded("installed", of.package_text, ended=False)
-
-
 async def record_packages(tx: Tx, software: InstalledSoftware, clock: Clock) -> None:
     """Take a vehicle's word for everything that it has installed, firmware and changes by hand included (B7-8).
 
@@ -150,60 +103,9 @@ async def record_packages(tx: Tx, software: InstalledSoftware, clock: Clock) -> 
     await software_store.add_changes(tx, software.vin, changes)
 
 
-async def _record_running(tx: Tx, of: Download, report: InstallReport, installed: bool, clock: Clock) -> None:
-    before = (await vehicle_store.read_installed(tx, [of.vin]))[of.vin]
-    name = of.package[0]
-    if installed and of.command == "remove":
-        after = after_removal(before, name)
-    elif installed:
-        after = after_install(before, of.package)
-    elif report.running_version is not None:
-        after = after_install(before, (name, report.running_version))
-    elif _reason(report) in NEVER_INSTALLED:
-        return
-    else:
-        after = after_removal(before, name)
-    await _write_installed(tx, of.vin, after, clock)
-
-
 async def _write_installed(tx: Tx, vin: str, packages: set[PackageKey], clock: Clock) -> None:
     result = await vehicle_store.change_installed(tx, vin, packages, clock.now())
     if result.outcome == "missing":
         raise NotFound("This VIN is not registered.")
     added, removed = differences(result.data or set(), packages)
     await facts.tell(tx, clock, [(vin, facts.package_changes(vin, added, removed))])
-
-
-async def _keep_operations(tx: Tx, report: InstallReport, now: datetime) -> None:
-    operations = [
-        (operation.id, operation.result_code, operation.result_text[:MAX_RESULT_TEXT])
-        for operation in report.operations
-    ]
-    await store.insert_operations(tx, report.vin, report.download_index, operations, now)
-
-
-def _says_installed(report: InstallReport) -> bool:
-    """Believe the vehicle's verification, its last operation: one before it may have been interrupted and repaired."""
-    verified = not report.operations or report.operations[-1].succeeded
-    return report.status is ReportStatus.INSTALLED and verified
-
-
-def _ending(report: InstallReport) -> Ending:
-    status = "cancelled" if report.status is ReportStatus.CANCELLED else "failed"
-    code, text = _first_result(report, succeeded=False)
-    return Ending(status, _reason(report).value, code, text)
-
-
-def _reason(report: InstallReport) -> Reason:
-    if report.reason is not None:
-        return report.reason
-    return Reason.CANCELLED if report.status is ReportStatus.CANCELLED else Reason.INSTALL_FAILED
-
-
-def _first_result(report: InstallReport, *, succeeded: bool) -> tuple[int | None, str | None]:
-    """Give the result that tells most: the first failing operation, or the last one where all went well."""
-    if not report.operations:
-        return None, None
-    failing = [operation for operation in report.operations if not operation.succeeded]
-    chosen = failing[0] if failing and not succeeded else report.operations[-1]
-    return chosen.result_code, chosen.result_text[:MAX_RESULT_TEXT]

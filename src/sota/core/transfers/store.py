@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from sota.core import schedules
 from sota.core.requests.model import OPEN
-from sota.core.tables import download, install_request, operation_result, package, update, vehicle
+from sota.core.tables import download, install_request, package, update, vehicle
 from sota.core.transfers.model import Download, DownloadState
 from sota.kit.db import Tx
 from sota.kit.ranges import Ranges
@@ -37,6 +37,12 @@ async def find_download(tx: Tx, vin: str, download_index: int) -> Download | Non
     return _to_download(row) if row is not None else None
 
 
+async def find_downloads(tx: Tx, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Download]:
+    """Look several downloads up by VIN and index."""
+    query = _downloads().where(sa.tuple_(download.c.vin, download.c.download_index).in_(list(keys)))
+    return {(row.vin, row.download_index): _to_download(row) for row in await tx.execute(query)}
+
+
 async def find_transferring(tx: Tx, vins: Sequence[str]) -> list[Download]:
     """Look up the downloads of vehicles that were begun and not finished."""
     query = _downloads().where(
@@ -47,25 +53,10 @@ async def find_transferring(tx: Tx, vins: Sequence[str]) -> list[Download]:
     return [_to_download(row) for row in await tx.execute(query)]
 
 
-async def set_state(tx: Tx, of: Download, state: DownloadState, reason: str | None = None) -> None:
-    """Write where a download stands."""
-    await tx.execute(
-        download.update()
-        .where(download.c.vin == of.vin, download.c.download_index == of.download_index)
-        .values(state=state.value, reason=reason)
-    )
-
-
 async def is_driven_by(tx: Tx, update_id: UUID, owner: str) -> bool:
     """Say whether a Core drives an update, and lock the update if it does."""
     query = sa.select(update.c.update_id).where(update.c.update_id == update_id, update.c.lease_owner == owner)
     return (await tx.execute(query.with_for_update())).first() is not None
-
-
-async def read_states(tx: Tx, update_id: UUID) -> list[DownloadState]:
-    """Read where all downloads of an update stand."""
-    query = sa.select(download.c.state).where(download.c.update_id == update_id).order_by(download.c.position)
-    return [DownloadState(state) for state in (await tx.execute(query)).scalars()]
 
 
 async def open_downloads(tx: Tx, update_ids: Sequence[UUID]) -> list[tuple[str, int]]:
@@ -114,28 +105,6 @@ async def end_updates(
         )
         await schedules.withdraw(tx, [(row.vin, row.update_id) for row in found], now)
     return ended
-
-
-async def insert_operations(
-    tx: Tx, vin: str, download_index: int, operations: Sequence[tuple[str, int, str]], now: datetime
-) -> None:
-    """Keep what the installer said, in its order; a second report of a download replaces the first."""
-    table = operation_result
-    await tx.execute(table.delete().where(table.c.vin == vin, table.c.download_index == download_index))
-    if operations:
-        rows: list[dict[str, Any]] = [
-            {
-                "vin": vin,
-                "download_index": download_index,
-                "position": position,
-                "operation": operation,
-                "result_code": code,
-                "result_text": text,
-                "created_at": now,
-            }
-            for position, (operation, code, text) in enumerate(operations)
-        ]
-        await tx.execute(table.insert(), rows)
 
 
 def _downloads() -> sa.Select[Any]:

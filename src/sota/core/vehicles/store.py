@@ -90,6 +90,14 @@ async def change_installed(tx: Tx, vin: str, packages: set[PackageKey], now: dat
     return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "changed", before)
 
 
+async def lock_vehicles(tx: Tx, vins: Collection[str]) -> set[str]:
+    """Lock several VINs, so that nobody else changes their packages; gives those that are registered."""
+    if not vins:
+        return set()
+    query = sa.select(vehicle.c.vin).where(vehicle.c.vin.in_(list(vins)), vehicle.c.retired_at.is_(None))
+    return set((await tx.execute(query.order_by(vehicle.c.vin).with_for_update())).scalars())
+
+
 async def read_installed(tx: Tx, vins: Collection[str]) -> dict[str, set[PackageKey]]:
     """Read what is installed on several VINs."""
     found: dict[str, set[PackageKey]] = {vin: set() for vin in vins}

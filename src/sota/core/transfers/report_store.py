@@ -1,0 +1,74 @@
+"""SQL of reports: what many vehicles said of their downloads, statement by statement for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from sota.core.tables import download, operation_result
+from sota.core.transfers.model import Download, DownloadState
+from sota.kit.db import Tx
+
+_STATE = (
+    download.update()
+    .where(download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index"))
+    .values(state=sa.bindparam("new_state"), reason=sa.bindparam("new_reason"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What the installer said of one download: (operation, result code, text) in its order."""
+
+    vin: str
+    download_index: int
+    said: Sequence[tuple[str, int, str]]
+
+
+async def set_states(tx: Tx, states: Sequence[tuple[Download, DownloadState, str | None]]) -> None:
+    """Write where downloads stand, with the reason of those that failed."""
+    rows = [
+        {"of_vin": of.vin, "of_index": of.download_index, "new_state": state.value, "new_reason": reason}
+        for of, state, reason in sorted(states, key=lambda one: (one[0].vin, one[0].download_index))
+    ]
+    if rows:
+        await tx.execute(_STATE, rows)
+
+
+async def installed_updates(tx: Tx, update_ids: Collection[UUID]) -> set[UUID]:
+    """Say which of these updates have all their downloads installed."""
+    if not update_ids:
+        return set()
+    query = sa.select(download.c.update_id).where(
+        download.c.update_id.in_(list(update_ids)), download.c.state != DownloadState.INSTALLED.value
+    )
+    return set(update_ids) - set((await tx.execute(query)).scalars())
+
+
+async def write_operations(tx: Tx, operations: Sequence[Operations], now: datetime) -> None:
+    """Keep what installers said; a second report of a download replaces the first."""
+    if not operations:
+        return
+    table = operation_result
+    keys = [(of.vin, of.download_index) for of in operations]
+    await tx.execute(table.delete().where(sa.tuple_(table.c.vin, table.c.download_index).in_(keys)))
+    rows: list[dict[str, Any]] = [
+        {
+            "vin": of.vin,
+            "download_index": of.download_index,
+            "position": position,
+            "operation": operation,
+            "result_code": code,
+            "result_text": text,
+            "created_at": now,
+        }
+        for of in operations
+        for position, (operation, code, text) in enumerate(of.said)
+    ]
+    if rows:
+        await tx.execute(table.insert(), rows)

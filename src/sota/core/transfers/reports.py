@@ -1,0 +1,184 @@
+"""What vehicles report of their downloads (B7-7), recorded for many vehicles in one transaction.
+
+An update is ``installed`` only when the vehicle has said so for all its downloads; what a vehicle says that it runs is
+recorded whatever became of the update, and goes to the Resolver as a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sota.boundaries.b7_core_rvi.messages import InstallReport, ReportStatus
+from sota.boundaries.values import Reason
+from sota.core import facts
+from sota.core.transfers import report_store, store
+from sota.core.transfers.model import Download, DownloadState
+from sota.core.transfers.store import Ending
+from sota.core.vehicles import store as vehicle_store
+from sota.core.vehicles.model import PackageKey, after_install, after_removal, differences
+from sota.kit.clock import Clock
+from sota.kit.db import Tx
+from sota.kit.errors import NotFound
+
+MAX_RESULT_TEXT = 60_000
+NEVER_INSTALLED = frozenset({Reason.VERIFICATION_FAILED, Reason.DECLINED, Reason.ABORTED, Reason.DEPENDENCY,
+                             Reason.EXPIRED, Reason.UNREACHABLE, Reason.DATA_PLAN, Reason.CANCELLED})  # fmt: skip
+"""Reasons after which the installer did not run: a report without a running version says nothing then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a report: the row's outcome, the Package ID, and whether the update ended with it."""
+
+    outcome: str
+    package: str
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A report and the download that it is of."""
+
+    report: InstallReport
+    of: Download
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the update is over: it expired, or a prerequisite failed. The vehicle's own words are kept."""
+        return self.of.state is DownloadState.FAILED or self.of.update_status not in ("pending", "in_flight")
+
+
+async def record_reports(tx: Tx, reports: Sequence[InstallReport], clock: Clock) -> list[Recorded | NotFound]:
+    """Record what vehicles did with their downloads, and what they run now. A VIN stands in a batch once at most.
+
+    Where a vehicle has no such download, the result in the place of its report says so.
+    """
+    found = await store.find_downloads(tx, [(report.vin, report.download_index) for report in reports])
+    results: dict[str, Recorded | NotFound] = {}
+    told: list[Told] = []
+    for report in reports:
+        of = found.get((report.vin, report.download_index))
+        if of is None:
+            results[report.vin] = NotFound(f"There is no download {report.download_index} for this vehicle.")
+        elif of.state is DownloadState.INSTALLED:
+            results[report.vin] = Recorded("already_complete", of.package_text, ended=False)
+        else:
+            told.append(Told(report, of))
+    unknown = await _record_running(tx, told, clock)
+    results |= {vin: NotFound("This VIN is not registered.") for vin in unknown}
+    told = [one for one in told if one.of.vin not in unknown]
+    now = clock.now()
+    await report_store.write_operations(tx, [_operations(one) for one in told], now)
+    for one in told:
+        if one.is_late:
+            outcome = "already_complete" if one.of.update_status == "installed" else "already_failed"
+            results[one.of.vin] = Recorded(outcome, one.of.package_text, ended=False)
+    results |= await _end(tx, [one for one in told if not one.is_late], now)
+    return [results[report.vin] for report in reports]
+
+
+async def _record_running(tx: Tx, told: Sequence[Told], clock: Clock) -> set[str]:
+    """Write what vehicles run now and tell the Resolver; gives those that are not registered."""
+    vins = [one.of.vin for one in told if _says_what_runs(one)]
+    known = await vehicle_store.lock_vehicles(tx, vins)
+    before = await vehicle_store.read_installed(tx, known) if known else {}
+    after = {one.of.vin: _running(one, before[one.of.vin]) for one in told if one.of.vin in before}
+    changes = {vin: differences(before[vin], after[vin]) for vin in after}
+    await vehicle_store.write_installed(
+        tx,
+        {vin: added for vin, (added, _) in changes.items()},
+        {vin: removed for vin, (_, removed) in changes.items()},
+        clock.now(),
+    )
+    await facts.tell(tx, clock, [(vin, facts.package_changes(vin, *change)) for vin, change in changes.items()])
+    return set(vins) - known
+
+
+async def _end(tx: Tx, told: Sequence[Told], now: datetime) -> dict[str, Recorded]:
+    """Write where downloads stand, and end the updates that are over with that."""
+    states = [
+        (one.of, DownloadState.INSTALLED, None)
+        if _says_installed(one.report)
+        else (one.of, DownloadState.FAILED, _reason(one.report).value)
+        for one in told
+    ]
+    await report_store.set_states(tx, states)
+    succeeded = [one.of.update_id for one in told if _says_installed(one.report)]
+    whole = await report_store.installed_updates(tx, succeeded)
+    endings = {one.of.update_id: _ending(one.report) for one in told if not _says_installed(one.report)}
+    endings |= {one.of.update_id: _installed(one.report) for one in told if one.of.update_id in whole}
+    for ending, update_ids in _grouped(endings).items():
+        await store.end_updates(tx, update_ids, ending, now)
+    return {
+        one.of.vin: Recorded(
+            "installed" if _says_installed(one.report) else "failure_recorded",
+            one.of.package_text,
+            ended=one.of.update_id in endings,
+        )
+        for one in told
+    }
+
+
+def _grouped(endings: Mapping[UUID, Ending]) -> dict[Ending, list[UUID]]:
+    """Give the updates that end in the same way together: most of a fleet do, and cost one statement then."""
+    groups: dict[Ending, list[UUID]] = {}
+    for update_id, ending in endings.items():
+        groups.setdefault(ending, []).append(update_id)
+    return groups
+
+
+def _says_what_runs(one: Told) -> bool:
+    report = one.report
+    return _says_installed(report) or report.running_version is not None or _reason(report) not in NEVER_INSTALLED
+
+
+def _running(one: Told, before: set[PackageKey]) -> set[PackageKey]:
+    report, name = one.report, one.of.package[0]
+    if _says_installed(report):
+        return after_removal(before, name) if one.of.command == "remove" else after_install(before, one.of.package)
+    if report.running_version is not None:
+        return after_install(before, (name, report.running_version))
+    return after_removal(before, name)
+
+
+def _operations(one: Told) -> report_store.Operations:
+    said = [
+        (operation.id, operation.result_code, operation.result_text[:MAX_RESULT_TEXT])
+        for operation in one.report.operations
+    ]
+    return report_store.Operations(one.of.vin, one.of.download_index, said)
+
+
+def _says_installed(report: InstallReport) -> bool:
+    """Believe the vehicle's verification, its last operation: one before it may have been interrupted and repaired."""
+    verified = not report.operations or report.operations[-1].succeeded
+    return report.status is ReportStatus.INSTALLED and verified
+
+
+def _ending(report: InstallReport) -> Ending:
+    status = "cancelled" if report.status is ReportStatus.CANCELLED else "failed"
+    code, text = _first_result(report, succeeded=False)
+    return Ending(status, _reason(report).value, code, text)
+
+
+def _installed(report: InstallReport) -> Ending:
+    code, text = _first_result(report, succeeded=True)
+    return Ending("installed", None, code, text)
+
+
+def _reason(report: InstallReport) -> Reason:
+    if report.reason is not None:
+        return report.reason
+    return Reason.CANCELLED if report.status is ReportStatus.CANCELLED else Reason.INSTALL_FAILED
+
+
+def _first_result(report: InstallReport, *, succeeded: bool) -> tuple[int | None, str | None]:
+    """Give the result that tells most: the first failing operation, or the last one where all went well."""
+    if not report.operations:
+        return None, None
+    failing = [operation for operation in report.operations if not operation.succeeded]
+    chosen = failing[0] if failing and not succeeded else report.operations[-1]
+    return chosen.result_code, chosen.result_text[:MAX_RESULT_TEXT]
