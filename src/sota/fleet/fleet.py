@@ -6,6 +6,7 @@ import asyncio
 import resource
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from sota.kit.database_threads import SharedThreads
 from sota.kit.durable import private_folder
 from sota.kit.errors import StartError
 from sota.kit.logging import get_logger
+from sota.kit.memory import keep_freed
 from sota.rvi.names import ServiceTable
 
 AT_ONCE = 32
-THREADS = 4
+THREADS = 8
 # A database in WAL mode has three files; a vehicle further has its connection and the file that arrives, twice.
 FILES_OF_A_DATABASE, FILES_OF_A_VEHICLE, OTHER_FILES = 3, 3, 200
 
@@ -81,6 +83,7 @@ class Fleet:
 
     async def start(self) -> None:
         """Start all vehicles, some at a time; returns when each runs (it connects when its dice say so)."""
+        keep_freed()
         await self._some_at_a_time([self._start(vehicle) for vehicle in self.vehicles.values()])
         get_logger(program="fleet").info("fleet_started", vehicles=len(self.vehicles))
 
@@ -93,7 +96,7 @@ class Fleet:
         """Say whether every vehicle runs."""
         return len(self._started) == len(self.vehicles)
 
-    @property
+    @cached_property
     def expected(self) -> int:
         """How many vehicles will connect at all: with some profiles there are those that stay away."""
         for_ever = self.plan.profile.connectivity.offline_mean_s == 0
