@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +27,7 @@ from sota.kit.errors import SotaError
 from sota.kit.logging import get_logger
 
 BATCH = 100
+GATHER_S = 0.2
 MAX_WAIT_S = 60.0
 
 
@@ -71,7 +73,11 @@ async def put(tx: Tx, table: sa.Table, kind: str, topic: str, payload: Any, cloc
 
 
 class Relay:
-    """Sends what stands in the outbox. Call :meth:`wake` after a commit that wrote to it; a timer finds the rest."""
+    """Sends what stands in the outbox. Call :meth:`wake` after a commit that wrote to it; a timer finds the rest.
+
+    Who wakes it when it has been quiet is served at once; what comes soon after that is gathered, so that many small
+    entries are sent together.
+    """
 
     def __init__(
         self,
@@ -95,6 +101,7 @@ class Relay:
         """Relay until cancelled."""
         while True:
             self._wake.clear()
+            looked_at = time.monotonic()
             try:
                 while await self.relay_due():
                     pass
@@ -104,7 +111,8 @@ class Relay:
                 async with asyncio.timeout(self._interval_s):
                     await self._wake.wait()
             except TimeoutError:
-                pass
+                continue
+            await asyncio.sleep(max(0.0, looked_at + GATHER_S - time.monotonic()))
 
     async def relay_due(self) -> bool:
         """Send one batch of what is due; says whether there may be more."""

@@ -34,6 +34,7 @@ from sota.kit.logging import get_logger, short_vin
 AT_ONCE = 200
 MAX_RETRY_S = 3600.0
 SWEEP_EVERY_S = 60.0
+GATHER_S = 0.2
 
 
 class DispatcherSettings(Protocol):
@@ -76,6 +77,7 @@ class Dispatcher:
         """Dispatch until cancelled."""
         while True:
             self._wake.clear()
+            looked_at = time.monotonic()
             try:
                 await self.look()
             except TROUBLE as error:
@@ -85,7 +87,9 @@ class Dispatcher:
                 async with asyncio.timeout(self.settings.dispatch_interval_s):
                     await self._wake.wait()
             except TimeoutError:
-                pass
+                continue
+            # Who comes after a quiet time is served at once; those who come soon after that, together.
+            await asyncio.sleep(max(0.0, looked_at + GATHER_S - time.monotonic()))
 
     async def look(self) -> None:
         """Do what is due now: for whoever woke us at once, for all others as often as the settings say."""

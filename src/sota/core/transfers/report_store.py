@@ -19,6 +19,12 @@ _STATE = (
     .where(download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index"))
     .values(state=sa.bindparam("new_state"), reason=sa.bindparam("new_reason"))
 )
+_UNFINISHED = sa.select(download.c.update_id).where(
+    download.c.update_id.in_(sa.bindparam("ids", expanding=True)), download.c.state != DownloadState.INSTALLED.value
+)
+_FORGET = operation_result.delete().where(
+    sa.tuple_(operation_result.c.vin, operation_result.c.download_index).in_(sa.bindparam("keys", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +50,14 @@ async def installed_updates(tx: Tx, update_ids: Collection[UUID]) -> set[UUID]:
     """Say which of these updates have all their downloads installed."""
     if not update_ids:
         return set()
-    query = sa.select(download.c.update_id).where(
-        download.c.update_id.in_(list(update_ids)), download.c.state != DownloadState.INSTALLED.value
-    )
-    return set(update_ids) - set((await tx.execute(query)).scalars())
+    return set(update_ids) - set((await tx.execute(_UNFINISHED, {"ids": list(update_ids)})).scalars())
 
 
 async def write_operations(tx: Tx, operations: Sequence[Operations], now: datetime) -> None:
     """Keep what installers said; a second report of a download replaces the first."""
     if not operations:
         return
-    table = operation_result
-    keys = [(of.vin, of.download_index) for of in operations]
-    await tx.execute(table.delete().where(sa.tuple_(table.c.vin, table.c.download_index).in_(keys)))
+    await tx.execute(_FORGET, {"keys": [(of.vin, of.download_index) for of in operations]})
     rows: list[dict[str, Any]] = [
         {
             "vin": of.vin,
@@ -71,4 +72,4 @@ async def write_operations(tx: Tx, operations: Sequence[Operations], now: dateti
         for position, (operation, code, text) in enumerate(of.said)
     ]
     if rows:
-        await tx.execute(table.insert(), rows)
+        await tx.execute(operation_result.insert(), rows)

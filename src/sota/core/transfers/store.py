@@ -32,15 +32,14 @@ class Ending:
 
 async def find_download(tx: Tx, vin: str, download_index: int) -> Download | None:
     """Look one download up."""
-    query = _downloads().where(download.c.vin == vin, download.c.download_index == download_index)
-    row = (await tx.execute(query)).one_or_none()
+    row = (await tx.execute(_ONE, {"of_vin": vin, "of_index": download_index})).one_or_none()
     return _to_download(row) if row is not None else None
 
 
 async def find_downloads(tx: Tx, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Download]:
     """Look several downloads up by VIN and index."""
-    query = _downloads().where(sa.tuple_(download.c.vin, download.c.download_index).in_(list(keys)))
-    return {(row.vin, row.download_index): _to_download(row) for row in await tx.execute(query)}
+    rows = await tx.execute(_SEVERAL, {"keys": list(keys)})
+    return {(row.vin, row.download_index): _to_download(row) for row in rows}
 
 
 async def find_transferring(tx: Tx, vins: Sequence[str]) -> list[Download]:
@@ -67,6 +66,32 @@ async def open_downloads(tx: Tx, update_ids: Sequence[UUID]) -> list[tuple[str, 
     return [(row.vin, row.download_index) for row in await tx.execute(query)]
 
 
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_OF_STATUS = (
+    sa.select(update.c.update_id, update.c.vin)
+    .where(update.c.update_id.in_(_IDS), update.c.status.in_(sa.bindparam("statuses", expanding=True)))
+    .with_for_update()
+)
+_END = (
+    update.update()
+    .where(update.c.update_id.in_(_IDS))
+    .values(
+        {
+            update.c.status: sa.bindparam("new_status"),
+            update.c.stage: None,  # a stage is of what is under way
+            update.c.reason: sa.bindparam("new_reason"),
+            update.c.result_code: sa.bindparam("new_code"),
+            update.c.result_text: sa.bindparam("new_text"),
+            update.c.changed_at: sa.bindparam("at"),
+            update.c.completed_at: sa.bindparam("at"),
+            update.c.lease_owner: None,
+            update.c.lease_until: None,
+        }
+    )
+)
+_FREE = vehicle.update().where(vehicle.c.active_update.in_(_IDS)).values(active_update=None)
+
+
 async def end_updates(
     tx: Tx, update_ids: Sequence[UUID], ending: Ending, now: datetime, *, of: Sequence[str] = OPEN
 ) -> list[UUID]:
@@ -74,29 +99,22 @@ async def end_updates(
 
     What ends otherwise than by installation is taken back from the node. ``of``: only those of these states.
     """
-    query = sa.select(update.c.update_id, update.c.vin).where(
-        update.c.update_id.in_(list(update_ids)), update.c.status.in_(of)
-    )
-    found = (await tx.execute(query.with_for_update())).all()
+    found = (await tx.execute(_OF_STATUS, {"ids": list(update_ids), "statuses": list(of)})).all()
     ended = [row.update_id for row in found]
     if not ended:
         return []
     await tx.execute(
-        update.update()
-        .where(update.c.update_id.in_(ended))
-        .values(
-            status=ending.status,
-            stage=None,  # a stage is of what is under way
-            reason=ending.reason,
-            result_code=ending.result_code,
-            result_text=ending.result_text,
-            changed_at=now,
-            completed_at=now,
-            lease_owner=None,
-            lease_until=None,
-        )
+        _END,
+        {
+            "ids": ended,
+            "new_status": ending.status,
+            "new_reason": ending.reason,
+            "new_code": ending.result_code,
+            "new_text": ending.result_text,
+            "at": now,
+        },
     )
-    await tx.execute(vehicle.update().where(vehicle.c.active_update.in_(ended)).values(active_update=None))
+    await tx.execute(_FREE, {"ids": ended})
     if ending.status != "installed":
         await tx.execute(
             download.update()
@@ -132,6 +150,15 @@ def _downloads() -> sa.Select[Any]:
             sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version),
         )
     )
+
+
+# What is asked for every vehicle is built once: building it takes longer than asking.
+_ONE = _downloads().where(
+    download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index")
+)
+_SEVERAL = _downloads().where(
+    sa.tuple_(download.c.vin, download.c.download_index).in_(sa.bindparam("keys", expanding=True))
+)
 
 
 def _to_download(row: Any) -> Download:

@@ -26,7 +26,17 @@ _LOCK = (
     .where(vehicle.c.vin == sa.bindparam("one"), vehicle.c.retired_at.is_(None))
     .with_for_update()
 )
-_COMPONENTS = sa.select(vehicle_component).where(vehicle_component.c.vin.in_(sa.bindparam("vins", expanding=True)))
+_VINS: sa.BindParameter[Any] = sa.bindparam("vins", expanding=True)
+_LOCK_SEVERAL = (
+    sa.select(vehicle.c.vin)
+    .where(vehicle.c.vin.in_(_VINS), vehicle.c.retired_at.is_(None))
+    .order_by(vehicle.c.vin)
+    .with_for_update()
+)
+_INSTALLED_ON = sa.select(installed_package.c.vin, installed_package.c.name, installed_package.c.version).where(
+    installed_package.c.vin.in_(_VINS)
+)
+_COMPONENTS = sa.select(vehicle_component).where(vehicle_component.c.vin.in_(_VINS))
 
 
 def to_vehicle(row: Any) -> Vehicle:
@@ -94,15 +104,13 @@ async def lock_vehicles(tx: Tx, vins: Collection[str]) -> set[str]:
     """Lock several VINs, so that nobody else changes their packages; gives those that are registered."""
     if not vins:
         return set()
-    query = sa.select(vehicle.c.vin).where(vehicle.c.vin.in_(list(vins)), vehicle.c.retired_at.is_(None))
-    return set((await tx.execute(query.order_by(vehicle.c.vin).with_for_update())).scalars())
+    return set((await tx.execute(_LOCK_SEVERAL, {"vins": list(vins)})).scalars())
 
 
 async def read_installed(tx: Tx, vins: Collection[str]) -> dict[str, set[PackageKey]]:
     """Read what is installed on several VINs."""
     found: dict[str, set[PackageKey]] = {vin: set() for vin in vins}
-    columns = (installed_package.c.vin, installed_package.c.name, installed_package.c.version)
-    for row in await tx.execute(sa.select(*columns).where(installed_package.c.vin.in_(list(vins)))):
+    for row in await tx.execute(_INSTALLED_ON, {"vins": list(vins)}):
         found[row.vin].add((row.name, row.version))
     return found
 

@@ -27,7 +27,7 @@ from sota.resolver.index.workers import Workers
 FOLDER = "resolver-index"
 READ_AT_ONCE = 200
 SMALL_BYTES = 2_000
-FOLLOW_INTERVAL_S = 0.25
+FOLLOW_INTERVAL_S = 1.0  # whoever asks has a look of his own: this one only keeps that short
 RETRY_S = 2.0
 
 
