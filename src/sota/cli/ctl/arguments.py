@@ -70,19 +70,34 @@ def read_span(text: str) -> timedelta:
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
-def read_interval(start: datetime | None, end: datetime | None, within: str | None) -> Interval:
-    """Read when something may happen: from ``start`` (now) to ``end``, or for as long as ``within`` says.
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class When:
+    """From when and until when something may happen."""
 
-    Raises:
-        StartError: there is no end, or two, or it comes first.
-    """
-    if (end is None) == (within is None):
-        raise StartError("say until when: either --end or --within")
-    begins = in_utc(start) if start is not None else datetime.now(UTC)
-    ends = in_utc(end) if end is not None else begins + read_span(within or "")
-    if ends <= begins:
-        raise StartError(f"the end {ends:%Y-%m-%dT%H:%M:%SZ} is not after the start {begins:%Y-%m-%dT%H:%M:%SZ}")
-    return Interval(start=begins, end=ends)
+    start: datetime | None = None
+    "From when on it may be installed, in UTC unless it names another zone; now without it."
+    end: datetime | None = None
+    "Until when."
+    within: str | None = None
+    "In place of the end: for how long, for example 36h, 14d or 2w."
+
+    def interval(self) -> Interval:
+        """Give the interval that these name.
+
+        Raises:
+            StartError: there is no end, or two, or it comes first.
+        """
+        if (self.end is None) == (self.within is None):
+            raise StartError("say until when: either --end or --within")
+        begins = in_utc(self.start) if self.start is not None else datetime.now(UTC)
+        ends = in_utc(self.end) if self.end is not None else begins + read_span(self.within or "")
+        if ends <= begins:
+            raise StartError(f"the end {ends:%Y-%m-%dT%H:%M:%SZ} is not after the start {begins:%Y-%m-%dT%H:%M:%SZ}")
+        return Interval(start=begins, end=ends)
+
+
+ANY_TIME = When()
 
 
 def in_utc(moment: datetime) -> datetime:

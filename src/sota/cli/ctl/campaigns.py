@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from cyclopts import App
 
 from sota.boundaries.b2_web_core.messages import NewCampaign
-from sota.cli.ctl.arguments import Priority, read_interval, read_package
+from sota.cli.ctl.arguments import ANY_TIME, Priority, When, read_package
 from sota.cli.ctl.output import show_done
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import talk
@@ -22,9 +20,7 @@ def create(
     *,
     name: str | None = None,
     priority: Priority = 50,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    within: str | None = None,
+    when: When = ANY_TIME,
     to: Target = HERE,
 ) -> None:
     """Create a campaign; its request is then followed with sota ctl requests.
@@ -37,14 +33,8 @@ def create(
         What people call it.
     priority
         1 is first, 100 last.
-    start
-        From when on it may be installed, in UTC unless it names another zone; now without it.
-    end
-        Until when.
-    within
-        In place of the end: for how long, for example 36h, 14d or 2w.
     """
-    interval = read_interval(start, end, within)
+    interval = when.interval()
     campaign = NewCampaign(
         package=read_package(package), priority=priority, start=interval.start, end=interval.end, name=name
     )

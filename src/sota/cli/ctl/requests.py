@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from datetime import datetime
 
 from cyclopts import App
 
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import InstallRequest, QueueRequest, RequestChanged, RequestStatus
 from sota.boundaries.values import Command
-from sota.cli.ctl.arguments import MOST, Most, Priority, Switch, read_interval, read_package, read_span
+from sota.cli.ctl.arguments import ANY_TIME, MOST, Most, Priority, Switch, When, read_package, read_span
 from sota.cli.ctl.output import show_done, show_list, show_one
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.resolutions import packages_text
@@ -27,9 +26,7 @@ app = App(name="requests", help="Queue packages; follow, cancel, stop and retry 
 def create(
     *packages: str,
     priority: Priority = 50,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    within: str | None = None,
+    when: When = ANY_TIME,
     confirm: Switch = False,
     remove: Switch = False,
     allow_downgrade: Switch = False,
@@ -44,12 +41,6 @@ def create(
         NAME/VERSION of each.
     priority
         1 is first, 100 last.
-    start
-        From when on it may be installed, in UTC unless it names another zone; now without it.
-    end
-        Until when.
-    within
-        In place of the end: for how long, for example 36h, 14d or 2w.
     confirm
         Ask the driver.
     remove
@@ -61,7 +52,7 @@ def create(
     """
     if not packages:
         raise StartError("which packages? sota ctl requests create NAME/VERSION …")
-    interval = read_interval(start, end, within)
+    interval = when.interval()
     wanted = [
         QueueRequest(
             package=read_package(package),
