@@ -150,7 +150,7 @@ async def test_initiating_again_goes_on_where_it_was(core: RunningCore) -> None:
     await offer.vehicle.initiate(offer.index)
     await offer.vehicle.next_message("start", offer.index)
     await offer.vehicle.ack(offer.index, "1-8")
-    await offer.vehicle.next_message("chunk", offer.index, after=7)
+    await offer.vehicle.next_message("chunk", offer.index, after=1)
     before = len(offer.vehicle.sent(offer.index))
 
     await offer.vehicle.initiate(offer.index)
@@ -231,14 +231,14 @@ async def test_block_that_is_acknowledged_is_followed_by_the_lowest_that_is_not(
     await offer.vehicle.initiate(offer.index)
     await offer.vehicle.next_message("start", offer.index)
     await offer.vehicle.ack(offer.index, "")
-    await offer.vehicle.next_message("chunk", offer.index, after=7)
-    assert offer.vehicle.sent(offer.index) == [1, 2, 3, 4, 5, 6, 7, 8]
+    await offer.vehicle.next_message("chunk", offer.index, after=1)
+    assert offer.vehicle.sent(offer.index) == [1, 2]
 
     status, _ = await offer.vehicle.ack(offer.index, "2-3")
 
     assert status == 200
-    await offer.vehicle.next_message("chunk", offer.index, after=9)
-    assert offer.vehicle.sent(offer.index)[8:] == [9, 10]
+    await offer.vehicle.next_message("chunk", offer.index, after=3)
+    assert offer.vehicle.sent(offer.index)[2:] == [4, 5]  # the window has grown by one
     assert (await offer.update())["acknowledged"] == 2048
 
 
@@ -248,14 +248,14 @@ async def test_acknowledging_a_block_twice_gets_the_next_one_and_no_other_again(
     await offer.vehicle.initiate(offer.index)
     await offer.vehicle.next_message("start", offer.index)
     await offer.vehicle.ack(offer.index, "")
-    await offer.vehicle.next_message("chunk", offer.index, after=7)
+    await offer.vehicle.next_message("chunk", offer.index, after=1)
 
     await offer.vehicle.ack(offer.index, "1")
     status, _ = await offer.vehicle.ack(offer.index, "1")
 
     assert status == 200
-    await offer.vehicle.next_message("chunk", offer.index, after=8)
-    assert offer.vehicle.sent(offer.index) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    await offer.vehicle.next_message("chunk", offer.index, after=3)
+    assert offer.vehicle.sent(offer.index) == [1, 2, 3, 4]  # the window has grown by one
 
 
 @pytest.mark.whitelist("WL-B7-5", "resumed")
