@@ -16,6 +16,7 @@ from sota.core.packages import store as package_store
 from sota.core.program import CoreProgram
 from sota.core.requests import preparation_store, queue_store
 from sota.core.requests.model import InstallRequest, Order
+from sota.core.requests.pace import Pace
 from sota.core.requests.preparation_store import Preparation
 from sota.core.requests.queue_store import Slice
 from sota.kit.clock import new_id
@@ -32,7 +33,7 @@ CHUNK, FLEET = 50, 230
 @pytest.fixture(scope="module")
 async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
     async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        started.program.queueing.chunk = CHUNK
+        started.program.queueing.pace = Pace.fixed(CHUNK)
         yield started
 
 

@@ -108,6 +108,23 @@ async def test_the_outbox_waits_for_a_receiver_that_is_away_and_keeps_the_order(
     assert receiver.got == ["4", "1", "2", "3"]
 
 
+async def test_entries_that_wait_together_each_count_their_own_attempts(database: Database) -> None:
+    clock, receiver = Time(), Receiver()
+    relay = Relay(database, OUTBOX, {"fact": receiver.receive}, clock)
+    receiver.away = True
+    await fill(database, clock, ("A", "1"))
+    await relay.relay_due()
+    clock.moment += timedelta(minutes=2)
+    await fill(database, clock, ("B", "2"), ("C", "3"))
+    await relay.relay_due()
+    async with database.read() as tx:
+        found = (await tx.execute(sa.select(OUTBOX.c.attempts, OUTBOX.c.due_at).order_by(OUTBOX.c.id))).all()
+    assert [row.attempts for row in found] == [2, 1, 1]
+    waits = [(row.due_at - clock.moment).total_seconds() for row in found]
+    assert 0.7 <= waits[0] <= 1.3
+    assert all(0.35 <= wait <= 0.65 for wait in waits[1:])
+
+
 async def test_an_entry_refused_for_good_does_not_block_the_others(database: Database) -> None:
     clock, receiver = Time(), Receiver()
     relay = Relay(database, OUTBOX, {"fact": receiver.receive}, clock)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from sota.core.packages import store as package_store
 from sota.core.packages.model import Package
 from sota.core.requests import preparation_store, queue_store, service
 from sota.core.requests.model import InstallRequest, Order, PackageKey
+from sota.core.requests.pace import Pace
 from sota.core.requests.preparation_store import Preparation
 from sota.core.requests.queue_store import Slice, Staged
 from sota.core.requests.slices import read_batches
@@ -39,8 +41,7 @@ from sota.kit.http_message import Reply
 from sota.kit.logging import get_logger
 from sota.kit.outbox import Relay
 
-# Vehicles in a transaction, and transactions at the same time: SQLite has one writer, and others want to write too.
-CHUNK_SQLITE, CHUNK_MARIADB = 500, 2000
+# Transactions at the same time; SQLite has one writer.
 WRITERS_MARIADB = 2
 LOOK_EVERY_S = 10.0
 VIN = 17
@@ -113,7 +114,7 @@ class Queueing:
         self.db, self.resolver, self.relay, self.dispatcher, self.clock = db, resolver, relay, dispatcher, clock
         self.block_size, self._instance = settings.block_size, settings.instance
         self._lease = timedelta(seconds=settings.lease_s)
-        self.chunk = CHUNK_SQLITE if db.is_sqlite else CHUNK_MARIADB
+        self.pace = Pace.of(is_sqlite=db.is_sqlite)
         self._writers = 1 if db.is_sqlite else WRITERS_MARIADB
         self._wake = asyncio.Event()
         self._given_up: set[Preparation] = set()
@@ -134,7 +135,9 @@ class Queueing:
             for position, order in enumerate(wanted.orders)
         ]
         resolutions = [part.resolution_id for part in parts if part.resolution_id is not None]
-        batches = read_batches(self.resolver, wanted.orders, resolutions, missing=wanted.missing, size=self.chunk)
+        batches = read_batches(
+            self.resolver, wanted.orders, resolutions, missing=wanted.missing, size=lambda: self.pace.size
+        )
         async with contextlib.aclosing(batches):
             first: list[Slice] = await anext(batches, [])
             second = await anext(batches, None)
@@ -242,7 +245,9 @@ class Queueing:
             while (batch := await waiting.get()) is not None:
                 renew_at = await self._renew(one, renew_at)
                 chunk = partial(self._write_chunk, one=one, parts=parts, batch=batch, packages=packages)
-                written.add(await self.db.transact(chunk))
+                began, staged = await self.db.transact(chunk)
+                self.pace.note(sum(len(part.vins) for part in batch), time.perf_counter() - began)
+                written.add(staged)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -269,10 +274,12 @@ class Queueing:
         parts: Sequence[InstallRequest],
         batch: Sequence[Slice],
         packages: Mapping[PackageKey, Package],
-    ) -> list[Staged]:
+    ) -> tuple[float, list[Staged]]:
+        """Write a chunk; says when its turn had come, for from then on others waited."""
+        began = time.perf_counter()
         if not await preparation_store.hold(tx, one):
             raise _taken()
-        return await self._stage(tx, parts, batch, packages)
+        return began, await self._stage(tx, parts, batch, packages)
 
     async def _stage(
         self, tx: Tx, parts: Sequence[InstallRequest], batch: Sequence[Slice], packages: Mapping[PackageKey, Package]

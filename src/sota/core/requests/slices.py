@@ -5,7 +5,7 @@ The stream is read no faster than its slices are taken, so that a request for a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from uuid import UUID
 
 from sota.boundaries.b5_core_resolver.client import FactsClient
@@ -19,9 +19,16 @@ MOST_WAITING = 50_000
 
 
 async def read_batches(
-    resolver: FactsClient, orders: Sequence[Order], resolutions: Sequence[UUID], *, missing: str, size: int
+    resolver: FactsClient,
+    orders: Sequence[Order],
+    resolutions: Sequence[UUID],
+    *,
+    missing: str,
+    size: Callable[[], int],
 ) -> AsyncGenerator[list[Slice]]:
-    """Give what the Resolver says for these orders, some slices of together ``size`` vehicles at a time.
+    """Give what the Resolver says for these orders, some slices of together ``size()`` vehicles at a time.
+
+    ``size`` is asked for each of them: how many may be written at once is learned meanwhile.
 
     Raises:
         Refused: what the Resolver refuses; ``missing`` is the code of a package that it does not know.
@@ -31,7 +38,7 @@ async def read_batches(
     filled = 0
     for position, (order, resolution_id) in enumerate(zip(orders, resolutions, strict=True)):
         async for part in _slices(resolver, order, resolution_id, position=position, missing=missing, size=size):
-            if batch and filled + len(part.vins) > size:
+            if batch and filled + len(part.vins) > size():
                 yield batch
                 batch, filled = [], 0
             batch.append(part)
@@ -41,7 +48,7 @@ async def read_batches(
 
 
 async def _slices(
-    resolver: FactsClient, order: Order, resolution_id: UUID, *, position: int, missing: str, size: int
+    resolver: FactsClient, order: Order, resolution_id: UUID, *, position: int, missing: str, size: Callable[[], int]
 ) -> AsyncIterator[Slice]:
     waiting: dict[tuple[PackageKey, ...], list[str]] = {}
     count = 0
@@ -52,10 +59,10 @@ async def _slices(
                 vins = waiting.setdefault(packages, [])
                 vins += one.vins
                 count += len(one.vins)
-                while len(vins) >= size:
-                    yield Slice(position, packages, vins[:size])
-                    del vins[:size]
-                    count -= size
+                while len(vins) >= (most := size()):
+                    yield Slice(position, packages, vins[:most])
+                    del vins[:most]
+                    count -= most
             if count > MOST_WAITING:
                 packages = max(waiting, key=lambda key: len(waiting[key]))
                 count -= len(waiting[packages])

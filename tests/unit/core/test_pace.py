@@ -1,0 +1,39 @@
+"""How many vehicles are queued at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from sota.core.requests.pace import AIM_S, Pace
+
+
+def test_a_machine_that_writes_quickly_is_given_more_and_more_up_to_the_limit() -> None:
+    pace, sizes = Pace.of(is_sqlite=True), []
+    for _ in range(6):
+        sizes.append(pace.size)
+        pace.note(pace.size, 0.000_01)
+    assert sizes == [500, 750, 1125, 1687, 2000, 2000]
+
+
+@pytest.mark.parametrize("vehicles_a_second", [15_000, 20_000, 35_000, 45_000])
+def test_the_size_settles_where_others_wait_as_long_as_they_may(vehicles_a_second: int) -> None:
+    pace = Pace.of(is_sqlite=True)
+    for _ in range(10):
+        pace.note(pace.size, pace.size / vehicles_a_second)
+    assert pace.size == pytest.approx(vehicles_a_second * AIM_S, rel=0.01)
+
+
+def test_one_slow_transaction_halves_the_size_at_most_and_a_slow_machine_keeps_the_smallest() -> None:
+    pace = Pace(1600, 500, 2000)
+    pace.note(1600, 30.0)
+    assert pace.size == 800
+    for _ in range(4):
+        pace.note(pace.size, 30.0)
+    assert pace.size == 500
+
+
+def test_on_mariadb_the_size_stays() -> None:
+    pace = Pace.of(is_sqlite=False)
+    for took_s in (0.0, 5.0):
+        pace.note(2000, took_s)
+        assert pace.size == 2000
