@@ -70,6 +70,10 @@ def seed(server: MariaDbServer, schema: str, vehicles: int) -> None:
         f"SELECT {_id(REQUEST_PREFIX, 'seq')}, 0, 'request', {_package('seq')}, '1.0.0', 10, {at}, '2100-01-01', "
         f"0, 'install', 0, 0, {at} FROM seq_1_to_{REQUESTS}"
     )
+    run(
+        "INSERT INTO package_set (request_id, position, set_number, place, package_name, package_version, size) "
+        "SELECT id, 0, 0, 0, package_name, package_version, 1048576 FROM install_request"
+    )
     for first, last in _chunks(vehicles):
         run(f"INSERT INTO vehicle (vin, created_at) SELECT {seq_vin}, {at} FROM seq_{first}_to_{last} v")
     for first, last in _chunks(with_packages(vehicles)):
@@ -83,14 +87,14 @@ def seed(server: MariaDbServer, schema: str, vehicles: int) -> None:
         is_done = "v.seq DIV 20 % 10 > 0"
         run(
             "INSERT INTO vehicle_update (update_id, request_id, position, vin, package_name, package_version, size, "
-            "status, priority, start_at, end_at, created_at, changed_at, completed_at, next_try_at) "
+            "status, priority, start_at, end_at, created_at, changed_at, completed_at, next_try_at, set_number) "
             f"SELECT {_id(UPDATE_PREFIX, 'v.seq')}, {_id(REQUEST_PREFIX, request)}, 0, {seq_vin}, {_package(request)}, "
             f"'1.0.0', 1048576, IF({is_done}, 'installed', 'pending'), 10, IF({is_done}, {at}, '2099-01-01'), "
-            f"'2100-01-01', {at}, {at}, IF({is_done}, {at}, NULL), '2099-01-01' FROM seq_{first}_to_{last} v",
+            f"'2100-01-01', {at}, {at}, IF({is_done}, {at}, NULL), '2099-01-01', 0 FROM seq_{first}_to_{last} v",
             "INSERT INTO download (vin, download_index, update_id, position, package_name, package_version, size, "
             "block_size, received, state) "
             f"SELECT {seq_vin}, 1, {_id(UPDATE_PREFIX, 'v.seq')}, 0, {_package(request)}, '1.0.0', 1048576, 65536, "
-            f"IF({is_done}, '1-16', ''), IF({is_done}, 'transferred', 'pending') FROM seq_{first}_to_{last} v",
+            f"'1-16', 'transferred' FROM seq_{first}_to_{last} v WHERE {is_done}",
         )
     run("ANALYZE TABLE vehicle, installed_package, vehicle_update, download, install_request, package")
 

@@ -267,21 +267,18 @@ async def _insert(tx: Tx, vins: list[str], content: bytes) -> None:
     updates = [
         {
             "update_id": new_id(), "request_id": request["id"], "position": 0, "vin": vin, "size": len(content),
-            "status": "pending", "priority": 10, "changed_at": now, "next_try_at": now, **name, **interval,
+            "status": "pending", "priority": 10, "changed_at": now, "next_try_at": now, "set_number": 0, **name,
+            **interval,
         }
         for vin in vins
     ]  # fmt: skip
-    downloads = [
-        {
-            "vin": one["vin"], "download_index": 1, "update_id": one["update_id"], "position": 0,
-            "size": len(content), "block_size": BLOCK_BYTES, "received": "", "state": "pending", **name,
-        }
-        for one in updates
-    ]  # fmt: skip
+    whole = {
+        "request_id": request["id"], "position": 0, "set_number": 0, "place": 0, "size": len(content), **name,
+    }  # fmt: skip
     vehicles = [{"vin": vin, "created_at": now} for vin in vins]
     batches: list[tuple[sa.Table, list[dict[str, object]]]] = [
         (tables.vehicle, vehicles), (tables.package, [package]), (tables.install_request, [request]),
-        (tables.update, updates), (tables.download, downloads),
+        (tables.package_set, [whole]), (tables.update, updates),
     ]  # fmt: skip
     for table, rows in batches:
         await tx.execute(table.insert(), rows)

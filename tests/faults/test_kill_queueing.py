@@ -120,4 +120,4 @@ async def test_request_that_its_core_did_not_survive_is_queued_once_when_it_is_r
     answers = [await core.web.send("POST", "/install-requests", request, headers=KEY) for _ in range(2)]
     assert answers[0].status == 200
     assert answers[0].body == answers[1].body
-    assert (await core.count(tables.update), await core.count(tables.download)) == (FLEET, FLEET)
+    assert (await core.count(tables.update), await core.count(tables.package_set)) == (FLEET, 1)

@@ -197,7 +197,7 @@ class CoreProgram:
             PackagesApi(self.db, self.once, self.clock),
             ComponentsApi(self.db, self.once, self.clock),
             RequestsApi(self.db, self.once, resolver, self.queueing),
-            QueueApi(self.endings, resolver, block_size=self.settings.block_size),
+            QueueApi(self.endings, resolver),
             self.blacklist,
             RetirementApi(self.endings, self.once),
             AuditApi(self.audit),

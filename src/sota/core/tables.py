@@ -102,7 +102,10 @@ install_request = sa.Table(
     sa.Column("left_out_reasons", long_text()),
     # Under this id the Resolver keeps whom it chose, whom it left out, and why.
     sa.Column("resolution_id", Id),
+    # When its interval was over and none of its updates was open any more: nobody looks for expired ones again.
+    sa.Column("closed_at", Utc),
     sa.Index("install_request_by_package", "package_name", "package_version", "id"),
+    sa.Index("install_request_by_end", "closed_at", "end_at"),
     info=holds("WL-B4-11"),
 )
 
@@ -115,6 +118,24 @@ preparation = sa.Table(
     sa.Column("owner", code_text(120), nullable=False),
     sa.Column("lease_until", Utc, nullable=False),
     sa.Column("created_at", Utc, nullable=False),
+)
+
+# What vehicles of a request get, prerequisites first: one set for all that get the same. An update names its set, and
+# has downloads from the moment at which its vehicle is told of it.
+package_set = sa.Table(
+    "package_set",
+    METADATA,
+    sa.Column("request_id", Id, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("set_number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("package_name", code_text(100), nullable=False),
+    sa.Column("package_version", code_text(32), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(
+        ["request_id", "position"], ["install_request.id", "install_request.position"], ondelete="CASCADE"
+    ),
+    sa.Index("package_set_by_package", "package_name", "package_version"),
 )
 
 update = sa.Table(
@@ -149,11 +170,12 @@ update = sa.Table(
     sa.Column("superseded_by", Id),
     # How often it was tried, those before it that it tries again by itself included (transfers/retry.py).
     sa.Column("tries", sa.Integer, nullable=False, server_default="1"),
+    # None where it failed before it was known what the vehicle gets.
+    sa.Column("set_number", sa.Integer),
     sa.ForeignKeyConstraint(["request_id", "position"], ["install_request.id", "install_request.position"]),
     sa.Index("vehicle_update_by_vin", "vin", "status", "priority", "update_id"),
-    sa.Index("vehicle_update_of_request", "request_id", "position", "status", "superseded_by", "update_id"),
+    sa.Index("vehicle_update_of_set", "request_id", "position", "status", "superseded_by", "set_number", "update_id"),
     sa.Index("vehicle_update_by_try", "status", "next_try_at"),
-    sa.Index("vehicle_update_by_end", "status", "end_at"),
     info=holds("WL-B4-4"),
 )
 
@@ -172,7 +194,6 @@ download = sa.Table(
     sa.Column("state", code_text(16), nullable=False),
     sa.Column("reason", code_text(32)),
     sa.Index("download_by_update", "update_id", "position"),
-    sa.Index("download_by_package", "package_name", "package_version", "update_id"),
 )
 
 operation_result = sa.Table(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -14,11 +16,12 @@ import sqlalchemy as sa
 from sota.core import tables
 from sota.core.packages import store as package_store
 from sota.core.program import CoreProgram
-from sota.core.requests import preparation_store, queue_store
+from sota.core.requests import preparation_store, queue_store, set_store
 from sota.core.requests.model import InstallRequest, Order
 from sota.core.requests.pace import Pace
 from sota.core.requests.preparation_store import Preparation
 from sota.core.requests.queue_store import Slice
+from sota.core.transfers import service as transfer_service
 from sota.kit.clock import new_id
 from sota.kit.db import Tx
 from tests.support.core import RunningCore, core_settings, queue_request, running_core
@@ -28,6 +31,16 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 CHUNK, FLEET = 50, 230
+
+
+@dataclass(frozen=True)
+class Then:
+    """A clock that stands."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +111,12 @@ async def test_long_request_is_queued_for_each_vehicle_once(core: RunningCore) -
         request_id = await core.queue(name, "2.1.0")
         shown = (await core.web.send("GET", f"/install-requests/{request_id}")).body
         assert (shown["status"], shown["counts"]["pending"], shown.get("left_out_reasons")) == ("pending", FLEET, None)
-    query = sa.select(tables.download.c.vin, tables.download.c.download_index)
-    async with core.db.read() as tx:
-        found = (await tx.execute(query.where(tables.download.c.package_name == name))).all()
-    assert sorted((row.vin, row.download_index) for row in found) == sorted((vin, n) for vin in vins for n in (1, 2))
+        shown = (await core.web.send("GET", f"/install-requests/{request_id}/vehicles", query={"limit": "1"})).body
+        assert shown[0]["packages"] == [{"name": name, "version": "2.1.0"}]
+    assert await rows_of(core, tables.update, package_name=name) == 2 * FLEET
+    # What they get is written once, and downloads only when a vehicle is told.
+    assert await rows_of(core, tables.package_set, package_name=name) == 2
+    assert await rows_of(core, tables.download, package_name=name) == 0
     assert await rows_of(core, tables.preparation) == 0
 
 
@@ -204,7 +219,8 @@ async def half_written(core: RunningCore, name: str, vins: Sequence[str], owner:
         await queue_store.insert_request(tx, request)
         await preparation_store.begin(tx, Preparation(request.id, owner), now, now + lease)
         packages = await package_store.find_packages(tx, [order.package])
-        await queue_store.stage(tx, request, Slice(0, (order.package,), vins), packages, 1024)
+        await set_store.insert_sets(tx, request, {(order.package,): 0}, packages)
+        await queue_store.stage(tx, request, Slice(0, (order.package,), vins), packages, 0)
 
     await core.db.transact(write)
     return str(request.id)
@@ -274,3 +290,30 @@ async def test_request_that_is_taken_from_its_core_is_refused_and_leaves_nothing
     assert (answer.status, answer.body["title"]) == (503, "Service Unavailable")
     core.program.queueing.look()
     await nothing_of(core, name)
+
+
+async def test_request_is_closed_when_its_end_is_past_and_nothing_of_it_is_open(core: RunningCore) -> None:
+    name, absent = new_name("ivi"), await core.add_vehicle()
+    await core.add_package(name, "2.1.0", expression=f'vin_matches "{absent}"')
+    over, half = UUID(await core.queue(name, "2.1.0")), UUID(await core.queue(name, "2.1.0"))
+    now = datetime.now(UTC)
+    lease = now + timedelta(hours=1)
+
+    async def look(at: datetime) -> set[UUID]:
+        """Expire what is due at a moment; gives which of the two requests are closed."""
+        while await core.db.transact(lambda tx: transfer_service.expire(tx, Then(at), 200)) is not None:
+            pass
+        query = sa.select(tables.install_request.c.id).where(tables.install_request.c.closed_at.is_not(None))
+        async with core.db.read() as tx:
+            return {over, half} & set((await tx.execute(query)).scalars())
+
+    await core.db.transact(lambda tx: preparation_store.begin(tx, Preparation(half, "another/2"), now, lease))
+    assert await look(now) == set()
+    end = now + timedelta(hours=1)
+    assert await look(end + timedelta(minutes=1)) == set()
+    assert await rows_of(core, tables.update, package_name=name, status="failed", reason="expired") == 2
+    # Whoever queued or tried again at the last moment has committed by then; who still prepares has not.
+    assert await look(end + timedelta(hours=1)) == {over}
+    gone = tables.preparation.delete().where(tables.preparation.c.owner == "another/2")
+    await core.db.transact(lambda tx: tx.execute(gone))
+    assert await look(end + timedelta(hours=1)) == {over, half}

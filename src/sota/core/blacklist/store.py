@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from sota.core.queue.store import bringing
 from sota.core.requests.model import OPEN, PackageKey
-from sota.core.tables import download, installed_package, package, update
+from sota.core.requests.set_store import IS_ITS_SET
+from sota.core.tables import installed_package, package, package_set, update
 from sota.kit.db import Tx
 
 
@@ -51,10 +52,11 @@ async def count_touched(tx: Tx, key: PackageKey) -> Touched:
 async def list_waited_for(tx: Tx) -> list[PackageKey]:
     """Give the blacklisted packages that updates still wait with: their cancelling was interrupted."""
     is_waiting = sa.exists().where(
-        download.c.package_name == package.c.name,
-        download.c.package_version == package.c.version,
-        update.c.update_id == download.c.update_id,
+        package_set.c.package_name == package.c.name,
+        package_set.c.package_version == package.c.version,
+        IS_ITS_SET,
         update.c.status == "pending",
+        update.c.superseded_by.is_(None),
     )
     query = sa.select(package.c.name, package.c.version).where(package.c.blacklisted_at.is_not(None), is_waiting)
     return [(row.name, row.version) for row in await tx.execute(query)]

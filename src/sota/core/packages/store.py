@@ -14,7 +14,8 @@ from sota.boundaries.interaction import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.packages.model import Package
 from sota.core.requests.model import OPEN
-from sota.core.tables import download, installed_package, package, update
+from sota.core.requests.set_store import IS_ITS_SET
+from sota.core.tables import installed_package, package, package_set, update
 from sota.kit.db import Tx
 
 # What is asked often is built once: building it takes longer than asking.
@@ -77,20 +78,18 @@ async def delete_package(tx: Tx, name: str, version: str) -> None:
 
 async def find_open_update(tx: Tx, name: str, version: str) -> UUID | None:
     """Find an update that is not final and needs the package, itself or as a prerequisite."""
-    is_open = update.c.status.in_(OPEN)
-    own = sa.select(update.c.update_id).where(
-        is_open, update.c.package_name == name, update.c.package_version == version
-    )
-    needing = (
+    query = (
         sa.select(update.c.update_id)
-        .join(download, download.c.update_id == update.c.update_id)
-        .where(is_open, download.c.package_name == name, download.c.package_version == version)
+        .select_from(package_set)
+        .join(update, sa.and_(IS_ITS_SET, update.c.superseded_by.is_(None)))
+        .where(
+            update.c.status.in_(OPEN),
+            package_set.c.package_name == name,
+            package_set.c.package_version == version,
+        )
     )
-    for query in (own, needing):
-        found: UUID | None = (await tx.execute(query.limit(1))).scalar_one_or_none()
-        if found is not None:
-            return found
-    return None
+    found: UUID | None = (await tx.execute(query.limit(1))).scalar_one_or_none()
+    return found
 
 
 async def find_packages(

@@ -30,8 +30,8 @@ TRIED_AT_ONCE = 500
 class QueueApi:
     """What the Web Server changes about queues, and asks about a vehicle's."""
 
-    def __init__(self, endings: Endings, resolver: FactsClient, *, block_size: int) -> None:
-        self.endings, self.resolver, self.block_size = endings, resolver, block_size
+    def __init__(self, endings: Endings, resolver: FactsClient) -> None:
+        self.endings, self.resolver = endings, resolver
         self.db, self.clock = endings.db, endings.clock
 
     @serves("X-B2-10")
@@ -59,7 +59,6 @@ class QueueApi:
                 resolved=resolved,
                 after=after,
                 count=TRIED_AT_ONCE,
-                block_size=self.block_size,
                 clock=self.clock,
             )
             tried = await self.db.transact(batch)

@@ -10,10 +10,11 @@ from uuid import UUID
 from sota.core.queue import store
 from sota.core.queue.model import arrange
 from sota.core.queue.store import Ended
-from sota.core.requests import queue_store
+from sota.core.requests import queue_store, set_store
 from sota.core.requests import service as request_service
 from sota.core.requests.model import InstallRequest, PackageKey, in_order
 from sota.core.requests.queue_store import Slice
+from sota.core.requests.set_store import Sets
 from sota.core.vehicles import service as vehicle_service
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
@@ -53,7 +54,6 @@ async def try_again(
     *,
     after: UUID | None,
     count: int,
-    block_size: int,
     clock: Clock,
 ) -> Tried:
     """Give the next failed and cancelled updates of a request a new one each, where the vehicle may still have it."""
@@ -61,15 +61,16 @@ async def try_again(
     await store.lock_request(tx, request_id)
     ended = await store.list_ended(tx, request_id, clock.now(), after=after, count=count)
     vins: list[str] = []
+    sets = await set_store.read_sets(tx, request_id)
     for part in parts:
         group = [one for one in ended if one.position == part.position]
         if group:
-            vins += await _try_part_again(tx, part, group, resolved, block_size=block_size, clock=clock)
+            vins += await _try_part_again(tx, part, group, resolved, sets, clock)
     return Tried(ended[-1].update_id if ended else None, vins)
 
 
 async def _try_part_again(
-    tx: Tx, part: InstallRequest, ended: Sequence[Ended], resolved: Resolved, *, block_size: int, clock: Clock
+    tx: Tx, part: InstallRequest, ended: Sequence[Ended], resolved: Resolved, sets: Sets, clock: Clock
 ) -> list[str]:
     vins_by_packages: dict[tuple[PackageKey, ...], list[str]] = defaultdict(list)
     for one in ended:
@@ -78,11 +79,14 @@ async def _try_part_again(
             vins_by_packages[in_order(part.order, packages)].append(one.vin)
     known = await request_service.find_wanted(tx, {key for packages in vins_by_packages for key in packages})
     now = replace(part, created_at=clock.now())
-    staged = [
-        await request_service.stage(tx, now, Slice(part.position, packages, vins), known, block_size=block_size)
+    slices = [
+        Slice(part.position, packages, vins)
         for packages, vins in vins_by_packages.items()
         if all(key in known and part.order.may_go(known[key]) for key in packages)
     ]
+    numbered, _ = await request_service.write_sets(tx, [part], request_service.new_sets(slices, sets), sets)
+    sets.add(numbered)
+    staged = [await request_service.stage(tx, now, one, known, sets) for one in slices]
     await request_service.leave_with_node(tx, part.id, staged, clock)
     queued = [update for one in staged for update in await queue_store.read_staged(tx, one)]
     old = {one.vin: one.update_id for one in ended}

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from sota.core.requests.model import OPEN, PackageKey, Update
 from sota.core.requests.preparation_store import IS_REAL
+from sota.core.requests.set_store import IS_ITS_SET, read_parts
 from sota.core.requests.store import IS_CURRENT, queue_order, read_updates
-from sota.core.tables import download, install_request, update, vehicle
+from sota.core.tables import install_request, package_set, update, vehicle
 from sota.kit.db import Tx
 
 ENDED = ("failed", "cancelled")
@@ -42,22 +43,25 @@ async def find_of_vehicle(tx: Tx, vin: str, status: str, limit: int) -> Found:
 
 
 async def find_of_package(tx: Tx, package: PackageKey, status: str, limit: int) -> Found:
-    """Give updates that bring a package, itself or as a prerequisite, each with its VIN."""
+    """Give updates that bring a package, itself or as a prerequisite, and are open, each with its VIN."""
     query = bringing(package, update.c.update_id, update.c.vin).where(update.c.status == status)
     return [(row.update_id, row.vin) for row in await tx.execute(query.limit(limit))]
 
 
 def bringing(package: PackageKey, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """Select from the updates that bring a package, itself or as a prerequisite; not from those that remove it."""
+    """Select from the updates that bring a package, itself or as a prerequisite; not from those that remove it.
+
+    Those that another one follows are passed over: no open update is among them.
+    """
     of_request = sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position)
     return (
         sa.select(*columns)
-        .select_from(download)
-        .join(update, update.c.update_id == download.c.update_id)
+        .select_from(package_set)
+        .join(update, sa.and_(IS_ITS_SET, IS_CURRENT))
         .join(install_request, of_request)
         .where(
-            download.c.package_name == package[0],
-            download.c.package_version == package[1],
+            package_set.c.package_name == package[0],
+            package_set.c.package_version == package[1],
             install_request.c.command == "install",
         )
     )
@@ -116,14 +120,18 @@ async def list_ended(
     if after is not None:
         query = query.where(update.c.update_id > after)
     if without_packages:
-        query = query.where(~sa.exists().where(download.c.update_id == update.c.update_id))
+        query = query.where(update.c.set_number.is_(None))
     found = (await tx.execute(query.order_by(update.c.update_id).limit(count))).all()
-    packages: dict[UUID, list[PackageKey]] = {row.update_id: [] for row in found}
-    if found:
-        parts = sa.select(download).where(download.c.update_id.in_(list(packages)))
-        for row in await tx.execute(parts.order_by(download.c.update_id, download.c.position)):
-            packages[row.update_id].append((row.package_name, row.package_version))
-    return [Ended(row.update_id, row.position, row.vin, packages[row.update_id]) for row in found]
+    parts = await read_parts(tx, [row.update_id for row in found])
+    return [
+        Ended(
+            row.update_id,
+            row.position,
+            row.vin,
+            [(part.package_name, part.package_version) for part in parts[row.update_id]],
+        )
+        for row in found
+    ]
 
 
 async def supersede(tx: Tx, by: Sequence[tuple[UUID, UUID]]) -> None:

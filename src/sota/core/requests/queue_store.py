@@ -19,9 +19,10 @@ import sqlalchemy as sa
 
 from sota.core.packages.model import Package
 from sota.core.requests.model import InstallRequest, Order, PackageKey, refused_versions
+from sota.core.requests.set_store import size_of
 from sota.core.tables import install_request, update
 from sota.kit.clock import new_id
-from sota.kit.db import Id, Tx
+from sota.kit.db import Tx
 
 AT_ONCE = 2000
 
@@ -121,24 +122,22 @@ async def write_left_out(tx: Tx, request_id: UUID, position: int, reasons: Mappi
 
 
 async def stage(
-    tx: Tx, request: InstallRequest, part: Slice, packages: Mapping[PackageKey, Package], block_size: int
+    tx: Tx, request: InstallRequest, part: Slice, packages: Mapping[PackageKey, Package], set_number: int | None
 ) -> Staged:
-    """Persist an update and its downloads for each vehicle of a slice that may have it.
+    """Persist an update for each vehicle of a slice that may have it.
 
-    Downloads count on from those that the vehicle has had, which are kept while it is registered: no index is used
-    again. A vehicle that needs a package which is not registered here gets a failed update, reason ``dependency``. The
-    vehicles' rows are locked first: one that is retired, or reports another version, at this moment is either seen so
-    here, or finds the updates.
+    ``set_number`` is the number of what they get. Without one, because a package of it is not registered here, the
+    updates are failed ones, reason ``dependency``. The vehicles' rows are locked first: one that is retired, or reports
+    another version, at this moment is either seen so here, or finds the updates.
     """
     write = _Statements.of(tx)
     order, vins = request.order, sorted(part.vins)
     listed = {"vins": msgspec.json.encode(vins).decode(), "name": order.package[0]}
     versions = (await tx.execute(write.versions, listed)).scalars()
     refused = refused_versions(order, [version for version in versions if version is not None])
-    failed = any(package not in packages for package in part.packages)
     ids = new_ids(len(vins))
     first, last = UUID(bytes=ids[:16]), UUID(bytes=ids[-16:])
-    values = _update_values(request, part, packages, failed=failed) | listed | {"ids": ids, "prefix": ids[:12].hex()}
+    values = _update_values(request, part, packages, set_number) | listed | {"ids": ids, "prefix": ids[:12].hex()}
     if order.command == "remove":
         statement, values = write.updates("having"), values | {"only": order.package[1]}
     elif refused:
@@ -146,13 +145,8 @@ async def stage(
     else:
         statement = write.updates("all")
     queued = (await tx.execute(statement, values)).rowcount
-    if queued and not failed:
-        between = {"first": first, "last": last}
-        for place, key in enumerate(part.packages):
-            wanted = _download_values(request, packages[key], block_size)
-            await tx.execute(write.downloads, wanted | between | {"place": place})
     left_out = {} if queued == len(vins) else await _count_left_out(tx, order, listed, total=len(vins), queued=queued)
-    return Staged(part, first, last, 0 if failed else queued, left_out)
+    return Staged(part, first, last, 0 if set_number is None else queued, left_out)
 
 
 async def read_staged(tx: Tx, staged: Staged) -> list[tuple[UUID, str]]:
@@ -178,13 +172,6 @@ class _Statements:
             f"SELECT COUNT(*) FROM {engine.vehicles} {engine.join} installed_package p "
             "ON p.vin = v.vin AND p.name = :name AND p.version = :only WHERE v.retired_at IS NULL"
         )
-        self.downloads = sa.text(
-            f"{engine.unchecked}INSERT INTO download (vin, download_index, update_id, position, package_name, "
-            "package_version, size, block_size, received, state) SELECT u.vin, "
-            "1 + COALESCE((SELECT MAX(d.download_index) FROM download d WHERE d.vin = u.vin), 0), u.update_id, :place, "
-            ":package_name, :package_version, :size, :block_size, '', 'pending' "
-            "FROM vehicle_update u WHERE u.update_id BETWEEN :first AND :last"
-        ).bindparams(sa.bindparam("first", type_=Id()), sa.bindparam("last", type_=Id()))
         self._updates: dict[str, sa.TextClause] = {}
 
     @classmethod
@@ -238,6 +225,7 @@ _UPDATE_TYPES = {
         "completed_at",
         "attempts",
         "next_try_at",
+        "set_number",
     )
 }
 
@@ -248,16 +236,16 @@ def _statements(engine: str) -> _Statements:
 
 
 def _update_values(
-    request: InstallRequest, part: Slice, packages: Mapping[PackageKey, Package], *, failed: bool
+    request: InstallRequest, part: Slice, packages: Mapping[PackageKey, Package], set_number: int | None
 ) -> dict[str, Any]:
-    order, now = request.order, request.created_at
+    order, now, failed = request.order, request.created_at, set_number is None
     ended: datetime | None = now if failed else None
     return {
         "request_id": request.id,
         "position": request.position,
         "package_name": order.package[0],
         "package_version": order.package[1],
-        "size": 0 if failed else sum(_size(request, packages[key]) for key in part.packages),
+        "size": 0 if failed else sum(size_of(request, packages[key]) for key in part.packages),
         "status": "failed" if failed else "pending",
         "reason": "dependency" if failed else None,
         "priority": order.priority,
@@ -268,21 +256,8 @@ def _update_values(
         "completed_at": ended,
         "attempts": 0,
         "next_try_at": order.start,
+        "set_number": set_number,
     }
-
-
-def _download_values(request: InstallRequest, package: Package, block_size: int) -> dict[str, Any]:
-    return {
-        "package_name": package.name,
-        "package_version": package.version,
-        "size": _size(request, package),
-        "block_size": block_size,
-    }
-
-
-def _size(request: InstallRequest, package: Package) -> int:
-    """How many bytes the vehicle gets: none where the package is to go."""
-    return 0 if request.order.command == "remove" else package.size
 
 
 async def _count_left_out(

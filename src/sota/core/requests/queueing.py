@@ -26,13 +26,13 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b5_core_resolver.client import FactsClient
-from sota.core.packages import store as package_store
 from sota.core.packages.model import Package
 from sota.core.requests import preparation_store, queue_store, service
 from sota.core.requests.model import InstallRequest, Order, PackageKey
 from sota.core.requests.pace import Pace
 from sota.core.requests.preparation_store import Preparation
 from sota.core.requests.queue_store import Slice, Staged
+from sota.core.requests.set_store import SetKey, Sets
 from sota.core.requests.slices import read_batches
 from sota.kit.clock import Clock, new_id
 from sota.kit.db import Database, Tx
@@ -61,7 +61,6 @@ class QueueingSettings(Protocol):
     """What queueing reads of Core's settings."""
 
     instance: str
-    block_size: int
     lease_s: float
 
 
@@ -112,7 +111,7 @@ class Queueing:
         settings: QueueingSettings,
     ) -> None:
         self.db, self.resolver, self.relay, self.dispatcher, self.clock = db, resolver, relay, dispatcher, clock
-        self.block_size, self._instance = settings.block_size, settings.instance
+        self._instance = settings.instance
         self._lease = timedelta(seconds=settings.lease_s)
         self.pace = Pace.of(is_sqlite=db.is_sqlite)
         self._writers = 1 if db.is_sqlite else WRITERS_MARIADB
@@ -181,8 +180,10 @@ class Queueing:
             await service.require_packages(tx, wanted.orders, wanted.missing, kept=True)
             for part in parts:
                 await queue_store.insert_request(tx, part)
-            packages = await service.find_wanted(tx, {key for one in batch for key in one.packages})
-            written.add(await self._stage(tx, parts, batch, packages))
+            sets = Sets()
+            numbered, packages = await service.write_sets(tx, parts, service.new_sets(batch, sets), sets)
+            sets.add(numbered)
+            written.add(await _stage(tx, parts, batch, packages, sets))
             await self._finish(tx, parts, written)
             return wanted.answer(parts[0].id)
 
@@ -225,17 +226,19 @@ class Queueing:
         self, one: Preparation, parts: Sequence[InstallRequest], batches: AsyncIterator[list[Slice]]
     ) -> tuple[_Written, dict[PackageKey, Package]]:
         """Write chunks while the next ones arrive."""
-        written, packages, unknown = _Written(), dict[PackageKey, Package](), set[PackageKey]()
+        written, packages, sets = _Written(), dict[PackageKey, Package](), Sets()
         waiting: asyncio.Queue[list[Slice] | None] = asyncio.Queue(maxsize=self._writers)
         renew_at = self.clock.now() + self._lease / 4
 
         async def read() -> None:
             async for batch in batches:
-                new = {key for part in batch for key in part.packages} - packages.keys() - unknown
+                new = service.new_sets(batch, sets)
                 if new:
-                    async with self.db.read() as tx:
-                        packages.update(await package_store.find_packages(tx, new))
-                    unknown.update(new - packages.keys())
+                    numbered, known = await self.db.transact(
+                        partial(_write_sets, one=one, parts=parts, new=new, sets=sets)
+                    )
+                    packages.update(known)
+                    sets.add(numbered)
                 await waiting.put(batch)
             for _ in range(self._writers):
                 await waiting.put(None)
@@ -244,7 +247,7 @@ class Queueing:
             nonlocal renew_at
             while (batch := await waiting.get()) is not None:
                 renew_at = await self._renew(one, renew_at)
-                chunk = partial(self._write_chunk, one=one, parts=parts, batch=batch, packages=packages)
+                chunk = partial(_write_chunk, one=one, parts=parts, batch=batch, packages=packages, sets=sets)
                 began, staged = await self.db.transact(chunk)
                 self.pace.note(sum(len(part.vins) for part in batch), time.perf_counter() - began)
                 written.add(staged)
@@ -265,28 +268,6 @@ class Queueing:
         if not await self.db.transact(lambda tx: preparation_store.renew(tx, one, self._until())):
             raise _taken()
         return now + self._lease / 4
-
-    async def _write_chunk(
-        self,
-        tx: Tx,
-        *,
-        one: Preparation,
-        parts: Sequence[InstallRequest],
-        batch: Sequence[Slice],
-        packages: Mapping[PackageKey, Package],
-    ) -> tuple[float, list[Staged]]:
-        """Write a chunk; says when its turn had come, for from then on others waited."""
-        began = time.perf_counter()
-        if not await preparation_store.hold(tx, one):
-            raise _taken()
-        return began, await self._stage(tx, parts, batch, packages)
-
-    async def _stage(
-        self, tx: Tx, parts: Sequence[InstallRequest], batch: Sequence[Slice], packages: Mapping[PackageKey, Package]
-    ) -> list[Staged]:
-        return [
-            await service.stage(tx, parts[one.position], one, packages, block_size=self.block_size) for one in batch
-        ]
 
     async def _finish(self, tx: Tx, parts: Sequence[InstallRequest], written: _Written) -> None:
         for position, reasons in written.left_out.items():
@@ -329,6 +310,40 @@ class Queueing:
 
     def _until(self) -> datetime:
         return self.clock.now() + self._lease
+
+
+async def _write_sets(
+    tx: Tx, *, one: Preparation, parts: Sequence[InstallRequest], new: Sequence[SetKey], sets: Sets
+) -> tuple[dict[SetKey, int | None], dict[PackageKey, Package]]:
+    if not await preparation_store.hold(tx, one):
+        raise _taken()
+    return await service.write_sets(tx, parts, new, sets)
+
+
+async def _write_chunk(
+    tx: Tx,
+    *,
+    one: Preparation,
+    parts: Sequence[InstallRequest],
+    batch: Sequence[Slice],
+    packages: Mapping[PackageKey, Package],
+    sets: Sets,
+) -> tuple[float, list[Staged]]:
+    """Write a chunk; says when its turn had come, for from then on others waited."""
+    began = time.perf_counter()
+    if not await preparation_store.hold(tx, one):
+        raise _taken()
+    return began, await _stage(tx, parts, batch, packages, sets)
+
+
+async def _stage(
+    tx: Tx,
+    parts: Sequence[InstallRequest],
+    batch: Sequence[Slice],
+    packages: Mapping[PackageKey, Package],
+    sets: Sets,
+) -> list[Staged]:
+    return [await service.stage(tx, parts[one.position], one, packages, sets) for one in batch]
 
 
 async def _chain(begun: list[list[Slice]], rest: AsyncIterator[list[Slice]]) -> AsyncIterator[list[Slice]]:

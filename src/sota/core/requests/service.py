@@ -11,9 +11,10 @@ from uuid import UUID
 from sota.core import schedules
 from sota.core.packages import store as package_store
 from sota.core.packages.model import Package
-from sota.core.requests import queue_store, store
+from sota.core.requests import queue_store, set_store, store
 from sota.core.requests.model import InstallRequest, Order, PackageKey
 from sota.core.requests.queue_store import Slice, Staged
+from sota.core.requests.set_store import SetKey, Sets
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
 from sota.kit.errors import NotFound, Refused
@@ -52,15 +53,41 @@ def require_allowed(order: Order, wanted: Sequence[PackageKey], known: Mapping[P
 
 
 async def stage(
-    tx: Tx, request: InstallRequest, part: Slice, packages: Mapping[PackageKey, Package], *, block_size: int
+    tx: Tx, request: InstallRequest, part: Slice, packages: Mapping[PackageKey, Package], sets: Sets
 ) -> Staged:
-    """Write the updates of some vehicles.
+    """Write the updates of some vehicles; what they get must stand in ``sets``.
 
     Raises:
         Refused: ``package_blacklisted``.
     """
     require_allowed(request.order, part.packages, packages)
-    return await queue_store.stage(tx, request, part, packages, block_size)
+    return await queue_store.stage(tx, request, part, packages, sets.numbers[part.position, part.packages])
+
+
+async def write_sets(
+    tx: Tx, parts: Sequence[InstallRequest], new: Sequence[SetKey], sets: Sets
+) -> tuple[dict[SetKey, int | None], dict[PackageKey, Package]]:
+    """Write what vehicles of a request get, beside what they got so far; ``parts`` are the request's, by position.
+
+    Gives the numbers of what is new, and the packages that it is of: none of them is deleted or blacklisted before the
+    transaction ends.
+    """
+    known = await find_wanted(tx, {package for _, packages in new for package in packages})
+    numbered = sets.number(new, known)
+    for request in parts:
+        of_part = {
+            packages: number
+            for (position, packages), number in numbered.items()
+            if position == request.position and number is not None
+        }
+        await set_store.insert_sets(tx, request, of_part, known)
+    return numbered, known
+
+
+def new_sets(batch: Sequence[Slice], sets: Sets) -> list[SetKey]:
+    """Give what vehicles of these slices get and was not written yet."""
+    wanted = dict.fromkeys((part.position, part.packages) for part in batch)
+    return [key for key in wanted if key not in sets.numbers]
 
 
 async def leave_with_node(tx: Tx, request_id: UUID, staged: Sequence[Staged], clock: Clock) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,8 @@ from sota.boundaries.interaction import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.requests.model import OPEN, Counts, InstallRequest, Order, Update
 from sota.core.requests.preparation_store import IS_REAL
-from sota.core.tables import download, install_request, preparation, update
+from sota.core.requests.set_store import read_parts
+from sota.core.tables import install_request, preparation, update
 from sota.kit.db import Tx
 from sota.kit.ranges import Ranges
 
@@ -168,18 +169,10 @@ def _has_update(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
 
 
 async def read_updates(tx: Tx, query: sa.Select[Any], given: Mapping[str, Any] | None = None) -> list[Update]:
-    """Read the updates of a query, each with its downloads. ``given`` are the query's parameters."""
+    """Read the updates of a query, each with its packages. ``given`` are the query's parameters."""
     found = (await tx.execute(query, given)).all()
-    downloads = await _read_downloads(tx, [row.update_id for row in found])
-    return [_to_update(row, downloads[row.update_id]) for row in found]
-
-
-async def _read_downloads(tx: Tx, update_ids: Sequence[UUID]) -> dict[UUID, list[Any]]:
-    found: dict[UUID, list[Any]] = {update_id: [] for update_id in update_ids}
-    if found:
-        for row in await tx.execute(_DOWNLOADS, {"ids": list(update_ids)}):
-            found[row.update_id].append(row)
-    return found
+    parts = await read_parts(tx, [row.update_id for row in found])
+    return [_to_update(row, parts[row.update_id]) for row in found]
 
 
 # Built once: building a statement takes longer than asking.
@@ -207,15 +200,9 @@ _COUNTS = (
     .where(update.c.request_id.in_(sa.bindparam("ids", expanding=True)), IS_CURRENT)
     .group_by(update.c.request_id, update.c.position, update.c.status)
 )
-_DOWNLOADS = (
-    sa.select(download)
-    .where(download.c.update_id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(download.c.update_id, download.c.position)
-)
 
 
-def _to_update(row: Any, downloads: Iterable[Any]) -> Update:
-    parts = list(downloads)
+def _to_update(row: Any, parts: Sequence[Any]) -> Update:
     return Update(
         update_id=row.update_id,
         request_id=row.request_id,
@@ -228,8 +215,12 @@ def _to_update(row: Any, downloads: Iterable[Any]) -> Update:
         result_code=row.result_code,
         result_text=row.result_text,
         size=row.size,
-        acknowledged=sum(min(part.size, len(Ranges.parse(part.received)) * part.block_size) for part in parts),
+        acknowledged=sum(_acknowledged(part) for part in parts if part.received),
         created_at=row.created_at,
         changed_at=row.changed_at,
         completed_at=row.completed_at,
     )
+
+
+def _acknowledged(part: Any) -> int:
+    return int(min(part.size, len(Ranges.parse(part.received)) * part.block_size))

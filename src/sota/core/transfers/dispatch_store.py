@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.core.requests.model import OPEN
 from sota.core.requests.preparation_store import IS_REAL
+from sota.core.requests.set_store import IS_ITS_SET
 from sota.core.requests.store import queue_order
-from sota.core.tables import download, install_request, update, vehicle
-from sota.kit.db import Tx
+from sota.core.tables import download, install_request, package_set, preparation, update, vehicle
+from sota.core.transfers.model import DownloadState
+from sota.kit.db import LIMIT_S, Tx
+
+# Longer than any transaction takes.
+CLOSED_AFTER = timedelta(seconds=2 * LIMIT_S)
+_IS_OPEN_PART = sa.and_(
+    update.c.request_id == install_request.c.id,
+    update.c.position == install_request.c.position,
+    update.c.status.in_(OPEN),
+)
+_CLOSE = (
+    install_request.update()
+    .where(install_request.c.id == sa.bindparam("of_id"), install_request.c.position == sa.bindparam("of_position"))
+    .values(closed_at=sa.bindparam("at"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,7 @@ async def next_updates(tx: Tx, vins: Collection[str], now: datetime) -> list[Due
     return list(first.values())
 
 
+_HAD = download.alias("had")
 _TAKE_SLOT = (
     vehicle.update().where(vehicle.c.vin == sa.bindparam("of_vin")).values(active_update=sa.bindparam("of_update"))
 )
@@ -89,11 +106,33 @@ _TAKE_UPDATE = (
 )
 
 
-async def claim(tx: Tx, due: Sequence[tuple[DueUpdate, Claim]]) -> list[DueUpdate]:
+_INDEX = (
+    1
+    + sa.select(sa.func.coalesce(sa.func.max(_HAD.c.download_index), 0))
+    .where(_HAD.c.vin == update.c.vin)
+    .scalar_subquery()
+)
+_NEW_DOWNLOADS = download.insert().from_select(
+    [
+        "vin", "download_index", "update_id", "position", "package_name", "package_version", "size", "block_size",
+        "received", "state",
+    ],
+    sa.select(
+        update.c.vin, _INDEX + package_set.c.place, update.c.update_id, package_set.c.place,
+        package_set.c.package_name, package_set.c.package_version, package_set.c.size,
+        sa.bindparam("of_block", type_=sa.Integer), sa.literal(""), sa.literal(DownloadState.PENDING.value),
+    ).select_from(update).join(package_set, IS_ITS_SET)
+    .where(update.c.update_id.in_(sa.bindparam("ids", expanding=True))),
+)  # fmt: skip
+
+
+async def claim(tx: Tx, due: Sequence[tuple[DueUpdate, Claim]], block_size: int) -> list[DueUpdate]:
     """Take the slots of vehicles for these updates, one for each; gives those that nobody else had.
 
     Both rows of an update are locked and looked at before either is written: so whatever was cancelled, has expired or
-    was claimed by another Core since it was read is left alone.
+    was claimed by another Core since it was read is left alone. What is taken gets its downloads, in blocks of
+    ``block_size`` bytes. They count on from those that the vehicle has had, which are kept while it is registered: no
+    index is used again.
     """
     slots = sa.select(vehicle.c.vin).where(
         vehicle.c.vin.in_([one.vin for one, _ in due]), vehicle.c.active_update.is_(None)
@@ -117,6 +156,7 @@ async def claim(tx: Tx, due: Sequence[tuple[DueUpdate, Claim]]) -> list[DueUpdat
             for one, by in taken
         ]
         await tx.execute(_TAKE_UPDATE, rows)
+        await tx.execute(_NEW_DOWNLOADS, {"ids": [one.update_id for one, _ in taken], "of_block": block_size})
     return [one for one, _ in taken]
 
 
@@ -233,10 +273,29 @@ async def waiting_vins(tx: Tx, now: datetime, limit: int) -> list[str]:
 
 
 async def expired_updates(tx: Tx, now: datetime, limit: int) -> list[UUID]:
-    """Give open updates whose interval is over."""
+    """Give open updates whose interval is over; it is that of their request."""
     query = (
         sa.select(update.c.update_id)
-        .where(update.c.status.in_(("pending", "in_flight")), update.c.end_at <= now)
+        .select_from(install_request)
+        .join(update, _IS_OPEN_PART)
+        .where(install_request.c.closed_at.is_(None), install_request.c.end_at <= now)
         .limit(limit)
     )
     return list((await tx.execute(query)).scalars())
+
+
+async def close_requests(tx: Tx, now: datetime, limit: int) -> None:
+    """Note which requests need not be looked at again for open updates: whose interval has been over for a while.
+
+    By then whoever queued or tried again just before its end has committed, or is still preparing.
+    """
+    is_prepared = sa.exists().where(preparation.c.request_id == install_request.c.id)
+    query = (
+        sa.select(install_request.c.id, install_request.c.position)
+        .where(install_request.c.closed_at.is_(None), install_request.c.end_at <= now - CLOSED_AFTER)
+        .where(~is_prepared, ~sa.exists().where(_IS_OPEN_PART))
+        .limit(limit)
+    )
+    found = [{"of_id": row.id, "of_position": row.position, "at": now} for row in await tx.execute(query)]
+    if found:
+        await tx.execute(_CLOSE, found)

@@ -41,6 +41,7 @@ class DispatcherSettings(Protocol):
     """What the dispatcher reads of Core's settings."""
 
     instance: str
+    block_size: int
     notify_retry_s: float
     lease_s: float
     dispatch_interval_s: float
@@ -115,10 +116,7 @@ class Dispatcher:
         self.wake(vins)
 
     async def _expire(self) -> None:
-        while True:
-            dropped = await self.db.transact(lambda tx: service.expire(tx, self.clock, AT_ONCE))
-            if not dropped:
-                return
+        while (dropped := await self.db.transact(lambda tx: service.expire(tx, self.clock, AT_ONCE))) is not None:
             self._log.info("updates_expired", downloads=len(dropped))
             present = [(vin, index) for vin, index in dropped if vin in self.available]
             await self.engine.drop(present, Reason.EXPIRED)
@@ -161,7 +159,8 @@ class Dispatcher:
 
     async def _claim_all(self, due: list[DueUpdate]) -> list[DueUpdate]:
         async def work(tx: Tx) -> list[DueUpdate]:
-            return await dispatch_store.claim(tx, [(entry, self._claim(entry.attempts)) for entry in due])
+            claims = [(entry, self._claim(entry.attempts)) for entry in due]
+            return await dispatch_store.claim(tx, claims, self.settings.block_size)
 
         return await self.db.transact(work) if due else []
 

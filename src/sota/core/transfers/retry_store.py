@@ -1,6 +1,7 @@
 """SQL of trying again by itself: an update whose vehicle fell silent is followed by another one, later.
 
-The old one is history, as after a retry by hand: its indexes are never used again, and its vehicle was told to drop it.
+The old one is history, as after a retry by hand, and its vehicle was told to drop it; the new one gets the same
+packages, under indexes of its own.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from sota.core import schedules
-from sota.core.tables import download, update, vehicle
-from sota.core.transfers.model import DownloadState
+from sota.core.requests.set_store import read_parts
+from sota.core.tables import update, vehicle
 from sota.kit.clock import new_id
 from sota.kit.db import Tx
 
 LONGEST_PAUSE = timedelta(days=1)
 CARRIED = (
     "request_id", "position", "vin", "package_name", "package_version", "size", "priority", "end_at", "queue_priority",
-    "queue_position",
+    "queue_position", "set_number",
 )  # fmt: skip
 
 
@@ -48,29 +49,14 @@ async def try_again(tx: Tx, update_id: UUID, retry: Retry, now: datetime) -> boo
     start_at = now + retry.pause_after(old.tries)
     if old.tries >= retry.tries or start_at >= old.end_at:
         return False
-    query = sa.select(download).where(download.c.update_id == update_id).order_by(download.c.position)
-    downloads = (await tx.execute(query)).all()
-    first = await _next_index(tx, old.vin)
+    parts = (await read_parts(tx, [update_id]))[update_id]
     successor = new_id()
     carried: dict[str, Any] = {name: old._mapping[name] for name in CARRIED}
     times = {"start_at": start_at, "created_at": old.created_at, "changed_at": now, "next_try_at": start_at}
     row = {**carried, **times, "update_id": successor, "status": "pending", "attempts": 0, "tries": old.tries + 1}
     await tx.execute(update.insert().values(**row))
-    rows = [
-        {
-            **{name: one._mapping[name] for name in ("position", "package_name", "package_version", "size")},
-            "block_size": one.block_size,
-            "vin": old.vin,
-            "download_index": first + number,
-            "update_id": successor,
-            "received": "",
-            "state": DownloadState.PENDING.value,
-        }
-        for number, one in enumerate(downloads)
-    ]
-    await tx.execute(download.insert(), rows)
     await tx.execute(update.update().where(update.c.update_id == update_id).values(superseded_by=successor))
-    dependencies = [(one.package_name, one.package_version) for one in downloads[:-1]]
+    dependencies = [(one.package_name, one.package_version) for one in parts[:-1]]
     alone = schedules.ScheduledSlice(old.request_id, old.position, dependencies, successor, successor)
     await schedules.leave(tx, [alone], now)
     return True
@@ -90,10 +76,3 @@ async def silent_updates(tx: Tx, owner: str, before: datetime, limit: int) -> li
         .limit(limit)
     )
     return [(row.update_id, row.vin) for row in await tx.execute(query)]
-
-
-async def _next_index(tx: Tx, vin: str) -> int:
-    """Give the index after the vehicle's last one; whoever queues for it too waits until we have committed."""
-    await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin == vin).with_for_update())
-    last = sa.select(sa.func.coalesce(sa.func.max(download.c.download_index), 0)).where(download.c.vin == vin)
-    return int((await tx.execute(last)).scalar_one()) + 1

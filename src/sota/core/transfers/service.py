@@ -77,11 +77,12 @@ async def give_up(tx: Tx, update_id: UUID, owner: str, retry: Retry, clock: Cloc
     return dropped
 
 
-async def expire(tx: Tx, clock: Clock, limit: int) -> list[tuple[str, int]]:
-    """Fail what is not installed at its interval's end; gives the downloads to drop."""
+async def expire(tx: Tx, clock: Clock, limit: int) -> list[tuple[str, int]] | None:
+    """Fail what is not installed at its interval's end; gives the downloads to drop, None where nothing is left."""
     due = await dispatch_store.expired_updates(tx, clock.now(), limit)
     if not due:
-        return []
+        await dispatch_store.close_requests(tx, clock.now(), limit)
+        return None
     dropped = await store.open_downloads(tx, due)
     await store.end_updates(tx, due, Ending("failed", Reason.EXPIRED.value), clock.now())
     return dropped

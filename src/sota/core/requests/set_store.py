@@ -1,0 +1,117 @@
+"""SQL of package sets: what vehicles of a request get, prerequisites first, written once for all that get the same."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from sota.core.packages.model import Package
+from sota.core.requests.model import InstallRequest, PackageKey
+from sota.core.tables import download, package_set, update
+from sota.kit.db import Tx
+
+Packages = tuple[PackageKey, ...]
+SetKey = tuple[int, Packages]
+"""A position in a request, and what vehicles of that package get."""
+IS_ITS_SET = sa.and_(
+    package_set.c.request_id == update.c.request_id,
+    package_set.c.position == update.c.position,
+    package_set.c.set_number == update.c.set_number,
+)
+"""Joins an update and what its vehicle gets."""
+
+
+@dataclass(slots=True)
+class Sets:
+    """The numbers of a request's sets; None for one that names a package which is not registered."""
+
+    numbers: dict[SetKey, int | None] = field(default_factory=dict)
+    free: int = 0
+
+    def number(self, new: Iterable[SetKey], known: Container[PackageKey]) -> dict[SetKey, int | None]:
+        """Say which numbers these will have.
+
+        >>> Sets({(0, ()): 0}, free=1).number([(0, (("maps", "1.0"),)), (0, (("ivi", "2.0"),))], {("ivi", "2.0")})
+        {(0, (('maps', '1.0'),)): None, (0, (('ivi', '2.0'),)): 1}
+        """
+        free = itertools.count(self.free)
+        return {key: next(free) if all(package in known for package in key[1]) else None for key in new}
+
+    def add(self, numbered: Mapping[SetKey, int | None]) -> None:
+        """Take these in: they are written."""
+        self.numbers.update(numbered)
+        self.free = max((number + 1 for number in numbered.values() if number is not None), default=self.free)
+
+
+async def insert_sets(
+    tx: Tx, request: InstallRequest, sets: Mapping[Packages, int], known: Mapping[PackageKey, Package]
+) -> None:
+    """Write what vehicles of one package of a request get; ``sets`` gives each its number."""
+    rows = [
+        {
+            "request_id": request.id,
+            "position": request.position,
+            "set_number": number,
+            "place": place,
+            "package_name": key[0],
+            "package_version": key[1],
+            "size": size_of(request, known[key]),
+        }
+        for packages, number in sets.items()
+        for place, key in enumerate(packages)
+    ]
+    if rows:
+        await tx.execute(package_set.insert(), rows)
+
+
+async def read_sets(tx: Tx, request_id: UUID) -> Sets:
+    """Read the sets of a request."""
+    table, found = package_set, dict[tuple[int, int], list[PackageKey]]()
+    query = sa.select(table).where(table.c.request_id == request_id)
+    for row in await tx.execute(query.order_by(table.c.position, table.c.set_number, table.c.place)):
+        found.setdefault((row.position, row.set_number), []).append((row.package_name, row.package_version))
+    sets = Sets()
+    sets.add({(position, tuple(packages)): number for (position, number), packages in found.items()})
+    return sets
+
+
+async def read_parts(tx: Tx, update_ids: Sequence[UUID]) -> dict[UUID, list[Any]]:
+    """Read, for each of these updates, its packages in their order, and what its vehicle has of them.
+
+    The rows have ``package_name``, ``package_version``, ``size``, and ``received`` and ``block_size``, which are None
+    until the vehicle is told.
+    """
+    found: dict[UUID, list[Any]] = {update_id: [] for update_id in update_ids}
+    if found:
+        for row in await tx.execute(_PARTS, {"ids": list(update_ids)}):
+            found[row.update_id].append(row)
+    return found
+
+
+def size_of(request: InstallRequest, package: Package) -> int:
+    """How many bytes the vehicle gets: none where the package is to go."""
+    return 0 if request.order.command == "remove" else package.size
+
+
+_PARTS = (
+    sa.select(
+        update.c.update_id,
+        package_set.c.package_name,
+        package_set.c.package_version,
+        package_set.c.size,
+        download.c.received,
+        download.c.block_size,
+    )
+    .select_from(update)
+    .join(package_set, IS_ITS_SET)
+    .outerjoin(
+        download, sa.and_(download.c.update_id == update.c.update_id, download.c.position == package_set.c.place)
+    )
+    .where(update.c.update_id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(update.c.update_id, package_set.c.place)
+)
