@@ -16,6 +16,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import functools
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -65,7 +66,23 @@ class _Callback(msgspec.Struct):
     id: int | str | None = None
 
 
+class _PlainParams(msgspec.Struct, Generic[Body]):
+    service_name: str
+    parameters: list[Body]
+    peer: Peer | None = None
+
+
+class _PlainMessage(msgspec.Struct, Generic[Body]):
+    """A message whose body's type is known from the address that it came to."""
+
+    method: str
+    params: _PlainParams[Body]
+    id: int | str | None = None
+
+
 ServiceHandler = Callable[[Message[Any]], Awaitable[Reply]]
+HandlerAtOnce = Callable[[Message[Any]], Reply | None]
+"""Handles a message without waiting for anything; None where that cannot be, and nothing was done."""
 AvailabilityListener = Callable[[list[str]], Awaitable[None]]
 Guard = Callable[[Peer], None]
 """Looks at the sender of a message; raises for one whose messages do not count."""
@@ -82,6 +99,16 @@ def serves_service(row_id: str, service: str) -> Callable[[Any], Any]:
     return mark
 
 
+def serves_at_once(row_id: str) -> Callable[[Any], Any]:
+    """Mark the :data:`HandlerAtOnce` of a row with one service: it is tried before the row's handler."""
+
+    def mark(function: Any) -> Any:
+        function.__serves_at_once__ = row_id
+        return function
+
+    return mark
+
+
 class RviServices:
     """The services of one program: Core's on side ``backend``, the SOTA Client's on side ``vehicle``."""
 
@@ -93,6 +120,7 @@ class RviServices:
         }
         self._program = program
         self._handlers: dict[str, tuple[Interaction, ServiceHandler, Any]] = {}
+        self._at_once: dict[str, tuple[Interaction, HandlerAtOnce, msgspec.json.Decoder[Any]]] = {}
         self._available: AvailabilityListener | None = None
         self._unavailable: AvailabilityListener | None = None
         self._guard: Guard | None = None
@@ -123,6 +151,10 @@ class RviServices:
                 if known is not None and known[1] != handler:
                     raise StartError(f"service {service!r} has two handlers")
                 self._handlers[service] = (row, handler, _body_type(row, service))
+            quick = self._rows.get(getattr(handler, "__serves_at_once__", ""))
+            if quick is not None and isinstance(quick.way, Service):
+                decoder: Any = msgspec.json.Decoder(_PlainMessage[quick.request])  # type: ignore[name-defined]
+                self._at_once[quick.way.name] = (quick, handler, decoder)
 
     def on_availability(self, available: AvailabilityListener, unavailable: AvailabilityListener) -> None:
         """Tell these when services of others come and go (full names)."""
@@ -149,6 +181,30 @@ class RviServices:
         await listener(callback.params.services)
         return 200, _result(callback.id, 200, None, {})
 
+    def handle_at_once(self, service: str, content: bytes) -> tuple[int, bytes] | None:
+        """Answer a message for this service as :meth:`handle` does, without waiting; None where that cannot be."""
+        known = self._at_once.get(service)
+        if known is None:
+            return None
+        row, handler, decoder = known
+        try:
+            message = decoder.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None  # the ordinary way says what is wrong with it
+        params = message.params
+        named = params.service_name.rstrip("/").rpartition("/")[2]
+        if message.method != "message" or named != service or len(params.parameters) != 1:
+            return None
+        try:
+            if params.peer is not None and self._guard is not None:
+                self._guard(params.peer)
+            reply = handler(Message(row, service, params.parameters[0], params.peer))
+        except SotaError as error:
+            return _refusal(row, message.id, error)
+        except Exception:  # noqa: BLE001 - the process edge: the node gets an answer, the log the reason
+            return self._crash(service, message.id)
+        return None if reply is None else _answer(row, message.id, reply)
+
     async def _dispatch(self, callback: _Callback) -> tuple[int, bytes]:
         service = callback.params.service_name.rstrip("/").rpartition("/")[2]
         known = self._handlers.get(service)
@@ -162,19 +218,14 @@ class RviServices:
                 self._guard(peer)
             reply = await handler(Message(row, service, _first(callback.params.parameters, kind), peer))
         except SotaError as error:
-            outcome = row.outcome(error.code)
-            status = outcome.status if outcome is not None and outcome.status else error.status
-            title = outcome.say(**error.__dict__.get("values", {})) if outcome is not None else None
-            return status, _error(callback.id, OWN_ERROR, title or error.detail or error.title, error.code)
+            return _refusal(row, callback.id, error)
         except Exception:  # noqa: BLE001 - the process edge: the node gets an answer, the log the reason
-            self._log.exception("service_crashed", service=service)
-            return 500, _error(callback.id, OWN_ERROR, "internal error")
-        outcome = row.outcome(reply.outcome)
-        status = reply.status or (outcome.status if outcome is not None and outcome.status else 200)
-        message = outcome.say(**reply.values) if outcome is not None else None
-        if status >= 400:
-            return status, _error(callback.id, OWN_ERROR, message or reply.outcome, reply.outcome)
-        return status, _result(callback.id, status, message, reply.body or {})
+            return self._crash(service, callback.id)
+        return _answer(row, callback.id, reply)
+
+    def _crash(self, service: str, call_id: Any) -> tuple[int, bytes]:
+        self._log.exception("service_crashed", service=service)
+        return 500, _error(call_id, OWN_ERROR, "internal error")
 
 
 class DirectCallbacks:
@@ -191,6 +242,13 @@ class DirectCallbacks:
         if b"/" in service or not hmac.compare_digest(secret, self._secret().encode()):
             return 404, NO_SUCH_PATH
         return await self._services.handle(content)
+
+    def answer_at_once(self, path: bytes, content: bytes) -> tuple[int, bytes] | None:
+        """Answer without waiting what can be answered so; None for anything else."""
+        secret, _, service = path[len(self.PREFIX) :].partition(b"/")
+        if not hmac.compare_digest(secret, self._secret().encode()):
+            return None
+        return self._services.handle_at_once(service.decode("latin-1"), content)
 
 
 NO_SUCH_PATH = b'{"type":"about:blank","status":404,"title":"Not Found","code":"not_found"}'
@@ -220,6 +278,33 @@ def _first(parameters: msgspec.Raw, kind: Any) -> Any:
     if len(decoded) != 1:
         raise Invalid("parameters must be an array of one element")
     return decoded[0]
+
+
+def _answer(row: Interaction, call_id: Any, reply: Reply) -> tuple[int, bytes]:
+    if reply.body is None and not reply.values:
+        return _plain_answer(row.id, call_id, reply.outcome, reply.status)
+    return _write_answer(row, call_id, reply)
+
+
+@functools.lru_cache(maxsize=256)  # our node's calls all have one number, and most rows say one thing
+def _plain_answer(row_id: str, call_id: Any, outcome: str, status: int | None) -> tuple[int, bytes]:
+    return _write_answer(TABLE[row_id], call_id, Reply(outcome, status=status))
+
+
+def _write_answer(row: Interaction, call_id: Any, reply: Reply) -> tuple[int, bytes]:
+    outcome = row.outcome(reply.outcome)
+    status = reply.status or (outcome.status if outcome is not None and outcome.status else 200)
+    message = outcome.say(**reply.values) if outcome is not None else None
+    if status >= 400:
+        return status, _error(call_id, OWN_ERROR, message or reply.outcome, reply.outcome)
+    return status, _result(call_id, status, message, reply.body or {})
+
+
+def _refusal(row: Interaction, call_id: Any, error: SotaError) -> tuple[int, bytes]:
+    outcome = row.outcome(error.code)
+    status = outcome.status if outcome is not None and outcome.status else error.status
+    title = outcome.say(**error.__dict__.get("values", {})) if outcome is not None else None
+    return status, _error(call_id, OWN_ERROR, title or error.detail or error.title, error.code)
 
 
 def _result(call_id: Any, status: int, message: str | None, body: Any) -> bytes:

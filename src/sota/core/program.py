@@ -207,5 +207,5 @@ class CoreProgram:
         )
         app.check()
         direct = DirectCallbacks(services, lambda: self.registration.secret)
-        app.answer_directly(CALLBACK, direct.PREFIX, direct.answer)
+        app.answer_directly(CALLBACK, direct.PREFIX, direct.answer, direct.answer_at_once)
         return app

@@ -10,14 +10,17 @@ Rules kept here:
 * who does not take his answer is cut off too: what he does not read would stay in our memory.
 
 An application may name a *direct* route (:class:`Direct`): what is posted there is answered without the ASGI cycle,
-whose cost is several times that of a small message.
+whose cost is several times that of a small message. Who posts many messages there repeats himself: a head that the
+parser has accepted once is known by its bytes, and the next message under it is not parsed again. Requests that came
+together on one connection are answered in their order.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sota.kit.lean import hidden
@@ -31,18 +34,32 @@ MAX_HEADERS = 100
 LINGER_S = 10.0  # for what is still sent to a request that is answered, and for what a closed connection has to write
 WRITE_TIMEOUT_S = 60.0  # to take what waits beyond the transport's high-water mark
 TOO_LARGE = 431
+KNOWN_HEADS, KNOWN_HEAD_BYTES = 256, 1024
+ANSWER_HEAD = b"%bcontent-type: application/json\r\ncache-control: no-store\r\ncontent-length: %d\r\n%b\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Direct:
     """A route for bodies of JSON that are posted below ``prefix``, ``limit`` bytes at most.
 
-    ``answer`` takes path and body, and gives status and body; it raises nothing.
+    ``answer`` takes path and body, and gives status and body; it raises nothing. ``answer_at_once`` does so without
+    waiting for anything, and gives None where that cannot be: then nothing was done yet.
     """
 
     prefix: bytes
     limit: int
     answer: Callable[[bytes, bytes], Awaitable[tuple[int, bytes]]]
+    answer_at_once: Callable[[bytes, bytes], tuple[int, bytes] | None] = lambda _path, _content: None
+    known: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
+    """Heads that the parser accepted, as path and length of the body."""
+
+    def learn(self, head: bytes, path: bytes, length: int) -> None:
+        """Know a head by its bytes from now on; all are forgotten when there are too many."""
+        if len(head) > KNOWN_HEAD_BYTES or not head.startswith(b"POST "):
+            return
+        if len(self.known) >= KNOWN_HEADS:
+            self.known.clear()
+        self.known[head] = (path, length)
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -56,6 +73,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._direct: Direct | None = getattr(self.app, "direct", None)
         self._parts: list[bytes] | None = None
         self._parts_bytes = 0
+        self._fresh = b""  # what came first of the request that is read now
+        self._waiting: deque[tuple[bytes, bytes, bool]] = deque()  # path, body, and whether the connection is kept
+        self._answering = False
+        self._answered_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -69,7 +90,13 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._direct is not None and self._is_idle and not self._in_head and not self._answering:
+            data = self._answer_known(self._direct, data)
+            if not data:
+                return
+            self._fresh = data
         super().data_received(data)
+        self._fresh = b""
         if self.transport.is_closing():
             self._arm("close", LINGER_S)
         elif self._in_head or self._is_idle:  # idle: line breaks before a request end the wait for it, and begin none
@@ -114,7 +141,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._disarm("linger")
         if self._parts is not None:
-            self._answer_directly()
+            self._queue_answer(self._direct)
             return
         super().on_message_complete()
         self._is_idle = self.cycle.response_complete
@@ -138,8 +165,11 @@ class HttpProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
+        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
         if self.transport.get_write_buffer_size() > 0:
             self.transport.abort()
+        elif left > 0.001:  # a message under a known head does not touch the timer
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
 
@@ -161,29 +191,62 @@ class HttpProtocol(HttpToolsProtocol):
         is_free = getattr(self.cycle, "response_complete", True)  # None before the first one
         return is_free and self.parser.get_method() == b"POST" and self.parser.get_http_version() == "1.1"
 
-    def _answer_directly(self) -> None:
-        parts, self._parts = self._parts or [], None
-        if self._direct is None or self.transport.is_closing():
-            return
-        self.flow.pause_reading()  # one at a time: what comes next waits in the socket
-        work = self._write_answer(self._direct, self.url, b"".join(parts), keep=self.parser.should_keep_alive())
-        task = self.loop.create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+    def _answer_known(self, direct: Direct, data: bytes) -> bytes:
+        """Answer the messages under known heads that ``data`` begins with; gives the rest, which the parser reads."""
+        answers: list[bytes] = []
+        while data and not self.flow.write_paused:
+            start = data.find(b"\r\n\r\n", 0, KNOWN_HEAD_BYTES) + 4
+            known = direct.known.get(data[:start])
+            if known is None or len(data) < start + known[1]:
+                break
+            path, length = known
+            found = direct.answer_at_once(path, data[start : start + length])
+            if found is None:
+                break
+            status, answer = found
+            answers += (ANSWER_HEAD % (STATUS_LINE[status], len(answer), b""), answer)
+            data = data[start + length :]
+            self.server_state.total_requests += 1
+        if answers:
+            self._disarm("head")
+            self._answered_at = self.loop.time()
+            self.transport.write(b"".join(answers))
+        return data
 
-    async def _write_answer(self, direct: Direct, url: bytes, content: bytes, *, keep: bool) -> None:
-        status, answer = await direct.answer(url, content)
-        self.server_state.total_requests += 1
-        self._is_idle = True
-        if self.transport.is_closing():
+    def _queue_answer(self, direct: Direct | None) -> None:
+        parts, self._parts = self._parts or [], None
+        if direct is None or self.transport.is_closing():
             return
-        head = b"%bcontent-type: application/json\r\ncache-control: no-store\r\ncontent-length: %d\r\n%b\r\n"
-        closing = b"" if keep else b"connection: close\r\n"
-        self.transport.write(head % (STATUS_LINE[status], len(answer), closing) + answer)
+        content, keep = b"".join(parts), self.parser.should_keep_alive()
+        head = self._fresh[: len(self._fresh) - len(content)]
+        if keep and head.endswith(b"\r\n\r\n") and head.find(b"\r\n\r\n") == len(head) - 4:  # all came in one piece
+            direct.learn(head, self.url, len(content))
+        self.flow.pause_reading()  # what comes next waits in the socket
+        self._waiting.append((self.url, content, keep))
+        if not self._answering:
+            self._answering = True
+            task = self.loop.create_task(self._answer_waiting(direct))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _answer_waiting(self, direct: Direct) -> None:
+        keep = True
+        try:
+            while self._waiting and keep:
+                url, content, keep = self._waiting.popleft()
+                status, answer = await direct.answer(url, content)
+                self.server_state.total_requests += 1
+                if self.transport.is_closing():
+                    return
+                head = ANSWER_HEAD % (STATUS_LINE[status], len(answer), b"" if keep else b"connection: close\r\n")
+                self.transport.write(head + answer)
+        finally:
+            self._answering, self._is_idle = False, True
         if not keep:
             self.transport.close()
             self._arm("close", LINGER_S)
             return
+        self._answered_at = self.loop.time()
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
         self.flow.resume_reading()

@@ -20,7 +20,7 @@ from sota.boundaries.b7_core_rvi.messages import (
 )
 from sota.boundaries.b7_core_rvi.rows import INSTALL_REPORT
 from sota.boundaries.interaction import serves
-from sota.boundaries.rvi_service import Message, RviServices, answer_callback, serves_service
+from sota.boundaries.rvi_service import Message, RviServices, answer_callback, serves_at_once, serves_service
 from sota.boundaries.values import OutcomeReport, Reason
 from sota.core.transfers import service
 from sota.core.transfers.dispatcher import Dispatcher
@@ -37,6 +37,7 @@ from sota.kit.logging import get_logger, short_vin
 from sota.kit.outbox import Relay
 from sota.kit.ranges import Ranges
 
+RECEIVED = Reply("received")
 DECLINING = frozenset({Reason.DECLINED, Reason.CANCELLED})
 
 
@@ -84,18 +85,21 @@ class TransfersApi:
         get_logger().info("update_cancelled", vin=short_vin(body.vin), reason=reason.value)
         return Reply("cancelled")
 
-    @serves("X-B7-1")
-    async def acknowledge(self, message: Message[Acknowledgement]) -> Reply:
+    @serves_at_once("X-B7-1")
+    def take(self, message: Message[Acknowledgement]) -> Reply | None:
         """Take which blocks are on the vehicle's disk. A node makes these calls one after the other, so none waits."""
         body = message.body
         self._identify(message, body.vin)
-        try:
-            ranges = Ranges.parse(body.received)
-        except ValueError as error:
-            raise Invalid(str(error)) from None
-        if not self.engine.take(body.vin, body.download_index, ranges, body.outcome):
-            await self.engine.acknowledge(body.vin, body.download_index, ranges, body.outcome)
-        return Reply("received")
+        taken = self.engine.take(body.vin, body.download_index, _ranges(body), body.outcome)
+        return RECEIVED if taken else None
+
+    @serves("X-B7-1")
+    async def acknowledge(self, message: Message[Acknowledgement]) -> Reply:
+        """Take it, or wait for what must come first: the download has to be looked up."""
+        if self.take(message) is None:
+            body = message.body
+            await self.engine.acknowledge(body.vin, body.download_index, _ranges(body), body.outcome)
+        return RECEIVED
 
     @serves("WL-B7-7")
     async def record_report(self, message: Message[InstallReport]) -> Reply:
@@ -180,6 +184,13 @@ class TransfersApi:
         task = asyncio.create_task(say())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _ranges(acknowledgement: Acknowledgement) -> Ranges:
+    try:
+        return Ranges.parse(acknowledgement.received)
+    except ValueError as error:
+        raise Invalid(str(error)) from None
 
 
 class CallbackApi:
