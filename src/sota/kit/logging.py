@@ -27,12 +27,14 @@ if _without_rich:
 # Beyond what JSON escapes: control characters of 8 bits (CSI begins an escape sequence), line and paragraph separators,
 # and marks that turn the direction of writing round.
 UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
+_state = {"debug": False}
 SECRET_NAMES = frozenset({"password", "token", "secret", "credential", "authorization", "cookie", "key"})
 
 
 def configure(level: str = "info", *, output: TextIO | None = None, program: str | None = None) -> None:
     """Set the process's logs up: ``level`` is debug, info, warning or error; ``output`` is standard error."""
     stream = output or sys.stderr
+    _state["debug"] = level.lower() == "debug"
     numeric = getattr(stdlib_logging, level.upper())
     # uvicorn, asyncio and alembic speak through the standard library: only their warnings are news.
     render = _render_text if stream.isatty() else _render_json
@@ -75,6 +77,11 @@ class _Standard(stdlib_logging.Formatter):
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
         return self._render(None, record.name, event)
+
+
+def is_debugging() -> bool:
+    """Say whether debug events are written: those that happen with every block cost too much to be made in vain."""
+    return _state["debug"]
 
 
 def get_logger(**fields: Any) -> Any:

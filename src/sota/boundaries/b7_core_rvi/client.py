@@ -5,7 +5,7 @@ Every message means *queued*: what the vehicle makes of it comes back to Core's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity
 from sota.boundaries.b7_core_rvi.messages import (
@@ -18,7 +18,7 @@ from sota.boundaries.b7_core_rvi.messages import (
     UnscheduledUpdate,
     UpdateAvailable,
 )
-from sota.boundaries.edge import Edge
+from sota.boundaries.edge import Edge, Sent
 from sota.boundaries.interaction import calls
 from sota.boundaries.services import VehicleServices, local_name, vehicle_service
 from sota.boundaries.values import Message
@@ -71,6 +71,22 @@ class NodeClient:
         head = b'{"download_index":%d,"index":%d,"bytes":' % (block.download_index, block.index)
         service = services.chunk if services else vehicle_service(vin, "chunk")
         await self._edge.message_parts(service, (head, block.content, b"}"))
+
+    @calls("WL-B7-5")
+    def send_block_at_once(self, vin: str, block: EncodedBlock, services: VehicleServices | None, sent: Sent) -> bool:
+        """Send one block if that takes no waiting; says whether it did, and calls ``sent`` later if so."""
+        head = b'{"download_index":%d,"index":%d,"bytes":' % (block.download_index, block.index)
+        service = services.chunk if services else vehicle_service(vin, "chunk")
+        return self._edge.send_parts(service, (head, block.content, b"}"), sent)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many calls are under way as may be: no block can be sent at once."""
+        return self._edge.is_full
+
+    def on_room(self, tell: Callable[[], None]) -> None:
+        """Have somebody told when that ends."""
+        self._edge.on_room(tell)
 
     @calls("WL-B7-6")
     async def finish(self, vin: str, finish: FinishDownload, services: VehicleServices | None = None) -> None:

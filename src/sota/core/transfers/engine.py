@@ -21,7 +21,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b7_core_rvi.client import NodeClient
@@ -30,6 +29,7 @@ from sota.boundaries.values import OutcomeReport, Reason
 from sota.core.transfers import service, store
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.limits import Budgets, Limits, Places
+from sota.core.transfers.locks import VinLocks
 from sota.core.transfers.model import Download, DownloadState, Phase, Transfer
 from sota.core.transfers.retry_store import Retry
 from sota.core.transfers.sending import TROUBLE, Sender
@@ -62,20 +62,6 @@ class EngineSettings(Protocol):
         ...
 
 
-class VinLocks:
-    """A lock for each vehicle, kept only while somebody holds or awaits it. Fair: first come, first served."""
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    def of(self, vin: str) -> asyncio.Lock:
-        """Give the vehicle's lock."""
-        lock = self._locks.get(vin)
-        if lock is None:
-            lock = self._locks[vin] = asyncio.Lock()
-        return lock
-
-
 class Engine:
     """All transfers that this Core drives."""
 
@@ -97,7 +83,8 @@ class Engine:
         self._limits = settings.limits
         self._budgets = Budgets(self._limits, time.monotonic())
         self._sender = Sender(node, blocks, self._budgets)
-        self._turns = Turns(self._budgets, self._send_next)
+        self._turns = Turns(self._budgets, self._send_next, _Quick(self))
+        node.on_room(self._turns.wake)
         self._places = Places(self._limits)
         self._transfers: dict[str, dict[int, Transfer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -317,17 +304,36 @@ class Engine:
             self._turns.add(transfer)
 
     async def _send_next(self, transfer: Transfer) -> bool:
-        download = transfer.download
-        if self._find(download.vin, download.download_index) is not transfer or transfer.paused:
+        if not self._may_send(transfer):
             return False
         try:
-            return await self._sender.send_next(
-                transfer, self._limits.window_of(len(self._places), download.block_size)
-            )
+            return await self._sender.send_next(transfer, self._window(transfer))
         except TROUBLE as error:
-            detail = error.detail if isinstance(error, SotaError) else str(error)
-            self._log.warning("transfer_waits", vin=short_vin(download.vin), reason=detail)
+            self._waits(transfer, error)
             return False
+
+    def send_at_once(self, transfer: Transfer) -> bool | None:
+        """Send a transfer's next block if that takes no waiting (:class:`~sota.core.transfers.turns.Quick`)."""
+        if not self._may_send(transfer):
+            return False
+
+        def sent(error: SotaError | None) -> None:
+            if error is not None:
+                self._waits(transfer, error)
+            self._turns.done(transfer, again=error is None)
+
+        return self._sender.send_at_once(transfer, self._window(transfer), sent)
+
+    def _may_send(self, transfer: Transfer) -> bool:
+        download = transfer.download
+        return self._find(download.vin, download.download_index) is transfer and not transfer.paused
+
+    def _window(self, transfer: Transfer) -> int:
+        return self._limits.window_of(len(self._places), transfer.download.block_size)
+
+    def _waits(self, transfer: Transfer, error: Exception) -> None:
+        detail = error.detail if isinstance(error, SotaError) else str(error)
+        self._log.warning("transfer_waits", vin=short_vin(transfer.download.vin), reason=detail)
 
     async def _give_up(self, transfer: Transfer) -> None:
         download = transfer.download
@@ -368,6 +374,20 @@ class Engine:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._log.error("transfer_step_crashed", exc_info=task.exception())
+
+
+class _Quick:
+    """Sends the blocks of an engine that can be sent without waiting."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def is_full(self) -> bool:
+        return self._engine.node.is_full
+
+    def __call__(self, transfer: Transfer) -> bool | None:
+        return self._engine.send_at_once(transfer)
 
 
 def _says_downloaded(download: Download, outcome: OutcomeReport | None) -> bool:

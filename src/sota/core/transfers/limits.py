@@ -61,17 +61,20 @@ class Budgets:
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
+        self._are_any = bool(limits.bytes_per_s or limits.request_bytes_per_s or limits.vehicle_bytes_per_s)
         self._all = Budget(limits.bytes_per_s, now) if limits.bytes_per_s else None
         self._requests: dict[UUID, Budget] = {}
         self._vehicles: dict[str, Budget] = {}
 
     def pause_s(self, vin: str, request_id: UUID, now: float) -> float:
         """Say how long nothing may go to this vehicle for this request."""
+        if not self._are_any:
+            return 0.0
         return max((budget.pause_s(now) for budget in self._of(vin, request_id, now)), default=0.0)
 
     def spend(self, vin: str, request_id: UUID, size: int, now: float) -> None:
         """Note that bytes go out."""
-        for budget in self._of(vin, request_id, now):
+        for budget in self._of(vin, request_id, now) if self._are_any else ():
             budget.spend(size)
 
     def forget(self, vins: Iterable[str], request_ids: Iterable[UUID]) -> None:

@@ -144,12 +144,14 @@ class Transfer:
 
     def next_block(self, window: int) -> int | None:
         """Give the lowest block to send, None when the window is full or nothing is left."""
-        waiting = sum(1 for attempt in self.sent.values() if attempt.at > 0)
-        if self.phase is not Phase.SENDING or self.paused or waiting >= window:
+        sent = self.sent
+        if self.phase is not Phase.SENDING or self.paused:
+            return None
+        if len(sent) >= window and sum(1 for attempt in sent.values() if attempt.at > 0) >= window:
             return None
         for index in self.received.missing(self.download.block_count):
-            attempt = self.sent.get(index)
-            if (attempt is None or attempt.at == 0) and self.may_send(index):
+            attempt = sent.get(index)
+            if attempt is None or attempt.at == 0:
                 return index
         return None
 

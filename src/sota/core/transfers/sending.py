@@ -10,13 +10,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import AbortDownload, EncodedBlock, FinishDownload, StartDownload
+from sota.boundaries.edge import Sent
 from sota.boundaries.values import Command, Reason, SignatureEnvelope
 from sota.core.requests.wire import to_package_id
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.limits import Budgets
 from sota.core.transfers.model import Download, Phase, Transfer
 from sota.kit.errors import SotaError
-from sota.kit.logging import get_logger, short_vin
+from sota.kit.logging import get_logger, is_debugging, short_vin
 
 TROUBLE = (SotaError, SQLAlchemyError, OSError)
 """What a background step survives: it is tried again."""
@@ -42,6 +43,34 @@ class Sender:
         if transfer.phase is Phase.SENDING:
             return await self._send_block(transfer, min(window, transfer.window.blocks))
         return await self._send_step(transfer)
+
+    def send_at_once(self, transfer: Transfer, window: int, sent: Sent) -> bool | None:
+        """Send the next block if that takes no waiting: ``sent`` is called later, with what went wrong.
+
+        Gives False where there is nothing to send now, None where :meth:`send_next` must do it.
+        """
+        if transfer.phase is not Phase.SENDING:
+            return False if transfer.paused or transfer.step.at else None
+        if transfer.is_complete:
+            return None
+        index = transfer.next_block(min(window, transfer.window.blocks))
+        if index is None:
+            return False
+        download = transfer.download
+        content = self._blocks.kept(download, index)
+        if content is None:
+            return None
+
+        def done(error: SotaError | None) -> None:
+            if error is not None:
+                transfer.take_back(index)
+            sent(error)
+
+        block = EncodedBlock(download.download_index, index, content)
+        if not self._node.send_block_at_once(download.vin, block, transfer.services, done):
+            return None
+        self._note_sent(transfer, index)
+        return True
 
     async def abort(self, downloads: Sequence[tuple[str, int]], reason: Reason | None) -> None:
         """Tell vehicles to drop downloads. One that does not hear it is told when it asks for them."""
@@ -74,20 +103,27 @@ class Sender:
         download = transfer.download
         transfer.mark_sent(index, time.monotonic())
         try:
-            content = self._blocks.kept(download, index)
-            if content is None:
-                content = await self._blocks.encoded(download, index)
-                if not transfer.may_send(index):  # acknowledged while we read it
-                    return True
-            self._log.debug("block_sent", vin=download.vin, download_index=download.download_index, index=index)
-            size = min(download.block_size, download.size - (index - 1) * download.block_size)
-            self._budgets.spend(download.vin, download.request_id, size, time.monotonic())
+            content = await self._blocks.encoded(download, index)
+            if not transfer.may_send(index):  # acknowledged while we read it
+                return True
+            self._spend(download, index)
             block = EncodedBlock(download.download_index, index, content)
             await self._node.send_block(download.vin, block, transfer.services)
         except TROUBLE:
             transfer.take_back(index)
             raise
         return True
+
+    def _note_sent(self, transfer: Transfer, index: int) -> None:
+        now = time.monotonic()
+        transfer.mark_sent(index, now)
+        self._spend(transfer.download, index)
+
+    def _spend(self, download: Download, index: int) -> None:
+        if is_debugging():
+            self._log.debug("block_sent", vin=download.vin, download_index=download.download_index, index=index)
+        size = min(download.block_size, download.size - (index - 1) * download.block_size)
+        self._budgets.spend(download.vin, download.request_id, size, time.monotonic())
 
 
 def to_start(download: Download) -> StartDownload:
