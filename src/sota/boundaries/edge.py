@@ -99,7 +99,7 @@ class Edge:
             self._pipe.on_room = tell
 
     def send_parts(self, service_name: str, body: Sequence[bytes], sent: Sent) -> bool:
-        """Send as :meth:`message_parts` does if that takes no waiting; says whether it did, and calls ``sent`` later."""
+        """Send as :meth:`message_parts` does if that takes no waiting; says whether it did. ``sent`` is called then."""
         if self._pipe is None:
             return False
 

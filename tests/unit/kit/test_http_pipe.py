@@ -92,6 +92,52 @@ async def test_answer_that_does_not_come_is_not_awaited_for_ever(server: Server)
     await pipe.close()
 
 
+async def test_send_needs_an_idle_connection_and_no_waiting(server: Server) -> None:
+    pipe = await pipe_to(server, pool=2)
+    answers: list[object] = []
+    assert not pipe.send((b"0",), answers.append)
+    await asyncio.gather(pipe.post((b"1",)), pipe.post((b"2",)))
+    room = asyncio.Event()
+    pipe.on_room = room.set
+    assert [pipe.send((body,), answers.append) for body in (b"3", b"4", b"5")] == [True, True, False]
+    assert pipe.is_full
+    async with asyncio.timeout(5):
+        await room.wait()
+        assert not pipe.is_full
+        while len(answers) < 2:  # noqa: ASYNC110 - the answers come by a callback
+            await asyncio.sleep(0.01)
+    assert answers == [(200, b"{}")] * 2
+    assert sorted(server.bodies) == [b"1", b"2", b"3", b"4"]
+    assert server.connections == 2
+    await pipe.close()
+
+
+async def test_send_over_a_connection_that_was_closed_goes_over_another_one(server: Server) -> None:
+    server.closes_after = 1
+    pipe = await pipe_to(server, pool=1)
+    await pipe.post((b"1",))
+    answers: list[object] = []
+    assert pipe.send((b"2",), answers.append)
+    async with asyncio.timeout(5):
+        while not answers:  # noqa: ASYNC110 - the answers come by a callback
+            await asyncio.sleep(0.01)
+    assert answers == [(200, b"{}")]
+    assert server.bodies == [b"1", b"2"]
+    await pipe.close()
+
+
+async def test_send_is_told_when_its_time_is_over(server: Server) -> None:
+    pipe = await pipe_to(server, timeout_s=0.2, pool=1)
+    await pipe.post((b"1",))
+    server.delay_s = 5
+    answers: list[object] = []
+    assert pipe.send((b"2",), answers.append)
+    await asyncio.sleep(0.4)
+    assert [type(answer) for answer in answers] == [Unavailable]
+    assert not pipe.is_full
+    await pipe.close()
+
+
 async def test_nobody_there_and_nonsense_are_unavailable(server: Server) -> None:
     server.answer = b"good morning\r\n\r\n"
     pipe = await pipe_to(server)

@@ -4,8 +4,8 @@ So bandwidth is shared evenly whatever the sizes of the files, and vehicles that
 another, which is what makes keeping its blocks worth while (``blocks.py``). A transfer over one of its limits leaves
 the row for as long as it must.
 
-What can be sent without waiting, a block that is at hand over a connection that is idle, is sent in the turn itself. The
-rest (a step, a block that must be read, the first message of all) is done by one of :data:`WORKERS` tasks.
+What can be sent without waiting, a block that is at hand over a connection that is idle, is sent in the turn itself.
+The rest (a step, a block that must be read, the first message of all) is done by one of :data:`WORKERS` tasks.
 """
 
 from __future__ import annotations
