@@ -124,3 +124,46 @@ async def test_what_takes_too_long_is_ended_and_undone(database: Database, monke
     with pytest.raises(Unavailable, match="took too long"):
         await database.transact(dawdle)
     await write(database, Turns(), 0, 0)
+
+
+async def test_who_writes_much_lets_others_finish_first(database: Database) -> None:
+    order: list[str] = []
+    begun = asyncio.Event()
+
+    async def write_much() -> None:
+        async def work(_tx: Tx) -> None:
+            order.append("much")
+            begun.set()
+            await asyncio.sleep(0.05)
+
+        for _ in range(2):
+            await database.transact(work)
+            await database.give_way(10.0)
+
+    async def write_twice() -> None:
+        async def work(_tx: Tx) -> None:
+            order.append("little")
+
+        await begun.wait()
+        for _ in range(2):
+            await database.transact(work)
+
+    await asyncio.gather(write_much(), write_twice())
+    assert order == ["much", "little", "little", "much"]
+
+
+async def test_giving_way_ends(database: Database) -> None:
+    held, done = asyncio.Event(), asyncio.Event()
+
+    async def work(_tx: Tx) -> None:
+        held.set()
+        await done.wait()
+
+    other = asyncio.create_task(database.transact(work))
+    await held.wait()
+    await database.give_way(0.01)
+    assert not other.done()
+    done.set()
+    await other
+    async with asyncio.timeout(5):
+        await database.transact(lambda tx: tx.execute(sa.select(LINE)))

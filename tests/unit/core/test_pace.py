@@ -15,7 +15,7 @@ def test_a_machine_that_writes_quickly_is_given_more_and_more_up_to_the_limit() 
     assert sizes == [500, 750, 1125, 1687, 2000, 2000]
 
 
-@pytest.mark.parametrize("vehicles_a_second", [15_000, 20_000, 35_000, 45_000])
+@pytest.mark.parametrize("vehicles_a_second", [20_000, 30_000, 60_000, 75_000])
 def test_the_size_settles_where_others_wait_as_long_as_they_may(vehicles_a_second: int) -> None:
     pace = Pace.of(is_sqlite=True)
     for _ in range(10):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # How long a transaction may keep SQLite's only writer.
-AIM_S = 0.04
+AIM_S = 0.025
 LEAST_SQLITE, MOST_SQLITE = 500, 2000
 SIZE_MARIADB = 2000
 
@@ -38,7 +38,7 @@ class Pace:
         One that was hindered once must not make all that follow small, nor a lucky one make them long.
 
         >>> pace = Pace(500, 500, 2000)
-        >>> pace.note(500, 0.02)
+        >>> pace.note(500, 0.01)
         >>> pace.size
         750
         >>> pace.note(750, 0.5)

@@ -7,7 +7,7 @@ Rules kept here:
   on its updates or lists them. One small transaction takes the row away, and the request is real, all of it at once;
 * whoever prepares holds a lease. A refusal on the way, an interruption, or the death of this Core leaves a preparation
   that is taken back, by itself or by whichever Core finds the lease over; what was written is deleted chunk by chunk;
-* a chunk is small enough that whoever else wants to write waits some tens of milliseconds at most.
+* a chunk is small enough that whoever else wants to write waits some tens of milliseconds at most, and once only.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ from sota.kit.outbox import Relay
 # Transactions at the same time; SQLite has one writer.
 WRITERS_MARIADB = 2
 LOOK_EVERY_S = 10.0
+# How long others may write after each transaction of ours.
+GIVEN_S = 0.03
 VIN = 17
 Transact = Callable[[Callable[[Tx], Awaitable[Reply]]], Awaitable[Reply]]
 """Does work in one transaction, once for an Idempotency-Key (:meth:`sota.kit.idempotency.Idempotency.transact`)."""
@@ -251,6 +253,7 @@ class Queueing:
                 began, staged = await self.db.transact(chunk)
                 self.pace.note(sum(len(part.vins) for part in batch), time.perf_counter() - began)
                 written.add(staged)
+                await self.db.give_way(GIVEN_S)
 
         try:
             async with asyncio.TaskGroup() as group:
