@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from sota.kit.errors import Unavailable
+from sota.kit.http_heads import KnownHeads, read_answer
 
 MAX_ANSWER_BYTES = 1 << 20
 CONNECT_TIMEOUT_S = 5.0
@@ -36,8 +37,9 @@ _Finished = Callable[["_Connection", Answer | Exception], None]
 class _Connection(asyncio.Protocol):
     """One kept connection; ``finished`` is called once for each request."""
 
-    def __init__(self, finished: _Finished) -> None:
+    def __init__(self, finished: _Finished, heads: KnownHeads) -> None:
         self.transport: asyncio.Transport
+        self._heads, self._is_parsing = heads, False
         self.used = False
         self.answered = False
         self.deadline = 0.0
@@ -76,6 +78,11 @@ class _Connection(asyncio.Protocol):
         if self.done is None:
             self.abort()  # nobody asked
             return
+        found = None if self._is_parsing else self._heads.find(data, 0)
+        if found is not None and found[1] + found[0].length == len(data):
+            self._finished(self, (found[0].status, data[found[1] :]))
+            return
+        self._is_parsing = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -95,6 +102,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._keep = self._keep and self._parser.should_keep_alive()
+        self._is_parsing = self._parser.get_status_code() < 200
         if self.done is not None:
             self._finished(self, (self._parser.get_status_code(), self._body))
 
@@ -120,6 +128,7 @@ class HttpPipe:
             f"POST {target} HTTP/1.1\r\nhost: {host}:{self._port}\r\ncontent-type: application/json\r\ncontent-length: "
         ).encode("ascii")
         self._timeout_s = timeout_s
+        self._heads = KnownHeads(read_answer)
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
         self._left = pool  # so many more requests may be under way
@@ -275,7 +284,9 @@ class HttpPipe:
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            _, connection = await loop.create_connection(lambda: _Connection(self._finish), self._host, self._port)
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self._finish, self._heads), self._host, self._port
+            )
         return connection
 
     def _unavailable(self, error: BaseException) -> Unavailable:

@@ -18,6 +18,7 @@ import httptools
 from sota.boundaries.interaction import calls
 from sota.kit.errors import Invalid
 from sota.kit.http_client import Response
+from sota.kit.http_heads import KnownHeads, read_answer
 
 CONNECT_TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 1 << 20
@@ -107,6 +108,7 @@ class Caller:
         self._parts: Sequence[bytes] = ()
         self._asked_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self.heads = KnownHeads(read_answer)
 
     @property
     def url(self) -> str:
@@ -208,7 +210,7 @@ class Caller:
 class Wire(asyncio.Protocol):
     """One connection of a caller."""
 
-    __slots__ = ("_caller", "_parser", "_parts", "_size", "_transport", "asked", "heard")
+    __slots__ = ("_caller", "_parser", "_parts", "_size", "_transport", "asked", "heard", "parsing")
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -216,7 +218,7 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parts: list[bytes] = []
         self._size = self.asked = 0
-        self.heard = True
+        self.heard, self.parsing = True, False
 
     def ask(self, head: bytes, parts: Sequence[bytes]) -> None:
         """Send a request. The parts of its body go as they are: they may be long, and joining would copy them."""
@@ -240,6 +242,11 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take the answer; what is none ends the connection."""
         self.heard = True
+        found = None if self.parsing else self._caller.heads.find(data, 0)
+        if found is not None and found[1] + found[0].length == len(data):
+            self._caller.answered(self, Response(found[0].status, {}, data[found[1] :]), keep=True)
+            return
+        self.parsing = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -264,5 +271,6 @@ class Wire(asyncio.Protocol):
         """Give the answer. Whether the connection is kept can only be asked now."""
         status = self._parser.get_status_code()
         if status >= 200:
+            self.parsing = False
             body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._caller.answered(self, Response(status, {}, body), keep=self._parser.should_keep_alive())

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgpack
 import msgspec
 
-from sota.rvi.message import Message
+from sota.rvi.message import Message, Part
 from sota.rvi.splitter import CodecError, JsonSplitter, MsgpackSplitter, Splitter
 
 __all__ = ["GREETING_LIMIT", "JSON", "MSGPACK", "Codec", "CodecError", "Decoder", "Packet", "RcvData", "guess"]
@@ -93,10 +94,12 @@ class Codec(Protocol):
         """Write any packet but ``rcv``."""
         ...
 
-    def encode_message(
-        self, message: Message, transaction: int, *, ascii_only: bool = False, ack: bool = False
-    ) -> bytes:
-        """Write a ``rcv``; with ``ack`` its transaction is to be confirmed."""
+    def encode_message(self, message: Message, transaction: int, *, ack: bool = False) -> Sequence[Part]:
+        """Write a ``rcv``, in parts; with ``ack`` its transaction is to be confirmed."""
+        ...
+
+    def encode_for_pieces(self, message: Message, transaction: int, *, ack: bool = False) -> bytes:
+        """Write a ``rcv`` that can be cut anywhere."""
         ...
 
 
@@ -147,21 +150,25 @@ class JsonCodec:
         """Give parameters as they came; where there are none, what a real node delivers."""
         return bytes(parameters) or b'"undefined"'
 
-    def encode_message(
-        self, message: Message, transaction: int, *, ascii_only: bool = False, ack: bool = False
-    ) -> bytes:
-        """Write a ``rcv``; in ASCII where it will be cut into pieces, so that no character is cut."""
-        parameters = message.parameters
-        if ascii_only:
-            parameters = json.dumps(msgspec.json.decode(parameters), separators=(",", ":")).encode()
-        # The transaction is always 1 on a JSON link.
-        return b"".join((
-            b'{"tid":1,"cmd":"rcv","mod":"proto_json_rpc","data":{"service":',
-            msgspec.json.encode(message.service),
-            b',"timeout":%d,"parameters":' % message.timeout_ms,
-            parameters,
-            b'},"ack":%d}' % transaction if ack else b"}}",
-        ))  # fmt: skip
+    def encode_message(self, message: Message, transaction: int, *, ack: bool = False) -> Sequence[Part]:
+        """Write a ``rcv``, in parts."""
+        return _json_message(message, message.parameter_parts, transaction if ack else None)
+
+    def encode_for_pieces(self, message: Message, transaction: int, *, ack: bool = False) -> bytes:
+        """Write a ``rcv`` in ASCII, so that no character is cut."""
+        parameters = json.dumps(msgspec.json.decode(message.parameters), separators=(",", ":")).encode()
+        return b"".join(_json_message(message, (parameters,), transaction if ack else None))
+
+
+def _json_message(message: Message, parameters: Sequence[Part], ack: int | None) -> Sequence[Part]:
+    # The transaction is always 1 on a JSON link.
+    return (
+        b'{"tid":1,"cmd":"rcv","mod":"proto_json_rpc","data":{"service":',
+        msgspec.json.encode(message.service),
+        b',"timeout":%d,"parameters":' % message.timeout_ms,
+        *parameters,
+        b'},"ack":%d}' % ack if ack is not None else b"}}",
+    )
 
 
 class MsgpackCodec:
@@ -238,24 +245,24 @@ class MsgpackCodec:
         """Write any packet but ``rcv``."""
         return pack(fields)
 
-    def encode_message(
-        self, message: Message, transaction: int, *, ascii_only: bool = False, ack: bool = False
-    ) -> bytes:
-        """Write a ``rcv``."""
-        del ascii_only  # pieces of msgpack are bytes
+    def encode_message(self, message: Message, transaction: int, *, ack: bool = False) -> Sequence[Part]:
+        """Write a ``rcv``, in parts."""
         if message.packed is None:
-            message.packed = pack(msgspec.json.decode(message.parameters))
+            message.packed = (pack(msgspec.json.decode(message.parameters)),)
         number = pack(transaction)
-        # Joining copies the parameters once; the % of bytes moves what it has written, which for a block costs more.
-        return b"".join((
+        return (
             b"\x85\xa3tid" if ack else b"\x84\xa3tid",
             number,
             _head_for(message.service),
             pack(message.timeout_ms),
             b"\xaaparameters",
-            message.packed,
+            *message.packed,
             b"\xa3ack" + number if ack else b"",
-        ))  # fmt: skip
+        )
+
+    def encode_for_pieces(self, message: Message, transaction: int, *, ack: bool = False) -> bytes:
+        """Write a ``rcv`` in one piece: what is cut of it are bytes."""
+        return b"".join(self.encode_message(message, transaction, ack=ack))
 
 
 _pack = msgpack.Packer(use_bin_type=False).pack

@@ -169,11 +169,11 @@ class Connection(asyncio.Protocol):
         if ack := self.confirmations.concerns(message.service):
             self.confirmations.keep(self._transaction, message)
         if (size := wanted_size(message)) is not None:
-            body = self._codec.encode_message(message, self._transaction, ascii_only=True, ack=ack)
+            body = self._codec.encode_for_pieces(message, self._transaction, ack=ack)
             self._writer = self._writer or FragmentWriter()
             self._send(self._writer.start(message.service, body, size, self._loop.time()))
         else:
-            self._out.write(self._codec.encode_message(message, self._transaction, ack=ack))
+            self._out.write_parts(self._codec.encode_message(message, self._transaction, ack=ack), message.size)
         return True
 
     def announce(self, names: Iterable[str], *, available: bool = True, always: bool = False) -> None:

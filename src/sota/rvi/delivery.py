@@ -2,8 +2,8 @@
 
 Rules kept here:
 
-* one service's messages arrive in their order: the next call begins when the one before it was answered. Services do
-  not wait for one another; one that hangs delays nobody else;
+* what one peer sends to one service arrives in its order: the next call begins when the one before it was answered.
+  Services do not wait for one another, and peers wait for others of their lane only; one that hangs delays nobody else;
 * a service that is down, refuses the connection, or answers 503 is called again until the message's time is over. So
   a message may arrive twice, and never silently not at all;
 * any other answer is the service's own and is final; it is handed back to who sent the message, where that is possible;
@@ -16,33 +16,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from sota.boundaries.interaction import calls
 from sota.kit.http_client import Response
-from sota.rvi import counters
 from sota.rvi.callback import Address
-from sota.rvi.message import Message, Peer
+from sota.rvi.lane import FIRST_PAUSE_S, LONGEST_PAUSE_S, TAKEN, Answer, Lane, is_answer, tell
+from sota.rvi.message import Message
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
+LANES = 8
+"""So many calls of one service may be under way, each for other peers; a vehicle's node has one peer, and one call."""
+
 NOTICE_NAMES = 500
-TAKEN = Response(200, {}, b"")
-"""The answer of a service that gives none (over a WebSocket): it has been given the message."""
-
-Answer = asyncio.Future[Response | None]
-"""How a service answered a message, None if it never did."""
-
-
-def is_answer(response: Response | None) -> bool:
-    """Say whether somebody answered who is the service."""
-    if response is None or response.status in (429, 503):
-        return False
-    # A 404 that is no JSON-RPC says that the path is gone: the program was started anew and has yet to register.
-    return response.status != 404 or b'"jsonrpc"' in response.body
 
 
 class LocalService:
@@ -50,40 +37,36 @@ class LocalService:
 
     def __init__(self, name: str, local_name: str, address: Address, *, timeout_s: float, queue_bytes: int) -> None:
         self.name, self.address = name, address
-        self._local_name = msgspec.json.encode(local_name)
-        self._timeout_s, self._limit = timeout_s, queue_bytes
-        self._loop = asyncio.get_running_loop()
-        self._queue: deque[tuple[Message, Answer | None]] = deque()
-        self._bytes = 0
-        self._busy = False
-        self._pause = FIRST_PAUSE_S
-        self._retry: asyncio.TimerHandle | None = None
+        self._local_name, self._timeout_s, self._limit = local_name, timeout_s, queue_bytes
+        self._lanes: dict[int, Lane] = {}
+        self._bytes = self._waiting = 0
         self._room: asyncio.Event = asyncio.Event()
         self._room.set()
         self._idle: asyncio.Future[None] | None = None
-        self._peer: Peer | None = None
-        self._tail = b"}}"
         self.is_open = True
-        self._use(address)
 
     def move(self, address: Address) -> None:
         """Call another address from now on."""
         self.address = address
-        if not self._busy:
-            self._go_on()
+        for lane in list(self._lanes.values()):
+            lane.move(address)
 
     def offer(self, message: Message, answer: Answer | None = None) -> bool:
         """Take a message for this service; False if too much waits already."""
         if not self.is_open:
             return False
-        size = message.size
-        if self._queue and self._bytes + size > self._limit:
+        if self._waiting and self._bytes + message.size > self._limit:
             self._room.clear()
             return False
-        self._queue.append((message, answer))
-        self._bytes += size
-        if not self._busy and self._retry is None:
-            self._go_on()
+        self._waiting += 1
+        self._bytes += message.size
+        peer = message.peer
+        # By name, not by connection: who connects anew must not overtake himself.
+        number = 0 if peer is None else hash(peer.vin or peer.credential) % LANES
+        lane = self._lanes.get(number)
+        if lane is None:
+            lane = self._lanes[number] = Lane(self._local_name, self.address, self._timeout_s, self._removed)
+        lane.put(message, answer)
         return True
 
     async def writable(self, timeout_s: float) -> bool:
@@ -97,98 +80,26 @@ class LocalService:
 
     def idle(self) -> asyncio.Future[None] | None:
         """Give what ends when nothing waits any more; None where nothing does."""
-        if self._queue and self._idle is None:
-            self._idle = self._loop.create_future()
-        return self._idle if self._queue else None
+        if self._waiting and self._idle is None:
+            self._idle = asyncio.get_running_loop().create_future()
+        return self._idle if self._waiting else None
 
     def close(self) -> list[Message]:
-        """Stop calling; gives the messages that were not delivered."""
+        """Stop calling; gives the messages that were not delivered, those of each peer in their order."""
         self.is_open = False
         self._room.set()
-        if self._retry is not None:
-            self._retry.cancel()
-        self._channel.close()
-        left = [message for message, _ in self._queue]
-        for _, answer in self._queue:
-            _tell(answer, None)
-        self._queue.clear()
+        left = [message for lane in self._lanes.values() for message in lane.close()]
+        self._waiting = 0
         self._be_idle()
         return left
 
-    # The next one, and the next
-
-    def _use(self, address: Address) -> None:
-        self._channel = address.channel(self._timeout_s)
-        prefix = self._channel.envelope.replace(b"%b", b"message")
-        self._head = b'%b{"service_name":%b,"parameters":' % (prefix, self._local_name)
-
-    def _go_on(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-        while self._queue and not self._busy and self.is_open:
-            if self.address.url != self._channel.url:
-                self._channel.close()
-                self._use(self.address)
-            message, answer = self._queue[0]
-            if message.deadline <= time.time():
-                counters.EXPIRED.inc()
-                self._remove(message, answer, None)
-                continue
-            self._busy = True
-            if self._call(message):
-                self._busy = False
-                counters.DELIVERED.inc()
-                self._remove(message, answer, TAKEN)
-        if not self._queue:
-            self._be_idle()
-
-    @calls(
-        "WL-B7-3",
-        "WL-B7-7",
-        "X-B7-1",
-        "X-B7-10",
-        "X-B7-30",
-        "WL-B9-1",
-        "WL-B9-3",
-        "WL-B9-4",
-        "WL-B9-5",
-        "WL-B9-7",
-        "X-B9-2",
-        "X-B9-31",
-    )
-    def _call(self, message: Message) -> bool:
-        peer = message.peer
-        if peer is not self._peer:
-            self._peer = peer
-            self._tail = b',"peer":%b}}' % msgspec.json.encode(peer) if peer is not None else b"}}"
-        return self._channel.call((self._head, message.parameters, self._tail), self._answered)
-
-    def _answered(self, response: Response | None) -> None:
-        self._busy = False
-        if not self.is_open:
-            return
-        if not is_answer(response):
-            if self.address.url != self._channel.url:
-                self._go_on()
-                return
-            pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
-            self._retry = self._loop.call_later(pause, self._go_on)
-            self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
-            return
-        self._pause = FIRST_PAUSE_S
-        counters.DELIVERED.inc()
-        self._remove(*self._queue[0], response)
-        self._go_on()
-
-    def _remove(self, message: Message, answer: Answer | None, response: Response | None) -> None:
-        self._queue.popleft()
+    def _removed(self, message: Message) -> None:
+        self._waiting -= 1
         self._bytes -= message.size
         if self._bytes <= self._limit // 2 and not self._room.is_set():
             self._room.set()
-        if message.confirm is not None:
-            message.settle()
-        _tell(answer, response)
+        if not self._waiting and self._idle is not None:
+            self._be_idle()
 
     def _be_idle(self) -> None:
         if self._idle is not None and not self._idle.done():
@@ -247,7 +158,7 @@ class Notifier:
         answer: Answer = asyncio.get_running_loop().create_future()
         method = b"services_available" if available else b"services_unavailable"
         body = b"%b%b}" % (self._channel.envelope.replace(b"%b", method), msgspec.json.encode({"services": names}))
-        return TAKEN if self._channel.call((body,), lambda response: _tell(answer, response)) else await answer
+        return TAKEN if self._channel.call((body,), lambda response: tell(answer, response)) else await answer
 
 
 class LocalServices:
@@ -320,8 +231,3 @@ class LocalServices:
         urls = {service.address.url for service in self._services.values()}
         for url in [url for url in self._notifiers if url not in urls]:
             self._notifiers.pop(url).stop()
-
-
-def _tell(answer: Answer | None, response: Response | None) -> None:
-    if answer is not None and not answer.done():
-        answer.set_result(response)

@@ -32,7 +32,7 @@ from sota.kit.errors import Invalid, SotaError
 from sota.kit.http_client import Response
 from sota.rvi.callback import Target
 from sota.rvi.codec import pack
-from sota.rvi.large import LARGE_BYTES, read_large
+from sota.rvi.large import LARGE_BYTES, Large, LargeReader
 from sota.rvi.message import Message
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ LOCAL_TRANSACTION = -1
 A_DAY_S = 86_400
 FIRST_MILLISECONDS = 100_000_000_000
 MAX_KEEP_S = 2 * 366 * A_DAY_S
+KEPT_TEXTS_BYTES = 16 << 20
 
 Answered = tuple[int, bytes]
 Result = dict[str, Any]
@@ -102,6 +103,7 @@ class Edge:
         self._requests = msgspec.json.Decoder(Request)
         self._message_requests = msgspec.json.Decoder(MessageRequest)
         self._message_params = msgspec.json.Decoder(MessageParams)
+        self._large = LargeReader(KEPT_TEXTS_BYTES if node.settings.role == "server" else 0)
         self._transaction = 0
         self._methods: dict[str, Callable[[msgspec.Raw], Result | Awaitable[Result]]] = {
             "message": self.message,
@@ -116,13 +118,13 @@ class Edge:
     def handle(self, content: bytes) -> Answered | Awaitable[Answered]:
         """Answer one request: HTTP status and body, at once where nothing has to be waited for."""
         try:
-            large = read_large(content, self._message_requests.decode) if len(content) >= LARGE_BYTES else None
-            message, packed = large or (self._message_requests.decode(content), None)
+            read = self._large.read(content, self._message_requests.decode) if len(content) >= LARGE_BYTES else None
+            message, large = read or (self._message_requests.decode(content), None)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return self._handle_any(content)
         call_id = bytes(message.id)
         try:
-            result = self.take(message.params, packed)
+            result = self.take(message.params, large)
         except REFUSALS as error:
             return _refusal(call_id, error)
         if isinstance(result, int):
@@ -168,8 +170,8 @@ class Edge:
         result = self.take(self._message_params.decode(params))
         return message_result(result) if isinstance(result, int) else result
 
-    def take(self, content: MessageParams, packed: bytes | None = None) -> int | Awaitable[Result]:
-        """Take a message, perhaps packed already; gives its transaction where it is sent at once."""
+    def take(self, content: MessageParams, large: Large | None = None) -> int | Awaitable[Result]:
+        """Take a message; ``large`` is what its parameters really are. Gives its transaction if it is sent at once."""
         node, service, now = self._node, content.service_name, time.time()
         node.check(service)
         parameters = bytes(content.parameters)
@@ -177,9 +179,9 @@ class Edge:
             raise Invalid("parameters must be an object or an array")
         deadline = read_timeout(content.timeout, now)
         # What has no form in msgpack is refused here, where the sender hears of it, and not on the link.
-        if packed is None:
-            packed = pack(msgspec.json.decode(parameters))
-        message = Message(service, parameters, int(deadline * 1000), deadline, packed=packed)
+        packed = (pack(msgspec.json.decode(parameters)),) if large is None else large.packed
+        whole = parameters if large is None else large.parameters
+        message = Message(service, whole, int(deadline * 1000), deadline, packed=packed)
         if node.is_local(service):
             return self._ask(message)
         self._transaction += 1

@@ -2,7 +2,8 @@
 
 Any path is the edge; only POST is answered. A request with another content type than JSON, or with an ``Origin`` (a
 web page that tries to reach the node through somebody's browser), is refused. Requests of one connection are answered
-in their order, one at a time; nothing more is read from it while one waits.
+in their order, one at a time; nothing more is read from it while one waits. A head that is known is not parsed again
+(kit/http_heads.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import httptools
 
 from sota.kit import metrics
 from sota.kit.errors import StartError
+from sota.kit.http_heads import Head, KnownHeads, read_request
 from sota.kit.logging import get_logger
 from sota.rvi.edge import Answered, Edge
 from sota.rvi.settings import NodeSettings
@@ -39,6 +41,16 @@ _PLAIN = {
 }
 
 
+def read_head(text: bytes) -> Head | None:
+    """Read the head of a request for the edge; None if it is none, or there is anything unusual about it."""
+    head = read_request(text)
+    if head is None or head.method != b"POST":
+        return None
+    names = dict(head.headers)
+    kind = names.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    return head if b"origin" not in names and kind in CONTENT_TYPES else None
+
+
 _OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n%b"
 
 
@@ -55,6 +67,7 @@ class EdgeProtocol(asyncio.Protocol):
         self._size = self._head_size = 0
         self._status = 200
         self._content_type = b""
+        self._missing = 0
         self._in_request = self._paused = False
         self._loop = asyncio.get_running_loop()
         self.changed_at = self._loop.time()
@@ -75,6 +88,39 @@ class EdgeProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes; answer the requests that they complete."""
         self.changed_at = self._loop.time()
+        at = self._collect(data) if self._missing else 0
+        while at < len(data) and not self._in_request:
+            begun = self._begin(data, at)
+            if begun is None:
+                break
+            at = begun
+        if at < len(data):
+            self._parse(data[at:] if at else data)
+        self._go_on()
+
+    def _begin(self, data: bytes, at: int) -> int | None:
+        """Take a request with a head that is known; gives where it ends, None if it is to be parsed."""
+        found = self._server.heads.find(data, at)
+        if found is None or found[0].length > self._server.max_body:
+            return None
+        start, end = found[1], found[1] + found[0].length
+        if end <= len(data):
+            self._requests.append((200, data[start:end], True))
+            return end
+        self._in_request, self._body, self._missing = True, [data[start:]], end - len(data)
+        return len(data)
+
+    def _collect(self, data: bytes) -> int:
+        """Take more of a body whose head was known; gives how much of the data belongs to it."""
+        taken = min(len(data), self._missing)
+        self._body.append(data if taken == len(data) else data[:taken])
+        self._missing -= taken
+        if not self._missing:
+            self._requests.append((200, b"".join(self._body), True))
+            self._in_request, self._body = False, []
+        return taken
+
+    def _parse(self, data: bytes) -> None:
         self._head_size += len(data)
         try:
             self._parser.feed_data(data)
@@ -85,7 +131,6 @@ class EdgeProtocol(asyncio.Protocol):
         else:
             if not self._body and self._in_request and not self._size and self._head_size > MAX_HEAD_BYTES:
                 self._refuse_and_close(413)
-        self._go_on()
 
     def pause_writing(self) -> None:
         """The other side does not read its answers: stop answering."""
@@ -217,6 +262,7 @@ class EdgeServer:
     def __init__(self, edge: Edge, settings: NodeSettings) -> None:
         self.edge = edge
         self.max_body = settings.max_message + ENVELOPE_BYTES
+        self.heads = KnownHeads(read_head)
         self._host, self.port = settings.host, settings.edge_port
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None

@@ -33,7 +33,7 @@ _OPTION = "rvi.max_msg_size"
 def wanted_size(message: Message) -> int | None:
     """Give the size of a piece if the message's sender asks for pieces (``"rvi.max_msg_size"`` in its parameters)."""
     # The option is a member of an object; an array, as a block is in, need not be searched.
-    if message.parameters[:1] != b"{" or _OPTION.encode() not in message.parameters:
+    if message.parameter_parts[0][:1] != b"{" or _OPTION.encode() not in message.parameters:
         return None
     parameters = msgspec.json.decode(message.parameters)
     size = parameters.get(_OPTION) if isinstance(parameters, dict) else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import msgspec
+
+Part = bytes | memoryview
+"""A stretch of bytes that nobody changes any more."""
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -15,33 +17,54 @@ class Peer(msgspec.Struct, frozen=True):
     credential: str
 
 
-@dataclass(slots=True)
 class Message:
     """One message to one service.
 
-    ``parameters`` is JSON as it came from the sender, unread. ``deadline`` is unix seconds by this node's own clock;
-    ``timeout_ms`` is what the sender said (unix milliseconds), passed on to the next node. ``packed`` keeps the
-    parameters in msgpack, once somebody needed them so. ``number`` is the message's place on disk, if it is stored, and
-    ``place`` the one it would have. ``confirm`` is called when the sending node need not keep it any more.
+    ``parameters`` is JSON as it came from the sender, unread; a large message may be given in parts that together are
+    its parameters, and is then copied only where somebody needs it in one piece. ``deadline`` is unix seconds by this
+    node's own clock; ``timeout_ms`` is what the sender said (unix milliseconds), passed on to the next node. ``packed``
+    keeps the parameters in msgpack, in parts, once somebody needed them so. ``number`` is the message's place on disk,
+    if it is stored, and ``place`` the one it would have. ``confirm`` is called when the sending node need not keep it
+    any more. ``size`` is what it weighs in a queue, in bytes.
     """
 
-    service: str
-    parameters: bytes
-    timeout_ms: int
-    deadline: float
-    peer: Peer | None = None
-    packed: bytes | None = None
-    number: int | None = None
-    place: int | None = None
-    confirm: Callable[[], None] | None = None
+    __slots__ = (
+        "_parameters", "confirm", "deadline", "number", "packed", "peer", "place", "service", "size", "timeout_ms",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        service: str,
+        parameters: bytes | Sequence[Part],
+        timeout_ms: int,
+        deadline: float,
+        peer: Peer | None = None,
+        *,
+        packed: Sequence[Part] | None = None,
+        number: int | None = None,
+    ) -> None:
+        self.service, self._parameters = service, parameters
+        self.timeout_ms, self.deadline, self.peer = timeout_ms, deadline, peer
+        self.packed, self.number = packed, number
+        self.place: int | None = None
+        self.confirm: Callable[[], None] | None = None
+        length = len(parameters) if isinstance(parameters, bytes) else sum(map(len, parameters))
+        self.size = length + len(service) + 64
+
+    @property
+    def parameters(self) -> bytes:
+        """The parameters in one piece."""
+        if not isinstance(self._parameters, bytes):
+            self._parameters = b"".join(self._parameters)
+        return self._parameters
+
+    @property
+    def parameter_parts(self) -> Sequence[Part]:
+        """The parameters as they are, in one part or several."""
+        return (self._parameters,) if isinstance(self._parameters, bytes) else self._parameters
 
     def settle(self) -> None:
         """Tell the sending node that this one has done with the message, or keeps it on disk."""
         confirm, self.confirm = self.confirm, None
         if confirm is not None:
             confirm()
-
-    @property
-    def size(self) -> int:
-        """What it weighs in a queue."""
-        return len(self.parameters) + len(self.service) + 64

@@ -32,11 +32,12 @@ from sota.rvi.callback import Address
 from sota.rvi.connection import Connection
 from sota.rvi.context import Context
 from sota.rvi.credentials import CredentialError
-from sota.rvi.delivery import Answer, LocalServices
+from sota.rvi.delivery import LocalServices
 from sota.rvi.disk import Disk
 from sota.rvi.edge import Edge
 from sota.rvi.edge_http import EdgeServer
 from sota.rvi.identity_folder import IdentityKeeper, look
+from sota.rvi.lane import Answer
 from sota.rvi.link import Link, allow_files
 from sota.rvi.message import Message
 from sota.rvi.names import VEHICLE_PREFIX, ServiceTable, declared_services, vin_of
@@ -49,8 +50,7 @@ from sota.rvi.settings import NodeSettings
 if TYPE_CHECKING:
     from sota.rvi.edge_ws import SocketServer
 
-TICK_S = 1.0
-CLOCK_MOVED_S = 5.0
+TICK_S, CLOCK_MOVED_S = 1.0, 5.0
 DISK_FILE = "messages.sqlite3"
 
 
@@ -59,6 +59,7 @@ class Node:
 
     def __init__(self, settings: NodeSettings) -> None:
         self.settings = settings
+        self._prefix = settings.prefix_path
         self.log = get_logger(program="rvi-node", role=settings.role)
         self.table = ServiceTable(settings.extra_services)
         self.routes = Routes()
@@ -157,7 +158,7 @@ class Node:
 
     def is_local(self, service: str) -> bool:
         """Say whether a service would be one of this node's own."""
-        return service.startswith(self.settings.prefix_path)
+        return service.startswith(self._prefix)
 
     def send_now(self, message: Message) -> bool:
         """Send a message over its link if nothing is in its way; False if it has to be queued."""

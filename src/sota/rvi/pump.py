@@ -15,7 +15,8 @@ from sota.kit.errors import Unavailable
 from sota.kit.logging import get_logger
 from sota.rvi import counters
 from sota.rvi.connection import Connection
-from sota.rvi.delivery import Answer, LocalService
+from sota.rvi.delivery import LocalService
+from sota.rvi.lane import Answer
 from sota.rvi.message import Message
 from sota.rvi.schedule import MessageStore
 

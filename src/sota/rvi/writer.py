@@ -1,14 +1,19 @@
 """What one connection to another node writes, and how much of it may wait.
 
-What is written in one turn of the loop goes together: one TLS record and one system call for many messages.
+What is written in one turn of the loop goes together: one TLS record and one system call for many messages. Only what
+is large goes as it is, in records of its own: it would have to be copied.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterator, Sequence
+
+from sota.rvi.message import Part
 
 FLUSH_BYTES = 64 << 10
+LARGE_BYTES = 8 << 10
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 60, 10, 6
 
 
@@ -19,7 +24,7 @@ class Writer:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._pieces: list[bytes] = []
+        self._pieces: list[Part] = []
         self._bytes = 0
         self._drained: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport | None = None
@@ -43,18 +48,26 @@ class Writer:
 
     def write(self, content: bytes) -> None:
         """Write with all else of this turn of the loop."""
+        self.write_parts((content,), len(content))
+
+    def write_parts(self, parts: Sequence[Part], size: int) -> None:
+        """Write parts of one thing, of about so many bytes, one behind the other."""
         if not self._pieces:
             self._loop.call_soon(self.flush)
-        self._pieces.append(content)
-        self._bytes += len(content)
+        self._pieces.extend(parts)
+        self._bytes += size
         if self._bytes > FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write what has gathered."""
-        pieces, self._pieces, self._bytes = self._pieces, [], 0
-        if pieces and self.transport is not None and not self.transport.is_closing():
-            self.transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        pieces, size, self._pieces, self._bytes = self._pieces, self._bytes, [], 0
+        if not pieces or self.transport is None or self.transport.is_closing():
+            return
+        if size < LARGE_BYTES:
+            self.transport.write(b"".join(pieces))
+        else:
+            self.transport.writelines(list(_joined(pieces)))
 
     def resume(self) -> None:
         """The other side has read: let those go on who wait."""
@@ -83,6 +96,21 @@ class Writer:
         """End the connection now."""
         if self.transport is not None:
             self.transport.abort()
+
+
+def _joined(pieces: Sequence[Part]) -> Iterator[Part]:
+    """Join small pieces that stand together; give large ones as they are."""
+    small: list[Part] = []
+    for piece in pieces:
+        if len(piece) < LARGE_BYTES:
+            small.append(piece)
+            continue
+        if small:
+            yield b"".join(small)
+            small = []
+        yield piece
+    if small:
+        yield b"".join(small)
 
 
 def keep_alive(endpoint: socket.socket | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sota.rvi.delivery import LANES
 from tests.support.rvi import (
     BACKEND,
     VEHICLE,
@@ -25,9 +26,9 @@ from tests.support.rvi import (
 )
 
 
-async def vehicle(identities: Identities, port: int) -> RawPeer:
-    peer = await RawPeer.connect(port, identities.vehicle())
-    await peer.greet(token(identities.vehicle()))
+async def vehicle(identities: Identities, port: int, vin: str = VIN) -> RawPeer:
+    peer = await RawPeer.connect(port, identities.vehicle(vin))
+    await peer.greet(token(identities.vehicle(vin)))
     return peer
 
 
@@ -97,6 +98,41 @@ async def test_a_service_that_hangs_delays_nobody_else(
         release.set()
         assert [m["parameters"] for m in await service.wait_for(50)] == [[number] for number in range(50)]
         await peer.close()
+
+
+async def test_peers_of_other_lanes_do_not_wait_and_each_keeps_its_order(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    others = [f"WVW{number:014}" for number in range(1, 4 * LANES)]
+    vins = [VIN, *[vin for vin in others if hash(vin) % LANES != hash(VIN) % LANES][:2]]
+    release = asyncio.Event()
+
+    async def hang_for_one(_path: str, call: dict[str, Any]) -> None:
+        if call["params"]["peer"]["vin"] == VIN:
+            await release.wait()
+
+    def of(vin: str) -> list[Any]:
+        return [message["parameters"] for message in service.messages() if message["peer"]["vin"] == vin]
+
+    service.answer = hang_for_one
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (_, core):
+        await core.register("/sota/ack", service.url())
+        peers = [await vehicle(identities, settings.tls_port, vin) for vin in vins]
+        for number in range(30):
+            for peer in peers:
+                report(peer, number, "ack")
+        in_order = [[number] for number in range(30)]
+        await wait_until(lambda: all(of(vin) == in_order for vin in vins[1:]))
+        assert len(of(VIN)) <= 1
+        await peers[0].close()
+        peers[0] = await vehicle(identities, settings.tls_port)  # what it says now goes behind what it said before
+        report(peers[0], 30, "ack")
+        release.set()
+        await wait_until(lambda: of(VIN) == [*in_order, [30]])
+        assert service.accepted <= len(vins)
+        for peer in peers:
+            await peer.close()
 
 
 async def test_a_service_that_is_down_gets_its_messages_when_it_is_back(

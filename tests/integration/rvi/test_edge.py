@@ -167,6 +167,30 @@ async def test_every_name_of_json_is_accepted(content_type: bytes, backend: tupl
     assert received == answered(b'{"jsonrpc":"2.0","id":1,"result":{"status":1}}')
 
 
+@pytest.mark.parametrize("piece", [1, 7, 100, 331, 1000, 100_000])
+async def test_requests_are_understood_however_they_are_cut(piece: int, backend: tuple[Node, EdgeCaller]) -> None:
+    bodies = [
+        json.dumps({"jsonrpc": "2.0", "id": number, "method": "nothing", "params": ["x" * size]}).encode()
+        for number, size in enumerate((0, 0, 3000, 0, 20_000))
+    ]
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(bodies[1]), bodies[1])
+    chunked = post(b"").replace(b"Content-Length: 0\r\n\r\n", chunks)
+    sent = b"".join((*map(post, bodies), chunked, *map(post, bodies)))
+    answers = b"".join(
+        answered(b'{"jsonrpc":"2.0","id":%d,"result":{"status":1}}' % number)
+        for number in (0, 1, 2, 3, 4, 1, 0, 1, 2, 3, 4)
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(backend[0]))
+    for start in range(0, len(sent), piece):
+        writer.write(sent[start : start + piece])
+        if start < 3000 or piece > 1:
+            await writer.drain()
+            await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        assert await reader.readexactly(len(answers)) == answers
+    writer.close()
+
+
 async def test_chunks_pipelining_and_expectations_are_understood(backend: tuple[Node, EdgeCaller]) -> None:
     node, _ = backend
     request = b'{"jsonrpc":"2.0","id":%d,"method":"x","params":{}}'

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from sota.rvi.codec import pack
 from sota.rvi.edge import MessageRequest
-from sota.rvi.large import LARGE_BYTES, MAX_TEXTS, read_large
+from sota.rvi.large import KEY_BYTES, LARGE_BYTES, MAX_TEXTS, LargeReader
 
 decode = msgspec.json.Decoder(MessageRequest).decode
 LARGE = "QUJD+/=" * (LARGE_BYTES // 7 + 1)
 STAND_IN = "a large text was"
+READER = LargeReader(4 * len(LARGE))
 
 
 def a_request(parameters: Any, *, ascii_only: bool = False, **more: Any) -> bytes:
@@ -27,13 +28,13 @@ def a_request(parameters: Any, *, ascii_only: bool = False, **more: Any) -> byte
 
 def assert_same(content: bytes) -> bool:
     """Compare with the ordinary way; True if the quick one was taken."""
-    read = read_large(content, decode)
+    read = READER.read(content, decode)
     if read is None:
         return False
     ordinary = decode(content)
-    request, packed = read
-    assert bytes(request.params.parameters) == bytes(ordinary.params.parameters)
-    assert packed == pack(msgspec.json.decode(ordinary.params.parameters))
+    request, large = read
+    assert b"".join(large.parameters) == bytes(ordinary.params.parameters)
+    assert b"".join(large.packed) == pack(msgspec.json.decode(ordinary.params.parameters))
     assert (request.params.service_name, request.params.timeout) == ("genivi.org/vin/V/sota/chunk", 1)
     assert bytes(request.id) == bytes(ordinary.id)
     return True
@@ -44,11 +45,12 @@ def assert_same(content: bytes) -> bool:
     [
         [{"vin": "V", "download_index": 3, "index": 7, "bytes": LARGE}],
         {"a": [1, None, {"b": LARGE}], "c": True},
+        [{"bytes": LARGE, "last": "x"}],
         [LARGE],
         [{"bytes": "é😀" * LARGE_BYTES}],
         [{"first": LARGE, "second": LARGE}],
     ],
-    ids=["block", "nested", "alone", "not ASCII", "two"],
+    ids=["block", "nested", "not last", "alone", "not ASCII", "two"],
 )
 def test_large_value_is_taken_out_and_put_back(parameters: Any) -> None:
     assert assert_same(a_request(parameters, id=7))
@@ -62,10 +64,11 @@ def test_large_value_is_taken_out_and_put_back(parameters: Any) -> None:
         a_request([{LARGE: 1}]),
         a_request([{"a": STAND_IN, "bytes": LARGE}]),
         a_request([{STAND_IN: 1, "bytes": LARGE}]),
-        a_request([["x"] * MAX_TEXTS, LARGE]),
+        a_request([["x"] * MAX_TEXTS, LARGE, "x"]),
         a_request([1], id=LARGE),
         a_request([2**70, LARGE]),
         a_request([LARGE]).replace(b"QUJD", b"QU\nD"),
+        a_request([LARGE, "x"]).replace(b"QUJD", b"QU\nD"),
         a_request([LARGE]).replace(b"QUJD", b"QU\x80D"),
         a_request([LARGE])[:-1],
         a_request([LARGE]).replace(b'"timeout":1', b'"timeout":x'),
@@ -75,11 +78,44 @@ def test_large_value_is_taken_out_and_put_back(parameters: Any) -> None:
     ],
     ids=[
         "small", "an escape", "a name", "the stand-in", "the stand-in as a name", "many texts", "an id",
-        "a number too large", "a line end", "no UTF-8", "cut off", "no JSON", "named twice", "quotes", "none",
+        "a number too large", "a line end", "a line end, not last", "no UTF-8", "cut off", "no JSON", "named twice",
+        "quotes", "none",
     ],
 )  # fmt: skip
 def test_whatever_else_is_left_to_the_ordinary_way(content: bytes) -> None:
-    assert read_large(content, decode) is None
+    assert READER.read(content, decode) is None
+
+
+def test_same_text_is_kept_once() -> None:
+    reader = LargeReader(4 * len(LARGE))
+    first, second = (reader.read(a_request([{"n": n, "bytes": LARGE}]), decode) for n in (1, 2))
+    assert first is not None
+    assert second is not None
+    third = reader.read(a_request([{"n": 3, "bytes": LARGE}]), decode)
+    assert third is not None
+    assert second[1].packed[1].obj is third[1].packed[1].obj  # type: ignore[union-attr]
+    assert b"".join(third[1].packed) == pack([{"n": 3, "bytes": LARGE}])
+
+
+@pytest.mark.parametrize("change", ["\x00", "\x1f", "\x80", "é"])
+def test_text_that_only_begins_as_one_before_is_checked(change: str) -> None:
+    reader = LargeReader(4 * len(LARGE))
+    assert reader.read(a_request([LARGE]), decode) is not None
+    for at in (KEY_BYTES, len(LARGE) // 2, len(LARGE) - 1):
+        changed = a_request([LARGE[:at] + "~" + LARGE[at + 1 :]]).replace(b"~", change.encode("latin-1"))
+        assert reader.read(changed, decode) is None
+    longer = reader.read(a_request([LARGE + "A"]), decode)
+    assert longer is not None
+    assert b"".join(longer[1].packed) == pack([LARGE + "A"])
+
+
+def test_what_is_kept_is_bounded() -> None:
+    reader = LargeReader(3 * len(LARGE))
+    for number in range(20):
+        assert reader.read(a_request([f"{number}{LARGE}"]), decode) is not None
+    assert len(reader._kept) == 2
+    assert reader._kept_bytes == sum(map(len, reader._kept.values()))
+    assert LargeReader(0).read(a_request([LARGE]), decode) is not None
 
 
 VALUES = st.recursive(
@@ -106,9 +142,11 @@ def test_damage_is_found_as_in_the_ordinary_way(at: int, byte: bytes, *, whole: 
     content = a_request([{"vin": "V", "bytes": LARGE, "x": [1, "y"]}], id=1)
     at = at if whole else len(content) - at
     damaged = content[:at] + byte + content[at + 1 :]
-    read = read_large(damaged, decode)
+    read = READER.read(damaged, decode)
     if read is not None:
-        request, packed = read
+        request, large = read
         ordinary = decode(damaged)
+        assert b"".join(large.parameters) == bytes(ordinary.params.parameters)
+        assert b"".join(large.packed) == pack(msgspec.json.decode(ordinary.params.parameters))
+        request.params.parameters = ordinary.params.parameters
         assert request == ordinary
-        assert packed == pack(msgspec.json.decode(ordinary.params.parameters))
