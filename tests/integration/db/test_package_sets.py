@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -97,3 +98,20 @@ async def test_sets_are_made_of_downloads_and_downloads_of_sets(database: Databa
         ("TWO", 2, 0, "maps", 5, "pending"),
         ("TWO", 3, 1, "ivi", 7, "pending"),
     ]
+
+
+async def test_sqlite_looks_updates_up_by_what_is_rare(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/core.db")
+    await upgrade(database, ROOM)
+    conditions = {
+        "update_id IN (x'00', x'01') AND status = 'pending'": "sqlite_autoindex_vehicle_update_1",
+        "request_id = x'00' AND status = 'pending'": "vehicle_update_of_set",
+        "vin IN ('ONE', 'TWO') AND status = 'pending'": "vehicle_update_by_vin",
+        "status = 'in_flight' AND next_try_at <= '2026-01-01'": "vehicle_update_by_try",
+    }
+    used = {
+        condition: (await rows(database, f"EXPLAIN QUERY PLAN SELECT size FROM vehicle_update WHERE {condition}"))[0][3]
+        for condition in conditions
+    }
+    assert {condition: plan.split(" INDEX ")[1].split()[0] for condition, plan in used.items()} == conditions
+    await database.close()
