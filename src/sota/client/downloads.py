@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from functools import partial
 
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
@@ -29,7 +30,7 @@ from sota.client.state import ClientState, DownloadEntry, State
 from sota.client.transfer import Transfer
 from sota.client.verification import Verifier
 from sota.kit.bell import Bell
-from sota.kit.block_file import BlockFile, StorageFull, count_blocks
+from sota.kit.block_file import BlockFile, BlockWriter, StorageFull, count_blocks
 from sota.kit.errors import Conflict, Invalid, NotFound, Refused, SotaError
 from sota.kit.logging import get_logger
 from sota.kit.ranges import Ranges
@@ -47,6 +48,7 @@ class Downloads:
     ) -> None:
         self._settings = settings
         self._state = state
+        self._disk = state.disk
         self._edge = edge
         self._slm = slm
         self._verifier = verifier
@@ -305,11 +307,11 @@ class Downloads:
             return known
         if known is not None:
             await known.close()
-        file = await asyncio.to_thread(BlockFile.open, self._shelf.path(start), start.size, start.block_size)
+        file = await self._disk.do(partial(BlockFile.open, self._shelf.path(start), start.size, start.block_size))
         transfer = self._transfers[index] = Transfer(
             start,
             entry.services,
-            file,
+            BlockWriter(file, self._disk),
             self._edge,
             self._settings.vin,
             resume_s=self._settings.resume_s,
@@ -319,7 +321,8 @@ class Downloads:
 
     async def _verify(self, entry: DownloadEntry, transfer: Transfer) -> None:
         await transfer.settle()
-        sha256 = await asyncio.to_thread(transfer.file.sha256)
+        file = transfer.file
+        sha256 = file.sha256() if file.is_hashed else await self._disk.do(file.sha256)
         try:
             self._verifier.check_file(transfer.start, sha256)
         except Refused as error:

@@ -17,6 +17,7 @@ from sota.boundaries.b9_rvi_client.messages import InstallReport, StartDownload,
 from sota.boundaries.services import BackendServices
 from sota.boundaries.values import PackageId, Size
 from sota.kit.database_threads import Threads
+from sota.kit.disk import Disk, PlainDisk
 from sota.kit.local_database import Connection, LocalDatabase
 
 SCHEMA = (
@@ -72,6 +73,9 @@ class State(StrEnum):
     DONE = "done"
 
 
+FORGETTABLE = {State.WANTED, State.DONE}
+
+
 @dataclass(frozen=True, slots=True)
 class DownloadEntry:
     """One download, as it is on disk."""
@@ -92,6 +96,7 @@ class ClientState:
 
     def __init__(self, folder: Path, threads: Threads | None = None) -> None:
         self.database = LocalDatabase(folder / "client.db", SCHEMA, threads)
+        self.disk: Disk = threads.disk if threads else PlainDisk()
 
     async def open(self) -> None:
         """Open it; see :meth:`LocalDatabase.open`."""
@@ -133,12 +138,15 @@ class ClientState:
         return await self.database.transact(work)
 
     async def mark_accepted(self, update_id: str, *, accepted: bool = True) -> None:
-        """Write down whether the Software Loading Manager has the update."""
+        """Write down whether the Software Loading Manager has the update.
+
+        Not waited for: forgotten, it is told once more, and accepts it as before.
+        """
 
         def work(tx: Connection) -> None:
             tx.execute("UPDATE offered SET accepted = ? WHERE update_id = ?", (accepted, update_id))
 
-        await self.database.transact(work)
+        await self.database.transact(work, durable=False)
 
     async def update(self, update_id: str) -> UpdateAvailable | None:
         """Give an update."""
@@ -147,7 +155,7 @@ class ClientState:
             row = tx.execute("SELECT body FROM offered WHERE update_id = ?", (update_id,)).fetchone()
             return msgspec.json.decode(row["body"], type=UpdateAvailable) if row else None
 
-        return await self.database.read(work)
+        return await self.database.recall(("update", update_id), work)
 
     async def not_accepted(self) -> list[UpdateAvailable]:
         """Give the updates that the Software Loading Manager has not taken yet."""
@@ -178,7 +186,7 @@ class ClientState:
             row = tx.execute(f"{SELECT} WHERE download_index = ?", (download_index,)).fetchone()
             return _entry(row) if row else None
 
-        return await self.database.read(work)
+        return await self.database.recall(download_index, work)
 
     async def under_way(self) -> list[DownloadEntry]:
         """Give the downloads that somebody is still at work on."""
@@ -190,7 +198,11 @@ class ClientState:
         return await self.database.read(work)
 
     async def move(self, download_index: int, state: State, *, start: StartDownload | None = None) -> None:
-        """Take a download to another state, with what Core said at its start where that is new."""
+        """Take a download to another state, with what Core said at its start where that is new.
+
+        Wanted and done are not waited for: forgotten, the Software Loading Manager asks once more for what it wants,
+        and the report is sent once more, which Core confirms as before.
+        """
 
         def work(tx: Connection) -> None:
             tx.execute("UPDATE download SET state = ? WHERE download_index = ?", (state, download_index))
@@ -200,7 +212,7 @@ class ClientState:
                     (msgspec.json.encode(start), download_index),
                 )
 
-        await self.database.transact(work)
+        await self.database.transact(work, durable=state not in FORGETTABLE)
 
     async def want_cancel(self, download_index: int) -> None:
         """Write down that the vehicle does not want a download any more."""
@@ -233,7 +245,7 @@ SELECT = "SELECT download.*, offered.body FROM download JOIN offered USING (upda
 
 
 def _entry(row: sqlite3.Row) -> DownloadEntry:
-    offered = msgspec.json.decode(row["body"], type=UpdateAvailable)
+    offered = _OFFERED.decode(row["body"])
     return DownloadEntry(
         download_index=row["download_index"],
         update_id=row["update_id"],
@@ -241,7 +253,12 @@ def _entry(row: sqlite3.Row) -> DownloadEntry:
         size=row["size"],
         state=State(row["state"]),
         cancel_wanted=bool(row["cancel_wanted"]),
-        start=msgspec.json.decode(row["start"], type=StartDownload) if row["start"] else None,
-        report=msgspec.json.decode(row["report"], type=InstallReport) if row["report"] else None,
+        start=_START.decode(row["start"]) if row["start"] else None,
+        report=_REPORT.decode(row["report"]) if row["report"] else None,
         services=offered.services,
     )
+
+
+_OFFERED = msgspec.json.Decoder(UpdateAvailable)
+_START = msgspec.json.Decoder(StartDownload)
+_REPORT = msgspec.json.Decoder(InstallReport)

@@ -13,7 +13,7 @@ from sota.boundaries.b9_rvi_client.messages import Acknowledgement, StartDownloa
 from sota.boundaries.services import BackendServices
 from sota.boundaries.values import OutcomeReport
 from sota.kit.bell import Bell
-from sota.kit.block_file import BlockFile, BlockWriter
+from sota.kit.block_file import BlockWriter
 from sota.kit.errors import SotaError
 from sota.kit.logging import get_logger
 
@@ -28,7 +28,7 @@ class Transfer:
         self,
         start: StartDownload,
         services: BackendServices | None,
-        file: BlockFile,
+        writer: BlockWriter,
         edge: SotaClientEdge,
         vin: str,
         *,
@@ -36,9 +36,9 @@ class Transfer:
         resume_attempts: int,
     ) -> None:
         self.start = start
-        self.file = file
+        self.file = writer.file
         self._services = services
-        self._writer = BlockWriter(file)
+        self._writer = writer
         self._edge = edge
         self._vin = vin
         self._resume_s, self._resume_attempts = resume_s, resume_attempts

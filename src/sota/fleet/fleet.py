@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -128,7 +129,12 @@ def _open_databases(vehicles: int) -> int:
     Raises:
         StartError: the limit is too low for so many vehicles.
     """
+    wanted = OTHER_FILES + vehicles * FILES_OF_A_VEHICLE + (2 * vehicles + 8) * FILES_OF_A_DATABASE
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < wanted:
+        with contextlib.suppress(ValueError, OSError):  # only root may have more than he was given
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+            hard = wanted
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     left = hard - OTHER_FILES - vehicles * FILES_OF_A_VEHICLE
     if left < FILES_OF_A_DATABASE * 50:

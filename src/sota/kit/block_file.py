@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import struct
@@ -23,6 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sota.kit import faults
+from sota.kit.disk import Disk, PlainDisk
 from sota.kit.durable import sync, sync_content, sync_folder
 from sota.kit.errors import Invalid, SotaError
 from sota.kit.ranges import Ranges
@@ -49,6 +51,13 @@ class BlockFile:
         self.block_count = count_blocks(size, block_size)
         self.received = Ranges()
         self._descriptor = descriptor
+        self._is_new = True
+        self._digest, self._hashed = hashlib.sha256(), 0
+
+    @property
+    def is_hashed(self) -> bool:
+        """Whether :meth:`sha256` has nothing left to read."""
+        return self._hashed == self.block_count
 
     @classmethod
     def open(cls, path: Path, size: int, block_size: int) -> BlockFile:
@@ -89,6 +98,12 @@ class BlockFile:
 
     def write(self, blocks: Iterable[tuple[int, bytes]]) -> None:
         """Write blocks; they are durable when this returns, and only then count as received."""
+        written = self.put(blocks)
+        self.sync()
+        self.count(written)
+
+    def put(self, blocks: Iterable[tuple[int, bytes]]) -> list[int]:
+        """Write blocks into the kernel's memory, and no further; gives their numbers."""
         written = []
         for index, content in blocks:
             if len(content) != self.length(index):
@@ -97,9 +112,26 @@ class BlockFile:
             checksum = zlib.crc32(content)
             os.pwrite(self._descriptor, MARK.pack(checksum, checksum ^ MIX), self._mark_at(index))
             written.append(index)
+            if index <= self._hashed:  # once more, since the disk failed: what was hashed is perhaps not what stays
+                self._digest, self._hashed = hashlib.sha256(), 0
+            if index == self._hashed + 1:
+                self._digest.update(content)
+                self._hashed = index
+        return written
+
+    def sync(self) -> None:
+        """Make durable what was put, the first time with the file itself: until then nothing of it is promised."""
         faults.before("BlockFile.write")
-        sync_content(self._descriptor)
+        if self._is_new:
+            sync(self._descriptor)
+            sync_folder(self.path.parent)
+            self._is_new = False
+        else:
+            sync_content(self._descriptor)
         faults.after("BlockFile.write")
+
+    def count(self, written: Iterable[int]) -> None:
+        """Count blocks as received, now that they are durable."""
         for index in written:
             self.received.add(index)
 
@@ -108,9 +140,9 @@ class BlockFile:
         return os.pread(self._descriptor, self.length(index), (index - 1) * self.block_size)
 
     def sha256(self) -> str:
-        """Give the payload's SHA-256 in hex."""
-        digest = hashlib.sha256()
-        for offset in range(0, self.size, READ_BYTES):
+        """Give the payload's SHA-256 in hex. Blocks that came in their order were hashed when they came."""
+        digest = self._digest.copy()
+        for offset in range(self._hashed * self.block_size, self.size, READ_BYTES):
             digest.update(os.pread(self._descriptor, min(READ_BYTES, self.size - offset), offset))
         return digest.hexdigest()
 
@@ -152,8 +184,9 @@ class BlockFile:
             if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
                 raise StorageFull(f"There is no room for {self.size} bytes.") from None
             raise
-        sync(self._descriptor)
-        sync_folder(self.path.parent)
+        if not self.block_count:
+            sync(self._descriptor)
+            sync_folder(self.path.parent)
 
     def _recover(self) -> None:
         marks = os.pread(self._descriptor, self.block_count * MARK.size, self.size)
@@ -165,8 +198,9 @@ class BlockFile:
 class BlockWriter:
     """Writes blocks from many tasks at once; what waits while the disk works goes to it together."""
 
-    def __init__(self, file: BlockFile) -> None:
+    def __init__(self, file: BlockFile, disk: Disk | None = None) -> None:
         self.file = file
+        self._disk = disk or PlainDisk()
         self._waiting: dict[int, tuple[bytes, asyncio.Future[None]]] = {}
         self._slots = asyncio.Semaphore(WAITING_LIMIT)
         self._flushing: asyncio.Task[None] | None = None
@@ -203,7 +237,8 @@ class BlockWriter:
                 batch, self._waiting = self._waiting, {}
                 try:
                     blocks = [(index, content) for index, (content, _) in batch.items()]
-                    await asyncio.to_thread(self.file.write, blocks)
+                    written = await self._disk.write(functools.partial(self.file.put, blocks), self.file.sync)
+                    self.file.count(written)
                 except (OSError, SotaError) as error:
                     for _, durable in batch.values():
                         _fail(durable, error)

@@ -12,11 +12,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
+from sota.kit.disk import Disk, PlainDisk, SharedDisk, Sync
+
 Result = TypeVar("Result")
 
 
 class OpenFile(Protocol):
     """A file that is opened at its first use and may be closed between two uses."""
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it is open now."""
+        ...
 
     def release(self) -> None:
         """Close it for now."""
@@ -24,14 +31,19 @@ class OpenFile(Protocol):
 
 
 class Threads(Protocol):
-    """Where a file's work is done."""
+    """Where a file's work is done; ``disk`` is for the program's other files."""
 
-    async def run(self, file: OpenFile, work: Callable[[], Result]) -> Result:
-        """Do work on a file; the work of one file is done in the order in which it came."""
+    @property
+    def disk(self) -> Disk:
+        """Where the blocking work on other files is done."""
         ...
 
-    def may_read_here(self, file: OpenFile) -> bool:
-        """Say whether a short read need not go to a thread: the caller's own is as good now."""
+    async def run(self, file: OpenFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
+        """Do work on a file, and then ``sync``; the work of one file is done in the order in which it came."""
+        ...
+
+    def may_work_here(self, file: OpenFile) -> bool:
+        """Say whether short work need not go to a thread: the caller's own is as good now."""
         ...
 
     async def leave(self, file: OpenFile) -> None:
@@ -43,14 +55,22 @@ class OwnThread:
     """One thread for one file."""
 
     def __init__(self, name: str) -> None:
+        self.disk: Disk = PlainDisk()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sqlite-{name}")
 
-    async def run(self, file: OpenFile, work: Callable[[], Result]) -> Result:
-        """Do work in the thread."""
+    async def run(self, file: OpenFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
+        """Do work in the thread, and make it durable there."""
         del file
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def may_read_here(self, file: OpenFile) -> bool:
+        def both() -> Result:
+            result = work()
+            if sync is not None:
+                sync()
+            return result
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, both)
+
+    def may_work_here(self, file: OpenFile) -> bool:
         """Never: a disk that hangs must not hold a vehicle's other work up."""
         del file
         return False
@@ -62,38 +82,50 @@ class OwnThread:
 
 
 class SharedThreads:
-    """``threads`` for any number of files, of which ``open_files`` at most are open."""
+    """``threads`` for any number of files, of which ``open_files`` at most are open.
+
+    A file that is open and idle is worked on where the caller is: a way to a thread and back costs more than what is
+    read or written. What must be durable waits for the disk together with what others wrote.
+    """
 
     def __init__(self, *, threads: int, open_files: int) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="sqlite")
+        self.disk = SharedDisk(threads=threads)
         self._limit, self._slots = open_files, asyncio.Semaphore(open_files)
         self._turns: dict[OpenFile, asyncio.Lock] = {}
         self._open: OrderedDict[OpenFile, None] = OrderedDict()
 
-    async def run(self, file: OpenFile, work: Callable[[], Result]) -> Result:
-        """Do work in any of the threads."""
+    async def run(self, file: OpenFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
+        """Do work here, or in any of the threads where the file has to be opened first."""
         turn = self._turns.get(file)
         if turn is None:
             turn = self._turns[file] = asyncio.Lock()
         async with self._slots, turn:
+            is_open = file in self._open and file.is_loaded
             self._open[file] = None
             self._open.move_to_end(file)
-            await self._make_room()
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            if is_open:
+                result = work()
+            else:
+                await self._make_room()
+                result = await self.disk.do(work)
+            if sync is not None:  # within its turn: nobody sees what is not durable yet
+                await self.disk.sync(sync)
+            return result
 
-    def may_read_here(self, file: OpenFile) -> bool:
-        """Say yes to a file that is open and idle: the way to a thread and back costs more than what is read."""
+    def may_work_here(self, file: OpenFile) -> bool:
+        """Say yes to a file that is open and idle."""
         return file in self._open and not self._turns[file].locked()
 
     async def leave(self, file: OpenFile) -> None:
         """Close the file."""
-        await self.run(file, file.release)
+        async with self._turns.setdefault(file, asyncio.Lock()):
+            await self.disk.do(file.release)
         self._open.pop(file, None)
         self._turns.pop(file, None)
 
     def close(self) -> None:
         """End the threads."""
-        self._pool.shutdown(wait=False)
+        self.disk.close()
 
     async def _make_room(self) -> None:
         # Who has a turn has a slot, and there are as many slots as files may be open: one that is unused is found.
@@ -101,4 +133,4 @@ class SharedThreads:
             unused = next(file for file in self._open if not self._turns[file].locked())
             del self._open[unused]
             async with self._turns[unused]:
-                await asyncio.get_running_loop().run_in_executor(self._pool, unused.release)
+                await self.disk.do(unused.release)

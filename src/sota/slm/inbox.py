@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 from sota.boundaries.b10_client_slm.messages import StartDownload
@@ -27,6 +28,7 @@ class Inbox:
 
     def __init__(self, journal: Journal, folder: Path, quota_bytes: int, bell: Bell) -> None:
         self._journal = journal
+        self._disk = journal.disk
         self._folder = folder
         self._quota_bytes = quota_bytes
         self._bell = bell
@@ -135,12 +137,13 @@ class Inbox:
             missing = next(writer.file.received.missing(start.block_count))
             raise Refused("incomplete", f"Block {missing} of download {index} is missing.")
         await writer.settle()
-        if await asyncio.to_thread(writer.file.sha256) != start.sha256:
+        file = writer.file
+        if (file.sha256() if file.is_hashed else await self._disk.do(file.sha256)) != start.sha256:
             await self._discard(index)
             raise Refused(
                 "incomplete", f"The file of download {index} arrived damaged and was discarded: send it again."
             )
-        await asyncio.to_thread(writer.file.save_as, self.path(index))
+        await self._disk.do(partial(file.save_as, self.path(index)))
         del self._writers[index]
 
     async def _writer(self, start: StartDownload) -> BlockWriter:
@@ -149,8 +152,8 @@ class Inbox:
             if writer is not None:
                 await writer.settle()
                 writer.file.close()
-            file = await asyncio.to_thread(BlockFile.open, self._part(start), start.size, start.block_size)
-            writer = self._writers[start.download_index] = BlockWriter(file)
+            file = await self._disk.do(partial(BlockFile.open, self._part(start), start.size, start.block_size))
+            writer = self._writers[start.download_index] = BlockWriter(file, self._disk)
         return writer
 
     async def _discard(self, download_index: int) -> None:

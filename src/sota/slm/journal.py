@@ -18,6 +18,7 @@ import msgspec
 from sota.boundaries.b10_client_slm.messages import InstallReport, StartDownload, UpdateAvailable
 from sota.boundaries.values import PackageId, Reason
 from sota.kit.database_threads import Threads
+from sota.kit.disk import Disk, PlainDisk
 from sota.kit.local_database import Connection, LocalDatabase
 from sota.slm.model import Step, StepRecord
 
@@ -149,6 +150,7 @@ class Journal:
         self, folder: Path, threads: Threads | None = None, *, database: type[LocalDatabase] = LocalDatabase
     ) -> None:
         self.database = database(folder / "slm.db", SCHEMA, threads)
+        self.disk: Disk = threads.disk if threads else PlainDisk()
 
     async def open(self) -> None:
         """Open it; see :meth:`LocalDatabase.open`."""
@@ -189,9 +191,9 @@ class Journal:
 
         def work(tx: Connection) -> UpdateAvailable | None:
             row = tx.execute("SELECT body FROM offered WHERE update_id = ?", (update_id,)).fetchone()
-            return msgspec.json.decode(row["body"], type=UpdateAvailable) if row else None
+            return _OFFERED.decode(row["body"]) if row else None
 
-        return await self.database.read(work)
+        return await self.database.recall(("update", update_id), work)
 
     async def unfinished(self) -> list[UpdateAvailable]:
         """Give the updates that are not at their end, in the order in which they came."""
@@ -201,9 +203,9 @@ class Journal:
                 f"SELECT body FROM offered WHERE update_id IN (SELECT update_id FROM download WHERE {OPEN})"
                 " ORDER BY position"
             )
-            return [msgspec.json.decode(row["body"], type=UpdateAvailable) for row in rows]
+            return [_OFFERED.decode(row["body"]) for row in rows]
 
-        return await self.database.read(work)
+        return await self.database.recall("unfinished", work)
 
     async def downloads(self, update_id: str) -> list[DownloadEntry]:
         """Give an update's downloads in their order."""
@@ -212,7 +214,7 @@ class Journal:
             rows = tx.execute("SELECT * FROM download WHERE update_id = ? ORDER BY position", (update_id,))
             return [_entry(row) for row in rows]
 
-        return await self.database.read(work)
+        return await self.database.recall(("downloads", update_id), work)
 
     async def download(self, download_index: int) -> DownloadEntry | None:
         """Give one download."""
@@ -221,10 +223,14 @@ class Journal:
             row = tx.execute("SELECT * FROM download WHERE download_index = ?", (download_index,)).fetchone()
             return _entry(row) if row else None
 
-        return await self.database.read(work)
+        return await self.database.recall(download_index, work)
 
     async def move(self, download_index: int, state: State, *, start: StartDownload | None = None) -> None:
-        """Take a download to another state, with what is about to be sent where that is new."""
+        """Take a download to another state, with what is about to be sent where that is new.
+
+        That it arrives is not waited for: forgotten, its sender begins with the start again. That it is here is: its
+        sender lets go of it.
+        """
 
         def work(tx: Connection) -> None:
             query = f"UPDATE download SET state = ? WHERE download_index = ? AND {OPEN}"
@@ -235,10 +241,13 @@ class Journal:
                     (msgspec.json.encode(start), download_index),
                 )
 
-        await self.database.transact(work)
+        await self.database.transact(work, durable=state is not State.RECEIVING)
 
     async def want(self, download_index: int) -> None:
-        """Write down that an offered download is asked for; one that has begun to arrive meanwhile stays as it is."""
+        """Write down that an offered download is asked for; one that has begun to arrive meanwhile stays as it is.
+
+        Not waited for: forgotten, it is asked for once more.
+        """
 
         def work(tx: Connection) -> None:
             tx.execute(
@@ -246,10 +255,13 @@ class Journal:
                 (State.WANTED, download_index, State.OFFERED),
             )
 
-        await self.database.transact(work)
+        await self.database.transact(work, durable=False)
 
     async def begin(self, download_index: int, previous_version: str | None) -> bool:
-        """Begin an installation: write down what was there before. Says whether it may begin: not if cancelled."""
+        """Begin an installation: write down what was there before. Says whether it may begin: not if cancelled.
+
+        Not waited for: nothing is touched before :meth:`begin_step`, which makes both durable.
+        """
 
         def work(tx: Connection) -> bool:
             changed = tx.execute(
@@ -259,7 +271,7 @@ class Journal:
             )
             return changed.rowcount > 0
 
-        return await self.database.transact(work)
+        return await self.database.transact(work, durable=False)
 
     async def begin_step(self, download_index: int, step: Step, *, operation: str = "", note: str = "") -> OpenStep:
         """Write down that a step is about to begin; the download's state says what kind of step it is."""
@@ -360,12 +372,15 @@ class Journal:
         return await self.database.read(work)
 
     async def mark_reported(self, download_index: int) -> None:
-        """Write down that the SOTA Client has the report."""
+        """Write down that the SOTA Client has the report.
+
+        Not waited for: forgotten, it is sent once more, and the client says that it has one already.
+        """
 
         def work(tx: Connection) -> None:
             tx.execute("UPDATE download SET reported = 1 WHERE download_index = ?", (download_index,))
 
-        await self.database.transact(work)
+        await self.database.transact(work, durable=False)
 
 
 def _entry(row: sqlite3.Row) -> DownloadEntry:
@@ -375,6 +390,10 @@ def _entry(row: sqlite3.Row) -> DownloadEntry:
         package=PackageId(name=row["name"], version=row["version"]),
         state=State(row["state"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
-        start=msgspec.json.decode(row["start"], type=StartDownload) if row["start"] else None,
+        start=_START.decode(row["start"]) if row["start"] else None,
         previous_version=row["previous_version"],
     )
+
+
+_OFFERED = msgspec.json.Decoder(UpdateAvailable)
+_START = msgspec.json.Decoder(StartDownload)

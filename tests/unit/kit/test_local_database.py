@@ -63,6 +63,41 @@ async def test_cancelled_caller_leaves_a_whole_transaction(tmp_path: Path) -> No
     await database.close()
 
 
+async def test_disk_that_cannot_sync_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = LocalDatabase(tmp_path / "x.db", (FIRST,))
+    await database.open()
+
+    def fail(_file: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("sota.kit.local_database.sync_content", fail)
+
+    with pytest.raises(Unavailable, match="Input/output"):
+        await database.transact(insert)
+    await database.close()
+
+
+async def test_what_was_read_is_recalled_until_something_is_written(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path / "x.db", (FIRST,))
+    await database.open()
+    reads: list[list[str]] = []
+
+    def look(tx: Connection) -> list[str]:
+        reads.append(names(tx))
+        return reads[-1]
+
+    assert await database.recall("names", look) == await database.recall("names", look) == []
+    writing = asyncio.create_task(database.transact(insert))
+    await asyncio.sleep(0)  # it is under way: what is read now, and what was known before, counts no more after it
+    during = await database.recall("names", look)
+    await writing
+
+    assert await database.recall("names", look) == ["one"]
+    assert during == ["one"]
+    assert len(reads) == 3
+    await database.close()
+
+
 async def test_file_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
     newer = LocalDatabase(tmp_path / "x.db", (FIRST, SECOND))
     await newer.open()
@@ -79,15 +114,25 @@ async def test_damaged_file_is_said_clearly(tmp_path: Path) -> None:
         await LocalDatabase(tmp_path / "x.db", (FIRST,)).open()
 
 
-async def test_every_commit_is_synced(tmp_path: Path) -> None:
+async def test_every_commit_that_counts_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        "sota.kit.local_database.sync_content",
+        lambda file: synced.append(Path(f"/proc/self/fd/{file}").readlink().name),
+    )
     database = LocalDatabase(tmp_path / "x.db", (FIRST,))
     await database.open()
+
+    await database.transact(insert)
+    assert synced == ["x.db-wal"]
+    await database.transact(lambda tx: tx.execute("DELETE FROM thing"), durable=False)
+    assert synced == ["x.db-wal"]
 
     def look(tx: Connection) -> tuple[str, int]:
         (mode,), (synchronous,) = (tx.execute(f"PRAGMA {name}").fetchone() for name in ("journal_mode", "synchronous"))
         return mode, synchronous
 
-    assert await database.read(look) == ("wal", 2)
+    assert await database.read(look) == ("wal", 1)
     await database.close()
     with pytest.raises(Unavailable):
         await LocalDatabase(tmp_path / "x.db", (FIRST,)).read(names)

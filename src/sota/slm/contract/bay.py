@@ -133,13 +133,13 @@ class _Interrupted(LocalDatabase):
         self.place: tuple[str, str] | None = None
         self._names: Counter[str] = Counter()
 
-    async def transact(self, work: Callable[[Connection], Result]) -> Result:
+    async def transact(self, work: Callable[[Connection], Result], *, durable: bool = True) -> Result:
         self.writes += 1
         name = faults.step_of(work)
         self._names[name] += 1
         if self.writes == self.lose_at:
             self._lose(name, faults.BEFORE)
-        result = await super().transact(work)
+        result = await super().transact(work, durable=durable)
         if self.writes + 0.5 == self.lose_at:
             self._lose(name, faults.AFTER)
         return result

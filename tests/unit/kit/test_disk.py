@@ -1,0 +1,94 @@
+"""Where files are written: alone, and by many that wait for the disk together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from sota.kit.block_file import BlockFile, BlockWriter
+from sota.kit.disk import Disk, PlainDisk, SharedDisk
+
+
+@pytest.mark.parametrize("make", [PlainDisk, lambda: SharedDisk(threads=2)])
+async def test_nobody_goes_on_before_his_own_bytes_are_synced(make: type[PlainDisk]) -> None:
+    disk: Disk = make()
+    events: list[str] = []
+    lock = threading.Lock()
+
+    def tell(event: str) -> str:
+        with lock:
+            events.append(event)
+        return event
+
+    async def write(number: int) -> None:
+        assert await disk.write(lambda: tell(f"write {number}"), lambda: tell(f"sync {number}") and None) == (
+            f"write {number}"
+        )
+        tell(f"done {number}")
+
+    await asyncio.gather(*(write(number) for number in range(50)))
+
+    for number in range(50):
+        places = [events.index(f"{what} {number}") for what in ("write", "sync", "done")]
+        assert places == sorted(places)
+    assert len(events) == 150
+
+
+async def test_a_disk_that_fails_one_fails_nobody_else() -> None:
+    disk = SharedDisk(threads=1)
+
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    ends = await asyncio.gather(
+        disk.write(lambda: 1, lambda: None),
+        disk.write(lambda: 2, fail),
+        disk.write(lambda: 3, lambda: None),
+        return_exceptions=True,
+    )
+
+    assert ends[0] == 1
+    assert isinstance(ends[1], OSError)
+    assert ends[2] == 3
+    disk.close()
+
+
+async def test_blocks_of_many_files_arrive_whole(tmp_path: Path) -> None:
+    disk = SharedDisk(threads=2)
+    contents = [bytes([number]) * 250 for number in range(20)]
+
+    async def receive(number: int) -> BlockFile:
+        file = BlockFile.open(tmp_path / str(number), 250, 100)
+        writer = BlockWriter(file, disk)
+        blocks = [contents[number][begin : begin + 100] for begin in (0, 100, 200)]
+        assert await asyncio.gather(*(writer.write(index, block) for index, block in enumerate(blocks, start=1)))
+        return file
+
+    files = await asyncio.gather(*(receive(number) for number in range(20)))
+
+    for number, file in enumerate(files):
+        assert file.complete
+        assert file.is_hashed
+        whole = file.sha256()
+        file.close()
+        again = BlockFile.open(tmp_path / str(number), 250, 100)
+        assert again.complete
+        assert not again.is_hashed
+        assert again.sha256() == whole
+        again.close()
+    disk.close()
+
+
+def test_a_block_that_is_written_again_is_hashed_as_it_stays(tmp_path: Path) -> None:
+    file = BlockFile.open(tmp_path / "x", 4, 2)
+    file.put([(1, b"ab")])
+    file.write([(1, b"cd"), (2, b"ef")])
+    in_order = file.sha256()
+    file.close()
+
+    file = BlockFile.open(tmp_path / "x", 4, 2)
+    assert file.sha256() == in_order
+    file.close()
