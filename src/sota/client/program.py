@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
+from sota.boundaries.b9_rvi_client.rows import CALLBACK
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.interaction import Program
-from sota.boundaries.rvi_service import RviServices
+from sota.boundaries.rvi_service import DirectCallbacks, RviServices
 from sota.boundaries.table import rows_for
 from sota.client.api import CallbackApi, LoadingManagerApi
 from sota.client.downloads import Downloads
@@ -70,6 +71,8 @@ class ClientProgram:
         app = App("client", rows_for(Program.SOTA_CLIENT), self._credentials.authenticator())
         app.add(LoadingManagerApi(self._downloads, self._software), CallbackApi(self._services, secret))
         app.check()
+        direct = DirectCallbacks(self._services, lambda: secret)
+        app.answer_directly(CALLBACK, direct.PREFIX, direct.answer)
         await self._downloads.open()
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)
         await self._listener.start()

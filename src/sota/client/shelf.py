@@ -27,8 +27,9 @@ class Shelf:
 
     def remove(self, download_index: int) -> None:
         """Remove everything of a download."""
-        for path in self._folder.glob(f"{download_index}-*"):
-            path.unlink(missing_ok=True)
+        for path in self._folder.iterdir():
+            if path.name.startswith(f"{download_index}-"):
+                path.unlink(missing_ok=True)
 
     def clear_all_but(self, indexes: Set[int]) -> None:
         """Remove what was left when the power went while a download was being cleared away."""

@@ -8,6 +8,7 @@ from collections import deque
 from urllib.parse import urlsplit
 
 from sota.kit.errors import Unavailable
+from sota.kit.http_client import HttpClient
 from sota.kit.network import Memory
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
@@ -19,6 +20,7 @@ class Deliveries:
 
     def __init__(self, memory: Memory, limit: int) -> None:
         self._memory, self._limit = memory, limit
+        self._clients: dict[str, tuple[HttpClient, str]] = {}
         self._queues: dict[str, deque[tuple[str, bytes, float]]] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._bytes = 0
@@ -59,14 +61,19 @@ class Deliveries:
             del self._workers[service]
 
     async def _deliver(self, url: str, body: bytes, deadline: float) -> None:
-        parts = urlsplit(url)
-        client = self._memory.client(f"{parts.scheme}://{parts.netloc}")
+        client, path = self._client(url)
         pause = FIRST_PAUSE_S
         while time.time() < deadline:
             try:
-                await client.request("POST", parts.path, body=body, headers=HEADERS)
+                await client.request("POST", path, body=body, headers=HEADERS)
             except Unavailable:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_S)
             else:
                 return
+
+    def _client(self, url: str) -> tuple[HttpClient, str]:
+        if url not in self._clients:  # one a service; a client that was started again has the same addresses
+            parts = urlsplit(url)
+            self._clients[url] = (self._memory.client(f"{parts.scheme}://{parts.netloc}"), parts.path)
+        return self._clients[url]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import resource
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -85,6 +86,8 @@ class Fleet:
     async def start(self) -> None:
         """Start all vehicles, some at a time; returns when each runs (it connects when its dice say so)."""
         keep_freed()
+        # A vehicle waits without the libraries of signatures (docs/decisions/0012); here they are used at once.
+        await asyncio.to_thread(importlib.import_module, "sota.kit.package_signature")
         await self._some_at_a_time([self._start(vehicle) for vehicle in self.vehicles.values()])
         get_logger(program="fleet").info("fleet_started", vehicles=len(self.vehicles))
 

@@ -113,7 +113,7 @@ class FleetNode:
 
     # What the SOTA Client asks for
 
-    async def _answer(self, _method: str, _target: str, _headers: Mapping[str, str], body: bytes) -> Response:
+    def _answer(self, _method: str, _target: str, _headers: Mapping[str, str], body: bytes) -> Response:
         try:
             call = self._decoders[_Call].decode(body)
             handler = self._methods.get(call.method)

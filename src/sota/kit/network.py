@@ -1,7 +1,8 @@
 """How programs reach each other: over sockets, or, where thousands of vehicles share a process, in memory.
 
-Two programs that are joined in memory still speak HTTP's words: method, path, headers, body bytes, status. What is
-saved is the sockets. Each :class:`Memory` is a loopback of its own with its own ports.
+Two programs that are joined in memory still speak HTTP's words: method, path, headers, body bytes, status, and the
+same rows of the whitelist answer, a direct route too. What is saved is the sockets. Each :class:`Memory` is a loopback
+of its own with its own ports.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from urllib.parse import unquote, urlencode, urlsplit
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.http_client import HttpClient, RequestBody, Response, StreamedResponse
 from sota.kit.http_listener import HttpListener
+from sota.kit.http_message import WHOLE_BODY
+from sota.kit.http_protocol import Direct
 
-Handler = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Response]]
-"""Answers a request: method, path with query, headers, body."""
+Handler = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Response] | Response]
+"""Answers a request: method, path with query, headers, body. Who need not wait for anything answers at once."""
+
+JSON_ANSWER = {"content-type": "application/json", "cache-control": "no-store"}
 
 
 class Listener(Protocol):
@@ -108,6 +113,16 @@ class MemoryListener:
         self._memory.leave(self.port)
 
     async def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+        direct: Direct | None = getattr(self._app, "direct", None)
+        raw_target = target.encode("latin-1")
+        if (
+            direct is not None
+            and method == "POST"
+            and raw_target.startswith(direct.prefix)
+            and len(body) <= direct.limit
+        ):
+            status, content = await direct.answer(raw_target, body)
+            return Response(status, dict(JSON_ANSWER), content)
         path, _, query = target.partition("?")
         scope = {
             "type": "http",
@@ -118,6 +133,7 @@ class MemoryListener:
             "query_string": query.encode("latin-1"),
             "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
             "client": ("127.0.0.1", 0),
+            WHOLE_BODY: body,
         }
         answer = Response(500, {}, b"")
         parts: list[bytes] = []
@@ -168,7 +184,10 @@ class MemoryClient(HttpClient):
         content = body if isinstance(body, bytes) else b"" if body is None else b"".join([part async for part in body])
         target = self._path + path + (f"?{urlencode(query)}" if query else "")
         given = {**self._own_headers, "content-length": str(len(content)), **(headers or {})}
-        answering = asyncio.ensure_future(handler(method, target, given, content))
+        answer = handler(method, target, given, content)
+        if isinstance(answer, Response):
+            return answer
+        answering = asyncio.ensure_future(answer)
         # To wait does not cancel what is waited for, and costs half of a shield within a time-out.
         done, _ = await asyncio.wait((answering,), timeout=timeout_s or self._limit_s)
         if not done:

@@ -7,6 +7,7 @@ field with what it received. (DSSE: https://github.com/secure-systems-lab/dsse; 
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -100,14 +101,20 @@ def load_public_keys(folder: Path) -> list[Ed25519PublicKey]:
     """
     keys = []
     for path in sorted(folder.glob("*.pub.pem")):
-        try:
-            key = serialization.load_pem_public_key(path.read_bytes())
-        except ValueError:
-            key = None
-        if not isinstance(key, Ed25519PublicKey):
+        key = _read_key(path.read_bytes())
+        if key is None:
             raise StartError(f"{path} is not an Ed25519 public key in PEM")
         keys.append(key)
     return keys
+
+
+@functools.lru_cache(maxsize=64)  # a fleet's vehicles all have the same
+def _read_key(content: bytes) -> Ed25519PublicKey | None:
+    try:
+        key = serialization.load_pem_public_key(content)
+    except ValueError:
+        return None
+    return key if isinstance(key, Ed25519PublicKey) else None
 
 
 def make_key_pair(folder: Path, name: str = "packages") -> Ed25519PrivateKey:

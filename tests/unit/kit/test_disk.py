@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from pathlib import Path
 
@@ -18,15 +19,16 @@ async def test_nobody_goes_on_before_his_own_bytes_are_synced(make: type[PlainDi
     events: list[str] = []
     lock = threading.Lock()
 
-    def tell(event: str) -> str:
+    def tell(event: str) -> None:
         with lock:
             events.append(event)
-        return event
+
+    def write_number(number: int) -> int:
+        tell(f"write {number}")
+        return number
 
     async def write(number: int) -> None:
-        assert await disk.write(lambda: tell(f"write {number}"), lambda: tell(f"sync {number}") and None) == (
-            f"write {number}"
-        )
+        assert await disk.write(functools.partial(write_number, number), lambda: tell(f"sync {number}")) == number
         tell(f"done {number}")
 
     await asyncio.gather(*(write(number) for number in range(50)))
