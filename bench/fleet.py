@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -117,15 +118,19 @@ async def _run(system: System, fleet: FleetProcess, package: RandomFile) -> Roun
     before = {name: processor_s(program.pid) for name, program in system.programs.items()}
     await system.queue(package.id, fleet.expression)
     deadline = time.monotonic() + LIMIT_S
+    shown = ""
     spent, memory = dict[str, float](), dict[str, float]()
     while fleet.running:
         if time.monotonic() > deadline:
             raise BenchmarkError(f"the fleet was not updated in {LIMIT_S:g} s\n{fleet.tail(5)}")
+        shown = _show(fleet, shown)
         for name, program in system.programs.items():
             if program.running:
                 spent[name] = processor_s(program.pid)
                 memory[name] = max(memory.get(name, 0.0), peak_mb(program.pid))
         await asyncio.sleep(0.2)
+    if not fleet.has_summary:
+        raise BenchmarkError(f"the fleet ended without its summary\n{fleet.tail()}")
     summary = fleet.summary()
     if summary["installed"] != fleet.vehicles:
         raise BenchmarkError(f"not every vehicle was updated\n{summary}\n{fleet.tail(5)}")
@@ -135,7 +140,17 @@ async def _run(system: System, fleet: FleetProcess, package: RandomFile) -> Roun
 
 async def _connected(fleet: FleetProcess) -> None:
     deadline = time.monotonic() + CONNECT_LIMIT_S
+    shown = ""
     while not (fleet.log.exists() and f"{fleet.vehicles} connected" in fleet.log.read_text()):
         if not fleet.running or time.monotonic() > deadline:
             raise BenchmarkError(f"the fleet did not connect\n{fleet.tail(5)}")
+        shown = _show(fleet, shown)
         await asyncio.sleep(0.5)
+
+
+def _show(fleet: FleetProcess, shown: str) -> str:
+    """Pass the fleet's own line of progress on where it is a new one; gives what was shown last."""
+    line = fleet.tail(1)
+    if line and line != shown:
+        print(line, file=sys.stderr, flush=True)
+    return line

@@ -91,6 +91,11 @@ class FleetProcess(ProgramProcess):
         code = await asyncio.to_thread(self._process.wait, timeout_s)
         return code, self.summary()
 
+    @property
+    def has_summary(self) -> bool:
+        """Whether it printed its summary, as it does at its end."""
+        return "\n{\n" in self.log.read_text()
+
     def summary(self) -> dict[str, Any]:
         """Read the summary that it printed last, after its lines of progress."""
         text = self.log.read_text()
