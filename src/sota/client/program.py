@@ -72,7 +72,7 @@ class ClientProgram:
         app.add(LoadingManagerApi(self._downloads, self._software), CallbackApi(self._services, secret))
         app.check()
         direct = DirectCallbacks(self._services, lambda: secret)
-        app.answer_directly(CALLBACK, direct.PREFIX, direct.answer)
+        app.answer_directly(CALLBACK, direct.PREFIX, direct.answer, direct.answer_at_once)
         await self._downloads.open()
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)
         await self._listener.start()
