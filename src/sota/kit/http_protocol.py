@@ -95,13 +95,15 @@ class HttpProtocol(HttpToolsProtocol):
             if not data:
                 return
             self._fresh = data
+        was_in_head = self._in_head or self._is_idle
         super().data_received(data)
         self._fresh = b""
         if self.transport.is_closing():
             self._arm("close", LINGER_S)
         elif self._in_head or self._is_idle:  # idle: line breaks before a request end the wait for it, and begin none
             self._arm("head", HEAD_TIMEOUT_S)
-            self._head_bytes += len(data)
+            # The end of a body that nobody waited for is no part of the next request's head.
+            self._head_bytes += len(data) if was_in_head else 0
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse_large()
 
