@@ -32,7 +32,7 @@ from sota.kit.http_client import HttpClient
 VEHICLES = 15_000
 CALLERS = 16
 KB_LIMIT, NOTIFY_LIMIT_S = 80.0, 10.0
-CONNECT_S = 240.0
+CONNECT_S, STALLED_S = 900.0, 120.0
 SPARE_FILES = 500
 
 
@@ -57,7 +57,7 @@ def measure() -> Measurement:
         before_mb = settled_mb(pid)
         sinks = _Sinks(stack, folder, link, vehicles)
         began_at = sinks.line("began_at", 30)
-        connected_s = sinks.line("connected_at", CONNECT_S) - began_at
+        connected_s = sinks.connected(began_at) - began_at
         print(f"{vehicles:,} connected in {connected_s:.0f} s", flush=True)
         kb_each = (settled_mb(pid) - before_mb) * 1000 / vehicles
         began_at = uvloop.run(_notify(edge, vehicles))
@@ -107,11 +107,32 @@ class _Sinks:
         """Wait for what it tells under this key."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and self._process.poll() is None:
-            for line in self._log.read_text(errors="replace").splitlines():
-                if line.startswith("{") and key in (told := json.loads(line)):
-                    return float(told[key])
+            if found := self._told(key):
+                return found[0]
             time.sleep(0.05)
-        raise BenchmarkError(f"the vehicles do not say {key}\n{self._log.read_text(errors='replace')[-2000:]}")
+        raise self._silent(key)
+
+    def connected(self, began_at: float) -> float:
+        """Wait until all are connected, and say how far they are; gives up when there is no more progress."""
+        many, progress_at = 0, time.monotonic()
+        while self._process.poll() is None:
+            if found := self._told("connected_at"):
+                return found[0]
+            now = time.monotonic()
+            if (reached := len(self._told("connected"))) > many:
+                many, progress_at = reached, now
+                print(f"{self._told('connected')[-1]:,.0f} connected after {now - began_at:.0f} s", flush=True)
+            if now - progress_at > STALLED_S or now - began_at > CONNECT_S:
+                break
+            time.sleep(0.2)
+        raise self._silent("connected_at")
+
+    def _told(self, key: str) -> list[float]:
+        lines = (line for line in self._log.read_text(errors="replace").splitlines() if line.startswith("{"))
+        return [float(told[key]) for line in lines if line.endswith("}") and key in (told := json.loads(line))]
+
+    def _silent(self, key: str) -> BenchmarkError:
+        return BenchmarkError(f"the vehicles do not say {key}\n{self._log.read_text(errors='replace')[-2000:]}")
 
     def _stop(self) -> None:
         self._process.kill()

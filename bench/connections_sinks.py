@@ -21,6 +21,7 @@ import msgpack
 import uvloop
 
 AT_ONCE = 64
+TOLD_EACH = 1000
 FIRST_VIN = 10_000_000
 MESSAGE = b"\xa3cmd\xa3rcv"
 
@@ -40,6 +41,8 @@ class Sinks:
     def told(self) -> None:
         """Count one greeting."""
         self.greeted += 1
+        if self.greeted % TOLD_EACH == 0:
+            say({"connected": self.greeted})
         if self.greeted == self.count:
             say({"connected_at": time.monotonic()})
 
