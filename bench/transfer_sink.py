@@ -1,8 +1,9 @@
 """``python -m bench.transfer_sink PORT FOLDER BLOCKS``: vehicles that take blocks and keep none, all in one process.
 
 They speak the link's real protocol, msgpack over mutual TLS, and acknowledge what came in one read together, at once.
+A block's content is received and decrypted like everything else, and passed over: nobody here makes a text of it.
 ``FOLDER`` is one identity and ``tokens``, a line ``VIN TOKEN`` for each vehicle. When all were notified of their update
-they ask for it; the one line that is printed at the end is how long it took from the first block to the last.
+they say so and ask for it; the line that is printed at the end is how long it took from the first block to the last.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from sota.rvi.link import client_context
 
 CONNECTING_AT_ONCE = 20
 KEEP_MS = 300_000
-MAX_BUFFER = 16 << 20
+BEGUN = "begun"
+READ_BYTES = 256 << 10
+CONTENT = b"\xa5bytes\xdb"
+"""What stands before a block's content and its length, which has four bytes, in msgpack."""
 
 
 class Fleet:
@@ -37,11 +41,13 @@ class Fleet:
         self.received = self.repeated = 0
         self.first_at = self.last_at = 0.0
         self.done = asyncio.get_running_loop().create_future()
+        self.read = memoryview(bytearray(READ_BYTES))  # one vehicle's at a time: it is dealt with before the next read
 
     def take_notice(self, vehicle: Vehicle) -> None:
         """One more vehicle knows of its update."""
         self.notified.append(vehicle)
         if len(self.notified) == self.vehicles:
+            print(BEGUN, flush=True)
             for each in self.notified:
                 each.initiate()
 
@@ -54,12 +60,14 @@ class Fleet:
             self.done.set_result(None)
 
 
-class Vehicle(asyncio.Protocol):
+class Vehicle(asyncio.BufferedProtocol):
     """One vehicle's node and client, as far as a transfer needs them."""
 
     def __init__(self, fleet: Fleet, vin: str, token: str) -> None:
         self._fleet, self.vin, self._token = fleet, vin, token
-        self._unpacker = msgpack.Unpacker(raw=False, max_buffer_size=MAX_BUFFER)
+        self._unpacker = msgpack.Unpacker(raw=False)
+        self._content_left = 0
+        self._held = b""
         self._index = 0
         self._upto = 0
         self._beyond: set[int] = set()
@@ -76,9 +84,18 @@ class Vehicle(asyncio.Protocol):
         if not self._fleet.done.done():
             self._fleet.done.set_exception(ConnectionResetError(f"the node closed a link: {exc}"))
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Say where to read to."""
+        del sizehint
+        return self._fleet.read
+
+    def buffer_updated(self, count: int) -> None:
         """Take what came, and acknowledge its blocks."""
-        self._unpacker.feed(data)
+        passed = min(self._content_left, count)
+        self._content_left -= passed
+        if passed == count:
+            return
+        self._feed(self._held + bytes(self._fleet.read[passed:count]))
         for packet in self._unpacker:
             command = packet.get("cmd")
             if command == "rcv":
@@ -90,6 +107,20 @@ class Vehicle(asyncio.Protocol):
         if self._has_news:
             self._has_news = False
             self._acknowledge(None)
+
+    def _feed(self, data: bytes) -> None:
+        """Unpack all but the content of blocks: an empty text stands in its place."""
+        at, self._held = 0, b""
+        while (found := data.find(CONTENT, at)) >= 0 and found + len(CONTENT) + 4 <= len(data):
+            start = found + len(CONTENT)
+            end = start + 4 + int.from_bytes(data[start : start + 4], "big")
+            self._unpacker.feed(data[at : start - 1] + b"\xa0")
+            at, self._content_left = min(end, len(data)), max(0, end - len(data))
+        rest = data[at:]
+        cut = rest.rfind(CONTENT[:1], -len(CONTENT) - 3)
+        if cut >= 0 and CONTENT.startswith(rest[cut : cut + len(CONTENT)]):  # perhaps the beginning of one
+            rest, self._held = rest[:cut], rest[cut:]
+        self._unpacker.feed(rest)
 
     def initiate(self) -> None:
         """Ask for the download."""
