@@ -30,6 +30,7 @@ from sota.core.transfers import service, store
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.limits import Budgets, Limits, Places
 from sota.core.transfers.locks import VinLocks
+from sota.core.transfers.lookups import Lookups
 from sota.core.transfers.model import Download, DownloadState, Phase, Transfer
 from sota.core.transfers.retry_store import Retry
 from sota.core.transfers.sending import TROUBLE, Sender
@@ -80,6 +81,7 @@ class Engine:
         self.settings, self.alive = settings, alive
         self.locks = VinLocks()
         self.on_free: Callable[[Sequence[str]], None] = lambda _vins: None
+        self._lookups = Lookups(db)
         self._limits = settings.limits
         self._budgets = Budgets(self._limits, time.monotonic())
         self._sender = Sender(node, blocks, self._budgets)
@@ -103,8 +105,7 @@ class Engine:
         """
         async with self.locks.of(vin):
             try:
-                async with self.db.read() as tx:
-                    download = await service.find_to_begin(tx, vin, download_index)
+                download = service.may_begin(await self._lookups.find(vin, download_index), download_index)
             except (NotFound, Conflict):
                 self._forget(vin, download_index)
                 self._spawn(self._sender.abort([(vin, download_index)], None))
@@ -216,6 +217,7 @@ class Engine:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._lookups.stop()
         await self.writer.flush()
         self._transfers.clear()
 
@@ -237,8 +239,7 @@ class Engine:
 
     async def _load(self, vin: str, download_index: int) -> Transfer:
         """Take a transfer up that another process, or we before a restart, has begun."""
-        async with self.db.read() as tx:
-            download = await service.require_download(tx, vin, download_index)
+        download = service.known(await self._lookups.find(vin, download_index), download_index)
         transfer = Transfer(download, download.received)
         if download.state is DownloadState.TRANSFERRING and download.update_status == "in_flight":
             self._transfers.setdefault(vin, {})[download_index] = transfer

@@ -39,20 +39,28 @@ async def require_download(tx: Tx, vin: str, download_index: int) -> Download:
     Raises:
         NotFound: the vehicle has no such download.
     """
-    found = await store.find_download(tx, vin, download_index)
+    return known(await store.find_download(tx, vin, download_index), download_index)
+
+
+def known(found: Download | None, download_index: int) -> Download:
+    """Give a download that was looked up.
+
+    Raises:
+        NotFound: the vehicle has no such download.
+    """
     if found is None:
         raise NotFound(f"There is no download {download_index} for this vehicle.")
     return found
 
 
-async def find_to_begin(tx: Tx, vin: str, download_index: int) -> Download:
+def may_begin(asked: Download | None, download_index: int) -> Download:
     """Give a download that the vehicle asks for: to begin it, to go on with it, or to say that it is installed.
 
     Raises:
         NotFound: the vehicle has no such download.
         Conflict: its update is not under way.
     """
-    found = await require_download(tx, vin, download_index)
+    found = known(asked, download_index)
     if found.state is not DownloadState.INSTALLED and found.update_status != "in_flight":
         raise Conflict(f"The update of download {download_index} is {found.update_status}.")
     return found
