@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from sota.kit import db_sqlite
 from sota.kit.database_settings import DatabaseSettings
 from sota.kit.errors import StartError
 from sota.kit.settings import read_secret
@@ -137,8 +138,16 @@ def _ping_after_idling(engine: AsyncEngine) -> None:
 def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
     """Make an engine of a SQLite file whose transactions start with ``begin``."""
     engine = create_async_engine(
-        address.url, pool_size=size, max_overflow=0, pool_timeout=30, poolclass=sa.pool.AsyncAdaptedQueuePool
+        address.url,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=30,
+        poolclass=sa.pool.AsyncAdaptedQueuePool,
     )
+
+    @sa.event.listens_for(engine.sync_engine, "do_connect")
+    def _open(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+        options["async_creator_fn"] = db_sqlite.connect
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
@@ -152,7 +161,10 @@ def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
 
     @sa.event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
+        driver = connection.connection.driver_connection
+        if not isinstance(driver, db_sqlite.Connection):
+            raise TypeError(type(driver))
+        driver.begin(begin)
 
     return engine
 
