@@ -1,0 +1,88 @@
+"""SQLite's driver: a transaction begins with its first statement, and ends as any other does."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from sota.kit.db import Database
+
+pytestmark = pytest.mark.anyio
+LINE = sa.Table("line", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String(20)))
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    made = Database(f"sqlite:///{tmp_path}/a.db")
+    async with made.engine.begin() as tx:
+        await tx.run_sync(LINE.metadata.create_all)
+    yield made
+    await made.close()
+
+
+async def lines(database: Database) -> list[Any]:
+    async with database.read() as tx:
+        return list((await tx.execute(sa.select(LINE.c.id).order_by(LINE.c.id))).scalars())
+
+
+async def test_statement_gives_its_rows_its_count_and_its_number(database: Database) -> None:
+    async with database.engine.begin() as tx:
+        assert (await tx.execute(LINE.insert().values(text="a"))).inserted_primary_key == (1,)
+        await tx.execute(LINE.insert(), [{"id": number, "text": "b"} for number in (2, 3, 4)])
+        assert (await tx.execute(LINE.update().where(LINE.c.id > 2).values(text="c"))).rowcount == 2
+        assert (await tx.execute(LINE.delete().where(LINE.c.id == 4).returning(LINE.c.text))).all() == [("c",)]
+    assert await lines(database) == [1, 2, 3]
+
+
+async def test_what_is_rolled_back_is_gone_and_the_next_transaction_begins_anew(database: Database) -> None:
+    async def insert(tx: Any, number: int) -> None:
+        await tx.execute(LINE.insert().values(id=number))
+        if number == 1:
+            raise ValueError(number)
+
+    with pytest.raises(ValueError, match="1"):
+        await database.transact(lambda tx: insert(tx, 1))
+    await database.transact(lambda tx: insert(tx, 2))
+    assert await lines(database) == [2]
+
+
+async def test_transaction_without_statements_leaves_nothing_open(database: Database, tmp_path: Path) -> None:
+    async def nothing(_tx: Any) -> None: ...
+
+    await database.transact(nothing)
+    other = sqlite3.connect(tmp_path / "a.db", timeout=0.1, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # nobody else writes
+    other.execute("INSERT INTO line (id) VALUES (7)")
+    other.execute("COMMIT")
+    other.close()
+    assert await lines(database) == [7]
+
+
+async def test_statement_that_fails_leaves_the_transaction_to_its_owner(database: Database) -> None:
+    async def work(tx: Any) -> None:
+        await tx.execute(LINE.insert().values(id=1))
+        with pytest.raises(sa.exc.IntegrityError):
+            await tx.execute(LINE.insert().values(id=1))
+        await tx.execute(LINE.insert().values(id=2))
+
+    await database.transact(work)
+    assert await lines(database) == [1, 2]
+
+
+async def test_transaction_that_is_cancelled_in_a_statement_changes_nothing(database: Database) -> None:
+    async def work(tx: Any) -> None:
+        await tx.execute(LINE.insert().values(id=1))
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(database.transact(work))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await database.transact(lambda tx: tx.execute(LINE.insert().values(id=2)))
+    assert await lines(database) == [2]
