@@ -1,6 +1,7 @@
 """What fault tests of transfers share: a slow transfer that is surely in its middle, and who was sent what.
 
-Blocks are small and few are on the way at once, so that a transfer takes seconds; its middle is read from the API.
+Blocks are small, few are on the way at once and forty go out in a second, so that a transfer takes seconds; its middle
+is read from the API.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from tests.support.vehicle_files import VehicleFiles
 BLOCK_BYTES = 4096
 BLOCKS = 120
 NUMBERS = itertools.count(1)
-SLOW = {"core": {"block_size": BLOCK_BYTES, "window": 2}}
+# Nothing is quick enough to be over before its middle is seen, however fast the machine is.
+SLOW = {"core": {"block_size": BLOCK_BYTES, "window": 2, "vehicle_bytes_per_s": 40 * BLOCK_BYTES}}
 # It appends its line last: what is killed before has no line, what ran twice has two.
 COUNTING_POSTINST = """
 set -e
