@@ -20,7 +20,7 @@ from tempfile import mkdtemp
 from tests.support.processes import free_ports
 
 START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 60.0
 PASSWORD = "a password of tests"
 # Ends the server when the tests' process is gone, even by SIGKILL. setpriv is part of every Debian.
 END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")

@@ -34,7 +34,7 @@ NAMES = ("first", "second")
 @pytest.fixture
 def own_server() -> Iterator[MariaDbServer]:
     """A server that nobody else uses, to be stopped."""
-    with running_mariadb() as server:
+    with running_mariadb("--innodb-flush-log-at-trx-commit=2") as server:  # what is committed survives its stop
         yield server
 
 

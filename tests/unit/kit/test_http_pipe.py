@@ -83,12 +83,12 @@ async def test_answer_that_does_not_come_is_not_awaited_for_ever(server: Server)
     pipe = await pipe_to(server, timeout_s=0.1, pool=1)
     with pytest.raises(Unavailable, match="did not answer within"):
         await pipe.post((b"{}",))
-    waiting = asyncio.create_task(pipe.post((b"{}",)))
-    await asyncio.sleep(0)
-    with pytest.raises(Unavailable, match="Too many calls"):
-        await pipe.post((b"{}",))
-    with pytest.raises(Unavailable):
-        await waiting
+    # One of them is sent, the others wait for its turn: who of these still gets it in time is not for us to say.
+    calls = [pipe.post((b"{}",)) for _ in range(5)]
+    async with asyncio.timeout(5):
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(end) for end in ends] == [Unavailable] * 5
+    assert not pipe.is_full
     await pipe.close()
 
 

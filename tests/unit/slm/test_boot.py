@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sota.kit.durable import write_atomic
 from sota.kit.errors import StartError
 from sota.slm.boot import Boot
 from sota.slm.installers import Capability, InstallerFailed, Place
@@ -32,13 +33,13 @@ async def test_boot_is_noticed_by_its_id_also_after_a_restart_of_ours(boot_id: P
     await asyncio.sleep(0.1)
     assert not waiting.done()
 
-    await asyncio.to_thread(boot_id.write_text, "second\n")
+    await asyncio.to_thread(write_atomic, boot_id, b"second\n")  # the kernel's is never empty
 
     assert (await waiting).exit_code == 0
 
 
 async def test_boot_is_asked_for_by_the_vehicles_command(boot_id: Path) -> None:
-    boot = Boot(boot_id, ("/bin/sh", "-c", 'echo again > "$1"', "sh", str(boot_id)), 60.0)
+    boot = Boot(boot_id, ("/bin/sh", "-c", 'echo again > "$1.new" && mv "$1.new" "$1"', "sh", str(boot_id)), 60.0)
     assert (await boot.wait(boot.note())).exit_code == 0
 
 

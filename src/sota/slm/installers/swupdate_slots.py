@@ -27,9 +27,13 @@ def says_success(output: str) -> bool:
     """Say whether SWUpdate did what it was asked.
 
     Its exit code does not tell: where one of its own processes ends before it is waited for, it is 1 after a success.
+    Nor does what follows the installing process's word: the process that asked for it may say that it failed when it
+    has only lost the answer.
     """
-    lines = output.splitlines()
-    return any(line.startswith(SUCCESS) for line in lines) and not any(line.startswith(FAILURE) for line in lines)
+    for line in output.splitlines():
+        if line.startswith((SUCCESS, FAILURE)):
+            return line.startswith(SUCCESS)
+    return False
 
 
 class Slot(msgspec.Struct, frozen=True):
