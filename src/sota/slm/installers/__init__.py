@@ -175,9 +175,9 @@ def load(name: str, place: Place) -> Installer:
 
 
 async def ask(
-    *arguments: str, environment: Mapping[str, str], timeout_s: float = QUERY_TIMEOUT_S
+    *arguments: str, environment: Mapping[str, str], timeout_s: float = QUERY_TIMEOUT_S, folder: Path | None = None
 ) -> tuple[int, str, str]:
-    """Run a short command that changes nothing; gives its exit code, output and (printable) errors.
+    """Run a short command that changes nothing, in ``folder``; gives its exit code, output and (printable) errors.
 
     Raises:
         InstallerFailed: it cannot be started, says too much or does not end in time.
@@ -189,6 +189,7 @@ async def ask(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=dict(environment),
+            cwd=folder,
             start_new_session=True,  # so that it can be ended with all its children
         )
     except OSError as error:

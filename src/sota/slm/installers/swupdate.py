@@ -36,7 +36,7 @@ from sota.kit.errors import StartError
 from sota.slm.boot import ENVIRONMENT
 from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, ask
 from sota.slm.installers.steps import refuse, run_module, wait_for_lock
-from sota.slm.installers.swupdate_slots import Setup, Slot, Slots, says_success
+from sota.slm.installers.swupdate_slots import CHECKING, INSTALLING, Setup, Slot, Slots, alone, says_success
 from sota.slm.model import Found, Health, Job, Step
 
 CHECK_TIMEOUT_S = 600.0
@@ -88,8 +88,9 @@ class SwupdateInstaller:
         self._slots = Slots(data, self._setup)
 
     def prepare(self) -> None:
-        """Make the folder of the record."""
-        private_folder(self._data)
+        """Make the folder of the record, and those of SWUpdate."""
+        for folder in (self._data, self._data / CHECKING, self._data / INSTALLING):
+            private_folder(folder)
 
     async def inspect(self, file: Path, name: str, version: str) -> None:
         """Let SWUpdate check signature, hardware and exact version, without writing anything."""
@@ -98,7 +99,9 @@ class SwupdateInstaller:
         exactly = ("-N", version, "--max-version", version)
         selection = next(iter(self._options.slots.values()))
         command = (*self._setup.program, "-c", "-i", str(file), "-e", selection, *exactly)
-        code, output, errors = await ask(*command, environment=ENVIRONMENT, timeout_s=CHECK_TIMEOUT_S)
+        code, output, errors = await ask(
+            *command, environment=alone(ENVIRONMENT, CHECKING), timeout_s=CHECK_TIMEOUT_S, folder=self._data
+        )
         if not says_success(output):
             told = [line for line in f"{output}\n{errors}".splitlines() if "ERROR" in line]
             raise BadPackage(f"The image was not taken: {' '.join(told)[:1000] or f'exit code {code}'}")

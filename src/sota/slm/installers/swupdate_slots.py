@@ -20,6 +20,8 @@ from sota.kit.durable import write_atomic
 WRITE_TIMEOUT_S = 24 * 3600.0
 """The step's own time-out, which is the vehicle's, comes first."""
 ASK_TIMEOUT_S = 30.0
+CHECKING, INSTALLING = "checking", "installing"
+"""Folders beside the record, for SWUpdate's socket and temporary files."""
 SUCCESS, FAILURE = "[INFO ] : SWUPDATE successful", "[ERROR] : SWUPDATE failed"
 
 
@@ -27,13 +29,21 @@ def says_success(output: str) -> bool:
     """Say whether SWUpdate did what it was asked.
 
     Its exit code does not tell: where one of its own processes ends before it is waited for, it is 1 after a success.
-    Nor does what follows the installing process's word: the process that asked for it may say that it failed when it
-    has only lost the answer.
+    Only the installing process knows, and its first word is it: whoever asked for it may lose its answer.
     """
     for line in output.splitlines():
         if line.startswith((SUCCESS, FAILURE)):
             return line.startswith(SUCCESS)
     return False
+
+
+def alone(environment: Mapping[str, str], folder: str) -> dict[str, str]:
+    """Give the environment of a SWUpdate that shares its control socket, and its temporary files, with no other one.
+
+    By default it is a file in ``/tmp``, where a second one would talk to the first one's processes. ``folder`` is
+    relative, for a socket's path must be short, to what SWUpdate is started in.
+    """
+    return {**environment, "TMPDIR": folder}
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -57,6 +67,7 @@ class Slots:
     """The record in ``folder``, and the vehicle's own word on which slot runs."""
 
     def __init__(self, folder: Path, setup: Setup) -> None:
+        self._folder = folder
         self._file = folder / "slots.json"
         self._setup = setup
 
@@ -92,6 +103,8 @@ class Slots:
             timeout=WRITE_TIMEOUT_S,
             check=False,
             pass_fds=(lock,),
+            cwd=self._folder,
+            env=alone(os.environ, INSTALLING),
         )
         output = done.stdout.decode(errors="replace")
         print(output, flush=True)
