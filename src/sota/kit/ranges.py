@@ -88,6 +88,11 @@ class Ranges:
 
     def missing(self, last: int) -> Iterator[int]:
         """Give the numbers from 1 to ``last`` that are not in the set, the lowest first."""
+        if self._starts == [1]:  # by far the commonest
+            return iter(range(self._ends[0] + 1, last + 1))
+        return self._missing(last)
+
+    def _missing(self, last: int) -> Iterator[int]:
         expected = 1
         for start, end in zip(tuple(self._starts), tuple(self._ends), strict=True):
             yield from range(expected, min(start, last + 1))
@@ -108,11 +113,15 @@ class Ranges:
 
     def union(self, other: Ranges) -> Ranges:
         """Give a set of its own with the numbers of both."""
+        if len(self._starts) == 1 and other._starts[:1] == self._starts and other._ends[0] >= self._ends[0]:
+            return other.copy()
         pairs = sorted([*zip(self._starts, self._ends, strict=True), *zip(other._starts, other._ends, strict=True)])
         return self._joined(pairs)
 
     def within(self, last: int) -> Ranges:
         """Give a set of its own without the numbers over ``last``."""
+        if self._ends and self._ends[-1] <= last:
+            return self.copy()
         pairs = zip(self._starts, self._ends, strict=True)
         return self._joined([(start, min(end, last)) for start, end in pairs if start <= last])
 
@@ -127,7 +136,7 @@ class Ranges:
         return bool(at) and number <= self._ends[at - 1]
 
     def __len__(self) -> int:
-        return sum(end - start + 1 for start, end in zip(self._starts, self._ends, strict=True))
+        return sum(self._ends) - sum(self._starts) + len(self._starts)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ranges) and (self._starts, self._ends) == (other._starts, other._ends)
