@@ -115,7 +115,7 @@ class Edge:
         if node.settings.role == "server":
             self._methods |= {"schedule_update": self.schedule_update, "unschedule_update": self.unschedule_update}
 
-    def handle(self, content: bytes) -> Answered | Awaitable[Answered]:
+    def handle(self, content: bytes | bytearray) -> Answered | Awaitable[Answered]:
         """Answer one request: HTTP status and body, at once where nothing has to be waited for."""
         try:
             read = self._large.read(content, self._message_requests.decode) if len(content) >= LARGE_BYTES else None
@@ -131,7 +131,7 @@ class Edge:
             return 200, _MESSAGE_RESULT % (call_id, result) if call_id else b""
         return self._finish(call_id, result)
 
-    def _handle_any(self, content: bytes) -> Answered | Awaitable[Answered]:
+    def _handle_any(self, content: bytes | bytearray) -> Answered | Awaitable[Answered]:
         if content[:1] == b"[":
             return 501, b""
         try:

@@ -3,7 +3,7 @@
 Any path is the edge; only POST is answered. A request with another content type than JSON, or with an ``Origin`` (a
 web page that tries to reach the node through somebody's browser), is refused. Requests of one connection are answered
 in their order, one at a time; nothing more is read from it while one waits. A head that is known is not parsed again
-(kit/http_heads.py).
+(kit/http_heads.py), and what is left of a large body is read to where it stays.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ ENVELOPE_BYTES = 64 << 10
 MAX_CONNECTIONS = 4096
 IDLE_S, REQUEST_S, SWEEP_S = 600.0, 60.0, 10.0
 STOP_S = 5.0
+READ_BYTES, FIRST_READ_BYTES = 64 << 10, 4 << 10
+ROOM_BYTES = 256 << 10
+"""So much of a body is believed to come before it is there."""
 CONTENT_TYPES = (b"", b"application/json", b"application/json-rpc", b"application/jsonrequest")
 
 _REASONS = {200: b"OK", 403: b"Forbidden", 404: b"Not Found", 412: b"Precondition Failed", 413: b"Content Too Large",
@@ -54,16 +57,17 @@ def read_head(text: bytes) -> Head | None:
 _OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n%b"
 
 
-class EdgeProtocol(asyncio.Protocol):
+class EdgeProtocol(asyncio.BufferedProtocol):
     """One connection of a local service."""
 
     def __init__(self, server: EdgeServer) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._requests: deque[tuple[int, bytes, bool]] = deque()
+        self._requests: deque[tuple[int, bytes | bytearray, bool]] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._body: list[bytes] = []
+        self._body: list[bytes | bytearray] = []
+        self._room = memoryview(b"")
         self._size = self._head_size = 0
         self._status = 200
         self._content_type = b""
@@ -85,10 +89,26 @@ class EdgeProtocol(asyncio.Protocol):
         del error
         self._server.remove(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Say where to read to."""
+        del sizehint
+        if not self._missing:
+            return self._server.room if self._in_request else self._server.first_room
+        if not self._room:
+            self._make_room(self._missing)
+        return self._room
+
+    def buffer_updated(self, count: int) -> None:
         """Take bytes; answer the requests that they complete."""
         self.changed_at = self._loop.time()
-        at = self._collect(data) if self._missing else 0
+        if self._missing:
+            self._collect(count)
+        else:
+            self._take(bytes(self._server.room[:count]))
+        self._go_on()
+
+    def _take(self, data: bytes) -> None:
+        at = 0
         while at < len(data) and not self._in_request:
             begun = self._begin(data, at)
             if begun is None:
@@ -96,29 +116,39 @@ class EdgeProtocol(asyncio.Protocol):
             at = begun
         if at < len(data):
             self._parse(data[at:] if at else data)
-        self._go_on()
 
     def _begin(self, data: bytes, at: int) -> int | None:
         """Take a request with a head that is known; gives where it ends, None if it is to be parsed."""
         found = self._server.heads.find(data, at)
         if found is None or found[0].length > self._server.max_body:
             return None
-        start, end = found[1], found[1] + found[0].length
+        length, start = found[0].length, found[1]
+        end = start + length
         if end <= len(data):
             self._requests.append((200, data[start:end], True))
             return end
-        self._in_request, self._body, self._missing = True, [data[start:]], end - len(data)
+        self._in_request, self._body, self._missing = True, [], length
+        self._make_room(length)
+        self._room[: len(data) - start] = data[start:]
+        self._collect(len(data) - start)
         return len(data)
 
-    def _collect(self, data: bytes) -> int:
-        """Take more of a body whose head was known; gives how much of the data belongs to it."""
-        taken = min(len(data), self._missing)
-        self._body.append(data if taken == len(data) else data[:taken])
-        self._missing -= taken
+    def _make_room(self, size: int) -> None:
+        room = bytearray(min(size, ROOM_BYTES))
+        self._body.append(room)
+        self._room = memoryview(room)
+
+    def _collect(self, count: int) -> None:
+        """Count what came of a body whose head was known, and stands where it belongs."""
+        self._room = self._room[count:]
+        self._missing -= count
         if not self._missing:
-            self._requests.append((200, b"".join(self._body), True))
-            self._in_request, self._body = False, []
-        return taken
+            self._queue(200, keep_alive=True)
+
+    def _queue(self, status: int, *, keep_alive: bool) -> None:
+        content = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._requests.append((status, content, keep_alive))
+        self._in_request, self._body, self._room, self._head_size = False, [], memoryview(b""), 0
 
     def _parse(self, data: bytes) -> None:
         self._head_size += len(data)
@@ -179,9 +209,7 @@ class EdgeProtocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Queue the request."""
-        content = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._requests.append((self._status, content, self._parser.should_keep_alive()))
-        self._in_request, self._body, self._head_size = False, [], 0
+        self._queue(self._status, keep_alive=self._parser.should_keep_alive())
 
     # Answers
 
@@ -263,6 +291,9 @@ class EdgeServer:
         self.edge = edge
         self.max_body = settings.max_message + ENVELOPE_BYTES
         self.heads = KnownHeads(read_head)
+        # One connection's at a time: what was read is dealt with before the next read.
+        self.room = memoryview(bytearray(READ_BYTES))
+        self.first_room = self.room[:FIRST_READ_BYTES]
         self._host, self.port = settings.host, settings.edge_port
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None

@@ -58,7 +58,9 @@ class LargeReader:
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._kept_bytes = 0
 
-    def read(self, content: bytes, decode: Callable[[bytes], MessageRequest]) -> tuple[MessageRequest, Large] | None:
+    def read(
+        self, content: bytes | bytearray, decode: Callable[[bytes], MessageRequest]
+    ) -> tuple[MessageRequest, Large] | None:
         """Read a request by ``decode``; gives it, with a short text in its parameters, and what they really are.
 
         None: it is to be read as any other.
@@ -83,9 +85,9 @@ class LargeReader:
         packed = (packed_before + _raw_head(len(text)), text, packed_after)
         return request, Large((before, quoted, after), packed)
 
-    def _checked(self, content: bytes, start: int, end: int) -> memoryview:
+    def _checked(self, content: bytes | bytearray, start: int, end: int) -> memoryview:
         """Give a text, in its quotation marks, once it is known to be one."""
-        key = content[start : start + KEY_BYTES]
+        key = bytes(content[start : start + KEY_BYTES])
         known = self._kept.get(key)
         if known is not None and len(known) == end - start and content.startswith(known, start):
             self._kept.move_to_end(key)
@@ -111,7 +113,7 @@ def _raw_head(length: int) -> bytes:
     return b"\xda" + length.to_bytes(2, "big") if length < _RAW16_BELOW else b"\xdb" + length.to_bytes(4, "big")
 
 
-def _find(content: bytes) -> tuple[int, int] | None:
+def _find(content: bytes | bytearray) -> tuple[int, int] | None:
     """Find a large text, with its quotation marks, if it is a value: the last one or, from the start, the first."""
     if b"\\" in content:
         return None  # with no escapes in it, every quotation mark begins or ends a text
@@ -130,5 +132,5 @@ def _find(content: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _as_value(content: bytes, start: int, end: int) -> tuple[int, int] | None:
+def _as_value(content: bytes | bytearray, start: int, end: int) -> tuple[int, int] | None:
     return (start, end + 1) if content[end + 1 : end + 2] in (b",", b"}", b"]") else None
