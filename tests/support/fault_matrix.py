@@ -17,19 +17,24 @@ import asyncio
 import functools
 import itertools
 import sqlite3
+import time
+import tomllib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import sqlalchemy as sa
 
 from sota.boundaries.b2_web_core.messages import QueueRequest, Update
+from sota.boundaries.services import backend_service
 from sota.boundaries.values import Interval, PackageId, UpdateStatus
 from sota.core.tables import download, operation_result
 from sota.kit.errors import SotaError, Unavailable
 from sota.kit.faults import AFTER, BEFORE
+from sota.kit.http_client import HttpClient
 from sota.kit.ranges import Ranges
 from sota.resolver import tables as resolver
 from tests.support.matrix_table import NOT_REACHED, RIGHT, WRONG, Entry, as_table
@@ -49,6 +54,8 @@ PROGRAMS = (*BACKEND, "vehicle/node", "vehicle/client", "vehicle/slm")
 """The programs on the way, by the names that the matrix has for them."""
 CELL_TIMEOUT_S, LAST_WORDS_S = 60.0, 20.0
 NUMBERS = itertools.count(1)
+NEVER_OFFERED = 2_000_000_000
+JSON = {"content-type": "application/json"}
 MOST = 6
 # How often these are made depends on the moment (acknowledgements gather) or on the clock.
 REPEATED = {
@@ -110,7 +117,8 @@ class Line:
     @classmethod
     async def lay(cls, system: System, folder: Path) -> Line:
         """Start a new vehicle in a system that was made with ``faults``."""
-        vehicle = await system.add_vehicle(f"WVWZZZ1KZ7F{next(NUMBERS):06}", apart=True)
+        await system.proxy.start()
+        vehicle = await system.add_vehicle(f"WVWZZZ1KZ7F{next(NUMBERS):06}", through_proxy=True, apart=True)
         return cls(system, vehicle, folder)
 
     async def trace(self) -> list[Cell]:
@@ -154,6 +162,7 @@ class Line:
         watching = asyncio.create_task(self._watch(result)) if result is not None else None
         try:
             async with asyncio.timeout(CELL_TIMEOUT_S):
+                await self._speak_without_network()
                 request = await self._order(package, number)
                 await self._installed(request)
                 wrong = await self._look(package.id, request)
@@ -166,6 +175,27 @@ class Line:
         if result is not None and watching is not None:
             wrong += self._sent_again
         return wrong
+
+    async def _speak_without_network(self) -> None:
+        """Have the vehicle's node keep a message on its disk: what it can send at once it does not write down.
+
+        Core has nothing to do with this one: it acknowledges a download that nobody ever offered.
+        """
+        settings = tomllib.loads((self.vehicle.data / "vehicle.toml").read_text())["rvi_node"]
+        content = {"vin": self.vehicle.vin, "download_index": NEVER_OFFERED, "received": ""}
+        params = {
+            "service_name": backend_service("ack"),
+            "timeout": int(time.time() + CELL_TIMEOUT_S),
+            "parameters": [content],
+        }
+        body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "message", "params": params})
+        edge = HttpClient(f"http://127.0.0.1:{settings['edge_port']}")
+        await self.system.proxy.stop()
+        try:
+            await self._persist(lambda: edge.request("POST", "/", body=body, headers=JSON))
+        finally:
+            await edge.close()
+            await self.system.proxy.start()
 
     # What an operator does, and does again when a program was away.
 

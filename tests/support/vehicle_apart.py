@@ -23,6 +23,8 @@ def tables_apart(files: VehicleFiles, link_port: int) -> Mapping[str, Mapping[st
             "edge_port": edge_port,
             "tls_port": 0,
             "peers": [f"tls://127.0.0.1:{link_port}"],
+            "reconnect_s": 0.2,
+            "reconnect_max_s": 0.4,  # the tests cut it off more often than it connects for long
             "identity": files.identity,
             "data": files.data / "node",
         },
