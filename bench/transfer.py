@@ -48,7 +48,7 @@ from tests.support.databases import running_mariadb
 
 VEHICLES = 500
 BLOCKS = 60
-ROUNDS = 3
+ROUNDS = 5
 BLOCK_BYTES = 100_000
 LIMIT_PER_S, LIMIT_RATIO = 800.0, 0.4
 TRANSFER_LIMIT_S = 240.0
