@@ -13,6 +13,17 @@ from sota.kit.db import Tx
 Change = tuple[datetime, str, str, str]
 """When, which package, what was done (install, upgrade, remove), and the version it was done with."""
 
+# What is asked with every vehicle is built once: building it takes longer than asking.
+_FIRMWARE = (
+    sa.select(vehicle_firmware).where(vehicle_firmware.c.vin == sa.bindparam("one")).order_by(vehicle_firmware.c.module)
+)
+_CHANGES = (
+    sa.select(local_change)
+    .where(local_change.c.vin == sa.bindparam("one"))
+    .order_by(local_change.c.changed_at.desc(), local_change.c.name)
+    .limit(sa.bindparam("count"))
+)
+
 
 async def write_firmware(tx: Tx, vin: str, firmware: Mapping[str, tuple[str, datetime | None]]) -> None:
     """Write the firmware of a vehicle, by module: version and when it was changed."""
@@ -31,8 +42,7 @@ async def write_firmware(tx: Tx, vin: str, firmware: Mapping[str, tuple[str, dat
 
 async def read_firmware(tx: Tx, vin: str) -> list[tuple[str, str, datetime | None]]:
     """Read the firmware of a vehicle: module, version, when it was changed."""
-    query = sa.select(vehicle_firmware).where(vehicle_firmware.c.vin == vin).order_by(vehicle_firmware.c.module)
-    return [(row.module, row.version, row.changed_at) for row in await tx.execute(query)]
+    return [(row.module, row.version, row.changed_at) for row in await tx.execute(_FIRMWARE, {"one": vin})]
 
 
 async def add_changes(tx: Tx, vin: str, changes: Sequence[Change]) -> None:
@@ -55,6 +65,5 @@ async def add_changes(tx: Tx, vin: str, changes: Sequence[Change]) -> None:
 
 async def read_changes(tx: Tx, vin: str, count: int) -> list[Change]:
     """Read the latest changes of a vehicle, the newest first."""
-    table = local_change
-    query = sa.select(table).where(table.c.vin == vin).order_by(table.c.changed_at.desc(), table.c.name).limit(count)
-    return [(row.changed_at, row.name, row.operation, row.version) for row in await tx.execute(query)]
+    found = await tx.execute(_CHANGES, {"one": vin, "count": count})
+    return [(row.changed_at, row.name, row.operation, row.version) for row in found]
