@@ -38,7 +38,8 @@ from sota.boundaries.b12_logistics_core.client import LogisticsClient
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle
 from sota.boundaries.interaction import Role
 from sota.boundaries.values import InstalledPackage, Interval, PackageId, UpdateStatus
-from sota.cli.backend import create_schemas, database_url, prepare_secrets
+from sota.cli.backend import prepare_secrets
+from sota.cli.schemas import create_schemas, database_url
 from sota.core.tables import outbox
 from sota.kit.db import Database
 from sota.kit.errors import Unavailable

@@ -8,14 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from sota.boundaries.authority import Authority
 from sota.boundaries.interaction import Program
+from sota.cli.schemas import database_url
 from sota.core.program import CoreProgram
 from sota.core.settings import CoreSettings
 from sota.kit.durable import private_folder, write_atomic
-from sota.kit.errors import StartError
 from sota.kit.service_credentials import issue
 from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
@@ -129,41 +127,3 @@ def assemble(data: Path, ports: Ports, *, database: str | None = None, host: str
             )
         ),
     )
-
-
-def database_url(data: Path, server: str | None, program: str) -> str:
-    """Give a program's own database: a file in ``data``, or a schema of the server.
-
-    Raises:
-        StartError: ``server`` is not the address of a MariaDB server.
-    """
-    if server is None:
-        return f"sqlite:///{data / f'{program}.db'}"
-    try:
-        url = sa.make_url(server)
-    except sa.exc.ArgumentError:
-        raise StartError(f"--database {server!r}: write mysql://user:password@host:3306") from None
-    if url.get_backend_name() not in ("mysql", "mariadb"):
-        raise StartError(f"--database {server!r}: only MariaDB, or nothing for the embedded databases")
-    return url.set(database=f"{url.database or 'sota'}_{program}").render_as_string(hide_password=False)
-
-
-async def create_schemas(server: str) -> None:
-    """Create the three schemas on a MariaDB server where they are missing, as far as the user's rights allow."""
-    from sqlalchemy.ext.asyncio import create_async_engine
-
-    from sota.kit.db import Database
-
-    database = Database(server)
-    engine = create_async_engine(database.url.set(database=""))
-    prefix = sa.make_url(server).database or "sota"
-    try:
-        async with engine.connect() as connection:
-            for program in ("web", "core", "resolver"):
-                name = engine.dialect.identifier_preparer.quote(f"{prefix}_{program}")
-                await connection.execute(sa.text(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb4"))
-    except sa.exc.DBAPIError as error:
-        raise StartError(f"cannot create the schemas {prefix}_…: {error.orig}", exit_code=2) from None
-    finally:
-        await engine.dispose()
-        await database.close()

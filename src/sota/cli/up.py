@@ -14,13 +14,14 @@ from cyclopts import Parameter
 from sota.cli.launch import launch
 
 TOKEN_LIFETIME = timedelta(hours=12)
+DATABASE_VARIABLE = "SOTA_UP_DATABASE"
 PortOption = Annotated[int, Parameter(negative=())]
 
 
 def up(
     *,
     data: Path = Path("var"),
-    database: str | None = None,
+    database: Annotated[str | None, Parameter(env_var=DATABASE_VARIABLE)] = None,
     http_port: PortOption = 8080,
     https_port: PortOption = 8443,
     core_port: PortOption = 8081,
@@ -41,7 +42,8 @@ def up(
     data
         Folder for databases, packages, secrets and identities.
     database
-        Address of a MariaDB server, mysql://user:password@host:3306, instead of the embedded databases.
+        Address of a MariaDB server, mysql://user:password@host:3306, instead of the embedded databases. In the
+        environment variable nobody else can read its password.
     http_port
         JSON API on plain HTTP.
     https_port
@@ -62,7 +64,8 @@ def up(
         Print one line of JSON on standard output when ready: addresses, first sign-in, a token of an operator for 12 h.
     """
     from sota.boundaries.interaction import Role
-    from sota.cli.backend import Backend, Ports, assemble, create_schemas
+    from sota.cli.backend import Backend, Ports, assemble
+    from sota.cli.schemas import create_schemas
     from sota.web.accounts.model import FIRST_ADMIN
     from sota.web.accounts.service import issue_token
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,6 +27,8 @@ from sota.cli.demo.packages import make_packages
 from sota.cli.demo.processes import Processes, free_ports, processes
 from sota.cli.demo.scenario import Scenario
 from sota.cli.demo.screen import Row, Screen, as_document
+from sota.cli.schemas import create_schemas, drop_schemas, names_of, with_new_names
+from sota.cli.up import DATABASE_VARIABLE
 from sota.kit.durable import write_atomic
 from sota.kit.errors import StartError
 from sota.kit.http_client import HttpClient
@@ -38,7 +41,7 @@ def demo(
     *,
     once: Annotated[bool, Parameter(negative=())] = False,
     json: Path | None = None,
-    database: str | None = None,
+    database: Annotated[str | None, Parameter(env_var="SOTA_DEMO_DATABASE")] = None,
     keep: Path | None = None,
 ) -> None:
     """Run the whole system doing its main job, on real packages.
@@ -54,19 +57,35 @@ def demo(
     json
         Write the table at the end to this file.
     database
-        Address of a MariaDB server (mysql://user:password@host:3306) instead of the embedded databases.
+        Address of a MariaDB server (mysql://user:password@host:3306) instead of the embedded databases. The user must
+        be allowed to create and drop schemas: the demo makes three of its own, and touches no others. In the
+        environment variable nobody else can read the password.
     keep
-        Work in this folder (it must be empty) and keep it; without it a temporary one is used and removed.
+        Work in this folder (it must be empty) and keep it, with the schemas; without it all is removed at the end.
     """
     configure("warning")
-    folder = _folder(keep)
+    server = with_new_names(database, "sota_demo") if database is not None else None
+    folder, made = _folder(keep), None
     try:
-        right = uvloop.run(_run(folder, once=once, keeps=keep is not None, json_file=json, database=database))
+        if server is not None:
+            uvloop.run(create_schemas(server))
+            made = server
+        right = uvloop.run(_run(folder, once=once, keeps=keep is not None, json_file=json, server=server))
     finally:
         if keep is None:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder, made)
     if not right:
         raise StartError("the demo did not end as it should: see the table above", exit_code=1)
+
+
+def _remove(folder: Path, server: str | None) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if server is None:
+        return
+    try:
+        uvloop.run(drop_schemas(server))
+    except StartError as error:  # what went wrong before is what must be told
+        print(f"sota: {error.detail}", file=sys.stderr)
 
 
 def _folder(keep: Path | None) -> Path:
@@ -78,11 +97,11 @@ def _folder(keep: Path | None) -> Path:
     return keep.resolve()
 
 
-async def _run(folder: Path, *, once: bool, keeps: bool, json_file: Path | None, database: str | None) -> bool:
+async def _run(folder: Path, *, once: bool, keeps: bool, json_file: Path | None, server: str | None) -> bool:
     began = time.monotonic()
     screen = Screen(Console())
     async with processes(folder / "logs") as running:
-        ready, ports = await _start_backend(folder, running, screen, database)
+        ready, ports = await _start_backend(folder, running, screen, server)
         rows, right = await _tell_story(folder, running, screen, ready, ports)
         screen.finish(rows)
         if json_file is not None:
@@ -96,15 +115,23 @@ async def _run(folder: Path, *, once: bool, keeps: bool, json_file: Path | None,
 
 
 async def _start_backend(
-    folder: Path, running: Processes, screen: Screen, database: str | None
+    folder: Path, running: Processes, screen: Screen, server: str | None
 ) -> tuple[dict[str, Any], dict[str, int]]:
     screen.step("Starting the backend: Web Server, SOTA Core, External Resolver, RVI Node Server")
     names = ("http", "https", "core", "resolver", "edge", "link", "operation")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     options = [part for name, port in ports.items() for part in (f"--{name}-port", str(port))]
-    more = ["--database", database] if database else []
+    if server is not None:
+        screen.step(f"… on MariaDB, in schemas of its own: {', '.join(names_of(server))}")
     ready = await running.start(
-        "backend", "up", "--json-ready", "--data", str(folder / "backend"), *options, *more, read_ready=True
+        "backend",
+        "up",
+        "--json-ready",
+        "--data",
+        str(folder / "backend"),
+        *options,
+        read_ready=True,
+        environment={DATABASE_VARIABLE: server} if server is not None else None,
     )
     return ready, ports
 

@@ -10,7 +10,7 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,12 @@ class Processes:
         self._running: dict[str, asyncio.subprocess.Process] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
-    async def start(self, name: str, *arguments: str, read_ready: bool = False) -> dict[str, Any]:
+    async def start(
+        self, name: str, *arguments: str, read_ready: bool = False, environment: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Start ``sota <arguments>``; with ``read_ready`` wait for its line of JSON and give it.
+
+        ``environment`` is for what nobody shall read in the list of processes.
 
         Raises:
             StartError: it ended, or was not ready in time; with the end of its log.
@@ -56,6 +60,7 @@ class Processes:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE if read_ready else log,
                 stderr=log,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,  # Ctrl-C is for the demo, which ends its processes itself
             )
         self._running[name] = process

@@ -1,0 +1,95 @@
+"""The three databases of a backend that is put together in one place: files in a folder, or schemas of a server.
+
+``mysql://user:password@host:3306`` is a server's address; a name at its end is how the schemas' names begin (``sota``).
+A password may stand in it, so it is never shown as it was given.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from sota.kit import db_errors
+from sota.kit.db import Database
+from sota.kit.errors import StartError
+
+PROGRAMS = ("web", "core", "resolver")
+PREFIX = "sota"
+WAIT_S = 5.0
+TO_GIVE = "write mysql://user:password@host:3306"
+
+
+def database_url(data: Path, server: str | None, program: str) -> str:
+    """Give a program's own database: a file in ``data``, or a schema of the server.
+
+    Raises:
+        StartError: ``server`` is not the address of a MariaDB server.
+    """
+    if server is None:
+        return f"sqlite:///{data / f'{program}.db'}"
+    schema = dict(zip(PROGRAMS, names_of(server), strict=True))[program]
+    return _read(server).set(database=schema).render_as_string(hide_password=False)
+
+
+def with_new_names(server: str, prefix: str) -> str:
+    """Give the server's address for schemas that nobody has: their names begin with its own name or this one.
+
+    Raises:
+        StartError: ``server`` is not the address of a MariaDB server.
+    """
+    url = _read(server)
+    name = f"{url.database or prefix}_{secrets.token_hex(4)}"
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+async def create_schemas(server: str) -> None:
+    """Create the three schemas on a MariaDB server where they are missing, as far as the user's rights allow.
+
+    Raises:
+        StartError: the server does not answer, will not have us, or does not let us make them.
+    """
+    await _execute(server, "create", "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+
+
+async def drop_schemas(server: str) -> None:
+    """Drop the three schemas with all that is in them.
+
+    Raises:
+        StartError: the server does not answer, or does not let us.
+    """
+    await _execute(server, "drop", "DROP DATABASE IF EXISTS {}")
+
+
+def names_of(server: str) -> Sequence[str]:
+    """Give the names of the three schemas."""
+    prefix = _read(server).database or PREFIX
+    return [f"{prefix}_{program}" for program in PROGRAMS]
+
+
+async def _execute(server: str, verb: str, statement: str) -> None:
+    database = Database(_read(server).set(database="").render_as_string(hide_password=False))
+    try:
+        await database.check(wait_s=WAIT_S)
+        async with database.engine.connect() as connection:
+            quote = database.engine.dialect.identifier_preparer.quote
+            for name in names_of(server):
+                await connection.execute(sa.text(statement.format(quote(name))))
+    except sa.exc.DBAPIError as error:
+        names = ", ".join(names_of(server))
+        raise StartError(f"{database.shown}: cannot {verb} the schemas {names}: {db_errors.reason(error)}") from None
+    finally:
+        await database.close()
+
+
+def _read(server: str) -> sa.URL:
+    try:
+        url = sa.make_url(server)
+    except (sa.exc.ArgumentError, ValueError):
+        raise StartError(f"--database: not the address of a server: {TO_GIVE}") from None
+    if url.get_backend_name() not in ("mysql", "mariadb"):
+        shown = url.get_backend_name()
+        raise StartError(f"--database: {shown} is no MariaDB: {TO_GIVE}, or leave it out for the embedded databases")
+    return url
