@@ -192,7 +192,8 @@ class Database:
         """Make sure that the database answers; wait for one that is starting, as long as the settings say.
 
         Raises:
-            StartError: wrong credentials, unknown schema or an untrusted certificate (at once), or no answer in time.
+            StartError: wrong credentials, unknown schema or an untrusted certificate (at once, exit code 2); or no
+                answer in time (exit code 1).
         """
         wait_s = self._wait_s if wait_s is None else wait_s
         loop = asyncio.get_running_loop()
@@ -206,8 +207,10 @@ class Database:
                 rejection = db_errors.rejection(error)
                 if rejection is not None:
                     raise StartError(f"{self.shown} {rejection}", exit_code=2) from None
-                if loop.time() >= deadline or self.is_sqlite:
-                    raise StartError(f"{self.shown} does not answer: {db_errors.reason(error)}", exit_code=2) from None
+                if self.is_sqlite:
+                    raise StartError(f"{self.shown} cannot be opened: {db_errors.reason(error)}", exit_code=2) from None
+                if loop.time() >= deadline:  # it may yet come: a supervisor starts us again
+                    raise StartError(f"{self.shown} does not answer: {db_errors.reason(error)}", exit_code=1) from None
             await asyncio.sleep(min(0.5, max(0.0, deadline - loop.time())))
 
     async def close(self) -> None:

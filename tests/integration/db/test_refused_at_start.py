@@ -54,8 +54,8 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def refused(program: str, config: Path, database: str, *settings: str) -> str:
-    """Start the program; gives the one line with which it ended."""
+def refused(program: str, config: Path, database: str, *settings: str, code: int = 2) -> str:
+    """Start the program; gives the one line with which it ended, with this exit code."""
     before = sorted(path for path in config.parent.rglob("*") if path.is_file())
     given = [part for setting in (f"database={database}", *settings) for part in ("--set", setting)]
     ended = subprocess.run(
@@ -65,7 +65,7 @@ def refused(program: str, config: Path, database: str, *settings: str) -> str:
         timeout=TIMEOUT_S,
         check=False,
     )
-    assert (ended.returncode, ended.stdout) == (2, ""), ended
+    assert (ended.returncode, ended.stdout) == (code, ""), ended
     lines = ended.stderr.splitlines()
     assert len(lines) == 1, ended.stderr
     assert lines[0].startswith("sota: ")
@@ -105,7 +105,8 @@ def test_schema_of_somebody_else(mariadb_server: MariaDbServer, config: Path, pr
 def test_server_that_is_not_there_is_waited_for(config: Path, program: str) -> None:
     port = free_ports(1)[0]
     began = time.monotonic()
-    line = refused(program, config, f"mysql://sota:a-secret@127.0.0.1:{port}/sota", "database_wait_s=2")
+    # 1, so that a supervisor tries again: 2 would leave a machine down whose database came up later than it.
+    line = refused(program, config, f"mysql://sota:a-secret@127.0.0.1:{port}/sota", "database_wait_s=2", code=1)
     assert time.monotonic() - began >= 2
     assert f"mysql://sota:***@127.0.0.1:{port}/sota does not answer: Can't connect" in line
     assert "a-secret" not in line

@@ -92,3 +92,16 @@ def test_unit_is_hardened_and_runs_its_program(unit: Path) -> None:
 def test_every_unit_s_user_is_made() -> None:
     made = (DEPLOY / "systemd" / "sota.sysusers.conf").read_text()
     assert [unit.stem for unit in UNITS if not re.search(rf"^u {unit.stem} ", made, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("name", ["web", "core", "resolver"])
+def test_unit_is_started_again_for_as_long_as_its_database_is_away(name: str) -> None:
+    unit = DEPLOY / "systemd" / f"sota-{name}.service"
+    module, kind_name = KINDS[name]
+    settings = load(
+        getattr(importlib.import_module(module), kind_name), name, file=DEPLOY / "sota.toml", environment={}
+    )
+    interval, burst, pause = (
+        int(directives(unit, key)[0]) for key in ("StartLimitIntervalSec", "StartLimitBurst", "RestartSec")
+    )
+    assert interval / (settings.database_wait_s + pause) < burst
