@@ -330,6 +330,19 @@ async def test_guessing_is_slowed_down_and_locks_nobody_out_for_ever(backend: Ba
     assert (await browser.sign_in(name, PASSWORD, as_json=True)).status == 200
 
 
+async def test_owner_gets_in_from_his_own_browser_while_others_guess_on(backend: Backend) -> None:
+    name = await account(backend)
+    own, guesser = backend.browser(), backend.browser()
+    assert (await own.sign_in(name, PASSWORD, as_json=True)).status == 200
+    statuses = [(await guesser.sign_in(name, f"guess {n}")).status for n in range(12)]
+    assert statuses[-1] == 429
+    assert (await guesser.sign_in(name, PASSWORD)).status == 429
+    assert (await own.sign_in(name, PASSWORD, as_json=True)).status == 200
+    stranger = backend.browser()
+    stranger.cookies["__Host-sota-known"] = own.cookies["__Host-sota-known"] + "0"
+    assert (await stranger.sign_in(name, PASSWORD)).status == 429
+
+
 async def test_guesses_side_by_side_are_counted_each(backend: Backend) -> None:
     name = await account(backend)
     browsers = [backend.browser() for _ in range(12)]

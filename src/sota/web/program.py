@@ -146,7 +146,7 @@ class WebProgram:
         app.add(
             ConsoleApi(pages, assets, visitors, key),
             DocumentsApi(assets, visitors, key),
-            SessionsApi(self.sessions, visitors, pages, key),
+            SessionsApi(self.sessions, visitors, pages, self.clock, key),
             OwnAccountApi(self.sessions, visitors, pages, key),
             UsersApi(self.db, self.clock),
             TokensApi(self.db, self.clock),

@@ -17,10 +17,14 @@ from sota.kit.migrations import upgrade
 from sota.web.accounts.service import add_account, ensure_admin, issue_token
 from sota.web.sessions.model import (
     ACCOUNT,
+    KNOWN_FOR,
     PAIR,
+    Attempt,
     is_own_path,
     read_cookie,
+    read_known_mark,
     read_return_path,
+    set_known_cookie,
     sign_return_path,
 )
 from sota.web.sessions.service import Sessions
@@ -30,6 +34,7 @@ from sota.web.tables import API_TOKEN, SESSION
 
 KEY = b"k" * 32
 ADDRESS = "192.0.2.1"
+PASSWORD = "a password of these tests"
 
 
 @dataclass
@@ -65,7 +70,7 @@ def sessions(db: Database, clock: HeldClock) -> Sessions:
 
 
 async def sign_in(sessions: Sessions, address: str = ADDRESS, *, replaces: str | None = None) -> str:
-    session = await sessions.sign_in("alice", "a password of alice", address, replaces=replaces)
+    session = await sessions.sign_in(Attempt("alice", address), "a password of alice", replaces=replaces)
     assert session is not None
     return session.token
 
@@ -99,9 +104,9 @@ async def test_signing_in_ends_the_session_of_the_cookie_before(sessions: Sessio
 async def test_failures_make_the_next_try_wait_longer_and_longer(sessions: Sessions, clock: HeldClock) -> None:
     address, waits = "192.0.2.2", []
     for _ in range(PAIR.forgiven + 3):
-        assert await sessions.sign_in("alice", "wrong", address, replaces=None) is None
+        assert await sessions.sign_in(Attempt("alice", address), "wrong", replaces=None) is None
         try:
-            await sessions.sign_in("alice", "a password of alice", address, replaces=None)
+            await sessions.sign_in(Attempt("alice", address), "a password of alice", replaces=None)
         except TooMany as error:
             waits.append(int(error.__dict__["headers"]["retry-after"]))
             clock.pass_time(seconds=waits[-1])
@@ -110,12 +115,12 @@ async def test_failures_make_the_next_try_wait_longer_and_longer(sessions: Sessi
     # Signing in well after fewer failures forgives them.
     assert waits == []
     for _ in range(PAIR.forgiven + 1):
-        assert await sessions.sign_in("alice", "wrong", address, replaces=None) is None
+        assert await sessions.sign_in(Attempt("alice", address), "wrong", replaces=None) is None
     for expected in (1, 2, 4, 8):
         with pytest.raises(TooMany):
-            await sessions.sign_in("alice", "a password of alice", address, replaces=None)
+            await sessions.sign_in(Attempt("alice", address), "a password of alice", replaces=None)
         clock.pass_time(seconds=expected)
-        assert await sessions.sign_in("alice", "wrong", address, replaces=None) is None
+        assert await sessions.sign_in(Attempt("alice", address), "wrong", replaces=None) is None
 
 
 async def test_an_attacked_account_is_open_again_after_half_a_minute(
@@ -123,7 +128,7 @@ async def test_an_attacked_account_is_open_again_after_half_a_minute(
 ) -> None:
     for number in range(ACCOUNT.forgiven + 12):
         clock.pass_time(seconds=31)
-        guess = partial(count_attempt, name="alice", address=f"198.51.100.{number}", now=clock.now())
+        guess = partial(count_attempt, attempt=Attempt("alice", f"198.51.100.{number}"), now=clock.now())
         await db.transact(guess)
     with pytest.raises(TooMany):
         await sign_in(sessions, "203.0.113.9")
@@ -131,11 +136,67 @@ async def test_an_attacked_account_is_open_again_after_half_a_minute(
     assert await sign_in(sessions, "203.0.113.9")
 
 
+async def test_known_browser_gets_in_however_long_others_guess_from_its_own_address_too(
+    db: Database, sessions: Sessions, clock: HeldClock
+) -> None:
+    await add_account(db, "dave", Role.VIEWER, PASSWORD)
+    address = "192.0.2.88"
+    for number in range(ACCOUNT.forgiven + 12):
+        clock.pass_time(seconds=31)
+        for guesser in (address, f"198.51.100.{number}"):
+            await db.transact(partial(count_attempt, attempt=Attempt("dave", guesser), now=clock.now()))
+    unknown, known = Attempt("dave", address), Attempt("dave", address, "a mark")
+    with pytest.raises(TooMany):
+        await sessions.sign_in(unknown, PASSWORD, replaces=None)
+    assert await sessions.sign_in(known, PASSWORD, replaces=None) is not None
+    with pytest.raises(TooMany):  # which changes nothing for those who guess
+        await sessions.sign_in(unknown, PASSWORD, replaces=None)
+
+
+async def test_known_browser_cannot_guess_for_ever_either(sessions: Sessions, clock: HeldClock) -> None:
+    known = Attempt("alice", "192.0.2.9", "another mark")
+    for _ in range(PAIR.forgiven + 1):
+        assert await sessions.sign_in(known, "wrong", replaces=None) is None
+    with pytest.raises(TooMany):
+        await sessions.sign_in(known, "a password of alice", replaces=None)
+    assert await sign_in(sessions, "192.0.2.9"), "what fails under a mark counts there alone"
+
+
+async def test_own_password_can_be_changed_while_others_guess_at_it(
+    db: Database, sessions: Sessions, clock: HeldClock
+) -> None:
+    await add_account(db, "carol", Role.VIEWER, PASSWORD)
+    for number in range(ACCOUNT.forgiven + 5):
+        guess = Attempt("carol", f"198.51.100.{number}")
+        await db.transact(partial(count_attempt, attempt=guess, now=clock.now()))
+    assert await sessions.change_password("carol", PASSWORD, f"not {PASSWORD}", ADDRESS)
+
+
+@pytest.mark.parametrize("name", ["alice ", "alice  ", " alice", "ALICE", "alice" + 60 * "x"])
+async def test_name_that_is_not_the_account_s_own_is_nobody_s(db: Database, sessions: Sessions, name: str) -> None:
+    attempt = Attempt(name, "192.0.2.77")
+    assert await sessions.sign_in(attempt, "a password of alice", replaces=None) is None
+    assert await sessions.known_name(name) is None
+
+
+def test_mark_counts_for_its_account_and_its_time_alone() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    shown = set_known_cookie("alice", now, KEY).partition("=")[2].partition(";")[0]
+    mark = read_known_mark(shown, "alice", now, KEY)
+    assert mark is not None
+    assert read_known_mark(shown, "alice", now + KNOWN_FOR - timedelta(seconds=1), KEY) == mark
+    assert read_known_mark(shown, "alice", now + KNOWN_FOR, KEY) is None
+    assert read_known_mark(shown, "bob", now, KEY) is None
+    assert read_known_mark(shown, "alice", now, b"x" * 32) is None
+    for other in ("", ".", "..", "a.b.c", f"9{shown}", shown[:-1], f"{shown}0", mark):
+        assert read_known_mark(other, "alice", now, KEY) is None
+
+
 async def test_unknown_names_are_counted_like_known_ones(sessions: Sessions) -> None:
     for _ in range(PAIR.forgiven + 1):
-        assert await sessions.sign_in("nobody", "wrong", "192.0.2.3", replaces=None) is None
+        assert await sessions.sign_in(Attempt("nobody", "192.0.2.3"), "wrong", replaces=None) is None
     with pytest.raises(TooMany):
-        await sessions.sign_in("nobody", "wrong", "192.0.2.3", replaces=None)
+        await sessions.sign_in(Attempt("nobody", "192.0.2.3"), "wrong", replaces=None)
 
 
 async def test_nothing_secret_stands_in_the_database(db: Database, sessions: Sessions) -> None:

@@ -45,7 +45,7 @@ class UsersApi:
     async def user(self, call: Call[Any]) -> Reply:
         """Give one account."""
         async with self._db.read() as tx:
-            found = await store.describe_account(tx, call.path["user"][:64])
+            found = await store.describe_account(tx, call.path["user"])
         if found is None:
             raise NotFound(f"There is no account {call.path['user'][:64]}.")
         return Reply("found", as_user(*found))

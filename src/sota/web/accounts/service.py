@@ -129,7 +129,7 @@ async def delete_account(db: Database, name: str) -> None:
 
 
 async def _of_name(tx: Tx, name: str) -> Account:
-    account = await store.find_account(tx, name[:64])
+    account = await store.find_account(tx, name)
     if account is None:
         raise NotFound(f"There is no account {name[:64]}.")
     return account
@@ -204,7 +204,7 @@ class TokenUses:
 async def check_credentials(db: Database, passwords: Passwords, name: str, password: str) -> Account | None:
     """Give the account if the password is its own. A name that nobody has takes as long as a wrong password."""
     async with db.read() as tx:
-        account = await store.find_account(tx, name[:64])
+        account = await store.find_account(tx, name)
     usable = account is not None and not account.disabled
     right = await passwords.check(password, account.password_hash if account is not None and usable else None)
     return account if right else None

@@ -9,18 +9,23 @@ import msgspec
 from sota.boundaries.b1_browser_web import page_rows
 from sota.boundaries.b1_browser_web.messages import Credentials
 from sota.boundaries.interaction import Role, serves
+from sota.kit.clock import Clock
 from sota.kit.errors import Invalid, Refused, TooMany
 from sota.kit.http_message import Call, Reply
 from sota.web.console.page import Pages
 from sota.web.sessions.form import JSON, kind_of, read_fields, refuse_foreign
 from sota.web.sessions.model import (
     COOKIE,
+    KNOWN_COOKIE,
     RETURN_COOKIE,
+    Attempt,
     Session,
     clear_cookie,
     read_cookie,
+    read_known_mark,
     read_return_path,
     set_cookie,
+    set_known_cookie,
 )
 from sota.web.sessions.service import Sessions
 from sota.web.visitor import Visitor, Visitors, check_csrf
@@ -29,10 +34,11 @@ HTML = "text/html; charset=utf-8"
 
 
 class SessionsApi:
-    """Signs people in and out. ``key`` signs the page to return to."""
+    """Signs people in and out. ``key`` signs the page to return to, and what makes a browser known."""
 
-    def __init__(self, sessions: Sessions, visitors: Visitors, pages: Pages, key: bytes) -> None:
-        self._sessions, self._visitors, self._pages, self._key = sessions, visitors, pages, key
+    def __init__(self, sessions: Sessions, visitors: Visitors, pages: Pages, clock: Clock, key: bytes) -> None:
+        self._sessions, self._visitors, self._pages = sessions, visitors, pages
+        self._clock, self._key = clock, key
 
     @serves("WL-B1-9")
     async def login_page(self, call: Call[Any]) -> Reply:
@@ -47,18 +53,16 @@ class SessionsApi:
         fields = await read_fields(call)
         credentials = _credentials(fields)
         as_json = kind_of(call) == JSON
-        old = read_cookie(call.headers.get("cookie", ""), COOKIE)
+        name, old = credentials.username, read_cookie(call.headers.get("cookie", ""), COOKIE)
         try:
-            session = await self._sessions.sign_in(
-                credentials.username, credentials.password, call.client, replaces=old
-            )
+            session = await self._sessions.sign_in(self._attempt(call, name), credentials.password, replaces=old)
         except TooMany as error:
             if as_json:
                 raise
             return self._denied(error.detail, status=429, headers=error.__dict__["headers"])
         if session is None:
             # A name that nobody has may be a password in the wrong field: it is kept nowhere.
-            known = await self._sessions.known_name(credentials.username)
+            known = await self._sessions.known_name(name)
             call.caller.acting_on = f"sign-in {known}" if known is not None else "sign-in"
             if as_json:
                 raise Refused("denied", "The user name or the password is wrong.")
@@ -82,8 +86,13 @@ class SessionsApi:
         headers = {"location": "/login", "clear-site-data": '"cache", "storage"'}
         return Reply("signed_out", raw=b"", headers=headers, cookies=[clear_cookie()])
 
+    def _attempt(self, call: Call[Any], name: str) -> Attempt:
+        shown = read_cookie(call.headers.get("cookie", ""), KNOWN_COOKIE) or ""
+        return Attempt(name, call.client, read_known_mark(shown, name, self._clock.now(), self._key))
+
     async def _signed_in(self, session: Session, return_to: str, *, as_json: bool) -> Reply:
-        cookies = [set_cookie(session.token)]
+        known = set_known_cookie(session.account_name, session.created_at, self._key)
+        cookies = [set_cookie(session.token), known]
         if return_to:
             cookies.append(clear_cookie(RETURN_COOKIE))
         if as_json:

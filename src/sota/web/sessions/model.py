@@ -6,7 +6,9 @@ Rules kept here:
 * the CSRF token is derived from the cookie's value by HMAC, so it need not be kept, and whoever reads it cannot make
   the cookie;
 * the page to return to is kept in a signed cookie, and only a path of this origin is ever signed or followed;
-* the wait after failures grows from one second by doubling, and has an end, so that nobody can be locked out for ever.
+* the wait after failures grows from one second by doubling, and has an end;
+* a browser in which somebody has signed in before is known by a signed mark, and counts its failures by itself: however
+  long others guess at an account, and from wherever, its owner gets in there. So nobody can be locked out for ever.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from sota.boundaries.interaction import Role
 COOKIE = "__Host-sota"
 RETURN_COOKIE = "__Host-sota-return"
 RETURN_COOKIE_S = 600
+KNOWN_COOKIE = "__Host-sota-known"
+KNOWN_FOR = timedelta(days=180)
 COOKIE_RULES = "Path=/; Secure; HttpOnly; SameSite=Lax"
 MAX_RETURN_PATH = 1024
 
@@ -85,9 +89,22 @@ ADDRESS = Patience(50, timedelta(minutes=5))
 FORGOTTEN_AFTER = timedelta(hours=24)
 
 
-def buckets(name: str, address: str) -> dict[str, Patience]:
-    """Give the buckets in which a sign-in counts. Names are hashed: a slip may be a password."""
-    keys = {f"pair\0{name}\0{address}": PAIR, f"account\0{name}": ACCOUNT, f"address\0{address}": ADDRESS}
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A try at an account's password. ``mark`` is that of a browser known to the account, or of an open session."""
+
+    name: str
+    address: str
+    mark: str | None = None
+
+
+def buckets(attempt: Attempt) -> dict[str, Patience]:
+    """Give the buckets in which a try counts. Names are hashed: a slip may be a password."""
+    name, address = attempt.name, attempt.address
+    if attempt.mark is not None:
+        keys = {f"known\0{name}\0{attempt.mark}": PAIR}
+    else:
+        keys = {f"pair\0{name}\0{address}": PAIR, f"account\0{name}": ACCOUNT, f"address\0{address}": ADDRESS}
     return {
         hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest(): patience for key, patience in keys.items()
     }
@@ -111,6 +128,22 @@ def clear_cookie(name: str = COOKIE) -> str:
 def set_return_cookie(path: str, key: bytes) -> str:
     """Give the Set-Cookie value that remembers the page to return to while somebody signs in."""
     return f"{RETURN_COOKIE}={sign_return_path(path, key)}; {COOKIE_RULES}; Max-Age={RETURN_COOKIE_S}"
+
+
+def set_known_cookie(name: str, now: datetime, key: bytes) -> str:
+    """Give the Set-Cookie value by which a browser is known to an account from now on."""
+    mark = f"{int((now + KNOWN_FOR).timestamp())}.{secrets.token_urlsafe(16)}"
+    value = f"{mark}.{_known_signature(name, mark, key)}"
+    return f"{KNOWN_COOKIE}={value}; {COOKIE_RULES}; Max-Age={int(KNOWN_FOR.total_seconds())}"
+
+
+def read_known_mark(text: str, name: str, now: datetime, key: bytes) -> str | None:
+    """Give the mark of a browser that is known to this account, or None unless we signed it and it still counts."""
+    mark, _, signature = text.rpartition(".")
+    signed = hmac.compare_digest(
+        _known_signature(name, mark, key).encode(), signature.encode("utf-8", "surrogateescape")
+    )
+    return mark if signed and int(mark.partition(".")[0]) > now.timestamp() else None
 
 
 def read_cookie(header: str, name: str) -> str | None:
@@ -151,6 +184,11 @@ def read_return_path(text: str, key: bytes) -> str | None:
         return None
     signed = hmac.compare_digest(_signature(path, key).encode(), signature.encode("utf-8", "surrogateescape"))
     return path if signed and is_own_path(path) else None
+
+
+def _known_signature(name: str, mark: str, key: bytes) -> str:
+    text = f"known\0{name}\0{mark}".encode("utf-8", "surrogateescape")
+    return hmac.new(key, text, hashlib.sha256).hexdigest()
 
 
 def _signature(path: str, key: bytes) -> str:

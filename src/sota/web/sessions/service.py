@@ -20,9 +20,10 @@ from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import change_account, check_credentials
 from sota.web.accounts.store import find_account
 from sota.web.sessions import store
-from sota.web.sessions.model import Session, SessionSeen, new_session_token
+from sota.web.sessions.model import Attempt, Session, SessionSeen, new_session_token
 
 TOUCH_EVERY = timedelta(seconds=60)
+OWN = "own"  # the mark of whoever is in already, and changes the own password
 
 
 class Sessions:
@@ -33,22 +34,22 @@ class Sessions:
         self._idle, self._limit = timedelta(seconds=idle_s), timedelta(seconds=limit_s)
         self._passwords = Passwords()
 
-    async def sign_in(self, name: str, password: str, address: str, *, replaces: str | None) -> Session | None:
+    async def sign_in(self, attempt: Attempt, password: str, *, replaces: str | None) -> Session | None:
         """Check the credentials and begin a session; None when they are wrong. The session of ``replaces`` ends.
 
         Raises:
             TooMany: too many failures: the error says how long to wait.
         """
-        await self._count(name, address)
-        account = await check_credentials(self._db, self._passwords, name, password)
+        await self._count(attempt)
+        account = await check_credentials(self._db, self._passwords, attempt.name, password)
         if account is None:
             return None
-        return await self._begin(account, name, address, replaces)
+        return await self._begin(account, attempt, replaces)
 
     async def known_name(self, name: str) -> str | None:
         """Give the name back if there is an account of it."""
         async with self._db.read() as tx:
-            account = await find_account(tx, name[:64])
+            account = await find_account(tx, name)
         return account.name if account is not None else None
 
     async def find(self, token: str) -> Session | None:
@@ -69,7 +70,8 @@ class Sessions:
     async def change_password(self, name: str, old: str, new: str, address: str) -> bool:
         """Change an account's password and end its sessions; False where the old password is wrong.
 
-        A wrong one counts as a failed sign-in does: whoever finds an open session cannot guess on.
+        A wrong one counts as a failed sign-in does: whoever finds an open session cannot guess on. It counts by itself:
+        those who guess from outside cannot keep an account's owner from another password.
 
         Raises:
             TooMany: too many failures.
@@ -78,11 +80,12 @@ class Sessions:
         check_password(new)
         if new == old:
             raise Invalid("The new password is the old one.")
-        await self._count(name, address)
+        attempt = Attempt(name, address, OWN)
+        await self._count(attempt)
         account = await check_credentials(self._db, self._passwords, name, old)
         if account is None:
             return False
-        await self._db.transact(lambda tx: store.forgive(tx, name, address))
+        await self._db.transact(lambda tx: store.forgive(tx, attempt))
         await change_account(self._db, account.name, password=new, clock=self._clock)
         return True
 
@@ -125,14 +128,14 @@ class Sessions:
                 return await self.return_key()
         return bytes.fromhex(key)
 
-    async def _count(self, name: str, address: str) -> None:
+    async def _count(self, attempt: Attempt) -> None:
         now = self._clock.now()
 
         async def count(tx: Tx) -> float:
-            until = await store.blocked_until(tx, name, address, now)
+            until = await store.blocked_until(tx, attempt, now)
             if until is not None:
                 return (until - now).total_seconds()
-            await store.count_attempt(tx, name, address, now)
+            await store.count_attempt(tx, attempt, now)
             return 0.0
 
         try:
@@ -145,15 +148,15 @@ class Sessions:
             error.__dict__["headers"] = {"retry-after": str(seconds)}
             raise error
 
-    async def _begin(self, account: Account, name: str, address: str, replaces: str | None) -> Session:
+    async def _begin(self, account: Account, attempt: Attempt, replaces: str | None) -> Session:
         token, now = new_session_token(), self._clock.now()
         ends_at = now + self._limit
 
         async def begin(tx: Tx) -> None:
-            await store.forgive(tx, name, address)
+            await store.forgive(tx, attempt)
             if replaces is not None:  # a cookie that somebody planted before the sign-in is worth nothing after it
                 await store.delete_session(tx, hash_token(replaces))
-            await store.insert_session(tx, hash_token(token), account.id, address, now=now, ends_at=ends_at)
+            await store.insert_session(tx, hash_token(token), account.id, attempt.address, now=now, ends_at=ends_at)
 
         await self._db.transact(begin)
         due = account.password_change_due

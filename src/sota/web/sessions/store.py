@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sota.boundaries.interaction import Role
 from sota.kit.db import Tx
-from sota.web.sessions.model import FORGOTTEN_AFTER, Session, SessionSeen, buckets
+from sota.web.sessions.model import ADDRESS, FORGOTTEN_AFTER, Attempt, Session, SessionSeen, buckets
 from sota.web.tables import ACCOUNT, LOGIN_BUCKET, SESSION, WEB_KEY
 
 MOST_SESSIONS = 200
@@ -91,9 +91,9 @@ async def delete_over(tx: Tx, now: datetime, idle_since: datetime) -> None:
     await tx.execute(LOGIN_BUCKET.delete().where(LOGIN_BUCKET.c.last_at < now - FORGOTTEN_AFTER))
 
 
-async def blocked_until(tx: Tx, name: str, address: str, now: datetime) -> datetime | None:
-    """Give the moment from which this name may be tried from this address, or None where that is now."""
-    ids = list(buckets(name, address))
+async def blocked_until(tx: Tx, attempt: Attempt, now: datetime) -> datetime | None:
+    """Give the moment from which such an attempt may be made, or None where that is now."""
+    ids = list(buckets(attempt))
     query = sa.select(sa.func.max(LOGIN_BUCKET.c.blocked_until)).where(
         LOGIN_BUCKET.c.id.in_(ids), LOGIN_BUCKET.c.blocked_until > now
     )
@@ -101,9 +101,9 @@ async def blocked_until(tx: Tx, name: str, address: str, now: datetime) -> datet
     return until
 
 
-async def count_attempt(tx: Tx, name: str, address: str, now: datetime) -> None:
+async def count_attempt(tx: Tx, attempt: Attempt, now: datetime) -> None:
     """Count an attempt as failed before the password is looked at, so that guesses side by side are counted too."""
-    for bucket_id, patience in buckets(name, address).items():
+    for bucket_id, patience in buckets(attempt).items():
         query = sa.select(LOGIN_BUCKET).where(LOGIN_BUCKET.c.id == bucket_id).with_for_update()
         row = (await tx.execute(query)).first()
         recent = row is not None and row.last_at > now - FORGOTTEN_AFTER
@@ -115,13 +115,18 @@ async def count_attempt(tx: Tx, name: str, address: str, now: datetime) -> None:
             await tx.execute(LOGIN_BUCKET.update().where(LOGIN_BUCKET.c.id == bucket_id).values(**values))
 
 
-async def forgive(tx: Tx, name: str, address: str) -> None:
-    """Forget the failures of this name; of the address only this one, or a good account would hide many guesses."""
-    pair, account, whole_address = buckets(name, address)
-    await tx.execute(LOGIN_BUCKET.delete().where(LOGIN_BUCKET.c.id.in_([pair, account])))
+async def forgive(tx: Tx, attempt: Attempt) -> None:
+    """Forget the failures of this name; of the address only this one, or a good account would hide many guesses.
+
+    What others did is no business of a known browser: of that, only its own failures are forgotten.
+    """
+    found = buckets(attempt)
+    whole_address = [bucket for bucket, patience in found.items() if patience is ADDRESS]
+    own = [bucket for bucket in found if bucket not in whole_address]
+    await tx.execute(LOGIN_BUCKET.delete().where(LOGIN_BUCKET.c.id.in_(own)))
     await tx.execute(
         LOGIN_BUCKET.update()
-        .where(LOGIN_BUCKET.c.id == whole_address, LOGIN_BUCKET.c.failures > 0)
+        .where(LOGIN_BUCKET.c.id.in_(whole_address), LOGIN_BUCKET.c.failures > 0)
         .values(failures=LOGIN_BUCKET.c.failures - 1)
     )
 
