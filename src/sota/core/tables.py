@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from sota.boundaries.interaction import holds
 from sota.kit.audit.tables import add_audit_tables
-from sota.kit.db import Id, Utc, code_text, long_text
+from sota.kit.db import Id, Utc, code_text, exact_text, long_text
 from sota.kit.idempotency import idempotency_table
 from sota.kit.outbox import outbox_table
 
@@ -71,8 +71,8 @@ installed_package = sa.Table(
     "installed_package",
     METADATA,
     sa.Column("vin", code_text(17), sa.ForeignKey("vehicle.vin", ondelete="CASCADE"), primary_key=True),
-    sa.Column("name", code_text(128), primary_key=True),
-    sa.Column("version", code_text(128), primary_key=True),
+    sa.Column("name", exact_text(128), primary_key=True),
+    sa.Column("version", exact_text(128), primary_key=True),
     sa.Column("installed_at", Utc, nullable=False),
     sa.Index("installed_package_by_package", "name", "version", "vin"),
     info=holds("WL-B4-6", "WL-B4-7", "WL-B4-8"),
@@ -253,8 +253,8 @@ vehicle_firmware = sa.Table(
     "vehicle_firmware",
     METADATA,
     sa.Column("vin", code_text(17), sa.ForeignKey("vehicle.vin", ondelete="CASCADE"), primary_key=True),
-    sa.Column("module", code_text(128), primary_key=True),
-    sa.Column("version", code_text(128), nullable=False),
+    sa.Column("module", exact_text(128), primary_key=True),
+    sa.Column("version", exact_text(128), nullable=False),
     sa.Column("changed_at", Utc),
 )
 
@@ -264,9 +264,9 @@ local_change = sa.Table(
     sa.Column("vin", code_text(17), sa.ForeignKey("vehicle.vin", ondelete="CASCADE"), primary_key=True),
     # A change has no number that outlives the vehicle's unit: when, what and how say which it is.
     sa.Column("changed_at", Utc, primary_key=True),
-    sa.Column("name", code_text(128), primary_key=True),
+    sa.Column("name", exact_text(128), primary_key=True),
     sa.Column("operation", code_text(16), primary_key=True),
-    sa.Column("version", code_text(128), nullable=False),
+    sa.Column("version", exact_text(128), nullable=False),
 )
 
 core_instance = sa.Table(

@@ -93,6 +93,13 @@ def code_text(length: int) -> sa.String:
     )
 
 
+def exact_text(length: int) -> sa.String:
+    """A text column that keeps spaces at the end apart, too: what a vehicle reports. MariaDB passes over them else."""
+    return sa.String(length).with_variant(
+        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
+    )
+
+
 def long_text() -> sa.Text:
     """A long text: up to 16 MiB on MariaDB."""
     return sa.Text().with_variant(mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")

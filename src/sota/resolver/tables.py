@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mysql
 
 from sota.boundaries.interaction import holds
 from sota.kit.audit.tables import add_audit_tables
-from sota.kit.db import Id, Utc, code_text, long_text
+from sota.kit.db import Id, Utc, code_text, exact_text, long_text
 from sota.kit.idempotency import idempotency_table
 
 METADATA = sa.MetaData()
@@ -21,12 +21,6 @@ METADATA = sa.MetaData()
 def row_id() -> sa.types.TypeEngine[int]:
     """A number that the engine counts up: 64 bits, which SQLite only does for a column that says INTEGER."""
     return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-
-def exact_text(length: int) -> sa.String:
-    """What a vehicle reports: compared byte by byte, and with the spaces at its end."""
-    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin")
-    return sa.String(length).with_variant(exact, "mysql", "mariadb")
 
 
 def mark_bytes() -> sa.types.TypeEngine[bytes]:
