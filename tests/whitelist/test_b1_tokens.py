@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -192,6 +193,36 @@ async def test_audit_trail_tells_who_did_what(backend: Backend) -> None:
     assert first.items[0].previous_hash == second.items[0].hash
 
 
+async def test_audit_trail_tells_who_made_a_request_and_of_what(backend: Backend) -> None:
+    api, packages = await admin(backend), [await backend.with_targeted_package() for _ in range(2)]
+    interval = {"start": "2030-01-01T00:00:00Z", "end": "2031-01-01T00:00:00Z"}
+    orders: list[dict[str, Any]] = [
+        {
+            "package": dict(zip(("name", "version"), package.split("/"), strict=True)),
+            "priority": 9,
+            "interval": interval,
+        }
+        for package in packages
+    ]
+    campaign = {"package": orders[1]["package"], "priority": 9, **interval}
+    bodies = {"install-requests": orders[0], "install-requests/batch": orders, "campaigns": campaign}
+    made = [
+        (await backend.ask("POST", f"/api/v1/{path}", body)).body["install_request_id"] for path, body in bodies.items()
+    ]
+    told = [(await api.audit(about=request_id)).items for request_id in made]
+    one, several = f"package={packages[0]}", f"2 entries package={packages[0]} package={packages[1]}"
+    assert [record.object for (record,) in told[:2]] == [
+        f"install-requests {one} install_request_id={made[0]}",
+        f"install-requests/batch {several} install_request_id={made[1]}",
+    ]
+    assert {record.actor for (record,) in told} == {"token:tests-operator"}
+    await backend.ask("POST", f"/api/v1/install-requests/{made[0]}/cancel")
+    assert (await api.audit(about=made[0])).items[0].object == f"install-requests/{made[0]}/cancel"
+    await backend.ask("PUT", f"/api/v1/packages/{packages[0]}/blacklist", {"comment": "no"}, query={"stop": "true"})
+    (stopped, *_) = (await api.audit(about=f"{packages[0]}/blacklist")).items
+    assert stopped.object == f"packages/{packages[0]}/blacklist stop=true"
+
+
 @pytest.mark.whitelist("X-B1-53", "empty")
 async def test_audit_trail_ends(backend: Backend) -> None:
     query = {"cursor": make_cursor(1)}
@@ -295,7 +326,7 @@ async def test_signing_in_and_out_leaves_one_record_each_and_no_secret(backend: 
         (name, "sign-in", "signed_in", 200),
         (name, "own password", "denied", 403),
         (name, "own password", "changed", 303),
-        (name, "tokens name=secretive role=viewer", "created", 200),
+        (name, f"tokens name=secretive role=viewer id={json.loads(made.body)['id']}", "created", 200),
         (name, "tokens", "forbidden", 403),
         (name, "sign-out", "signed_out", 303),
     ]

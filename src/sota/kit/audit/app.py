@@ -22,6 +22,9 @@ from sota.kit.service_credentials import ServiceCaller
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 NAMING = ("vin", "part_number", "name", "version", "package", "filter", "role", "disabled", "reset_password")
+ASKED_FOR = ("stop",)
+MADE = ("install_request_id", "id")
+MOST_ENTRIES = 5
 
 
 class AuditedApp(App):
@@ -59,7 +62,7 @@ class AuditedApp(App):
         outcome = row.outcome(reply.outcome)
         status = reply.status or (outcome.status if outcome is not None else None) or 0
         if self._leaves_record(call, status, answered=True):
-            await self._record(call, row.id, reply.outcome, status)
+            await self._record(call, row.id, reply.outcome, status, made=made_by(reply))
         return await super()._send_reply(call, reply, send)
 
     async def _send_problem(self, call: Call[Any] | None, error: SotaError, send: Send) -> int:
@@ -76,14 +79,15 @@ class AuditedApp(App):
         changes = call.method not in SAFE_METHODS and not call.row.way.asks
         return changes and not call.recorded and self.is_deed(call, status, answered=answered)
 
-    async def _record(self, call: Call[Any], interaction: str, outcome: str, status: int) -> None:
+    async def _record(self, call: Call[Any], interaction: str, outcome: str, status: int, *, made: str = "") -> None:
+        about = self.object_of(call)
         await self._audit.record(
             Deed(
                 at=self._clock.now(),
                 actor=self.actor_of(call),
                 address=call.client,
                 interaction=interaction,
-                object=self.object_of(call),
+                object=about if made.rpartition("=")[2] in about else f"{about} {made}",
                 outcome=outcome,
                 status=status,
             )
@@ -97,11 +101,32 @@ def describe(call: Call[Any]) -> str:
     >>> # POST /api/v1/vehicles {"vin": "WVW…"}  ->  "vehicles vin=WVW…"
     """
     words = [call.url_path.removeprefix("/api/v1/")]
+    words += [f"{name}={call.query[name]}" for name in ASKED_FOR if name in call.query]
     if isinstance(call.body, list):
         words.append(f"{len(call.body)} entries")
-    elif isinstance(call.body, msgspec.Struct):
-        for name in NAMING:
-            value = getattr(call.body, name, None)
-            if value is not None:
-                words.append(f"{name}={getattr(value, 'text', value)}")
+        for entry in call.body[:MOST_ENTRIES]:
+            words += _names_of(entry)
+    else:
+        words += _names_of(call.body)
     return " ".join(words)
+
+
+def made_by(reply: Reply) -> str:
+    """Name what a request made, as the answer does: who looks for an install request's maker has its id.
+
+    >>> made_by(Reply("queued", {"install_request_id": "01890a5d-ac96-774b-bcce-b302099a8057"}))
+    'install_request_id=01890a5d-ac96-774b-bcce-b302099a8057'
+    """
+    body = reply.body
+    for name in MADE:
+        value = body.get(name) if isinstance(body, dict) else getattr(body, name, None)
+        if isinstance(value, str):
+            return f"{name}={value}"
+    return ""
+
+
+def _names_of(entry: Any) -> list[str]:
+    if not isinstance(entry, msgspec.Struct):
+        return []
+    named = ((name, getattr(entry, name, None)) for name in NAMING)
+    return [f"{name}={getattr(value, 'text', value)}" for name, value in named if value is not None]
