@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from sota.boundaries.values import Reason
+from sota.core.requests.wire import REASON_TEXTS
 from sota.core.tables import outbox, update
 from tests.support.core import RunningCore, new_package, running_core
 from tests.support.resolver import Answer, new_name, new_vin
@@ -322,7 +324,13 @@ async def test_vehicles_of_a_request_by_status_agree_with_its_counts(core: Runni
             (vin, status, reason)
         ]
         assert "changed_at" in listed.body[0]
+        assert listed.body[0].get("reason_text") == (REASON_TEXTS[Reason(reason)] if reason is not None else None)
     await write(core, vins, "failed", "expired")  # nothing may wait on, for later tests
+
+
+def test_every_reason_is_said_in_words() -> None:
+    assert REASON_TEXTS.keys() == set(Reason)
+    assert all(text.endswith(".") for text in REASON_TEXTS.values())
 
 
 async def write(core: RunningCore, vins: list[str], status: str, reason: str | None) -> None:

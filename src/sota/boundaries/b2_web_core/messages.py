@@ -201,7 +201,8 @@ class InstallRequest(Message, frozen=True):
 class Update(Message, frozen=True):
     """One vehicle's update: where it stands, and how many bytes the vehicle has acknowledged.
 
-    ``packages`` are prerequisites first, the package itself last. ``result_text`` is the installer's own output.
+    ``packages`` are prerequisites first, the package itself last. ``reason_text`` says the reason in words,
+    ``result_text`` is the installer's own output.
     """
 
     update_id: Id
@@ -216,6 +217,7 @@ class Update(Message, frozen=True):
     changed_at: Instant
     stage: Stage | None = None
     reason: Reason | None = None
+    reason_text: str | None = None
     result_code: int | None = None
     result_text: str | None = None
     completed_at: Instant | None = None

@@ -202,6 +202,7 @@ def update(update_id: str, *, to: Target = HERE) -> None:
         ("packages", packages_text(found.packages)),
         ("status", found.status),
         ("stage or reason", found.stage or found.reason),
+        *((("which means", found.reason_text),) if found.reason_text else ()),
         ("bytes", f"{found.acknowledged} of {found.size}"),
         ("created", found.created_at),
         ("changed", found.changed_at),

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sota.boundaries.b2_web_core import messages
 from sota.boundaries.values import Interval, PackageId, Reason, Stage, UpdateStatus
 from sota.core.requests.model import Counts, InstallRequest, Order, Update
+
+REASON_TEXTS: Mapping[Reason, str] = {
+    Reason.EXPIRED: "The interval of the install request ended before the package was installed.",
+    Reason.ROLLED_BACK: "The installation failed or did not prove itself, and the vehicle went back to what it had.",
+    Reason.DECLINED: "The driver declined.",
+    Reason.ABORTED: "The vehicle gave the download up.",
+    Reason.VERIFICATION_FAILED: "The vehicle did not trust what it received: its hash or its signature does not hold.",
+    Reason.INSTALL_FAILED: "The installer failed.",
+    Reason.DEPENDENCY: "Something that the package needs is not registered, or could not be installed.",
+    Reason.UNREACHABLE: "The vehicle did not answer, however often it was tried.",
+    Reason.DATA_PLAN: "The vehicle's data plan leaves no room for it within the interval.",
+    Reason.CANCELLED: "Somebody ended it.",
+    Reason.BLACKLISTED: "A package of it was put on the blacklist.",
+    Reason.RETIRED: "The vehicle was retired.",
+}
 
 
 def from_request(body: messages.QueueRequest) -> Order:
@@ -70,6 +85,7 @@ def to_counts(counts: Counts) -> messages.Counts:
 
 def to_update(update: Update) -> messages.Update:
     """Write one vehicle's update."""
+    reason = Reason(update.reason) if update.reason else None
     return messages.Update(
         update_id=str(update.update_id),
         install_request_id=str(update.request_id),
@@ -82,7 +98,8 @@ def to_update(update: Update) -> messages.Update:
         created_at=update.created_at,
         changed_at=update.changed_at,
         stage=Stage(update.stage) if update.stage else None,
-        reason=Reason(update.reason) if update.reason else None,
+        reason=reason,
+        reason_text=REASON_TEXTS[reason] if reason is not None else None,
         result_code=update.result_code,
         result_text=update.result_text,
         completed_at=update.completed_at,
