@@ -55,6 +55,7 @@ from sota.kit.memory import keep_freed
 from sota.kit.outbox import Relay
 from sota.kit.program import Background
 from sota.kit.service_credentials import ServiceCredentials
+from sota.kit.service_tls import TlsDoor, calling_of
 from sota.kit.settings import read_secret
 
 MIGRATIONS = "sota.core.migrations"
@@ -70,7 +71,7 @@ class CoreProgram:
         self.clock = clock or SystemClock()
         self.db = Database.of(settings)
         token = read_secret(settings.resolver_token_file, "core: credential for the External Resolver")
-        self._resolver_http = HttpClient(settings.resolver_url, token)
+        self._resolver_http = HttpClient(settings.resolver_url, token, calling_of(settings))
         self._node_http = HttpClient(settings.node_url, timeout_s=10, pool=64)
         self._node_pipe = HttpPipe(settings.node_url, pool=WORKERS) if settings.node_url.startswith("http:") else None
         resolver, node = FactsClient(self._resolver_http), NodeClient(self._node_http, self.clock, self._node_pipe)
@@ -128,6 +129,7 @@ class CoreProgram:
         self.queueing = Queueing(self.db, resolver, self.relay, self.dispatcher, self.clock, settings=settings)
         self.app = self._bind(resolver)
         self.listener = HttpListener(self.app, settings.host, settings.port)
+        self.tls = TlsDoor(self.app, settings)
         self._background = Background()
 
     @property
@@ -147,8 +149,10 @@ class CoreProgram:
         self.registration.secret = callback_secret(self.settings.data)
         await self.revocations.follow()  # before the first message
         await self.listener.start()
+        await self.tls.start()
         address = self.settings.callback_url or f"http://{self.settings.host}:{self.listener.port}"
         self.registration.address = address.rstrip("/")
+        self._background.start("core certificate", self.tls.run())
         self._background.start("core acknowledgements", self.writer.run())
         self._background.start("core outbox", self.relay.run())
         self._background.start("core presence", self.registration.run_events())
@@ -163,6 +167,7 @@ class CoreProgram:
     async def stop(self) -> None:
         """Stop taking requests, then what is under way; the database knows how to go on."""
         await self.listener.stop()
+        await self.tls.stop()
         await self._background.stop()
         await self.engine.stop()
         with contextlib.suppress(SotaError, SQLAlchemyError):

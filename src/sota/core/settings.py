@@ -8,6 +8,16 @@ from pathlib import Path
 from sota.core.transfers.limits import Limits
 from sota.core.transfers.retry_store import Retry
 from sota.kit.database_settings import DatabaseSettings, DatabaseUrl
+from sota.kit.service_tls import (
+    CallersAuthority,
+    ServicesAuthority,
+    ServicesCertificate,
+    ServicesKey,
+    TlsCertificate,
+    TlsHost,
+    TlsKey,
+    TlsPort,
+)
 from sota.kit.settings import Annotated, Meta
 
 
@@ -15,6 +25,11 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     """What SOTA Core can be told."""
 
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the API; 0 takes a free one.")] = 8081
+    tls_port: TlsPort = 0
+    tls_host: TlsHost = "0.0.0.0"  # noqa: S104 - for other machines, and off unless asked for
+    tls_certificate_file: TlsCertificate = None
+    tls_certificate_key_file: TlsKey = None
+    tls_callers_file: CallersAuthority = None
     database: DatabaseUrl = "sqlite:///var/core.db"
     credentials_file: Annotated[Path, Meta(description="Who may call: TOML file of token hashes.")] = Path(
         "var/core-callers.toml"
@@ -38,6 +53,9 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     resolver_token_file: Annotated[Path, Meta(description="File with our credential for the External Resolver.")] = (
         Path("var/core-to-resolver.token")
     )
+    services_ca_file: ServicesAuthority = None
+    services_certificate_file: ServicesCertificate = None
+    services_certificate_key_file: ServicesKey = None
     node_url: Annotated[str, Meta(description="Service edge of the RVI Node Server.")] = "http://127.0.0.1:8801"
     callback_url: Annotated[
         str | None, Meta(description="How the node reaches us; http://HOST:PORT of the API where not given.")

@@ -16,6 +16,7 @@ from sota.kit import db_sqlite
 from sota.kit.database_settings import DatabaseSettings
 from sota.kit.errors import StartError
 from sota.kit.settings import read_secret
+from sota.kit.tls_client import calling
 
 FORMS = "sqlite:///file.db or mysql://user@host:3306/schema"
 IDLE_S = 0.2
@@ -49,7 +50,13 @@ class Address:
         url = address.url
         if settings.database_password_file is not None:
             url = url.set(password=read_secret(settings.database_password_file, "database_password_file"))
-        return cls(url, _show(url.set(drivername="mysql")), _tls(settings))
+        tls = calling(
+            "database",
+            settings.database_ca_file,
+            settings.database_certificate_file,
+            settings.database_certificate_key_file,
+        )
+        return cls(url, _show(url.set(drivername="mysql")), tls)
 
     @classmethod
     def read(cls, text: str) -> Address:
@@ -181,29 +188,3 @@ def _make_folder(url: sa.URL) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(f"{_show(url)}: cannot make {folder}: {error.strerror}") from None
-
-
-def _tls(settings: DatabaseSettings) -> ssl.SSLContext | None:
-    """Trust one authority, check the server's name, and show our own certificate where there is one."""
-    certificate, key = settings.database_certificate_file, settings.database_certificate_key_file
-    if settings.database_ca_file is None:
-        if certificate is not None or key is not None:
-            raise StartError("database_certificate_file is set: set database_ca_file too")
-        return None
-    if key is not None and certificate is None:
-        raise StartError("database_certificate_key_file is set: set database_certificate_file too")
-    try:
-        context = ssl.create_default_context(cafile=settings.database_ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise StartError(f"database_ca_file: cannot use {settings.database_ca_file}: {_why(error)}") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if certificate is not None:
-        try:
-            context.load_cert_chain(certificate, key)
-        except OSError as error:
-            raise StartError(f"database_certificate_file: cannot use {certificate}: {_why(error)}") from None
-    return context
-
-
-def _why(error: OSError) -> str:
-    return error.strerror if not isinstance(error, ssl.SSLError) and error.strerror else "no PEM of that kind"

@@ -50,8 +50,8 @@ def ensure_certificate(folder: Path, names: tuple[str, ...] = ("localhost", "127
     return certificate_path, key_path
 
 
-def serving(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Give a server context with this certificate chain.
+def serving(certificate: Path, key: Path, callers: Path | None = None) -> ssl.SSLContext:
+    """Give a server context with this certificate chain; with ``callers``, for those alone whom this authority knows.
 
     Raises:
         OSError: a file cannot be read, or is none (``ssl.SSLError``): no PEM, or a key of another certificate.
@@ -59,6 +59,9 @@ def serving(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key, password=lambda: "")  # never ask for one on a terminal
+    if callers is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(callers)
     return context
 
 
@@ -69,14 +72,15 @@ class ServerCertificate:
         StartError: the files cannot be used.
     """
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        self._files = (certificate, key)
+    def __init__(self, certificate: Path, key: Path, callers: Path | None = None) -> None:
+        self._files = (certificate, key, *((callers,) if callers is not None else ()))
         self._log = get_logger(certificate=str(certificate))
         self._seen = self._look()
         try:
-            self.context, self._current = serving(certificate, key), serving(certificate, key)
+            self.context, self._current = serving(*self._files), serving(*self._files)
         except OSError as error:
-            raise StartError(f"certificate {certificate} with key {key} cannot be used: {reason(error)}") from None
+            files = f"certificate {certificate} with key {key}" + (f" and authority {callers}" if callers else "")
+            raise StartError(f"{files} cannot be used: {reason(error)}") from None
         self.context.sni_callback = self._choose
 
     def refresh(self) -> bool:

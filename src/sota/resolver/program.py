@@ -19,6 +19,7 @@ from sota.kit.logging import get_logger
 from sota.kit.migrations import upgrade
 from sota.kit.program import Background
 from sota.kit.service_credentials import ServiceCredentials
+from sota.kit.service_tls import TlsDoor
 from sota.resolver import tables
 from sota.resolver.attributes.api import AttributesApi
 from sota.resolver.audit.api import AuditApi
@@ -74,6 +75,7 @@ class ResolverProgram:
         )
         self._background = Background()
         self._listener: HttpListener | None = None
+        self._tls: TlsDoor | None = None
         self._log = get_logger(program=self.name)
 
     @property
@@ -112,7 +114,10 @@ class ResolverProgram:
         )
         app.check()
         self._listener = HttpListener(app, self.settings.host, self.settings.port)
+        self._tls = TlsDoor(app, self.settings)
         await self._listener.start()
+        await self._tls.start()
+        self._background.start("resolver:certificate", self._tls.run())
         self._background.start("resolver:tidy", self._tidy())
         self._background.start("resolver:erasures", self.erasures.run())
         self.keeper.start(self._background)
@@ -127,6 +132,8 @@ class ResolverProgram:
         """Let requests under way end, and close the database."""
         if self._listener is not None:
             await self._listener.stop()
+        if self._tls is not None:
+            await self._tls.stop()
         await self._background.stop()
         for workers in (self.workers, self.previews, self._keeping):
             workers.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sota.kit.database_settings import DatabaseSettings, DatabaseUrl
+from sota.kit.service_tls import CallersAuthority, TlsCertificate, TlsHost, TlsKey, TlsPort
 from sota.kit.settings import Annotated, Meta
 
 
@@ -12,6 +13,11 @@ class ResolverSettings(DatabaseSettings, kw_only=True):
     """What the External Resolver can be told."""
 
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the API; 0 takes a free one.")] = 8082
+    tls_port: TlsPort = 0
+    tls_host: TlsHost = "0.0.0.0"  # noqa: S104 - for other machines, and off unless asked for
+    tls_certificate_file: TlsCertificate = None
+    tls_certificate_key_file: TlsKey = None
+    tls_callers_file: CallersAuthority = None
     database: DatabaseUrl = "sqlite:///var/resolver.db"
     credentials_file: Annotated[Path, Meta(description="Who may call: TOML file of token hashes.")] = Path(
         "var/resolver-callers.toml"

@@ -19,6 +19,7 @@ from sota.kit.http_listener import HttpListener
 from sota.kit.logging import get_logger
 from sota.kit.migrations import upgrade
 from sota.kit.program import Background
+from sota.kit.service_tls import calling_of
 from sota.kit.settings import read_secret
 from sota.web.accounts.api import UsersApi
 from sota.web.accounts.service import TokenUses, ensure_admin
@@ -186,7 +187,9 @@ class WebProgram:
 
     def _client(self, url: str, token_file: Path, what: str) -> HttpClient:
         try:
-            client = HttpClient(url, read_secret(token_file, what), timeout_s=self.settings.call_timeout_s, pool=64)
+            client = HttpClient(
+                url, read_secret(token_file, what), calling_of(self.settings), self.settings.call_timeout_s, pool=64
+            )
         except ValueError as error:
             raise StartError(str(error)) from None
         self._clients.append(client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sota.kit.database_settings import DatabaseSettings, DatabaseUrl
+from sota.kit.service_tls import ServicesAuthority, ServicesCertificate, ServicesKey
 from sota.kit.settings import Annotated, Meta
 
 
@@ -36,6 +37,9 @@ class WebSettings(DatabaseSettings, kw_only=True, forbid_unknown_fields=True):
     resolver_token_file: Annotated[Path, Meta(description="File with the credential for the External Resolver.")] = (
         Path("var/web-resolver.token")
     )
+    services_ca_file: ServicesAuthority = None
+    services_certificate_file: ServicesCertificate = None
+    services_certificate_key_file: ServicesKey = None
     call_timeout_s: Annotated[float, Meta(gt=0, le=300, description="Time for Core or the Resolver to answer.")] = 30.0
 
     repository: Annotated[str, Meta(description="Where package files are kept: a folder, or s3://BUCKET/PREFIX.")] = (

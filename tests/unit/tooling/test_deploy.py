@@ -74,7 +74,8 @@ def test_secrets_that_settings_name_are_handed_over_by_the_unit(name: str) -> No
         (unit.name, credential.partition(":")[0]) for unit in UNITS for credential in directives(unit, "LoadCredential")
     }
     assert named
-    assert [pair for pair in named if pair not in loaded and pair[1] != "console-key"] == []
+    of_examples = {"console-key", "tls-key"}  # in comments: a unit that loads what is not there does not start
+    assert [pair for pair in named if pair not in loaded and pair[1] not in of_examples] == []
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
