@@ -9,12 +9,16 @@ import asyncio
 import itertools
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from sota.core import tables as core
+from sota.kit.audit.model import Wanted
+from sota.kit.audit.trail import AuditTrail
+from sota.kit.clock import SystemClock
 from sota.kit.db import Database
 from sota.kit.errors import SotaError, Unavailable
 from sota.resolver import tables as resolver
@@ -117,6 +121,20 @@ async def test_a_vehicle_that_only_core_has_when_the_web_server_is_killed_reache
     await system.restart("web")
 
     await _wait_for_both(system, "vehicles", {vin})
+    assert await _told(system, vin) == [("WL-B1-4", f"vehicles vin={vin}", "interrupted")]
+
+
+async def _told(system: System, about: str) -> list[tuple[str, str, str]]:
+    """Give what the Web Server's audit trail will say in an hour, of whatever was cut off, too."""
+    database = system.database("web")
+    try:
+        trail = AuditTrail(database)
+        await trail.take_up(SystemClock().now() + timedelta(hours=1))
+        records = await trail.latest(Wanted(object=about), 10, None)
+        assert all(record.deed.actor for record in records)
+        return [(record.deed.interaction, record.deed.object, record.deed.outcome) for record in records]
+    finally:
+        await database.close()
 
 
 async def test_a_resolver_killed_during_a_registration_gets_it_when_it_is_back(system: System) -> None:

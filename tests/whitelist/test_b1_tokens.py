@@ -8,16 +8,18 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 
 from sota.boundaries.b1_browser_web.admin_client import AdminClient
 from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewToken
 from sota.boundaries.interaction import Http, Program, Role
 from sota.boundaries.openapi import DOCUMENTED, document
 from sota.boundaries.table import TABLE, rows_for
+from sota.kit.audit.tables import OPEN
 from sota.kit.paging import make_cursor
 from sota.web.accounts.service import add_account, change_account, make_token
 from sota.web.accounts.store import find_account
-from tests.support.backend import Answer, Backend, Server, new_name
+from tests.support.backend import Answer, Backend, Server, new_name, new_vin
 
 PASSWORD = "a password of these tests"
 NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -285,6 +287,20 @@ async def test_each_change_and_each_refused_one_leaves_one_record(
     assert record.interaction in rows
     assert record.object
     assert record.outcome
+
+
+async def test_nothing_is_begun_that_cannot_be_told(backend: Backend) -> None:
+    api, vin = await admin(backend), new_vin()
+    await backend.web.db.transact(lambda tx: tx.execute(sa.text("ALTER TABLE audit_open RENAME TO audit_away")))
+    try:
+        answer = await backend.ask("POST", "/api/v1/vehicles", {"vin": vin})
+    finally:
+        await backend.web.db.transact(lambda tx: tx.execute(sa.text("ALTER TABLE audit_away RENAME TO audit_open")))
+    assert answer.status == 500
+    assert (await backend.ask("GET", f"/api/v1/vehicles/{vin}")).status == 404
+    assert [record.outcome for record in (await api.audit(about=vin)).items] == ["failed"]
+    async with backend.web.db.read() as tx:
+        assert (await tx.execute(sa.select(OPEN.c.id))).all() == [], "what has ended is no longer open"
 
 
 def test_walk_knows_every_change() -> None:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
 
 from sota.kit.errors import Invalid, TooLarge, TooSlow
 
@@ -58,7 +59,8 @@ class Call(Generic[Body]):
 
     ``path`` holds the template's values, ``query`` the last value of each name, ``headers`` lower-case names.
     ``caller`` is what the program's authenticator gave; ``body`` the decoded body where the row declares one;
-    ``recorded`` says that its audit record is written.
+    ``opened`` is the note that it is begun, where the program keeps one; ``recorded`` says that its audit record is
+    written.
     """
 
     row: Row
@@ -73,6 +75,7 @@ class Call(Generic[Body]):
     caller: Any = None
     body: Body = field(default=None)  # type: ignore[assignment]
     scope: Mapping[str, Any] = field(default_factory=dict)
+    opened: UUID | None = None
     recorded: bool = False
 
     async def read(self, limit: int) -> bytes:

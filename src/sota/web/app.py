@@ -4,20 +4,29 @@ Every state-changing request of somebody known is recorded with its outcome, tho
 their handler (a role that does not allow it, a malformed body). Requests of nobody are recorded where they are
 sign-ins; those that were not even tried (429) are not, or a flood of them would be one of records. One request leaves
 one record.
+
+What somebody known begins is noted before its handler runs, for it goes on in other programs and by itself: a Web
+Server that is killed meanwhile has told who began it. Without the note nothing is begun.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sota.boundaries.interaction import Program, Role
 from sota.boundaries.table import rows_for
 from sota.kit.audit.app import AuditedApp
+from sota.kit.audit.model import INTERRUPTED
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.clock import Clock
 from sota.kit.http_message import Call
+from sota.kit.http_router import Route
+from sota.kit.http_server import HANDLER_TIMEOUT_S
 from sota.web.visitor import Visitor, Visitors
 
+# By then a request has ended, one way or another; an upload has no other end than its own time-out.
+ENDED_AFTER, UPLOAD_ENDED_AFTER = timedelta(seconds=HANDLER_TIMEOUT_S + 60), timedelta(days=1)
 SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -41,9 +50,17 @@ class WebApp(AuditedApp):
     def is_deed(self, call: Call[Any], status: int, *, answered: bool) -> bool:
         """Say whether a request leaves a record."""
         visitor = call.caller
-        if not isinstance(visitor, Visitor) or status == 429:
+        if not isinstance(visitor, Visitor) or (status == 429 and call.opened is None):
             return False
         return answered or visitor.role is not Role.PUBLIC or visitor.acting_on is not None
+
+    async def _admit(self, call: Call[Any], route: Route) -> None:
+        await super()._admit(call, route)
+        if self._leaves_record(call, 0, answered=False):
+            now = self._clock.now()
+            until = now + (ENDED_AFTER if call.row.way.max_body is not None else UPLOAD_ENDED_AFTER)
+            begun = self.deed_of(call, call.row.id, INTERRUPTED, 0, self.object_of(call))
+            call.opened = await self._audit.begin(begun, until)
 
     def actor_of(self, call: Call[Any]) -> str:
         """Name who is asking: an account, or a token."""

@@ -205,6 +205,7 @@ class WebProgram:
         while True:
             for sweep in (self.uploads.sweep, self.sessions.sweep, self.token_uses.write, self.registers.forget_old):
                 await self._try(sweep())
+            await self._try(self.audit.take_up(self.clock.now()))
             await asyncio.sleep(min(SWEEP_EVERY_S, self.settings.upload_note_s))
 
     async def _keep_certificate(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from sota.kit.audit.tables import add_audit_tables
+from sota.kit.audit.tables import add_audit_tables, add_open_deeds
 from sota.kit.db import Id, Utc, code_text, long_text
 
 METADATA = sa.MetaData()
@@ -98,3 +98,4 @@ UPLOAD = sa.Table(
 )
 
 add_audit_tables(METADATA)
+add_open_deeds(METADATA)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sota.kit.audit.model import FIRST_HASH, Break, Deed, Wanted, chain, find_break, hash_of
-from sota.kit.audit.tables import HEAD, RECORD
+from sota.kit.audit.tables import HEAD, OPEN, RECORD
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.db import Database, Tx
 from sota.kit.migrations import upgrade
@@ -41,6 +41,34 @@ async def test_records_of_many_at_once_make_one_chain(trail: tuple[AuditTrail, D
     await asyncio.gather(*((audit, another)[number % 2].record(deed(number)) for number in range(300)))
     verdict = await audit.verify()
     assert (verdict.number, verdict.broken) == (300, None)
+
+
+async def test_what_is_begun_gets_its_record_whatever_happens(trail: tuple[AuditTrail, Database]) -> None:
+    audit, database = trail
+    until = NOW + timedelta(minutes=3)
+    ended, killed, later = await asyncio.gather(
+        audit.begin(deed(1), until), audit.begin(deed(2), until), audit.begin(deed(3), until + timedelta(seconds=1))
+    )
+    await audit.record(deed(1), ended)
+    await AuditTrail(database).take_up(until - timedelta(seconds=1))
+    assert [record.deed.actor for record in await audit.latest(Wanted(), 10, None)] == ["user1"]
+    await asyncio.gather(*(AuditTrail(database).take_up(until) for _ in range(3)))
+    records = await audit.latest(Wanted(), 10, None)
+    told = [(one.deed.actor, one.deed.object, one.deed.outcome, one.deed.status) for one in records]
+    assert told == [("user2", "vehicle 2", "interrupted", 0), ("user1", "vehicle 1", "inserted", 200)]
+    assert records[0].deed.at == deed(2).at
+    async with database.read() as tx:
+        assert (await tx.execute(sa.select(OPEN.c.id))).scalars().all() == [later]
+    await audit.record(deed(2), killed)  # it lived after all: both are kept, nothing is lost
+    assert (await audit.verify()).broken is None
+
+
+async def test_more_than_a_batch_of_what_was_interrupted_is_taken_up(trail: tuple[AuditTrail, Database]) -> None:
+    audit, _ = trail
+    await asyncio.gather(*(audit.begin(deed(number), NOW) for number in range(450)))
+    await audit.take_up(NOW)
+    verdict = await audit.verify()
+    assert (verdict.number, verdict.broken) == (450, None)
 
 
 HARM = {

@@ -75,23 +75,26 @@ class AuditedApp(App):
                 self._audit_log.error("audit_record_not_written", interaction=call.row.id, reason=str(failure)[:200])
         return await super()._send_problem(call, error, send)
 
+    def deed_of(self, call: Call[Any], interaction: str, outcome: str, status: int, about: str) -> Deed:
+        """Give the deed that a request is."""
+        return Deed(
+            at=self._clock.now(),
+            actor=self.actor_of(call),
+            address=call.client,
+            interaction=interaction,
+            object=about,
+            outcome=outcome,
+            status=status,
+        )
+
     def _leaves_record(self, call: Call[Any], status: int, *, answered: bool) -> bool:
         changes = call.method not in SAFE_METHODS and not call.row.way.asks
         return changes and not call.recorded and self.is_deed(call, status, answered=answered)
 
     async def _record(self, call: Call[Any], interaction: str, outcome: str, status: int, *, made: str = "") -> None:
         about = self.object_of(call)
-        await self._audit.record(
-            Deed(
-                at=self._clock.now(),
-                actor=self.actor_of(call),
-                address=call.client,
-                interaction=interaction,
-                object=about if made.rpartition("=")[2] in about else f"{about} {made}",
-                outcome=outcome,
-                status=status,
-            )
-        )
+        object_ = about if made.rpartition("=")[2] in about else f"{about} {made}"
+        await self._audit.record(self.deed_of(call, interaction, outcome, status, object_), call.opened)
         call.recorded = True
 
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 FIRST_HASH = "0" * 64
+INTERRUPTED = "interrupted"
+"""The outcome of what was begun, and of which nobody knows how it ended: its program was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,15 @@ class Deed:
     object: str
     outcome: str
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is begun: ``deed`` is how its record will read if it gets no other one until the moment named."""
+
+    id: UUID
+    deed: Deed
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +144,17 @@ def find_break(records: Iterable[Record], head_number: int, head_hash: str) -> s
         checker.add(record)
     broken = checker.end(head_number, head_hash)
     return broken.text if broken is not None else None
+
+
+def tidy(deed: Deed) -> Deed:
+    """Make a deed's texts fit for a record."""
+    return replace(
+        deed,
+        actor=clean(deed.actor, 120),
+        address=clean(deed.address, 64),
+        object=clean(deed.object, 300),
+        outcome=clean(deed.outcome, 60),
+    )
 
 
 def clean(text: str, limit: int) -> str:

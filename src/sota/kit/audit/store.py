@@ -1,19 +1,23 @@
-"""The chain in the database. Records are only ever inserted."""
+"""The chain in the database. Records are only ever inserted; beside it stands what is begun and has none yet."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
-from sota.kit.audit.model import Deed, Record, Wanted, chain
-from sota.kit.audit.tables import HEAD, RECORD
+from sota.kit.audit.model import INTERRUPTED, Deed, Opening, Record, Wanted, chain
+from sota.kit.audit.tables import HEAD, OPEN, RECORD
 from sota.kit.db import Tx
 
 # Built once: every change that anybody makes is written with these, and building a statement takes longer than asking.
 _LOCK_HEAD = sa.select(HEAD.c.number, HEAD.c.hash).where(HEAD.c.id == 1).with_for_update()
 _APPEND = RECORD.insert()
+_OPEN = OPEN.insert()
+_CLOSE = OPEN.delete().where(OPEN.c.id.in_(sa.bindparam("ids", expanding=True)))
 _MOVE_HEAD = (
     HEAD.update().where(HEAD.c.id == 1).values(number=sa.bindparam("last_number"), hash=sa.bindparam("last_hash"))
 )
@@ -42,6 +46,41 @@ async def append(tx: Tx, deeds: Sequence[Deed]) -> None:
         ],
     )
     await tx.execute(_MOVE_HEAD, {"last_number": records[-1].number, "last_hash": records[-1].hash})
+
+
+async def open_deeds(tx: Tx, openings: Sequence[Opening]) -> None:
+    """Note what is begun."""
+    await tx.execute(
+        _OPEN,
+        [
+            {
+                "id": opening.id,
+                "at": opening.deed.at,
+                "actor": opening.deed.actor,
+                "address": opening.deed.address,
+                "interaction": opening.deed.interaction,
+                "object": opening.deed.object,
+                "until": opening.until,
+            }
+            for opening in openings
+        ],
+    )
+
+
+async def close_deeds(tx: Tx, ids: Collection[UUID]) -> None:
+    """Drop the notes of what has its record."""
+    await tx.execute(_CLOSE, {"ids": list(ids)})
+
+
+async def take_up(tx: Tx, now: datetime, limit: int) -> int:
+    """Give what was begun, and should have ended by now, the record that it lacks; says how many there were."""
+    query = sa.select(OPEN).where(OPEN.c.until <= now).order_by(OPEN.c.id).limit(limit).with_for_update()
+    found = (await tx.execute(query)).all()
+    if found:
+        deeds = [Deed(row.at, row.actor, row.address, row.interaction, row.object, INTERRUPTED, 0) for row in found]
+        await append(tx, deeds)
+        await close_deeds(tx, [row.id for row in found])
+    return len(found)
 
 
 async def read_ends(tx: Tx) -> tuple[int, str, int]:

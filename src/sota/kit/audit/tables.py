@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from sota.kit.db import Utc, code_text
+from sota.kit.db import Id, Utc, code_text
 
 METADATA = sa.MetaData()
 
@@ -34,8 +34,26 @@ RECORD = sa.Table(
     sa.Index("audit_record_at", "at"),
 )
 
+# What is begun and has no record yet; gone when it has.
+OPEN = sa.Table(
+    "audit_open",
+    METADATA,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("actor", code_text(120), nullable=False),
+    sa.Column("address", code_text(64), nullable=False),
+    sa.Column("interaction", code_text(20), nullable=False),
+    sa.Column("object", code_text(300), nullable=False),
+    sa.Column("until", Utc, nullable=False, index=True),
+)
+
 
 def add_audit_tables(metadata: sa.MetaData) -> None:
     """Put the tables among a program's own."""
     for table in (HEAD, RECORD):
         table.to_metadata(metadata)
+
+
+def add_open_deeds(metadata: sa.MetaData) -> None:
+    """Put the table of what is begun among a program's own, where its trail says that beforehand."""
+    OPEN.to_metadata(metadata)

@@ -2,19 +2,34 @@
 
 Requests that end at the same moment share one transaction: whoever comes first writes for all that wait. A request is
 answered only after its record is committed.
+
+A program may say beforehand what it begins (:meth:`AuditTrail.begin`): if it is killed before the record is written,
+:meth:`AuditTrail.take_up` writes one, and who did it is known all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 from sota.kit.audit import store
-from sota.kit.audit.model import Break, Checker, Deed, Record, Verdict, Wanted, clean
-from sota.kit.db import Database
+from sota.kit.audit.model import Break, Checker, Deed, Opening, Record, Verdict, Wanted, tidy
+from sota.kit.clock import new_id
+from sota.kit.db import Database, Tx
 
 BATCH = 200
 PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Closing:
+    """A record to write, and the note of its beginning, where there is one."""
+
+    deed: Deed
+    opened: UUID | None
 
 
 class AuditTrail:
@@ -22,26 +37,23 @@ class AuditTrail:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._waiting: list[tuple[Deed, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Opening | _Closing, asyncio.Future[None]]] = []
         self._writing = asyncio.Lock()
 
-    async def record(self, deed: Deed) -> None:
-        """Append a record; returns when it is committed."""
-        tidy = Deed(
-            at=deed.at,
-            actor=clean(deed.actor, 120),
-            address=clean(deed.address, 64),
-            interaction=deed.interaction,
-            object=clean(deed.object, 300),
-            outcome=clean(deed.outcome, 60),
-            status=deed.status,
-        )
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((tidy, done))
-        async with self._writing:
-            while not done.done():
-                await self._write()
-        await done
+    async def begin(self, deed: Deed, until: datetime) -> UUID:
+        """Note that something is begun, which should have its record by ``until``; returns when that is committed."""
+        opened = new_id()
+        await self._submit(Opening(opened, tidy(deed), until))
+        return opened
+
+    async def record(self, deed: Deed, opened: UUID | None = None) -> None:
+        """Append a record; returns when it is committed. ``opened`` is what :meth:`begin` gave."""
+        await self._submit(_Closing(tidy(deed), opened))
+
+    async def take_up(self, now: datetime) -> None:
+        """Write the records of what was begun and never ended: its program was killed, or could not write."""
+        while await self._db.transact(lambda tx: store.take_up(tx, now, BATCH)) == BATCH:
+            pass
 
     async def verify(self, *, anchor: tuple[int, str] | None = None) -> Verdict:
         """Check the whole chain.
@@ -81,10 +93,18 @@ class AuditTrail:
         async with self._db.read() as tx:
             return await store.read_latest(tx, wanted, limit, before)
 
+    async def _submit(self, one: Opening | _Closing) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((one, done))
+        async with self._writing:
+            while not done.done():
+                await self._write()
+        await done
+
     async def _write(self) -> None:
         batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
         try:
-            await self._db.transact(lambda tx: store.append(tx, [deed for deed, _ in batch]))
+            await self._db.transact(lambda tx: _write_batch(tx, [one for one, _ in batch]))
         except BaseException as error:
             for _, done in batch:
                 if not done.done():
@@ -94,3 +114,15 @@ class AuditTrail:
         for _, done in batch:
             if not done.done():
                 done.set_result(None)
+
+
+async def _write_batch(tx: Tx, batch: list[Opening | _Closing]) -> None:
+    openings = [one for one in batch if isinstance(one, Opening)]
+    closings = [one for one in batch if isinstance(one, _Closing)]
+    closed = [one.opened for one in closings if one.opened is not None]
+    if openings:
+        await store.open_deeds(tx, openings)
+    if closings:
+        await store.append(tx, [one.deed for one in closings])
+    if closed:
+        await store.close_deeds(tx, closed)
