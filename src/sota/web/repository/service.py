@@ -13,6 +13,7 @@ Rules kept here:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -153,6 +154,11 @@ class Uploads:
             await self._registers.register(new, together_with=claim)
         except CoreAway as error:
             raise Refused("storing_failed", error.detail, status=500) from None
+        except Refused:
+            if claimed:  # registered meanwhile by somebody else: the file goes now, and not at the next round
+                with contextlib.suppress(Unavailable):
+                    await asyncio.shield(self.sweep())
+            raise
         except TimeoutError:
             raise TooSlow("The upload took too long.") from None
         finally:
