@@ -56,7 +56,9 @@ class WebSettings(DatabaseSettings, kw_only=True, forbid_unknown_fields=True):
     ] = 40.0
     package_keys: Annotated[
         Path | None,
-        Meta(description="Folder with the public keys (*.pem) that may sign packages; signatures are then verified."),
+        Meta(
+            description="Folder with the public keys (*.pub.pem) that may sign packages; signatures are then verified."
+        ),
     ] = None
     require_signature: Annotated[bool, Meta(description="Refuse packages that no key in package_keys has signed.")] = (
         False

@@ -170,7 +170,8 @@ def blacklist(package: str, comment: str, *, stop: Switch = False, yes: Switch =
     """
     wanted = read_package(package)
     touched = talk(to, lambda web: web.preview_blacklisting(wanted))
-    confirm(f"{package}: {touched.pending} updates wait, {touched.in_flight} are under way. Blacklist it?", yes=yes)
+    updates = f"{touched.pending} updates wait, {touched.in_flight} are under way"
+    confirm(f"{package}: {updates}, {touched.installed_on} vehicles have it. Blacklist it?", yes=yes)
     done = talk(to, lambda web: web.blacklist(wanted, comment, stop=stop))
     show_done(f"{package}: {done.cancelled} cancelled, {done.in_flight} go on", done, json=to.json)
 
