@@ -50,6 +50,23 @@ async def test_search_vins_with_a_broken_regex_fails(backend: Backend) -> None:
     assert (answer.status, answer.message) == (404, "Search VINs Request failed")
 
 
+async def test_vins_are_listed_with_what_they_have_where_that_is_asked_for(backend: Backend) -> None:
+    vins = sorted([await backend.with_vehicle("HAVE") for _ in range(2)])
+    packages = [{"name": "ivi", "version": "2.1.0"}, {"name": "kernel", "version": "6.1-9"}]
+    await backend.ask("PUT", f"/api/v1/vehicles/{vins[0]}/packages", packages)
+    query = {"regex": "^HAVE", "packages": "true"}
+    answer = await backend.ask("GET", "/api/v1/vehicles", query=query)
+    assert [(vehicle["vin"], vehicle["packages"]) for vehicle in answer.body] == [(vins[0], packages), (vins[1], [])]
+    first = await backend.ask("GET", "/api/v1/vehicles", query={**query, "limit": "1"})
+    link = first.headers["link"]
+    second = await backend.ask("GET", link[1 : link.index(">")])
+    assert [(vehicle["vin"], vehicle["packages"]) for vehicle in second.body] == [(vins[1], [])]
+    plain = await backend.ask("GET", "/api/v1/vehicles", query={"regex": "^HAVE"})
+    assert all("packages" not in vehicle for vehicle in plain.body)
+    odd = await backend.ask("GET", "/api/v1/vehicles", query={"packages": "yes"})
+    assert (odd.status, odd.body["detail"]) == (400, "packages must be true or false, not 'yes'.")
+
+
 async def test_vins_are_paged(backend: Backend) -> None:
     vins = sorted([await backend.with_vehicle("PAGE") for _ in range(3)])
     first = await backend.ask("GET", "/api/v1/vehicles", query={"regex": "^PAGE", "limit": "2"})

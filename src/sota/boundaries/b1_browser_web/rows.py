@@ -111,11 +111,11 @@ QUEUED_REQUESTS = B1.row(
 SEARCH_VINS = B1.row(
     20,
     "Search VINs Request",
-    Http("GET", "/api/v1/vehicles", query=("regex", *PAGED)),
+    Http("GET", "/api/v1/vehicles", query=("regex", "packages", *PAGED)),
     answers("listed", "the VINs that match"),
     answers("empty", "no VIN matches: an empty list"),
     fails("Search VINs Request"),
-    response=list[messages.Vehicle],
+    response=list[messages.ListedVehicle],
     role=Role.VIEWER,
 )
 UPLOAD_PACKAGE = B1.row(

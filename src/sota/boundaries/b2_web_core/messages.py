@@ -58,6 +58,12 @@ class Vehicle(Message, frozen=True):
     retired_at: Instant | None = None
 
 
+class ListedVehicle(Vehicle, frozen=True):
+    """A vehicle that was searched for; with its installed packages where they were asked for."""
+
+    packages: list[InstalledPackage] | None = None
+
+
 class VehicleDetail(Vehicle, frozen=True, kw_only=True):
     """A vehicle with what is in it, its latest updates and the latest changes made by hand, newest first."""
 

@@ -9,9 +9,9 @@ from sota.boundaries.b2_web_core.messages import (
     CompletedInstall,
     Component,
     InstallRequest,
+    ListedVehicle,
     Package,
     Update,
-    Vehicle,
     VehicleDetail,
 )
 from sota.boundaries.calling import Caller, Page
@@ -42,10 +42,16 @@ class RegisterClient:
 
     @calls("WL-B1-20", "WL-B2-7")
     async def search_vehicles(
-        self, regex: str | None = None, *, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Vehicle]:
-        """List the vehicles whose VIN matches, all of them without ``regex``."""
-        return await self._caller.page(rows.SEARCH_VINS, query={"regex": regex, "limit": limit, "cursor": cursor})
+        self,
+        regex: str | None = None,
+        *,
+        packages: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[ListedVehicle]:
+        """List the vehicles whose VIN matches, all without ``regex``; with what they have for ``packages="true"``."""
+        query = {"regex": regex, "packages": packages, "limit": limit, "cursor": cursor}
+        return await self._caller.page(rows.SEARCH_VINS, query=query)
 
     @calls("WL-B1-26", "WL-B2-9")
     async def update_packages(self, vin: str, packages: Sequence[InstalledPackage]) -> list[InstalledPackage]:

@@ -87,11 +87,11 @@ QUEUED_REQUESTS = B2.row(
 SEARCH_VINS = B2.row(
     7,
     "Search VINs Request",
-    Http("GET", "/api/v1/vehicles", query=("regex", *PAGE)),
+    Http("GET", "/api/v1/vehicles", query=("regex", "packages", *PAGE)),
     answers("listed", "the VINs that match"),
     answers("empty", "no VIN matches: an empty list"),
     fails("Search VINs Request"),
-    response=list[messages.Vehicle],
+    response=list[messages.ListedVehicle],
 )
 NEW_PACKAGE_METADATA = B2.row(
     8,

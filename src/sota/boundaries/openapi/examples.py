@@ -173,6 +173,7 @@ EXAMPLES: Mapping[type, Any] = MappingProxyType(
         **RESOLUTIONS,
         b2.NewVehicle: {"vin": VIN},
         b2.Vehicle: VEHICLE,
+        b2.ListedVehicle: {**VEHICLE, "packages": [LIBRARY]},
         b2.VehicleDetail: {**VEHICLE, "components": ["TCU-5G.2"], "packages": [LIBRARY], "updates": [UPDATE]},
         b2.NewPackage: {**REGISTERED, "uri": "4f/4f0c91b6b0a7f5f2f4b8d1a2c3e4f506"},
         b2.Package: {**REGISTERED, "signed": False, "created_at": MOMENT},

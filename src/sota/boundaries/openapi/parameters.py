@@ -36,6 +36,10 @@ QUERY: Mapping[str, tuple[str, dict[str, Any]]] = {
     "limit": ("entries a page", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
     "cursor": ("where the page begins: from the `Link` of the page before", {"type": "string"}),
     "regex": ("an RE2 expression, found anywhere in the text", {"type": "string", "maxLength": 512}),
+    "packages": (
+        "whether each vehicle comes with its installed packages; a page has 100 at most then",
+        {"type": "string", "enum": ["true", "false"]},
+    ),
     "package": (
         "only requests for this package",
         {"type": "string", "pattern": r"^[A-Za-z0-9.+_-]{1,100}/[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$"},

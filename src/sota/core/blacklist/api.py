@@ -11,8 +11,8 @@ from sota.core.blacklist import service, store
 from sota.core.queue.endings import Endings
 from sota.core.queue.store import Found, find_of_package
 from sota.core.requests.model import PackageKey
+from sota.core.search import read_flag
 from sota.kit.db import Tx
-from sota.kit.errors import Invalid
 from sota.kit.http_message import Call, Reply
 from sota.kit.logging import get_logger
 
@@ -26,7 +26,7 @@ class BlacklistApi:
     @serves("X-B2-17")
     async def blacklist(self, call: Call[messages.Blacklisting]) -> Reply:
         """Put a package on the blacklist, and cancel what waits with it; ``stop=true`` what is under way too."""
-        package, stop = _package(call), read_flag(call, "stop")
+        package, stop = _package(call), read_flag(call.query, "stop")
         await self.db.transact(lambda tx: service.blacklist(tx, package, call.body.comment, self.clock))
         cancelled = await self._cancel(package, stop=stop)
         get_logger().info("package_blacklisted", package="/".join(package), cancelled=cancelled)
@@ -66,18 +66,6 @@ class BlacklistApi:
             return await find_of_package(tx, package, status, limit)
 
         return await self.endings.end(find, Reason.BLACKLISTED, in_flight_too=stop)
-
-
-def read_flag(call: Call[Any], name: str) -> bool:
-    """Read a parameter that is ``true`` or ``false``, false where it is not given.
-
-    Raises:
-        Invalid: it is neither.
-    """
-    text = call.query.get(name, "false")
-    if text not in ("true", "false"):
-        raise Invalid(f"{name} must be true or false, not {text[:40]!r}.")
-    return text == "true"
 
 
 def _package(call: Call[Any]) -> PackageKey:

@@ -10,7 +10,7 @@ from sota.boundaries.interaction import serves
 from sota.boundaries.values import InstalledPackage
 from sota.core.requests import store as request_store
 from sota.core.requests.wire import to_update
-from sota.core.search import Pattern, search
+from sota.core.search import Pattern, read_flag, search
 from sota.core.vehicles import service, software_store, store
 from sota.core.vehicles.model import PackageKey, Vehicle
 from sota.kit.clock import Clock
@@ -23,6 +23,7 @@ from sota.kit.paging import link_next, read_cursor, read_limit
 
 LATEST_UPDATES = 20
 LATEST_CHANGES = 100
+MOST_WITH_PACKAGES = 100
 
 
 class VehiclesApi:
@@ -43,9 +44,11 @@ class VehiclesApi:
 
     @serves("WL-B2-7")
     async def search(self, call: Call[Any]) -> Reply:
-        """Give the vehicles whose VIN matches, a page at a time."""
+        """Give the vehicles whose VIN matches, a page at a time, with what they have where that is asked for."""
         pattern = Pattern(call.query["regex"]) if "regex" in call.query else None
-        limit, after = read_limit(call.query), read_cursor(call.query)
+        limit, after, with_packages = read_limit(call.query), read_cursor(call.query), read_flag(call.query, "packages")
+        if with_packages:  # each may have thousands
+            limit = min(limit, MOST_WITH_PACKAGES)
         async with self.db.read() as tx:
 
             async def read_slice(last: str | None, count: int) -> list[Vehicle]:
@@ -53,8 +56,10 @@ class VehiclesApi:
 
             matches = (lambda entry: pattern.found_in(entry.vin)) if pattern else None
             page, following = await search(read_slice, lambda entry: entry.vin, matches, after=after, limit=limit)
+            installed = await store.read_installed(tx, [vehicle.vin for vehicle in page]) if with_packages else {}
         headers = link_next(call.url_path, call.query, following) if following else {}
-        return Reply("listed" if page else "empty", [to_wire(vehicle) for vehicle in page], headers=headers)
+        listed = [to_wire(vehicle, installed.get(vehicle.vin)) for vehicle in page]
+        return Reply("listed" if page else "empty", listed, headers=headers)
 
     @serves("WL-B2-10")
     async def view_packages(self, call: Call[Any]) -> Reply:
@@ -103,13 +108,14 @@ class VehiclesApi:
         return Reply("found", detail)
 
 
-def to_wire(vehicle: Vehicle) -> messages.Vehicle:
+def to_wire(vehicle: Vehicle, installed: set[PackageKey] | None) -> messages.ListedVehicle:
     """Write a vehicle as B2 says."""
-    return messages.Vehicle(
+    return messages.ListedVehicle(
         vin=vehicle.vin,
         registered_at=vehicle.created_at,
         connected=vehicle.connected,
         last_seen_at=vehicle.last_seen_at,
+        packages=to_installed(installed) if installed is not None else None,
     )
 
 

@@ -53,7 +53,10 @@ class CoreApi:
     async def search_vehicles(self, call: Call[Any]) -> Reply:
         """List the vehicles whose VIN matches."""
         with answering(call.row):
-            return listed(call, await self._core.search_vehicles(call.query.get("regex"), **paging(call.query)))
+            page = await self._core.search_vehicles(
+                call.query.get("regex"), packages=call.query.get("packages"), **paging(call.query)
+            )
+        return listed(call, page)
 
     @serves("WL-B1-26")
     async def update_packages(self, call: Call[list[InstalledPackage]]) -> Reply:
