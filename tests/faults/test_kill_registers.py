@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import random
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +31,7 @@ from tests.support.waiting import until
 
 NUMBERS = itertools.count(1)
 AT_ONCE = 16
+KILLS = 20
 SETTINGS = {"web": {"intent_wait_s": 3.0, "intent_retry_s": 0.5}}
 
 
@@ -105,6 +109,33 @@ async def test_a_program_killed_among_many_registrations_leaves_none_in_one_regi
 
     succeeded = {vin for vin, success in zip(vins, answered, strict=True) if success}
     assert succeeded
+    in_core, _ = await _registers(system, "vehicles")
+    await _wait_for_both(system, "vehicles", succeeded | in_core)
+
+
+@pytest.mark.slow
+async def test_twenty_kills_at_random_moments_leave_nothing_in_one_register_alone(system: System) -> None:
+    seed = int(os.environ.get("SOTA_FAULT_SEED", random.SystemRandom().randrange(1 << 32)))
+    print(f"SOTA_FAULT_SEED={seed}")
+    generator = random.Random(seed)
+    began = time.monotonic()
+    assert await _answered(system.web.new_vehicle(_new_vin()))
+    takes_s = time.monotonic() - began
+    succeeded: set[str] = set()
+    half = 0
+    for _ in range(KILLS):
+        vins = [_new_vin() for _ in range(3)]
+        requests = [asyncio.create_task(_answered(system.web.new_vehicle(vin))) for vin in vins]
+        await asyncio.sleep(generator.uniform(0, 3 * takes_s))
+        killed = generator.choice(["web", "web", "core", "resolver"])
+        system.kill(killed)
+        answered = await asyncio.gather(*requests)
+        succeeded |= {vin for vin, success in zip(vins, answered, strict=True) if success}
+        in_core, in_resolver = await _registers(system, "vehicles")
+        half += in_core != in_resolver
+        await system.restart(killed)
+
+    print(f"{half} of {KILLS} kills left a vehicle in one register alone, for a moment")
     in_core, _ = await _registers(system, "vehicles")
     await _wait_for_both(system, "vehicles", succeeded | in_core)
 
