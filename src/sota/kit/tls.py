@@ -20,15 +20,22 @@ from sota.kit.durable import write_atomic
 from sota.kit.errors import StartError
 from sota.kit.logging import get_logger
 
+SELF_SIGNED_FOR, RENEWED_BEFORE = timedelta(days=365), timedelta(days=30)
 
-def ensure_certificate(folder: Path, names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")) -> tuple[Path, Path]:
-    """Give a certificate and key in ``folder``; make a self-signed pair (ECDSA P-256, one year) where there is none."""
+
+def ensure_certificate(
+    folder: Path, names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1"), *, now: datetime | None = None
+) -> tuple[Path, Path]:
+    """Give a certificate and key in ``folder``; make a self-signed pair (ECDSA P-256, one year) where there is none.
+
+    One that ends within a month is replaced: nobody else would do it.
+    """
     certificate_path, key_path = folder / "web.pem", folder / "web.key"
-    if certificate_path.exists() and key_path.exists():
+    now = now or datetime.now(UTC)
+    if certificate_path.exists() and key_path.exists() and time_left(certificate_path, now) > RENEWED_BEFORE:
         return certificate_path, key_path
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     certificate = (
         x509.CertificateBuilder()
@@ -37,7 +44,7 @@ def ensure_certificate(folder: Path, names: tuple[str, ...] = ("localhost", "127
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=365))
+        .not_valid_after(now + SELF_SIGNED_FOR)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -48,6 +55,15 @@ def ensure_certificate(folder: Path, names: tuple[str, ...] = ("localhost", "127
     write_atomic(key_path, private, mode=0o600)
     write_atomic(certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
     return certificate_path, key_path
+
+
+def time_left(certificate: Path, now: datetime) -> timedelta:
+    """Say how long a certificate is still valid; not at all where it cannot be read."""
+    try:
+        ends_at = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):
+        return timedelta()
+    return ends_at - now
 
 
 def serving(certificate: Path, key: Path, callers: Path | None = None) -> ssl.SSLContext:

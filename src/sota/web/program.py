@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ MIGRATIONS = "sota.web.migrations"
 RESUME_EVERY_S = 1.0
 SWEEP_EVERY_S = 15.0
 CERTIFICATE_EVERY_S = 2.0
+ENDS_SOON = timedelta(days=14)
 
 
 class WebProgram:
@@ -180,7 +182,7 @@ class WebProgram:
     def _certificate(self) -> tuple[Path, Path]:
         settings = self.settings
         if settings.certificate_file is None:
-            return tls.ensure_certificate(settings.data / "web-tls")
+            return tls.ensure_certificate(settings.data / "web-tls", now=self.clock.now())
         if settings.certificate_key_file is None:
             raise StartError("certificate_file is set: set certificate_key_file too")
         return settings.certificate_file, settings.certificate_key_file
@@ -209,9 +211,19 @@ class WebProgram:
             await asyncio.sleep(min(SWEEP_EVERY_S, self.settings.upload_note_s))
 
     async def _keep_certificate(self) -> None:
+        looks_at = self.clock.now()
         while True:
+            if self.clock.now() >= looks_at:
+                await asyncio.to_thread(self._look_after_certificate)
+                looks_at = self.clock.now() + timedelta(days=1)
             await asyncio.sleep(CERTIFICATE_EVERY_S)
             await asyncio.to_thread(self._tls.refresh)
+
+    def _look_after_certificate(self) -> None:
+        certificate, _ = self._certificate()  # our own is made anew here when its end is near
+        left = tls.time_left(certificate, self.clock.now())
+        if left < ENDS_SOON:
+            self._log.warning("certificate_ends_soon", certificate=str(certificate), days=left.days)
 
     async def _try(self, work: Coroutine[Any, Any, None]) -> None:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,16 @@ from sota.web.settings import WebSettings
 
 pytestmark = pytest.mark.anyio
 PATIENCE_S = 20.0
+
+
+class LateClock:
+    """A clock that goes as the system's does, and is behind it by as much as the test says."""
+
+    def __init__(self, behind: timedelta) -> None:
+        self.behind = behind
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) - self.behind
 
 
 @pytest.fixture
@@ -65,3 +76,30 @@ async def test_new_certificate_is_taken_up_without_a_restart(web: WebProgram, tm
         assert time.monotonic() < deadline
         await asyncio.sleep(0.2)
     assert not await answers(web, before)
+
+
+async def test_own_certificate_is_made_anew_while_the_server_runs(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a token")
+    clock = LateClock(timedelta(days=350))
+    settings = WebSettings(
+        port=0,
+        https_port=0,
+        data=tmp_path / "web",
+        database=f"sqlite:///{tmp_path}/web.db",
+        repository=str(tmp_path / "packages"),
+        core_token_file=tmp_path / "token",
+        resolver_token_file=tmp_path / "token",
+    )
+    program = WebProgram(settings, clock=clock)
+    await program.start()
+    try:
+        assert program.certificate is not None
+        before = program.certificate.read_bytes()
+        assert await answers(program, program.certificate)
+        clock.behind = timedelta()
+        deadline = time.monotonic() + PATIENCE_S
+        while program.certificate.read_bytes() == before or not await answers(program, program.certificate):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.2)
+    finally:
+        await program.stop()

@@ -6,13 +6,14 @@ import asyncio
 import shutil
 import ssl
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sota.kit.errors import StartError
 from sota.kit.http_listener import HttpListener
-from sota.kit.tls import ServerCertificate, ensure_certificate
+from sota.kit.tls import ServerCertificate, ensure_certificate, time_left
 
 
 class Files:
@@ -28,6 +29,21 @@ class Files:
     def put(self, certificate: Path, key: Path) -> None:
         shutil.copy(key, self.key)
         shutil.copy(certificate, self.certificate)
+
+
+def test_self_signed_certificate_is_made_anew_before_it_ends(tmp_path: Path) -> None:
+    made = datetime(2030, 1, 1, tzinfo=UTC)
+    certificate, key = ensure_certificate(tmp_path, now=made)
+    assert time_left(certificate, made) == timedelta(days=365)
+    before = certificate.read_bytes(), key.read_bytes()
+    ensure_certificate(tmp_path, now=made + timedelta(days=334))
+    assert (certificate.read_bytes(), key.read_bytes()) == before
+    late = made + timedelta(days=336)
+    ensure_certificate(tmp_path, now=late)
+    assert time_left(certificate, late) == timedelta(days=365)
+    ServerCertificate(certificate, key)
+    certificate.write_bytes(b"no certificate")
+    assert time_left(certificate, late) == timedelta()
 
 
 @pytest.fixture
