@@ -20,7 +20,9 @@ from sota.web.sessions.model import (
     KNOWN_FOR,
     PAIR,
     Attempt,
+    buckets,
     is_own_path,
+    network_of,
     read_cookie,
     read_known_mark,
     read_return_path,
@@ -177,6 +179,15 @@ async def test_name_that_is_not_the_account_s_own_is_nobody_s(db: Database, sess
     attempt = Attempt(name, "192.0.2.77")
     assert await sessions.sign_in(attempt, "a password of alice", replaces=None) is None
     assert await sessions.known_name(name) is None
+
+
+def test_addresses_of_one_customer_count_as_one() -> None:
+    assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:2:ffff::9") != network_of("2001:db8:1:3::1")
+    assert network_of("192.0.2.1") == network_of("::ffff:192.0.2.1") != network_of("192.0.2.2")
+    assert network_of("fe80::1%eth0") == network_of("fe80::2%eth0")
+    assert network_of("") == ""
+    one, other = Attempt("alice", "2001:db8::1"), Attempt("alice", "2001:db8::2")
+    assert buckets(one) == buckets(other)
 
 
 def test_mark_counts_for_its_account_and_its_time_alone() -> None:

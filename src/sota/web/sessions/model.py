@@ -17,6 +17,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -100,7 +101,7 @@ class Attempt:
 
 def buckets(attempt: Attempt) -> dict[str, Patience]:
     """Give the buckets in which a try counts. Names are hashed: a slip may be a password."""
-    name, address = attempt.name, attempt.address
+    name, address = attempt.name, network_of(attempt.address)
     if attempt.mark is not None:
         keys = {f"known\0{name}\0{attempt.mark}": PAIR}
     else:
@@ -108,6 +109,21 @@ def buckets(attempt: Attempt) -> dict[str, Patience]:
     return {
         hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest(): patience for key, patience in keys.items()
     }
+
+
+def network_of(address: str) -> str:
+    """Give what counts as one address: of IPv6 the network, in which a single customer has all addresses.
+
+    >>> network_of("2001:db8:1:2:3::4"), network_of("::ffff:192.0.2.1")
+    ('2001:db8:1:2::/64', '192.0.2.1')
+    """
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return str(found)
+    return str(found.ipv4_mapped or ipaddress.ip_network((int(found), 64), strict=False))
 
 
 def new_session_token() -> str:
