@@ -20,10 +20,8 @@ from sota.slm.installers import BadPackage, Capability, Installer, InstallerFail
 from sota.slm.journal import DownloadEntry, Journal, State
 from sota.slm.model import Finished, Job, ResultCode, StepRecord, code_of
 from sota.slm.versions import is_newer
-from sota.slm.worker import Task, Worker
+from sota.slm.worker import ATTEMPTS, PAUSE_S, Task, Worker
 
-INSTALLER_ATTEMPTS = 5
-INSTALLER_PAUSE_S = 1.0
 INTERRUPTED_TEXT = "interrupted: the power went or the installer was ended; how far it came was read from its database"
 
 
@@ -71,7 +69,7 @@ class Installation:
             text = f"This vehicle has no installer {start.installer!r}."
             await self.fail(entry, ResultCode.VALIDATION_FAILED, Reason.INSTALL_FAILED, text)
             return
-        for attempt in range(1, INSTALLER_ATTEMPTS + 1):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 if start.installer == IMAGE:
                     await self._carry_out_image(entry, start, file)
@@ -80,9 +78,9 @@ class Installation:
                 return
             except InstallerFailed as error:
                 self._log.error("installer_failed", download_index=entry.download_index, detail=error.detail)
-                if attempt == INSTALLER_ATTEMPTS:
+                if attempt == ATTEMPTS:
                     await self.fail(entry, ResultCode.INTERNAL_ERROR, Reason.INSTALL_FAILED, error.detail)
-                await asyncio.sleep(INSTALLER_PAUSE_S * attempt)
+                await asyncio.sleep(PAUSE_S * attempt)
                 entry = await self._journal.download(entry.download_index) or entry
 
     async def fail(self, entry: DownloadEntry, code: ResultCode, reason: Reason, text: str) -> None:

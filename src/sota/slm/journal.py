@@ -116,7 +116,7 @@ class State(StrEnum):
         return self in {State.INSTALLED, State.FAILED, State.CANCELLED}
 
 
-STATES = {Step.BOOT: State.BOOTING, Step.CHECK: State.VERIFYING, Step.CONFIRM: State.VERIFYING}
+STATES = {Step.BOOT: State.BOOTING, **dict.fromkeys((Step.LOOK, Step.CHECK, Step.CONFIRM), State.VERIFYING)}
 """The state of a download during a step; INSTALLING for the others."""
 
 

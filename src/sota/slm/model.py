@@ -11,7 +11,8 @@ Rules kept here:
 * half-configured is repaired, half-unpacked is installed again, once;
 * installed, booted, checked and confirmed are steps of their own, in this order; what waits for a boot waits, what runs
   unconfirmed is confirmed only after the vehicle's own health check;
-* success is what the database says after the last step, never an exit code alone;
+* success is what the database says after the last step, never an exit code alone; a database that cannot be read after
+  a step says no such thing;
 * what fails is put back: the version that was there before, or nothing where there was nothing.
 
 >>> job = Job("ivi", "2.0.0", Command.INSTALL, previous_version=None, can_restore=False)
@@ -69,6 +70,8 @@ class Health(StrEnum):
     """Some of its files may be missing: it must be installed again or removed."""
     UNCONFIRMED = "unconfirmed"
     """It runs on trial: without a confirmation it does not stay."""
+    UNKNOWN = "unknown"
+    """Nobody can tell after a step: a unit that does not answer any more. Never what an installer itself says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +104,13 @@ class Found:
 
 
 class Step(StrEnum):
-    """What is done, one after the other; all but ``boot`` and ``check`` are the installer's own commands."""
+    """What is done, one after the other; all but ``look``, ``boot`` and ``check`` are the installer's own commands."""
 
     INSTALL = "install"
     REPAIR = "repair"
     REINSTALL = "reinstall"
+    LOOK = "look"
+    """The installer's database is read after a step; written down only where that fails."""
     BOOT = "boot"
     """The vehicle's next boot is waited for; it starts what was installed."""
     CHECK = "check"
@@ -263,7 +268,11 @@ def _decide_way_back(job: Job, history: Sequence[StepRecord], found: Found) -> D
 
 
 def _why(history: Sequence[StepRecord]) -> str:
-    told = {Step.CHECK: " its health check", Step.BOOT: " to start at the boot"}
+    told = {
+        Step.LOOK: ": nobody could tell what runs",
+        Step.CHECK: " its health check",
+        Step.BOOT: " to start at the boot",
+    }
     return next((told.get(record.step, "") for record in reversed(_forward(history))), "")
 
 
@@ -312,7 +321,7 @@ def failure(job: Job, history: Sequence[StepRecord]) -> tuple[ResultCode, Reason
         return ResultCode.DEPENDENCY_FAILURE, Reason.DEPENDENCY
     if "No space left on device" in output:
         return ResultCode.DISK_FULL, Reason.INSTALL_FAILED
-    if forward and (forward[-1].exit_code == 0 or forward[-1].step is Step.CHECK):
+    if forward and (forward[-1].exit_code == 0 or forward[-1].step in {Step.CHECK, Step.LOOK}):
         return _plain_code(job), Reason.VERIFICATION_FAILED
     return _plain_code(job), Reason.INSTALL_FAILED
 
@@ -327,6 +336,8 @@ def code_of(job: Job, record: StepRecord) -> ResultCode:
     """Give the result code of one step, for the report's list of operations."""
     if record.exit_code == 0:
         return ResultCode.OK
+    if record.step is Step.LOOK:
+        return ResultCode.INTERNAL_ERROR
     if record.interrupted:
         return ResultCode.GENERAL_ERROR
     if record.step in BACK or record.step is Step.BOOT:

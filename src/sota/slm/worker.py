@@ -1,6 +1,8 @@
 """Does one job, step by step: asks the rules what is next, writes it down, does it, looks at what came of it.
 
 Killed anywhere and called again, it goes on where the journal and the installer's own database say that it stands.
+A database that cannot be read before the first step stops everything; after a step it is a step that failed, and the
+way back is taken: it may be what was installed that keeps it from answering.
 """
 
 from __future__ import annotations
@@ -12,10 +14,14 @@ from pathlib import Path
 
 from sota.kit.logging import get_logger
 from sota.slm.boot import ENVIRONMENT, Boot
-from sota.slm.installers import Command, Installer
+from sota.slm.installers import Command, Installer, InstallerFailed
 from sota.slm.journal import Journal, OpenStep
-from sota.slm.model import MAX_INTERRUPTIONS, Finished, Job, Step, decide
+from sota.slm.model import MAX_INTERRUPTIONS, Finished, Found, Health, Job, Step, StepRecord, decide
 from sota.slm.runner import Ended, Runner
+
+ATTEMPTS = 5
+PAUSE_S = 1.0
+"""Before a database that cannot be read is asked again; each is longer by as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +66,16 @@ class Worker:
         """Do a job, from its beginning or from wherever it stands; gives its result.
 
         Raises:
-            InstallerFailed: the installer's database cannot be read.
+            InstallerFailed: the installer's database cannot be read, and nothing was done yet.
         """
         while True:
             history, opened = await self._journal.steps(task.download_index, task.operation)
             if opened is not None:
                 await self._await(task, opened)
                 continue
-            found = await task.installer.find(task.job.name)
+            found = await self._look(task, history) if history else await task.installer.find(task.job.name)
+            if found is None:
+                continue
             decision = decide(task.job, history, found)
             if isinstance(decision, Finished):
                 return decision
@@ -110,6 +118,24 @@ class Worker:
         if self._resting:
             await asyncio.Event().wait()
 
+    async def _look(self, task: Task, history: Sequence[StepRecord]) -> Found | None:
+        """Read the installer's database after a step; None where that it cannot be read was written down just now."""
+        detail, last = "", history[-1]
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await task.installer.find(task.job.name)
+            except InstallerFailed as error:
+                detail = error.detail
+                self._log.error("installer_cannot_tell", download_index=task.download_index, detail=detail)
+            if last.step is Step.LOOK or attempt == ATTEMPTS:
+                break
+            await asyncio.sleep(PAUSE_S * attempt)
+        if last.step is Step.LOOK or last.interrupted:
+            return Found(Health.UNKNOWN)
+        opened = await self._journal.begin_step(task.download_index, Step.LOOK, operation=task.operation)
+        await self._journal.end_step(task.download_index, opened.number, 1, detail)
+        return None
+
     async def _begin(self, task: Task, step: Step) -> None:
         if step is Step.BOOT:
             await self._journal.begin_step(task.download_index, step, operation=task.operation, note=self._boot.note())
@@ -130,6 +156,8 @@ class Worker:
         if opened.step is Step.BOOT:
             ended = await self._boot.wait(opened.note)
             await self._journal.end_step(task.download_index, opened.number, ended.exit_code, ended.output)
+        elif opened.step is Step.LOOK:  # begun only where it had failed already
+            await self._journal.end_step(task.download_index, opened.number, 1, "the installer could not be asked")
         else:
             await self._finish(task.download_index, opened, task.installer)
 

@@ -34,6 +34,7 @@ NEW = Found(Health.INSTALLED, "2.0.0")
 OLD = Found(Health.INSTALLED, "1.0.0")
 UNCONFIGURED = Found(Health.UNCONFIGURED, "2.0.0")
 BROKEN = Found(Health.BROKEN, "2.0.0")
+UNKNOWN = Found(Health.UNKNOWN)
 
 
 def done(step: Step, exit_code: int | None = 0, output: str = "") -> StepRecord:
@@ -58,6 +59,11 @@ def done(step: Step, exit_code: int | None = 0, output: str = "") -> StepRecord:
         (UPGRADE, [done(Step.INSTALL, 1)], BROKEN, Step.RESTORE),
         (UPGRADE, [done(Step.INSTALL, None), done(Step.REPAIR, 1)], UNCONFIGURED, Step.RESTORE),
         (UPGRADE, [done(Step.INSTALL, 1), done(Step.RESTORE, None)], BROKEN, Step.RESTORE),
+        # Nobody can tell: what was interrupted is done again, what had ended is put back.
+        (UPGRADE, [done(Step.INSTALL, None)], UNKNOWN, Step.REINSTALL),
+        (UPGRADE, [done(Step.INSTALL), done(Step.LOOK, 1)], UNKNOWN, Step.RESTORE),
+        (INSTALL, [done(Step.INSTALL), done(Step.LOOK, 1)], UNKNOWN, Step.DISCARD),
+        (REMOVE, [done(Step.REMOVE), done(Step.LOOK, 1)], UNKNOWN, Step.RESTORE),
         (REMOVE, [], OLD, Step.REMOVE),
         (REMOVE, [done(Step.REMOVE, None)], BROKEN, Step.REMOVE),
         (REMOVE, [done(Step.REMOVE, 1)], BROKEN, Step.RESTORE),
@@ -110,6 +116,14 @@ def test_next_step_follows_from_history_and_state(
             Reason.INSTALL_FAILED,
         ),
         (NO_WAY_BACK, [done(Step.INSTALL, 1)], BROKEN, False, ResultCode.UPGRADE_FAILED, Reason.INSTALL_FAILED),
+        (
+            UPGRADE,
+            [done(Step.INSTALL), done(Step.LOOK, 1), done(Step.RESTORE), done(Step.LOOK, 1)],
+            UNKNOWN,
+            False,
+            ResultCode.UPGRADE_FAILED,
+            Reason.VERIFICATION_FAILED,
+        ),
         (REMOVE, [], ABSENT, True, ResultCode.ALREADY_PROCESSED, None),
         (REMOVE, [], NEW, False, ResultCode.NOT_FOUND, Reason.INSTALL_FAILED),
         (REMOVE, [done(Step.REMOVE)], ABSENT, True, ResultCode.OK, None),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import shutil
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from sota.boundaries.update_image.manifest import Install, Operation, Reboot, Re
 from sota.boundaries.values import Command, Reason
 from sota.kit.durable import private_folder
 from sota.kit.errors import Invalid, Refused
+from sota.kit.logging import get_logger
 from sota.slm.images import commands
 from sota.slm.images.model import CHECK, UNDO, Check, Do, Ended, Result, Rule, Undo, next_move
 from sota.slm.images.store import ImageStore
@@ -28,10 +29,12 @@ from sota.slm.journal import DownloadEntry, Journal
 from sota.slm.kept import Kept
 from sota.slm.model import Finished, Job, ResultCode, Step
 from sota.slm.versions import is_newer
-from sota.slm.worker import Task, Worker
+from sota.slm.worker import ATTEMPTS, PAUSE_S, Task, Worker
 
 TEXT_LIMIT, TEXTS_LIMIT = 4096, 200_000
 """Characters of one operation's text in the report, and of all together: a report is one message."""
+
+Work = Callable[[int, Image, Operation], Awaitable[Result]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Images:
         self._trust = trust
         self._folder = folder
         self._commands = image_commands
+        self._log = get_logger(program="slm")
 
     def prepare(self) -> None:
         """Make the folder for what is taken out of images."""
@@ -77,11 +81,7 @@ class Images:
         return next((image.version for image in await self.store.images() if image.name == name), None)
 
     async def carry_out(self, entry: DownloadEntry, start: StartDownload, file: Path) -> Finished | None:
-        """Do what the image says, or go on with it; gives the result. None: it was cancelled before it began.
-
-        Raises:
-            InstallerFailed: an installer's database cannot be read.
-        """
+        """Do what the image says, or go on with it; gives the result. None: it was cancelled before it began."""
         try:
             image = await asyncio.to_thread(self._examine, start, file)
         except (Invalid, Refused) as error:
@@ -134,15 +134,30 @@ class Images:
                 return move
             if isinstance(move, Do):
                 operation = operations[move.position]
-                await self.store.end(index, operation.id, await self._do(index, image, operation))
+                result = await self._patiently(self._do, index, image, operation)
+                await self.store.end(index, operation.id, result)
             elif isinstance(move, Undo):
                 operation = operations[move.position]
-                await self.store.end(index, UNDO + operation.id, await self._undo(index, image, operation))
+                result = await self._patiently(self._undo, index, image, operation)
+                await self.store.end(index, UNDO + operation.id, result)
             elif isinstance(move, Check):
                 package = image.manifest.package
                 ended = await self._worker.run_check(index, CHECK, package.name, package.version)
                 code = ResultCode.OK if ended.exit_code == 0 else ResultCode.GENERAL_ERROR
                 await self.store.end(index, CHECK, Result(code, ended.output))
+
+    async def _patiently(self, work: Work, index: int, image: Image, operation: Operation) -> Result:
+        """Have an operation done; an installer that cannot be asked, again and again, fails it like anything else."""
+        attempt = 1
+        while True:
+            try:
+                return await work(index, image, operation)
+            except InstallerFailed as error:
+                self._log.error("installer_failed", download_index=index, detail=error.detail)
+                if attempt == ATTEMPTS:
+                    return Result(ResultCode.INTERNAL_ERROR, await self._output(index, operation.id, error.detail))
+            await asyncio.sleep(PAUSE_S * attempt)
+            attempt += 1
 
     async def _do(self, index: int, image: Image, operation: Operation) -> Result:
         try:
