@@ -1,4 +1,7 @@
-"""How a command ends: a start that fails says why in one line; exit code 2 is for wrong settings and credentials."""
+"""How a command ends: a start that fails says why in one line; exit code 2 is for wrong settings and credentials.
+
+So does a command of the backend in a vehicle's installation, which has none of the backend's libraries.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,14 @@ import sys
 from collections.abc import Callable
 
 from sota.kit.errors import SotaError, StartError
+
+SERVER_ONLY = frozenset(
+    {
+        "aiosqlite", "alembic", "argon2", "asyncmy", "jinja2", "lark", "numpy", "obstore", "pyarrow", "pyroaring",
+        "python_multipart", "re2", "sqlalchemy", "uvloop",
+    }
+)  # fmt: skip
+"""What only the extra ``[server]`` brings, by the names that are imported (pyproject.toml)."""
 
 
 def ending(work: Callable[[], object]) -> None:
@@ -19,8 +30,27 @@ def ending(work: Callable[[], object]) -> None:
     except SotaError as error:
         print(f"sota: {error.title}: {error.detail}" if error.detail else f"sota: {error.title}", file=sys.stderr)
         sys.exit(1)
+    except ImportError as error:
+        missing = missing_module(error)
+        if missing not in SERVER_ONLY:
+            raise
+        print(
+            f"sota: this is a vehicle's installation, and this command needs the backend's libraries ({missing} is"
+            " missing): pip install 'sota[server]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # whoever read our output (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def missing_module(error: BaseException | None) -> str | None:
+    """Give the name of the library that an import did not find, also where others wrap its error."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return error.name.partition(".")[0]
+        error = error.__cause__
+    return None
