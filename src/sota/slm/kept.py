@@ -1,11 +1,17 @@
-"""The folder of kept packages: for each package the file of the version that runs, so that it can be gone back to."""
+"""The folder of kept packages: for each package the file of the version that runs, so that it can be gone back to.
+
+A file has its name only when it is whole and on the disk: what an installer was making when the power went is no way
+back, and is made anew.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from pathlib import Path
 
 from sota.boundaries.values import PackageId
-from sota.kit.durable import private_folder, sync_folder
+from sota.kit.durable import private_folder, sync, sync_folder
 from sota.kit.logging import get_logger
 from sota.slm.installers import Capability, Installer, InstallerFailed
 from sota.slm.journal import Journal
@@ -20,8 +26,12 @@ class Kept:
         self._log = get_logger(program="slm")
 
     def prepare(self) -> None:
-        """Make the folder."""
-        private_folder(self._folder)
+        """Make the folder, and clear what an interrupted copy left."""
+        for left in private_folder(self._folder).glob(".*"):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
     async def secure(
         self, download_index: int, operation: str, installer: Installer, package: PackageId, previous: str | None
@@ -38,11 +48,15 @@ class Kept:
         history, opened = await self._journal.steps(download_index, operation)
         if history or opened:
             return None
+        new = file.with_name(f".{file.name}.new")
         try:
-            await installer.save(package.name, file)
-        except InstallerFailed as error:
-            self._log.warning("previous_version_not_saved", package=package.name, detail=error.detail)
+            await installer.save(package.name, new)
+            await asyncio.to_thread(_put, new, file)
+        except (InstallerFailed, OSError) as error:
+            self._log.warning("previous_version_not_saved", package=package.name, detail=str(error))
             return None
+        finally:
+            new.unlink(missing_ok=True)
         return file
 
     def keep(self, package: PackageId, installer: str, file: Path) -> None:
@@ -61,3 +75,10 @@ class Kept:
         # A version that a vehicle reports may hold anything; only one that can be a file's name was kept by us.
         file = f"{name}_{version}.{installer}"
         return self._folder / file if "/" not in file and len(file) < 250 else None
+
+
+def _put(new: Path, file: Path) -> None:
+    with new.open("rb") as content:
+        sync(content.fileno())
+    new.replace(file)
+    sync_folder(file.parent)

@@ -134,6 +134,8 @@ class Installer(Protocol):
     async def save(self, name: str, file: Path) -> None:
         """Make the file for going back to what is installed now; asked only of installers with ``RESTORE``.
 
+        ``file`` is not used before this returns, and made durable by the caller.
+
         Raises:
             InstallerFailed: it cannot be made.
         """

@@ -108,7 +108,7 @@ class DebInstaller:
         code, stanza, errors = await self._ask("dpkg-query", f"--admindir={self._database}", "--status", name)
         if code != 0:
             raise InstallerFailed(f"dpkg-query: {errors}")
-        tree, new = file.with_suffix(".tree"), file.with_suffix(".new")
+        tree, new = file.with_name(f"{file.name}.tree"), file.with_name(f"{file.name}.part")
         owner = () if os.geteuid() == 0 else ("--root-owner-group",)
         try:
             await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
