@@ -110,6 +110,7 @@ class Slots:
         print(output, flush=True)
         if not says_success(output):
             return done.returncode or 1
+        os.sync()  # SWUpdate's writers do not all wait for the disk, and the record must not say more than is there
         self.write({**known, target: Slot(version, confirmed=False)})
         self._activate(target)
         return 0
