@@ -14,6 +14,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.support.databases import MariaDbServer, running_mariadb
+from tests.support.machine import left_untested
 from tests.support.matrix_table import MATRICES
 
 settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True)
@@ -46,7 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the matrices of ``make faults`` where they can be read, after everything else."""
+    """Print what must be read after everything else: what this machine left untested, the matrices of `make faults`."""
+    skips = [report.longrepr[-1] for report in terminalreporter.getreports("skipped") if report.longrepr]
+    if lines := left_untested(skips):
+        terminalreporter.write_sep("!", "NOT TESTED ON THIS MACHINE", red=True, bold=True)
+        for line in lines:
+            terminalreporter.write_line(line, red=True)
     for matrix in config.stash.get(MATRICES, []):
         terminalreporter.write_sep("=", "places of loss")
         terminalreporter.write_line(matrix)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shlex
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from sota.slm.contract import Fault, NotApplicable
 from sota.slm.installers import Installer, Place, load
 from tests.support import debs
+from tests.support.machine import LACKS, why_no_loop_device, why_no_mount
 from tests.support.rauc_system import RaucSystem
 from tests.support.swupdate_system import SwupdateSystem
 
@@ -66,7 +66,7 @@ class SubjectOnDisk:
     @contextlib.contextmanager
     def full_disk(self) -> Iterator[None]:
         if self.disk is None:
-            raise NotApplicable("this machine does not let us mount a small disk")
+            raise NotApplicable(f"{LACKS}a small disk cannot be mounted, to be filled ({why_no_mount()})")
         filler = self.disk / "filler"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
@@ -271,8 +271,9 @@ def require_loop_device() -> None:
     Raises:
         NotApplicable: this machine has none that we may use.
     """
-    if not Path("/dev/loop-control").exists() or os.geteuid() != 0:
-        raise NotApplicable("RAUC mounts bundles through a loop device: this machine lets us use none (run it as root)")
+    why = why_no_loop_device()
+    if why is not None:
+        raise NotApplicable(f"{LACKS}RAUC mounts its bundles through a loop device ({why}); run the tests as root")
 
 
 def write_archive(file: Path, files: dict[str, bytes], mode: str = "w:gz") -> None:

@@ -1,0 +1,51 @@
+"""What a machine may not have that some tests need, and what was left untested for want of it."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+
+LACKS = "NOT ON THIS MACHINE: "
+"""Begins the reason of a skip that another machine would not have; tests/conftest.py says those loudly at the end."""
+LOOP_CTL_GET_FREE = 0x4C82
+
+
+@functools.cache
+def why_no_mount() -> str | None:
+    """Say why nothing can be mounted here; None where it can."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]
+        try:
+            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+        except OSError as error:
+            return f"mount: {error.strerror}"
+        if done.returncode != 0:
+            return done.stderr.strip().splitlines()[0] if done.stderr.strip() else "mount fails"
+        subprocess.run(["umount", "--lazy", folder], check=True, capture_output=True, timeout=30)
+    return None
+
+
+@functools.cache
+def why_no_loop_device() -> str | None:
+    """Say why a file cannot be mounted through a loop device here; None where it can."""
+    try:
+        control = os.open("/dev/loop-control", os.O_RDWR)
+        try:
+            number = fcntl.ioctl(control, LOOP_CTL_GET_FREE)
+        finally:
+            os.close(control)
+        os.close(os.open(f"/dev/loop{number}", os.O_RDWR))
+    except OSError as error:
+        return f"{error.filename or '/dev/loop-control'}: {error.strerror}"
+    return why_no_mount()
+
+
+def left_untested(skips: Iterable[str]) -> list[str]:
+    """Give the reasons that lie in the machine, each with the number of its tests, from the texts of all skips."""
+    reasons = Counter(text[text.index(LACKS) + len(LACKS) :] for text in skips if LACKS in text)
+    return [f"{number} {'test' if number == 1 else 'tests'}: {reason}" for reason, number in reasons.most_common()]
