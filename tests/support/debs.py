@@ -17,11 +17,13 @@ def build(
     postinst: str = "",
     scripts: dict[str, str] | None = None,
     payload_bytes: int = 0,
+    **fields_too: str,
 ) -> Path:
     """Build ``<folder>/<name>_<version>.deb``.
 
     It installs ``opt/<name>/version`` and, where ``payload_bytes`` says so, a file of that size that does not compress.
-    ``postinst`` is the text of a shell script (without its first line); ``scripts`` are further ones by name.
+    ``postinst`` is the text of a shell script (without its first line); ``scripts`` are further ones by name;
+    ``fields_too`` are fields of the control file.
     Inside, ``$DPKG_ROOT`` is the vehicle's root folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,6 +44,7 @@ def build(
             "Maintainer": "Test <test@example.org>",
             "Depends": depends,
             "Description": f"{name} for tests",
+            **fields_too,
         }
         (control / "control").write_text("".join(f"{key}: {value}\n" for key, value in fields.items() if value))
         for script, text in {**(scripts or {}), **({"postinst": postinst} if postinst else {})}.items():

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sota.kit.package_signature import make_key_pair
 from sota.slm.installers.deb import DebInstaller
 from tests.support import debs
 from tests.support.vehicle import VIN, Offer, PlayedCore, Vehicle, notify, running_vehicle
@@ -200,6 +201,33 @@ async def test_file_of_another_package_is_refused_before_anything_is_touched(tmp
 
         assert (reports[1]["reason"], steps(reports[1])) == ("verification_failed", [("verify", 3)])
         assert debs.installed(vehicle.root) == {}
+
+
+async def test_package_for_another_processor_leaves_the_old_one_running(tmp_path: Path) -> None:
+    async with running_vehicle(tmp_path) as vehicle:
+        await furnish(vehicle, debs.build(tmp_path, "ivi", "1.0.0"))
+        foreign = debs.build(tmp_path, "ivi", "2.0.0", Architecture="m68k", postinst=COUNT)
+
+        reports = await play(vehicle, vehicle.offer(1, "ivi", "2.0.0", foreign))
+
+        report = reports[1]
+        assert (report["status"], report["reason"], report["running_version"]) == ("failed", "rolled_back", "1.0.0")
+        assert steps(report) == [("install", 5), ("verify", 5)]
+        assert "package architecture (m68k) does not match system" in report["operations"][0]["result_text"]
+        assert debs.installed(vehicle.root) == {"ivi": "1.0.0"}
+        assert not (vehicle.root / "count").exists()
+
+
+async def test_package_that_a_stranger_signed_leaves_the_old_one_running(tmp_path: Path) -> None:
+    async with running_vehicle(tmp_path) as vehicle:
+        await furnish(vehicle, debs.build(tmp_path, "ivi", "1.0.0"))
+        offer = vehicle.offer(1, "ivi", "2.0.0", debs.build(tmp_path, "ivi", "2.0.0", postinst=COUNT))
+
+        reports = await play(vehicle, offer.signed(make_key_pair(tmp_path / "stranger")))
+
+        assert (reports[1]["status"], reports[1]["reason"]) == ("failed", "verification_failed")
+        assert debs.installed(vehicle.root) == {"ivi": "1.0.0"}
+        assert not (vehicle.root / "count").exists()
 
 
 async def test_what_is_installed_already_is_not_installed_again(tmp_path: Path) -> None:
