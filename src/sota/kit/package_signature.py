@@ -138,7 +138,9 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
     """
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise StartError(f"signing key {path}: {error.strerror}") from None
+    except (ValueError, TypeError) as error:
         raise StartError(f"signing key {path}: {error}") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise StartError(f"signing key {path} is not Ed25519")

@@ -15,11 +15,16 @@ EPOCH = 0
 WHERE = {"dpkg-deb": "dpkg", "rauc": "rauc", "mksquashfs": "squashfs-tools", "cpio": "cpio", "openssl": "openssl"}
 
 
+class ToolFailed(StartError):
+    """A tool was called and did not do what it should: with its own words."""
+
+
 def run(*arguments: str | Path, folder: Path, stdin: bytes | None = None) -> bytes:
     """Run a tool in a folder; gives what it printed.
 
     Raises:
-        StartError: it is not there, fails or does not end.
+        StartError: it is not there or does not end.
+        ToolFailed: it fails.
     """
     name = str(arguments[0])
     if shutil.which(name) is None:
@@ -39,7 +44,7 @@ def run(*arguments: str | Path, folder: Path, stdin: bytes | None = None) -> byt
         raise StartError(f"{name} did not end within {TOOL_TIMEOUT_S:.0f} s") from None
     if done.returncode != 0:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise StartError(f"{name} failed: {said[-2000:]}")
+        raise ToolFailed(f"{name} failed: {said[-2000:]}")
     return done.stdout
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from sota.cli.ctl.output import show_done, show_one
-from sota.kit.errors import Invalid, Refused, SotaError, StartError
+from sota.kit.errors import SotaError, StartError
 
 
 def build(
@@ -23,7 +24,7 @@ def build(
     certificate_key: Path | None = None,
     json: bool = False,
 ) -> None:
-    """Build a package's file, or an update image, from a recipe (docs/images.md). Nothing is uploaded.
+    """Build a package's file, or an update image, from a recipe (docs/recipes.md). Nothing is uploaded.
 
     The same input gives the same bytes (but RAUC's own signature carries the time).
 
@@ -64,7 +65,8 @@ def build(
         else:
             make(read, recipe, temporary, signing)
 
-    write_whole(target, make_it)
+    with told(target):
+        write_whole(target, make_it)
     found = {"file": str(target), "kind": kind, "bytes": target.stat().st_size, "sha256": _sha256(target)}
     then = f"sota ctl packages upload {target} --name {read.name} --version {read.version} --installer {kind}"
     show_done(f"{target}: {found['bytes']} bytes, SHA-256 {found['sha256']}\nUpload it: {then}", found, json=json)
@@ -72,6 +74,8 @@ def build(
 
 def sign(image: Path, *, key: Path, json: bool = False) -> None:
     """Sign the manifest of an update image, in place of the signature that it may have.
+
+    Every package is signed a second time as a whole, when it is uploaded (upload --key) or apart (sota keys sign).
 
     Parameters
     ----------
@@ -85,68 +89,113 @@ def sign(image: Path, *, key: Path, json: bool = False) -> None:
     from sota.boundaries.update_image.image import read_image, sign_manifest, write_image
 
     signer = _load_key(key)
-    with tempfile.TemporaryDirectory(dir=image.parent) as temporary:
-        try:
+    with told(image):
+        _refuse_to_sign(image)
+        with tempfile.TemporaryDirectory(dir=image.parent) as temporary:
             read = read_image(image)
             files = {}
             for number, file in enumerate(read.manifest.files):
                 files[file.name] = Path(temporary) / str(number)
                 read.take_out(file.name, files[file.name])
-        except (Invalid, Refused) as error:
-            raise StartError(f"{image}: {error.detail}") from None
-        except OSError as error:
-            raise StartError(f"{image}: {error.strerror}") from None
 
-        def write(target: IO[bytes]) -> None:
-            write_image(target, read.manifest, files, lambda content: sign_manifest(signer, content))
+            def make_it(path: Path) -> None:
+                with path.open("wb") as target:
+                    write_image(target, read.manifest, files, lambda content: sign_manifest(signer, content))
 
-        def make_it(path: Path) -> None:
-            with path.open("wb") as target:
-                write(target)
-
-        write_whole(image, make_it)
+            write_whole(image, make_it)
     sha256 = _sha256(image)
     show_done(f"{image}: signed, SHA-256 {sha256}", {"file": str(image), "sha256": sha256}, json=json)
 
 
-def inspect(image: Path, *, trusted: Path | None = None, json: bool = False) -> None:
-    """Show what an update image does, what is in it, and whether it is whole. Exit code 1 where it is not.
+def inspect(file: Path, *, trusted: Path | None = None, certificate: Path | None = None, json: bool = False) -> None:
+    """Show what a package's file is, what is in it or what it does, and whether it is whole. Exit code 1: it is not.
 
     Parameters
     ----------
-    image
-        The image's file.
+    file
+        A file of any kind that build makes.
     trusted
-        Folder with the public keys (NAME.pub.pem) that vehicles trust: the signature is checked with them.
+        Folder with the public keys (NAME.pub.pem) that vehicles trust: an update image's signature is checked with
+        them.
+    certificate
+        The certificate (PEM) with which RAUC's or SWUpdate's own signature is checked.
     json
         Print JSON.
     """
+    from sota.cli.build.looking import kind_of_file, look
+
+    with told(file):
+        kind = kind_of_file(file)
+        if kind != "image" and trusted is not None:
+            raise StartError(f"{file}: --trusted is for update images; this is for {kind}")
+        if kind == "image" and certificate is None:
+            _show_image(file, trusted, json=json)
+            return
+        fields = look(file, kind, certificate)
+    whole = [("kind", kind), ("bytes", file.stat().st_size), ("SHA-256", _sha256(file))]
+    item = {
+        **{name.lower(): value for name, value in whole + fields if name not in {"file", "SHA-256"}},
+        "sha256": whole[-1][1],
+        "files": [value for name, value in fields if name == "file"],
+    }
+    show_one(whole + fields, item, json=json)
+
+
+def _show_image(image: Path, trusted: Path | None, *, json: bool) -> None:
     from sota.boundaries.update_image.image import read_image
     from sota.kit.package_signature import load_public_keys
 
-    try:
-        read = read_image(image)
-        read.check_files()
-        signed = "no" if read.signature is None else "yes, not checked: give --trusted"
-        if trusted is not None:
-            signed = f"by {read.check_signature(load_public_keys(trusted))}"
-    except SotaError as error:
-        raise StartError(f"{image}: {error.detail}", exit_code=1) from None
-    except OSError as error:
-        raise StartError(f"{image}: {error.strerror}") from None
+    read = read_image(image)
+    read.check_files()
+    signed = "no" if read.signature is None else "yes, not checked: give --trusted"
+    if trusted is not None:
+        signed = f"by {read.check_signature(load_public_keys(trusted))}"
     manifest = read.manifest
     fields: list[tuple[str, Any]] = [
+        ("kind", "image"),
         ("package", manifest.package.text),
         ("description", manifest.description),
         ("signed", signed),
         ("SHA-256", _sha256(image)),
     ]
     for number, operation in enumerate(manifest.operations, 1):
-        told = msgspec.to_builtins(operation)
-        what = told.pop("operation")
-        fields.append((f"operation {number}", f"{what} {told.pop('id')}: {msgspec.json.encode(told).decode()}"))
+        words = msgspec.to_builtins(operation)
+        what = words.pop("operation")
+        fields.append((f"operation {number}", f"{what} {words.pop('id')}: {msgspec.json.encode(words).decode()}"))
     fields += [(f"file {file.name}", f"{file.size} bytes, SHA-256 {file.sha256}, whole") for file in manifest.files]
-    show_one(fields, {"manifest": manifest, "signed": signed, "sha256": _sha256(image)}, json=json)
+    item = {"kind": "image", "manifest": manifest, "signed": signed, "sha256": _sha256(image)}
+    show_one(fields, item, json=json)
+
+
+def _refuse_to_sign(file: Path) -> None:
+    """Say how a file is signed that is no update image.
+
+    Raises:
+        StartError: it is none.
+    """
+    from sota.cli.build.looking import kind_of_file
+
+    kind = kind_of_file(file)
+    if kind in {"rauc", "swupdate"}:
+        raise StartError(f"{file} is for {kind}, which signs when it is built: build --certificate --certificate-key")
+    if kind != "image":
+        raise StartError(
+            f"{file} is no update image but for {kind}: it is signed when it is uploaded (upload --key), or apart by"
+            " sota keys sign"
+        )
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Say of which file an error is."""
+    try:
+        yield
+    except StartError:
+        raise
+    except SotaError as error:
+        raise StartError(f"{path}: {error.detail}", exit_code=1) from None
+    except OSError as error:
+        raise StartError(f"{error.filename or path}: {error.strerror}") from None
 
 
 def _load_key(path: Path) -> Any:
@@ -157,6 +206,8 @@ def _load_key(path: Path) -> Any:
 
 def write_whole(target: Path, make_it: Callable[[Path], None]) -> None:
     """Have a file made beside its place and put there when it is whole."""
+    if not target.parent.is_dir():
+        raise StartError(f"{target.parent} is no folder")
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(descriptor)
     temporary = Path(name)
