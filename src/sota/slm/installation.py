@@ -22,6 +22,8 @@ from sota.slm.model import Finished, Job, ResultCode, StepRecord, code_of
 from sota.slm.versions import is_newer
 from sota.slm.worker import ATTEMPTS, PAUSE_S, Task, Worker
 
+TEXTS_LIMIT = 250_000
+"""Characters of all steps' output together: a report is one message, however often its steps were interrupted."""
 INTERRUPTED_TEXT = "interrupted: the power went or the installer was ended; how far it came was read from its database"
 
 
@@ -210,11 +212,14 @@ def told_steps(entry: DownloadEntry, history: Sequence[StepRecord]) -> list[Oper
     """Tell the steps and their output."""
     command = entry.start.command if entry.start else Command.INSTALL
     job = Job(entry.package.name, entry.package.version, command, entry.previous_version, can_restore=False)
+    limit = TEXTS_LIMIT // max(1, len(history))
     return [
         Operation(
             id=str(record.step),
             result_code=code_of(job, record),
-            result_text=f"{record.output}\n{INTERRUPTED_TEXT}".strip() if record.interrupted else record.output,
+            result_text=(f"{record.output}\n{INTERRUPTED_TEXT}".strip() if record.interrupted else record.output)[
+                -limit:
+            ],
         )
         for record in history
     ]

@@ -1,0 +1,31 @@
+"""A report is one message, whatever its steps printed."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from sota.boundaries.values import MESSAGE_LIMIT, PackageId
+from sota.slm.installation import told_steps
+from sota.slm.journal import DownloadEntry, State
+from sota.slm.model import MAX_INTERRUPTIONS, Step, StepRecord
+
+ENTRY = DownloadEntry(1, "u", PackageId(name="ivi", version="2.0.0"), State.INSTALLING, None, None, "1.0.0")
+LARGEST = 60_000
+"""Of the setting output_bytes."""
+
+
+@pytest.mark.parametrize("character", ["x", '"', "\ufffd", "\U0001f697"])
+def test_report_of_many_interruptions_is_one_message(character: str) -> None:
+    history = [StepRecord(Step.REINSTALL, None, character * LARGEST)] * (2 * (MAX_INTERRUPTIONS + 2))
+
+    told = told_steps(ENTRY, history)
+
+    assert len(msgspec.json.encode(told)) < MESSAGE_LIMIT - (1 << 14)
+    assert all(each.result_text.endswith("was read from its database") for each in told)
+
+
+def test_output_of_few_steps_is_told_whole() -> None:
+    history = [StepRecord(Step.INSTALL, 1, "x" * LARGEST), StepRecord(Step.RESTORE, 0, "y" * LARGEST)]
+
+    assert [each.result_text for each in told_steps(ENTRY, history)] == [record.output for record in history]
