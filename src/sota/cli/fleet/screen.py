@@ -12,20 +12,21 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from sota.fleet.counts import Snapshot, Stage
+from sota.fleet.counts import Snapshot
 
 if TYPE_CHECKING:
     from sota.cli.fleet.run import Order
 
 WINDOW_S = 5.0
 LINE_EVERY_S = 1.0
+BAR, BAR_WIDTH = "█", 30
 
 
 class Screen:
     """Shows snapshots; rates are those of the last seconds."""
 
-    def __init__(self, order: Order) -> None:
-        self._console = Console(stderr=True)
+    def __init__(self, order: Order, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
         self._title = f"{order.vehicles} simulated vehicles, seed {order.seed}"
         self._live: Live | None = None
         self._seen: deque[tuple[float, int, int]] = deque()
@@ -34,7 +35,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def live(self) -> Iterator[None]:
@@ -65,13 +66,20 @@ class Screen:
         return (bytes_now - bytes_before) / passed / 1e6, (over_now - over_before) / passed
 
     def _table(self, now: Snapshot) -> Table:
+        """Lay everything out from top to bottom: it fits into any terminal."""
         mb_per_s, per_s = self._rates()
         table = Table(title=self._title, title_justify="left")
-        for name in ("connected", *Stage, "MB/s", "vehicles/s"):
-            table.add_column(str(name), justify="right")
-        table.add_row(
-            str(now.connected), *(str(now.stages[stage]) for stage in Stage), f"{mb_per_s:.1f}", f"{per_s:.1f}"
-        )
+        table.add_column("stage", no_wrap=True)
+        table.add_column("vehicles", justify="right")
+        table.add_column("", width=BAR_WIDTH)
+        for stage, count in now.stages.items():
+            table.add_row(str(stage), str(count), BAR * round(BAR_WIDTH * count / now.vehicles))
+        table.add_section()
+        table.add_row("connected", str(now.connected), BAR * round(BAR_WIDTH * now.connected / now.vehicles))
+        for reason, count in sorted(now.failures.items()):
+            table.add_row(f"… {reason}", str(count), "")
+        table.caption = f"{now.elapsed_s:.0f} s, {mb_per_s:.1f} MB/s, {per_s:.1f} vehicles/s"
+        table.caption_justify = "left"
         return table
 
     def _line(self, now: Snapshot) -> str:
