@@ -2,13 +2,17 @@
 
 A boot has happened when the id of the boot (``/proc/sys/kernel/random/boot_id``, or another file that the vehicle
 names) is not the one that was written down before. Until then what was installed does not run, whoever restarts us.
+
+It is asked for once, and only while the vehicle is as it must be for an installation: hours may have gone by since that
+was looked at, and nobody boots under way. A refused one is asked for again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from sota.kit.logging import get_logger
@@ -20,13 +24,31 @@ TIMED_OUT = 124
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
-class Boot:
-    """Waits for boots; ``command`` asks for one, where it is given."""
+async def nothing_against_it() -> str:
+    """Have nothing against a boot."""
+    return ""
 
-    def __init__(self, id_file: Path, command: Sequence[str], timeout_s: float) -> None:
+
+class Boot:
+    """Waits for boots; ``command`` asks for one, where it is given.
+
+    ``why_not`` says what speaks against a boot now, with nothing where nothing does; it is asked every ``retry_s``.
+    """
+
+    def __init__(
+        self,
+        id_file: Path,
+        command: Sequence[str],
+        timeout_s: float,
+        *,
+        why_not: Callable[[], Awaitable[str]] = nothing_against_it,
+        retry_s: float = 30.0,
+    ) -> None:
         self._id_file = id_file
         self._command = command
         self._timeout_s = timeout_s
+        self._why_not = why_not
+        self._retry_s = retry_s
         self._log = get_logger(program="slm")
 
     def note(self) -> str:
@@ -40,24 +62,32 @@ class Boot:
     async def wait(self, note: str) -> Ended:
         """Wait until there was a boot since ``note`` was written, or for too long."""
         before, _, begun = note.rpartition(" ")
-        asked = False
+        ask_at, why_not = time.monotonic(), ""
         while True:
             if self._id() != before:
                 return Ended(0, "the vehicle has booted")
             if time.time() - float(begun) > self._timeout_s:
-                return Ended(TIMED_OUT, f"the vehicle did not boot within {self._timeout_s:g} s")
-            if self._command and not asked:
-                asked = True
-                await self._ask_for_it()
+                told = f"; it was not asked to: {why_not}" if why_not else ""
+                return Ended(TIMED_OUT, f"the vehicle did not boot within {self._timeout_s:g} s{told}")
+            if self._command and time.monotonic() >= ask_at:
+                why_not = await self._ask_for_it()
+                ask_at = time.monotonic() + self._retry_s if why_not else math.inf
             await asyncio.sleep(POLL_S)
 
-    async def _ask_for_it(self) -> None:
+    async def _ask_for_it(self) -> str:
+        """Ask for a boot unless something speaks against it; gives why there will be none."""
+        why_not = await self._why_not()
+        if why_not:
+            self._log.info("boot_not_asked_for", detail=why_not)
+            return why_not
         try:
             code, _, errors = await ask(*self._command, environment=ENVIRONMENT)
         except InstallerFailed as error:
             code, errors = 1, error.detail
-        if code != 0:
-            self._log.error("reboot_refused", exit_code=code, detail=errors[:500])
+        if code == 0:
+            return ""
+        self._log.error("reboot_refused", exit_code=code, detail=errors[:500])
+        return f"{self._command[0]} ended with {code}: {errors[:200]}"
 
     def _id(self) -> str:
         try:

@@ -1,4 +1,4 @@
-"""What must hold in the vehicle before anything is installed: state of charge, parked, room on the disk.
+"""What must hold in the vehicle before an installation and before its boot: state of charge, parked, room on the disk.
 
 The vehicle says how it is in JSON, ``{"state_of_charge": 80, "parked": true}``, by a file that it keeps fresh or a
 command. What is asked for and not known does not hold.
@@ -108,6 +108,13 @@ class Conditions:
             return now - float(since)
 
         return checked, await self._database.transact(work)
+
+    async def why_not_boot(self) -> str:
+        """Say what speaks against a boot now: an installation must not have been begun so. Nothing: it may be."""
+        needed = Needed(self._needed.state_of_charge, self._needed.parked, 0)
+        state, why = await self._state()
+        checked = evaluate(needed, state, 0, why)
+        return "" if checked.holds else checked.text
 
     async def found(self, update_id: str) -> Checked | None:
         """Give what was found last; None where nobody looked."""

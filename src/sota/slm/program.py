@@ -68,7 +68,14 @@ class SlmProgram:
         runner = runner or Runner(
             data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes
         )
-        boot = Boot(settings.boot_id_file, settings.reboot, settings.boot_timeout_s)
+        conditions = Conditions(settings, self._journal)
+        boot = Boot(
+            settings.boot_id_file,
+            settings.reboot,
+            settings.boot_timeout_s,
+            why_not=conditions.why_not_boot,
+            retry_s=settings.precondition_retry_s,
+        )
         worker = Worker(self._journal, runner, boot, settings.health_check, settings.lock_timeout_s)
         self._installers: list[Installer] = load_installers(settings) if installers is None else list(installers)
         by_name = {installer.name: installer for installer in self._installers}
@@ -83,7 +90,6 @@ class SlmProgram:
             data / "taken-out",
             settings.image_commands,
         )
-        conditions = Conditions(settings, self._journal)
         self._installation = Installation(
             self._journal,
             by_name,
