@@ -48,7 +48,7 @@ class DriverPageApi:
     async def page(self, call: Call[None]) -> Reply:
         """Show what waits for the driver."""
         self._check(call.path["secret"])
-        raw = driver_page.render(await self._consents.questions(), self._secret)
+        raw = driver_page.render(await self._consents.questions(), self._secret, datetime.now(UTC))
         return Reply("shown", raw=raw, content_type=HTML, headers=driver_page.HEADERS)
 
     @serves("X-B10-8")

@@ -44,9 +44,9 @@ def token_for(secret: str, update_id: str) -> str:
     return hmac.new(secret.encode(), update_id.encode(), hashlib.sha256).hexdigest()
 
 
-def render(questions: Sequence[ConsentQuestion], secret: str) -> bytes:
+def render(questions: Sequence[ConsentQuestion], secret: str, now: datetime) -> bytes:
     """Write the page."""
-    body = "".join(_section(question, secret) for question in questions) or "<p>Nothing waits for you.</p>"
+    body = "".join(_section(question, secret, now) for question in questions) or "<p>Nothing waits for you.</p>"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Software updates</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -82,7 +82,7 @@ def read_form(content: bytes, secret: str, update_id: str, headers: Mapping[str,
     return ConsentAnswer(decision=decision, until=now + timedelta(hours=int(fields["hours"])))
 
 
-def _section(question: ConsentQuestion, secret: str) -> str:
+def _section(question: ConsentQuestion, secret: str, now: datetime) -> str:
     packages = "".join(f"<li>{escape(package.text)}</li>" for package in question.packages)
     description = f"<p>{escape(question.description)}</p>" if question.description else ""
     put_off = f"<p>Put off until {_time(question.deferred_until)}.</p>" if question.deferred_until else ""
@@ -91,19 +91,22 @@ def _section(question: ConsentQuestion, secret: str) -> str:
         f"<ul>{packages}</ul>{put_off}"
         f'<form method="post" action="{escape(secret)}/{escape(question.update_id)}">'
         f'<input type="hidden" name="token" value="{token_for(secret, question.update_id)}">'
-        f'<button name="decision" value="accept">Install</button>{_later(question)}'
+        f'<button name="decision" value="accept">Install</button>{_later(question, now)}'
         '<button name="decision" value="decline">Decline</button></form></section>'
     )
 
 
-def _later(question: ConsentQuestion) -> str:
-    if question.defer_until is None:
+def _later(question: ConsentQuestion, now: datetime) -> str:
+    """Offer the times that would be taken, and nothing where none would."""
+    latest = question.defer_until
+    possible = [hours for hours in HOURS if latest is not None and now + timedelta(hours=int(hours)) <= latest]
+    if latest is None or not possible:
         return ""
-    options = "".join(f'<option value="{hours}">{text}</option>' for hours, text in HOURS.items())
+    options = "".join(f'<option value="{hours}">{HOURS[hours]}</option>' for hours in possible)
     return (
         f'<label>Later: <select name="hours">{options}</select></label>'
         f'<button name="decision" value="defer">Put off</button>'
-        f"<p>It can be put off {question.deferrals_left} more time(s), until {_time(question.defer_until)}.</p>"
+        f"<p>It can be put off {question.deferrals_left} more time(s), until {_time(latest)}.</p>"
     )
 
 
