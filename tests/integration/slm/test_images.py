@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sota.boundaries.update_image.manifest import Action
 from sota.kit.package_signature import make_key_pair
 from tests.support import debs
 from tests.support.images import build, install
@@ -243,6 +244,21 @@ async def test_blacklisted_older_and_impossible_operations_have_their_codes(vehi
     report = await send(vehicle, image, "2.0.0", index=2)
 
     assert codes(report) == {"b": 14, "ivi": 17, "c": 3, "gone": 16, "d": 2, "verify": 0}
+
+
+async def test_each_action_that_fails_has_its_own_code_and_its_output(tmp_path: Path) -> None:
+    failing = {str(action): ("/bin/sh", "-c", f"echo {action} does not work >&2; exit 5") for action in Action}
+    async with running_vehicle(tmp_path, slm_image_commands=failing) as vehicle:
+        operations: list[tuple[dict[str, Any], Path | None]] = [
+            ({"operation": "run", "id": f"op{number}", "action": action, "on_failure": "continue"}, None)
+            for number, action in enumerate(Action)
+        ]
+
+        report = await send(vehicle, build(tmp_path, vehicle.key, "spring", "1.0.0", operations))
+
+        told = [(each["result_code"], each["result_text"]) for each in report["operations"][:-1]]
+        assert [code for code, _ in told] == [7, 8, 9, 10, 11, 12, 19, 19]
+        assert [text for _, text in told] == [f"{action} does not work" for action in Action]
 
 
 async def test_failing_health_check_takes_the_image_back(tmp_path: Path) -> None:
