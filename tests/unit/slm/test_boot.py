@@ -47,11 +47,11 @@ async def test_boot_is_asked_for_by_the_vehicles_command(boot_id: Path) -> None:
 
 
 async def test_boot_that_does_not_come_is_given_up(boot_id: Path) -> None:
-    boot = Boot(boot_id, ("/bin/false",), 0.2)
+    boot = Boot(boot_id, ("/bin/false",), 1.2)  # a note is to the second
     ended = await boot.wait(boot.note())
     assert ended.exit_code == 124
     assert ended.output.startswith(
-        "the vehicle did not boot within 0.2 s; it was not asked to: /bin/false ended with 1"
+        "the vehicle did not boot within 1.2 s; it was not asked to: /bin/false ended with 1"
     )
 
 
