@@ -130,17 +130,18 @@ class Proxy:
     ) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
-            while True:
+            is_last = False
+            while not is_last:
                 due, content = await segments.get()
+                is_last = not content
                 if content and self._dice.random() < self.weather.reorder:
                     later, after = await segments.get()
                     due = max(due, later)
                     content = after + content
                     self.reorder_count += 1 if after else 0
+                    is_last = not after
                 await asyncio.sleep(max(0.0, due - loop.time()))
                 await self._open[direction].wait()
-                if not content:
-                    break
                 writer.write(content)
                 await writer.drain()
                 if self.weather.bytes_per_s:

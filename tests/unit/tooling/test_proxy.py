@@ -117,6 +117,12 @@ async def test_segments_change_places() -> None:
     assert sorted(heard) == sorted(CONTENT)
 
 
+async def test_end_follows_the_last_segment_whatever_changes_places() -> None:
+    for seed in range(8):
+        async with echo_behind(Weather(reorder=0.9), seed=seed) as proxy:
+            assert sorted(await through(proxy, CONTENT[:CHUNK])) == sorted(CONTENT[:CHUNK])
+
+
 async def test_one_direction_is_held_until_the_cut() -> None:
     async with echo_behind() as proxy:
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
