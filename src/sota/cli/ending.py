@@ -36,7 +36,7 @@ def ending(work: Callable[[], object]) -> None:
             raise
         print(
             f"sota: this is a vehicle's installation, and this command needs the backend's libraries ({missing} is"
-            " missing): pip install 'sota[server]'",
+            " missing): sota[server]",
             file=sys.stderr,
         )
         sys.exit(2)
