@@ -27,7 +27,7 @@ import msgspec
 from sota.rvi.message import Message, Part
 from sota.rvi.splitter import CodecError, JsonSplitter, MsgpackSplitter, Splitter
 
-__all__ = ["GREETING_LIMIT", "JSON", "MSGPACK", "Codec", "CodecError", "Decoder", "Packet", "RcvData", "guess"]
+__all__ = ["GREETING_LIMIT", "JSON", "MSGPACK", "Codec", "CodecError", "Decoder", "Packet", "RcvData", "language_of"]
 
 GREETING_LIMIT = 256 << 10
 """Largest packet before the peer has presented itself."""
@@ -302,11 +302,16 @@ JSON: Codec = JsonCodec()
 MSGPACK: Codec = MsgpackCodec()
 
 
-def guess(first: int) -> Codec | None:
+def _guess(first: int) -> Codec | None:
     """Tell the language by the first byte of a packet, None if it begins no packet."""
     if first in b"{[":
         return JSON
     return MSGPACK if 0x80 <= first <= 0x8F or first in (0xDE, 0xDF) else None
+
+
+def language_of(value: msgspec.Raw) -> Codec:
+    """Tell the language of what was left unread in a packet: only that of msgpack begins above ASCII."""
+    return MSGPACK if value and memoryview(value)[0] >= 0x80 else JSON
 
 
 class Decoder:
@@ -378,7 +383,7 @@ class Decoder:
         return self._find_end()
 
     def _begin(self, first: int) -> Codec:
-        codec = self._fixed or guess(first)
+        codec = self._fixed or _guess(first)
         if codec is None or (codec is JSON and first not in b"{["):
             raise CodecError(f"byte 0x{first:02x} begins no packet")
         return codec

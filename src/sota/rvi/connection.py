@@ -24,18 +24,15 @@ from typing import Any, cast
 from sota.boundaries.interaction import calls, serves
 from sota.kit import metrics
 from sota.kit.logging import short_vin
-from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet, RcvData
+from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet, RcvData, language_of
 from sota.rvi.confirmation import Confirmations
 from sota.rvi.context import Context
 from sota.rvi.credentials import Rights, read_all
-from sota.rvi.fragment import FragmentReader, FragmentWriter, wanted_size
-from sota.rvi.message import Message, Peer
+from sota.rvi.fragment import FragmentReader, FragmentWriter, is_refusal, wanted_size
+from sota.rvi.message import Message, Peer, keep_until
 from sota.rvi.writer import Writer
 
 MAX_ANNOUNCED = 1000
-# What a peer says of a message's time-out is by the peer's clock, which may be wrong: it counts only within these
-# bounds.
-MIN_KEEP_S, MAX_KEEP_S = 30.0, 86_400.0
 
 
 class Connection(asyncio.Protocol):
@@ -196,7 +193,7 @@ class Connection(asyncio.Protocol):
             self._pinged_at = now
             self._send({"cmd": "ping"})
         if self._reader is not None:
-            self._reader.give_up(now)
+            self._send(*self._reader.give_up(now))
         if self._writer is not None:
             for waiting in self._writer.give_up(now):
                 self._offer_again(waiting)
@@ -246,7 +243,7 @@ class Connection(asyncio.Protocol):
         elif not self.greeted:
             self._refuse("before_greeting")
         elif packet.cmd == "rcv":
-            self._on_message(packet, self._decoder.codec or JSON)
+            self._on_message(packet)
         elif packet.cmd == "sa":
             self._on_services(packet)
         elif packet.cmd is None:
@@ -316,7 +313,8 @@ class Connection(asyncio.Protocol):
         return False
 
     @serves("WL-B8-1", "WL-B8-2", "WL-B8-3", "WL-B8-4", "WL-B8-5", "WL-B8-6", "WL-B8-7", "X-B8-1", "X-B8-2", "X-B8-3")
-    def _on_message(self, packet: Packet, codec: Codec) -> None:
+    def _on_message(self, packet: Packet) -> None:
+        codec = language_of(packet.data)
         content = codec.decode_data(packet.data)
         confirm = functools.partial(self.confirmations.arrived, packet.ack) if type(packet.ack) is int else None
         if (message := self._read_message(content, codec)) is not None:
@@ -339,29 +337,29 @@ class Connection(asyncio.Protocol):
             self._refuse("right_to_invoke", detail=content.service)
         else:
             timeout_ms = content.timeout if type(content.timeout) is int else int(now * 1000)
-            deadline = now + min(MAX_KEEP_S, max(MIN_KEEP_S, timeout_ms / 1000 - now))
             peer = self._peers.get(credential.id)
             if peer is None:
                 peer = self._peers[credential.id] = Peer(self.vin, credential.id)
             parameters = codec.parameters_json(content.parameters)
-            return Message(content.service, parameters, timeout_ms, deadline, peer)
+            return Message(content.service, parameters, timeout_ms, keep_until(timeout_ms, now), peer)
         return None
 
     def _on_fragment(self, packet: Packet) -> None:
-        now, codec = self._loop.time(), self._decoder.codec or JSON
+        now = self._loop.time()
         if packet.frg:
             self._reader = self._reader or FragmentReader(self._context.settings.max_message)
-            answer, whole = self._reader.take(*codec.decode_fragment(packet.frg), now)
-            if answer is not None:
-                self._send(answer)
+            codec = language_of(packet.frg)
+            answers, whole = self._reader.take(*codec.decode_fragment(packet.frg), now)
+            self._send(*answers)
             inner = codec.decode(whole) if whole else None
             if inner is not None and inner.cmd == "rcv":
-                self._on_message(inner, codec)
+                self._on_message(inner)
             elif whole:
                 self._refuse("malformed_message")
+            elif is_refusal(answers):
+                self._refuse("too_large")
         elif self._writer is not None and packet.frg_get is not None:
-            if (piece := self._writer.piece(packet.frg_get, now)) is not None:
-                self._send(piece)
+            self._send(*self._writer.piece(packet.frg_get, now))
         elif self._writer is not None and packet.frg_end is not None:
             self._offer_again(self._writer.finish(packet.frg_end))
 
@@ -378,10 +376,11 @@ class Connection(asyncio.Protocol):
             if not self.offer(message):
                 self._refuse("queue_full")
 
-    def _send(self, fields: dict[str, Any]) -> None:
-        if self._codec is JSON and "frg" in fields:
-            fields["frg"][3] = fields["frg"][3].decode("ascii")
-        self._out.write((self._codec or JSON).encode(fields))
+    def _send(self, *packets: dict[str, Any]) -> None:
+        for fields in packets:
+            if self._codec is JSON and "frg" in fields:
+                fields["frg"][3] = fields["frg"][3].decode("ascii")
+            self._out.write((self._codec or JSON).encode(fields))
 
     def _resume_reading(self) -> None:
         if self._out.transport is not None and self.is_open:

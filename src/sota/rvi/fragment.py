@@ -6,7 +6,9 @@ The sender cuts the whole encoded ``rcv``; the receiver asks for each next piece
 * only what was asked for is sent, strictly in order: a real node breaks the connection on a hole;
 * a real node cuts JSON anywhere, and writes U+FFFD for half a character: such an end is asked for once more, whole;
 * later messages for the same service wait until the pieces have arrived, so that order is kept;
-* both sides are bounded: open messages, their bytes, and the time that the other side may be silent.
+* both sides are bounded: open messages, their bytes, and the time that the other side may be silent;
+* a real node begins with all its messages at once, and keeps each until it is asked for: those that there is no room
+  for wait there, and are asked for in their order; one that would never fit is declined.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from sota.rvi.message import Message
 from sota.rvi.splitter import CodecError
 
 MAX_OPEN = 4
+MAX_WAITING = 1000
+TOO_LARGE = 1
 SILENCE_S = 60.0
 PIECE_BYTES = 64 << 10
 MIN_PIECE_BYTES = 10
@@ -79,8 +83,8 @@ class FragmentWriter:
         self.queued_bytes += len(body)
         return {"frg": [outgoing.number, len(body), 1, body[:size]]}
 
-    def piece(self, request: Any, now: float) -> dict[str, Any] | None:
-        """Answer a ``frg-get``; None where there is nothing to send."""
+    def piece(self, request: Any, now: float) -> list[dict[str, Any]]:
+        """Answer a ``frg-get``; there may be nothing to send."""
         if (
             not isinstance(request, list)
             or len(request) != 3
@@ -91,11 +95,11 @@ class FragmentWriter:
         number, offset, size = request
         outgoing = self._by_number.get(number)
         if outgoing is None or not 1 <= offset <= len(outgoing.body):
-            return None
+            return []
         # A real node without a limit of its own sends [] for the size: it means all the rest.
         end = offset - 1 + size if type(size) is int and size > 0 else len(outgoing.body)
         outgoing.heard_at = now
-        return {"frg": [number, len(outgoing.body), offset, outgoing.body[offset - 1 : end]]}
+        return [{"frg": [number, len(outgoing.body), offset, outgoing.body[offset - 1 : end]]}]
 
     def finish(self, notice: Any) -> deque[Message]:
         """Take a ``frg-end``; gives the messages that waited."""
@@ -123,19 +127,41 @@ class Incoming:
     body: bytearray = field(default_factory=bytearray)
     again: int = 0
 
+    def add(self, piece: bytes, now: float) -> None:
+        """Keep the next piece, up to a character at its end that was cut.
+
+        Raises:
+            CodecError: it goes beyond the message.
+        """
+        self.heard_at = now
+        is_last = len(self.body) + len(piece) == self.total
+        if piece.endswith(DAMAGED) and not is_last and self.again < MAX_AGAIN:
+            self.again += 1
+            piece = _whole(piece)
+        self.body += piece
+        if len(self.body) > self.total:
+            raise CodecError("a fragment longer than its message")
+
+    def request(self, number: int) -> dict[str, Any]:
+        """Ask for the next piece."""
+        missing = self.total - len(self.body)
+        return {"frg-get": [number, len(self.body) + 1, min(missing, PIECE_BYTES)]}
+
 
 class FragmentReader:
     """The receiving side of one connection; ``limit`` bounds all open messages together."""
 
-    __slots__ = ("_limit", "_open")
+    __slots__ = ("_limit", "_open", "_waiting")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._open: dict[int, Incoming] = {}
+        self._waiting: dict[int, int] = {}
+        """Totals of messages that have begun and are not asked for yet; nothing of them is kept."""
 
     def take(
         self, number: int, total: int, offset: int, piece: bytes, now: float
-    ) -> tuple[dict[str, Any] | None, bytes | None]:
+    ) -> tuple[list[dict[str, Any]], bytes | None]:
         """Take a piece; gives what to answer, and the whole message if this was the last piece.
 
         Raises:
@@ -143,36 +169,55 @@ class FragmentReader:
         """
         incoming = self._open.get(number)
         if incoming is None:
-            if offset != 1:
-                return None, None  # the rest of something forgotten
-            incoming = self._begin(number, total, now)
+            if offset != 1 or number in self._waiting:
+                return [], None  # the rest of something forgotten, or the beginning of what is not asked for yet
+            if total > self._limit:
+                return [{"frg-end": [number, TOO_LARGE]}], None
+            if (incoming := self._begin(number, total, now)) is None:
+                return [], None
         if total != incoming.total or offset != len(incoming.body) + 1 or not piece:
             raise CodecError("a fragment that was not asked for")
-        incoming.heard_at = now
-        if piece.endswith(DAMAGED) and offset - 1 + len(piece) != total and incoming.again < MAX_AGAIN:
-            incoming.again += 1
-            incoming.body += _whole(piece)
-            return {"frg-get": [number, len(incoming.body) + 1, min(total - len(incoming.body), PIECE_BYTES)]}, None
-        incoming.body += piece
-        missing = total - len(incoming.body)
-        if missing < 0:
-            raise CodecError("a fragment longer than its message")
-        if missing:
-            return {"frg-get": [number, len(incoming.body) + 1, min(missing, PIECE_BYTES)]}, None
+        incoming.add(piece, now)
+        if len(incoming.body) < total:
+            return [incoming.request(number)], None
         del self._open[number]
-        return {"frg-end": [number, 0]}, bytes(incoming.body)
+        return [{"frg-end": [number, 0]}, *self._ask_waiting(now)], bytes(incoming.body)
 
-    def give_up(self, now: float) -> None:
-        """Forget messages whose sender has been silent."""
+    def give_up(self, now: float) -> list[dict[str, Any]]:
+        """Forget messages whose sender has been silent; gives requests for those that there is room for now."""
         for number in [number for number, incoming in self._open.items() if now - incoming.heard_at > SILENCE_S]:
             del self._open[number]
+        return self._ask_waiting(now)
 
-    def _begin(self, number: int, total: int, now: float) -> Incoming:
-        reserved = sum(incoming.total for incoming in self._open.values())
-        if len(self._open) >= MAX_OPEN or total < 1 or reserved + total > self._limit:
+    def _begin(self, number: int, total: int, now: float) -> Incoming | None:
+        if total < 1:
+            raise CodecError("a message of no bytes")
+        if not self._waiting and self._has_room(total):
+            incoming = self._open[number] = Incoming(total, now)
+            return incoming
+        if len(self._waiting) >= MAX_WAITING:
             raise CodecError("more fragments than this node takes")
-        incoming = self._open[number] = Incoming(total, now)
-        return incoming
+        self._waiting[number] = total
+        return None
+
+    def _has_room(self, total: int) -> bool:
+        reserved = sum(incoming.total for incoming in self._open.values())
+        return len(self._open) < MAX_OPEN and reserved + total <= self._limit
+
+    def _ask_waiting(self, now: float) -> list[dict[str, Any]]:
+        requests: list[dict[str, Any]] = []
+        for number, total in list(self._waiting.items()):
+            if not self._has_room(total):
+                break
+            del self._waiting[number]
+            incoming = self._open[number] = Incoming(total, now)
+            requests.append(incoming.request(number))
+        return requests
+
+
+def is_refusal(answers: list[dict[str, Any]]) -> bool:
+    """Say whether this declines a message."""
+    return any(answer.get("frg-end", (0, 0))[1] != 0 for answer in answers)
 
 
 def _whole(piece: bytes) -> bytes:

@@ -10,6 +10,11 @@ Part = bytes | memoryview
 """A stretch of bytes that nobody changes any more."""
 
 
+# What a peer says of a message's time-out is by the peer's clock, which may be wrong: it counts only within these
+# bounds.
+MIN_KEEP_S, MAX_KEEP_S = 30.0, 86_400.0
+
+
 class Peer(msgspec.Struct, frozen=True):
     """Who is at the other end of a link: the VIN its credentials speak for, and the one that allowed the message."""
 
@@ -68,3 +73,8 @@ class Message:
         confirm, self.confirm = self.confirm, None
         if confirm is not None:
             confirm()
+
+
+def keep_until(timeout_ms: int, now: float) -> float:
+    """Give the moment, by this node's clock, up to which a peer's message with this time-out is kept."""
+    return now + min(MAX_KEEP_S, max(MIN_KEEP_S, timeout_ms / 1000 - now))

@@ -188,6 +188,47 @@ async def test_a_message_of_a_real_node_in_pieces_with_characters_cut_in_two(
     assert (await service.wait_for(1))[0]["parameters"] == [text]
 
 
+async def test_a_burst_of_messages_in_pieces_arrives_whole_and_the_link_stands(
+    fragmenting: tuple[RawPeer, EdgeCaller], service: RecordingService
+) -> None:
+    """A real node begins with all of them at once, and goes on with each when it is asked."""
+    peer, _ = fragmenting
+    whole = {}
+    for number in range(1, 21):
+        data = f'{{"service":"{BACKEND}/report","timeout":1,"parameters":{{"rvi.max_msg_size":100,"n":{number}}}}}'
+        whole[number] = f'{{"tid":1,"cmd":"rcv","mod":"proto_json_rpc","data":{data}}}'
+        peer.send({"frg": [number, len(whole[number]), 1, whole[number][:78]]})
+    peer.send({"frg": [21, 1 << 30, 1, "{"]})
+    while whole:
+        answer = await peer.read()
+        if answer.frg_end == [21, 1]:
+            continue
+        if answer.frg_end is not None:
+            del whole[answer.frg_end[0]]
+            continue
+        number, offset, size = answer.frg_get
+        piece = whole[number][offset - 1 : offset - 1 + min(size, 78)]
+        peer.send({"frg": [number, len(whole[number]), offset, piece]})
+    received = [message["parameters"]["n"] for message in await service.wait_for(20)]
+    assert sorted(received) == list(range(1, 21))
+
+
+async def test_both_languages_are_understood_in_one_segment(
+    fragmenting: tuple[RawPeer, EdgeCaller], service: RecordingService
+) -> None:
+    peer, _ = fragmenting
+    data = {"service": f"{BACKEND}/report", "timeout": 1}
+    message = {"tid": 1, "cmd": "rcv", "mod": "proto_json_rpc"}
+    packed = [
+        msgpack.packb({**message, "data": {**data, "parameters": [number]}}, use_bin_type=False) for number in (2, 4)
+    ]
+    texts = [json.dumps({**message, "data": {**data, "parameters": [number]}}).encode() for number in (1, 3)]
+    peer.send_raw(texts[0] + packed[0] + b"\r\n" + texts[1] + packed[1])
+    assert [received["parameters"] for received in await service.wait_for(4)] == [[1], [2], [3], [4]]
+    peer.send_raw(b"\x83\xa3cmd\xa2au\xa3ver\xa31.1\xa5creds\x90")
+    assert await bytes_after(peer, len(peer.received), 34) == b'{"cmd":"sa","stat":"av","svcs":[]}', "always JSON"
+
+
 async def test_a_real_receiver_asks_for_the_rest_with_an_empty_list(
     fragmenting: tuple[RawPeer, EdgeCaller],
 ) -> None:
