@@ -114,11 +114,11 @@ class Node:
         self._stopping = True
         if self._watcher is not None:
             self._watcher.cancel()
+        if self._link is not None:  # first: a real node whose connection is taken and dropped never tries again
+            await self._link.stop_accepting()
         await self._edge.stop()
         if self._sockets is not None:
             await self._sockets.stop()
-        if self._link is not None:
-            await self._link.stop_accepting()
         await self._pumps.stop()
         self._keep(await self.services.drain(self.settings.drain_s))
         if self._link is not None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from sota.rvi.delivery import LANES
+from sota.rvi.node import Node
+from tests.support.processes import free_ports
 from tests.support.rvi import (
     BACKEND,
     VEHICLE,
@@ -265,6 +267,39 @@ async def test_what_is_not_delivered_when_the_node_stops_is_delivered_by_the_nex
 
 async def local_node_rights(identities: Identities) -> Path:
     return identities.with_rights("both-ways", ["genivi.org/backend/"], ["genivi.org/"])
+
+
+async def test_a_node_that_is_ending_takes_no_connection_that_it_would_drop(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    """A real node whose connection was taken and dropped at once never tries again; one that was refused does."""
+    go_on = asyncio.Event()
+
+    async def wait(*_: object) -> None:
+        await go_on.wait()
+
+    service.answer = wait
+    settings = backend_settings(
+        identities, tmp_path, identity=await local_node_rights(identities), tcp_port=free_ports(1)[0]
+    )
+    node = Node(settings)
+    await node.start()
+    core = EdgeCaller(node.edge_url)
+    await core.register("/sota/report", service.url())
+    asking = asyncio.create_task(core.send(f"{BACKEND}/report", 1))
+    await wait_until(lambda: service.accepted == 1)
+
+    stopping = asyncio.create_task(node.stop())
+    await wait_until(lambda: not node.is_listening)
+
+    for port in (settings.tcp_port, settings.tls_port):
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+    assert not stopping.done(), "it waits for the request that is under way"
+    go_on.set()
+    assert await asking == -1
+    await stopping
+    await core.client.close()
 
 
 async def test_the_answer_of_a_local_service_is_handed_back(
