@@ -90,9 +90,9 @@ class MessageRequest(msgspec.Struct):
 
 
 class PrefixParams(msgspec.Struct):
-    """What ``get_node_service_prefix`` takes."""
+    """What ``get_node_service_prefix`` takes: ``full`` may be 1 or 0, too."""
 
-    full: bool = True
+    full: bool | int = True
 
 
 class Edge:
@@ -214,6 +214,8 @@ class Edge:
         """Tell what this node's names begin with."""
         prefix = self._node.settings.prefix_path
         content = msgspec.json.decode(params, type=PrefixParams) if bytes(params)[:1] == b"{" else PrefixParams()
+        if content.full not in (0, 1):
+            return {**UNKNOWN_METHOD, "method": "get_node_service_prefix"}
         shown = prefix if content.full else prefix.partition("/")[0]
         return {"status": 0, "node_service_prefix": shown, "method": "get_node_service_prefix"}
 

@@ -86,9 +86,18 @@ async def test_the_id_comes_back_as_it_was(call_id: bytes, shown: bytes, backend
 
 async def test_the_prefix_may_be_asked_for_in_part(backend: tuple[Node, EdgeCaller]) -> None:
     _, core = backend
-    for params, prefix in (({"full": True}, "genivi.org/backend/"), ({"full": False}, "genivi.org"), ([], None)):
+    for params, prefix in (
+        ({}, "genivi.org/backend/"),
+        ({"full": True}, "genivi.org/backend/"),
+        ({"full": 1}, "genivi.org/backend/"),
+        ({"full": False}, "genivi.org"),
+        ({"full": 0}, "genivi.org"),
+        ([], "genivi.org/backend/"),
+    ):
         result = await core.result("get_node_service_prefix", params)
-        assert result["node_service_prefix"] == (prefix or "genivi.org/backend/")
+        assert result == {"status": 0, "node_service_prefix": prefix, "method": "get_node_service_prefix"}
+    refused = {"status": 1, "method": "get_node_service_prefix"}
+    assert await core.result("get_node_service_prefix", {"full": 2}) == refused
 
 
 @pytest.mark.parametrize("params", [{}, [], [1], None])
@@ -155,6 +164,13 @@ async def test_what_the_edge_refuses(request_bytes: bytes, status: bytes, backen
     node, _ = backend
     received = await exchange(port_of(node), request_bytes)
     assert received.startswith(b"HTTP/1.1 " + status + b"\r\n")
+
+
+async def test_what_is_no_post_is_told_so_in_the_words_of_a_real_node(backend: tuple[Node, EdgeCaller]) -> None:
+    node, _ = backend
+    text = b"Object not found. Try using POST method."
+    head = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\nContent-Type: text/plain\r\n\r\n" % len(text)
+    assert await exchange(port_of(node), b"GET /any HTTP/1.1\r\nHost: x\r\n\r\n") == head + text
 
 
 @pytest.mark.parametrize(
@@ -273,6 +289,28 @@ async def test_the_operator_may_let_other_services_pass(
     async with running(backend_settings(identities, tmp_path, extra_services=("control",))) as (_, core):
         assert await core.register("control", service.url()) == "genivi.org/backend/control"
         assert await core.send(f"genivi.org/vin/{VIN}/control/doors", None) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "full", "called"),
+    [
+        ("control", "genivi.org/backend/control", "/control"),
+        ("/control", "genivi.org/backend/control", "/control"),
+        ("//p/b", "genivi.org/backend//p/b", "/p/b"),
+        ("", "genivi.org/backend/", "/"),
+        ("genivi.org/backend/x", "genivi.org/backend/genivi.org/backend/x", "/genivi.org/backend/x"),
+    ],
+)
+async def test_names_are_made_as_by_a_real_node(
+    name: str, full: str, called: str, identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    """Where the operator lets everything pass."""
+    rights = identities.with_rights("everything", ["genivi.org/"], ["genivi.org/"])
+    async with running(backend_settings(identities, tmp_path, identity=rights, extra_services=("",))) as (_, core):
+        assert await core.register(name, service.url("/cb/path?x=1")) == full
+        await core.send(full, {"a": 1})
+        assert [message["service_name"] for message in await service.wait_for(1)] == [called]
+        assert service.calls[-1][0] == "/cb/path?x=1"
 
 
 @pytest.mark.parametrize(
