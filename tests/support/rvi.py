@@ -201,9 +201,12 @@ class RawPeer:
         self._packets: list[Packet] = []
 
     @classmethod
-    async def connect(cls, port: int, identity: Path | None, codec: Codec = MSGPACK) -> RawPeer:
+    async def connect(
+        cls, port: int, identity: Path | None, codec: Codec = MSGPACK, tls: ssl.SSLContext | None = None
+    ) -> RawPeer:
         """Connect to a node: over TLS with this identity, over TCP without one."""
-        tls = None if identity is None else client_context(Identity.read(identity, time.time()))
+        if identity is not None and tls is None:
+            tls = client_context(Identity.read(identity, time.time()))
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
         return cls(reader, writer, codec)
 
@@ -258,8 +261,9 @@ class RawListener:
         self._all: list[RawPeer] = []
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> RawListener:
-        tls = None if self._identity is None else server_context(Identity.read(self._identity, time.time()))
+    async def start(self, tls: ssl.SSLContext | None = None) -> RawListener:
+        if self._identity is not None and tls is None:
+            tls = server_context(Identity.read(self._identity, time.time()))
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

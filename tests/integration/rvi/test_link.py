@@ -234,8 +234,10 @@ async def test_signs_of_life_are_given_and_the_silent_are_cut_off(identities: Id
     settings = on_tcp(identities, tmp_path, ping_interval_s=0.1, dead_after_s=1.2)
     async with running(settings) as (node, _):
         peer = await connect(settings, identities)
+        before = len(peer.received)
         for _ in range(8):
             assert (await peer.read()).cmd == "ping"
+            assert peer.received[before:].startswith(b'{"cmd":"ping"}')
             peer.send({"cmd": "ping"})
         assert node.is_connected
         assert await peer.is_cut_off()
