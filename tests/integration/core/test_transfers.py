@@ -180,6 +180,22 @@ async def test_silent_vehicle_is_given_up_and_told(hasty: RunningCore) -> None:
     assert max(offer.vehicle.sent(offer.index).count(index) for index in (1, 2, 3)) == 2
 
 
+async def test_vehicle_that_lacks_blocks_at_each_end_is_given_up_with_another_reason(tmp_path: Path) -> None:
+    settings = {"attempts": 2, "tries": 1, "ack_timeout_s": 60.0}
+    async with running_core(f"sqlite:///{tmp_path / 'core.db'}", tmp_path, **settings) as core:
+        offer = await core.offer(blocks=2)
+        await offer.vehicle.initiate(offer.index)
+        await offer.vehicle.next_message("start", offer.index)
+        await offer.vehicle.ack(offer.index, "")
+        for number in range(2):
+            await offer.vehicle.ack(offer.index, "1-2")
+            await offer.vehicle.next_message("finish", offer.index, after=number)
+            await offer.vehicle.ack(offer.index, "1", (400, "Incomplete Download"))
+
+        assert (await offer.wait_for("failed"))["reason"] == "aborted"
+        assert (await offer.vehicle.next_message("abort", offer.index))["reason"] == "aborted"
+
+
 async def test_silent_vehicle_is_tried_again_under_new_indexes_until_the_tries_are_over(tmp_path: Path) -> None:
     impatient = {"ack_timeout_s": 0.2, "attempts": 2, "tries": 2, "retry_pause_s": 0.5}
     async with running_core(f"sqlite:///{tmp_path / 'core.db'}", tmp_path, **impatient) as core:

@@ -8,8 +8,8 @@ Rules kept here:
   has, or whose acknowledgement is committed, are not sent again;
 * one download of a vehicle at a time, the lowest index first; vehicles take turns (``turns.py``), within the limits of
   the operator (``limits.py``);
-* a vehicle that does not answer ``attempts`` times in a row ends the download with reason ``unreachable``; while it is
-  known to be away, nothing is sent and nothing counted.
+* a vehicle that does not answer ``attempts`` times in a row ends the download with reason ``unreachable``, one that
+  lacks blocks at as many ends with ``aborted``; while it is known to be away, nothing is sent and nothing counted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sota.core.transfers.lookups import Lookups
 from sota.core.transfers.model import Download, DownloadState, Phase, Transfer
 from sota.core.transfers.retry_store import Retry
 from sota.core.transfers.sending import TROUBLE, Sender
-from sota.core.transfers.service import Alive
+from sota.core.transfers.service import Alive, GivenUp
 from sota.core.transfers.turns import WORKERS, Turns
 from sota.core.transfers.writer import TransferWriter
 from sota.kit.clock import Clock
@@ -344,18 +344,19 @@ class Engine:
             if not transfer.is_exhausted(self.settings.attempts):
                 return  # the vehicle spoke while we waited for the lock
             self._log.warning("download_aborted", vin=short_vin(download.vin), package=download.package_text)
-            await self._end_silent(download.update_id, download.vin)
+            spoke = transfer.corrections >= self.settings.attempts
+            await self._end(download.update_id, download.vin, Reason.ABORTED if spoke else Reason.UNREACHABLE)
 
     async def give_up(self, update_id: UUID, vin: str) -> None:
         """End an update of whose vehicle nothing was heard for very long, unless it is being sent to."""
         async with self.locks.of(vin):
             if not self.is_active(vin):
-                await self._end_silent(update_id, vin)
+                await self._end(update_id, vin, Reason.UNREACHABLE)
 
-    async def _end_silent(self, update_id: UUID, vin: str) -> None:
-        owner, retry = self.alive.owner, self.settings.retry
+    async def _end(self, update_id: UUID, vin: str, reason: Reason) -> None:
+        given_up = GivenUp(update_id, reason, self.alive.owner, self.settings.retry)
         try:
-            dropped = await self.db.transact(lambda tx: service.give_up(tx, update_id, owner, retry, self.clock))
+            dropped = await self.db.transact(lambda tx: service.give_up(tx, given_up, self.clock))
         except TROUBLE as error:
             self._log.warning("abort_postponed", vin=short_vin(vin), reason=str(error))
             return
@@ -363,7 +364,7 @@ class Engine:
             self._transfers.pop(vin, None)
             self._leave(vin)
             return
-        self.drop_soon(dropped, Reason.UNREACHABLE)
+        self.drop_soon(dropped, reason)
         self.on_free([vin])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -33,6 +33,16 @@ class Alive:
     retry: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """An update that ``owner`` drives and gives up, why, and how often such a one is tried."""
+
+    update_id: UUID
+    reason: Reason
+    owner: str
+    retry: Retry
+
+
 async def require_download(tx: Tx, vin: str, download_index: int) -> Download:
     """Give a download by its index.
 
@@ -72,16 +82,16 @@ async def end(tx: Tx, update_id: UUID, ending: Ending, clock: Clock) -> list[tup
     return dropped if await store.end_updates(tx, [update_id], ending, clock.now()) else []
 
 
-async def give_up(tx: Tx, update_id: UUID, owner: str, retry: Retry, clock: Clock) -> list[tuple[str, int]] | None:
-    """Fail an update whose vehicle does not answer us, and queue another try; None where another Core drives it by now.
+async def give_up(tx: Tx, it: GivenUp, clock: Clock) -> list[tuple[str, int]] | None:
+    """Fail an update that its vehicle does not get, and queue another try; None where another Core drives it by now.
 
     Gives the downloads that the vehicle should be told to drop.
     """
-    if not await store.is_driven_by(tx, update_id, owner):
+    if not await store.is_driven_by(tx, it.update_id, it.owner):
         return None
-    dropped = await end(tx, update_id, Ending("failed", Reason.UNREACHABLE.value), clock)
+    dropped = await end(tx, it.update_id, Ending("failed", it.reason.value), clock)
     if dropped:
-        await retry_store.try_again(tx, update_id, retry, clock.now())
+        await retry_store.try_again(tx, it.update_id, it.retry, clock.now())
     return dropped
 
 
