@@ -61,7 +61,6 @@ MOST = 6
 REPEATED = {
     "BlockFile.write",
     "Disk.flush",
-    "AckWriter._commit store.save_received",
     "Dispatcher._expire service.expire",
 }
 OPEN = {UpdateStatus.PENDING, UpdateStatus.IN_FLIGHT}
