@@ -14,7 +14,7 @@ Rules kept here:
 * a service registered here is called over this socket, and is gone when the socket is;
 * requests of one socket are worked on in their order; while one waits, nothing more is read. Requests, connections,
   what waits to be sent, and the time for the handshake and for a sign of life are bounded;
-* a web page (``Origin``) is turned away.
+* a web page (``Origin``) is turned away; a library that names the node itself there is none.
 
 Frames and their limits are in ``websocket.py``; both files, and its library, are loaded only where this edge is on.
 """

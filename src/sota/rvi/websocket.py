@@ -13,7 +13,9 @@ import logging
 import os
 from collections import deque
 from collections.abc import Awaitable, Sequence
+from ipaddress import ip_address
 from typing import Any, Protocol, cast
+from urllib.parse import urlsplit
 
 from websockets.exceptions import WebSocketException
 from websockets.frames import Frame, Opcode
@@ -101,7 +103,7 @@ class SocketProtocol(asyncio.Protocol):
     def __init__(self, server: SocketOwner) -> None:
         self._server = server
         self.url = f"websocket:{next(_numbers)}"
-        self._protocol = ServerProtocol(origins=[None], max_size=server.max_text, logger=_quiet)
+        self._protocol = ServerProtocol(max_size=server.max_text, logger=_quiet)
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._requests: deque[bytes] = deque()
@@ -149,8 +151,7 @@ class SocketProtocol(asyncio.Protocol):
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Request):
-                self._protocol.send_response(self._protocol.accept(event))
-                self._shaken = self._protocol.handshake_exc is None
+                self._greet(event)
             elif isinstance(event, Frame):
                 self._take(event)
         self._go_on()
@@ -204,6 +205,14 @@ class SocketProtocol(asyncio.Protocol):
             self._flush()
 
     # Small things
+
+    def _greet(self, request: Request) -> None:
+        if is_of_a_page(request.headers.get_all("Origin"), request.headers.get_all("Host")):
+            self._server.refuse("websocket_origin")
+            self._protocol.send_response(self._protocol.reject(403, "Web pages may not call the node.\n"))
+            return
+        self._protocol.send_response(self._protocol.accept(request))
+        self._shaken = self._protocol.handshake_exc is None
 
     def _take(self, frame: Frame) -> None:
         if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
@@ -265,3 +274,27 @@ class SocketProtocol(asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def is_of_a_page(origins: Sequence[str], hosts: Sequence[str]) -> bool:
+    """Say whether a handshake comes from a web page, by its headers ``Origin`` and ``Host``.
+
+    Libraries that are no browser may name the address that they connect to as origin, and the node has no pages. Only
+    an address counts, since a name may be made to mean this machine by whoever owns it.
+
+    >>> is_of_a_page([], ["127.0.0.1:9008"]), is_of_a_page(["http://127.0.0.1:9008"], ["127.0.0.1:9008"])
+    (False, False)
+    >>> is_of_a_page(["http://example.com:9008"], ["example.com:9008"])
+    True
+    """
+    if not origins:
+        return False
+    if len(hosts) != 1 or list(origins) != [f"http://{hosts[0]}"]:
+        return True
+    try:
+        name = urlsplit(origins[0]).hostname or ""
+        if name != "localhost":
+            ip_address(name)
+    except ValueError:
+        return True
+    return False

@@ -267,10 +267,38 @@ async def test_a_text_in_pieces_is_understood_and_bounded(identities: Identities
                 await asyncio.wait_for(ws.recv(), 20)
 
 
-async def test_a_web_page_is_turned_away(identities: Identities, tmp_path: Path) -> None:
+@pytest.mark.parametrize("origin", ["http://example.com", "https://127.0.0.1:%d", "http://127.0.0.1", "null"])
+async def test_a_web_page_is_turned_away(origin: str, identities: Identities, tmp_path: Path) -> None:
     async with vehicle_node(identities, tmp_path) as (node, _):
+        shown = origin.replace("%d", str(node.settings.ws_port))
         with pytest.raises(InvalidStatus, match="403"):
-            await socket(node, origin="http://example.com").__aenter__()
+            await socket(node, origin=shown).__aenter__()
+
+
+@pytest.mark.parametrize(
+    ("origins", "hosts", "expected"),
+    [
+        ([], ["127.0.0.1:9008"], False),
+        (["http://127.0.0.1:9008"], ["127.0.0.1:9008"], False),
+        (["http://localhost:9008"], ["localhost:9008"], False),
+        (["http://[::1]:9008"], ["[::1]:9008"], False),
+        (["http://rebound.example:9008"], ["rebound.example:9008"], True),
+        (["http://127.0.0.1:9008"], [], True),
+        (["http://127.0.0.1:9008"], ["127.0.0.1:9008", "x"], True),
+        (["http://127.0.0.1:9008", "http://example.com"], ["127.0.0.1:9008"], True),
+        (["http://["], ["["], True),
+        ([""], [""], True),
+    ],
+)
+def test_only_what_names_the_node_itself_is_no_page(origins: list[str], hosts: list[str], *, expected: bool) -> None:
+    assert websocket.is_of_a_page(origins, hosts) is expected
+
+
+async def test_a_library_that_names_the_node_as_origin_is_answered(identities: Identities, tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    origin = f"http://127.0.0.1:{port}"
+    async with vehicle_node(identities, tmp_path, ws_port=port) as (node, _), socket(node, origin=origin) as ws:
+        assert await is_silent(ws, "and stays")
 
 
 async def test_a_silent_socket_is_found(
