@@ -210,7 +210,10 @@ class Caller:
 class Wire(asyncio.Protocol):
     """One connection of a caller."""
 
-    __slots__ = ("_caller", "_parser", "_parts", "_size", "_transport", "asked", "heard", "parsing")
+    __slots__ = (
+        "_caller", "_ends_with_connection", "_parser", "_parts", "_says_length", "_size", "_transport", "asked",
+        "heard", "parsing",
+    )  # fmt: skip
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -219,6 +222,7 @@ class Wire(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._size = self.asked = 0
         self.heard, self.parsing = True, False
+        self._says_length = self._ends_with_connection = False
 
     def ask(self, head: bytes, parts: Sequence[bytes]) -> None:
         """Send a request. The parts of its body go as they are: they may be long, and joining would copy them."""
@@ -253,11 +257,25 @@ class Wire(asyncio.Protocol):
             self._caller.answered(self, None, keep=False)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell the caller."""
-        del error
+        """Tell the caller; an answer that says no length is whole when the service closes, as simple ones do."""
+        status = self._parser.get_status_code() if self.parsing else 0
+        if error is None and status >= 200 and self._ends_with_connection:
+            self._caller.answered(self, Response(status, {}, b"".join(self._parts)), keep=False)
         self._caller.disconnected(self)
 
     # httptools
+
+    def on_message_begin(self) -> None:
+        """Begin with an answer."""
+        self._says_length = self._ends_with_connection = False
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        """Note whether the answer says how long it is."""
+        self._says_length = self._says_length or name.lower() in (b"content-length", b"transfer-encoding")
+
+    def on_headers_complete(self) -> None:
+        """Note how it will end."""
+        self._ends_with_connection = not self._says_length
 
     def on_body(self, body: bytes) -> None:
         """Collect the answer; one that is too long counts as one without a body."""

@@ -1,0 +1,74 @@
+"""What counts as the answer of a local service, byte by byte: simple ones speak HTTP/1.0 and close after each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.rvi import BACKEND, Identities, RawPeer, backend_settings, running, token, wait_until
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'HTTP/1.0 200 OK\r\nContent-type: application/json\r\n\r\n{"jsonrpc":"2.0","id":1,"result":{"status":0}}',
+        b"HTTP/1.0 400 Bad Request\r\n\r\nmethod not found",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ],
+)
+async def test_a_simple_service_that_closes_after_each_answer_is_called_once_a_message(
+    answer: bytes, identities: Identities, tmp_path: Path
+) -> None:
+    called: list[object] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        called.append(json.loads(await reader.readexactly(length))["params"]["parameters"])
+        writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        settings = backend_settings(identities, tmp_path)
+        async with running(settings) as (_, core):
+            await core.register("/sota/report", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            peer = await RawPeer.connect(settings.tls_port, identities.vehicle())
+            await peer.greet(token(identities.vehicle()))
+            for number in range(3):
+                data = {"service": f"{BACKEND}/report", "timeout": 1, "parameters": [number]}
+                peer.send({"tid": 1, "cmd": "rcv", "mod": "proto_msgpack_rpc", "data": data})
+            await wait_until(lambda: [2] in called)
+            assert called == [[0], [1], [2]]
+            await peer.close()
+
+
+async def test_an_answer_that_is_cut_off_is_none(identities: Identities, tmp_path: Path) -> None:
+    called: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.append(await reader.readuntil(b"\r\n\r\n"))
+        parts = (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{",
+            b"HTTP/1.1 200 OK\r\nX: ",
+            b"HTTP/1.0 200 OK\r\n\r\n",
+        )
+        writer.write(parts[len(called) - 1])
+        await reader.read(1 << 16)
+        writer.close()
+        await writer.wait_closed()
+
+    rights = identities.with_rights("both-ways", ["genivi.org/backend/"], ["genivi.org/"])
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        settings = backend_settings(identities, tmp_path, identity=rights)
+        async with running(settings) as (_, core):
+            await core.register("/sota/report", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            assert await core.send(f"{BACKEND}/report", 1) == -1
+            assert len(called) == 3
