@@ -41,6 +41,8 @@ class EdgePlayer:
         self.unscheduled: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.refuse_schedules = False
+        self.is_real = False
+        """Whether it knows only the methods of a real rvi_core."""
         self.is_away = False
         self.addresses: dict[str, str] = {}
         self.vehicles: set[str] = set()
@@ -149,6 +151,8 @@ class EdgePlayer:
             heard = Heard(vin, service, params["parameters"][0])
             self.heard.append(heard)
             self.on_message(heard)
+        elif self.is_real:
+            result = {"status": 1}
         elif method == "schedule_update":
             if self.refuse_schedules:
                 error = {"code": -32100, "message": "Task scheduling failed", "data": {"code": "scheduling_failed"}}

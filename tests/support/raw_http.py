@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +74,22 @@ async def say(port: int, content: bytes, *, timeout_s: float = 5.0) -> Heard:
         return await connection.listen(timeout_s)
     finally:
         connection.close()
+
+
+async def call_as_rvi_core(address: str, method: str, params: str) -> tuple[int, bytes]:
+    """Call a service at the address that it registered, byte by byte as a real rvi_core 0.5.1 does; status and body.
+
+    There is no port in ``Host``, no sender, and the id is always 1.
+    """
+    url = urlsplit(address)
+    body = f'{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}'.encode()
+    head = f"POST {url.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    try:
+        writer.write(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = int(answer.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        return int(answer.split(b" ", 2)[1]), await reader.readexactly(length)
+    finally:
+        writer.close()
+        await writer.wait_closed()

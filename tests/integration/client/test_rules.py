@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import debs
+from tests.support.raw_http import call_as_rvi_core
 from tests.support.vehicle import Offer, PlayedCore, Vehicle, begin, notify, running_vehicle
 from tests.support.waiting import until
 
@@ -172,3 +175,20 @@ async def test_malformed_and_unknown_messages_cost_nothing(vehicle: Vehicle, ser
 
     assert status in {400, 404}
     assert "error" in answer
+
+
+async def test_blocks_that_a_real_node_hands_over_all_at_once_and_in_any_order_are_kept(
+    vehicle: Vehicle, ivi: Offer
+) -> None:
+    """A real rvi_core calls for each message by itself, without a port in ``Host`` and without a sender."""
+    await begin(vehicle, ivi)
+
+    async def call(number: int) -> tuple[int, bytes]:
+        params = f'{{"service_name":"/sota/chunk","parameters":[{json.dumps(ivi.block(number))}]}}'
+        return await call_as_rvi_core(vehicle.node.addresses["chunk"], "message", params)
+
+    answers = await asyncio.gather(*(call(number) for number in (4, 2, 3, 1, 2)))
+
+    assert [status for status, _ in answers] == [200] * 5
+    while (await vehicle.node.heard("ack"))["received"] != "1-4":
+        pass
