@@ -13,11 +13,9 @@ from tests.support.processes import free_ports
 from tests.support.rvi import (
     BACKEND,
     VEHICLE,
-    VIN,
     Identities,
     RecordingService,
     backend_settings,
-    credential_id,
     running,
     vehicle_settings,
     wait_until,
@@ -31,53 +29,6 @@ def link(scheme: str) -> tuple[dict[str, int], str]:
     (port,) = free_ports(1)
     ports = {"tls_port": 0, "tcp_port": port} if scheme == "tcp" else {"tls_port": port}
     return ports, f"{scheme}://127.0.0.1:{port}"
-
-
-@pytest.mark.whitelist("WL-B8-1")
-@pytest.mark.whitelist("WL-B8-2")
-@pytest.mark.whitelist("WL-B8-3")
-@pytest.mark.whitelist("WL-B8-4")
-@pytest.mark.whitelist("WL-B8-5")
-@pytest.mark.whitelist("WL-B8-6")
-@pytest.mark.whitelist("WL-B8-7")
-@pytest.mark.parametrize("scheme", LINKS)
-async def test_every_service_of_the_whitelist_is_carried(
-    scheme: str, identities: Identities, tmp_path: Path, service: RecordingService, other_service: RecordingService
-) -> None:
-    ports, address = link(scheme)
-    async with (
-        running(backend_settings(identities, tmp_path / "b", **ports)) as (_, core),
-        running(vehicle_settings(identities, tmp_path / "v", address)) as (_, client),
-    ):
-        to_vehicle = ("notify", "start", "abort", "chunk", "finish", "reported", "getpackages")
-        to_backend = ("start", "cancel", "ack", "report", "packages")
-        for name in to_backend:
-            await core.register(f"/sota/{name}", other_service.url(f"/{name}"))
-        for name in to_vehicle:
-            await client.register(f"/sota/{name}", service.url(f"/{name}"))
-        await wait_until(lambda: len(set(other_service.notices("services_available", "/start"))) >= 7 + 4)
-        for name in to_vehicle:
-            await core.send(f"{VEHICLE}/{name}", {"text": 'é"[{', "n": [1, 2.5, None, True]})
-        for name in to_backend:
-            await client.send(f"{BACKEND}/{name}", None)
-        for name in to_vehicle:
-            await wait_until(partial(service.messages, f"/{name}"))
-            assert service.messages(f"/{name}") == [
-                {
-                    "service_name": f"/sota/{name}",
-                    "parameters": [{"text": 'é"[{', "n": [1, 2.5, None, True]}],
-                    "peer": {"vin": None, "credential": credential_id(identities.backend)},
-                }
-            ]
-        for name in to_backend:
-            await wait_until(partial(other_service.messages, f"/{name}"))
-            assert other_service.messages(f"/{name}") == [
-                {
-                    "service_name": f"/sota/{name}",
-                    "parameters": [None],
-                    "peer": {"vin": VIN, "credential": credential_id(identities.vehicle())},
-                }
-            ]
 
 
 async def test_both_sides_hear_of_services_that_come_and_go(
