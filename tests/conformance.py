@@ -5,9 +5,9 @@ It runs the tests marked ``@pytest.mark.whitelist("WL-B2-4", "queued")``, joins 
 
 * an outcome is proved when a test of it passes on both engines (or one that needs no database passes) and none fails;
 * a skipped test proves nothing;
-* it ends with 1 when a required outcome is not proved, a test fails, a mark or an end in the source names no row of the
-  table, or a route is bound past the table;
-* ``LATER`` names the boundaries whose outcomes are counted and not yet required.
+* a row without outcomes of its own (B8) is proved when a test of it passes;
+* it ends with 1 when something is not proved, a test fails, a mark or an end in the source names no row of the table,
+  or a route is bound past the table.
 
 Other arguments go to pytest: ``make conformance ARGS="-n 0 -x"``.
 """

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sota.boundaries.interaction import Interaction
 from sota.boundaries.table import TABLE
-from tests.support.proofs import ENGINE_NAMES, ENGINES, LATER, MARIADB_ONLY, Conformance, Proof
+from tests.support.proofs import ENGINE_NAMES, ENGINES, MARIADB_ONLY, Conformance, Proof
 
 HEAD = """# Conformance
 
@@ -18,8 +18,8 @@ nothing.
 
 * **passed**: a test of this outcome passed on that database, and none failed. *passed, no database*: nothing in it
   depends on a database, so it ran once.
-* **no test**: no test proves it yet. Boundaries {later} are counted here and not yet required; in every other boundary
-  a missing proof makes `make conformance` fail.
+* **no test**: no test proves it yet, and `make conformance` fails; so it does for a row without outcomes of its own of
+  which no test passed.
 * **not there**: cannot happen on that database. These are the {rejected} outcomes `{name}` of B4 and B6, a database's
   answer to wrong credentials: SQLite has no credentials, so they hold on MariaDB only.
 """
@@ -29,9 +29,8 @@ def render(conformance: Conformance) -> str:
     """Give the whole page."""
     own = conformance.select(lambda proof: not proof.row.is_extension)
     added = conformance.select(lambda proof: proof.row.is_extension)
-    later = ", ".join(sorted(LATER, key=_order))
     rejected = sum(proof.outcome.name == MARIADB_ONLY for proof in own)
-    parts = [HEAD.format(later=later, rejected=rejected, name=MARIADB_ONLY), "## Counts\n", _counts(own)]
+    parts = [HEAD.format(rejected=rejected, name=MARIADB_ONLY), "## Counts\n", _counts(own)]
     parts.append(f"Extensions: {sum(proof.holds for proof in added)} of {len(added)} outcomes.\n")
     for boundary in _boundaries(own):
         proofs = [proof for proof in own if proof.row.boundary == boundary]
