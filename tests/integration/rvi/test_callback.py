@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
-from tests.support.rvi import BACKEND, Identities, RawPeer, backend_settings, running, token, wait_until
+from tests.support.rvi import (
+    BACKEND,
+    OK,
+    Identities,
+    RawPeer,
+    RecordingService,
+    backend_settings,
+    running,
+    token,
+    wait_until,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +83,43 @@ async def test_an_answer_that_is_cut_off_is_none(identities: Identities, tmp_pat
             await core.register("/sota/report", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
             assert await core.send(f"{BACKEND}/report", 1) == -1
             assert len(called) == 3
+
+
+async def test_callbacks_are_byte_by_byte_those_of_a_real_node(
+    identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    """But for the port in ``Host``; a message from another node tells its sender besides."""
+    called: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+                called.append(head + await reader.readexactly(length))
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(OK), OK))
+        writer.close()
+
+    def expected(port: int, method: str, params: str) -> bytes:
+        body = f'{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}'
+        head = f"POST /cb/path?x=1 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+    rights = identities.with_rights("both-ways", ["genivi.org/backend/"], ["genivi.org/"])
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = backend_settings(identities, tmp_path, identity=rights, extra_services=("control",))
+        async with running(settings) as (_, core):
+            await core.register("/sota/start", f"http://127.0.0.1:{port}/cb/path?x=1")
+            params = {"service_name": f"{BACKEND}/start", "timeout": 60_000, "parameters": {"a": 1, "b": "x"}}
+            await core.result("message", params)
+            await core.register("control", service.url())
+            await wait_until(lambda: len(called) == 2)
+            await core.result("unregister_service", {"service": "genivi.org/backend/control"})
+            await wait_until(lambda: len(called) == 3)
+    assert called == [
+        expected(port, "message", '{"service_name":"/sota/start","parameters":{"a": 1, "b": "x"}}'),
+        expected(port, "services_available", '{"services":["genivi.org/backend/control"]}'),
+        expected(port, "services_unavailable", '{"services":["genivi.org/backend/control"]}'),
+    ]
+    assert service.notices("services_available") == [], "who owns a service is not told of it"

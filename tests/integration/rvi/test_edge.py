@@ -323,6 +323,25 @@ async def test_an_address_that_cannot_be_called_is_refused(address: str, backend
     assert node.known_services() == []
 
 
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("register_service", {}),
+        ("register_service", []),
+        ("register_service", {"service": "/sota/start"}),
+        ("register_service", {"service": 7, "network_address": "http://127.0.0.1:1"}),
+        ("unregister_service", {}),
+        ("unregister_service", None),
+    ],
+)
+async def test_what_an_argument_is_missing_in_is_refused(
+    method: str, params: Any, backend: tuple[Node, EdgeCaller]
+) -> None:
+    _, core = backend
+    answer = await core.call(method, params, "an id")
+    assert (answer["id"], answer["error"]["code"]) == ("an id", -32603)
+
+
 async def test_unregistering_needs_the_full_name(
     identities: Identities, tmp_path: Path, service: RecordingService
 ) -> None:

@@ -152,6 +152,32 @@ async def test_a_real_node_configured_for_json_over_tls(
         await peer.close()
 
 
+async def test_the_side_that_listens_is_silent_until_it_is_greeted(identities: Identities, tmp_path: Path) -> None:
+    settings = backend_settings(identities, tmp_path, tcp_port=free_ports(1)[0])
+    async with running(settings):
+        for port, identity in ((settings.tcp_port, None), (settings.tls_port, identities.vehicle())):
+            peer = await RawPeer.connect(port, identity, JSON)
+            with pytest.raises(TimeoutError):
+                await peer.read(timeout_s=0.2)
+            await peer.greet(token(identities.vehicle()))
+            await peer.close()
+
+
+@pytest.mark.parametrize("version", ['"ver":"1.0",', '"ver":"1.1",', '"ver":"1.99",', ""])
+async def test_versions_that_a_real_node_accepts_are_accepted(
+    version: str, identities: Identities, tmp_path: Path
+) -> None:
+    settings = backend_settings(identities, tmp_path, tls_port=0, tcp_port=free_ports(1)[0])
+    async with running(settings):
+        peer = await RawPeer.connect(settings.tcp_port, None, JSON)
+        peer.send_raw(f'{{"cmd":"au",{version}"addr":"1.2.3.4","port":8807,"creds":[]}}'.encode())
+        assert ((await peer.read()).ver, (await peer.read()).svcs) == ("1.1", [])
+        peer.send_raw(b'{"cmd":"ping"}{"cmd":"cre"}{"cmd":"crt"}{"frg-get":[9,1,[]]}{"frg-end":[9,0]}{"frg-err":[9,1]}')
+        peer.send_raw(b'{"cmd":"au","ver":"1.1","creds":[]}')
+        assert (await peer.read()).cmd == "sa", "it stands, and is greeted once"
+        await peer.close()
+
+
 @pytest.fixture
 async def fragmenting(
     identities: Identities, tmp_path: Path, service: RecordingService
