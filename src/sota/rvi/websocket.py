@@ -209,9 +209,17 @@ class SocketProtocol(asyncio.Protocol):
     def _greet(self, request: Request) -> None:
         if is_of_a_page(request.headers.get_all("Origin"), request.headers.get_all("Host")):
             self._server.refuse("websocket_origin")
-            self._protocol.send_response(self._protocol.reject(403, "Web pages may not call the node.\n"))
+            response = self._protocol.reject(403, "Web pages may not call the node.\n")
+        else:
+            try:
+                response = self._protocol.accept(request)
+            except UnicodeError:  # it would repeat a header that is no text
+                self._abort()
+                return
+        if self._protocol.eof_sent:  # what stands behind the handshake is wrong already
+            self._abort()
             return
-        self._protocol.send_response(self._protocol.accept(request))
+        self._protocol.send_response(response)
         self._shaken = self._protocol.handshake_exc is None
 
     def _take(self, frame: Frame) -> None:

@@ -1,4 +1,4 @@
-"""A million inputs each for the link's two languages and for the edge: no crash, no growth of memory, nobody stuck.
+"""A million inputs each for the link's two languages and for both edges: no crash, no growth of memory, nobody stuck.
 
 ``make fuzz`` takes them all; ``make test`` a seeded sample. Inputs are what real nodes and programs say, with bytes
 changed, cut, repeated and put together; each input is a whole connection, so that states of the reader are met, too.
@@ -29,6 +29,8 @@ from sota.rvi.link import Link
 from sota.rvi.names import ServiceTable
 from sota.rvi.node import Node
 from sota.rvi.settings import NodeSettings
+from sota.rvi.websocket import SocketProtocol
+from tests.support.processes import free_ports
 
 SAMPLE, ALL = 3_000, 1_000_000
 GROWN_BLOCKS = 20_000  # of memory, as the interpreter counts them
@@ -281,6 +283,52 @@ def test_a_million_requests_to_the_edge_are_answered_or_refused(
 
         await held(work)
         assert node.known_services() == []
+        await node.stop()
+
+    asyncio.run(attack())
+
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+TEXTS = [
+    b'{"json-rpc":"2.0","id":"1","method":"%b","params":%b}' % (method, params)
+    for method, params in (
+        (b"get_available_services", b"{}"),
+        (b"register_service", b'{"service_name":"/sota/unknown"}'),
+        (b"unregister_service", b'"{\\"service_name\\":\\"x\\"}"'),
+        (b"message", b'{"service_name":"genivi.org/x","timeout":5000,"parameters":{"a":"1"}}'),
+    )
+]
+
+
+@pytest.mark.hypothesis
+def test_a_million_sockets_to_the_edge_are_answered_or_closed(
+    backend_identity: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    chance = random.Random(seed())
+    seeds = [b"\x81" + bytes((0x80 | len(text), 0, 0, 0, 0)) + text for text in TEXTS if len(text) < 126]
+    seeds += [REQUESTS[0], b"\x01\x80\0\0\0\0\x80\x80\0\0\0\0", b"\x89\x80\0\0\0\0", b"\x88\x82\0\0\0\0\x03\xe8"]
+
+    async def attack() -> None:
+        folder, (port,) = tmp_path_factory.mktemp("data"), free_ports(1)
+        node = Node(NodeSettings(identity=backend_identity, data=folder, edge_port=0, tls_port=0, ws_port=port))
+        await node.start()
+        assert node._sockets is not None
+        server = node._sockets
+
+        def work() -> None:
+            protocol, wire = SocketProtocol(server), Wire()
+            protocol.connection_made(wire)
+            begin = UPGRADE if chance.random() < 0.9 else mutated(chance, [UPGRADE])
+            for piece in pieces(chance, begin + mutated(chance, seeds)):
+                if not wire.closed:
+                    protocol.data_received(piece)
+            protocol.connection_lost(None)
+
+        await held(work)
+        assert (node.known_services(), server._sockets) == ([], set())
         await node.stop()
 
     asyncio.run(attack())
