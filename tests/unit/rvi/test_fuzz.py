@@ -13,19 +13,21 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from sota.boundaries.authority import Authority
+from sota.boundaries.authority import Authority, Grant
 from sota.rvi.codec import JSON, MSGPACK, CodecError, Decoder, pack
 from sota.rvi.connection import Connection
 from sota.rvi.context import Context
 from sota.rvi.credentials import Identity
 from sota.rvi.edge_http import EdgeProtocol
 from sota.rvi.link import Link
+from sota.rvi.message import Message
 from sota.rvi.names import ServiceTable
 from sota.rvi.node import Node
 from sota.rvi.settings import NodeSettings
@@ -35,6 +37,7 @@ from tests.support.processes import free_ports
 SAMPLE, ALL = 3_000, 1_000_000
 GROWN_BLOCKS = 20_000  # of memory, as the interpreter counts them
 LONGEST_S = 1.0
+DAY = timedelta(days=1)
 VIN = "WVW00000000000001"
 REPORT = "genivi.org/backend/sota/report"
 
@@ -197,7 +200,7 @@ class Quiet:
     def withdrawn(self, connection: Connection, names: list[str]) -> None:
         pass
 
-    def received(self, connection: Connection, message: Any) -> None:
+    def received(self, connection: Connection, message: Message) -> None:
         raise AssertionError("nobody here has a right to invoke")
 
     def closed(self, connection: Connection) -> None:
@@ -209,13 +212,35 @@ class Quiet:
     warning = error = info
 
 
+class Talkative(Quiet):
+    """One whose peers have rights: it takes what they send, and sends to what they announce."""
+
+    def announced(self, connection: Connection, names: list[str]) -> None:
+        for name in names:
+            connection.offer(Message(name, b'[{"a":1}]', 1, 0.0))
+            connection.offer(Message(name, b'{"rvi.max_msg_size":40,"text":"in pieces"}', 1, 0.0))
+            connection.offer(Message(name, b"[2]", 1, 0.0))
+
+    def received(self, connection: Connection, message: Message) -> None:
+        assert message.service.startswith("genivi.org/backend/sota/")
+        message.settle()
+
+
+@pytest.mark.parametrize("owner", [Quiet(), Talkative()], ids=["strangers", "vehicles"])
 @pytest.mark.hypothesis
-def test_hostile_peers_cost_their_connection_only(backend_identity: Path) -> None:
+def test_hostile_peers_cost_their_connection_only(owner: Quiet, backend_identity: Path, authority: Authority) -> None:
     chance = random.Random(seed())
     seeds = [pack(packet) for packet in PACKETS] + [JSON.encode(packet) for packet in PACKETS]
+    greeting = b""
+    if isinstance(owner, Talkative):
+        now = datetime.now(UTC)
+        vehicle = Grant(VIN, [f"genivi.org/vin/{VIN}/"], ["genivi.org/backend/"], now - DAY, now + DAY)
+        token = authority.sign_credential(vehicle, authority.sign_device(VIN)[1])
+        greeting = JSON.encode({"cmd": "au", "ver": "1.1", "creds": [token], "ack": True})
+        # Greeted again without rights a peer would have none for the rest of its packets.
+        seeds = [content for content in seeds if b"creds" not in content]
 
     async def attack() -> None:
-        owner = Quiet()
         settings_ = NodeSettings(identity=backend_identity, max_message=4096)
         context = Context(
             settings_, Identity.read(backend_identity, time.time()), ServiceTable(), owner, owner, confirms=True
@@ -227,6 +252,8 @@ def test_hostile_peers_cost_their_connection_only(backend_identity: Path) -> Non
             connection._secure = False
             wire = Wire()
             connection.connection_made(wire)
+            if greeting:
+                connection.data_received(greeting)
             for piece in pieces(chance, mutated(chance, seeds)):
                 if not wire.closed:
                     connection.data_received(piece)
