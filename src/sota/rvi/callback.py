@@ -2,7 +2,8 @@
 
 A :class:`Caller` keeps one connection and makes one call at a time over it; each service has a caller of its own. It is
 made for many small calls: no task and no timer for each of them. A connection that its service closed while nothing was
-under way is made anew, and the call sent again; no other call is repeated here.
+under way is made anew, and the call sent again; no other call is repeated here. One that is not needed for a while is
+closed: a simple program serves one connection at a time, and may have several services.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sota.kit.http_client import Response
 from sota.kit.http_heads import KnownHeads, read_answer
 
 CONNECT_TIMEOUT_S = 5.0
+KEPT_IDLE_S = 2.0
 MAX_ANSWER_BYTES = 1 << 20
 MAX_ADDRESS_LENGTH = 2048
 
@@ -121,7 +123,7 @@ class Caller:
         self._parts, self._done = parts, done
         self._asked_at = self._loop.time()
         if self._timer is None:
-            self._timer = self._loop.call_later(self._timeout_s, self._check_time)
+            self._timer = self._loop.call_later(min(self._timeout_s, KEPT_IDLE_S), self._check_time)
         if self._wire is None:
             self._connect()
         else:
@@ -186,12 +188,14 @@ class Caller:
             self._finish(None)
 
     def _check_time(self) -> None:
+        """Give up a call that is not answered in time, and a connection that is not needed."""
         self._timer = None
-        if self._done is None:
+        if self._done is None and self._wire is None:
             return
-        left = self._asked_at + self._timeout_s - self._loop.time()
+        limit_s = KEPT_IDLE_S if self._done is None else self._timeout_s
+        left = self._asked_at + limit_s - self._loop.time()
         if left > 0.001:
-            self._timer = self._loop.call_later(left, self._check_time)
+            self._timer = self._loop.call_later(min(left, KEPT_IDLE_S, self._timeout_s), self._check_time)
             return
         self._drop()
         self._finish(None)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sota.rvi import callback
 from tests.support.rvi import (
     BACKEND,
     OK,
@@ -123,3 +124,32 @@ async def test_callbacks_are_byte_by_byte_those_of_a_real_node(
         expected(port, "services_unavailable", '{"services":["genivi.org/backend/control"]}'),
     ]
     assert service.notices("services_available") == [], "who owns a service is not told of it"
+
+
+async def test_a_program_that_serves_one_connection_at_a_time_may_have_several_services(
+    identities: Identities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callback, "KEPT_IDLE_S", 0.1)
+    called: list[str] = []
+    turn = asyncio.Lock()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with turn:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+                    called.append(json.loads(await reader.readexactly(length))["params"]["service_name"])
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(OK), OK))
+        writer.close()
+
+    rights = identities.with_rights("both-ways", ["genivi.org/backend/"], ["genivi.org/"])
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with running(backend_settings(identities, tmp_path, identity=rights)) as (_, core):
+            names = [f"/sota/{name}" for name in ("start", "ack", "report")]
+            for name in names:
+                await core.register(name, address)
+            for name in names:
+                await core.send(f"genivi.org/backend{name}", 1)
+            assert called == names
