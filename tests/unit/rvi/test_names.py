@@ -75,3 +75,18 @@ def test_an_operator_may_add_services() -> None:
     assert table.allows("genivi.org/backend/open/x")
     assert table.allows(f"genivi.org/vin/{VIN}/control/door/state")
     assert not table.allows("genivi.org/backend/opened")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "expected"),
+    [
+        ("genivi.org/device/+/sota", "genivi.org/device/1b4e28ba-2fa1/sota/notify", True),
+        ("genivi.org/device/+/sota", "genivi.org/device/1b4e28ba-2fa1/doors", False),
+        ("+", "genivi.org/device/1b4e28ba-2fa1/sota/notify", True),
+        ("+", "genivi.org/backend/open/x", True),
+        ("+", f"genivi.org/vin/{VIN}/ws/echo", True),
+        ("+", "genivi.org/peer/s", True),
+    ],
+)
+def test_an_operator_may_add_names_of_other_prefixes_or_all(pattern: str, name: str, *, expected: bool) -> None:
+    assert ServiceTable([pattern]).allows(name) is expected
