@@ -74,9 +74,10 @@ class Confirmations:
                     self.confirmed.append(message.number)
         return was_full and not self.is_full
 
-    def take_unsettled(self) -> Sequence[Message]:
-        """Give, at the end of the connection, what may not have arrived."""
+    def take_unsettled(self, unsent: Sequence[Message] = ()) -> Sequence[Message]:
+        """Give, at the end of the connection, what may not have arrived, and what was ``unsent``, each once."""
         kept, self._kept, self._bytes = list(self._kept.values()), {}, 0
+        kept += [message for message in unsent if all(message is not other for other in kept)]
         if self._timer is not None:
             self._timer.cancel()
         return kept

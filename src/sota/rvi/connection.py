@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from sota.boundaries.interaction import calls, serves
@@ -82,9 +82,7 @@ class Connection(asyncio.Protocol):
         self.generation = self._context.generation
         if self._secure and self._certificate is None:
             self._fail("no_certificate", "the peer presented no certificate")
-        elif self.check_revoked():
-            return
-        elif self._initiator and self._codec is not None:
+        elif not self.check_revoked() and self._initiator and self._codec is not None:
             self._out.write(self._context.greeting(self._codec, secure=self._secure))
 
     def data_received(self, data: bytes) -> None:
@@ -140,7 +138,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_flushed(self) -> bool:
         """Whether everything offered has left this process."""
-        return self._out.is_flushed
+        return self._out.is_flushed and not (self._writer is not None and self._writer.queued_bytes)
 
     async def writable(self, timeout_s: float) -> bool:
         """Wait until a message may be offered; False if the time or the connection is over."""
@@ -168,7 +166,7 @@ class Connection(asyncio.Protocol):
         if (size := wanted_size(message)) is not None:
             body = self._codec.encode_for_pieces(message, self._transaction, ack=ack)
             self._writer = self._writer or FragmentWriter()
-            self._send(self._writer.start(message.service, body, size, self._loop.time()))
+            self._send(self._writer.start(message, body, size, self._loop.time()))
         else:
             self._out.write_parts(self._codec.encode_message(message, self._transaction, ack=ack), message.size)
         return True
@@ -198,10 +196,13 @@ class Connection(asyncio.Protocol):
             for waiting in self._writer.give_up(now):
                 self._offer_again(waiting)
 
+    def take_unsettled(self) -> Sequence[Message]:
+        """Give, at the connection's end, the messages that may not have arrived and are the node's to keep."""
+        return self.confirmations.take_unsettled(self._writer.take_unsent() if self._writer is not None else ())
+
     def check_revoked(self) -> bool:
         """End the connection if the peer's certificate or credential counts no more; True if so."""
-        names = [credential.id for credential in self.rights.credentials]
-        entry = self._context.revocations.find(self._certificate, names)
+        entry = self._context.revocations.find(self._certificate, [one.id for one in self.rights.credentials])
         if entry is not None:
             self._fail("revoked", entry)
         return entry is not None

@@ -49,7 +49,7 @@ class Outgoing:
     """One message on its way out in pieces, and the messages for the same service that wait behind it."""
 
     number: int
-    service: str
+    message: Message
     body: bytes
     heard_at: float
     waiting: deque[Message] = field(default_factory=deque)
@@ -75,11 +75,11 @@ class FragmentWriter:
         outgoing.waiting.append(message)
         self.queued_bytes += message.size
 
-    def start(self, service: str, body: bytes, size: int, now: float) -> dict[str, Any]:
-        """Begin with a message; gives its first piece."""
-        outgoing = Outgoing(self._next, service, body, now)
+    def start(self, message: Message, body: bytes, size: int, now: float) -> dict[str, Any]:
+        """Begin with a message, whose encoded form is ``body``; gives its first piece."""
+        outgoing = Outgoing(self._next, message, body, now)
         self._next += 1
-        self._by_number[outgoing.number] = self._by_service[service] = outgoing
+        self._by_number[outgoing.number] = self._by_service[message.service] = outgoing
         self.queued_bytes += len(body)
         return {"frg": [outgoing.number, len(body), 1, body[:size]]}
 
@@ -112,8 +112,16 @@ class FragmentWriter:
         silent = [outgoing for outgoing in self._by_number.values() if now - outgoing.heard_at > SILENCE_S]
         return [self._forget(outgoing) for outgoing in silent]
 
+    def take_unsent(self) -> list[Message]:
+        """Give, at the end of the connection, what has not arrived, and what waited behind it, in its order."""
+        left = [message for outgoing in self._by_number.values() for message in (outgoing.message, *outgoing.waiting)]
+        self._by_number.clear()
+        self._by_service.clear()
+        self.queued_bytes = 0
+        return left
+
     def _forget(self, outgoing: Outgoing) -> deque[Message]:
-        del self._by_number[outgoing.number], self._by_service[outgoing.service]
+        del self._by_number[outgoing.number], self._by_service[outgoing.message.service]
         self.queued_bytes -= len(outgoing.body) + sum(message.size for message in outgoing.waiting)
         return outgoing.waiting
 

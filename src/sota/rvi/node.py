@@ -320,7 +320,7 @@ class Node:
         self._link.connections.discard(connection)
         counters.CONNECTIONS.labels(self.settings.role).dec()
         lost = {service for _, service, _ in connection.unconfirmed}
-        unsettled = connection.confirmations.take_unsettled()
+        unsettled = connection.take_unsettled()
         self._keep(unsettled)
         lost |= {message.service for message in unsettled}
         for service in lost:

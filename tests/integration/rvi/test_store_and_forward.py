@@ -99,6 +99,32 @@ async def test_what_a_dying_connection_may_not_have_carried_is_sent_again(
         await again.close()
 
 
+@pytest.mark.parametrize("confirms", [False, True])
+async def test_what_was_in_pieces_or_behind_them_is_sent_again_when_the_link_breaks(
+    confirms: bool, identities: Identities, tmp_path: Path
+) -> None:
+    settings = backend_settings(identities, tmp_path)
+    async with running(settings) as (node, core):
+        peer = await RawPeer.connect(settings.tls_port, identities.vehicle())
+        peer.send({"cmd": "au", "ver": "1.0", "creds": [token(identities.vehicle())], "ack": confirms})
+        peer.send({"cmd": "sa", "stat": "av", "svcs": [f"{VEHICLE}/notify"]})
+        await wait_until(lambda: f"{VEHICLE}/notify" in node.known_services())
+        params = {"service_name": f"{VEHICLE}/notify", "timeout": int(time.time()) + 60, "parameters": [0]}
+        for parameters_ in ({"rvi.max_msg_size": 80, "n": 1}, [2], [3]):
+            await core.result("message", {**params, "parameters": parameters_})
+        assert [(await peer.read()).cmd for _ in range(3)] == ["au", "sa", None], "nothing but the first piece"
+        await peer.close()
+        await wait_until(lambda: not node.is_connected)
+        again = await announced(identities, settings.tls_port, "notify")
+        number, total, offset, piece = MSGPACK.decode_fragment((await again.read()).frg)
+        again.send({"frg-get": [number, len(piece) + 1, total]})
+        assert (offset, MSGPACK.decode_fragment((await again.read()).frg)[1]) == (1, total)
+        again.send({"frg-end": [number, 0]})
+        assert await parameters(again, 2) == [b"[2]", b"[3]"]
+        await wait_until(lambda: node.store.messages == 0, "what was sent has left the disk")
+        await again.close()
+
+
 async def test_a_full_disk_is_said_to_the_sender(identities: Identities, tmp_path: Path) -> None:
     async with running(backend_settings(identities, tmp_path, stored_messages=2)) as (_, core):
         for _ in range(2):

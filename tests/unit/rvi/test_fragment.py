@@ -25,10 +25,13 @@ def message(parameters: object) -> Message:
     return Message("genivi.org/backend/sota/start", json.dumps(parameters).encode(), 0, 0.0)
 
 
+FIRST = message({"rvi.max_msg_size": 100})
+
+
 @given(body=st.binary(min_size=1, max_size=5000), size=st.integers(10, 600))
 def test_a_message_arrives_whole(body: bytes, size: int) -> None:
     writer, reader = FragmentWriter(), FragmentReader(10_000)
-    piece = writer.start("s", body, size, 0.0)
+    piece = writer.start(FIRST, body, size, 0.0)
     whole = None
     while whole is None:
         number, total, offset, content = piece["frg"]
@@ -39,13 +42,13 @@ def test_a_message_arrives_whole(body: bytes, size: int) -> None:
         else:
             writer.finish(answer["frg-end"])
     assert whole == body
-    assert writer.under_way("s") is None
+    assert writer.under_way(FIRST.service) is None
     assert writer.queued_bytes == 0
 
 
 def test_the_numbers_are_those_of_a_real_node() -> None:
     writer, reader = FragmentWriter(), FragmentReader(10_000)
-    first = writer.start("s", b"x" * 671, 78, 0.0)
+    first = writer.start(FIRST, b"x" * 671, 78, 0.0)
     assert first["frg"][:3] == [1, 671, 1]
     answers, _ = reader.take(1, 671, 1, first["frg"][3], 0.0)
     assert answers == [{"frg-get": [1, 79, 593]}]
@@ -56,19 +59,29 @@ def test_the_numbers_are_those_of_a_real_node() -> None:
 
 def test_an_empty_list_as_size_means_all_the_rest() -> None:
     writer = FragmentWriter()
-    writer.start("s", b"x" * 671, 78, 0.0)
+    writer.start(FIRST, b"x" * 671, 78, 0.0)
     (piece,) = writer.piece([1, 79, []], 0.0)
     assert len(piece["frg"][3]) == 593
 
 
 def test_later_messages_for_the_service_wait() -> None:
     writer, later = FragmentWriter(), message({})
-    writer.start("s", b"x" * 100, 10, 0.0)
-    outgoing = writer.under_way("s")
+    writer.start(FIRST, b"x" * 100, 10, 0.0)
+    outgoing = writer.under_way(FIRST.service)
     assert outgoing is not None
     writer.hold(outgoing, later)
     assert list(writer.finish([1, 0])) == [later]
     assert writer.queued_bytes == 0
+
+
+def test_what_has_not_arrived_is_given_back_in_its_order() -> None:
+    writer, later = FragmentWriter(), message({})
+    writer.start(FIRST, b"x" * 100, 10, 0.0)
+    outgoing = writer.under_way(FIRST.service)
+    assert outgoing is not None
+    writer.hold(outgoing, later)
+    assert writer.take_unsent() == [FIRST, later]
+    assert (writer.take_unsent(), writer.queued_bytes) == ([], 0)
 
 
 def test_unknown_numbers_are_passed_over() -> None:
@@ -129,8 +142,8 @@ def test_a_message_that_would_never_fit_is_declined() -> None:
 
 def test_silence_has_an_end() -> None:
     writer, reader, later = FragmentWriter(), FragmentReader(1000), message({})
-    writer.start("s", b"x" * 100, 10, 0.0)
-    outgoing = writer.under_way("s")
+    writer.start(FIRST, b"x" * 100, 10, 0.0)
+    outgoing = writer.under_way(FIRST.service)
     assert outgoing is not None
     writer.hold(outgoing, later)
     assert [list(waiting) for waiting in writer.give_up(SILENCE_S + 1)] == [[later]]

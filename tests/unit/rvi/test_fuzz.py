@@ -258,7 +258,7 @@ def test_hostile_peers_cost_their_connection_only(owner: Quiet, backend_identity
                 if not wire.closed:
                     connection.data_received(piece)
             connection.tick(0.0)
-            connection.confirmations.take_unsettled()
+            connection.take_unsettled()
             connection.connection_lost(None)
 
         await held(work)
