@@ -68,7 +68,7 @@ class EdgeProtocol(asyncio.BufferedProtocol):
         self._task: asyncio.Task[None] | None = None
         self._body: list[bytes | bytearray] = []
         self._room = memoryview(b"")
-        self._size = self._head_size = 0
+        self._size = self._head_size = self._length = 0
         self._status = 200
         self._content_type = b""
         self._missing = 0
@@ -154,13 +154,25 @@ class EdgeProtocol(asyncio.BufferedProtocol):
         self._head_size += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse_and_close(404)
+        except httptools.HttpParserUpgrade as wish:
+            self._take_as_it_is(data[wish.args[0] :])
         except httptools.HttpParserError:
             self.close()
         else:
             if not self._body and self._in_request and not self._size and self._head_size > MAX_HEAD_BYTES:
                 self._refuse_and_close(413)
+
+    def _take_as_it_is(self, rest: bytes) -> None:
+        """Pass over a request's wish for another protocol (h2c), of which the parser leaves the body to us."""
+        status, _, _ = self._requests.pop()
+        self._parser = httptools.HttpRequestParser(self)
+        if status != 200 or not len(rest) <= self._length <= self._server.max_body:
+            self._refuse_and_close(404 if status == 200 else status)
+            return
+        self._in_request, self._body, self._missing = True, [], self._length
+        self._make_room(self._length)
+        self._room[: len(rest)] = rest
+        self._collect(len(rest))
 
     def pause_writing(self) -> None:
         """The other side does not read its answers: stop answering."""
@@ -176,7 +188,7 @@ class EdgeProtocol(asyncio.BufferedProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._in_request = True
-        self._body, self._size = [], 0
+        self._body, self._size, self._length = [], 0, 0
         self._status, self._content_type = 200, b""
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -184,6 +196,8 @@ class EdgeProtocol(asyncio.BufferedProtocol):
         name = name.lower()
         if name == b"content-type":
             self._content_type = value.partition(b";")[0].strip().lower()
+        elif name == b"content-length" and value.isdigit():
+            self._length = int(value[:20])
         elif name == b"origin":
             self._status = 403
         elif name == b"expect" and self._transport is not None and not self._requests and self._task is None:

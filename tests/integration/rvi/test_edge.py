@@ -166,6 +166,37 @@ async def test_what_the_edge_refuses(request_bytes: bytes, status: bytes, backen
     assert received.startswith(b"HTTP/1.1 " + status + b"\r\n")
 
 
+@pytest.mark.parametrize("cut", [1, 60, 240, 1000])
+async def test_a_wish_for_another_protocol_is_passed_over(cut: int, backend: tuple[Node, EdgeCaller]) -> None:
+    """Some libraries ask for HTTP/2 with their first request."""
+    request, answer = (
+        b'{"jsonrpc":"2.0","id":%d,"method":"x","params":{}}',
+        b'{"jsonrpc":"2.0","id":%d,"result":{"status":1}}',
+    )
+    wish = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAEAAEAAAAIAAAAB")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(backend[0]))
+    async with asyncio.timeout(20):
+        for number in range(3):
+            sent = post(request % number, *(wish if number < 2 else ()))
+            writer.write(sent[:cut])
+            await writer.drain()
+            await asyncio.sleep(0)
+            writer.write(sent[cut:])
+            expected = answered(answer % number)
+            assert await reader.readexactly(len(expected)) == expected
+    writer.close()
+
+
+@pytest.mark.parametrize("more", [b"x", b"POST / HTTP/1.1\r\n\r\n"])
+async def test_nothing_may_stand_behind_a_wish_for_another_protocol(
+    more: bytes, backend: tuple[Node, EdgeCaller]
+) -> None:
+    sent = post(b"{}", b"Connection: Upgrade", b"Upgrade: h2c") + more
+    assert (await exchange(port_of(backend[0]), sent)).startswith(b"HTTP/1.1 404 Not Found\r\n")
+    handshake = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    assert (await exchange(port_of(backend[0]), handshake)).startswith(b"HTTP/1.1 404 Not Found\r\n")
+
+
 async def test_what_is_no_post_is_told_so_in_the_words_of_a_real_node(backend: tuple[Node, EdgeCaller]) -> None:
     node, _ = backend
     text = b"Object not found. Try using POST method."

@@ -287,6 +287,7 @@ def test_a_million_requests_to_the_edge_are_answered_or_refused(
     chance = random.Random(seed())
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
     seeds = [head % (len(body), body) for body in REQUESTS]
+    seeds.append(seeds[0].replace(b"Host: x", b"Connection: Upgrade\r\nUpgrade: h2c"))
     seeds.append(b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"a":\r\n3\r\n1}\n\r\n0\r\n\r\n')
 
     async def attack() -> None:
