@@ -182,6 +182,26 @@ class Database:
                 raise Unavailable("The database is busy or away: try again.") from error
             raise
 
+    @contextlib.asynccontextmanager
+    async def read_one_moment(self) -> AsyncIterator[Tx]:
+        """Give a connection for reading on which all statements see what was committed when the first one ran.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        async with self.read() as tx:
+            if self.is_sqlite:  # where every read is so
+                yield tx
+                return
+            try:
+                await tx.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+                await tx.execute(sa.text("START TRANSACTION WITH CONSISTENT SNAPSHOT"))
+                yield tx
+                await tx.execute(sa.text("COMMIT"))
+            except BaseException:
+                await tx.invalidate()  # nobody else may get a connection that looks at the past
+                raise
+
     async def give_way(self, most_s: float) -> None:
         """Let those who wait to write go first, with what they write right after it; at most ``most_s`` seconds.
 

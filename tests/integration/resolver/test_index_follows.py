@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sota.boundaries.b5_core_resolver import messages
 from sota.boundaries.values import InstalledPackage
 from sota.kit.clock import SystemClock
-from sota.kit.db import Database
+from sota.kit.db import Database, Tx
 from sota.kit.errors import Unavailable
 from sota.kit.migrations import upgrade
 from sota.kit.program import Background
@@ -25,10 +25,11 @@ from sota.resolver.changes.model import Kind
 from sota.resolver.facts import service
 from sota.resolver.index.keeper import Keeper
 from sota.resolver.index.loading import load
-from sota.resolver.index.workers import Workers
+from sota.resolver.index.workers import Parameters, Result, Workers
 from sota.resolver.program import MIGRATIONS
-from sota.resolver.tables import change, change_head
+from sota.resolver.tables import change, change_head, vehicle
 from tests.support.fleets import contents
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 CLOCK = SystemClock()
@@ -163,6 +164,62 @@ async def test_snapshot_of_another_history_is_not_used(
     async with running_node(fresh_database_url, tmp_path) as node:
         assert await node.contents() == await node.truth()
     assert "index_dropped" in capsys.readouterr().out
+
+
+async def test_history_that_goes_on_differently_makes_the_index_anew(
+    fresh_database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copy that lacks the last commits took over, and more was committed there before anybody looked."""
+    async with running_node(fresh_database_url, tmp_path) as node:
+        await node.tell(messages.VehicleRegistered(id="lost", vin="LOST0000000000001"))
+        await node.contents()
+
+        async def take_over(tx: Tx) -> None:
+            await tx.execute(change.update().values(mark=b"another!"))
+            await tx.execute(vehicle.delete())
+            await service.record(tx, [messages.VehicleRegistered(id="new", vin="NEW00000000000001")], CLOCK)
+
+        await node.db.transact(take_over)
+
+        async def is_the_truth() -> bool:
+            with contextlib.suppress(Unavailable):
+                return list(await node.contents()) == ["NEW00000000000001"]
+            return False
+
+        await until(is_the_truth, "the index is made anew")
+    assert "index_dropped" in capsys.readouterr().out
+
+
+class Nagging(Workers):
+    """Threads that another program does not let come to an end: a change comes with each computation."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(1)
+        self.db, self.count = Database(url), 0
+
+    async def run(
+        self, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Result:
+        self.count += 1
+        fact = messages.VehicleRegistered(id=f"nagging-{self.count}", vin=f"{self.count:017d}")
+        await self.db.transact(lambda tx: service.record(tx, [fact], CLOCK))
+        return await super().run(function, *args, **kwargs)
+
+
+async def test_question_waits_for_what_was_committed_before_it_and_for_no_more(
+    fresh_database_url: str, tmp_path: Path
+) -> None:
+    async with running_node(fresh_database_url, tmp_path / "other") as other:
+        workers, background = Nagging(fresh_database_url), Background()
+        keeper = Keeper(other.db, workers, tmp_path, save_interval_s=60, kept_changes=20_000)
+        keeper.start(background)
+        async with asyncio.timeout(20):
+            await keeper.loaded.wait()
+            await other.tell(messages.VehicleRegistered(id="asked", vin="ASKEDFOR000000001"))
+            assert "ASKEDFOR000000001" in contents(await keeper.newest())
+        await background.stop()
+        workers.close()
+        await workers.db.close()
 
 
 async def test_log_that_was_cut_short_makes_the_index_anew(fresh_database_url: str, tmp_path: Path) -> None:

@@ -10,15 +10,14 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from sota.kit.db import Database
+from sota.kit.db import Database, Tx
 from sota.kit.errors import SotaError, Unavailable
 from sota.kit.logging import get_logger
 from sota.kit.program import Background
 from sota.resolver.changes import store as change_store
-from sota.resolver.changes.model import Kind, decode
+from sota.resolver.changes.model import decode
 from sota.resolver.changes.store import Entry
 from sota.resolver.index import loading, store
-from sota.resolver.index.dictionary import Texts
 from sota.resolver.index.fleet import Fleet
 from sota.resolver.index.pending import Pending
 from sota.resolver.index.snapshot import Snapshots
@@ -123,35 +122,37 @@ class Keeper:
         return fleet
 
     async def _follow(self) -> None:
-        """Take in what was committed; where the log does not continue our state, drop that, to be loaded anew."""
-        fleet = self._fleet
-        while fleet is not None:
-            async with self._db.read() as tx:
-                head = await change_store.read_head(tx)
-                if head == fleet.position:
-                    break
-                entries = await change_store.read_after(tx, fleet.position.number, READ_AT_ONCE)
-                if not entries or entries[0].position.number != fleet.position.number + 1:
-                    self._log.warning("index_dropped", reason="the log of changes does not continue it")
-                    fleet = None
-                    break
-                # A few steps take less time than giving them to a thread.
-                is_small = sum(len(entry.content) for entry in entries) < SMALL_BYTES
-                pending = _fold(entries) if is_small else await self._workers.run(_fold, entries)
-                texts = {kind: await store.read_texts(tx, kind, of) for kind, of in pending.new_things(fleet).items()}
-                vins = await store.read_vins(tx, pending.new_vehicles())
-            fleet = await self._take(fleet, entries, pending, vins, texts)
-        self._fleet = fleet
+        """Take in what was committed before this call. Others go on writing: waiting for them, too, may never end."""
+        if self._fleet is None:
+            return
+        async with self._db.read() as tx:
+            if await change_store.read_head(tx) == self._fleet.position:
+                return
+        # As of one moment, so that a thing that comes and goes is not half there in the end.
+        async with self._db.read_one_moment() as tx:
+            head = await change_store.read_head(tx)
+            # The numbers alone do not tell: where a copy took over that lacks the last commits, they are given again.
+            if not await change_store.holds(tx, self._fleet.position):
+                self._note_drop()
+                self._fleet = None
+            while self._fleet is not None and self._fleet.position.number < head.number:
+                self._fleet = await self._take_some(tx, self._fleet)
 
-    async def _take(
-        self,
-        fleet: Fleet,
-        entries: Sequence[Entry],
-        pending: Pending,
-        vins: dict[int, str],
-        texts: dict[Kind, dict[int, Texts]],
-    ) -> Fleet:
+    async def _take_some(self, tx: Tx, fleet: Fleet) -> Fleet | None:
+        """Take the next entries in. What they name and is not there any more comes right with those after them."""
+        entries = await change_store.read_after(tx, fleet.position.number, READ_AT_ONCE)
+        if not entries or entries[0].position.number != fleet.position.number + 1:
+            self._note_drop()
+            return None
+        # A few steps take less time than giving them to a thread.
+        is_small = sum(len(entry.content) for entry in entries) < SMALL_BYTES
+        pending = _fold(entries) if is_small else await self._workers.run(_fold, entries)
+        texts = {kind: await store.read_texts(tx, kind, of) for kind, of in pending.new_things(fleet).items()}
+        vins = await store.read_vins(tx, pending.new_vehicles())
         return await self._workers.run(pending.apply, fleet, entries[-1].position, vins, texts)
+
+    def _note_drop(self) -> None:
+        self._log.warning("index_dropped", reason="the log of changes does not continue it")
 
     async def _save(self, fleet: Fleet) -> None:
         """Write a snapshot where something changed, then forget old entries of the log."""
