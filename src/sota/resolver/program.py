@@ -31,7 +31,10 @@ from sota.resolver.facts.api import FactsApi
 from sota.resolver.filters.api import FiltersApi
 from sota.resolver.groups.api import GroupsApi
 from sota.resolver.index.bitmap_index import BitmapIndex
+from sota.resolver.index.fleet_index import FleetIndex
 from sota.resolver.index.keeper import Keeper
+from sota.resolver.index.share import remove_others
+from sota.resolver.index.spread_index import SpreadIndex
 from sota.resolver.index.vins import warm_up
 from sota.resolver.index.workers import Workers
 from sota.resolver.language.parser import parse
@@ -66,17 +69,24 @@ class ResolverProgram:
         self.workers = Workers(settings.workers, "resolve")
         self.previews = Workers(1, "preview")
         self._keeping = Workers(1, "index")
-        self.keeper = Keeper(
+        self.index = self._make_index()
+        self._background = Background()
+        self._listener: HttpListener | None = None
+        self._tls: TlsDoor | None = None
+        self._log = get_logger(program=self.name)
+
+    def _make_index(self) -> FleetIndex:
+        settings = self.settings
+        if settings.index_processes > 1:
+            return SpreadIndex(settings)
+        keeper = Keeper(
             self.db,
             self._keeping,
             settings.data,
             save_interval_s=settings.snapshot_interval_s,
             kept_changes=settings.kept_changes,
         )
-        self._background = Background()
-        self._listener: HttpListener | None = None
-        self._tls: TlsDoor | None = None
-        self._log = get_logger(program=self.name)
+        return BitmapIndex(keeper, self.workers, self.previews)
 
     @property
     def port(self) -> int:
@@ -96,8 +106,7 @@ class ResolverProgram:
         await upgrade(self.db, MIGRATIONS)
         rows = rows_for(Program.EXTERNAL_RESOLVER)
         app = AuditedApp(self.name, rows, credentials.authenticator(), self.audit, self.clock)
-        index = BitmapIndex(self.keeper, self.workers, self.previews)
-        resolver = Resolver(self.db, index, self.workers)
+        resolver = Resolver(self.db, self.index, self.workers)
         records = Records(self.db, resolver, self.workers, self.clock)
         app.add(
             AuditApi(self.audit),
@@ -109,7 +118,7 @@ class ResolverProgram:
             DependenciesApi(self.db),
             AttributesApi(self.db),
             GroupsApi(self.db, self.clock),
-            PreviewApi(Previews(self.db, index, resolver, self.previews)),
+            PreviewApi(Previews(self.db, self.index, resolver, self.previews)),
             ExplanationApi(Explanations(self.db, resolver, self.previews)),
         )
         app.check()
@@ -120,11 +129,12 @@ class ResolverProgram:
         self._background.start("resolver:certificate", self._tls.run())
         self._background.start("resolver:tidy", self._tidy())
         self._background.start("resolver:erasures", self.erasures.run())
-        self.keeper.start(self._background)
+        remove_others(self.settings.data, self.settings.index_processes)
+        self.index.start(self._background)
         # Mostly it takes a moment. A large fleet goes on loading while everything else is answered already.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOADING_S):
-                await self.keeper.loaded.wait()
+                await self.index.wait_ready()
         # Requests are answered by now: the first expression shall not wait for this.
         await self.previews.run(_warm_up)
 
@@ -135,6 +145,7 @@ class ResolverProgram:
         if self._tls is not None:
             await self._tls.stop()
         await self._background.stop()
+        self.index.close()
         for workers in (self.workers, self.previews, self._keeping):
             workers.close()
         await self.db.close()
@@ -145,7 +156,7 @@ class ResolverProgram:
             await self.db.check(wait_s=0)
         except StartError:
             return False
-        return self._listener is not None and self.keeper.is_loaded
+        return self._listener is not None and await self.index.is_ready()
 
     async def _tidy(self) -> None:
         """Forget, every hour, what is only kept for callers that repeat themselves."""

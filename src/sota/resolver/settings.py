@@ -25,6 +25,10 @@ class ResolverSettings(DatabaseSettings, kw_only=True):
     workers: Annotated[
         int, Meta(ge=1, le=64, description="How many computations run at once beside the event loop.")
     ] = 2
+    index_processes: Annotated[
+        int,
+        Meta(ge=1, le=64, description="How many processes hold the index, each a part of the fleet; 1 is this one."),
+    ] = 1
     snapshot_interval_s: Annotated[
         float, Meta(gt=0, le=86_400, description="How often the index is saved under the data folder, if it changed.")
     ] = 300.0

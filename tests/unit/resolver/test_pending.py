@@ -12,6 +12,7 @@ from sota.resolver.changes.model import Changes, Kind, Step, What, decode
 from sota.resolver.changes.store import Position
 from sota.resolver.index.fleet import Fleet
 from sota.resolver.index.pending import Pending
+from sota.resolver.index.share import WHOLE, Share
 from tests.support.fleets import contents
 
 # Row ids of two shards; they come to mean other vehicles again and again, as they may on SQLite.
@@ -64,7 +65,7 @@ def steps() -> st.SearchStrategy[Step]:
     )
 
 
-def follow(fleet: Fleet, model: Model, entries: Sequence[bytes]) -> Fleet:
+def follow(fleet: Fleet, model: Model, entries: Sequence[bytes], share: Share = WHOLE) -> Fleet:
     pending = Pending()
     for entry in entries:
         pending.take(decode(entry))
@@ -73,7 +74,7 @@ def follow(fleet: Fleet, model: Model, entries: Sequence[bytes]) -> Fleet:
         for kind, numbers in pending.new_things(fleet).items()
     }
     vins = {vehicle: model.vins[vehicle] for vehicle in pending.new_vehicles() if vehicle in model.vins}
-    return pending.apply(fleet, Position(fleet.position.number + len(entries), b""), vins, texts)
+    return pending.apply(fleet, Position(fleet.position.number + len(entries), b""), vins, texts, share)
 
 
 @given(st.lists(st.lists(st.lists(steps(), max_size=8), max_size=4), max_size=8))
@@ -105,6 +106,21 @@ def test_entries_from_before_the_database_was_read_do_no_harm(history: list[list
     # The database was read after some entries, while the log is followed from its beginning.
     fleet = follow(Fleet(), model, entries[: read_at + 1])
     assert contents(follow(fleet, model, entries)) == model.contents()
+
+
+@given(st.lists(st.lists(steps(), max_size=8), max_size=8))
+def test_shares_hold_the_fleet_together_and_each_vehicle_once(history: list[list[Step]]) -> None:
+    model, shares = Model(), [Share(number, 2) for number in range(2)]
+    fleets = [Fleet() for _ in shares]
+    for transaction in history:
+        changes = Changes()
+        for step in transaction:
+            model.do(changes, step)
+        fleets = [follow(fleet, model, [changes.encode()], share) for fleet, share in zip(fleets, shares, strict=True)]
+    assert all(share.holds(number) for fleet, share in zip(fleets, shares, strict=True) for number in fleet.shards)
+    one, other = (contents(fleet) for fleet in fleets)
+    assert not one.keys() & other.keys()
+    assert one | other == model.contents()
 
 
 def test_what_is_no_entry_is_refused() -> None:

@@ -124,7 +124,10 @@ class DependencyGraph:
 
     def edges_of_interest(self, package: Package) -> list[tuple[Package, Sequence[Minimum]]]:
         """Give all that can change the package's plan: the needs of what it may bring, and of what that may break."""
-        names = self.names_of_interest(package)
+        return self.edges_about(self.names_of_interest(package))
+
+    def edges_about(self, names: Collection[str]) -> list[tuple[Package, Sequence[Minimum]]]:
+        """Give what all packages of some names need."""
         return sorted((one, needs) for one, needs in self._needs.items() if needs and one.name in names)
 
     def needs_of(self, package: Package) -> Sequence[Minimum]:

@@ -13,5 +13,7 @@ The database is the truth; the index is made from it, or from a snapshot on disk
 * ``planner.py``      an expression made ready for a state; ``query.py`` its answer for one shard;
 * ``pending.py``      entries of the log folded, and applied to a state;
 * ``loading.py``      a state from the database, with ``store.py`` for its SQL; ``snapshot.py`` one from disk and back;
-* ``keeper.py``       loads, follows and saves in the background.
+* ``keeper.py``       loads, follows and saves in the background;
+* ``spread_index.py`` what answers from several processes, each with a share of the shards (``share.py``):
+  ``part_process.py`` runs one, ``part.py`` is one, and ``wire.py`` what both say to each other.
 """

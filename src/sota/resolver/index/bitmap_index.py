@@ -6,8 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
+from sota.kit.program import Background
 from sota.resolver.changes.model import Kind
-from sota.resolver.dependencies.model import Package
+from sota.resolver.dependencies.model import DependencyGraph, Package
 from sota.resolver.index.fleet import Fleet, Shard
 from sota.resolver.index.fleet_index import Alike, Match
 from sota.resolver.index.keeper import Keeper
@@ -29,13 +30,28 @@ class BitmapIndex:
     def __init__(self, keeper: Keeper, workers: Workers, previews: Workers) -> None:
         self._keeper, self._workers, self._previews = keeper, workers, previews
 
+    def start(self, background: Background) -> None:
+        """Begin to load, and to follow the database from then on."""
+        self._keeper.start(background)
+
+    async def wait_ready(self) -> None:
+        """Wait until the index is loaded."""
+        await self._keeper.loaded.wait()
+
+    async def is_ready(self) -> bool:
+        """Say whether the index is loaded."""
+        return self._keeper.is_loaded
+
+    def close(self) -> None:
+        """Hold nothing that the background does not."""
+
     async def matching(
-        self, filters: Sequence[Expression], names: Collection[str], alike: Alike | None = None
+        self, filters: Sequence[Expression], names: Collection[str], graph: DependencyGraph
     ) -> AsyncIterator[list[Match]]:
         """Find the vehicles for which every filter is true, grouped: see the interface."""
         fleet = await self._keeper.newest()
         planned = await self._workers.run(plan_all, filters, fleet.dictionary)
-        kinds = await self._workers.run(kinds_of, fleet, names, alike)
+        kinds = await self._workers.run(kinds_of, fleet, names, graph.alike())
         return self._matching(fleet, planned, kinds)
 
     async def _matching(

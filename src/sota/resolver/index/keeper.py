@@ -20,10 +20,10 @@ from sota.resolver.changes.store import Entry
 from sota.resolver.index import loading, store
 from sota.resolver.index.fleet import Fleet
 from sota.resolver.index.pending import Pending
+from sota.resolver.index.share import WHOLE, Share
 from sota.resolver.index.snapshot import Snapshots
 from sota.resolver.index.workers import Workers
 
-FOLDER = "resolver-index"
 READ_AT_ONCE = 200
 SMALL_BYTES = 2_000
 FOLLOW_INTERVAL_S = 1.0  # whoever asks has a look of his own: this one only keeps that short
@@ -34,10 +34,17 @@ class Keeper:
     """The newest state."""
 
     def __init__(
-        self, db: Database, workers: Workers, folder: Path, *, save_interval_s: float, kept_changes: int
+        self,
+        db: Database,
+        workers: Workers,
+        folder: Path,
+        *,
+        save_interval_s: float,
+        kept_changes: int,
+        share: Share = WHOLE,
     ) -> None:
-        self._db, self._workers = db, workers
-        self._snapshots = Snapshots(folder / FOLDER)
+        self._db, self._workers, self._share = db, workers, share
+        self._snapshots = Snapshots(folder / share.folder)
         self._save_interval_s, self._kept = save_interval_s, kept_changes
         self._log = get_logger(program="resolver")
         self._fleet: Fleet | None = None
@@ -99,7 +106,7 @@ class Keeper:
         async with self._turn:
             fleet = await self._load_snapshot()
             source = "snapshot" if fleet is not None else "database"
-            self._fleet = fleet if fleet is not None else await loading.load(self._db, self._workers)
+            self._fleet = fleet if fleet is not None else await loading.load(self._db, self._workers, self._share)
             await self._follow()
         if self._fleet is not None:
             seconds = round(asyncio.get_running_loop().time() - started, 3)
@@ -149,7 +156,8 @@ class Keeper:
         pending = _fold(entries) if is_small else await self._workers.run(_fold, entries)
         texts = {kind: await store.read_texts(tx, kind, of) for kind, of in pending.new_things(fleet).items()}
         vins = await store.read_vins(tx, pending.new_vehicles())
-        return await self._workers.run(pending.apply, fleet, entries[-1].position, vins, texts)
+        position = entries[-1].position
+        return await self._workers.run(pending.apply, fleet, position, vins, texts, self._share)
 
     def _note_drop(self) -> None:
         self._log.warning("index_dropped", reason="the log of changes does not continue it")

@@ -15,6 +15,7 @@ from sota.resolver.changes.model import Kind
 from sota.resolver.index import store
 from sota.resolver.index.dictionary import Dictionary
 from sota.resolver.index.fleet import Fleet, Shard, ShardBuilder
+from sota.resolver.index.share import WHOLE, Share
 from sota.resolver.index.vins import SHARD_BITS, SHARD_SIZE
 from sota.resolver.index.workers import Workers
 
@@ -23,8 +24,8 @@ AT_ONCE = 4
 """So many slices are read at the same time, each over a connection of its own: the engine computes, too."""
 
 
-async def load(db: Database, workers: Workers) -> Fleet:
-    """Read everything. The result stands at the place of the log from which it must be followed.
+async def load(db: Database, workers: Workers, share: Share = WHOLE) -> Fleet:
+    """Read everything, or a share of it. The result stands at the place of the log from which it must be followed.
 
     Raises:
         ValueError: the database holds what cannot be.
@@ -43,7 +44,8 @@ async def load(db: Database, workers: Workers) -> Fleet:
             first = await store.next_vehicle(tx, first)
         if first is not None:
             number = first >> SHARD_BITS
-            shards[number] = await _load_shard(db, workers, number, last)
+            if share.holds(number):
+                shards[number] = await _load_shard(db, workers, number, last)
             first = (number + 1) << SHARD_BITS
     return Fleet(position, Dictionary(texts), shards)
 

@@ -16,6 +16,7 @@ from sota.resolver.changes.model import Kind, Step, What
 from sota.resolver.changes.store import Position
 from sota.resolver.index.dictionary import Texts
 from sota.resolver.index.fleet import Fleet, Shard, place_of
+from sota.resolver.index.share import WHOLE, Share
 from sota.resolver.index.vin_pattern import VIN_LENGTH
 
 Thing = tuple[Kind, int]
@@ -67,7 +68,12 @@ class Pending:
         return needed
 
     def apply(
-        self, fleet: Fleet, position: Position, vins: Mapping[int, str], texts: Mapping[Kind, Mapping[int, Texts]]
+        self,
+        fleet: Fleet,
+        position: Position,
+        vins: Mapping[int, str],
+        texts: Mapping[Kind, Mapping[int, Texts]],
+        share: Share = WHOLE,
     ) -> Fleet:
         """Give the next state. ``vins`` and ``texts`` are what stands in the database; who is missing there is gone."""
         shards = dict(fleet.shards)
@@ -75,7 +81,7 @@ class Pending:
         touched = set(changes)
         if any(self.gone.values()):
             touched |= set(shards)
-        for number in touched:
+        for number in filter(share.holds, touched):
             shards[number] = self._apply_to(shards.get(number) or Shard(number), changes[number])
         dictionary = fleet.dictionary
         if any(self.gone.values()) or any(texts.values()):

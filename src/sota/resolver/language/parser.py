@@ -66,15 +66,25 @@ def parse(text: str) -> Expression:
         FilterSyntaxError: it is none; or a regular expression in it is none, or something is over its limit.
     """
     _check_size(text)
+    expression = parse_rendered(text)
+    deepest = max(depth for depth, _part in walk(expression))
+    if deepest > MAX_DEPTH:
+        raise FilterSyntaxError(f"the filter is nested {deepest} deep, {MAX_DEPTH} is allowed", 1, 1)
+    return expression
+
+
+def parse_rendered(text: str) -> Expression:
+    """Parse what was written from a tree: it may be longer than the filter, which is within its limits, was.
+
+    Raises:
+        FilterSyntaxError: it is no filter.
+    """
     try:
         expression: Expression = _parser().parse(text)  # type: ignore[assignment]
     except VisitError as error:
         raise error.orig_exc from None
     except UnexpectedInput as error:
         raise _explain(text, error) from None
-    deepest = max(depth for depth, _part in walk(expression))
-    if deepest > MAX_DEPTH:
-        raise FilterSyntaxError(f"the filter is nested {deepest} deep, {MAX_DEPTH} is allowed", 1, 1)
     return expression
 
 

@@ -75,7 +75,7 @@ class Resolver:
         expressions = [await self._workers.run(self._read, one) for one in filters]
         package = Package(wanted.name, wanted.version)
         names = await self._workers.run(graph.names_of_interest, package)
-        matches = await self._index.matching(expressions, names, graph.alike())
+        matches = await self._index.matching(expressions, names, graph)
         return Resolution(package, tuple(filters), tuple(expressions), graph, matches)
 
     async def decide(self, resolution: Resolution, *, is_rehearsal: bool = False) -> AsyncIterator[list[Decision]]:

@@ -1,0 +1,133 @@
+"""A process that holds a part of the fleet for a Resolver: ``python -m sota.resolver.index.part``.
+
+It gets its orders as one line of its input, follows the database by itself, and answers over a Unix socket. It ends
+when its input does, which is when its Resolver ends, however that ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sota.kit.db import Database
+from sota.kit.errors import SotaError
+from sota.kit.logging import configure
+from sota.kit.program import Background
+from sota.resolver.dependencies.model import DependencyGraph
+from sota.resolver.index import wire
+from sota.resolver.index.bitmap_index import BitmapIndex
+from sota.resolver.index.keeper import Keeper
+from sota.resolver.index.share import Share
+from sota.resolver.index.vins import warm_up
+from sota.resolver.index.workers import Workers
+from sota.resolver.language.parser import FilterSyntaxError, parse_rendered
+from sota.resolver.settings import ResolverSettings
+
+QUESTION_S = 30.0
+SWITCH_S = 0.001
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """What the process is told: its Resolver's settings, which part it holds, and where it answers."""
+
+    settings: ResolverSettings
+    number: int
+    of: int
+    socket: str
+
+    def write(self) -> bytes:
+        """Write as a line."""
+        return msgspec.json.encode(self, enc_hook=str) + b"\n"
+
+    @classmethod
+    def read(cls, line: bytes) -> Orders:
+        """Read what :meth:`write` wrote."""
+        return msgspec.json.decode(line, type=cls, dec_hook=_read_path)
+
+
+class Part:
+    """Answers questions about a part of the fleet."""
+
+    def __init__(self, keeper: Keeper, workers: Workers, previews: Workers) -> None:
+        self._keeper, self._workers, self._previews = keeper, workers, previews
+        self._index = BitmapIndex(keeper, workers, previews)
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one question; whoever asked may leave before the end."""
+        with contextlib.suppress(EOFError, ConnectionError, ValueError, TimeoutError):
+            async with asyncio.timeout(QUESTION_S):
+                question = await wire.receive(reader, wire.QUESTIONS)
+            async for message in self._messages(question):
+                await wire.send(writer, message)
+        writer.close()
+
+    async def _messages(self, question: wire.Question) -> AsyncIterator[wire.Answer]:
+        try:
+            match question:
+                case wire.Look():
+                    await self._keeper.newest()
+                case wire.Count(expression, sample):
+                    meaning = await self._previews.run(parse_rendered, expression)
+                    yield wire.Counted(*await self._index.count_and_sample(meaning, sample))
+                case wire.Find(texts, names, needs):
+                    filters = [await self._workers.run(parse_rendered, text) for text in texts]
+                    async for matches in await self._index.matching(filters, names, DependencyGraph(dict(needs))):
+                        yield await self._workers.run(wire.Found.of, matches)
+            yield wire.End()
+        except SotaError as error:
+            yield wire.Trouble(error.detail)
+        except FilterSyntaxError as error:
+            yield wire.Trouble(str(error))
+
+
+async def serve(orders: Orders, ended: asyncio.Future[Any]) -> None:
+    """Hold the part until ``ended``."""
+    settings, share = orders.settings, Share(orders.number, orders.of)
+    db, background = Database.of(settings), Background()
+    keeping, workers, previews = Workers(1, "index"), Workers(settings.workers, "resolve"), Workers(1, "preview")
+    keeper = Keeper(
+        db,
+        keeping,
+        settings.data,
+        save_interval_s=settings.snapshot_interval_s,
+        kept_changes=settings.kept_changes,
+        share=share,
+    )
+    keeper.start(background)
+    server = await asyncio.start_unix_server(Part(keeper, workers, previews).answer, orders.socket)
+    await previews.run(warm_up)
+    try:
+        await ended
+    finally:
+        server.close()
+        await background.stop()
+        for threads in (keeping, workers, previews):
+            threads.close()
+        await db.close()
+
+
+async def main(orders: Orders) -> None:
+    """Serve until the input ends, or what keeps the index dies."""
+    sys.setswitchinterval(SWITCH_S)
+    await serve(orders, asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read))
+
+
+def _read_path(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)
+
+
+if __name__ == "__main__":
+    # Ctrl-C reaches all processes of a terminal: this one ends with its Resolver.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    given = Orders.read(sys.stdin.buffer.readline())
+    configure(given.settings.log_level)
+    asyncio.run(main(given))
