@@ -12,8 +12,9 @@ from sota.resolver.index.bitmap_index import find_groups, kinds_of, name_vehicle
 from sota.resolver.index.dictionary import Dictionary, Texts
 from sota.resolver.index.fleet import Fleet, Shard, ShardBuilder
 from sota.resolver.index.fleet_index import Alike
-from sota.resolver.index.planner import plan_all
+from sota.resolver.index.planner import planning
 from sota.resolver.index.vins import places_of
+from sota.resolver.index.workers import finish
 from sota.resolver.language.evaluation import Vehicle
 from sota.resolver.language.expression import Expression
 
@@ -50,11 +51,11 @@ def matching(
     fleet: Fleet, filters: Sequence[Expression], names: Sequence[str] = (), alike: Alike | None = None
 ) -> dict[str, frozenset[Package]]:
     """Resolve on a state of the fleet, as the index does: what each vehicle that passes has of ``names``."""
-    planned = plan_all(filters, fleet.dictionary)
+    planned = finish(planning(filters, fleet.dictionary))
     kinds = kinds_of(fleet, names, alike)
     found: dict[str, frozenset[Package]] = {}
     for shard in fleet.shards.values():
-        for match in name_vehicles(shard, find_groups(planned, shard, kinds)):
+        for match in name_vehicles(shard, finish(find_groups(planned, shard, kinds))):
             for vin in match.vins:
                 assert vin not in found, "a vehicle comes once"
                 found[vin] = match.packages

@@ -12,10 +12,10 @@ from sota.resolver.dependencies.model import DependencyGraph, Package
 from sota.resolver.index.fleet import Fleet, Shard
 from sota.resolver.index.fleet_index import Alike, Match
 from sota.resolver.index.keeper import Keeper
-from sota.resolver.index.planner import Plan, plan, plan_all
-from sota.resolver.index.query import Group, partition, select
+from sota.resolver.index.planner import Plan, planning
+from sota.resolver.index.query import Group, partitioning, selecting
 from sota.resolver.index.vins import places_of
-from sota.resolver.index.workers import Workers
+from sota.resolver.index.workers import Steps, Workers
 from sota.resolver.language.expression import Expression
 
 VINS_AT_ONCE = 20_000
@@ -50,7 +50,7 @@ class BitmapIndex:
     ) -> AsyncIterator[list[Match]]:
         """Find the vehicles for which every filter is true, grouped: see the interface."""
         fleet = await self._keeper.newest()
-        planned = await self._workers.run(plan_all, filters, fleet.dictionary)
+        planned = await self._workers.run_steps(planning(filters, fleet.dictionary))
         kinds = await self._workers.run(kinds_of, fleet, names, graph.alike())
         return self._matching(fleet, planned, kinds)
 
@@ -63,7 +63,8 @@ class BitmapIndex:
             while waiting or found:
                 while waiting and len(found) <= SHARDS_AHEAD:
                     shard = waiting.popleft()
-                    searching = asyncio.ensure_future(self._workers.run(find_groups, planned, shard, kinds))
+                    finding = find_groups(planned, shard, kinds)
+                    searching = asyncio.ensure_future(self._workers.run_steps(finding))
                     found.append((shard, searching))
                 shard, searching = found.popleft()
                 for some in slices(await searching):
@@ -75,18 +76,19 @@ class BitmapIndex:
     async def count_and_sample(self, expression: Expression, sample: int) -> tuple[int, list[str]]:
         """Count vehicles and name some: see the interface."""
         fleet = await self._keeper.newest()
-        planned = await self._previews.run(plan, expression, fleet.dictionary)
+        planned = await self._previews.run_steps(planning([expression], fleet.dictionary))
         count, vins = 0, list[str]()
         for shard in fleet.shards.values():
-            found, some = await self._previews.run(_count, planned, shard, sample - len(vins))
+            found, some = await self._previews.run_steps(_count(planned, shard, sample - len(vins)))
             count += found
             vins += some
         return count, vins
 
 
-def find_groups(planned: Plan, shard: Shard, kinds: dict[Package, list[int]]) -> list[Group]:
+def find_groups(planned: Plan, shard: Shard, kinds: dict[Package, list[int]]) -> Steps[list[Group]]:
     """Find and group the vehicles of a shard."""
-    return partition(shard, select(planned, shard), kinds)
+    matched = yield from selecting(planned, shard, shard.vehicles)
+    return (yield from partitioning(shard, matched, kinds))
 
 
 def kinds_of(fleet: Fleet, names: Collection[str], alike: Alike | None) -> dict[Package, list[int]]:
@@ -125,6 +127,6 @@ def name_vehicles(shard: Shard, groups: Sequence[Group]) -> list[Match]:
     return [Match(shard.vins.texts(group.places), group.packages) for group in groups]
 
 
-def _count(planned: Plan, shard: Shard, sample: int) -> tuple[int, list[str]]:
-    found = select(planned, shard)
+def _count(planned: Plan, shard: Shard, sample: int) -> Steps[tuple[int, list[str]]]:
+    found = yield from selecting(planned, shard, shard.vehicles)
     return len(found), shard.vins.texts(places_of(found[:sample])) if sample > 0 and found else []

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sota.resolver.changes.model import Kind
-from sota.resolver.index.dictionary import Dictionary
-from sota.resolver.language.expression import And, Constant, Expression, Not, Or, VinMatches
+from sota.resolver.index.dictionary import Dictionary, ThingLeaf
+from sota.resolver.index.workers import Steps
+from sota.resolver.language.expression import And, Constant, Expression, Not, Or, VinMatches, walk
 from sota.resolver.language.regex import Regex
 
 
@@ -65,6 +66,16 @@ NOBODY, EVERYBODY = Fixed(False), Fixed(True)
 def plan_all(filters: Sequence[Expression], dictionary: Dictionary) -> Plan:
     """Plan for vehicles that pass every filter; without filters that is nobody."""
     return plan(And(tuple(filters)), dictionary) if filters else NOBODY
+
+
+def planning(filters: Sequence[Expression], dictionary: Dictionary) -> Steps[Plan]:
+    """Plan as :func:`plan_all` does: a step for each test of things, which is looked up in the whole dictionary."""
+    for expression in filters:
+        for _depth, part in walk(expression):
+            if isinstance(part, ThingLeaf):
+                dictionary.find(part)  # it is remembered
+                yield
+    return plan_all(filters, dictionary)
 
 
 def plan(expression: Expression, dictionary: Dictionary) -> Plan:

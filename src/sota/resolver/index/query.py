@@ -14,6 +14,7 @@ from sota.resolver.dependencies.model import Package
 from sota.resolver.index.fleet import Shard
 from sota.resolver.index.planner import Every, Fixed, Having, Plan, Some, VinTest, Without
 from sota.resolver.index.vins import Places, places_of
+from sota.resolver.index.workers import Steps, finish
 
 # Joining bitmaps keeps other threads waiting: a millisecond or two at a time.
 JOINED_AT_ONCE = 128
@@ -28,28 +29,34 @@ class Group:
     packages: frozenset[Package]
 
 
-def select(plan: Plan, shard: Shard, within: BitMap | None = None) -> BitMap:
-    """Give the places of those vehicles, of ``within`` or of the whole shard, for which the plan is true."""
-    within = shard.vehicles if within is None else within
+def select(plan: Plan, shard: Shard) -> BitMap:
+    """Give the places of those vehicles of the shard for which the plan is true."""
+    return finish(selecting(plan, shard, shard.vehicles))
+
+
+def selecting(plan: Plan, shard: Shard, within: BitMap) -> Steps[BitMap]:
+    """Give those of ``within`` for which the plan is true: a step for each test."""
     match plan:
         case Fixed(value):
             return within if value else BitMap()
         case Having(kind, things):
+            yield
             return within & join(shard, kind, things)
         case VinTest(vin):
+            yield
             return shard.vins.matching(vin, within)
         case Without(part):
-            return within - select(part, shard, within)
+            return within - (yield from selecting(part, shard, within))
         case Every(parts):
             for part in parts:
                 if not within:
                     break
-                within = select(part, shard, within)
+                within = yield from selecting(part, shard, within)
             return within
         case Some(parts):
             found = BitMap()
             for part in parts:
-                found = found | select(part, shard, within - found)
+                found = found | (yield from selecting(part, shard, within - found))
             return found
 
 
@@ -65,10 +72,11 @@ def join(shard: Shard, kind: Kind, things: Sequence[int]) -> BitMap:
     return joined
 
 
-def partition(shard: Shard, matched: BitMap, kinds: Mapping[Package, Sequence[int]]) -> list[Group]:
+def partitioning(shard: Shard, matched: BitMap, kinds: Mapping[Package, Sequence[int]]) -> Steps[list[Group]]:
     """Group vehicles by which of the packages they have; a package is what has one of its numbers installed.
 
     Each vehicle gets a number that says in its bits which packages it has; vehicles of one number are a group.
+    There is a step for each package.
     """
     places = places_of(matched)
     keys = np.zeros(len(places), dtype=np.int64)
@@ -76,6 +84,7 @@ def partition(shard: Shard, matched: BitMap, kinds: Mapping[Package, Sequence[in
     columns: list[npt.NDArray[np.int64]] = []
     bits = 0
     for package, numbers in kinds.items():
+        yield
         owners = matched & join(shard, Kind.PACKAGE, numbers)
         if not owners:
             continue

@@ -1,0 +1,76 @@
+"""No computation keeps others waiting for its end: what takes long goes in steps, and they go in turns."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sota.resolver.dependencies.model import Package
+from sota.resolver.index.bitmap_index import find_groups
+from sota.resolver.index.planner import planning
+from sota.resolver.index.workers import Steps, Workers, finish
+from sota.resolver.language.evaluation import Vehicle
+from sota.resolver.language.parser import MAX_REGEXES, parse
+from tests.support.fleets import fleet_of
+
+pytestmark = pytest.mark.anyio
+
+
+class Endless:
+    """Computes until it is told to stop."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self.count = 0
+
+    def steps(self) -> Steps[int]:
+        while not self.is_over:
+            self.count += 1
+            yield
+        return self.count
+
+    def stop(self) -> str:
+        self.is_over = True
+        return "stopped"
+
+
+@pytest.mark.parametrize("others", [1, 3])
+async def test_who_computes_without_end_lets_others_have_their_turn(others: int) -> None:
+    workers = Workers(1)
+    endless = [Endless() for _ in range(others)]
+    async with asyncio.timeout(20):
+        computing = [asyncio.create_task(workers.run_steps(one.steps())) for one in endless]
+        await asyncio.sleep(0)
+        for one in endless:
+            assert await workers.run(one.stop) == "stopped"
+        assert await asyncio.gather(*computing) == [one.count for one in endless]
+    workers.close()
+
+
+async def test_error_of_a_step_is_that_of_the_computation() -> None:
+    def broken() -> Steps[None]:
+        yield
+        raise LookupError
+
+    workers = Workers(1)
+    with pytest.raises(LookupError):
+        await workers.run_steps(broken())
+    workers.close()
+
+
+def count_steps(steps: Steps[object]) -> int:
+    return sum(1 for _ in steps)
+
+
+def test_largest_filter_is_a_step_for_each_of_its_tests() -> None:
+    fleet = fleet_of([Vehicle(f"A{number:016d}", frozenset({("ivi", "1.0.0")})) for number in range(3)])
+    shard = fleet.shards[0]
+    vins = parse(" OR ".join(f'vin_matches "{number}x.+$"' for number in range(MAX_REGEXES)))
+    things = parse(" OR ".join(f'has_component "{number}x"' for number in range(MAX_REGEXES)))
+    assert count_steps(planning([things], fleet.dictionary)) == MAX_REGEXES
+    planned = finish(planning([vins], fleet.dictionary))
+    kinds = {Package("ivi", f"{number}.0.0"): [1] for number in range(40)}
+    assert count_steps(find_groups(planned, shard, {})) == MAX_REGEXES
+    everybody = finish(planning([parse("TRUE")], fleet.dictionary))
+    assert count_steps(find_groups(everybody, shard, kinds)) == len(kinds)
