@@ -73,6 +73,8 @@ def measure() -> Measurement:
         with _engines(url, folder, vehicles) as others:
             figures |= _compare(vehicles, others)
         figures |= measure_program(url, folder, vehicles)
+    if figures["streamed"] != figures["f2_vehicles"]:
+        raise BenchmarkError(f"{figures['streamed']:g} vehicles were streamed, {figures['f2_vehicles']:g} found")
     figures |= _larger(vehicles * LARGER)
     ratios = {"f1_1m_vs_mariadb": figures["mariadb_f1_ms"] / figures["f1_1m_ms"]}
     ratios["f2_1m_vs_mariadb"] = figures["mariadb_f2_ms"] / figures["f2_1m_ms"]
@@ -99,6 +101,7 @@ def _compare(vehicles: int, others: list[Engine]) -> dict[str, float]:
     figures: dict[str, float] = {}
     for name, expression in (("f1", F1), ("f2", F2)):
         found = count(fleet, expression)
+        figures[f"{name}_vehicles"] = found
         times: dict[str, list[float]] = {engine.name: [] for engine in others}
         ours: list[float] = []
         for _ in range(OTHERS_REPEATED):

@@ -8,6 +8,7 @@ import random
 import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ def _previews(web: Caller, core: Caller, vehicles: int) -> float:
 
 
 class _Changes(threading.Thread):
-    """Tells changes in batches, at a steady rate: vehicles get one package and lose another."""
+    """Tells changes in batches, at a steady rate: a vehicle gets a package, another loses one that it got before."""
 
     def __init__(self, core: Caller, vehicles: int) -> None:
         super().__init__()
@@ -164,6 +165,8 @@ class _Changes(threading.Thread):
         part = Part(0, min(vehicles, 200_000))
         self._vins = [row.tobytes().decode() for row in part.vins]
         self._pairs = list(packages().values())
+        # What was added and will be removed: later than in its own batch, in which it would come to nothing.
+        self._added: deque[tuple[str, dict[str, str]]] = deque()
         self._is_done = threading.Event()
         self._sent = 0
         self._error: BenchmarkError | None = None
@@ -182,14 +185,13 @@ class _Changes(threading.Thread):
 
     def _fact(self) -> dict[str, Any]:
         self._sent += 1
-        name, version = self._pairs[self._random.randrange(PACKAGES)]
-        kind = "package_added" if self._sent % 2 else "package_removed"
-        return {
-            "fact": kind,
-            "id": f"bench-{self._sent}",
-            "vin": self._random.choice(self._vins),
-            "package": {"name": name, "version": version},
-        }
+        if self._sent % 2 and len(self._added) > 2 * CHANGES_A_BATCH:
+            kind, (vin, package) = "package_removed", self._added.popleft()
+        else:
+            name, version = self._pairs[self._random.randrange(PACKAGES)]
+            kind, vin, package = "package_added", self._random.choice(self._vins), {"name": name, "version": version}
+            self._added.append((vin, package))
+        return {"fact": kind, "id": f"bench-{self._sent}", "vin": vin, "package": package}
 
     def end(self) -> int:
         """Stop; gives how many changes were sent.
