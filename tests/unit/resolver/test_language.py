@@ -25,9 +25,9 @@ from sota.resolver.language.expression import (
     VinMatches,
     walk,
 )
-from sota.resolver.language.formatter import format_filter, render
+from sota.resolver.language.formatter import WIDTH, format_filter, render
 from sota.resolver.language.hints import find_hints
-from sota.resolver.language.parser import FilterSyntaxError, parse
+from sota.resolver.language.parser import WORD, FilterSyntaxError, parse
 from sota.resolver.language.regex import Regex, compile_regex
 from sota.resolver.language.version import VersionOperator
 from tests.support.naive_filters import naive
@@ -270,6 +270,24 @@ def test_formatter_tidies_and_keeps_comments(text: str, tidy: str) -> None:
     assert format_filter(tidy) == tidy
 
 
+def test_formatter_breaks_what_does_not_fit_into_a_line() -> None:
+    long = r'has_package "^navigation-of-the-head-unit$" "^1\.[0-9]+\."'
+    text = f"""in_group 'pilot' OR NOT ({long} OR {long} AND vin_matches("^WVW")) AND // for now
+        has_component "^TCU-" OR ({long}) /* twice */"""
+    assert (
+        format_filter(text)
+        == rf"""in_group 'pilot'
+OR NOT (
+     {long}
+     OR {long} AND vin_matches("^WVW")
+   )
+   AND // for now
+   has_component "^TCU-"
+OR ({long}) /* twice */"""
+    )
+    assert format_filter(format_filter(text)) == format_filter(text)
+
+
 def test_formatter_refuses_what_is_no_filter() -> None:
     with pytest.raises(FilterSyntaxError):
         format_filter("TRUE AND")
@@ -279,7 +297,10 @@ def test_formatter_refuses_what_is_no_filter() -> None:
 def test_rendered_tree_parses_to_the_same_meaning(expression: Expression) -> None:
     text = render(expression)
     assert render(parse(text)) == text
-    assert format_filter(text) == text
+    tidy = format_filter(text)
+    assert (parse(tidy), WORD.findall(tidy)) == (parse(text), WORD.findall(text))
+    assert format_filter(tidy) == tidy
+    assert tidy == text or len(text) > WIDTH
 
 
 @given(expressions(), vehicles())

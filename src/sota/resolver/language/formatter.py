@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sota.resolver.language.expression import (
     And,
     Constant,
@@ -22,6 +24,9 @@ from sota.resolver.language.expression import (
 )
 from sota.resolver.language.grammar import TESTS
 from sota.resolver.language.parser import WORD, parse
+
+WIDTH = 100
+INDENT = "  "
 
 
 def render(expression: Expression) -> str:
@@ -59,19 +64,66 @@ def render_leaf(leaf: Leaf) -> str:  # noqa: PLR0911 - one return for each kind 
 def format_filter(text: str) -> str:
     """Tidy a filter's spaces and lines; its words, parentheses, quotes and comments stay as they are.
 
+    What does not fit into a line is broken before OR, then before AND, then inside parentheses.
+
     Raises:
         FilterSyntaxError: it is none.
     """
     parse(text)
+    return "\n".join(_lay_out([found.group() for found in WORD.finditer(text)], WIDTH))
+
+
+def _lay_out(words: Sequence[str], width: int) -> list[str]:
+    """Give the lines of a part of a filter."""
+    lines = _flow(words)
+    if len(lines) == 1 and len(lines[0]) <= width:
+        return lines
+    for operator in ("OR", "AND"):
+        parts = _split(words, operator)
+        if len(parts) > 1:
+            return _lay_out_chain(parts, operator, width)
+    opened = words.index("(") if "(" in words else 0
+    if words[-1] == ")" and words[:opened] in ([], ["NOT"]):
+        inside = _lay_out(words[opened + 1 : -1], width - len(INDENT))
+        return [" ".join([*words[:opened], "("]), *(f"{INDENT}{line}" for line in inside), ")"]
+    return lines
+
+
+def _lay_out_chain(parts: Sequence[Sequence[str]], operator: str, width: int) -> list[str]:
+    lines: list[str] = []
+    for part in parts:
+        before = f"{operator} " if lines else ""
+        first, *others = _lay_out(part, width - len(operator) - 1)
+        # An AND that was broken inside an OR stands further in, so that it is seen to bind tighter.
+        further = " " * (len(operator) + 1) if operator == "OR" and len(_split(part, "AND")) > 1 else ""
+        lines += [f"{before}{first}", *(f"{further}{line}" for line in others)]
+    return lines
+
+
+def _split(words: Sequence[str], operator: str) -> list[list[str]]:
+    """Cut at each operator that stands in no parentheses."""
+    parts: list[list[str]] = [[]]
+    nested = 0
+    for word in words:
+        nested += (word == "(") - (word == ")")
+        if word == operator and not nested:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts
+
+
+def _flow(words: Sequence[str]) -> list[str]:
+    """Give one line, or more where a comment ends one."""
     lines, before = [""], ""
-    for word in (found.group() for found in WORD.finditer(text)):
+    for word in words:
         if before.startswith("//"):
             lines.append("")
         elif lines[-1] and _apart(before, word):
             lines[-1] += " "
         lines[-1] += word.rstrip() if word.startswith("//") else word
         before = word
-    return "\n".join(lines)
+    return lines
 
 
 def _apart(before: str, word: str) -> bool:
