@@ -15,21 +15,24 @@ from typing import Any
 
 import pytest
 
+from sota.kit.clock import SystemClock
 from sota.kit.db import Database
 from sota.kit.errors import Unavailable
 from sota.kit.http_client import HttpClient
+from sota.kit.migrations import upgrade
 from sota.kit.service_credentials import issue
 from sota.resolver.changes.model import Kind
 from sota.resolver.index.loading import load
 from sota.resolver.index.workers import Workers
 from sota.resolver.language.evaluation import Vehicle, evaluate
 from sota.resolver.language.parser import parse
+from sota.resolver.program import MIGRATIONS
+from sota.resolver.tables import vehicle
 from tests.support.fleets import contents
 from tests.support.processes import ProgramProcess, free_ports
 from tests.support.resolver import ProgramCaller
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-KILLS = 6
 PAUSE_S = (0.05, 0.8)
 READY_S = 60
 EXPRESSIONS = [
@@ -43,7 +46,7 @@ EXPRESSIONS = [
 class Resolver:
     """The program under test, and who calls it."""
 
-    def __init__(self, database_url: str, folder: Path) -> None:
+    def __init__(self, database_url: str, folder: Path, index_processes: int) -> None:
         self.port, self.operation_port = free_ports(2)
         callers = folder / "callers.toml"
         self.tokens = {name: issue(callers, name) for name in ("Web Server", "SOTA Core")}
@@ -55,6 +58,7 @@ class Resolver:
             "data": folder / "data",
             "snapshot_interval_s": 0.05,
             "kept_changes": 10,
+            "index_processes": index_processes,
         }
         options = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
         self.process = ProgramProcess("resolver", ["resolver", *options], folder / "resolver.log")
@@ -147,15 +151,28 @@ async def tell_until_killed(resolver: Resolver, generator: random.Random, first:
         await core.client.close()
 
 
-async def test_index_and_database_are_alike_after_every_kill(fresh_database_url: str, tmp_path: Path) -> None:
+async def lead_into_the_next_shard(database_url: str) -> None:
+    """Register a vehicle whose row is the thirtieth before the second shard: the next ones are in both."""
+    database = Database(database_url)
+    await upgrade(database, MIGRATIONS)
+    row = {"id": (1 << 20) - 30, "vin": "LEADS000000000001", "created_at": SystemClock().now()}
+    await database.transact(lambda tx: tx.execute(vehicle.insert(), [row]))
+    await database.close()
+
+
+@pytest.mark.parametrize(("index_processes", "kills"), [(1, 6), (2, 3)])
+async def test_index_and_database_are_alike_after_every_kill(
+    fresh_database_url: str, tmp_path: Path, index_processes: int, kills: int
+) -> None:
     seed = int(os.environ.get("SOTA_FAULT_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"SOTA_FAULT_SEED={seed}")
     generator = random.Random(seed)
-    resolver = Resolver(fresh_database_url, tmp_path)
+    await lead_into_the_next_shard(fresh_database_url)
+    resolver = Resolver(fresh_database_url, tmp_path, index_processes)
     await resolver.start()
     await offer_probes(resolver)
     told = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         telling = asyncio.create_task(tell_until_killed(resolver, generator, told))
         await asyncio.sleep(generator.uniform(*PAUSE_S))
         resolver.process.kill()
