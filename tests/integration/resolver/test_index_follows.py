@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from sota.resolver.changes.model import Kind
 from sota.resolver.facts import service
 from sota.resolver.index.keeper import Keeper
 from sota.resolver.index.loading import load
+from sota.resolver.index.share import WHOLE
+from sota.resolver.index.snapshot import Snapshots
 from sota.resolver.index.workers import Parameters, Result, Workers
 from sota.resolver.program import MIGRATIONS
 from sota.resolver.tables import change, change_head, vehicle
@@ -220,6 +223,28 @@ async def test_question_waits_for_what_was_committed_before_it_and_for_no_more(
         await background.stop()
         workers.close()
         await workers.db.close()
+
+
+async def test_snapshot_is_written_beside_what_the_index_computes(fresh_database_url: str, tmp_path: Path) -> None:
+    """A large one takes seconds: whoever asks meanwhile, with a change to be taken in first, does not wait for it."""
+    async with running_node(fresh_database_url, tmp_path, every_s=1) as node:
+        await node.tell(messages.VehicleRegistered(id="saved", vin="SAVED000000000001"))
+        number = (await node.keeper.newest()).position.number
+        is_done = threading.Event()
+        computing = asyncio.create_task(node.workers.run(is_done.wait, 60))
+
+        async def is_saved() -> bool:
+            with contextlib.suppress(FileNotFoundError):  # the next one is written at this moment
+                saved = Snapshots(tmp_path / WHOLE.folder).load()
+                return saved is not None and saved.position.number == number
+            return False
+
+        try:
+            await until(is_saved, "the snapshot is written")
+            assert not computing.done()
+        finally:
+            is_done.set()
+            await computing
 
 
 async def test_log_that_was_cut_short_makes_the_index_anew(fresh_database_url: str, tmp_path: Path) -> None:

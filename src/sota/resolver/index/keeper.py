@@ -167,7 +167,8 @@ class Keeper:
         if fleet.position.number == self._saved:
             return
         try:
-            await self._workers.run(self._snapshots.save, fleet)
+            # Not where questions are computed: a large one takes seconds.
+            await asyncio.to_thread(self._snapshots.save, fleet)
         except OSError as error:  # the next start takes longer, and nothing else is lost
             self._log.error("snapshot_not_written", reason=str(error))
         self._saved = fleet.position.number
