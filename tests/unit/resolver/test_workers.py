@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -11,7 +12,8 @@ from sota.resolver.index.bitmap_index import find_groups
 from sota.resolver.index.planner import planning
 from sota.resolver.index.workers import Steps, Workers, finish
 from sota.resolver.language.evaluation import Vehicle
-from sota.resolver.language.parser import MAX_REGEXES, parse
+from sota.resolver.language.parser import MAX_REGEXES, FilterSyntaxError, parse, parsing
+from sota.resolver.language.regex import compile_regex
 from tests.support.fleets import fleet_of
 
 pytestmark = pytest.mark.anyio
@@ -59,8 +61,23 @@ async def test_error_of_a_step_is_that_of_the_computation() -> None:
     workers.close()
 
 
-def count_steps(steps: Steps[object]) -> int:
-    return sum(1 for _ in steps)
+def count_steps(steps: Steps[object], *ends: type[Exception]) -> int:
+    count = 0
+    with contextlib.suppress(*ends):
+        for _ in steps:
+            count += 1
+    return count
+
+
+def test_largest_filter_is_compiled_in_steps_and_only_once() -> None:
+    text = " OR ".join(f'has_package "{number}" "{number}y"' for number in range(MAX_REGEXES // 2))
+    compile_regex.cache_clear()
+    assert count_steps(parsing(text)) == MAX_REGEXES
+    assert compile_regex.cache_info().misses == MAX_REGEXES
+    assert finish(parsing(text)) == parse(text)
+    with pytest.raises(FilterSyntaxError, match="line 1, column 13: look-ahead"):
+        finish(parsing('vin_matches "(?=a)"'))
+    assert count_steps(parsing("'a' " * 2 * MAX_REGEXES), FilterSyntaxError) == MAX_REGEXES
 
 
 def test_largest_filter_is_a_step_for_each_of_its_tests() -> None:

@@ -15,7 +15,7 @@ from sota.resolver.filters.store import StoredFilter
 from sota.resolver.groups import service as group_service
 from sota.resolver.index.workers import Workers
 from sota.resolver.language.expression import Expression
-from sota.resolver.language.parser import FilterSyntaxError, parse
+from sota.resolver.language.parser import FilterSyntaxError, parsing
 from sota.resolver.language.regex import Regex, RegexError, compile_regex
 from sota.resolver.register import store as register_store
 
@@ -37,7 +37,7 @@ async def read_expression(expression: str, workers: Workers) -> Expression:
         Refused: ``filter_invalid``, with line, column and what was expected.
     """
     try:
-        return await workers.run(parse, expression)
+        return await workers.run_steps(parsing(expression))
     except FilterSyntaxError as error:
         raise Refused("filter_invalid", f"{error}.") from None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import re2
@@ -20,6 +21,9 @@ MAX_LENGTH = 512
 MAX_MEMORY_BYTES = 1 << 18
 # RE2 spends up to half a millisecond on reading each, before it looks at any limit of its own.
 MAX_UNICODE_CLASSES = 8
+
+# As many as the largest filter has, so that its expressions can be compiled one by one before it is parsed.
+MAX_REMEMBERED = 512
 
 _OPTIONS = re2.Options()
 _OPTIONS.max_mem = MAX_MEMORY_BYTES
@@ -46,8 +50,9 @@ class Regex:
         return self.program.search(text.encode()) is not None
 
 
+@lru_cache(maxsize=MAX_REMEMBERED)
 def compile_regex(pattern: str) -> Regex:
-    """Compile a pattern.
+    """Compile a pattern; one that was compiled a moment ago is remembered.
 
     Raises:
         RegexError: it is too long, too large when compiled, or not of this dialect.

@@ -11,11 +11,11 @@ from sota.resolver.attributes import store as attribute_store
 from sota.resolver.dependencies.model import LeftOut, Plan, Planned
 from sota.resolver.groups import service as group_service
 from sota.resolver.index.fleet_index import FleetIndex
-from sota.resolver.index.workers import Workers
+from sota.resolver.index.workers import Steps, Workers
 from sota.resolver.language.expression import Expression, HasAttribute, Place, walk
 from sota.resolver.language.formatter import format_filter
 from sota.resolver.language.hints import Hint, find_hints
-from sota.resolver.language.parser import FilterSyntaxError, parse
+from sota.resolver.language.parser import FilterSyntaxError, parsing
 from sota.resolver.resolution.service import Resolver
 
 SAMPLE = 10
@@ -55,7 +55,7 @@ class Previews:
 
     async def check(self, expression: str) -> Checked:
         """Look whether an expression can be evaluated, as at its saving, and what may be meant otherwise."""
-        checked = await self._typing.run(_check, expression)
+        checked = await self._typing.run_steps(_check(expression))
         if checked.meaning is None:
             return checked
         asked: dict[str, Place] = {}
@@ -72,7 +72,7 @@ class Previews:
 
     async def format(self, expression: str) -> str | FilterSyntaxError:
         """Tidy an expression, or give its mistake."""
-        return await self._typing.run(_format, expression)
+        return await self._typing.run_steps(_format(expression))
 
     async def count(self, meaning: Expression) -> tuple[int, list[str]]:
         """Count the vehicles for which an expression is true; gives some of them too."""
@@ -93,16 +93,17 @@ class Previews:
         return rehearsal
 
 
-def _check(expression: str) -> Checked:
+def _check(expression: str) -> Steps[Checked]:
     try:
-        meaning = parse(expression)
+        meaning = yield from parsing(expression)
     except FilterSyntaxError as error:
         return Checked(None, error)
     return Checked(meaning, None, find_hints(meaning))
 
 
-def _format(expression: str) -> str | FilterSyntaxError:
+def _format(expression: str) -> Steps[str | FilterSyntaxError]:
     try:
+        yield from parsing(expression)
         return format_filter(expression)
     except FilterSyntaxError as error:
         return error
