@@ -15,6 +15,7 @@ from sota.boundaries.values import PackageId
 from sota.kit.clock import new_id
 from sota.kit.errors import Refused
 from sota.kit.http_client import HttpClient
+from sota.kit.logging import short_vin
 from sota.resolver.dependencies.model import Package, Planned
 from sota.resolver.recorded import store
 from sota.resolver.recorded.erasure import LINGERING
@@ -129,6 +130,28 @@ async def test_earlier_of_two_writers_does_not_complete(resolver: RunningResolve
     assert await resolver.db.transact(lambda tx: store.complete(tx, id, later, done))
     other = await resolver.db.transact(partial(store.begin, id=id, attempt=earlier, package=package, now=now))
     assert (other.attempt, other.completed_at) == (later, now)
+
+
+async def test_vehicle_that_the_update_would_break_is_left_out_logged_and_queryable(
+    resolver: RunningResolver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ivi, tls, id = new_name("ivi"), new_name("libtls"), new_id()
+    await resolver.add_package(ivi, "1.0.0", (tls, "1.2.0"))
+    needing = await resolver.add_vehicle(packages=[(ivi, "1.0.0"), (tls, "1.3.0")])
+    free = await resolver.add_vehicle(packages=[(tls, "1.3.0")])
+    await resolver.offer(tls, "1.1.0", f'package_version "{tls}" = "1.3.0"')
+
+    answer = await resolve(resolver, tls, id, "1.1.0")
+
+    assert [found["vin"] for found in answer.body] == [free]
+    reason = f"the installed {ivi}/1.0.0 needs {tls} 1.2.0 or later, and the update brings {tls}/1.1.0"
+    left_out = (await resolver.web.send("GET", f"/resolutions/{id}/left-out")).body
+    assert left_out == [{"vin": needing, "code": "would_break", "reason": reason}]
+    logged = [line for line in capsys.readouterr().out.splitlines() if "vehicles_left_out" in line]
+    assert len(logged) == 1
+    for said in ("level='error'", "code='would_break'", "count=1", reason, short_vin(needing)):
+        assert said in logged[0]
+    assert needing not in logged[0], "no whole VIN in the log"
 
 
 async def test_erased_vin_goes_from_what_is_frozen_and_is_counted(resolver: RunningResolver) -> None:
