@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from sota.kit.clock import SystemClock
 from sota.kit.db import Database, Tx
@@ -107,6 +108,21 @@ async def test_part_that_was_killed_leaves_no_half_answer_and_comes_back(resolve
     await resolver.core.tell({"fact": "vehicle_retired", "vin": VINS[SHARD + 1]})
     await until(resolver.program.ready, "the part is there again")
     assert (await resolved(resolver, ivi)).keys() == set(VINS.values()) - {VINS[SHARD + 1]}
+
+
+async def test_part_that_cannot_keep_its_index_ends_and_is_started_again(resolver: RunningResolver) -> None:
+    part = spread_index(resolver).parts[0]
+    before = part.process
+
+    async def is_another() -> bool:
+        return part.process is not before
+
+    await resolver.db.transact(lambda tx: tx.execute(sa.text("ALTER TABLE change_head RENAME TO change_gone")))
+    await until(is_another, "the process ended, and another was started")
+    assert before is not None
+    assert before.returncode == 1
+    await resolver.db.transact(lambda tx: tx.execute(sa.text("ALTER TABLE change_gone RENAME TO change_head")))
+    await until(resolver.program.ready, "the part is there again")
 
 
 async def test_processes_end_with_their_resolver_and_start_from_their_snapshots(

@@ -58,9 +58,9 @@ class Keeper:
         """Whether questions can be answered."""
         return self._fleet is not None
 
-    def start(self, background: Background) -> None:
+    def start(self, background: Background) -> asyncio.Task[None]:
         """Begin to load, and to follow and save from then on."""
-        background.start("resolver:index", self._keep())
+        return background.start("resolver:index", self._keep())
 
     async def newest(self) -> Fleet:
         """Give a state that has everything which was committed before this call.

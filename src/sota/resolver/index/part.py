@@ -87,8 +87,8 @@ class Part:
             yield wire.Trouble(str(error))
 
 
-async def serve(orders: Orders, ended: asyncio.Future[Any]) -> None:
-    """Hold the part until ``ended``."""
+async def serve(orders: Orders, orders_end: asyncio.StreamReader) -> None:
+    """Hold the part until the input ends, or what keeps the index dies: then the Resolver starts another process."""
     settings, share = orders.settings, Share(orders.number, orders.of)
     db, background = Database.of(settings), Background()
     keeping, workers, previews = Workers(1, "index"), Workers(settings.workers, "resolve"), Workers(1, "preview")
@@ -100,11 +100,14 @@ async def serve(orders: Orders, ended: asyncio.Future[Any]) -> None:
         kept_changes=settings.kept_changes,
         share=share,
     )
-    keeper.start(background)
+    kept = keeper.start(background)
+    ended = background.start("input", orders_end.read())
     server = await asyncio.start_unix_server(Part(keeper, workers, previews).answer, orders.socket)
     await previews.run(warm_up)
     try:
-        await ended
+        await asyncio.wait({kept, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if kept.done():
+            kept.result()
     finally:
         server.close()
         await background.stop()
@@ -114,9 +117,11 @@ async def serve(orders: Orders, ended: asyncio.Future[Any]) -> None:
 
 
 async def main(orders: Orders) -> None:
-    """Serve until the input ends, or what keeps the index dies."""
+    """Serve as ordered."""
     sys.setswitchinterval(SWITCH_S)
-    await serve(orders, asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read))
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await serve(orders, reader)
 
 
 def _read_path(kind: type, value: Any) -> Any:
