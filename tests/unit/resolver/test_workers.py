@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
-from sota.resolver.dependencies.model import Package
+from sota.resolver.dependencies.model import DependencyGraph, LeftOut, Minimum, Package
 from sota.resolver.index.bitmap_index import find_groups
+from sota.resolver.index.fleet_index import Match
 from sota.resolver.index.planner import planning
 from sota.resolver.index.workers import Steps, Workers, finish
 from sota.resolver.language.evaluation import Vehicle
 from sota.resolver.language.parser import MAX_REGEXES, FilterSyntaxError, parse, parsing
 from sota.resolver.language.regex import compile_regex
+from sota.resolver.resolution.service import Resolution, plan_in_steps
 from tests.support.fleets import fleet_of
 
 pytestmark = pytest.mark.anyio
@@ -78,6 +81,18 @@ def test_largest_filter_is_compiled_in_steps_and_only_once() -> None:
     with pytest.raises(FilterSyntaxError, match="line 1, column 13: look-ahead"):
         finish(parsing('vin_matches "(?=a)"'))
     assert count_steps(parsing("'a' " * 2 * MAX_REGEXES), FilterSyntaxError) == MAX_REGEXES
+
+
+async def test_plans_are_made_in_steps_once_for_each_group() -> None:
+    async def nobody() -> AsyncIterator[list[Match]]:
+        yield []
+
+    wanted, graph = Package("ivi", "2.0.0"), DependencyGraph({Package("ivi", "2.0.0"): [Minimum("tls", "1.0.0")]})
+    resolution = Resolution(wanted, (), (), graph, nobody())
+    matches = [Match([f"A{number:016d}"], frozenset({Package("tls", f"{number % 30}.0.0")})) for number in range(90)]
+    assert count_steps(plan_in_steps(resolution, matches, {})) == 30
+    codes = [isinstance(decision.plan, LeftOut) for decision in finish(plan_in_steps(resolution, matches, {}))]
+    assert codes == [number % 30 == 0 for number in range(90)]
 
 
 def test_largest_filter_is_a_step_for_each_of_its_tests() -> None:

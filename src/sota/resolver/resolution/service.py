@@ -19,7 +19,7 @@ from sota.resolver.dependencies.model import DependencyGraph, LeftOut, Package, 
 from sota.resolver.filters import service as filter_service
 from sota.resolver.filters.store import StoredFilter
 from sota.resolver.index.fleet_index import FleetIndex, Match
-from sota.resolver.index.workers import Workers
+from sota.resolver.index.workers import Steps, Workers
 from sota.resolver.language.expression import Expression
 from sota.resolver.language.parser import FilterSyntaxError, parse
 from sota.resolver.resolution.model import Decision
@@ -87,7 +87,7 @@ class Resolver:
         plans: dict[frozenset[Package], Plan] = {}
         left_out = LeftOutCount()
         async for matches in resolution.matches:
-            decisions = await self._workers.run(_plan_all, resolution, matches, plans)
+            decisions = await self._workers.run_steps(plan_in_steps(resolution, matches, plans))
             for decision in decisions:
                 if isinstance(decision.plan, LeftOut):
                     left_out.add(decision.vins, decision.plan)
@@ -118,11 +118,12 @@ def _parse_again(expression: str) -> Expression:
     return parse(expression)
 
 
-def _plan_all(
+def plan_in_steps(
     resolution: Resolution, matches: Sequence[Match], plans: dict[frozenset[Package], Plan]
-) -> list[Decision]:
-    """Plan for each group of vehicles, once for the same of what matters."""
+) -> Steps[list[Decision]]:
+    """Plan for each group of vehicles, once for the same of what matters: a step for each plan."""
     for match in matches:
         if match.packages not in plans:
             plans[match.packages] = resolution.graph.plan(resolution.package, sorted(match.packages))
+            yield
     return [Decision(match.vins, plans[match.packages]) for match in matches]
