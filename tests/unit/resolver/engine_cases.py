@@ -1,4 +1,4 @@
-"""Random cases for the engine: a fleet, then changes of its inventory and a resolve after each, over random graphs.
+"""Random cases for the engine: a fleet, then changes of its inventory and another graph before each resolve.
 
 ``compare`` plays a case on the engine and on the naive evaluators, and fails where one vehicle differs.
 """
@@ -48,18 +48,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Changes, and then a resolve."""
+    """Changes, what packages need from now on, and then a resolve."""
 
     changes: list[Change]
     filters: list[Expression]
     wanted: Package
+    needs: dict[Package, list[Minimum]]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A graph, and rounds; the first round's changes make the fleet."""
+    """Rounds; the first one's changes make the fleet."""
 
-    needs: dict[Package, list[Minimum]]
     rounds: list[Round]
 
 
@@ -71,11 +71,12 @@ def cases() -> st.SearchStrategy[Case]:
     )
     first = st.lists(st.builds(Change, st.just(0), vehicles(), st.just(True)), min_size=1, max_size=8)
     filters = st.lists(expressions(), min_size=1, max_size=2)
+    graphs = st.dictionaries(SENT, NEEDS, max_size=6)
     rounds = st.tuples(
-        st.builds(Round, first, filters, SENT),
-        *[st.builds(Round, st.lists(changes, max_size=3), filters, SENT) for _ in range(ROUNDS - 1)],
+        st.builds(Round, first, filters, SENT, graphs),
+        *[st.builds(Round, st.lists(changes, max_size=3), filters, SENT, graphs) for _ in range(ROUNDS - 1)],
     ).map(list)
-    return st.builds(Case, st.dictionaries(SENT, NEEDS, max_size=6), rounds)
+    return st.builds(Case, rounds)
 
 
 @dataclass(slots=True)
@@ -135,7 +136,7 @@ def compare(case: Case) -> int:
     played = Played()
     for turn in case.rounds:
         played.change(turn.changes)
-        needs = {turn.wanted: [], **case.needs}
+        needs = {turn.wanted: [], **turn.needs}
         assert engine(played, needs, turn) == plainly(played, needs, turn)
     return len(case.rounds)
 
