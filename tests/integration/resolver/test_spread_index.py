@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,10 +14,12 @@ from sota.kit.clock import SystemClock
 from sota.kit.db import Database, Tx
 from sota.kit.migrations import upgrade
 from sota.resolver.index.loading import load
+from sota.resolver.index.part_process import PartProcess
 from sota.resolver.index.share import Share
 from sota.resolver.index.spread_index import SpreadIndex
 from sota.resolver.index.workers import Workers
 from sota.resolver.program import MIGRATIONS
+from sota.resolver.settings import ResolverSettings
 from sota.resolver.tables import vehicle
 from tests.support.fleets import contents
 from tests.support.resolver import RunningResolver, new_name, running_resolver
@@ -147,6 +150,27 @@ async def test_processes_end_with_their_resolver_and_start_from_their_snapshots(
         ivi = new_name("ivi")
         await running.offer(ivi, "2.0.0", "TRUE")
         assert (await resolved(running, ivi)).keys() == set(VINS.values())
+
+
+async def test_process_whose_resolver_was_killed_ends_and_leaves_nothing(
+    fresh_database_url: str, tmp_path: Path
+) -> None:
+    await spread_out(fresh_database_url)
+    (folder := tmp_path / "sockets").mkdir()
+    settings = ResolverSettings(database=fresh_database_url, data=tmp_path / "data", index_processes=PROCESSES)
+    part = PartProcess(settings, Share(0, PROCESSES), folder)
+    keeping = asyncio.create_task(part.keep())
+
+    async def is_answering() -> bool:
+        return part.socket.exists()
+
+    await until(is_answering, "the socket is there")
+    assert part.process is not None
+    assert part.process.stdin is not None
+    part.process.stdin.close()  # as the end of its Resolver does, however that ended
+    assert await part.process.wait() == 0
+    assert not folder.exists()
+    keeping.cancel()
 
 
 async def test_shares_of_a_database_are_the_whole(fresh_database_url: str) -> None:

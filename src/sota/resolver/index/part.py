@@ -114,6 +114,7 @@ async def serve(orders: Orders, orders_end: asyncio.StreamReader) -> None:
         for threads in (keeping, workers, previews):
             threads.close()
         await db.close()
+    _leave(Path(orders.socket))
 
 
 async def main(orders: Orders) -> None:
@@ -122,6 +123,13 @@ async def main(orders: Orders) -> None:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     await serve(orders, reader)
+
+
+def _leave(socket: Path) -> None:
+    """Remove the socket, and with the last one its folder: a Resolver that was killed does not."""
+    socket.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        socket.parent.rmdir()
 
 
 def _read_path(kind: type, value: Any) -> Any:
