@@ -84,7 +84,8 @@ class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=86400, description="Time for what is under way to end when the node stops.")
     ] = 5.0
     max_peers: Annotated[int, Meta(ge=1, description="Connections from other nodes at the same time.")] = 20_000
-    max_message: Annotated[int, Meta(ge=1024, le=1 << 30, description="Largest message in bytes.")] = 4 << 20
+    # rvi_core knows no limit, and was seen to pass 30 MB on.
+    max_message: Annotated[int, Meta(ge=1024, le=1 << 30, description="Largest message in bytes.")] = 32 << 20
     send_queue: Annotated[int, Meta(ge=1024, description="Bytes that may wait for one peer in memory.")] = 4 << 20
     local_queue: Annotated[int, Meta(ge=1024, description="Bytes that may wait for one local service in memory.")] = (
         16 << 20

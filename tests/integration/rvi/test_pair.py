@@ -164,3 +164,23 @@ async def test_many_vehicles_at_once_each_get_their_own(
         done.set()
     assert {call["parameters"][0] for call in service.messages()} == set(vins)
     assert all(service.messages(f"/{vin}")[0]["parameters"] == [vin] for vin in vins)
+
+
+@pytest.mark.parametrize("scheme", LINKS)
+async def test_message_of_thirty_megabytes_is_passed_on_as_a_real_node_does(
+    scheme: str, identities: Identities, tmp_path: Path, service: RecordingService
+) -> None:
+    ports, address = link(scheme)
+    async with (
+        running(backend_settings(identities, tmp_path / "b", **ports)) as (_, core),
+        running(vehicle_settings(identities, tmp_path / "v", address)) as (node, client),
+    ):
+        await client.register("/sota/chunk", service.url())
+        await core.register("/sota/ack", service.url("/ack"))
+        await wait_until(lambda: f"{BACKEND}/ack" in node.known_services())
+        large = "x" * 30_000_000
+        await core.send(f"{VEHICLE}/chunk", large)
+        await wait_until(service.messages, "the large message arrives", 20.0)
+        assert [message["parameters"] for message in service.messages()] == [[large]]
+        await client.send(f"{BACKEND}/ack", "still there")
+        await wait_until(lambda: service.messages("/ack"))
