@@ -5,8 +5,10 @@ call carries a token. The baseline is a bare Starlette handler that does one ind
 same database (``api_baseline.py``). Rounds alternate: baseline, Core, Web Server, call by call, so that what else the
 machine does falls on all of them; ratios are taken inside a round, and medians over the rounds.
 
-A *single read* asks for one object by its key. ``core_read_ratio`` and ``web_read_ratio`` are those of the slowest
-single read. ``p99_ms`` is the longest 99th percentile of all calls, each at half the load that saturates it.
+A *single read* asks for one object by its key and reads that object, as the baseline does; a vehicle's page joins six
+tables, and an install request's counts its updates. ``core_read_ratio`` and ``web_read_ratio`` are those of the slowest
+single read; each call has its ratio beside them. ``p99_ms`` is the longest 99th percentile of all calls, each at half
+the load that saturates it.
 
 ``SCALE=20000 make bench ONLY=api`` takes fewer vehicles, for a quick look; its result is not written over the kept one.
 """

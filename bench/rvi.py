@@ -3,7 +3,7 @@
 Four processes share the cores. 8 clients send to 8 services, as a real rvi_core pair was measured; the link is TLS with
 msgpack. Over HTTP each client waits for the answer to one message before it sends the next, over WebSocket 64 of its
 messages may be without one. The round trip is one message there and one back, over HTTP, one at a time. Large messages
-are of 100 kB, over HTTP, from 4 clients.
+are of 100 kB, over HTTP.
 
 The bare chain is four uvloop processes, too, that pass the same bytes and wait for the same answers with no HTTP, JSON,
 TLS, rights or order in between. Rounds alternate between the nodes and the chain; medians over the rounds.
@@ -34,7 +34,7 @@ from sota.boundaries.authority import Authority
 VIN = "WVWZZZ1KZBENCH001"
 PATH = "bench"
 ROUNDS = 3
-CLIENTS, LARGE_CLIENTS, WINDOW = 8, 4, 64
+CLIENTS, WINDOW = 8, 64
 SMALL, LARGE = 50, 100_000
 HTTP_MESSAGES, WEBSOCKET_MESSAGES, LARGE_MESSAGES, PINGS = 12_000, 32_000, 1_200, 1_000
 HTTP_LIMIT, WEBSOCKET_LIMIT, ROUND_TRIP_LIMIT_MS, LARGE_LIMIT_MB = 8_000, 16_000, 0.8, 120
@@ -131,7 +131,7 @@ def _round(nodes: Way, chain: Way, scale: float) -> dict[str, float]:
     large = int(LARGE_MESSAGES * scale)
     small_http = [_http_request(f"{PATH}/{number}", SMALL) for number in range(CLIENTS)]
     small_ws = [_websocket_request(f"{PATH}/w{number}", SMALL) for number in range(CLIENTS)]
-    big = [_http_request(f"{PATH}/{number}", LARGE) for number in range(LARGE_CLIENTS)]
+    big = [_http_request(f"{PATH}/{number}", LARGE) for number in range(CLIENTS)]
     found = {
         "chain_http_messages_per_s": _rate(chain, "plain", chain.http_port, _frames(small_http), http, 1),
         "http_messages_per_s": _rate(nodes, "http", nodes.http_port, small_http, http, 1),
