@@ -150,6 +150,10 @@ class Downloads:
             else:
                 raise Conflict(f"Download {index} cannot be started: it is {entry.state}.")
 
+    def arriving(self, download_index: int) -> Transfer | None:
+        """Give the transfer of a download whose blocks may come now."""
+        return self._transfers.get(download_index)
+
     async def add_block(self, download_index: int, index: int, content: bytes) -> bool:
         """Store one block; says whether it is new. Its acknowledgement is on its way when this returns.
 

@@ -63,6 +63,19 @@ class Transfer:
         self.acknowledge()
         return new
 
+    def take(self, index: int, content: bytes) -> bool:
+        """Begin to store a block, which is acknowledged once it is durable; False where too much waits already.
+
+        Raises:
+            Invalid: there is no such block.
+        """
+        durable = self._writer.take(index, content)
+        if durable is None:
+            return False
+        self._sign_of_life()
+        durable.add_done_callback(self._stored)
+        return True
+
     def acknowledge(self) -> None:
         """Tell Core what is here, soon."""
         self._bell.ring()
@@ -92,6 +105,13 @@ class Transfer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._writer.settle()
         self.file.close()
+
+    def _stored(self, durable: asyncio.Future[None]) -> None:
+        error = durable.exception()
+        if error is None:
+            self.acknowledge()
+        else:  # Core sends again what is not acknowledged
+            self._log.warning("block_not_stored", download_index=self.start.download_index, detail=str(error))
 
     def _sign_of_life(self) -> None:
         self._last_sign = asyncio.get_running_loop().time()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from urllib.parse import urlsplit
 
 from sota.kit.errors import Unavailable
-from sota.kit.http_client import HttpClient
-from sota.kit.network import Memory
+from sota.kit.http_client import Response
+from sota.kit.network import Memory, MemoryClient
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 HEADERS = {"content-type": "application/json"}
@@ -20,18 +21,24 @@ class Deliveries:
 
     def __init__(self, memory: Memory, limit: int) -> None:
         self._memory, self._limit = memory, limit
-        self._clients: dict[str, tuple[HttpClient, str]] = {}
+        self._clients: dict[str, tuple[MemoryClient, str]] = {}
         self._queues: dict[str, deque[tuple[str, bytes, float]]] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._bytes = 0
         self._room: asyncio.Future[None] | None = None
 
     def add(self, service: str, url: str, body: bytes, deadline: float) -> asyncio.Future[None] | None:
-        """Queue a message; where there are too many now, gives what ends when there is room again."""
+        """Deliver a message, or queue it; where there are too many now, gives what ends when there is room again."""
+        answer: asyncio.Future[Response] | None = None
+        if service not in self._workers:
+            answered = self._call(url, body)
+            if isinstance(answered, Response):
+                return None
+            answer = answered
         self._queues.setdefault(service, deque()).append((url, body, deadline))
         self._bytes += len(body)
         if service not in self._workers:
-            self._workers[service] = asyncio.create_task(self._work(service), name=f"deliver:{service}")
+            self._workers[service] = asyncio.create_task(self._work(service, answer), name=f"deliver:{service}")
         if self._bytes <= self._limit:
             return None
         if self._room is None:
@@ -46,12 +53,13 @@ class Deliveries:
         await asyncio.gather(*workers, return_exceptions=True)
         self._queues.clear()
 
-    async def _work(self, service: str) -> None:
+    async def _work(self, service: str, answer: asyncio.Future[Response] | None) -> None:
         queue = self._queues[service]
         try:
             while queue:
                 url, body, deadline = queue[0]
-                await self._deliver(url, body, deadline)
+                await self._deliver(url, body, deadline, answer)
+                answer = None
                 queue.popleft()
                 self._bytes -= len(body)
                 if self._room is not None and self._bytes <= self._limit // 2:
@@ -60,19 +68,30 @@ class Deliveries:
         finally:
             del self._workers[service]
 
-    async def _deliver(self, url: str, body: bytes, deadline: float) -> None:
-        client, path = self._client(url)
+    async def _deliver(self, url: str, body: bytes, deadline: float, answer: asyncio.Future[Response] | None) -> None:
+        client, _ = self._client(url)
         pause = FIRST_PAUSE_S
         while time.time() < deadline:
-            try:
-                await client.request("POST", path, body=body, headers=HEADERS)
-            except Unavailable:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_S)
-            else:
+            answered = answer or self._call(url, body)
+            answer = None
+            if isinstance(answered, Response):
                 return
+            if answered is not None:
+                with contextlib.suppress(Unavailable):
+                    await client.wait(answered)
+                    return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
 
-    def _client(self, url: str) -> tuple[HttpClient, str]:
+    def _call(self, url: str, body: bytes) -> Response | asyncio.Future[Response] | None:
+        """Begin to deliver; None where nobody listens."""
+        client, path = self._client(url)
+        try:
+            return client.begin("POST", path, body, HEADERS)
+        except Unavailable:
+            return None
+
+    def _client(self, url: str) -> tuple[MemoryClient, str]:
         if url not in self._clients:  # one a service; a client that was started again has the same addresses
             parts = urlsplit(url)
             self._clients[url] = (self._memory.client(f"{parts.scheme}://{parts.netloc}"), parts.path)

@@ -33,6 +33,7 @@ MARK = struct.Struct("<II")
 MIX = 0x534F5441
 READ_BYTES = 1 << 20
 WAITING_LIMIT = 64
+TAKEN_BYTES = 1 << 20  # of one file, that may wait without anybody who waits for them
 
 
 class StorageFull(SotaError):
@@ -217,14 +218,34 @@ class BlockWriter:
         async with self._slots:
             if index in self.file.received:
                 return False
-            known = self._waiting.get(index)
-            durable = known[1] if known else asyncio.get_running_loop().create_future()
-            if known is None:
-                self._waiting[index] = (content, durable)
-            if self._flushing is None:
-                self._flushing = asyncio.create_task(self._flush(), name="block-writer")
-            await asyncio.shield(durable)
-            return known is None
+            is_new = index not in self._waiting
+            await asyncio.shield(self._begin(index, content))
+            return is_new
+
+    def take(self, index: int, content: bytes) -> asyncio.Future[None] | None:
+        """Begin to write a block; gives what ends when it is durable. None: too much waits, and nothing was done.
+
+        Raises:
+            Invalid: no such block, or not of its length.
+        """
+        if len(content) != self.file.length(index):
+            raise Invalid(f"Block {index} has {len(content)} bytes and must have {self.file.length(index)}.")
+        if sum(len(waiting) for waiting, _ in self._waiting.values()) >= TAKEN_BYTES:
+            return None
+        return self._begin(index, content)
+
+    def _begin(self, index: int, content: bytes) -> asyncio.Future[None]:
+        known = self._waiting.get(index)
+        if known is not None:
+            return known[1]
+        durable = asyncio.get_running_loop().create_future()
+        if index in self.file.received:
+            durable.set_result(None)
+            return durable
+        self._waiting[index] = (content, durable)
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush(), name="block-writer")
+        return durable
 
     async def settle(self) -> None:
         """Wait until nothing is being written."""

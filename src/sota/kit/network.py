@@ -69,7 +69,7 @@ class Memory:
     def __init__(self) -> None:
         self._handlers: dict[int, Handler] = {}
 
-    def client(self, base_url: str, token: str | None = None) -> HttpClient:
+    def client(self, base_url: str, token: str | None = None) -> MemoryClient:
         """Give a client that looks for its program among those that listen here."""
         return MemoryClient(self, base_url, token)
 
@@ -112,17 +112,19 @@ class MemoryListener:
         """Take no more; what is under way goes on."""
         self._memory.leave(self.port)
 
-    async def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+    def _answer(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Response | Awaitable[Response]:
         direct: Direct | None = getattr(self._app, "direct", None)
         raw_target = target.encode("latin-1")
-        if (
-            direct is not None
-            and method == "POST"
-            and raw_target.startswith(direct.prefix)
-            and len(body) <= direct.limit
-        ):
-            status, content = await direct.answer(raw_target, body)
-            return Response(status, dict(JSON_ANSWER), content)
+        if direct is None or method != "POST" or not raw_target.startswith(direct.prefix) or len(body) > direct.limit:
+            return self._call(method, target, headers, body)
+        answered = direct.answer_at_once(raw_target, body)
+        if answered is None:
+            return _answer_directly(direct, raw_target, body)
+        return Response(answered[0], dict(JSON_ANSWER), answered[1])
+
+    async def _call(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
         path, _, query = target.partition("?")
         scope = {
             "type": "http",
@@ -153,6 +155,11 @@ class MemoryListener:
         return answer
 
 
+async def _answer_directly(direct: Direct, target: bytes, body: bytes) -> Response:
+    status, content = await direct.answer(target, body)
+    return Response(status, dict(JSON_ANSWER), content)
+
+
 class MemoryClient(HttpClient):
     """Calls a program of the same :class:`Memory`."""
 
@@ -178,21 +185,37 @@ class MemoryClient(HttpClient):
         Raises:
             Unavailable: nobody answers on the port, or not in time.
         """
+        content = body if isinstance(body, bytes) else b"" if body is None else b"".join([part async for part in body])
+        target = path + (f"?{urlencode(query)}" if query else "")
+        answer = self.begin(method, target, content, headers or {})
+        return answer if isinstance(answer, Response) else await self.wait(answer, timeout_s)
+
+    def begin(
+        self, method: str, target: str, content: bytes, headers: Mapping[str, str]
+    ) -> Response | asyncio.Future[Response]:
+        """Make a call and give the whole answer where it is there at once, else what :meth:`wait` waits for.
+
+        Raises:
+            Unavailable: nobody answers on the port.
+        """
         handler = self._memory.find(self._port)
         if handler is None:
             raise Unavailable(f"{self.base_url} is not reachable: nobody listens.")
-        content = body if isinstance(body, bytes) else b"" if body is None else b"".join([part async for part in body])
-        target = self._path + path + (f"?{urlencode(query)}" if query else "")
-        given = {**self._own_headers, "content-length": str(len(content)), **(headers or {})}
-        answer = handler(method, target, given, content)
-        if isinstance(answer, Response):
-            return answer
-        answering = asyncio.ensure_future(answer)
+        given = {**self._own_headers, "content-length": str(len(content)), **headers}
+        answer = handler(method, self._path + target, given, content)
+        return answer if isinstance(answer, Response) else asyncio.ensure_future(answer)
+
+    async def wait(self, answer: asyncio.Future[Response], timeout_s: float | None = None) -> Response:
+        """Wait for the answer to what :meth:`begin` began.
+
+        Raises:
+            Unavailable: it does not come in time.
+        """
         # To wait does not cancel what is waited for, and costs half of a shield within a time-out.
-        done, _ = await asyncio.wait((answering,), timeout=timeout_s or self._limit_s)
+        done, _ = await asyncio.wait((answer,), timeout=timeout_s or self._limit_s)
         if not done:
             raise Unavailable(f"{self.base_url} did not answer within {timeout_s or self._limit_s:g} s.")
-        return answering.result()
+        return answer.result()
 
     @contextlib.asynccontextmanager
     async def stream(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sota.kit.block_file import BlockFile, BlockWriter, StorageFull, count_blocks
+from sota.kit.block_file import TAKEN_BYTES, BlockFile, BlockWriter, StorageFull, count_blocks
 from sota.kit.errors import Invalid
 from sota.kit.ranges import Ranges
 
@@ -161,6 +161,37 @@ async def test_cancelled_writer_leaves_the_others_alone(tmp_path: Path) -> None:
     first.cancel()
 
     assert await second
+    await writer.settle()
+    assert writer.file.received.text() == "1-2"
+    writer.file.close()
+
+
+async def test_blocks_that_are_taken_are_durable_together_and_a_known_one_is_so_at_once(tmp_path: Path) -> None:
+    writer = BlockWriter(BlockFile.open(tmp_path / "file", SIZE, BLOCK))
+    taken = [writer.take(index, block(index)) for index in (1, 2, 2)]
+    assert taken[1] is taken[2]
+    assert writer.file.received.text() == ""
+
+    await asyncio.gather(*(durable for durable in taken if durable is not None))
+
+    assert writer.file.received.text() == "1-2"
+    again = writer.take(1, block(2))
+    assert again is not None
+    assert again.done()
+    with pytest.raises(Invalid):
+        writer.take(COUNT + 1, b"")
+    await writer.settle()
+    assert writer.file.read(1) == block(1)
+    writer.file.close()
+
+
+async def test_no_more_is_taken_than_may_wait_in_memory(tmp_path: Path) -> None:
+    size = TAKEN_BYTES // 2
+    writer = BlockWriter(BlockFile.open(tmp_path / "file", 3 * size, size))
+
+    taken = [writer.take(index, bytes(size)) for index in (1, 2, 3)]
+
+    assert [durable is not None for durable in taken] == [True, True, False]
     await writer.settle()
     assert writer.file.received.text() == "1-2"
     writer.file.close()
