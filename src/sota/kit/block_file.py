@@ -202,7 +202,7 @@ class BlockWriter:
     def __init__(self, file: BlockFile, disk: Disk | None = None) -> None:
         self.file = file
         self._disk = disk or PlainDisk()
-        self._waiting: dict[int, tuple[bytes, asyncio.Future[None]]] = {}
+        self._waiting: dict[int, tuple[bytes | None, asyncio.Future[None]]] = {}
         self._slots = asyncio.Semaphore(WAITING_LIMIT)
         self._flushing: asyncio.Task[None] | None = None
 
@@ -230,7 +230,7 @@ class BlockWriter:
         """
         if len(content) != self.file.length(index):
             raise Invalid(f"Block {index} has {len(content)} bytes and must have {self.file.length(index)}.")
-        if sum(len(waiting) for waiting, _ in self._waiting.values()) >= TAKEN_BYTES:
+        if sum(len(waiting) for waiting, _ in self._waiting.values() if waiting is not None) >= TAKEN_BYTES:
             return None
         return self._begin(index, content)
 
@@ -242,7 +242,9 @@ class BlockWriter:
         if index in self.file.received:
             durable.set_result(None)
             return durable
-        self._waiting[index] = (content, durable)
+        if self._disk.writes_at_once:  # thousands of vehicles cannot hold their blocks until the disk has time
+            self.file.put([(index, content)])
+        self._waiting[index] = (None if self._disk.writes_at_once else content, durable)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush(), name="block-writer")
         return durable
@@ -257,11 +259,13 @@ class BlockWriter:
             while self._waiting:
                 batch, self._waiting = self._waiting, {}
                 try:
-                    blocks = [(index, content) for index, (content, _) in batch.items()]
-                    written = await self._disk.write(functools.partial(self.file.put, blocks), self.file.sync)
-                    self.file.count(written)
+                    blocks = [(index, content) for index, (content, _) in batch.items() if content is not None]
+                    await self._disk.write(functools.partial(self.file.put, blocks), self.file.sync)
+                    self.file.count(batch)
                 except (OSError, SotaError) as error:
-                    for _, durable in batch.values():
+                    # What was written meanwhile may be lost with it, and the next sync would not say so.
+                    failed, self._waiting = {**batch, **self._waiting}, {}
+                    for _, durable in failed.values():
                         _fail(durable, error)
                 else:
                     for _, durable in batch.values():

@@ -23,6 +23,11 @@ SYNCS_OF_A_JOB = 16
 class Disk(Protocol):
     """Does the blocking work on files for asyncio."""
 
+    @property
+    def writes_at_once(self) -> bool:
+        """Whether the caller's own thread may write, into the kernel's memory."""
+        ...
+
     async def do(self, work: Callable[[], Result]) -> Result:
         """Do work that may take its time, in a thread."""
         ...
@@ -38,6 +43,8 @@ class Disk(Protocol):
 
 class PlainDisk:
     """A thread for each piece of work, as ``asyncio.to_thread`` gives them."""
+
+    writes_at_once = False
 
     async def do(self, work: Callable[[], Result]) -> Result:
         """Do work in a thread."""
@@ -56,6 +63,8 @@ class PlainDisk:
 
 class SharedDisk:
     """For a process of many vehicles: writes at once, and syncs in ``threads``, several files a job."""
+
+    writes_at_once = True
 
     def __init__(self, *, threads: int) -> None:
         self.pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="disk")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sota.kit.block_file import BlockFile, BlockWriter
-from sota.kit.disk import Disk, PlainDisk, SharedDisk
+from sota.kit.disk import Disk, PlainDisk, SharedDisk, Sync
 
 
 @pytest.mark.parametrize("make", [PlainDisk, lambda: SharedDisk(threads=2)])
@@ -81,6 +81,43 @@ async def test_blocks_of_many_files_arrive_whole(tmp_path: Path) -> None:
         assert not again.is_hashed
         assert again.sha256() == whole
         again.close()
+    disk.close()
+
+
+class FailingOnce(SharedDisk):
+    """Fails the first sync, when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(threads=1)
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def sync(self, sync: Sync) -> None:
+        """Wait, and fail or sync."""
+        if not self.begun.is_set():
+            self.begun.set()
+            await self.go_on.wait()
+            raise OSError(5, "Input/output error")
+        await super().sync(sync)
+
+
+async def test_what_was_written_while_a_sync_failed_does_not_count(tmp_path: Path) -> None:
+    disk = FailingOnce()
+    writer = BlockWriter(BlockFile.open(tmp_path / "x", 4, 2), disk)
+    first = writer.take(1, b"ab")
+    await disk.begun.wait()
+    second = writer.take(2, b"cd")
+    assert first is not None
+    assert second is not None
+    disk.go_on.set()
+
+    ends = await asyncio.gather(first, second, return_exceptions=True)
+
+    assert [type(end) for end in ends] == [OSError, OSError]
+    assert len(writer.file.received) == 0
+    assert await writer.write(1, b"ab")
+    await writer.settle()
+    assert writer.file.received.text() == "1"
+    writer.file.close()
     disk.close()
 
 
