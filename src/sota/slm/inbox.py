@@ -39,7 +39,7 @@ class Inbox:
         """Make the folder, and clear what ended without being cleared."""
         private_folder(self._folder)
         for download_index in await self._journal.ended():
-            if any(self._folder.glob(f"{download_index}[-.]*")):
+            if self._files(download_index):
                 await self._discard(download_index)
 
     def path(self, download_index: int) -> Path:
@@ -161,8 +161,13 @@ class Inbox:
         if writer is not None:
             await writer.settle()
             writer.file.close()
-        for path in (self.path(download_index), *self._folder.glob(f"{download_index}-*.part")):
+        for path in self._files(download_index):
             path.unlink(missing_ok=True)
+
+    def _files(self, download_index: int) -> list[Path]:
+        # Not by glob: the pattern would be another one for each download, and to compile it takes 0.5 ms.
+        begins = (f"{download_index}-", f"{download_index}.")
+        return [path for path in self._folder.iterdir() if path.name.startswith(begins)]
 
     def _part(self, start: StartDownload) -> Path:
         return self._folder / f"{start.download_index}-{start.sha256[:16]}.part"
