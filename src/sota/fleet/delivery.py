@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from urllib.parse import urlsplit
 
 from sota.kit.errors import Unavailable
 from sota.kit.http_client import Response
@@ -21,7 +20,7 @@ class Deliveries:
 
     def __init__(self, memory: Memory, limit: int) -> None:
         self._memory, self._limit = memory, limit
-        self._clients: dict[str, tuple[MemoryClient, str]] = {}
+        self._clients: dict[str, MemoryClient] = {}
         self._queues: dict[str, deque[tuple[str, bytes, float]]] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._bytes = 0
@@ -69,7 +68,7 @@ class Deliveries:
             del self._workers[service]
 
     async def _deliver(self, url: str, body: bytes, deadline: float, answer: asyncio.Future[Response] | None) -> None:
-        client, _ = self._client(url)
+        client, _ = self._split(url)
         pause = FIRST_PAUSE_S
         while time.time() < deadline:
             answered = answer or self._call(url, body)
@@ -85,14 +84,18 @@ class Deliveries:
 
     def _call(self, url: str, body: bytes) -> Response | asyncio.Future[Response] | None:
         """Begin to deliver; None where nobody listens."""
-        client, path = self._client(url)
+        client, path = self._split(url)
         try:
             return client.begin("POST", path, body, HEADERS)
         except Unavailable:
             return None
 
-    def _client(self, url: str) -> tuple[MemoryClient, str]:
-        if url not in self._clients:  # one a service; a client that was started again has the same addresses
-            parts = urlsplit(url)
-            self._clients[url] = (self._memory.client(f"{parts.scheme}://{parts.netloc}"), parts.path)
-        return self._clients[url]
+    def _split(self, url: str) -> tuple[MemoryClient, str]:
+        """Give who is called, and the path; the client registers all its services at one host."""
+        scheme, _, rest = url.partition("://")
+        host, _, path = rest.partition("/")
+        base = f"{scheme}://{host}"
+        client = self._clients.get(base)
+        if client is None:
+            client = self._clients[base] = self._memory.client(base)
+        return client, f"/{path}"
