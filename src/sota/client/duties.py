@@ -122,7 +122,8 @@ class Duties:
                 return True
             file = self._shelf.path(current.start)
             try:
-                await hand_over(self._slm, current.start, file)
+                async with self._state.disk.large:
+                    await hand_over(self._slm, current.start, file)
             except Refused as error:
                 return await self._not_taken(current, error)
             async with self._locks[index]:

@@ -18,6 +18,7 @@ Result = TypeVar("Result")
 Sync = Callable[[], None]
 
 SYNCS_OF_A_JOB = 16
+LARGE_PIECES = 32
 
 
 class Disk(Protocol):
@@ -26,6 +27,11 @@ class Disk(Protocol):
     @property
     def writes_at_once(self) -> bool:
         """Whether the caller's own thread may write, into the kernel's memory."""
+        ...
+
+    @property
+    def large(self) -> asyncio.Semaphore:
+        """Held by whoever has a large piece of a file in memory while he waits for others."""
         ...
 
     async def do(self, work: Callable[[], Result]) -> Result:
@@ -45,6 +51,9 @@ class PlainDisk:
     """A thread for each piece of work, as ``asyncio.to_thread`` gives them."""
 
     writes_at_once = False
+
+    def __init__(self) -> None:
+        self.large = asyncio.Semaphore(LARGE_PIECES)
 
     async def do(self, work: Callable[[], Result]) -> Result:
         """Do work in a thread."""
@@ -68,6 +77,7 @@ class SharedDisk:
 
     def __init__(self, *, threads: int) -> None:
         self.pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="disk")
+        self.large = asyncio.Semaphore(LARGE_PIECES)
         self._threads, self._at_work = threads, 0
         self._waiting: deque[tuple[Sync, asyncio.Future[None]]] = deque()
 
