@@ -10,7 +10,7 @@ import copy
 import functools
 import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
 
 
 def _canonical(fields: SignedFields) -> bytes:
-    return msgspec.json.encode(asdict(fields), order="sorted")
+    return msgspec.json.encode(fields, order="sorted")
 
 
 def _known_key(key: Ed25519PublicKey) -> SSlibKey:
