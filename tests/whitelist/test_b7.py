@@ -131,6 +131,20 @@ async def test_update_is_announced_again_when_the_vehicle_comes_back(core: Runni
     assert again.body == offer.notified
 
 
+@pytest.mark.whitelist("WL-B7-2", "resumed")
+async def test_vehicle_that_was_there_all_the_time_is_not_told_at_once_again(core: RunningCore) -> None:
+    offer = await core.offer()
+    vin = offer.vehicle.vin
+    await core.edge.connect(vin)  # as a node says when the update of a vehicle that is there is scheduled
+    await core.edge.disconnect(vin)
+    await core.edge.connect(vin)
+    await core.edge.expect(vin, "notify", after=1)
+    await offer.vehicle.download(offer.index, offer.package)
+    await offer.vehicle.report(offer.index, offer.package)
+
+    assert len(core.edge.to(vin, "notify")) == 2
+
+
 @pytest.mark.whitelist("WL-B7-3", "complete")
 async def test_initiated_download_is_told_to_be_complete_when_it_is(core: RunningCore) -> None:
     offer = await core.offer()

@@ -40,6 +40,7 @@ class DueUpdate:
     vin: str
     attempts: int
     end_at: datetime
+    changed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,13 @@ class Announcement:
     end_at: datetime
 
 
+_DUE = sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.end_at, update.c.changed_at)
+
+
 async def next_updates(tx: Tx, vins: Collection[str], now: datetime) -> list[DueUpdate]:
     """Give, for each of these vehicles that has no transfer, its next due update, in its queue's order."""
     query = (
-        sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.end_at)
-        .join(vehicle, vehicle.c.vin == update.c.vin)
+        _DUE.join(vehicle, vehicle.c.vin == update.c.vin)
         .where(
             update.c.vin.in_(list(vins)),
             update.c.status == "pending",
@@ -81,7 +84,7 @@ async def next_updates(tx: Tx, vins: Collection[str], now: datetime) -> list[Due
     )
     first: dict[str, DueUpdate] = {}
     for row in await tx.execute(query):
-        first.setdefault(row.vin, DueUpdate(row.update_id, row.vin, row.attempts, row.end_at))
+        first.setdefault(row.vin, DueUpdate(*row))
     return list(first.values())
 
 
@@ -163,8 +166,7 @@ async def claim(tx: Tx, due: Sequence[tuple[DueUpdate, Claim]], block_size: int)
 async def due_again(tx: Tx, owner: str, now: datetime, limit: int) -> list[DueUpdate]:
     """Give updates under way whose next try has come, ours or of a Core whose lease is over."""
     query = (
-        sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.end_at)
-        .where(
+        _DUE.where(
             update.c.status == "in_flight",
             update.c.next_try_at <= now,
             sa.or_(update.c.lease_owner == owner, update.c.lease_until < now),
@@ -172,17 +174,17 @@ async def due_again(tx: Tx, owner: str, now: datetime, limit: int) -> list[DueUp
         .order_by(update.c.next_try_at)
         .limit(limit)
     )
-    return [DueUpdate(row.update_id, row.vin, row.attempts, row.end_at) for row in await tx.execute(query)]
+    return [DueUpdate(*row) for row in await tx.execute(query)]
 
 
 async def active_updates(tx: Tx, owner: str, vins: Collection[str], now: datetime) -> list[DueUpdate]:
     """Give the updates under way of these vehicles, ours or of a Core whose lease is over."""
-    query = sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.end_at).where(
+    query = _DUE.where(
         update.c.vin.in_(list(vins)),
         update.c.status == "in_flight",
         sa.or_(update.c.lease_owner == owner, update.c.lease_until < now),
     )
-    return [DueUpdate(row.update_id, row.vin, row.attempts, row.end_at) for row in await tx.execute(query)]
+    return [DueUpdate(*row) for row in await tx.execute(query)]
 
 
 async def renew(tx: Tx, due: DueUpdate, by: Claim, *, counted: bool) -> bool:

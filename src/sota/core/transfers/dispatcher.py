@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -105,14 +105,19 @@ class Dispatcher:
         if is_regular:
             await self._tell_again(now)
 
-    async def greet(self, vins: Sequence[str]) -> None:
-        """Vehicles have come: go on with what was under way, then see what waits for them."""
+    async def greet(self, vins: Sequence[str], *, new: Collection[str]) -> None:
+        """Vehicles have come: go on with what was under way, then see what waits for them.
+
+        One that is not ``new`` was there before, and is not told again at once of what it was told a moment ago: our
+        node says of every vehicle that is there that it is, when an update is scheduled for it.
+        """
         by = self._claim(0)
+        lately = by.now - timedelta(seconds=self.settings.notify_retry_s / 4)
         async with self.db.read() as tx:
             open_updates = await dispatch_store.active_updates(tx, self.settings.instance, vins, by.now)
         await self.engine.resume([due.vin for due in open_updates])
         quiet = [due for due in open_updates if not self.engine.is_active(due.vin)]
-        await self._repeat(quiet, counted=False)
+        await self._repeat([due for due in quiet if due.vin in new or due.changed_at <= lately], counted=False)
         self.wake(vins)
 
     async def _expire(self) -> None:

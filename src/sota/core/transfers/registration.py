@@ -155,7 +155,7 @@ class Registration:
         self._log.info("services_registered", services=sorted(names))
 
     async def _came(self, vins: set[str]) -> None:
-        new = sorted(vins - self.dispatcher.available)
+        new = vins - self.dispatcher.available
         if not vins:
             return
         self.dispatcher.available |= vins
@@ -163,7 +163,7 @@ class Registration:
             await self._mark(new, connected=True)
             # Also those that were here already: a vehicle that lost its link for a moment is announced anew, and may
             # have missed what was sent meanwhile.
-            await self.dispatcher.greet(sorted(vins))
+            await self.dispatcher.greet(sorted(vins), new=new)
         except TROUBLE:
             self.dispatcher.available -= vins  # so that the next check greets them
             raise
