@@ -92,6 +92,7 @@ class Relay:
     ) -> None:
         self._database, self._table, self._senders, self._clock = database, table, senders, clock
         self._interval_s = interval_s
+        self._query, self._delete = _queries(table)
         self._wake = asyncio.Event()
         self._log = get_logger(outbox=table.name)
 
@@ -154,26 +155,12 @@ class Relay:
         return True
 
     async def _due(self) -> list[Entry]:
-        table, now = self._table, self._clock.now()
-        earlier = table.alias("earlier")
-        blocked = sa.exists().where(
-            earlier.c.topic == table.c.topic,
-            earlier.c.id < table.c.id,
-            earlier.c.refused.is_(None),
-            earlier.c.due_at > now,
-        )
-        query = (
-            sa.select(table)
-            .where(table.c.refused.is_(None), table.c.due_at <= now, ~blocked)
-            .order_by(table.c.id)
-            .limit(BATCH)
-        )
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
+            rows = (await connection.execute(self._query, {"now": self._clock.now()})).all()
         return [Entry(row.id, row.kind, row.topic, msgspec.json.decode(row.payload), row.attempts) for row in rows]
 
     async def _remove(self, tx: Tx, entries: list[Entry]) -> None:
-        await tx.execute(self._table.delete().where(self._table.c.id.in_([entry.id for entry in entries])))
+        await tx.execute(self._delete, {"ids": [entry.id for entry in entries]})
 
     async def _postpone(self, tx: Tx, entries: list[Entry]) -> None:
         # One statement for all: whoever else wants to write waits for this transaction.
@@ -197,3 +184,22 @@ class Relay:
             .where(self._table.c.id == entry.id)
             .values(refused=f"{error.code}: {error.detail}"[:500])
         )
+
+
+def _queries(table: sa.Table) -> tuple[sa.Select[Any], sa.Delete]:
+    """Build once what is asked several times a second: what is due, and the removal of what was sent."""
+    now: sa.BindParameter[Any] = sa.bindparam("now", type_=Utc)
+    earlier = table.alias("earlier")
+    blocked = sa.exists().where(
+        earlier.c.topic == table.c.topic,
+        earlier.c.id < table.c.id,
+        earlier.c.refused.is_(None),
+        earlier.c.due_at > now,
+    )
+    due = (
+        sa.select(table)
+        .where(table.c.refused.is_(None), table.c.due_at <= now, ~blocked)
+        .order_by(table.c.id)
+        .limit(BATCH)
+    )
+    return due, table.delete().where(table.c.id.in_(sa.bindparam("ids", expanding=True)))

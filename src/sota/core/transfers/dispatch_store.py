@@ -16,7 +16,7 @@ from sota.core.requests.set_store import IS_ITS_SET
 from sota.core.requests.store import queue_order
 from sota.core.tables import download, install_request, package_set, preparation, update, vehicle
 from sota.core.transfers.model import DownloadState
-from sota.kit.db import LIMIT_S, Tx
+from sota.kit.db import LIMIT_S, Tx, Utc
 
 # Longer than any transaction takes.
 CLOSED_AFTER = timedelta(seconds=2 * LIMIT_S)
@@ -65,25 +65,46 @@ class Announcement:
     end_at: datetime
 
 
+# What is asked every second or oftener is built once: building it takes longer than asking.
 _DUE = sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.end_at, update.c.changed_at)
+_VINS: sa.BindParameter[Any] = sa.bindparam("vins", expanding=True)
+_NOW: sa.BindParameter[Any] = sa.bindparam("now", type_=Utc)
+_MOST: sa.BindParameter[Any] = sa.bindparam("most", type_=sa.Integer)
+_IS_OURS = sa.or_(update.c.lease_owner == sa.bindparam("owner"), update.c.lease_until < _NOW)
+_IS_CURRENT = sa.and_(update.c.status == "pending", update.c.start_at <= _NOW, update.c.end_at > _NOW, IS_REAL)
+_NEXT = (
+    _DUE.join(vehicle, vehicle.c.vin == update.c.vin)
+    .where(update.c.vin.in_(_VINS), _IS_CURRENT, vehicle.c.active_update.is_(None))
+    .order_by(update.c.vin, *queue_order())
+)
+_AGAIN = (
+    _DUE.where(update.c.status == "in_flight", update.c.next_try_at <= _NOW, _IS_OURS)
+    .order_by(update.c.next_try_at)
+    .limit(_MOST)
+)
+_ACTIVE = _DUE.where(update.c.vin.in_(_VINS), update.c.status == "in_flight", _IS_OURS)
+_STARTING = (
+    sa.select(update.c.vin)
+    # What is pending is to be tried at its start.
+    .where(
+        update.c.status == "pending",
+        update.c.next_try_at > sa.bindparam("after"),
+        update.c.next_try_at <= _NOW,
+        IS_REAL,
+    )
+    .limit(_MOST)
+)
+_IS_OVER = sa.and_(install_request.c.closed_at.is_(None), install_request.c.end_at <= _NOW)
+_ANY_OVER = sa.select(install_request.c.id).where(_IS_OVER).limit(1)
+_EXPIRED = (
+    sa.select(update.c.update_id).select_from(install_request).join(update, _IS_OPEN_PART).where(_IS_OVER).limit(_MOST)
+)
 
 
 async def next_updates(tx: Tx, vins: Collection[str], now: datetime) -> list[DueUpdate]:
     """Give, for each of these vehicles that has no transfer, its next due update, in its queue's order."""
-    query = (
-        _DUE.join(vehicle, vehicle.c.vin == update.c.vin)
-        .where(
-            update.c.vin.in_(list(vins)),
-            update.c.status == "pending",
-            update.c.start_at <= now,
-            update.c.end_at > now,
-            IS_REAL,
-            vehicle.c.active_update.is_(None),
-        )
-        .order_by(update.c.vin, *queue_order())
-    )
     first: dict[str, DueUpdate] = {}
-    for row in await tx.execute(query):
+    for row in await tx.execute(_NEXT, {"vins": list(vins), "now": now}):
         first.setdefault(row.vin, DueUpdate(*row))
     return list(first.values())
 
@@ -165,26 +186,14 @@ async def claim(tx: Tx, due: Sequence[tuple[DueUpdate, Claim]], block_size: int)
 
 async def due_again(tx: Tx, owner: str, now: datetime, limit: int) -> list[DueUpdate]:
     """Give updates under way whose next try has come, ours or of a Core whose lease is over."""
-    query = (
-        _DUE.where(
-            update.c.status == "in_flight",
-            update.c.next_try_at <= now,
-            sa.or_(update.c.lease_owner == owner, update.c.lease_until < now),
-        )
-        .order_by(update.c.next_try_at)
-        .limit(limit)
-    )
-    return [DueUpdate(*row) for row in await tx.execute(query)]
+    found = await tx.execute(_AGAIN, {"owner": owner, "now": now, "most": limit})
+    return [DueUpdate(*row) for row in found]
 
 
 async def active_updates(tx: Tx, owner: str, vins: Collection[str], now: datetime) -> list[DueUpdate]:
     """Give the updates under way of these vehicles, ours or of a Core whose lease is over."""
-    query = _DUE.where(
-        update.c.vin.in_(list(vins)),
-        update.c.status == "in_flight",
-        sa.or_(update.c.lease_owner == owner, update.c.lease_until < now),
-    )
-    return [DueUpdate(*row) for row in await tx.execute(query)]
+    found = await tx.execute(_ACTIVE, {"vins": list(vins), "owner": owner, "now": now})
+    return [DueUpdate(*row) for row in found]
 
 
 async def renew(tx: Tx, due: DueUpdate, by: Claim, *, counted: bool) -> bool:
@@ -245,13 +254,7 @@ async def read_announcements(tx: Tx, update_ids: Sequence[UUID]) -> list[Announc
 
 async def starting_vins(tx: Tx, after: datetime, now: datetime, limit: int) -> list[str]:
     """Give vehicles for which an interval has begun since ``after``."""
-    query = (
-        sa.select(update.c.vin)
-        # What is pending is to be tried at its start.
-        .where(update.c.status == "pending", update.c.next_try_at > after, update.c.next_try_at <= now, IS_REAL)
-        .limit(limit)
-    )
-    return list((await tx.execute(query)).scalars())
+    return list((await tx.execute(_STARTING, {"after": after, "now": now, "most": limit})).scalars())
 
 
 async def waiting_vins(tx: Tx, now: datetime, limit: int) -> list[str]:
@@ -274,16 +277,14 @@ async def waiting_vins(tx: Tx, now: datetime, limit: int) -> list[str]:
     return list((await tx.execute(query)).scalars())
 
 
+async def is_any_over(tx: Tx, now: datetime) -> bool:
+    """Say whether the interval of a request is over that is not closed."""
+    return (await tx.execute(_ANY_OVER, {"now": now})).first() is not None
+
+
 async def expired_updates(tx: Tx, now: datetime, limit: int) -> list[UUID]:
     """Give open updates whose interval is over; it is that of their request."""
-    query = (
-        sa.select(update.c.update_id)
-        .select_from(install_request)
-        .join(update, _IS_OPEN_PART)
-        .where(install_request.c.closed_at.is_(None), install_request.c.end_at <= now)
-        .limit(limit)
-    )
-    return list((await tx.execute(query)).scalars())
+    return list((await tx.execute(_EXPIRED, {"now": now, "most": limit})).scalars())
 
 
 async def close_requests(tx: Tx, now: datetime, limit: int) -> None:

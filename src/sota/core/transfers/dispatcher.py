@@ -121,6 +121,9 @@ class Dispatcher:
         self.wake(vins)
 
     async def _expire(self) -> None:
+        async with self.db.read() as tx:  # nobody waits for a transaction that would change nothing
+            if not await dispatch_store.is_any_over(tx, self.clock.now()):
+                return
         while (dropped := await self.db.transact(lambda tx: service.expire(tx, self.clock, AT_ONCE))) is not None:
             self._log.info("updates_expired", downloads=len(dropped))
             present = [(vin, index) for vin, index in dropped if vin in self.available]
