@@ -24,6 +24,7 @@ class Connection(aiosqlite.Connection):
         super().__init__(connector, CHUNK_ROWS)
         self._thread.daemon = True  # as SQLAlchemy has it: a connection that nobody closed does not hold the program
         self._begin: str | None = None
+        self._is_begun = False
 
     def begin(self, statement: str) -> None:
         """Begin a transaction by ``statement``, together with the first statement in it."""
@@ -35,19 +36,20 @@ class Connection(aiosqlite.Connection):
 
     async def commit(self) -> None:
         """Commit; nothing is to be done for a transaction without statements."""
-        if self._begin is None:
+        if self._is_begun:
             await super().commit()
-        self._begin = None
+        self._begin, self._is_begun = None, False
 
     async def rollback(self) -> None:
-        """Roll back; likewise."""
-        if self._begin is None:
+        """Roll back; likewise. Every connection is rolled back when it is given back, most after their commit."""
+        if self._is_begun:
             await super().rollback()
-        self._begin = None
+        self._begin, self._is_begun = None, False
 
     async def run(self, work: Callable[[sqlite3.Cursor], Any]) -> Done:
         """Execute in the thread, and fetch what there is."""
         begin, self._begin = self._begin, None
+        self._is_begun = self._is_begun or begin is not None
         done: Done = await self._execute(_run, self._conn, begin, work)  # type: ignore[no-untyped-call]
         return done
 
