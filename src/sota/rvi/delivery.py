@@ -26,8 +26,11 @@ from sota.rvi.callback import Address
 from sota.rvi.lane import FIRST_PAUSE_S, LONGEST_PAUSE_S, TAKEN, Answer, Lane, is_answer, tell
 from sota.rvi.message import Message
 
-LANES = 8
-"""So many calls of one service may be under way, each for other peers; a vehicle's node has one peer, and one call."""
+LANES = 32
+"""So many calls of one service may be under way, each for other peers; a vehicle's node has one peer, and one call.
+
+Core writes together what comes to it together: with 8, it wrote the reports of 8 vehicles at a time.
+"""
 
 NOTICE_NAMES = 500
 

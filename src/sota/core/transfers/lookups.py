@@ -1,7 +1,7 @@
 """Looks downloads up, those of many vehicles in one statement.
 
-A look costs a transaction, whatever it finds: so the vehicles that ask while one look is made are the next one. A
-vehicle alone waits for nobody.
+A look costs a transaction, whatever it finds: so the vehicles that ask within :data:`GATHER_S` share one. A vehicle
+alone waits for nobody.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from sota.core.transfers import store
 from sota.core.transfers.model import Download
 from sota.kit.db import Database
 from sota.kit.errors import SotaError
+from sota.kit.gathering import Gathering
 
 AT_ONCE = 200
+GATHER_S = 0.1
 Key = tuple[str, int]
 
 
@@ -26,6 +28,7 @@ class Lookups:
         self._db = db
         self._waiting: dict[Key, asyncio.Future[Download | None]] = {}
         self._reading: asyncio.Task[None] | None = None
+        self._gathering = Gathering(GATHER_S)
 
     async def find(self, vin: str, download_index: int) -> Download | None:
         """Look a download up as it is now, or soon.
@@ -49,7 +52,10 @@ class Lookups:
     async def _read(self) -> None:
         try:
             while self._waiting:
+                if len(self._waiting) < AT_ONCE:
+                    await self._gathering.turn()
                 keys = list(self._waiting)[:AT_ONCE]
+                self._gathering.took(len(keys))
                 await self._read_some({key: self._waiting.pop(key) for key in keys})
         finally:
             self._reading = None

@@ -1,7 +1,8 @@
 """Records reports, those of many vehicles in one transaction.
 
-A commit costs a sync of the disk, and a statement costs more than its rows: so the reports that come while one batch is
-written are the next batch. A vehicle alone waits for nobody.
+A commit costs a sync of the disk, and a statement costs more than its rows: so the reports that come within
+:data:`GATHER_S` are written together. What follows from them comes in batches then, too: facts for the Resolver, the
+next updates. A vehicle alone waits for nobody.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from sota.core.transfers.reports import Recorded
 from sota.kit.clock import Clock
 from sota.kit.db import Database
 from sota.kit.errors import NotFound, SotaError
+from sota.kit.gathering import Gathering
 
 AT_ONCE = 100
+GATHER_S = 0.1
 Waiting = tuple[InstallReport, asyncio.Future[Recorded]]
 
 
@@ -29,6 +32,7 @@ class ReportWriter:
         self._db, self._clock = db, clock
         self._waiting: list[Waiting] = []
         self._writing: asyncio.Task[None] | None = None
+        self._gathering = Gathering(GATHER_S)
 
     async def record(self, report: InstallReport) -> Recorded:
         """Record a report; returns when it is durable.
@@ -51,7 +55,11 @@ class ReportWriter:
     async def _write(self) -> None:
         try:
             while self._waiting:
-                await self._write_some(self._take())
+                if len(self._waiting) < AT_ONCE:
+                    await self._gathering.turn()
+                batch = self._take()
+                self._gathering.took(len(batch))
+                await self._write_some(batch)
         finally:
             self._writing = None
 

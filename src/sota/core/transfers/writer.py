@@ -1,7 +1,7 @@
 """Writes how far transfers have come, those of many vehicles in one transaction.
 
 A commit costs a sync of the disk, whatever it holds, and a statement costs more than its rows. So whoever must wait for
-his step to be durable shares a commit with all who come while the one before it runs, and for :data:`GATHER_S` more.
+his step to be durable shares a commit with all who come within :data:`GATHER_S`; after a quiet time that is hardly one.
 Nobody waits for acknowledgements: each names everything that its vehicle has, so the newest of each download is written
 every ``pause_s``, and not with each step in between. What a crash takes away is at most that moment's news, and the
 vehicle tells it again before it is sent anything.
@@ -23,12 +23,13 @@ from sota.core.transfers.step_store import Begun, Finished, Stage
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
 from sota.kit.errors import SotaError, Unavailable
+from sota.kit.gathering import Gathering
 from sota.kit.logging import get_logger
 from sota.kit.ranges import Ranges
 
 AT_ONCE = 500
 RETRY_S = 1.0
-GATHER_S = 0.01
+FIRST_S, GATHER_S = 0.01, 0.1
 Key = tuple[str, int]
 
 
@@ -52,6 +53,7 @@ class TransferWriter:
         self._lazy, self._urgent, self._quiet = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._quiet.set()
         self._since = 0.0
+        self._gathering = Gathering(GATHER_S)
 
     def note(self, vin: str, download_index: int, received: Ranges) -> None:
         """Have these ranges committed soon. They are kept as they are, so they must not change any more."""
@@ -104,11 +106,12 @@ class TransferWriter:
             try:
                 async with asyncio.timeout(self._left_s()):
                     await self._urgent.wait()
-                    await asyncio.sleep(min(GATHER_S, self._pause_s))
+                    await asyncio.sleep(min(max(FIRST_S, self._gathering.left_s), self._pause_s))
             except TimeoutError:
                 pass
             self._lazy.clear()
             self._urgent.clear()
+            self._gathering.took(len(self._batch.waiting))
             if not await self._commit():
                 await asyncio.sleep(RETRY_S)
             if self._acknowledged or self._batch.waiting:
