@@ -209,6 +209,8 @@ class EdgeProtocol(asyncio.BufferedProtocol):
             self._status = 404
         elif self._content_type not in CONTENT_TYPES and self._status == 200:
             self._status = 415
+        if self._length > 2 * self._server.max_body:  # what is hardly too large is read to its end, for a plain answer
+            self._refuse_and_close(413)
 
     def on_body(self, body: bytes) -> None:
         """Collect the body, up to its limit."""
