@@ -11,6 +11,7 @@ from sota.core.logistics.model import Known
 from sota.core.tables import vehicle, vehicle_component
 from sota.core.vehicles.store import read_components, read_installed
 from sota.kit.db import Tx
+from sota.kit.db_keys import not_alone
 
 
 async def read_known(tx: Tx, vins: Collection[str]) -> dict[str, Known]:
@@ -36,7 +37,7 @@ async def change_components(tx: Tx, added: Mapping[str, set[str]], removed: Mapp
     gone = [(vin, number) for vin, numbers in removed.items() for number in numbers]
     keys = sa.tuple_(vehicle_component.c.vin, vehicle_component.c.part_number)
     for start in range(0, len(gone), 200):
-        await tx.execute(vehicle_component.delete().where(keys.in_(gone[start : start + 200])))
+        await tx.execute(vehicle_component.delete().where(keys.in_(not_alone(gone[start : start + 200]))))
     new = [{"vin": vin, "part_number": number} for vin, numbers in added.items() for number in sorted(numbers)]
     if new:
         await tx.execute(vehicle_component.insert(), new)

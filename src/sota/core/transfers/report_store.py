@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sota.core.tables import download, operation_result
 from sota.core.transfers.model import Download, DownloadState
 from sota.kit.db import Tx
+from sota.kit.db_keys import not_alone
 
 _STATE = (
     download.update()
@@ -57,7 +58,7 @@ async def write_operations(tx: Tx, operations: Sequence[Operations], now: dateti
     """Keep what installers said; a second report of a download replaces the first."""
     if not operations:
         return
-    await tx.execute(_FORGET, {"keys": [(of.vin, of.download_index) for of in operations]})
+    await tx.execute(_FORGET, {"keys": not_alone([(of.vin, of.download_index) for of in operations])})
     rows: list[dict[str, Any]] = [
         {
             "vin": of.vin,

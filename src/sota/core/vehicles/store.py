@@ -15,6 +15,7 @@ from sota.boundaries.store_result import StoreResult
 from sota.core.tables import installed_package, vehicle, vehicle_component
 from sota.core.vehicles.model import PackageKey, Vehicle
 from sota.kit.db import Tx
+from sota.kit.db_keys import not_alone
 
 # What is asked often is built once: building it takes longer than asking.
 _ONE = sa.select(vehicle).where(vehicle.c.vin == sa.bindparam("one"))
@@ -122,7 +123,7 @@ async def write_installed(
     gone = [(vin, *package) for vin, packages in removed.items() for package in packages]
     for start in range(0, len(gone), 200):
         keys = sa.tuple_(installed_package.c.vin, installed_package.c.name, installed_package.c.version)
-        await tx.execute(installed_package.delete().where(keys.in_(gone[start : start + 200])))
+        await tx.execute(installed_package.delete().where(keys.in_(not_alone(gone[start : start + 200]))))
     new = [
         {"vin": vin, "name": name, "version": version, "installed_at": now}
         for vin, packages in added.items()

@@ -13,6 +13,7 @@ from sota.boundaries.b5_core_resolver import messages
 from sota.boundaries.b6_resolver_database import rows
 from sota.boundaries.interaction import calls
 from sota.kit.db import Tx
+from sota.kit.db_keys import not_alone
 from sota.resolver import tables
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes, Kind
@@ -214,7 +215,7 @@ async def write_links(
         surplus += sorted(found - wanted)
         wanted -= found
     for some in batches(surplus):
-        await tx.execute(table.delete().where(keys.in_(some)))
+        await tx.execute(table.delete().where(keys.in_(not_alone(some))))
     missing = sorted(wanted)
     await insert_new(tx, table, [{owner: row_id, thing: number} for row_id, number in missing])
     for row_id, number in surplus:
