@@ -16,6 +16,8 @@ from sota.kit.disk import Disk, PlainDisk, SharedDisk, Sync
 
 Result = TypeVar("Result")
 
+ROOM_PAUSE_S = 0.005
+
 
 class OpenFile(Protocol):
     """A file that is opened at its first use and may be closed between two uses."""
@@ -96,10 +98,7 @@ class SharedThreads:
 
     async def run(self, file: OpenFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
         """Do work here, or in any of the threads where the file has to be opened first."""
-        turn = self._turns.get(file)
-        if turn is None:
-            turn = self._turns[file] = asyncio.Lock()
-        async with self._slots, turn:
+        async with self._slots, self._turn(file):
             is_open = file in self._open and file.is_loaded
             self._open[file] = None
             self._open.move_to_end(file)
@@ -114,11 +113,11 @@ class SharedThreads:
 
     def may_work_here(self, file: OpenFile) -> bool:
         """Say yes to a file that is open and idle."""
-        return file in self._open and not self._turns[file].locked()
+        return file in self._open and not self._turn(file).locked()
 
     async def leave(self, file: OpenFile) -> None:
         """Close the file."""
-        async with self._turns.setdefault(file, asyncio.Lock()):
+        async with self._turn(file):
             await self.disk.do(file.release)
         self._open.pop(file, None)
         self._turns.pop(file, None)
@@ -128,9 +127,14 @@ class SharedThreads:
         self.disk.close()
 
     async def _make_room(self) -> None:
-        # Who has a turn has a slot, and there are as many slots as files may be open: one that is unused is found.
         while len(self._open) > self._limit:
-            unused = next(file for file in self._open if not self._turns[file].locked())
-            del self._open[unused]
-            async with self._turns[unused]:
+            unused = next((file for file in self._open if not self._turn(file).locked()), None)
+            if unused is None:  # whoever closes a file has its turn, and perhaps no slot: it takes a moment
+                await asyncio.sleep(ROOM_PAUSE_S)
+                continue
+            async with self._turn(unused):  # perhaps behind somebody who was about to have it, and has opened it again
+                self._open.pop(unused, None)
                 await self.disk.do(unused.release)
+
+    def _turn(self, file: OpenFile) -> asyncio.Lock:
+        return self._turns.setdefault(file, asyncio.Lock())

@@ -58,6 +58,26 @@ async def test_only_so_many_files_are_open_and_none_loses_anything(tmp_path: Pat
     assert open_in(tmp_path) == 0
 
 
+async def test_files_for_which_many_wait_at_once_are_closed_and_opened_again(tmp_path: Path) -> None:
+    threads = SharedThreads(threads=3, open_files=2)
+    databases = [LocalDatabase(tmp_path / f"{number}.db", SCHEMA, threads) for number in range(8)]
+    for database in databases:
+        await database.open()
+
+    async def work(number: int) -> None:
+        for database in databases[number % 8 :] + databases[: number % 8]:
+            await database.transact(inserting(str(number)))
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(work(number) for number in range(40)))
+    found = [sorted(await database.read(names), key=int) for database in databases]
+    for database in databases:
+        await database.close()
+    threads.close()
+
+    assert found == [[str(number) for number in range(40)]] * 8
+
+
 async def test_a_file_that_is_open_and_idle_is_read_without_a_thread(tmp_path: Path) -> None:
     threads = SharedThreads(threads=1, open_files=1)
     one, other = (LocalDatabase(tmp_path / name, SCHEMA, threads) for name in ("one.db", "other.db"))
