@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -157,6 +158,7 @@ def test_good_archive_is_unpacked_with_safe_modes(tmp_path: Path) -> None:
         (member("share/deep/data", mode=0o600), b"data"),
         symlink("share/deep/tool", "../../bin/tool"),
         symlink("here", "share/deep"),
+        symlink("there", ".//share//deep/"),
         hard_link("copy", "bin/tool"),
         mode="w:xz",
     )
@@ -170,7 +172,8 @@ def test_good_archive_is_unpacked_with_safe_modes(tmp_path: Path) -> None:
     assert (folder / "copy").samefile(folder / "bin/tool")
     assert oct((folder / "bin/tool").stat().st_mode & 0o7777) == "0o755"
     assert oct((folder / "share/deep/data").stat().st_mode & 0o7777) == "0o644"
-    assert (folder / "here").readlink() == Path("share/deep")
+    for name in ("here", "there"):
+        assert os.readlink(folder / name) == "share/deep"  # noqa: PTH115 - a Path hides doubled slashes
 
 
 def test_places_change_over_and_back(tmp_path: Path) -> None:

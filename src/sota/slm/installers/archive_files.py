@@ -171,7 +171,7 @@ class Tree:
         if kind == "folder":
             path.mkdir(mode=MODES, exist_ok=True)
         elif kind == "symlink":
-            path.symlink_to(member.linkname)
+            path.symlink_to(_plain(member.linkname))
         else:
             os.link(self._path(_parts(member.linkname)), path, follow_symlinks=False)
 
@@ -275,10 +275,19 @@ def _check_link(parts: tuple[str, ...], target: str) -> None:
     """
     if not target or target.startswith("/") or "\0" in target or len(target) > PATH_LIMIT:
         raise BadArchive(f"{'/'.join(parts)!r} links to {target[:80]!r}.")
-    steps = [step for step in target.split("/") if step not in {"", "."}]
+    steps = _plain(target).split("/")
     up = next((number for number, step in enumerate(steps) if step != ".."), len(steps))
     if up > len(parts) - 1 or ".." in steps[up:]:
         raise BadArchive(f"{'/'.join(parts)!r} links to {target[:80]!r}, out of its folder.")
+
+
+def _plain(target: str) -> str:
+    """Write a link's target without what means nothing: a reader that joins paths would take ``a//b`` for ``/b``.
+
+    >>> _plain("./a//b/")
+    'a/b'
+    """
+    return "/".join(step for step in target.split("/") if step not in {"", "."}) or "."
 
 
 def _write(descriptor: int, part: bytes) -> None:
