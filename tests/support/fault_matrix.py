@@ -293,8 +293,8 @@ class Line:
         return wrong
 
     async def _check_last_words(self, package: PackageId, _request: str) -> list[str]:
-        heard = _ask(self.vehicle.data / "client" / "client.db", "state", package.version)
-        told = _ask(self.vehicle.data / "slm" / "slm.db", "reported", package.version)
+        heard = _ask(self.vehicle.data / "client" / "client.db", "download", "state", package.version)
+        told = _ask(self.vehicle.data / "slm" / "slm.db", "accepted_download", "reported", package.version)
         return ([] if heard == "done" else [f"the client's report is {heard}"]) + (
             [] if told else ["the loading manager still reports"]
         )
@@ -372,9 +372,9 @@ class Line:
         return file.read_text().splitlines() if file.exists() else []
 
 
-def _ask(file: Path, column: str, version: str) -> Any:
+def _ask(file: Path, table: str, column: str, version: str) -> Any:
     with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5) as database:
-        row = database.execute(f"SELECT {column} FROM download WHERE version = ?", (version,)).fetchone()
+        row = database.execute(f"SELECT {column} FROM {table} WHERE version = ?", (version,)).fetchone()
     return row[0] if row else None
 
 

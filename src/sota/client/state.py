@@ -18,7 +18,8 @@ from sota.boundaries.services import BackendServices
 from sota.boundaries.values import PackageId, Size
 from sota.kit.database_threads import Threads
 from sota.kit.disk import Disk, PlainDisk
-from sota.kit.local_database import Connection, LocalDatabase
+from sota.kit.local_database import LocalDatabase
+from sota.kit.local_file import Connection
 
 SCHEMA = (
     """

@@ -22,14 +22,15 @@ from sota.kit.durable import private_folder
 from sota.kit.errors import StartError
 from sota.kit.logging import get_logger
 from sota.kit.memory import keep_freed
+from sota.kit.whole_sync import WholeSync
 from sota.rvi.names import ServiceTable
 
 AT_ONCE = 32
 THREADS = 8
 # As they are by default, collections that find nothing walk the objects of thousands of vehicles, for 15% of the time.
 COLLECT_AFTER = (50_000, 10, 10)
-# A database in WAL mode has three files; a vehicle further has its connection and the file that arrives, twice.
-FILES_OF_A_DATABASE, FILES_OF_A_VEHICLE, OTHER_FILES = 3, 3, 200
+# A database has its log beside it; a vehicle further has its connection. Files that arrive come on top for some.
+FILES_OF_A_DATABASE, FILES_OF_A_VEHICLE, OTHER_FILES = 2, 1, 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class Fleet:
             raise StartError(f"--vehicles: from 1 to {MAX_VEHICLES}")
         self.plan = plan
         self.counts = Counts(plan.vins)
-        self._threads = SharedThreads(threads=THREADS, open_files=_open_databases(plan.vehicles))
+        whole = WholeSync(private_folder(plan.folder)) if WholeSync.is_possible() else None
+        self._threads = SharedThreads(threads=THREADS, open_files=_open_databases(plan.vehicles), whole=whole)
         common = Common(
             folder=private_folder(plan.folder).resolve(),
             backend=plan.backend,
@@ -136,7 +138,7 @@ def _open_databases(vehicles: int) -> int:
     Raises:
         StartError: the limit is too low for so many vehicles.
     """
-    wanted = OTHER_FILES + vehicles * FILES_OF_A_VEHICLE + (2 * vehicles + 8) * FILES_OF_A_DATABASE
+    wanted = OTHER_FILES + vehicles * FILES_OF_A_VEHICLE + vehicles * FILES_OF_A_DATABASE
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < wanted:
         with contextlib.suppress(ValueError, OSError):  # only root may have more than he was given
@@ -146,4 +148,4 @@ def _open_databases(vehicles: int) -> int:
     left = hard - OTHER_FILES - vehicles * FILES_OF_A_VEHICLE
     if left < FILES_OF_A_DATABASE * 50:
         raise StartError(f"{vehicles} vehicles need more than the {hard} files that this process may open (ulimit -n)")
-    return min(2 * vehicles + 8, left // FILES_OF_A_DATABASE)
+    return min(vehicles, left // FILES_OF_A_DATABASE)

@@ -17,7 +17,7 @@ from sota.fleet.counts import Counts
 from sota.fleet.node import FleetNode, Observer
 from sota.fleet.profile import Dice
 from sota.fleet.simulation import STANDS_FOR, SimulatedInstaller, SimulatedRunner, Software
-from sota.kit.database_threads import Threads
+from sota.kit.database_threads import OneFile, SharedThreads
 from sota.kit.network import Memory
 from sota.rvi.names import VEHICLE_PREFIX, ServiceTable
 from sota.rvi.settings import NodeSettings
@@ -37,7 +37,7 @@ class Common:
     keys: Path
     allow_unsigned: bool
     secrets: Path
-    threads: Threads
+    threads: SharedThreads
     table: ServiceTable
     counts: Counts
     installed: Mapping[str, str]
@@ -49,7 +49,7 @@ class Vehicle:
     def __init__(self, vin: str, common: Common, dice: Dice) -> None:
         self.vin, self._common, self._dice = vin, common, dice
         self._memory = Memory()
-        self._software = Software(self._data / "software.json", common.installed)
+        self._software = Software(self._data / "software.json", common.installed, common.threads.disk)
         self._node = FleetNode(
             NodeSettings(
                 role="client",
@@ -104,6 +104,7 @@ class Vehicle:
 
     async def _start_programs(self) -> None:
         common = self._common
+        threads = OneFile(common.threads, self._data / "vehicle.db")
         self._runner = SimulatedRunner(
             self._data / "slm" / "steps", self._software, self._dice, lambda: common.counts.installing(self.vin)
         )
@@ -117,7 +118,7 @@ class Vehicle:
                 stop_wait_s=0.0,
             ),
             network=self._memory,
-            threads=common.threads,
+            threads=threads,
             installers=[SimulatedInstaller(name, self._software) for name in STANDS_FOR],
             runner=self._runner,
         )
@@ -132,7 +133,7 @@ class Vehicle:
                 register_s=REGISTER_S,
             ),
             network=self._memory,
-            threads=common.threads,
+            threads=threads,
         )
         self._programs = [slm, client]
         for program in self._programs:

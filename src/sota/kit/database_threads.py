@@ -10,26 +10,15 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sota.kit.disk import Disk, PlainDisk, SharedDisk, Sync
+from sota.kit.local_file import LocalFile
 
 Result = TypeVar("Result")
 
 ROOM_PAUSE_S = 0.005
-
-
-class OpenFile(Protocol):
-    """A file that is opened at its first use and may be closed between two uses."""
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether it is open now."""
-        ...
-
-    def release(self) -> None:
-        """Close it for now."""
-        ...
 
 
 class Threads(Protocol):
@@ -40,15 +29,19 @@ class Threads(Protocol):
         """Where the blocking work on other files is done."""
         ...
 
-    async def run(self, file: OpenFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
+    def file(self, path: Path) -> LocalFile:
+        """Give the file in which a program shall keep what it would keep in ``path``."""
+        ...
+
+    async def run(self, file: LocalFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
         """Do work on a file, and then ``sync``; the work of one file is done in the order in which it came."""
         ...
 
-    def may_work_here(self, file: OpenFile) -> bool:
+    def may_work_here(self, file: LocalFile) -> bool:
         """Say whether short work need not go to a thread: the caller's own is as good now."""
         ...
 
-    async def leave(self, file: OpenFile) -> None:
+    async def leave(self, file: LocalFile) -> None:
         """Nothing more comes for this file: close it."""
         ...
 
@@ -60,7 +53,11 @@ class OwnThread:
         self.disk: Disk = PlainDisk()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sqlite-{name}")
 
-    async def run(self, file: OpenFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
+    def file(self, path: Path) -> LocalFile:
+        """Give a file of the program's own."""
+        return LocalFile(path)
+
+    async def run(self, file: LocalFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
         """Do work in the thread, and make it durable there."""
         del file
 
@@ -72,12 +69,12 @@ class OwnThread:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, both)
 
-    def may_work_here(self, file: OpenFile) -> bool:
+    def may_work_here(self, file: LocalFile) -> bool:
         """Never: a disk that hangs must not hold a vehicle's other work up."""
         del file
         return False
 
-    async def leave(self, file: OpenFile) -> None:
+    async def leave(self, file: LocalFile) -> None:
         """Close the file and end the thread."""
         await asyncio.get_running_loop().run_in_executor(self._thread, file.release)
         self._thread.shutdown(wait=False)
@@ -90,13 +87,17 @@ class SharedThreads:
     read or written. What must be durable waits for the disk together with what others wrote.
     """
 
-    def __init__(self, *, threads: int, open_files: int) -> None:
-        self.disk = SharedDisk(threads=threads)
+    def __init__(self, *, threads: int, open_files: int, whole: Sync | None = None) -> None:
+        self.disk = SharedDisk(threads=threads, whole=whole)
         self._limit, self._slots = open_files, asyncio.Semaphore(open_files)
-        self._turns: dict[OpenFile, asyncio.Lock] = {}
-        self._open: OrderedDict[OpenFile, None] = OrderedDict()
+        self._turns: dict[LocalFile, asyncio.Lock] = {}
+        self._open: OrderedDict[LocalFile, None] = OrderedDict()
 
-    async def run(self, file: OpenFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
+    def file(self, path: Path) -> LocalFile:
+        """Give a file of the program's own."""
+        return LocalFile(path)
+
+    async def run(self, file: LocalFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
         """Do work here, or in any of the threads where the file has to be opened first."""
         async with self._slots, self._turn(file):
             is_open = file in self._open and file.is_loaded
@@ -111,11 +112,11 @@ class SharedThreads:
                 await self.disk.sync(sync)
             return result
 
-    def may_work_here(self, file: OpenFile) -> bool:
+    def may_work_here(self, file: LocalFile) -> bool:
         """Say yes to a file that is open and idle."""
         return file in self._open and not self._turn(file).locked()
 
-    async def leave(self, file: OpenFile) -> None:
+    async def leave(self, file: LocalFile) -> None:
         """Close the file."""
         async with self._turn(file):
             await self.disk.do(file.release)
@@ -136,5 +137,19 @@ class SharedThreads:
                 self._open.pop(unused, None)
                 await self.disk.do(unused.release)
 
-    def _turn(self, file: OpenFile) -> asyncio.Lock:
+    def _turn(self, file: LocalFile) -> asyncio.Lock:
         return self._turns.setdefault(file, asyncio.Lock())
+
+
+class OneFile:
+    """``threads`` for the programs of one vehicle, which keep what they have in one file."""
+
+    def __init__(self, threads: SharedThreads, path: Path) -> None:
+        self.disk, self.run, self.leave = threads.disk, threads.run, threads.leave
+        self.may_work_here = threads.may_work_here
+        self._file = LocalFile(path, is_shared=True)
+
+    def file(self, path: Path) -> LocalFile:
+        """Give the one file."""
+        del path
+        return self._file

@@ -14,10 +14,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
+from sota.kit.durable import all_synced
+
 Result = TypeVar("Result")
 Sync = Callable[[], None]
 
 SYNCS_OF_A_JOB = 16
+FEW = 4  # files, for which one call each is cheaper than one for the file system
 LARGE_PIECES = 32
 
 
@@ -71,14 +74,17 @@ class PlainDisk:
 
 
 class SharedDisk:
-    """For a process of many vehicles: writes at once, and syncs in ``threads``, several files a job."""
+    """For a process of many vehicles: writes at once, and syncs in ``threads``, several files a job.
+
+    With ``whole``, which syncs all of the file system, what came while the disk was busy is the next job.
+    """
 
     writes_at_once = True
 
-    def __init__(self, *, threads: int) -> None:
+    def __init__(self, *, threads: int, whole: Sync | None = None) -> None:
         self.pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="disk")
         self.large = asyncio.Semaphore(LARGE_PIECES)
-        self._threads, self._at_work = threads, 0
+        self._whole, self._jobs, self._at_work = whole, 1 if whole else threads, 0
         self._waiting: deque[tuple[Sync, asyncio.Future[None]]] = deque()
 
     async def do(self, work: Callable[[], Result]) -> Result:
@@ -106,13 +112,19 @@ class SharedDisk:
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting and self._at_work < self._threads:
-            job = [self._waiting.popleft() for _ in range(min(len(self._waiting), SYNCS_OF_A_JOB))]
+        while self._waiting and self._at_work < self._jobs:
+            size = len(self._waiting) if self._whole else SYNCS_OF_A_JOB
+            job = [self._waiting.popleft() for _ in range(min(len(self._waiting), size))]
             self._at_work += 1
             self.pool.submit(self._work, loop, job)
 
     def _work(self, loop: asyncio.AbstractEventLoop, job: list[tuple[Sync, asyncio.Future[None]]]) -> None:
-        ends = [(durable, _try(sync)) for sync, durable in job]
+        if self._whole is None or len(job) <= FEW:
+            ends = [(durable, _try(sync)) for sync, durable in job]
+        else:
+            error = _try(self._whole)
+            with all_synced():
+                ends = [(durable, error or _try(sync)) for sync, durable in job]
         loop.call_soon_threadsafe(self._end, ends)
 
     def _end(self, ends: list[tuple[asyncio.Future[None], OSError | None]]) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sota.kit import faults
 
 READY = ".ready"
 _relaxed = False
+_here = threading.local()
 
 
 def relax() -> None:
@@ -28,16 +30,42 @@ def is_relaxed() -> bool:
     return _relaxed
 
 
+def needs_sync() -> bool:
+    """Say whether a sync does anything now."""
+    return not _relaxed and not getattr(_here, "is_synced", False)
+
+
+@contextlib.contextmanager
+def all_synced() -> Iterator[None]:
+    """Sync nothing in this thread meanwhile: all of the file system was synced just now (``kit/whole_sync.py``)."""
+    _here.is_synced = True
+    try:
+        yield
+    finally:
+        _here.is_synced = False
+
+
 def sync(descriptor: int) -> None:
     """Make a file's content and size durable."""
-    if not _relaxed:
+    if needs_sync():
         os.fsync(descriptor)
 
 
 def sync_content(descriptor: int) -> None:
     """Make a file's content durable, where its size has not changed."""
-    if not _relaxed:
+    if needs_sync():
         os.fdatasync(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content and size of a file durable that nobody has open."""
+    if not needs_sync():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -88,13 +116,7 @@ def finish_replacing(folder: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the folder's entries durable (a rename or a new file is not, before this)."""
-    if _relaxed:
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_file(folder)
 
 
 def private_folder(path: Path) -> Path:

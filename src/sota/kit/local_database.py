@@ -1,6 +1,6 @@
 """A program's own small SQLite file, by the standard library: what the vehicle's programs keep across power loss.
 
-One connection, used by one thread at a time, WAL: what a transaction wrote is on disk when :meth:`transact` returns.
+One connection, used by one thread at a time, WAL: what a transaction wrote is on disk when ``transact`` returns.
 SQLite itself syncs only where the file's soundness needs it (``synchronous=NORMAL``); the log that a transaction was
 written to is synced here, after it, so that a process of many vehicles can wait for many logs at once, and that a
 transaction whose loss does no harm need not be waited for at all. (The backend's databases are in ``kit/db.py``; a
@@ -14,7 +14,6 @@ vehicle has no SQLAlchemy.)
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -23,39 +22,31 @@ from typing import Any, TypeVar
 from sota.kit import faults
 from sota.kit.database_threads import OwnThread, Threads
 from sota.kit.disk import Sync
-from sota.kit.durable import is_relaxed, sync_content
 from sota.kit.errors import StartError, Unavailable
+from sota.kit.local_file import Connection
 
 Result = TypeVar("Result")
-Connection = sqlite3.Connection
 Row = sqlite3.Row
 
-BUSY_TIMEOUT_S = 10.0
 REMEMBERED_READS = 256
-DURABLE = ("journal_mode=WAL", "synchronous=NORMAL")
-RELAXED = ("journal_mode=MEMORY", "synchronous=OFF")
+STEPS = "CREATE TABLE IF NOT EXISTS schema_steps (program TEXT PRIMARY KEY, steps INTEGER NOT NULL)"
 
 
 class LocalDatabase:
-    """The file, its schema, and the thread that speaks to it: its own, or one of ``threads``.
+    """A program's tables in the file, and their schema.
 
-    ``schema`` is a list of steps; a file remembers (``user_version``) how many it has had, and gets the others when
-    it is opened.
+    ``schema`` is a list of steps; the file remembers (table ``schema_steps``) how many a program's tables have had,
+    and they get the others when they are opened. ``threads`` says where the work is done, and whether the file is
+    another one that the program shares; without them it has a thread of its own.
     """
 
     def __init__(self, path: Path, schema: tuple[str, ...], threads: Threads | None = None) -> None:
         self._path, self._schema = path, schema
         self._threads: Threads = threads or OwnThread(path.stem)
-        self._connection: Connection | None = None
+        self._file = self._threads.file(path)
         self._is_open = False
-        self._log = path.with_name(f"{path.name}-wal")
         self._recalled: dict[Hashable, Any] = {}
         self._changes = 0
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether the file is open now."""
-        return self._connection is not None
 
     async def open(self) -> None:
         """Open the file and bring its schema up.
@@ -64,21 +55,19 @@ class LocalDatabase:
             StartError: it cannot be opened, is damaged, or was written by a newer program.
         """
         try:
-            await self._run(self._open)
+            await self._run(self._bring_up)
         except sqlite3.Error as error:
             raise StartError(f"{self._path}: {error}") from None
         self._is_open = True
+        self._file.users += 1
 
     async def close(self) -> None:
-        """Let what is under way end, and close."""
+        """Let what is under way end, and close; a file that others use stays open."""
+        if self._is_open:
+            self._file.users -= 1
         self._is_open = False
-        await self._threads.leave(self)
-
-    def release(self) -> None:
-        """Close the file for now; the next use opens it again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if not self._file.users:
+            await self._threads.leave(self._file)
 
     async def transact(self, work: Callable[[Connection], Result], *, durable: bool = True) -> Result:
         """Do ``work`` in one transaction; its writes are on disk when this returns, or none of them was made.
@@ -106,7 +95,7 @@ class LocalDatabase:
             return result
 
         def sync() -> None:
-            self._sync()
+            self._file.sync()
             faults.after(work)
 
         self._change()
@@ -119,8 +108,9 @@ class LocalDatabase:
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Read without writing."""
-        if self._connection is not None and self._threads.may_work_here(self):
-            return work(self._connection)
+        connection = self._file.connection
+        if connection is not None and self._threads.may_work_here(self._file):
+            return work(connection)
         return await self._run(lambda: work(self._opened()))
 
     async def recall(self, key: Hashable, work: Callable[[Connection], Result]) -> Result:
@@ -144,48 +134,30 @@ class LocalDatabase:
         self._recalled.clear()
 
     async def _run(self, work: Callable[[], Result], sync: Sync | None = None) -> Result:
-        if self._connection is not None and self._threads.may_work_here(self):
-            return await self._threads.run(self, work, sync)
+        if self._file.is_loaded and self._threads.may_work_here(self._file):
+            return await self._threads.run(self._file, work, sync)
         # Shielded: a cancelled caller must not leave a transaction that nobody waits for half known.
-        working = asyncio.ensure_future(self._threads.run(self, work, sync))
+        working = asyncio.ensure_future(self._threads.run(self._file, work, sync))
         working.add_done_callback(_hear)
         return await asyncio.shield(working)
 
     def _opened(self) -> Connection:
         if not self._is_open:
             raise Unavailable(f"{self._path.name} is not open.")
-        return self._connection or self._open()
+        return self._file.opened()
 
-    def _sync(self) -> None:
-        """Make durable what the log holds.
-
-        Raises:
-            OSError: the disk failed.
-        """
-        if is_relaxed():
-            return
-        descriptor = os.open(self._log, os.O_RDONLY)
-        try:
-            # The log grows: its size is part of what a reader needs, and fdatasync brings that too.
-            sync_content(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _open(self) -> Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        for pragma in RELAXED if is_relaxed() else DURABLE:
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute("PRAGMA foreign_keys=ON")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(self._schema):
-            connection.close()
+    def _bring_up(self) -> None:
+        connection, program = self._file.opened(), self._path.stem
+        connection.execute(STEPS)
+        row = connection.execute("SELECT steps FROM schema_steps WHERE program = ?", (program,)).fetchone()
+        done = row["steps"] if row else 0
+        if done > len(self._schema):
+            self._file.release()
             raise StartError(f"{self._path} was written by a newer version of this program")
-        for number, step in enumerate(self._schema[version:], start=version + 1):
-            connection.executescript(f"BEGIN; {step}; PRAGMA user_version={number}; COMMIT;")
-        self._connection = connection
-        return connection
+        for number, step in enumerate(self._schema[done:], start=done + 1):
+            connection.executescript(f"BEGIN; {step}")
+            connection.execute("INSERT OR REPLACE INTO schema_steps VALUES (?, ?)", (program, number))
+            connection.execute("COMMIT")
 
 
 def _hear(working: asyncio.Future[Any]) -> None:

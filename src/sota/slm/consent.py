@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 
 from sota.boundaries.b10_client_slm.messages import ConsentQuestion, Decision, UpdateAvailable, Waiting
 from sota.kit.errors import Invalid, NotFound, Refused
-from sota.kit.local_database import Connection, Row
+from sota.kit.local_database import Row
+from sota.kit.local_file import Connection
 from sota.slm.journal import OPEN, Journal
 
 
@@ -114,7 +115,9 @@ class Consents:
             consent = _find(tx, update_id)
             if consent is None or consent.decision is decision:
                 return
-            open_ = tx.execute(f"SELECT 1 FROM download WHERE update_id = ? AND {OPEN}", (update_id,)).fetchone()
+            open_ = tx.execute(
+                f"SELECT 1 FROM accepted_download WHERE update_id = ? AND {OPEN}", (update_id,)
+            ).fetchone()
             if consent.decision is not None or open_ is None:
                 raise Refused("decided", f"Update {update_id} has ended or was answered: {consent.decision}.")
             if decision is Decision.DEFER:

@@ -19,19 +19,20 @@ from sota.boundaries.b10_client_slm.messages import InstallReport, StartDownload
 from sota.boundaries.values import PackageId, Reason
 from sota.kit.database_threads import Threads
 from sota.kit.disk import Disk, PlainDisk
-from sota.kit.local_database import Connection, LocalDatabase
+from sota.kit.local_database import LocalDatabase
+from sota.kit.local_file import Connection
 from sota.slm.model import Step, StepRecord
 
 SCHEMA = (
     """
-    CREATE TABLE offered (
+    CREATE TABLE accepted_update (
         position INTEGER PRIMARY KEY AUTOINCREMENT,
         update_id TEXT NOT NULL UNIQUE,
         body BLOB NOT NULL
     );
-    CREATE TABLE download (
+    CREATE TABLE accepted_download (
         download_index INTEGER PRIMARY KEY,
-        update_id TEXT NOT NULL REFERENCES offered(update_id),
+        update_id TEXT NOT NULL REFERENCES accepted_update(update_id),
         position INTEGER NOT NULL,
         name TEXT NOT NULL,
         version TEXT NOT NULL,
@@ -42,9 +43,9 @@ SCHEMA = (
         report BLOB,
         reported INTEGER NOT NULL DEFAULT 0
     );
-    CREATE INDEX download_by_update ON download(update_id, position);
+    CREATE INDEX download_by_update ON accepted_download(update_id, position);
     CREATE TABLE step (
-        download_index INTEGER NOT NULL REFERENCES download(download_index),
+        download_index INTEGER NOT NULL REFERENCES accepted_download(download_index),
         number INTEGER NOT NULL,
         step TEXT NOT NULL,
         ended INTEGER NOT NULL DEFAULT 0,
@@ -57,7 +58,7 @@ SCHEMA = (
     ALTER TABLE step ADD COLUMN operation TEXT NOT NULL DEFAULT '';
     ALTER TABLE step ADD COLUMN note TEXT NOT NULL DEFAULT '';
     CREATE TABLE operation (
-        download_index INTEGER NOT NULL REFERENCES download(download_index),
+        download_index INTEGER NOT NULL REFERENCES accepted_download(download_index),
         id TEXT NOT NULL,
         previous_version TEXT,
         result_code INTEGER,
@@ -66,7 +67,7 @@ SCHEMA = (
     );
     CREATE TABLE image (name TEXT PRIMARY KEY, version TEXT NOT NULL);
     CREATE TABLE consent (
-        update_id TEXT PRIMARY KEY REFERENCES offered(update_id),
+        update_id TEXT PRIMARY KEY REFERENCES accepted_update(update_id),
         asked_at REAL NOT NULL,
         decision TEXT,
         decided_at REAL,
@@ -74,7 +75,7 @@ SCHEMA = (
         deferrals INTEGER NOT NULL DEFAULT 0
     );
     CREATE TABLE condition (
-        update_id TEXT PRIMARY KEY REFERENCES offered(update_id),
+        update_id TEXT PRIMARY KEY REFERENCES accepted_update(update_id),
         since REAL NOT NULL,
         checked_at REAL NOT NULL,
         holds INTEGER NOT NULL,
@@ -166,12 +167,12 @@ class Journal:
         def work(tx: Connection) -> bool:
             # What is known stays as it is: it may be under way. A repeated notification can only add downloads.
             changed = tx.execute(
-                "INSERT INTO offered(update_id, body) VALUES (?, ?) ON CONFLICT(update_id) DO NOTHING",
+                "INSERT INTO accepted_update(update_id, body) VALUES (?, ?) ON CONFLICT(update_id) DO NOTHING",
                 (update.update_id, msgspec.json.encode(update)),
             ).rowcount
             for position, download in enumerate(update.downloads):
                 changed += tx.execute(
-                    "INSERT INTO download(download_index, update_id, position, name, version, state)"
+                    "INSERT INTO accepted_download(download_index, update_id, position, name, version, state)"
                     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(download_index) DO NOTHING",
                     (
                         download.download_index,
@@ -190,7 +191,7 @@ class Journal:
         """Give an accepted update."""
 
         def work(tx: Connection) -> UpdateAvailable | None:
-            row = tx.execute("SELECT body FROM offered WHERE update_id = ?", (update_id,)).fetchone()
+            row = tx.execute("SELECT body FROM accepted_update WHERE update_id = ?", (update_id,)).fetchone()
             return _OFFERED.decode(row["body"]) if row else None
 
         return await self.database.recall(("update", update_id), work)
@@ -200,8 +201,8 @@ class Journal:
 
         def work(tx: Connection) -> list[UpdateAvailable]:
             rows = tx.execute(
-                f"SELECT body FROM offered WHERE update_id IN (SELECT update_id FROM download WHERE {OPEN})"
-                " ORDER BY position"
+                "SELECT body FROM accepted_update WHERE update_id IN"
+                f" (SELECT update_id FROM accepted_download WHERE {OPEN}) ORDER BY position"
             )
             return [_OFFERED.decode(row["body"]) for row in rows]
 
@@ -211,7 +212,7 @@ class Journal:
         """Give an update's downloads in their order."""
 
         def work(tx: Connection) -> list[DownloadEntry]:
-            rows = tx.execute("SELECT * FROM download WHERE update_id = ? ORDER BY position", (update_id,))
+            rows = tx.execute("SELECT * FROM accepted_download WHERE update_id = ? ORDER BY position", (update_id,))
             return [_entry(row) for row in rows]
 
         return await self.database.recall(("downloads", update_id), work)
@@ -220,7 +221,7 @@ class Journal:
         """Give one download."""
 
         def work(tx: Connection) -> DownloadEntry | None:
-            row = tx.execute("SELECT * FROM download WHERE download_index = ?", (download_index,)).fetchone()
+            row = tx.execute("SELECT * FROM accepted_download WHERE download_index = ?", (download_index,)).fetchone()
             return _entry(row) if row else None
 
         return await self.database.recall(download_index, work)
@@ -233,11 +234,11 @@ class Journal:
         """
 
         def work(tx: Connection) -> None:
-            query = f"UPDATE download SET state = ? WHERE download_index = ? AND {OPEN}"
+            query = f"UPDATE accepted_download SET state = ? WHERE download_index = ? AND {OPEN}"
             tx.execute(query, (state, download_index))
             if start is not None:
                 tx.execute(
-                    "UPDATE download SET start = ? WHERE download_index = ?",
+                    "UPDATE accepted_download SET start = ? WHERE download_index = ?",
                     (msgspec.json.encode(start), download_index),
                 )
 
@@ -251,7 +252,7 @@ class Journal:
 
         def work(tx: Connection) -> None:
             tx.execute(
-                "UPDATE download SET state = ? WHERE download_index = ? AND state = ?",
+                "UPDATE accepted_download SET state = ? WHERE download_index = ? AND state = ?",
                 (State.WANTED, download_index, State.OFFERED),
             )
 
@@ -265,7 +266,7 @@ class Journal:
 
         def work(tx: Connection) -> bool:
             changed = tx.execute(
-                "UPDATE download SET state = 'installing', previous_version = ?"
+                "UPDATE accepted_download SET state = 'installing', previous_version = ?"
                 " WHERE download_index = ? AND state = 'ready'",
                 (previous_version, download_index),
             )
@@ -284,7 +285,7 @@ class Journal:
                 "INSERT INTO step(download_index, number, step, operation, note) VALUES (?, ?, ?, ?, ?)",
                 (download_index, number, step, operation, note),
             )
-            query = f"UPDATE download SET state = ? WHERE download_index = ? AND {OPEN}"
+            query = f"UPDATE accepted_download SET state = ? WHERE download_index = ? AND {OPEN}"
             tx.execute(query, (STATES.get(step, State.INSTALLING), download_index))
             return OpenStep(number, step, note)
 
@@ -318,15 +319,15 @@ class Journal:
 
         def work(tx: Connection) -> None:
             old = (
-                "SELECT download_index FROM download WHERE reported AND download_index NOT IN"
-                " (SELECT download_index FROM download ORDER BY download_index DESC LIMIT ?)"
+                "SELECT download_index FROM accepted_download WHERE reported AND download_index NOT IN"
+                " (SELECT download_index FROM accepted_download ORDER BY download_index DESC LIMIT ?)"
             )
             tx.execute(f"DELETE FROM step WHERE download_index IN ({old})", (REMEMBERED,))
             tx.execute(f"DELETE FROM operation WHERE download_index IN ({old})", (REMEMBERED,))
-            tx.execute(f"DELETE FROM download WHERE download_index IN ({old})", (REMEMBERED,))
+            tx.execute(f"DELETE FROM accepted_download WHERE download_index IN ({old})", (REMEMBERED,))
             for table in ("consent", "condition"):
-                tx.execute(f"DELETE FROM {table} WHERE update_id NOT IN (SELECT update_id FROM download)")
-            tx.execute("DELETE FROM offered WHERE update_id NOT IN (SELECT update_id FROM download)")
+                tx.execute(f"DELETE FROM {table} WHERE update_id NOT IN (SELECT update_id FROM accepted_download)")
+            tx.execute("DELETE FROM accepted_update WHERE update_id NOT IN (SELECT update_id FROM accepted_download)")
 
         await self.database.transact(work)
 
@@ -334,7 +335,7 @@ class Journal:
         """Give the downloads that have ended."""
 
         def work(tx: Connection) -> list[int]:
-            rows = tx.execute(f"SELECT download_index FROM download WHERE NOT ({OPEN})")
+            rows = tx.execute(f"SELECT download_index FROM accepted_download WHERE NOT ({OPEN})")
             return [row["download_index"] for row in rows]
 
         return await self.database.read(work)
@@ -346,7 +347,9 @@ class Journal:
         """
 
         def work(tx: Connection) -> None:
-            query = f"UPDATE download SET state = ?, reason = ?, report = ? WHERE download_index = ? AND {OPEN}"
+            query = (
+                f"UPDATE accepted_download SET state = ?, reason = ?, report = ? WHERE download_index = ? AND {OPEN}"
+            )
             tx.execute(
                 query,
                 (state, report.reason, msgspec.json.encode(report), report.download_index),
@@ -365,7 +368,7 @@ class Journal:
 
         def work(tx: Connection) -> list[InstallReport]:
             rows = tx.execute(
-                "SELECT report FROM download WHERE report IS NOT NULL AND NOT reported ORDER BY download_index"
+                "SELECT report FROM accepted_download WHERE report IS NOT NULL AND NOT reported ORDER BY download_index"
             )
             return [msgspec.json.decode(row["report"], type=InstallReport) for row in rows]
 
@@ -378,7 +381,7 @@ class Journal:
         """
 
         def work(tx: Connection) -> None:
-            tx.execute("UPDATE download SET reported = 1 WHERE download_index = ?", (download_index,))
+            tx.execute("UPDATE accepted_download SET reported = 1 WHERE download_index = ?", (download_index,))
 
         await self.database.transact(work, durable=False)
 

@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from sota.kit.database_threads import SharedThreads
-from sota.kit.local_database import Connection, LocalDatabase
+from sota.kit.database_threads import OneFile, SharedThreads
+from sota.kit.local_database import LocalDatabase
+from sota.kit.local_file import Connection
 
 SCHEMA = ("CREATE TABLE thing (name TEXT)",)
 FILES, OPEN = 40, 5
@@ -33,6 +34,10 @@ def open_in(folder: Path) -> int:
         with contextlib.suppress(OSError):  # the listing's own is closed meanwhile
             found.add(str(link.readlink()))
     return len([name for name in found if name.startswith(str(folder)) and name.endswith(".db")])
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 async def test_only_so_many_files_are_open_and_none_loses_anything(tmp_path: Path) -> None:
@@ -76,6 +81,36 @@ async def test_files_for_which_many_wait_at_once_are_closed_and_opened_again(tmp
     threads.close()
 
     assert found == [[str(number) for number in range(40)]] * 8
+
+
+async def test_programs_that_share_a_file_keep_their_own_tables_in_it(tmp_path: Path) -> None:
+    threads = SharedThreads(threads=2, open_files=1)
+    shared = OneFile(threads, tmp_path / "vehicle.db")
+    other_schema = ("CREATE TABLE other (name TEXT)", "INSERT INTO other VALUES ('first')")
+
+    def programs() -> tuple[LocalDatabase, LocalDatabase]:
+        return (
+            LocalDatabase(tmp_path / "one.db", SCHEMA, shared),
+            LocalDatabase(tmp_path / "other.db", other_schema, shared),
+        )
+
+    one, other = programs()
+    await one.open()
+    await other.open()
+    await asyncio.gather(*(one.transact(inserting(name)) for name in "abc"))
+    await one.close()
+    assert await other.read(lambda tx: tx.execute("SELECT name FROM other").fetchone()["name"]) == "first"
+    await other.close()
+    assert open_in(tmp_path) == 0
+
+    one, other = programs()  # as after a restart: neither gets its schema twice
+    await one.open()
+    await other.open()
+    assert await one.read(names) == ["a", "b", "c"]
+    assert files_in(tmp_path) == {"vehicle.db", "vehicle.db-wal"}
+    await one.close()
+    await other.close()
+    threads.close()
 
 
 async def test_a_file_that_is_open_and_idle_is_read_without_a_thread(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from sota.kit.block_file import BlockFile, BlockWriter
-from sota.kit.disk import Disk, PlainDisk, SharedDisk, Sync
+from sota.kit.disk import FEW, Disk, PlainDisk, SharedDisk, Sync
+from sota.kit.durable import needs_sync
+from sota.kit.whole_sync import WholeSync
 
 
 @pytest.mark.parametrize("make", [PlainDisk, lambda: SharedDisk(threads=2)])
@@ -58,8 +60,47 @@ async def test_a_disk_that_fails_one_fails_nobody_else() -> None:
     disk.close()
 
 
+async def test_what_many_wait_for_is_one_sync_of_the_file_system(tmp_path: Path) -> None:
+    events: list[str] = []
+    whole = WholeSync(tmp_path)
+
+    def sync_all() -> None:
+        events.append("whole")
+        whole()
+
+    def sync_own() -> None:
+        events.append("own" if needs_sync() else "covered")
+
+    def write(number: int) -> None:
+        (tmp_path / str(number)).write_bytes(b"x")
+        events.append("write")
+
+    disk = SharedDisk(threads=2, whole=sync_all)
+    await asyncio.gather(*(disk.write(functools.partial(write, number), sync_own) for number in range(20)))
+    assert events == ["write"] * 20 + ["whole"] + ["covered"] * 20
+
+    events.clear()
+    await asyncio.gather(*(disk.write(lambda: None, sync_own) for _ in range(FEW)))
+    assert events == ["own"] * FEW
+    disk.close()
+    whole.close()
+
+
+async def test_a_file_system_that_fails_once_fails_all_from_then_on(tmp_path: Path) -> None:
+    whole = WholeSync(tmp_path)
+    whole.close()  # the next call fails as that of a broken disk does: with a number for the reason
+    disk = SharedDisk(threads=1, whole=whole)
+
+    for _ in range(2):
+        ends = await asyncio.gather(
+            *(disk.write(lambda: None, lambda: None) for _ in range(FEW + 1)), return_exceptions=True
+        )
+        assert [type(end) for end in ends] == [OSError] * (FEW + 1)
+    disk.close()
+
+
 async def test_blocks_of_many_files_arrive_whole(tmp_path: Path) -> None:
-    disk = SharedDisk(threads=2)
+    disk = SharedDisk(threads=2, whole=WholeSync(tmp_path))
     contents = [bytes([number]) * 250 for number in range(20)]
 
     async def receive(number: int) -> BlockFile:

@@ -20,7 +20,8 @@ from sota.boundaries.values import Command, PackageId
 from sota.kit import faults
 from sota.kit.clock import new_id
 from sota.kit.database_threads import Threads
-from sota.kit.local_database import Connection, LocalDatabase
+from sota.kit.local_database import LocalDatabase
+from sota.kit.local_file import Connection
 from sota.slm.boot import Boot
 from sota.slm.conditions import Conditions
 from sota.slm.images.carrying_out import Images, Trust
