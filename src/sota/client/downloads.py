@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from functools import partial
 
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
@@ -30,7 +29,7 @@ from sota.client.state import ClientState, DownloadEntry, State
 from sota.client.transfer import Transfer
 from sota.client.verification import Verifier
 from sota.kit.bell import Bell
-from sota.kit.block_file import BlockFile, BlockWriter, StorageFull, count_blocks
+from sota.kit.block_file import BlockWriter, StorageFull, count_blocks, open_block_file
 from sota.kit.errors import Conflict, Invalid, NotFound, Refused, SotaError
 from sota.kit.logging import get_logger
 from sota.kit.ranges import Ranges
@@ -52,7 +51,7 @@ class Downloads:
         self._edge = edge
         self._slm = slm
         self._verifier = verifier
-        self._shelf = Shelf(settings.data.resolve() / "blocks", settings.quota_bytes)
+        self._shelf = Shelf(settings.data.resolve() / "blocks", settings.quota_bytes, state.disk)
         self._transfers: dict[int, Transfer] = {}
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._duties = Duties(settings, state, edge, slm, self._shelf, self._locks)
@@ -311,7 +310,7 @@ class Downloads:
             return known
         if known is not None:
             await known.close()
-        file = await self._disk.do(partial(BlockFile.open, self._shelf.path(start), start.size, start.block_size))
+        file = await open_block_file(self._shelf.path(start), start.size, start.block_size, self._disk)
         transfer = self._transfers[index] = Transfer(
             start,
             entry.services,
@@ -382,7 +381,7 @@ class Downloads:
         transfer = self._transfers.pop(entry.download_index, None)
         if transfer is not None:
             await transfer.close()
-        self._shelf.remove(entry.download_index)
+        await self._shelf.remove(entry.download_index)
 
 
 def _check(start: StartDownload, entry: DownloadEntry) -> None:

@@ -130,7 +130,7 @@ class Duties:
                 current = await self._state.download(index)
                 if current is not None and current.state is State.VERIFIED:
                     await self._state.move(index, State.HANDED)
-                    self._shelf.remove(index)
+                    await self._shelf.remove(index)
             return True
 
         self._errands.start(f"hand:{index}", attempt, self._local)

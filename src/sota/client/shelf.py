@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from functools import partial
 from pathlib import Path
 
 from sota.boundaries.b9_rvi_client.messages import StartDownload
 from sota.kit.block_file import StorageFull
+from sota.kit.disk import Disk
 from sota.kit.durable import private_folder
 
 
 class Shelf:
     """Knows where the blocks of a download are, and how much may be here."""
 
-    def __init__(self, folder: Path, quota_bytes: int) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, quota_bytes: int, disk: Disk) -> None:
+        self._folder, self._disk = folder, disk
         self._quota_bytes = quota_bytes
 
     def prepare(self) -> None:
@@ -25,11 +27,11 @@ class Shelf:
         """Give the file of a download's blocks."""
         return self._folder / f"{start.download_index}-{start.sha256[:16]}.blocks"
 
-    def remove(self, download_index: int) -> None:
+    async def remove(self, download_index: int) -> None:
         """Remove everything of a download."""
-        for path in self._folder.iterdir():
+        for path in list(self._folder.iterdir()):
             if path.name.startswith(f"{download_index}-"):
-                path.unlink(missing_ok=True)
+                await self._disk.do(partial(path.unlink, missing_ok=True))
 
     def clear_all_but(self, indexes: Set[int]) -> None:
         """Remove what was left when the power went while a download was being cleared away."""

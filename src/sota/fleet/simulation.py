@@ -14,7 +14,8 @@ import msgspec
 
 from sota.boundaries.values import InstalledPackage
 from sota.fleet.profile import Dice
-from sota.kit.durable import write_atomic
+from sota.kit.disk import Disk
+from sota.kit.durable import sync_file, sync_folder
 from sota.slm.installers import Capability, Command
 from sota.slm.model import Found, Health, Job, Step
 from sota.slm.runner import Ended, Runner
@@ -26,8 +27,8 @@ SAID = "simulated: nothing was changed in any vehicle"
 class Software:
     """What a simulated vehicle has installed: a file of names and versions."""
 
-    def __init__(self, file: Path, at_first: Mapping[str, str]) -> None:
-        self._file, self._at_first = file, dict(at_first)
+    def __init__(self, file: Path, at_first: Mapping[str, str], disk: Disk) -> None:
+        self._file, self._at_first, self._disk = file, dict(at_first), disk
         self._known: dict[str, str] | None = None
 
     @property
@@ -40,14 +41,16 @@ class Software:
             )
         return self._known
 
-    def put(self, name: str, version: str | None) -> None:
+    async def put(self, name: str, version: str | None) -> None:
         """Note a version as installed, or the package as removed."""
         packages = {**self.packages}
         if version is None:
             packages.pop(name, None)
         else:
             packages[name] = version
-        write_atomic(self._file, msgspec.json.encode(packages))
+        new, folder = self._file.with_suffix(".new"), self._file.parent
+        await self._disk.write(lambda: new.write_bytes(msgspec.json.encode(packages)), lambda: sync_file(new))
+        await self._disk.write(lambda: new.replace(self._file), lambda: sync_folder(folder))
         self._known = packages
 
 
@@ -128,5 +131,5 @@ class SimulatedRunner(Runner):
         await asyncio.sleep(self._dice.installation_s(package))
         if step != Step.RESTORE and version and self._dice.fails(package):
             return Ended(1, f"{SAID}; this installation fails, as the fleet's profile wants it")
-        await asyncio.to_thread(self._software.put, name, version or None)
+        await self._software.put(name, version or None)
         return Ended(0, SAID)

@@ -14,7 +14,7 @@ from pathlib import Path
 from sota.boundaries.b10_client_slm.messages import StartDownload
 from sota.boundaries.values import Command
 from sota.kit.bell import Bell
-from sota.kit.block_file import BlockFile, BlockWriter, StorageFull, count_blocks
+from sota.kit.block_file import BlockWriter, StorageFull, count_blocks, open_block_file
 from sota.kit.durable import private_folder
 from sota.kit.errors import Conflict, Invalid, NotFound, Refused
 from sota.kit.ranges import Ranges
@@ -143,7 +143,7 @@ class Inbox:
             raise Refused(
                 "incomplete", f"The file of download {index} arrived damaged and was discarded: send it again."
             )
-        await self._disk.do(partial(file.save_as, self.path(index)))
+        await file.save_as(self.path(index), self._disk)
         del self._writers[index]
 
     async def _writer(self, start: StartDownload) -> BlockWriter:
@@ -152,7 +152,7 @@ class Inbox:
             if writer is not None:
                 await writer.settle()
                 writer.file.close()
-            file = await self._disk.do(partial(BlockFile.open, self._part(start), start.size, start.block_size))
+            file = await open_block_file(self._part(start), start.size, start.block_size, self._disk)
             writer = self._writers[start.download_index] = BlockWriter(file, self._disk)
         return writer
 
@@ -162,7 +162,7 @@ class Inbox:
             await writer.settle()
             writer.file.close()
         for path in self._files(download_index):
-            path.unlink(missing_ok=True)
+            await self._disk.do(partial(path.unlink, missing_ok=True))
 
     def _files(self, download_index: int) -> list[Path]:
         # Not by glob: the pattern would be another one for each download, and to compile it takes 0.5 ms.

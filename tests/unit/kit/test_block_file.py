@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sota.kit.block_file import TAKEN_BYTES, BlockFile, BlockWriter, StorageFull, count_blocks
+from sota.kit.block_file import TAKEN_BYTES, BlockFile, BlockWriter, StorageFull, count_blocks, open_block_file
+from sota.kit.disk import Disk, PlainDisk, SharedDisk
 from sota.kit.errors import Invalid
 from sota.kit.ranges import Ranges
 
 SIZE, BLOCK = 1_050, 100
 CONTENT = hashlib.shake_128(b"payload").digest(SIZE)
 COUNT = 11
+DISKS = [PlainDisk, lambda: SharedDisk(threads=1)]
 
 
 def block(index: int) -> bytes:
@@ -82,21 +85,22 @@ def test_block_of_another_file_with_the_same_name_does_not_count(tmp_path: Path)
     file.close()
 
 
-def test_saved_file_is_the_payload_alone(tmp_path: Path) -> None:
-    filled(tmp_path / "file", *range(1, COUNT + 1)).save_as(tmp_path / "whole")
+@pytest.mark.parametrize("make", DISKS)
+async def test_saved_file_is_the_payload_alone(tmp_path: Path, make: Callable[[], Disk]) -> None:
+    await filled(tmp_path / "file", *range(1, COUNT + 1)).save_as(tmp_path / "whole", make())
 
     assert (tmp_path / "whole").read_bytes() == CONTENT
     assert not (tmp_path / "file").exists()
 
 
-def test_file_whose_marks_are_cut_off_is_complete(tmp_path: Path) -> None:
+async def test_file_whose_marks_are_cut_off_is_complete(tmp_path: Path) -> None:
     filled(tmp_path / "file", *range(1, COUNT + 1)).close()
     os.truncate(tmp_path / "file", SIZE)  # where the power may go while it is saved
 
     file = BlockFile.open(tmp_path / "file", SIZE, BLOCK)
 
     assert file.complete
-    file.save_as(tmp_path / "whole")
+    await file.save_as(tmp_path / "whole", PlainDisk())
     assert (tmp_path / "whole").read_bytes() == CONTENT
 
 
@@ -109,12 +113,25 @@ def test_block_that_cannot_be_is_refused(tmp_path: Path, index: int, content: by
     file.close()
 
 
-def test_empty_file_is_complete(tmp_path: Path) -> None:
+async def test_empty_file_is_complete(tmp_path: Path) -> None:
     file = BlockFile.open(tmp_path / "file", 0, BLOCK)
     assert file.complete
     assert file.sha256() == hashlib.sha256(b"").hexdigest()
-    file.save_as(tmp_path / "whole")
+    await file.save_as(tmp_path / "whole", PlainDisk())
     assert (tmp_path / "whole").read_bytes() == b""
+
+
+@pytest.mark.parametrize("make", DISKS)
+async def test_file_is_made_or_taken_up_on_every_disk(tmp_path: Path, make: Callable[[], Disk]) -> None:
+    disk = make()
+    file = await open_block_file(tmp_path / "file", SIZE, BLOCK, disk)
+    file.write([(2, CONTENT[BLOCK : 2 * BLOCK])])
+    file.close()
+
+    again = await open_block_file(tmp_path / "file", SIZE, BLOCK, disk)
+
+    assert again.received.text() == "2"
+    again.close()
 
 
 def test_full_disk_is_met_at_the_beginning(tmp_path: Path) -> None:
