@@ -40,6 +40,7 @@ SETTINGS: dict[str, Settings] = {
     "core": {
         "log_level": "error",
         "block_size": transfer.BLOCK_BYTES,
+        "transfers": transfer.VEHICLES,
         "ack_timeout_s": 30.0,
         "notify_retry_s": 60.0,
         "node_check_s": 10.0,
