@@ -381,7 +381,8 @@ class Downloads:
         transfer = self._transfers.pop(entry.download_index, None)
         if transfer is not None:
             await transfer.close()
-        await self._shelf.remove(entry.download_index)
+        if entry.start is not None:
+            await self._shelf.remove(entry.start)
 
 
 def _check(start: StartDownload, entry: DownloadEntry) -> None:

@@ -122,15 +122,14 @@ class Duties:
                 return True
             file = self._shelf.path(current.start)
             try:
-                async with self._state.disk.large:
-                    await hand_over(self._slm, current.start, file)
+                await hand_over(self._slm, current.start, file, self._state.disk)
             except Refused as error:
                 return await self._not_taken(current, error)
             async with self._locks[index]:
                 current = await self._state.download(index)
-                if current is not None and current.state is State.VERIFIED:
+                if current is not None and current.start is not None and current.state is State.VERIFIED:
                     await self._state.move(index, State.HANDED)
-                    await self._shelf.remove(index)
+                    await self._shelf.remove(current.start)
             return True
 
         self._errands.start(f"hand:{index}", attempt, self._local)

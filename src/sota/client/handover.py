@@ -15,12 +15,13 @@ from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.b10_client_slm.messages import StartDownload
 from sota.boundaries.values import Command
 from sota.kit.block_file import count_blocks
+from sota.kit.disk import Disk
 from sota.kit.ranges import Ranges
 
 BLOCK_BYTES = 1 << 20
 
 
-async def hand_over(slm: SlmClient, start: StartDownload, file: Path) -> None:
+async def hand_over(slm: SlmClient, start: StartDownload, file: Path, disk: Disk) -> None:
     """Hand the file over; when this returns the Software Loading Manager has it on its own disk.
 
     Raises:
@@ -34,12 +35,16 @@ async def hand_over(slm: SlmClient, start: StartDownload, file: Path) -> None:
     count = count_blocks(start.size, BLOCK_BYTES)
     await slm.start_download(msgspec.structs.replace(start, block_size=BLOCK_BYTES, block_count=count))
     received = Ranges()
-    with file.open("rb") as content:
-        while (index := next(received.missing(count), None)) is not None:
-            offset = (index - 1) * BLOCK_BYTES
-            content.seek(offset)
-            # The file ends with the marks of its blocks (kit/block_file.py), which are not part of the package.
-            block = content.read(min(BLOCK_BYTES, start.size - offset))
-            answer = await slm.send_block(start.download_index, index, block)
-            received = Ranges.parse(answer.received)
+    while (index := next(received.missing(count), None)) is not None:
+        async with disk.large:
+            answer = await slm.send_block(start.download_index, index, _read(file, index, start.size))
+        received = Ranges.parse(answer.received)
     await slm.finish(start.download_index)
+
+
+def _read(file: Path, index: int, size: int) -> bytes:
+    """Read one block. The file ends with the marks of its blocks (kit/block_file.py), which are not of the package."""
+    offset = (index - 1) * BLOCK_BYTES
+    with file.open("rb", buffering=0) as content:
+        content.seek(offset)
+        return content.read(min(BLOCK_BYTES, size - offset))

@@ -27,11 +27,9 @@ class Shelf:
         """Give the file of a download's blocks."""
         return self._folder / f"{start.download_index}-{start.sha256[:16]}.blocks"
 
-    async def remove(self, download_index: int) -> None:
-        """Remove everything of a download."""
-        for path in list(self._folder.iterdir()):
-            if path.name.startswith(f"{download_index}-"):
-                await self._disk.do(partial(path.unlink, missing_ok=True))
+    async def remove(self, start: StartDownload) -> None:
+        """Remove the file of a download's blocks."""
+        await self._disk.do(partial(self.path(start).unlink, missing_ok=True))
 
     def clear_all_but(self, indexes: Set[int]) -> None:
         """Remove what was left when the power went while a download was being cleared away."""

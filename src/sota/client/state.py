@@ -260,6 +260,12 @@ def _entry(row: sqlite3.Row) -> DownloadEntry:
     )
 
 
-_OFFERED = msgspec.json.Decoder(UpdateAvailable)
+class _Services(msgspec.Struct):
+    """What is looked at of an update for each of its downloads: to read all of it takes three times as long."""
+
+    services: BackendServices | None = None
+
+
+_OFFERED = msgspec.json.Decoder(_Services)
 _START = msgspec.json.Decoder(StartDownload)
 _REPORT = msgspec.json.Decoder(InstallReport)

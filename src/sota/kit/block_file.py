@@ -33,6 +33,7 @@ MARK = struct.Struct("<II")
 MIX = 0x534F5441
 READ_BYTES = 1 << 20
 WAITING_LIMIT = 64
+AT_ONCE_BYTES = 1 << 18
 TAKEN_BYTES = 1 << 20  # of one file, that may wait without anybody who waits for them
 
 
@@ -103,7 +104,7 @@ class BlockFile:
         self.sync()
         self.count(written)
 
-    def put(self, blocks: Iterable[tuple[int, bytes]]) -> list[int]:
+    def put(self, blocks: Iterable[tuple[int, bytes]], *, hashing: bool = True) -> list[int]:
         """Write blocks into the kernel's memory, and no further; gives their numbers."""
         written = []
         for index, content in blocks:
@@ -115,7 +116,7 @@ class BlockFile:
             written.append(index)
             if index <= self._hashed:  # once more, since the disk failed: what was hashed is perhaps not what stays
                 self._digest, self._hashed = hashlib.sha256(), 0
-            if index == self._hashed + 1:
+            if hashing and index == self._hashed + 1:
                 self._digest.update(content)
                 self._hashed = index
         return written
@@ -252,9 +253,11 @@ class BlockWriter:
         if index in self.file.received:
             durable.set_result(None)
             return durable
-        if self._disk.writes_at_once:  # thousands of vehicles cannot hold their blocks until the disk has time
-            self.file.put([(index, content)])
-        self._waiting[index] = (None if self._disk.writes_at_once else content, durable)
+        # Thousands of vehicles cannot hold their blocks until the disk has time. To hash takes longer than to write.
+        at_once = self._disk.writes_at_once and len(content) <= AT_ONCE_BYTES
+        if at_once:
+            self.file.put([(index, content)], hashing=False)
+        self._waiting[index] = (None if at_once else content, durable)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush(), name="block-writer")
         return durable
@@ -270,7 +273,7 @@ class BlockWriter:
                 batch, self._waiting = self._waiting, {}
                 try:
                     blocks = [(index, content) for index, (content, _) in batch.items() if content is not None]
-                    await self._disk.write(functools.partial(self.file.put, blocks), self.file.sync)
+                    await self._disk.write(functools.partial(self.file.put, blocks), self.file.sync, large=bool(blocks))
                     self.file.count(batch)
                 except (OSError, SotaError) as error:
                     # What was written meanwhile may be lost with it, and the next sync would not say so.

@@ -21,7 +21,7 @@ Sync = Callable[[], None]
 
 SYNCS_OF_A_JOB = 16
 FEW = 4  # files, for which one call each is cheaper than one for the file system
-LARGE_PIECES = 32
+LARGE_PIECES, LARGE_PIECES_OF_MANY = 8, 128
 
 
 class Disk(Protocol):
@@ -41,8 +41,8 @@ class Disk(Protocol):
         """Do work that may take its time, in a thread."""
         ...
 
-    async def write(self, work: Callable[[], Result], sync: Sync) -> Result:
-        """Do ``work``, which is short but for its ``sync``; what it wrote is durable when this returns.
+    async def write(self, work: Callable[[], Result], sync: Sync, *, large: bool = False) -> Result:
+        """Do ``work``, which is short if it is not ``large``, and ``sync``; what it wrote is durable when this returns.
 
         Raises:
             OSError: the disk failed: what ``work`` wrote is perhaps not durable.
@@ -62,8 +62,9 @@ class PlainDisk:
         """Do work in a thread."""
         return await asyncio.to_thread(work)
 
-    async def write(self, work: Callable[[], Result], sync: Sync) -> Result:
+    async def write(self, work: Callable[[], Result], sync: Sync, *, large: bool = False) -> Result:
         """Do both in one thread."""
+        del large
 
         def both() -> Result:
             result = work()
@@ -83,7 +84,7 @@ class SharedDisk:
 
     def __init__(self, *, threads: int, whole: Sync | None = None) -> None:
         self.pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="disk")
-        self.large = asyncio.Semaphore(LARGE_PIECES)
+        self.large = asyncio.Semaphore(LARGE_PIECES_OF_MANY)
         self._whole, self._jobs, self._at_work = whole, 1 if whole else threads, 0
         self._waiting: deque[tuple[Sync, asyncio.Future[None]]] = deque()
 
@@ -91,9 +92,9 @@ class SharedDisk:
         """Do work in one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)
 
-    async def write(self, work: Callable[[], Result], sync: Sync) -> Result:
-        """Write at once, and wait for the disk with others."""
-        result = work()
+    async def write(self, work: Callable[[], Result], sync: Sync, *, large: bool = False) -> Result:
+        """Write at once, or in a thread, and wait for the disk with others."""
+        result = await self.do(work) if large else work()
         await self.sync(sync)
         return result
 
