@@ -7,7 +7,9 @@ notification that a vehicle gets to the last report that Core confirms; ``mb_per
 processes at its highest, shared by the vehicles.
 
 ``ratio_to_transfer`` compares the blocks of 100 kB a second with those of ``make bench ONLY=transfer``, of which one
-round is measured in the same run: there vehicles only acknowledge.
+round is measured in the same run: there vehicles only acknowledge. ``transfer_ms_per_vehicle`` is what one vehicle's
+blocks cost there, all programs together; ``left_ms_per_vehicle`` is what a rate of ``LIMIT_RATIO`` leaves for one, that
+included, on all processors; ``fleet_loop_ms_per_vehicle`` is the part of the fleet's time in its one event loop.
 
 ``SCALE=200 make bench ONLY=fleet`` takes fewer vehicles, for a quick look; its result is not kept.
 """
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import transfer
-from bench.processes import BenchmarkError, peak_mb, processor_s
+from bench.processes import BenchmarkError, main_thread_s, peak_mb, processor_s
 from bench.report import Measurement
 from tests.support.fleet import FleetProcess, RandomFile
 from tests.support.system import System, running_system
@@ -52,12 +54,16 @@ SETTINGS: dict[str, Settings] = {
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a fleet did: seconds, and each process's memory at its highest and processor time for each vehicle."""
+    """What a fleet did: seconds, and each process's memory at its highest and processor time for each vehicle.
+
+    ``loop_ms`` is that of the fleet's event loop alone.
+    """
 
     vehicles: int
     seconds: float
     memory_mb: dict[str, float]
     processor_ms: dict[str, float]
+    loop_ms: float
 
     @property
     def rate(self) -> float:
@@ -76,20 +82,24 @@ def measure() -> Measurement:
         folder = Path(name)
         alone = transfer.once(folder / "transfer", min(vehicles, transfer.VEHICLES))
         done = asyncio.run(_update(folder, vehicles))
-    return _summary(done, alone.rate, kept=vehicles >= VEHICLES)
+    return _summary(done, alone, kept=vehicles >= VEHICLES)
 
 
-def _summary(done: Round, transfer_rate: float, *, kept: bool) -> Measurement:
-    blocks_per_s = done.rate * SIZE / transfer.BLOCK_BYTES
+def _summary(done: Round, alone: transfer.Transferred, *, kept: bool) -> Measurement:
+    blocks = SIZE / transfer.BLOCK_BYTES
+    blocks_per_s = done.rate * blocks
     figures = {
         "vehicles_per_s": done.rate,
         "mb_per_vehicle": sum(done.memory_mb.values()) / done.vehicles,
         "blocks_per_s": blocks_per_s,
-        "transfer_blocks_per_s": transfer_rate,
+        "transfer_blocks_per_s": alone.rate,
+        "transfer_ms_per_vehicle": blocks * (alone.core_us + alone.node_us + alone.sink_us) / 1000,
+        "left_ms_per_vehicle": (os.cpu_count() or 1) * 1000 * blocks / (LIMIT_RATIO * alone.rate),
+        "fleet_loop_ms_per_vehicle": done.loop_ms,
         **{f"{name}_ms_per_vehicle": value for name, value in done.processor_ms.items()},
         **{f"{name}_mb": value for name, value in done.memory_mb.items()},
     }
-    ratio = blocks_per_s / transfer_rate
+    ratio = blocks_per_s / alone.rate
     word = "kept" if ratio >= LIMIT_RATIO else "NOT kept"
     notes = (
         f"ratio_to_transfer at least {LIMIT_RATIO:g}: {word}.",
@@ -117,6 +127,7 @@ async def _update(folder: Path, vehicles: int) -> Round:
 
 async def _run(system: System, fleet: FleetProcess, package: RandomFile) -> Round:
     before = {name: processor_s(program.pid) for name, program in system.programs.items()}
+    loop_before = loop_s = main_thread_s(fleet.pid)
     await system.queue(package.id, fleet.expression)
     deadline = time.monotonic() + LIMIT_S
     shown = ""
@@ -130,6 +141,7 @@ async def _run(system: System, fleet: FleetProcess, package: RandomFile) -> Roun
             if program.running and not is_over:
                 spent[name] = processor_s(program.pid)
                 memory[name] = max(memory.get(name, 0.0), peak_mb(program.pid))
+        loop_s = loop_s if is_over or not fleet.running else main_thread_s(fleet.pid)
         await asyncio.sleep(0.2)
     if not fleet.has_summary:
         raise BenchmarkError(f"the fleet ended without its summary\n{fleet.tail()}")
@@ -137,7 +149,8 @@ async def _run(system: System, fleet: FleetProcess, package: RandomFile) -> Roun
     if summary["installed"] != fleet.vehicles:
         raise BenchmarkError(f"not every vehicle was updated\n{summary}\n{fleet.tail(5)}")
     processor_ms = {name: (value - before[name]) * 1000 / fleet.vehicles for name, value in spent.items()}
-    return Round(fleet.vehicles, summary["seconds"], memory, processor_ms)
+    loop_ms = (loop_s - loop_before) * 1000 / fleet.vehicles
+    return Round(fleet.vehicles, summary["seconds"], memory, processor_ms, loop_ms)
 
 
 async def _connected(fleet: FleetProcess) -> None:
