@@ -7,10 +7,11 @@ import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from sota.kit.database_threads import OneFile, SharedThreads
 from sota.kit.local_database import LocalDatabase
-from sota.kit.local_file import Connection
+from sota.kit.local_file import Connection, LocalFile
 
 SCHEMA = ("CREATE TABLE thing (name TEXT)",)
 FILES, OPEN = 40, 5
@@ -63,24 +64,45 @@ async def test_only_so_many_files_are_open_and_none_loses_anything(tmp_path: Pat
     assert open_in(tmp_path) == 0
 
 
-async def test_files_for_which_many_wait_at_once_are_closed_and_opened_again(tmp_path: Path) -> None:
-    threads = SharedThreads(threads=3, open_files=2)
-    databases = [LocalDatabase(tmp_path / f"{number}.db", SCHEMA, threads) for number in range(8)]
-    for database in databases:
-        await database.open()
+class SlowlyClosed(LocalFile):
+    """A file that the disk takes its time to close."""
 
-    async def work(number: int) -> None:
-        for database in databases[number % 8 :] + databases[: number % 8]:
-            await database.transact(inserting(str(number)))
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.is_closing, self.may_close = threading.Event(), threading.Event()
 
-    async with asyncio.timeout(60):
-        await asyncio.gather(*(work(number) for number in range(40)))
-    found = [sorted(await database.read(names), key=int) for database in databases]
-    for database in databases:
-        await database.close()
+    def release(self) -> None:
+        self.is_closing.set()
+        assert self.may_close.wait(10)
+        super().release()
+
+
+class WithSlowFiles(SharedThreads):
+    def file(self, path: Path) -> LocalFile:
+        return SlowlyClosed(path)
+
+
+async def test_where_every_open_file_is_busy_one_that_closes_is_waited_for(tmp_path: Path) -> None:
+    threads = WithSlowFiles(threads=2, open_files=1)
+    files = [threads.file(tmp_path / name) for name in ("one.db", "other.db")]
+    one, other = cast(list[SlowlyClosed], files)
+    await threads.run(one, one.opened)
+
+    leaving = asyncio.create_task(threads.leave(one))
+    await asyncio.to_thread(one.is_closing.wait, 10)
+    opening = asyncio.create_task(threads.run(other, other.opened))
+    await asyncio.sleep(0.05)
+    assert not opening.done()
+    assert open_in(tmp_path) == 1
+    one.may_close.set()
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(leaving, opening)
+    assert other.is_loaded
+    assert not one.is_loaded
+    other.may_close.set()
+    await threads.leave(other)
     threads.close()
-
-    assert found == [[str(number) for number in range(40)]] * 8
 
 
 async def test_programs_that_share_a_file_keep_their_own_tables_in_it(tmp_path: Path) -> None:
