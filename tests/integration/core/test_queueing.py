@@ -275,9 +275,12 @@ async def test_restarted_core_takes_back_what_it_left_half_written(core: Running
         await again.stop()
 
 
-async def test_request_that_is_taken_from_its_core_is_refused_and_leaves_nothing(core: RunningCore) -> None:
+async def test_request_that_is_taken_from_its_core_is_refused_and_leaves_nothing(
+    core: RunningCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     vins = await fleet(core)
     name = await offered(core, vins)
+    monkeypatch.setattr(core.program.queueing, "pace", Pace.fixed(1))  # it is written for so long that we see it
     task = asyncio.create_task(core.web.send("POST", "/install-requests", queue_request(name, "2.1.0")))
 
     async def is_taken() -> bool:
@@ -285,7 +288,7 @@ async def test_request_that_is_taken_from_its_core_is_refused_and_leaves_nothing
         taken = tables.preparation.update().values(owner="another/2", lease_until=past)
         return (await core.db.transact(lambda tx: tx.execute(taken))).rowcount > 0
 
-    await until(is_taken, "the request is being written")
+    await until(is_taken, "the request is being written", interval_s=0.001)
     answer = await task
     assert (answer.status, answer.body["title"]) == (503, "Service Unavailable")
     core.program.queueing.look()
