@@ -5,6 +5,8 @@ Commands are loaded when they are called, so that each starts quickly and a vehi
 
 from __future__ import annotations
 
+import sys
+
 from cyclopts import App
 
 from sota import __version__
@@ -34,18 +36,24 @@ COMMANDS = {
     "whitelist": ("sota.cli.whitelist:whitelist", "Print the whitelist: rows, outcomes, both ends, tests."),
 }
 
-app = App(
-    name="sota",
-    version=__version__,
-    help="Software over the air for vehicles. Start with: sota demo",
-    version_flags=["--version"],
-)
-for _name, (_path, _help) in COMMANDS.items():
-    app.command(_path, name=_name, help=_help)
 
-app.register_install_completion_command(name="completion", help="Let the shell complete sota's commands and options.")
+def make(called: str = "") -> App:
+    """Make the command line. The command that is called tells of itself at length, and the others in a line."""
+    app = App(
+        name="sota",
+        version=__version__,
+        help="Software over the air for vehicles. Start with: sota demo",
+        version_flags=["--version"],
+    )
+    for name, (path, line) in COMMANDS.items():
+        # Given a line, the library would take it instead of what the command says itself.
+        app.command(path, name=name, help=None if name == called else line)
+    app.register_install_completion_command(
+        name="completion", help="Let the shell complete sota's commands and options."
+    )
+    return app
 
 
 def main() -> None:
     """Run the command line."""
-    ending(app)
+    ending(make(*sys.argv[1:2]))

@@ -13,7 +13,7 @@ from cyclopts.exceptions import MissingArgumentError
 
 from bench.__main__ import BENCHMARKS
 from sota.boundaries.table import TABLE
-from sota.cli.main import app
+from sota.cli.main import make
 from tests.support.document_commands import block_commands, inline_commands, section, without_redirections
 
 ROOT = Path(__file__).parents[3]
@@ -62,7 +62,9 @@ def test_every_decision_is_in_the_index() -> None:
 
 
 def read_as_command(arguments: list[str]) -> None:
-    app.parse_args(without_redirections(arguments), print_error=False, exit_on_error=False, verbose=False)
+    make(*arguments[:1]).parse_args(
+        without_redirections(arguments), print_error=False, exit_on_error=False, verbose=False
+    )
 
 
 def test_commands_in_code_blocks_are_ones_that_sota_takes() -> None:

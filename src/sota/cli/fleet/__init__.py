@@ -63,8 +63,8 @@ def fleet(
     vehicles
         How many. Each needs a few open files: see ulimit -n.
     seed
-        Chooses VINs (FLEET<seed>V<number>) and everything that the profile leaves to chance. The same seed gives the
-        same fleet again.
+        Chooses VINs (FLEET, five digits of the seed, V, six of the vehicle) and everything that the profile leaves to
+        chance. The same seed gives the same fleet again.
     backend
         The backend node's link, tls://host:port.
     backend_data
