@@ -155,9 +155,14 @@ class LocalDatabase:
             self._file.release()
             raise StartError(f"{self._path} was written by a newer version of this program")
         for number, step in enumerate(self._schema[done:], start=done + 1):
-            connection.executescript(f"BEGIN; {step}")
-            connection.execute("INSERT OR REPLACE INTO schema_steps VALUES (?, ?)", (program, number))
-            connection.execute("COMMIT")
+            try:
+                connection.executescript(f"BEGIN; {step}")
+                connection.execute("INSERT OR REPLACE INTO schema_steps VALUES (?, ?)", (program, number))
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
 
 
 def _hear(working: asyncio.Future[Any]) -> None:

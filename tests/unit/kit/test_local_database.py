@@ -108,6 +108,17 @@ async def test_file_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
         await LocalDatabase(tmp_path / "x.db", (FIRST,)).open()
 
 
+async def test_a_step_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="no such table: nowhere"):
+        await LocalDatabase(tmp_path / "x.db", (FIRST, f"{SECOND}; INSERT INTO nowhere VALUES (1)")).open()
+
+    mended = LocalDatabase(tmp_path / "x.db", (FIRST, SECOND))
+    await mended.open()
+    await mended.transact(insert)
+    assert await mended.read(names) == ["one"]
+    await mended.close()
+
+
 async def test_damaged_file_is_said_clearly(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"no database at all" * 100)
 
