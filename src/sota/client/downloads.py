@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
+from msgspec import UNSET, UnsetType
+
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import (
@@ -45,9 +47,7 @@ class Downloads:
     def __init__(
         self, settings: ClientSettings, state: ClientState, edge: SotaClientEdge, slm: SlmClient, verifier: Verifier
     ) -> None:
-        self._settings = settings
-        self._state = state
-        self._disk = state.disk
+        self._settings, self._state, self._disk = settings, state, state.disk
         self._edge = edge
         self._slm = slm
         self._verifier = verifier
@@ -354,11 +354,11 @@ class Downloads:
             self._duties.report(await self._entry(entry.download_index))
         self.changed.ring()
 
-    async def _running_version(self, entry: DownloadEntry) -> str | None:
+    async def _running_version(self, entry: DownloadEntry) -> str | UnsetType | None:
         try:
             software = await self._slm.packages()
         except SotaError:
-            return None
+            return UNSET
         return next((each.version for each in software.packages if each.name == entry.package.name), None)
 
     async def _answer(self, entry: DownloadEntry, outcome: Outcome | None) -> None:
@@ -381,8 +381,7 @@ class Downloads:
         transfer = self._transfers.pop(entry.download_index, None)
         if transfer is not None:
             await transfer.close()
-        if entry.start is not None:
-            await self._shelf.remove(entry.start)
+        await self._shelf.remove(entry.start)
 
 
 def _check(start: StartDownload, entry: DownloadEntry) -> None:

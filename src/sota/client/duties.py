@@ -127,7 +127,7 @@ class Duties:
                 return await self._not_taken(current, error)
             async with self._locks[index]:
                 current = await self._state.download(index)
-                if current is not None and current.start is not None and current.state is State.VERIFIED:
+                if current is not None and current.state is State.VERIFIED:
                     await self._state.move(index, State.HANDED)
                     await self._shelf.remove(current.start)
             return True

@@ -27,9 +27,10 @@ class Shelf:
         """Give the file of a download's blocks."""
         return self._folder / f"{start.download_index}-{start.sha256[:16]}.blocks"
 
-    async def remove(self, start: StartDownload) -> None:
-        """Remove the file of a download's blocks."""
-        await self._disk.do(partial(self.path(start).unlink, missing_ok=True))
+    async def remove(self, start: StartDownload | None) -> None:
+        """Remove the file of a download's blocks; one that was not started has none."""
+        if start is not None:
+            await self._disk.do(partial(self.path(start).unlink, missing_ok=True))
 
     def clear_all_but(self, indexes: Set[int]) -> None:
         """Remove what was left when the power went while a download was being cleared away."""

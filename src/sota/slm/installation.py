@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from msgspec import UNSET, UnsetType
+
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b10_client_slm.messages import InstallReport, Operation, ReportStatus, StartDownload
 from sota.boundaries.update_image.manifest import IMAGE
@@ -195,7 +197,7 @@ class Installation:
         code = ResultCode.OK if checked.holds else ResultCode.GENERAL_ERROR
         return [Operation(id="preconditions", result_code=code, result_text=checked.text)]
 
-    async def _running_version(self, entry: DownloadEntry, *, ended: bool) -> str | None:
+    async def _running_version(self, entry: DownloadEntry, *, ended: bool) -> str | UnsetType | None:
         if entry.start is not None and entry.start.installer == IMAGE:
             return entry.package.version if ended else await self._images.installed_version(entry.package.name)
         installer = self._installers.get(entry.start.installer) if entry.start else None
@@ -203,9 +205,9 @@ class Installation:
         if installer is None and len(self._installers) == 1:
             installer = next(iter(self._installers.values()))
         try:
-            return (await installer.find(entry.package.name)).running_version if installer else None
+            return (await installer.find(entry.package.name)).running_version if installer else UNSET
         except InstallerFailed:
-            return None
+            return UNSET
 
 
 def told_steps(entry: DownloadEntry, history: Sequence[StepRecord]) -> list[Operation]:

@@ -131,6 +131,23 @@ async def test_vehicle_keeps_what_it_runs_after_a_rollback(core: RunningCore) ->
     assert await core.installed(offer.vehicle.vin) == [{"name": name, "version": "1.0.0"}]
 
 
+async def test_package_that_a_vehicle_cannot_tell_of_stays_known_and_one_that_is_gone_does_not(
+    core: RunningCore,
+) -> None:
+    offer = await core.offer()
+    vin, name = offer.vehicle.vin, offer.package.partition("/")[0]
+    await offer.vehicle.report(offer.index, offer.package, "failed", reason="rolled_back", running_version="1.0.0")
+
+    await offer.vehicle.report(offer.index, offer.package, "failed", reason="install_failed")
+    assert await core.installed(vin) == [{"name": name, "version": "1.0.0"}]
+
+    await offer.vehicle.report(offer.index, offer.package, "failed", reason="declined", running_version=None)
+    assert await core.installed(vin) == [{"name": name, "version": "1.0.0"}]
+
+    await offer.vehicle.report(offer.index, offer.package, "failed", reason="install_failed", running_version=None)
+    assert await core.installed(vin) == []
+
+
 async def test_update_is_not_told_before_its_interval(core: RunningCore) -> None:
     vin = await core.add_vehicle()
     name = await package_for(core, vin)

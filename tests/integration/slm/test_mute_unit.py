@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec import UNSET
 
 from sota.boundaries.values import Command, Reason
 from sota.slm import worker
@@ -93,6 +95,19 @@ async def test_silence_is_survived_wherever_the_power_goes(bay: Bay, loss: Loss)
             break
         at, version = at + 1.5, version + 1
     assert version > 4
+
+
+async def test_unit_that_says_nothing_at_all_is_not_told_to_have_no_software(bay: Bay) -> None:
+    await bay.install("1.0.0")
+    assert isinstance(bay.subject, MuteSubject)
+    bay.subject.version_file.write_text("mute\n")
+
+    report = await bay.install("2.0.0")
+
+    assert (report.status, report.reason, report.running_version) == ("failed", Reason.INSTALL_FAILED, UNSET)
+    assert codes(report)[-1] == ("verify", 18)
+    assert "the unit is silent" in report.operations[-1].result_text
+    assert b"running_version" not in msgspec.json.encode(report)
 
 
 async def test_operation_whose_installer_cannot_be_asked_takes_its_image_back(tmp_path: Path) -> None:

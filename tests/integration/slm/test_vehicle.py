@@ -105,7 +105,7 @@ async def test_failed_first_installation_leaves_nothing(tmp_path: Path) -> None:
 
         report = reports[1]
         assert (report["status"], report["reason"]) == ("failed", "install_failed")
-        assert "running_version" not in report
+        assert report["running_version"] is None
         assert steps(report) == [("install", 4), ("discard", 0), ("verify", 4)]
         assert not (vehicle.root / "opt/ivi/version").exists()
 
@@ -144,7 +144,7 @@ async def test_package_is_removed(tmp_path: Path) -> None:
         reports = await play(vehicle, Offer(1, "ivi", "1.0.0", b"", command="remove"))
 
         assert reports[1]["status"] == "installed"
-        assert "running_version" not in reports[1]
+        assert reports[1]["running_version"] is None
         assert steps(reports[1]) == [("remove", 0), ("verify", 0)]
         assert debs.installed(vehicle.root) == {}
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity, RenewIdentity
 from sota.boundaries.services import BackendServices, VehicleServices
@@ -184,14 +184,17 @@ class Operation(Message, frozen=True):
 
 
 class InstallReport(Message, frozen=True):
-    """B7-7 ``report``: what the vehicle did, and what it runs now (None where the package is not installed)."""
+    """B7-7 ``report``: what the vehicle did, and which version of the package it runs now.
+
+    ``running_version`` is null where the package is not installed, and left out where nobody in the vehicle can tell.
+    """
 
     vin: Vin
     download_index: DownloadIndex
     package: PackageId
     status: ReportStatus
     operations: Annotated[list[Operation], Meta(max_length=1000)]
-    running_version: ForeignText | None = None
+    running_version: ForeignText | UnsetType | None = UNSET
     reason: Reason | None = None
     outcome: OutcomeReport | None = None
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from msgspec import UNSET
+
 from sota.boundaries.b7_core_rvi.messages import InstallReport, ReportStatus
 from sota.boundaries.values import Reason
 from sota.core import facts
@@ -26,7 +28,7 @@ from sota.kit.errors import NotFound
 MAX_RESULT_TEXT = 60_000
 NEVER_INSTALLED = frozenset({Reason.VERIFICATION_FAILED, Reason.DECLINED, Reason.ABORTED, Reason.DEPENDENCY,
                              Reason.EXPIRED, Reason.UNREACHABLE, Reason.DATA_PLAN, Reason.CANCELLED})  # fmt: skip
-"""Reasons after which the installer did not run: a report without a running version says nothing then."""
+"""Reasons after which the installer did not run: to have no version says nothing then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +134,18 @@ def _grouped(endings: Mapping[UUID, Ending]) -> dict[Ending, list[UUID]]:
 
 def _says_what_runs(one: Told) -> bool:
     report = one.report
-    return _says_installed(report) or report.running_version is not None or _reason(report) not in NEVER_INSTALLED
+    if _says_installed(report):
+        return True
+    if report.running_version is None:
+        return _reason(report) not in NEVER_INSTALLED
+    return report.running_version is not UNSET
 
 
 def _running(one: Told, before: set[PackageKey]) -> set[PackageKey]:
     report, name = one.report, one.of.package[0]
     if _says_installed(report):
         return after_removal(before, name) if one.of.command == "remove" else after_install(before, one.of.package)
-    if report.running_version is not None:
+    if isinstance(report.running_version, str):
         return after_install(before, (name, report.running_version))
     return after_removal(before, name)
 
