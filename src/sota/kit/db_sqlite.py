@@ -7,6 +7,7 @@ So a connection can only be used as this program does: rows are fetched whole, a
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -24,7 +25,17 @@ class Connection(aiosqlite.Connection):
         super().__init__(connector, CHUNK_ROWS)
         self._thread.daemon = True  # as SQLAlchemy has it: a connection that nobody closed does not hold the program
         self._begin: str | None = None
-        self._is_begun = False
+        self._is_begun = self._is_stopped = False
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Stop the thread, once: one that has stopped answers nobody, and a second stop would be waited for for ever.
+
+        There are two where a connection is given up while it is being closed, as when a program ends.
+        """
+        if self._is_stopped:
+            return None
+        self._is_stopped = True
+        return super().stop()
 
     def begin(self, statement: str) -> None:
         """Begin a transaction by ``statement``, together with the first statement in it."""

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from sota.kit.db import Database
+from sota.kit.db_sqlite import connect
 
 pytestmark = pytest.mark.anyio
 LINE = sa.Table("line", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String(20)))
@@ -86,3 +87,14 @@ async def test_transaction_that_is_cancelled_in_a_statement_changes_nothing(data
     await asyncio.gather(task, return_exceptions=True)
     await database.transact(lambda tx: tx.execute(LINE.insert().values(id=2)))
     assert await lines(database) == [2]
+
+
+async def test_connection_that_is_given_up_while_it_is_closed_is_closed_nevertheless(tmp_path: Path) -> None:
+    connection = await connect(str(tmp_path / "b.db"))
+    closing = asyncio.create_task(connection.close())
+    await asyncio.sleep(0)  # it has begun
+    connection.stop()
+    async with asyncio.timeout(10):
+        await closing
+    with pytest.raises(ValueError, match="no active connection"):
+        await connection.run(lambda cursor: cursor.execute("SELECT 1"))

@@ -103,7 +103,8 @@ async def test_part_that_was_killed_leaves_no_half_answer_and_comes_back(resolve
     part = spread_index(resolver).parts[1]
     assert part.process is not None
     part.process.kill()
-    await part.process.wait()
+    async with asyncio.timeout(60):
+        await part.process.wait()
     answer = await resolver.resolve(ivi, "2.0.0")
     assert answer.status == 503, "not the vehicles of the other part alone"
     assert "Part 2 of 2" in answer.body["detail"]
@@ -168,9 +169,12 @@ async def test_process_whose_resolver_was_killed_ends_and_leaves_nothing(
     assert part.process is not None
     assert part.process.stdin is not None
     part.process.stdin.close()  # as the end of its Resolver does, however that ended
-    assert await part.process.wait() == 0
-    assert not folder.exists()
-    keeping.cancel()
+    try:
+        async with asyncio.timeout(60):
+            assert await part.process.wait() == 0
+        assert not folder.exists()
+    finally:
+        keeping.cancel()
 
 
 async def test_shares_of_a_database_are_the_whole(fresh_database_url: str) -> None:
