@@ -29,8 +29,9 @@ AT_ONCE = 32
 THREADS = 8
 # As they are by default, collections that find nothing walk the objects of thousands of vehicles, for 15% of the time.
 COLLECT_AFTER = (50_000, 10, 10)
-# A database has its log beside it; a vehicle further has its connection. Files that arrive come on top for some.
-FILES_OF_A_DATABASE, FILES_OF_A_VEHICLE, OTHER_FILES = 2, 1, 3_000
+# A database has its log beside it; a vehicle further has its connection, and the file that arrives: one of its two
+# programs has that open.
+FILES_OF_A_DATABASE, FILES_OF_A_VEHICLE, OTHER_FILES = 2, 2, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,12 @@ class Fleet:
             raise StartError(f"--vehicles: from 1 to {MAX_VEHICLES}")
         self.plan = plan
         self.counts = Counts(plan.vins)
-        whole = WholeSync(private_folder(plan.folder)) if WholeSync.is_possible() else None
-        self._threads = SharedThreads(threads=THREADS, open_files=_open_databases(plan.vehicles), whole=whole)
+        folder = private_folder(plan.folder).resolve()
+        open_files = _open_databases(plan.vehicles)
+        self._whole = WholeSync(folder) if WholeSync.is_possible() else None
+        self._threads = SharedThreads(threads=THREADS, open_files=open_files, whole=self._whole)
         common = Common(
-            folder=private_folder(plan.folder).resolve(),
+            folder=folder,
             backend=plan.backend,
             keys=(plan.keys or plan.folder / "keys").resolve(),
             allow_unsigned=plan.allow_unsigned,
@@ -101,6 +104,8 @@ class Fleet:
         """Stop all vehicles."""
         await self._some_at_a_time([vehicle.stop() for vehicle in self._started])
         self._threads.close()
+        if self._whole is not None:
+            self._whole.close()
 
     async def ready(self) -> bool:
         """Say whether every vehicle runs."""
@@ -138,7 +143,7 @@ def _open_databases(vehicles: int) -> int:
     Raises:
         StartError: the limit is too low for so many vehicles.
     """
-    wanted = OTHER_FILES + vehicles * FILES_OF_A_VEHICLE + vehicles * FILES_OF_A_DATABASE
+    wanted = OTHER_FILES + vehicles * (FILES_OF_A_VEHICLE + FILES_OF_A_DATABASE)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < wanted:
         with contextlib.suppress(ValueError, OSError):  # only root may have more than he was given
