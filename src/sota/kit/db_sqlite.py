@@ -26,16 +26,17 @@ class Connection(aiosqlite.Connection):
         self._thread.daemon = True  # as SQLAlchemy has it: a connection that nobody closed does not hold the program
         self._begin: str | None = None
         self._is_begun = self._is_stopped = False
+        self._stopped: asyncio.Future[Any] | None = None
 
     def stop(self) -> asyncio.Future[Any] | None:
         """Stop the thread, once: one that has stopped answers nobody, and a second stop would be waited for for ever.
 
         There are two where a connection is given up while it is being closed, as when a program ends.
         """
-        if self._is_stopped:
-            return None
-        self._is_stopped = True
-        return super().stop()
+        if not self._is_stopped:
+            self._is_stopped, self._stopped = True, super().stop()
+        # Whoever waited for it and was cancelled took it along.
+        return None if self._stopped is None or self._stopped.cancelled() else self._stopped
 
     def begin(self, statement: str) -> None:
         """Begin a transaction by ``statement``, together with the first statement in it."""
