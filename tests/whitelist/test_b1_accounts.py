@@ -289,7 +289,9 @@ async def test_accounts_are_listed_without_their_secrets(backend: Backend) -> No
 
 @pytest.mark.whitelist("X-B1-45", "empty")
 async def test_list_of_accounts_ends(backend: Backend) -> None:
-    answer = await backend.ask("GET", "/api/v1/users", role=Role.ADMIN, query={"cursor": make_cursor("~")})
+    answer = await backend.ask(
+        "GET", "/api/v1/users", role=Role.ADMIN, query={"cursor": make_cursor("/api/v1/users", "~")}
+    )
     assert (answer.status, answer.body) == (200, [])
 
 

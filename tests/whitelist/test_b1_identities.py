@@ -9,6 +9,7 @@ import pytest
 
 from sota.boundaries.authority import Authority, make_request
 from sota.boundaries.interaction import Role
+from sota.kit.paging import make_cursor
 from tests.support.backend import Answer, Backend
 
 UNKNOWN = "WVW99999999999999"
@@ -87,7 +88,7 @@ async def test_identities_are_revoked(backend: Backend) -> None:
 
 @pytest.mark.whitelist("X-B1-85", "empty")
 async def test_revocation_list_ends(backend: Backend) -> None:
-    answer = await get(backend, "revocations", cursor="InpnIg")  # after "zg"
+    answer = await get(backend, "revocations", cursor=make_cursor("/api/v1/revocations", "zg"))
     assert (answer.status, answer.body) == (200, [])
 
 

@@ -227,10 +227,10 @@ async def test_audit_trail_tells_who_made_a_request_and_of_what(backend: Backend
 
 @pytest.mark.whitelist("X-B1-53", "empty")
 async def test_audit_trail_ends(backend: Backend) -> None:
-    query = {"cursor": make_cursor(1)}
+    query = {"cursor": make_cursor("/api/v1/audit", 1)}
     answer = await backend.ask("GET", "/api/v1/audit", role=Role.ADMIN, query=query)
     assert (answer.status, answer.body) == (200, [])
-    too_far = {"cursor": make_cursor(1 << 70)}
+    too_far = {"cursor": make_cursor("/api/v1/audit", 1 << 70)}
     no_moment = {"since": "0001-01-01T00:00:00+23:59"}
     for bad in (too_far, no_moment, {"since": "yesterday"}, {"until": "2026-03-01"}, {"cursor": "x"}, {"limit": "0"}):
         assert (await backend.ask("GET", "/api/v1/audit", role=Role.ADMIN, query=bad)).status == 400

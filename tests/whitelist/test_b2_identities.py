@@ -14,6 +14,7 @@ from sota.core.identity import store
 from sota.core.tables import enrolment_code, identity
 from sota.kit import x509
 from sota.kit.audit.model import Wanted
+from sota.kit.paging import make_cursor
 from sota.rvi.credentials import Rights, TrustAnchor
 from tests.support.core import RunningCore, running_core
 from tests.support.edge import Answer as EdgeAnswer
@@ -269,7 +270,7 @@ async def test_revocation_list_is_read_page_by_page(core: RunningCore) -> None:
 async def test_what_has_expired_is_on_no_list(core: RunningCore) -> None:
     async with core.db.read() as tx:
         assert await store.list_revoked(tx, datetime.now(UTC) + timedelta(days=4000), 10) == []
-    answer = await core.web.send("GET", "/revocations", query={"cursor": "InpnIg"})  # after "zg"
+    answer = await core.web.send("GET", "/revocations", query={"cursor": make_cursor("/api/v1/revocations", "zg")})
     assert (answer.status, answer.body) == (200, [])
 
 

@@ -62,7 +62,7 @@ async def answer_records(trail: Trail, call: Call[Any]) -> Reply:
         Invalid: a value of the query is none.
     """
     query = call.query
-    limit, before = read_limit(query), read_cursor(query, Number)
+    limit, before = read_limit(query), read_cursor(call, Number)
     wanted = Wanted(
         actor=query.get("actor"),
         interaction=query.get("interaction"),
@@ -72,7 +72,7 @@ async def answer_records(trail: Trail, call: Call[Any]) -> Reply:
     )
     found = await trail.latest(wanted, limit + 1, before)
     records = [as_message(record) for record in found[:limit]]
-    headers = link_next(call.url_path, query, records[-1].number) if len(found) > limit else {}
+    headers = link_next(call, records[-1].number) if len(found) > limit else {}
     return Reply("listed" if records else "empty", records, headers=headers)
 
 

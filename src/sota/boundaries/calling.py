@@ -76,7 +76,12 @@ class Caller:
         return decode(row, response.body)
 
     async def page(
-        self, row: Interaction, path: Mapping[str, str] | None = None, *, query: Mapping[str, Any] | None = None
+        self,
+        row: Interaction,
+        path: Mapping[str, str] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
     ) -> Page[Any]:
         """Make the call of a row that answers with a list, and keep where its next page begins.
 
@@ -84,7 +89,7 @@ class Caller:
             Refused: the other program answered with a problem.
             Unavailable: it is not there, or cannot for now.
         """
-        response = await self.send(row, path, query=query)
+        response = await self.send(row, path, query=query, body=body)
         return Page(decode(row, response.body), next_cursor(response.headers))
 
     async def send(

@@ -27,7 +27,7 @@ from sota.kit.http_client import HttpClient
 from sota.kit.http_listener import HttpListener
 from sota.kit.http_message import Call, Reply
 from sota.kit.http_server import App
-from sota.kit.paging import link_next
+from sota.kit.paging import link_next, link_to, make_cursor
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +59,7 @@ class Programs:
     async def search(self, call: Call[None]) -> Reply:
         self.calls.append(call)
         vehicles = [{"vin": VIN, "registered_at": "2026-01-01T00:00:00Z", "connected": True}]
-        more = {} if "cursor" in call.query else link_next("/api/v1/vehicles", call.query, VIN)
+        more = {} if "cursor" in call.query else link_next(call, VIN)
         return Reply("listed", vehicles, headers=more)
 
     @serves("WL-B2-9")
@@ -216,7 +216,7 @@ def test_failure_that_no_program_of_ours_wrote_is_unavailable(content: bytes) ->
 
 
 def test_next_page_is_read_from_the_link_header() -> None:
-    link = link_next("/api/v1/vehicles", {"regex": "a,b;<c>"}, VIN)
+    link = link_to("/api/v1/vehicles", {"regex": "a,b;<c>", "cursor": make_cursor("/api/v1/vehicles", VIN)})
     assert calling.next_cursor(link) is not None
     assert calling.next_cursor({"link": '</x?cursor=abc>; rel="prev"'}) is None
     assert calling.next_cursor({}) is None

@@ -153,7 +153,7 @@ LIST_FILTERS = B1.row(
 UPDATE_FILTER = B1.row(
     24,
     "Update Filter Request",
-    Http("PUT", "/api/v1/filters/{name}"),
+    Http("PUT", "/api/v1/filters/{name}", query=PAGED),
     answers("updated", "the available filters, this one changed"),
     FILTER_MISSING,
     fails("Update Filter Request"),
@@ -165,7 +165,7 @@ UPDATE_FILTER = B1.row(
 DELETE_FILTER = B1.row(
     25,
     "Delete Filter Request",
-    Http("DELETE", "/api/v1/filters/{name}"),
+    Http("DELETE", "/api/v1/filters/{name}", query=PAGED),
     answers("deleted", "the available filters, this one and its associations gone"),
     FILTER_MISSING,
     fails("Delete Filter Request"),
@@ -186,8 +186,8 @@ UPDATE_VIN_PACKAGES = B1.row(
 VIEW_VIN_PACKAGES = B1.row(
     27,
     "View Packages per VIN Request",
-    Http("GET", "/api/v1/vehicles/{vin}/packages"),
-    answers("found", "the packages installed on the VIN"),
+    Http("GET", "/api/v1/vehicles/{vin}/packages", query=PAGED),
+    answers("found", "the packages installed on the VIN, by name"),
     VIN_MISSING,
     fails("View Packages per VIN Request"),
     response=messages.InstalledPackages,

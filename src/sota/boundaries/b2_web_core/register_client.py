@@ -18,6 +18,7 @@ from sota.boundaries.calling import Caller, Page
 from sota.boundaries.interaction import calls
 from sota.boundaries.values import InstalledPackage, PackageId
 from sota.kit.http_client import HttpClient
+from sota.kit.paging import MAX_LIMIT
 
 
 class RegisterClient:
@@ -61,11 +62,21 @@ class RegisterClient:
         )
         return changed
 
-    @calls("WL-B1-27", "WL-B2-10")
     async def packages_of(self, vin: str) -> list[InstalledPackage]:
-        """List what is installed on a vehicle."""
-        found: list[InstalledPackage] = await self._caller.call(rows.VIEW_VIN_PACKAGES, {"vin": vin})
+        """List everything that is installed on a vehicle, page after page."""
+        page = await self.packages_page(vin, limit=MAX_LIMIT)
+        found = page.items
+        while page.cursor is not None:
+            page = await self.packages_page(vin, limit=MAX_LIMIT, cursor=page.cursor)
+            found += page.items
         return found
+
+    @calls("WL-B1-27", "WL-B2-10")
+    async def packages_page(
+        self, vin: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[InstalledPackage]:
+        """List what is installed on a vehicle, one page."""
+        return await self._caller.page(rows.VIEW_VIN_PACKAGES, {"vin": vin}, query={"limit": limit, "cursor": cursor})
 
     @calls("WL-B1-28", "WL-B2-11")
     async def vehicles_with(

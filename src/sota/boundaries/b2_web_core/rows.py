@@ -117,8 +117,8 @@ UPDATE_VIN_PACKAGES = B2.row(
 VIEW_VIN_PACKAGES = B2.row(
     10,
     "View Packages per VIN Request",
-    Http("GET", "/api/v1/vehicles/{vin}/packages"),
-    answers("found", "the packages installed on the VIN"),
+    Http("GET", "/api/v1/vehicles/{vin}/packages", query=PAGE),
+    answers("found", "the packages installed on the VIN, by name"),
     refuses("vin_missing", 409, "VIN does not exist", "the VIN is not registered"),
     fails("View Packages per VIN Request"),
     response=messages.InstalledPackages,

@@ -68,18 +68,22 @@ class ResolverClient(FleetClient, ResolutionClient):
         return await self._caller.page(rows.LIST_FILTERS, query={"limit": limit, "cursor": cursor})
 
     @calls("WL-B3-8")
-    async def update_filter(self, name: str, expression: str) -> list[Filter]:
-        """Change a filter's expression; gives the available filters."""
-        available: list[Filter] = await self._caller.call(
-            rows.UPDATE_FILTER, {"name": name}, body=FilterChange(expression=expression)
+    async def update_filter(
+        self, name: str, expression: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Filter]:
+        """Change a filter's expression; return a page of the available filters."""
+        return await self._caller.page(
+            rows.UPDATE_FILTER,
+            {"name": name},
+            query={"limit": limit, "cursor": cursor},
+            body=FilterChange(expression=expression),
         )
-        return available
 
     @calls("WL-B3-9")
-    async def delete_filter(self, name: str) -> list[Filter]:
-        """Delete a filter and its associations; gives the available filters."""
-        available: list[Filter] = await self._caller.call(rows.DELETE_FILTER, {"name": name})
-        return available
+    async def delete_filter(self, name: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Filter]:
+        """Delete a filter and its associations; return a page of the available filters."""
+        query = {"limit": limit, "cursor": cursor}
+        return await self._caller.page(rows.DELETE_FILTER, {"name": name}, query=query)
 
     @calls("X-B3-1")
     async def filters_of(self, package: PackageId) -> list[Filter]:

@@ -92,7 +92,7 @@ LIST_FILTERS = B3.row(
 UPDATE_FILTER = B3.row(
     8,
     "Update Filter Request",
-    Http("PUT", "/api/v1/filters/{name}"),
+    Http("PUT", "/api/v1/filters/{name}", query=PAGE),
     answers("updated", "the available filters, this one changed"),
     FILTER_MISSING,
     fails("Update Filter Request"),
@@ -103,7 +103,7 @@ UPDATE_FILTER = B3.row(
 DELETE_FILTER = B3.row(
     9,
     "Delete Filter Request",
-    Http("DELETE", "/api/v1/filters/{name}"),
+    Http("DELETE", "/api/v1/filters/{name}", query=PAGE),
     answers("deleted", "the available filters, this one and its associations gone"),
     FILTER_MISSING,
     fails("Delete Filter Request"),

@@ -45,7 +45,7 @@ class ComponentsApi:
         given = [name for name in ("regex", "id", "name") if name in call.query]
         if len(given) > 1:
             raise Failed(f"Search by one of regex, id and name, not by {' and '.join(given)}.")
-        limit, after = read_limit(call.query), read_cursor(call.query)
+        limit, after = read_limit(call.query), read_cursor(call)
         if given == ["id"]:
             return await self._find(call.query["id"].split(","))
         pattern = Pattern(call.query["regex"]) if given == ["regex"] else None
@@ -62,7 +62,7 @@ class ComponentsApi:
             page, following = await search(
                 read_slice, lambda entry: entry.part_number, matches if given else None, after=after, limit=limit
             )
-        headers = link_next(call.url_path, call.query, following) if following else {}
+        headers = link_next(call, following) if following else {}
         return Reply("listed" if page else "empty", [to_wire(entry) for entry in page], headers=headers)
 
     @serves("X-B2-7")

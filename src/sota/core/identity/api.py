@@ -48,13 +48,13 @@ class IdentitiesApi:
     @serves("X-B2-31")
     async def identities(self, call: Call[Any]) -> Reply:
         """List a vehicle's identities."""
-        vin, limit, before = call.path["vin"], read_limit(call.query), read_cursor(call.query)
+        vin, limit, before = call.path["vin"], read_limit(call.query), read_cursor(call, UUID)
         async with self.db.read() as tx:
             if not await store.is_registered(tx, vin):
                 raise NotFound(f"The VIN {vin} is not registered.")
-            found = await store.list_of(tx, vin, limit, UUID(before) if before else None)
-        link = link_next(call.url_path, call.query, str(found[-1].id)) if len(found) == limit else {}
-        return Reply("listed" if found else "empty", [_shown(one) for one in found], headers=link)
+            found = await store.list_of(tx, vin, limit + 1, before)
+        link = link_next(call, found[limit - 1].id) if len(found) > limit else {}
+        return Reply("listed" if found else "empty", [_shown(one) for one in found[:limit]], headers=link)
 
     @serves("X-B2-32")
     async def new_code(self, call: Call[messages.NewCode]) -> Reply:
@@ -86,11 +86,13 @@ class IdentitiesApi:
     @serves("X-B2-35")
     async def list_revoked(self, call: Call[Any]) -> Reply:
         """Read the revocation list."""
-        limit, after = read_limit(call.query), read_cursor(call.query)
+        limit, after = read_limit(call.query), read_cursor(call)
         async with self.db.read() as tx:
-            found = await store.list_revoked(tx, self.clock.now(), limit, after)
-        link = link_next(call.url_path, call.query, found[-1].entry) if len(found) == limit else {}
-        entries = [messages.RevokedEntry(entry=row.entry, revoked_at=row.revoked_at, until=row.until) for row in found]
+            found = await store.list_revoked(tx, self.clock.now(), limit + 1, after)
+        link = link_next(call, found[limit - 1].entry) if len(found) > limit else {}
+        entries = [
+            messages.RevokedEntry(entry=row.entry, revoked_at=row.revoked_at, until=row.until) for row in found[:limit]
+        ]
         return Reply("listed" if entries else "empty", entries, headers=link)
 
     @serves("X-B2-36")

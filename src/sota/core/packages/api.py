@@ -18,7 +18,7 @@ from sota.kit.errors import Refused, Unavailable
 from sota.kit.http_message import Call, Reply
 from sota.kit.idempotency import Idempotency
 from sota.kit.logging import get_logger
-from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.kit.paging import BY_NAME, link_next, read_cursor, read_limit
 
 
 class PackagesApi:
@@ -47,18 +47,18 @@ class PackagesApi:
     @serves("WL-B2-11")
     async def view_vins(self, call: Call[Any]) -> Reply:
         """Give the VINs that have a package, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call.query)
+        limit, after = read_limit(call.query), read_cursor(call)
         name, version = call.path["name"], call.path["version"]
         async with self.db.read() as tx:
             vins = await service.view_vins(tx, name, version, after, limit + 1)
-        headers = link_next(call.url_path, call.query, vins[limit - 1]) if len(vins) > limit else {}
+        headers = link_next(call, vins[limit - 1]) if len(vins) > limit else {}
         return Reply("found", vins[:limit], headers=headers)
 
     @serves("X-B2-5")
     async def search(self, call: Call[Any]) -> Reply:
         """Give the packages whose NAME/VERSION matches, a page at a time."""
         pattern = Pattern(call.query["regex"]) if "regex" in call.query else None
-        limit, after = read_limit(call.query), read_cursor(call.query, tuple[str, str])
+        limit, after = read_limit(call.query), read_cursor(call, BY_NAME)
         async with self.db.read() as tx:
 
             async def read_slice(last: tuple[str, str] | None, count: int) -> list[Package]:
@@ -68,7 +68,7 @@ class PackagesApi:
             page, following = await search(
                 read_slice, lambda entry: (entry.name, entry.version), matches, after=after, limit=limit
             )
-        headers = link_next(call.url_path, call.query, following) if following else {}
+        headers = link_next(call, following) if following else {}
         return Reply("listed" if page else "empty", [to_wire(entry) for entry in page], headers=headers)
 
     @serves("X-B2-6")

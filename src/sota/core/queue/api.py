@@ -22,7 +22,7 @@ from sota.core.requests.wire import to_counts, to_package_id, to_update
 from sota.core.vehicles import service as vehicle_service
 from sota.kit.db import Tx
 from sota.kit.http_message import Call, Reply
-from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.kit.paging import BY_MOMENT, Number, link_next, read_cursor, read_limit
 
 TRIED_AT_ONCE = 500
 
@@ -73,14 +73,13 @@ class QueueApi:
     @serves("X-B2-13")
     async def show_queue(self, call: Call[Any]) -> Reply:
         """Give what a vehicle will get, in its order, a page at a time."""
-        vin, limit, begin = call.path["vin"], read_limit(call.query), read_cursor(call.query, int) or 0
+        vin, limit, begin = call.path["vin"], read_limit(call.query), read_cursor(call, Number) or 0
         async with self.db.read() as tx:
             await vehicle_service.require_vehicle(tx, vin)
             queue = await store.list_queue(tx, vin)
-        begin = max(begin, 0)
         page = [to_update(update) for update in queue[begin : begin + limit]]
         more = len(queue) > begin + limit
-        headers = link_next(call.url_path, call.query, begin + limit) if more else {}
+        headers = link_next(call, begin + limit) if more else {}
         return Reply("listed" if page else "empty", page, headers=headers)
 
     @serves("X-B2-14")
@@ -97,14 +96,14 @@ class QueueApi:
     async def show_history(self, call: Call[Any]) -> Reply:
         """Give the updates of a vehicle that are over, the latest first, a page at a time."""
         vin, limit = call.path["vin"], read_limit(call.query)
-        after: tuple[datetime, UUID] | None = read_cursor(call.query, tuple[datetime, UUID])
+        after: tuple[datetime, UUID] | None = read_cursor(call, BY_MOMENT)
         async with self.db.read() as tx:
             await vehicle_service.require_vehicle(tx, vin)
             found = await store.list_history(tx, vin, after=after, count=limit + 1)
         page, headers = found[:limit], {}
         if len(found) > limit:
             last = page[-1]
-            headers = link_next(call.url_path, call.query, (last.completed_at or last.changed_at, str(last.update_id)))
+            headers = link_next(call, (last.completed_at or last.changed_at, str(last.update_id)))
         return Reply("listed" if page else "empty", [to_update(update) for update in page], headers=headers)
 
     @serves("X-B2-16")

@@ -21,7 +21,7 @@ from sota.kit.db import Database
 from sota.kit.errors import Invalid, NotFound, Refused
 from sota.kit.http_message import Call, Reply
 from sota.kit.idempotency import Idempotency
-from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.kit.paging import BY_PLACE, link_next, read_cursor, read_limit
 
 
 class RequestsApi:
@@ -64,7 +64,7 @@ class RequestsApi:
         more = len(page) > limit
         page = page[:limit]
         listed = [to_request([part], counts.get((part.id, part.position), Counts())) for part in page]
-        headers = link_next(call.url_path, call.query, (str(page[-1].id), page[-1].position)) if more else {}
+        headers = link_next(call, (str(page[-1].id), page[-1].position)) if more else {}
         return Reply("listed" if listed else "empty", listed, headers=headers)
 
     @serves("X-B2-2")
@@ -85,7 +85,7 @@ class RequestsApi:
         async with self.db.read() as tx:
             await service.require_request(tx, request_id)
             page = await store.list_updates(tx, request_id, status=status, after=after, count=limit + 1)
-        headers = link_next(call.url_path, call.query, str(page[limit - 1].update_id)) if len(page) > limit else {}
+        headers = link_next(call, str(page[limit - 1].update_id)) if len(page) > limit else {}
         return Reply("listed" if page else "empty", [to_update(update) for update in page[:limit]], headers=headers)
 
     @serves("X-B2-4")
@@ -109,7 +109,7 @@ class RequestsApi:
             messages.CompletedInstall(vin=update.vin, completed_at=update.completed_at or update.changed_at)
             for update in page[:limit]
         ]
-        headers = link_next(call.url_path, call.query, str(page[limit - 1].update_id)) if len(page) > limit else {}
+        headers = link_next(call, str(page[limit - 1].update_id)) if len(page) > limit else {}
         return Reply("listed" if listed else "empty", listed, headers=headers)
 
     async def _queue(
@@ -154,10 +154,10 @@ def _convert(value: Any, kind: Any, message: str) -> Any:
 
 
 def _read_request_cursor(call: Call[Any]) -> tuple[UUID, int] | None:
-    key: tuple[UUID, int] | None = read_cursor(call.query, tuple[UUID, int])
+    key: tuple[UUID, int] | None = read_cursor(call, BY_PLACE)
     return key
 
 
 def _read_id_cursor(call: Call[Any]) -> UUID | None:
-    key: UUID | None = read_cursor(call.query, UUID)
+    key: UUID | None = read_cursor(call, UUID)
     return key

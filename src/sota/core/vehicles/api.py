@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sota.boundaries.b2_web_core import messages
@@ -19,7 +20,7 @@ from sota.kit.errors import Failed
 from sota.kit.http_message import Call, Reply
 from sota.kit.idempotency import Idempotency
 from sota.kit.outbox import Relay
-from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.kit.paging import BY_NAME, link_next, read_cursor, read_limit
 
 LATEST_UPDATES = 20
 LATEST_CHANGES = 100
@@ -46,7 +47,7 @@ class VehiclesApi:
     async def search(self, call: Call[Any]) -> Reply:
         """Give the vehicles whose VIN matches, a page at a time, with what they have where that is asked for."""
         pattern = Pattern(call.query["regex"]) if "regex" in call.query else None
-        limit, after, with_packages = read_limit(call.query), read_cursor(call.query), read_flag(call.query, "packages")
+        limit, after, with_packages = read_limit(call.query), read_cursor(call), read_flag(call.query, "packages")
         if with_packages:  # each may have thousands
             limit = min(limit, MOST_WITH_PACKAGES)
         async with self.db.read() as tx:
@@ -57,16 +58,19 @@ class VehiclesApi:
             matches = (lambda entry: pattern.found_in(entry.vin)) if pattern else None
             page, following = await search(read_slice, lambda entry: entry.vin, matches, after=after, limit=limit)
             installed = await store.read_installed(tx, [vehicle.vin for vehicle in page]) if with_packages else {}
-        headers = link_next(call.url_path, call.query, following) if following else {}
+        headers = link_next(call, following) if following else {}
         listed = [to_wire(vehicle, installed.get(vehicle.vin)) for vehicle in page]
         return Reply("listed" if page else "empty", listed, headers=headers)
 
     @serves("WL-B2-10")
     async def view_packages(self, call: Call[Any]) -> Reply:
-        """Give the packages installed on a VIN."""
+        """Return the packages installed on a VIN, a page at a time."""
+        limit, after = read_limit(call.query), read_cursor(call, BY_NAME)
         async with self.db.read() as tx:
             installed = await service.view_packages(tx, call.path["vin"])
-        return Reply("found", to_installed(installed))
+        rest = sorted(key for key in installed if after is None or key > after)
+        headers = link_next(call, rest[limit - 1]) if len(rest) > limit else {}
+        return Reply("found", to_installed(rest[:limit]), headers=headers)
 
     @serves("WL-B2-9")
     async def change_packages(self, call: Call[list[InstalledPackage]]) -> Reply:
@@ -119,6 +123,6 @@ def to_wire(vehicle: Vehicle, installed: set[PackageKey] | None) -> messages.Lis
     )
 
 
-def to_installed(packages: set[PackageKey]) -> list[InstalledPackage]:
+def to_installed(packages: Collection[PackageKey]) -> list[InstalledPackage]:
     """Write installed packages as B2 says, in the order of their names."""
     return [InstalledPackage(name=name, version=version) for name, version in sorted(packages)]

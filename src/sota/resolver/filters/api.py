@@ -10,7 +10,7 @@ from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
 from sota.kit.http_message import Call, Reply
 from sota.kit.idempotency import Idempotency
-from sota.kit.paging import MAX_LIMIT, link_next, read_cursor, read_limit
+from sota.kit.paging import link_next, link_to, make_cursor, read_cursor, read_limit
 from sota.resolver.filters import service
 from sota.resolver.filters.service import Page
 from sota.resolver.filters.store import StoredFilter
@@ -49,35 +49,37 @@ class FiltersApi:
     @serves("WL-B3-6", "WL-B3-7")
     async def list(self, call: Call[Any]) -> Reply:
         """Give the filters, or those whose name matches ``regex``, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call.query)
+        limit, after = read_limit(call.query), read_cursor(call)
         if "regex" in call.query:
             page = await service.search_filters(self.db, self.workers, call.query["regex"], after, limit)
         else:
             async with self.db.read() as tx:
                 page = await service.list_filters(tx, after, limit)
-        headers = link_next(FILTERS, call.query, page.following) if page.following else {}
+        headers = link_next(call, page.following) if page.following else {}
         return Reply("listed" if page.filters else "empty", to_wire(page.filters), headers=headers)
 
     @serves("WL-B3-8")
     async def change(self, call: Call[FilterChange]) -> Reply:
-        """Change a filter's expression; gives the available filters."""
+        """Change a filter's expression; answer with a page of the available filters."""
+        limit, after = read_limit(call.query), read_cursor(call, path=FILTERS)
         meaning = await service.read_expression(call.body.expression, self.workers)
 
         async def work(tx: Tx) -> Page:
             await service.change_filter(tx, call.path["name"], call.body.expression, meaning)
-            return await service.list_filters(tx, None, MAX_LIMIT)
+            return await service.list_filters(tx, after, limit)
 
-        return available("updated", await self.db.transact(work))
+        return available("updated", call, await self.db.transact(work))
 
     @serves("WL-B3-9")
     async def delete(self, call: Call[Any]) -> Reply:
-        """Delete a filter; gives the available filters."""
+        """Delete a filter; answer with a page of the available filters."""
+        limit, after = read_limit(call.query), read_cursor(call, path=FILTERS)
 
         async def work(tx: Tx) -> Page:
             await service.delete_filter(tx, call.path["name"])
-            return await service.list_filters(tx, None, MAX_LIMIT)
+            return await service.list_filters(tx, after, limit)
 
-        return available("deleted", await self.db.transact(work))
+        return available("deleted", call, await self.db.transact(work))
 
     @serves("X-B3-1", "X-B5-1")
     async def of_package(self, call: Call[Any]) -> Reply:
@@ -87,9 +89,12 @@ class FiltersApi:
         return Reply("listed" if filters else "empty", to_wire(filters))
 
 
-def available(outcome: str, page: Page) -> Reply:
-    """Answer with the available filters: the first thousand, and where the others are."""
-    headers = link_next(FILTERS, {"limit": str(MAX_LIMIT)}, page.following) if page.following else {}
+def available(outcome: str, call: Call[Any], page: Page) -> Reply:
+    """Answer with a page of the available filters; its next page is one of the list of filters."""
+    headers: dict[str, str] = {}
+    if page.following:
+        limit = {"limit": call.query["limit"]} if "limit" in call.query else {}
+        headers = link_to(FILTERS, {**limit, "cursor": make_cursor(FILTERS, page.following)})
     return Reply(outcome, to_wire(page.filters), headers=headers)
 
 

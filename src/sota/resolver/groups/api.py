@@ -23,10 +23,10 @@ class GroupsApi:
     @serves("X-B3-7")
     async def groups(self, call: Call[Any]) -> Reply:
         """Give the groups by name, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call.query)
+        limit, after = read_limit(call.query), read_cursor(call)
         async with self.db.read() as tx:
             found = await store.list_groups(tx, after, limit + 1)
-        headers = link_next(call.url_path, call.query, found[limit - 1].name) if len(found) > limit else {}
+        headers = link_next(call, found[limit - 1].name) if len(found) > limit else {}
         groups = [to_wire(one) for one in found[:limit]]
         return Reply("listed" if groups else "empty", groups, headers=headers)
 
@@ -53,11 +53,11 @@ class GroupsApi:
     @serves("X-B3-11")
     async def members(self, call: Call[Any]) -> Reply:
         """Give the VINs of a group, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call.query)
+        limit, after = read_limit(call.query), read_cursor(call)
         async with self.db.read() as tx:
             group = await service.find(tx, call.path["group"])
             found = await store.list_members(tx, group.id, after, limit + 1)
-        headers = link_next(call.url_path, call.query, found[limit - 1]) if len(found) > limit else {}
+        headers = link_next(call, found[limit - 1]) if len(found) > limit else {}
         return Reply("listed" if found else "empty", found[:limit], headers=headers)
 
     @serves("X-B3-12")

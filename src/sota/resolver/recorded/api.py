@@ -56,20 +56,20 @@ class RecordedApi:
     @serves("X-B3-25")
     async def difference(self, call: Call[Any]) -> Reply:
         """Give the vehicles for which another resolution decided otherwise, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call.query)
+        limit, after = read_limit(call.query), read_cursor(call)
         records = (
             await self.records.open(UUID(call.path["id"])),
             await self.records.open(_read_id(call.query.get("to"))),
         )
         page = await compare(self.db, self.workers, records, after, limit)
-        headers = link_next(call.url_path, call.query, page.following) if page.following is not None else {}
+        headers = link_next(call, page.following) if page.following is not None else {}
         return Reply("listed" if page.found else "empty", [_difference(one) for one in page.found], headers=headers)
 
     async def _page(self, call: Call[Any], kind: Kind) -> Reply:
-        limit, after = read_limit(call.query), read_cursor(call.query)
+        limit, after = read_limit(call.query), read_cursor(call)
         record = await self.records.open(UUID(call.path["id"]))
         found = await self.records.list(record, kind, after, limit + 1)
-        headers = link_next(call.url_path, call.query, found[limit - 1][0]) if len(found) > limit else {}
+        headers = link_next(call, found[limit - 1][0]) if len(found) > limit else {}
         verdicts = record.content.verdicts
         body = [_entry(vin, verdicts[number].plan) for vin, number in found[:limit]]
         return Reply("listed" if body else "empty", body, headers=headers)

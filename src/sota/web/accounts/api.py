@@ -25,11 +25,11 @@ class UsersApi:
     @serves("X-B1-45")
     async def users(self, call: Call[Any]) -> Reply:
         """List the accounts."""
-        limit, after = read_limit(call.query), read_cursor(call.query)
+        limit, after = read_limit(call.query), read_cursor(call)
         async with self._db.read() as tx:
             found = await store.list_accounts(tx, limit + 1, after)
         users = [as_user(account, sessions) for account, sessions in found[:limit]]
-        headers = link_next(call.url_path, call.query, users[-1].name) if len(found) > limit else {}
+        headers = link_next(call, users[-1].name) if len(found) > limit else {}
         return Reply("listed" if users else "empty", users, headers=headers)
 
     @serves("X-B1-46")

@@ -35,7 +35,7 @@ class TokensApi:
     async def tokens(self, call: Call[Any]) -> Reply:
         """List tokens that are valid."""
         visitor: Visitor = call.caller
-        limit, after = read_limit(call.query), read_cursor(call.query, UUID)
+        limit, after = read_limit(call.query), read_cursor(call, UUID)
         async with self._db.read() as tx:
             found = await token_store.list_tokens(
                 tx,
@@ -46,7 +46,7 @@ class TokensApi:
                 everybodys=visitor.role is Role.ADMIN,
             )
         tokens = [as_token(token) for token in found[:limit]]
-        headers = link_next(call.url_path, call.query, tokens[-1].id) if len(found) > limit else {}
+        headers = link_next(call, tokens[-1].id) if len(found) > limit else {}
         return Reply("listed" if tokens else "empty", tokens, headers=headers)
 
     @serves("X-B1-51")

@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from sota.boundaries.calling import Page
 from sota.kit.errors import Failed, Invalid, Refused, SotaError, Unavailable
 from sota.kit.http_message import Call, Reply, Row
 from sota.kit.logging import get_logger
-from sota.kit.paging import MAX_LIMIT
+from sota.kit.paging import MAX_LIMIT, link_to
 
 CREDENTIAL_REFUSED = "The Web Server's own credential is refused: its operator must renew it."
 AWAY = "A program behind the Web Server does not answer now: try again."
@@ -50,8 +49,7 @@ def listed(call: Call[Any], page: Page[Any]) -> Reply:
     """Answer with a page of a list, and where the next one begins."""
     headers: dict[str, str] = {}
     if page.cursor is not None:
-        following = urlencode({**call.query, "cursor": page.cursor})
-        headers["link"] = f'<{quote(call.url_path)}?{following}>; rel="next"'
+        headers = link_to(call.url_path, {**call.query, "cursor": page.cursor})
     return Reply("listed" if page.items else "empty", page.items, headers=headers)
 
 

@@ -68,7 +68,8 @@ class CoreApi:
     async def packages_of(self, call: Call[Any]) -> Reply:
         """List what is installed on a vehicle."""
         with answering(call.row):
-            return Reply("found", await self._core.packages_of(call.path["vin"]))
+            page = await self._core.packages_page(call.path["vin"], **paging(call.query))
+        return Reply("found", page.items, headers=listed(call, page).headers)
 
     @serves("WL-B1-28")
     async def vehicles_with(self, call: Call[Any]) -> Reply:

@@ -6,10 +6,14 @@ from typing import Any
 
 from sota.boundaries.b3_web_resolver.client import ResolverClient
 from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
+from sota.boundaries.calling import Page
 from sota.boundaries.interaction import serves
 from sota.boundaries.values import PackageId
 from sota.kit.http_message import Call, Reply
+from sota.kit.paging import link_to
 from sota.web.gateway.answer import answering, listed, paging
+
+FILTERS = "/api/v1/filters"
 
 
 class ResolverApi:
@@ -46,10 +50,22 @@ class ResolverApi:
     async def update_filter(self, call: Call[FilterChange]) -> Reply:
         """Change a filter's expression."""
         with answering(call.row):
-            return Reply("updated", await self._resolver.update_filter(call.path["name"], call.body.expression))
+            name, expression = call.path["name"], call.body.expression
+            return _available(
+                "updated", call, await self._resolver.update_filter(name, expression, **paging(call.query))
+            )
 
     @serves("WL-B1-25")
     async def delete_filter(self, call: Call[Any]) -> Reply:
         """Delete a filter and its associations."""
         with answering(call.row):
-            return Reply("deleted", await self._resolver.delete_filter(call.path["name"]))
+            return _available(
+                "deleted", call, await self._resolver.delete_filter(call.path["name"], **paging(call.query))
+            )
+
+
+def _available(outcome: str, call: Call[Any], page: Page[Filter]) -> Reply:
+    """Answer with a page of the available filters; its next page is one of the list of filters."""
+    limit = {"limit": call.query["limit"]} if "limit" in call.query else {}
+    headers = link_to(FILTERS, {**limit, "cursor": page.cursor}) if page.cursor is not None else {}
+    return Reply(outcome, page.items, headers=headers)
