@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from sota.boundaries.interaction import holds
+from sota.core.vehicles.model import new_epoch
 from sota.kit.audit.tables import add_audit_tables
 from sota.kit.db import Id, Utc, code_text, exact_text, long_text
 from sota.kit.idempotency import idempotency_table
@@ -27,6 +28,10 @@ vehicle = sa.Table(
     sa.Column("data_plan", code_text(100)),
     # A retired vehicle keeps its row for its history; registering the VIN again takes this back.
     sa.Column("retired_at", Utc),
+    # Which life of the vehicle this is: what it says of downloads counts only with this word (transfers/model.py).
+    sa.Column("epoch", code_text(16), nullable=False, default=new_epoch, server_default="0" * 16),
+    # The highest download index that the vehicle has named, also in a life that this database does not know.
+    sa.Column("highest_index", sa.BigInteger, nullable=False, server_default="0"),
     info=holds("WL-B4-1", "WL-B4-5"),
 )
 
@@ -172,6 +177,8 @@ update = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False, server_default="1"),
     # None where it failed before it was known what the vehicle gets.
     sa.Column("set_number", sa.Integer),
+    # Who ended it: operator, vehicle, driver, or Core itself; ``completed_at`` is when.
+    sa.Column("ended_by", code_text(16)),
     sa.ForeignKeyConstraint(["request_id", "position"], ["install_request.id", "install_request.position"]),
     sa.Index("vehicle_update_by_vin", "vin", "status", "priority", "update_id"),
     sa.Index("vehicle_update_of_set", "request_id", "position", "status", "superseded_by", "set_number", "update_id"),

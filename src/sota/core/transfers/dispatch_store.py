@@ -130,12 +130,10 @@ _TAKE_UPDATE = (
 )
 
 
-_INDEX = (
-    1
-    + sa.select(sa.func.coalesce(sa.func.max(_HAD.c.download_index), 0))
-    .where(_HAD.c.vin == update.c.vin)
-    .scalar_subquery()
-)
+# The first index that neither the database nor the vehicle has used.
+_LAST = sa.select(sa.func.coalesce(sa.func.max(_HAD.c.download_index), 0)).where(_HAD.c.vin == update.c.vin)
+_SAID = sa.select(vehicle.c.highest_index).where(vehicle.c.vin == update.c.vin).scalar_subquery()
+_INDEX = 1 + sa.case((_LAST.scalar_subquery() < _SAID, _SAID), else_=_LAST.scalar_subquery())
 _NEW_DOWNLOADS = download.insert().from_select(
     [
         "vin", "download_index", "update_id", "position", "package_name", "package_version", "size", "block_size",

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
 PackageKey = tuple[str, str]
+
+
+def new_epoch() -> str:
+    """Make an epoch: 16 hexadecimal digits that no vehicle has had.
+
+    >>> len(new_epoch())
+    16
+    """
+    return secrets.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sota.boundaries.b4_core_database import rows
 from sota.boundaries.interaction import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.tables import installed_package, vehicle, vehicle_component
-from sota.core.vehicles.model import PackageKey, Vehicle
+from sota.core.vehicles.model import PackageKey, Vehicle, new_epoch
 from sota.kit.db import Tx
 from sota.kit.db_keys import not_alone
 
@@ -60,7 +60,8 @@ async def take_back_retirement(tx: Tx, vins: Collection[str], now: datetime) -> 
     query = sa.select(vehicle.c.vin).where(vehicle.c.vin.in_(list(vins)), vehicle.c.retired_at.is_not(None))
     found = list((await tx.execute(query.with_for_update())).scalars())
     if found:
-        await tx.execute(vehicle.update().where(vehicle.c.vin.in_(found)).values(retired_at=None, created_at=now))
+        revived = {"retired_at": None, "created_at": now, "epoch": new_epoch()}
+        await tx.execute(vehicle.update().where(vehicle.c.vin.in_(found)).values(revived))
     return found
 
 
