@@ -18,6 +18,9 @@ The folder holds ``root.key`` and ``root.pem``, ``next.key`` and ``next.pem`` in
 from __future__ import annotations
 
 import base64
+import ipaddress
+import re
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -49,6 +52,7 @@ EARLY = timedelta(days=1)
 ROOT_LIFETIME = timedelta(days=3650)
 DEVICE_LIFETIME = timedelta(days=825)
 MAX_REQUEST_BYTES = 16 << 10
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,17 @@ class Authority:
         """What the authority is known by: the SHA-256 of its certificate, in hex."""
         return fingerprint(self.certificate.public_bytes(Encoding.DER))
 
-    def issue_backend(self, folder: Path) -> None:
-        """Make the identity of the backend's node: it receives for the backend and sends to every vehicle."""
-        self.issue(folder, "backend", receive=[BACKEND_PREFIX], invoke=[VEHICLE_PREFIX])
+    def issue_backend(self, folder: Path, *, hosts: Sequence[str] = ()) -> None:
+        """Make the identity of the backend's node: it receives for the backend and sends to every vehicle.
+
+        ``hosts`` are the names and addresses that vehicles connect to, beside those of this machine. Our nodes look at
+        the credential; a real rvi_core that connects over TLS also compares them with the address it was given.
+
+        Raises:
+            ValueError: a host is neither a name nor an address.
+        """
+        certified = list(dict.fromkeys([*hosts, socket.gethostname(), "localhost", "127.0.0.1", "::1"]))
+        self.issue(folder, "backend", receive=[BACKEND_PREFIX], invoke=[VEHICLE_PREFIX], hosts=certified)
 
     def issue_vehicle(self, vin: str, folder: Path, *, key: PrivateKey | None = None) -> None:
         """Make the identity of a vehicle's node: it receives for its own VIN alone and sends to the backend.
@@ -147,10 +159,15 @@ class Authority:
         receive: Sequence[str],
         invoke: Sequence[str],
         key: PrivateKey | None = None,
+        hosts: Sequence[str] = (),
     ) -> None:
-        """Make a node's identity in ``folder``: key, certificate and a credential with these rights."""
+        """Make a node's identity in ``folder``: key, certificate (for these hosts) and a credential with these rights.
+
+        Raises:
+            ValueError: a host is neither a name nor an address.
+        """
         private_folder(folder)
-        key, certificate = self.sign_device(name, key)
+        key, certificate = self.sign_device(name, key, hosts=hosts)
         now = datetime.now(UTC)
         grant = Grant(name, receive, invoke, now - EARLY, now + DEVICE_LIFETIME)
         write_atomic(folder / "device.key", key_pem(key), mode=0o600)
@@ -180,10 +197,12 @@ class Authority:
             not_after=grant.stop,
         )
 
-    def sign_device(self, name: str, key: PrivateKey | None = None) -> tuple[PrivateKey, x509.Certificate]:
+    def sign_device(
+        self, name: str, key: PrivateKey | None = None, *, hosts: Sequence[str] = ()
+    ) -> tuple[PrivateKey, x509.Certificate]:
         """Make a device's certificate, and its key where none is given."""
         key = key or rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
-        return key, self._sign(name, key.public_key(), DEVICE_LIFETIME)
+        return key, self._sign(name, key.public_key(), DEVICE_LIFETIME, hosts)
 
     def sign_credential(self, grant: Grant, certificate: x509.Certificate) -> str:
         """Sign a credential that is bound to this certificate."""
@@ -199,10 +218,13 @@ class Authority:
         }
         return jwt.encode({"typ": "JWT", "alg": "RS256"}, claims, self._signing_key, algorithms=["RS256"])
 
-    def _sign(self, name: str, key: PublicKey, lifetime: timedelta) -> x509.Certificate:
+    def _sign(self, name: str, key: PublicKey, lifetime: timedelta, hosts: Sequence[str] = ()) -> x509.Certificate:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = _builder(subject, self.certificate.subject, key, lifetime)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        if hosts:
+            names = x509.SubjectAlternativeName([_alternative_name(host) for host in hosts])
+            builder = builder.add_extension(names, critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
 
@@ -297,6 +319,15 @@ def key_pem(key: PrivateKey) -> bytes:
 def credential_id(certificate: bytes) -> str:
     """Name the credential that is bound to a certificate (DER): no two are alike, and it tells no VIN."""
     return f"credential-{fingerprint(certificate)[:32]}"
+
+
+def _alternative_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        if _HOST_NAME.fullmatch(host) is None:
+            raise ValueError(f"{host!r} is neither a host name nor an IP address") from None
+        return x509.DNSName(host)
 
 
 def _check_vin(vin: str) -> None:

@@ -29,8 +29,10 @@ def new(folder: Path) -> None:
 
 
 @app.command
-def backend(*, authority: Path = Path("var/authority"), to: Path) -> None:
+def backend(*, authority: Path = Path("var/authority"), to: Path, host: tuple[str, ...] = ()) -> None:
     """Issue the identity of the backend's node: certificate and credential.
+
+    Example: sota authority backend --to /etc/sota/node --host ota.example.com --host 192.0.2.10
 
     Parameters
     ----------
@@ -38,12 +40,18 @@ def backend(*, authority: Path = Path("var/authority"), to: Path) -> None:
         Folder of the authority.
     to
         The node's identity folder (its setting identity).
+    host
+        A name or address that vehicles connect to, beside this machine's own; may be repeated. A real rvi_core compares
+        it with the certificate; nodes of SOTA do not need it.
     """
     from sota.boundaries.authority import Authority
 
     if not (authority / "root.key").exists():
         raise StartError(f"no authority in {authority}: make one with sota authority new {authority}")
-    Authority.open(authority).issue_backend(to)
+    try:
+        Authority.open(authority).issue_backend(to, hosts=host)
+    except ValueError as error:
+        raise StartError(str(error)) from None
     print(f"backend: identity in {to}")
 
 

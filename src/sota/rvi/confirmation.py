@@ -9,6 +9,9 @@ message is queued. Two nodes of ours say so in their greeting (``"ack": true``, 
 * what was not confirmed when the connection ends goes to the sender's disk, at its place among the others, and is sent
   again. So a message may arrive twice.
 
+A real rvi_core confirms nothing. What went to it from the disk is taken for arrived when the connection has stood for a
+while after (``pump.py``), or at once when the peer answers to something that was sent later: it reads in order.
+
 Blocks and their acknowledgements go without: Core sends a block again that is not acknowledged, and at their rate they
 would fill the memory of both nodes (docs/decisions/0016).
 """
@@ -29,7 +32,7 @@ GATHER_S = 0.005
 class Confirmations:
     """Both directions of one connection."""
 
-    __slots__ = ("_arrived", "_bytes", "_kept", "_send", "_timer", "confirmed", "limit", "wanted")
+    __slots__ = ("_arrived", "_bytes", "_kept", "_send", "_timer", "confirmed", "limit", "unconfirmed", "wanted")
 
     def __init__(self, limit: int, send: Callable[[dict[str, Any]], None]) -> None:
         self._send = send
@@ -42,6 +45,8 @@ class Confirmations:
         """Whether the peer confirms."""
         self.confirmed: list[int] = []
         """Numbers on disk of messages that have arrived."""
+        self.unconfirmed: list[tuple[float, str, int]] = []
+        """(sent at, service, number on disk) of what went to a peer that does not confirm."""
 
     @property
     def is_full(self) -> bool:
@@ -81,6 +86,11 @@ class Confirmations:
         if self._timer is not None:
             self._timer.cancel()
         return kept
+
+    def prove(self, before: float) -> None:
+        """Take for arrived what was sent before this moment of the loop's clock."""
+        self.confirmed += [number for sent_at, _, number in self.unconfirmed if sent_at < before]
+        self.unconfirmed = [entry for entry in self.unconfirmed if entry[0] >= before]
 
     def arrived(self, number: int) -> None:
         """Confirm a message of the peer, soon."""

@@ -8,7 +8,8 @@ Rules kept here (they bind both sides alike; who connected matters only for the 
   may announce what it may receive, and send to what it may invoke. What it may not is dropped and counted; the
   connection stays;
 * only services that the peer may invoke are announced to it;
-* a peer whose certificate or credential is revoked loses its connection at once;
+* a peer whose certificate or credential is revoked loses its connection at once; over plain TCP it keeps it, without
+  rights: the VM of a real node ends when a few connections are cut right after their greeting;
 * a peer that speaks nonsense, or is silent for too long, loses this connection; nobody else notices;
 * no more than ``send_queue`` bytes wait for a peer: then ``offer`` says no, and the sender waits or stores.
 """
@@ -27,10 +28,10 @@ from sota.kit.logging import short_vin
 from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet, RcvData, language_of
 from sota.rvi.confirmation import Confirmations
 from sota.rvi.context import Context
-from sota.rvi.credentials import Rights, read_all
-from sota.rvi.fragment import FragmentReader, FragmentWriter, is_refusal, wanted_size
+from sota.rvi.credentials import Rights
+from sota.rvi.fragment import FragmentReader, FragmentWriter, is_refusal, most_bytes, wanted_size
 from sota.rvi.message import Message, Peer, keep_until
-from sota.rvi.writer import Writer
+from sota.rvi.writer import Writer, pause_reading
 
 MAX_ANNOUNCED = 1000
 
@@ -41,7 +42,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_certificate", "_codec", "_context", "_decoder", "_initiator", "_loop", "_opened_at", "_out", "_peers",
         "_pinged_at", "_reader", "_refused", "_secure", "_transaction", "_writer", "announced", "confirmations",
-        "ended", "generation", "greeted", "heard_at", "rights", "unconfirmed", "vin",
+        "ended", "generation", "greeted", "heard_at", "rights", "vin",
     )  # fmt: skip
 
     def __init__(self, context: Context, codec: Codec | None, *, secure: bool, initiator: bool) -> None:
@@ -66,7 +67,6 @@ class Connection(asyncio.Protocol):
         self.rights = Rights()
         self.vin: str | None = None
         self.announced: dict[str, None] = {}
-        self.unconfirmed: list[tuple[float, str, int]] = []
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     # What asyncio tells us
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
             self.confirmations.keep(self._transaction, message)
         if (size := wanted_size(message)) is not None:
             body = self._codec.encode_for_pieces(message, self._transaction, ack=ack)
-            self._writer = self._writer or FragmentWriter()
+            self._writer = self._writer or FragmentWriter(most_bytes(quoted=self._codec is JSON))
             self._send(self._writer.start(message, body, size, self._loop.time()))
         else:
             self._out.write_parts(self._codec.encode_message(message, self._transaction, ack=ack), message.size)
@@ -198,13 +198,13 @@ class Connection(asyncio.Protocol):
 
     def take_unsettled(self) -> Sequence[Message]:
         """Give, at the connection's end, the messages that may not have arrived and are the node's to keep."""
-        return self.confirmations.take_unsettled(self._writer.take_unsent() if self._writer is not None else ())
+        return self.confirmations.take_unsettled(self._writer.take_unsent(self._loop.time()) if self._writer else ())
 
     def check_revoked(self) -> bool:
-        """End the connection if the peer's certificate or credential counts no more; True if so."""
+        """Disown the peer if its certificate or credential is revoked; True if so."""
         entry = self._context.revocations.find(self._certificate, [one.id for one in self.rights.credentials])
         if entry is not None:
-            self._fail("revoked", entry)
+            self._disown("revoked", entry)
         return entry is not None
 
     def check_trust(self) -> None:
@@ -216,14 +216,12 @@ class Connection(asyncio.Protocol):
         if self.rights.credentials:
             self._drop_announcements(time.time())
         else:
-            self._fail("no_trust", "no trust anchor stands for the peer's credentials any more")
+            self._disown("no_trust", "no trust anchor stands for the peer's credentials any more")
 
     def pause_reading(self, until: asyncio.Future[Any]) -> None:
         """Read nothing more from the peer until this is done."""
-        transport = self._out.transport
-        if transport is not None and transport.is_reading():
-            transport.pause_reading()
-            until.add_done_callback(lambda _: self._resume_reading())
+        if self._out.transport is not None:
+            pause_reading(self._out.transport, until)
 
     def close(self) -> None:
         """End the connection when everything is written."""
@@ -265,11 +263,8 @@ class Connection(asyncio.Protocol):
             self._codec = self._decoder.codec if self._secure else JSON
         codec = self._codec or JSON
         context = self._context
-        credentials, reasons = read_all(
-            context.identity.anchor, packet.creds, now=context.validity_moment(), certificate=self._certificate
-        )
-        self.rights = Rights.of_peer(credentials)
-        if self.check_revoked():
+        self.rights, reasons = context.rights_of(packet.creds, self._certificate)
+        if self.check_revoked() and self._secure:
             return
         self.greeted, self.confirmations.wanted = True, packet.ack is True and self._context.confirms
         self._peers.clear()
@@ -360,6 +355,8 @@ class Connection(asyncio.Protocol):
             elif is_refusal(answers):
                 self._refuse("too_large")
         elif self._writer is not None and packet.frg_get is not None:
+            if (sent_at := self._writer.last_sent_at(packet.frg_get)) is not None:
+                self.confirmations.prove(sent_at)
             self._send(*self._writer.piece(packet.frg_get, now))
         elif self._writer is not None and packet.frg_end is not None:
             self._offer_again(self._writer.finish(packet.frg_end))
@@ -381,17 +378,22 @@ class Connection(asyncio.Protocol):
         for fields in packets:
             if self._codec is JSON and "frg" in fields:
                 fields["frg"][3] = fields["frg"][3].decode("ascii")
-            self._out.write((self._codec or JSON).encode(fields))
-
-    def _resume_reading(self) -> None:
-        if self._out.transport is not None and self.is_open:
-            self._out.transport.resume_reading()
+            self._out.write((self._codec or JSON).encode(fields), alone="frg" in fields)
 
     def _refuse(self, reason: str, detail: str | None = None) -> None:
         metrics.REFUSED.labels("rvi-node", reason).inc()
         if reason not in self._refused:  # a hostile peer must not fill the log
             self._refused.add(reason)
             self._context.log.warning("peer_refused", reason=reason, detail=detail, peer=self.label)
+
+    def _disown(self, reason: str, detail: str) -> None:
+        if self._secure:
+            self._fail(reason, detail)
+            return
+        self._refuse(reason, detail)
+        self.rights, self.vin = Rights(), None
+        self._peers.clear()
+        self._drop_announcements(time.time())
 
     def _fail(self, reason: str, detail: str) -> None:
         self._refuse(reason, detail)

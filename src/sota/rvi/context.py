@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sota.kit.logging import get_logger
 from sota.rvi.codec import Codec
-from sota.rvi.credentials import Identity
+from sota.rvi.credentials import Identity, Rights, read_all
 from sota.rvi.message import Message
 from sota.rvi.names import ServiceTable
 from sota.rvi.revocation import Revocations
@@ -72,6 +72,12 @@ class Context:
     def validity_moment(self) -> float | None:
         """Give the moment that validities are compared with; None if they are not."""
         return time.time() if self.settings.trust_clock else None
+
+    def rights_of(self, creds: list[Any], certificate: bytes | None) -> tuple[Rights, Sequence[str]]:
+        """Return what these credentials allow a peer with this certificate, and why others of them do not count."""
+        moment = self.validity_moment()
+        credentials, reasons = read_all(self.identity.anchor, creds, now=moment, certificate=certificate)
+        return Rights.of_peer(credentials), reasons
 
     def greeting(self, codec: Codec, *, secure: bool = True) -> bytes:
         """Give this node's ``au``. A real node's version is that of the link, not of the language."""

@@ -23,7 +23,7 @@ import msgspec
 from sota.boundaries.interaction import calls
 from sota.kit.http_client import Response
 from sota.rvi.callback import Address
-from sota.rvi.lane import FIRST_PAUSE_S, LONGEST_PAUSE_S, TAKEN, Answer, Lane, is_answer, tell
+from sota.rvi.lane import FIRST_PAUSE_S, LONGEST_PAUSE_S, TAKEN, Answer, CallOptions, Lane, is_answer, tell
 from sota.rvi.message import Message
 
 LANES = 32
@@ -38,9 +38,9 @@ NOTICE_NAMES = 500
 class LocalService:
     """One registered service and the messages that wait for it."""
 
-    def __init__(self, name: str, local_name: str, address: Address, *, timeout_s: float, queue_bytes: int) -> None:
+    def __init__(self, name: str, local_name: str, address: Address, options: CallOptions) -> None:
         self.name, self.address = name, address
-        self._local_name, self._timeout_s, self._limit = local_name, timeout_s, queue_bytes
+        self._local_name, self._options = local_name, options
         self._lanes: dict[int, Lane] = {}
         self._bytes = self._waiting = 0
         self._room: asyncio.Event = asyncio.Event()
@@ -58,7 +58,7 @@ class LocalService:
         """Take a message for this service; False if too much waits already."""
         if not self.is_open:
             return False
-        if self._waiting and self._bytes + message.size > self._limit:
+        if self._waiting and self._bytes + message.size > self._options.queue_bytes:
             self._room.clear()
             return False
         self._waiting += 1
@@ -68,7 +68,7 @@ class LocalService:
         number = 0 if peer is None else hash(peer.vin or peer.credential) % LANES
         lane = self._lanes.get(number)
         if lane is None:
-            lane = self._lanes[number] = Lane(self._local_name, self.address, self._timeout_s, self._removed)
+            lane = self._lanes[number] = Lane(self._local_name, self.address, self._options, self._removed)
         lane.put(message, answer)
         return True
 
@@ -99,7 +99,7 @@ class LocalService:
     def _removed(self, message: Message) -> None:
         self._waiting -= 1
         self._bytes -= message.size
-        if self._bytes <= self._limit // 2 and not self._room.is_set():
+        if self._bytes <= self._options.queue_bytes // 2 and not self._room.is_set():
             self._room.set()
         if not self._waiting and self._idle is not None:
             self._be_idle()
@@ -167,9 +167,8 @@ class Notifier:
 class LocalServices:
     """The services registered at this node."""
 
-    def __init__(self, prefix_path: str, *, timeout_s: float, queue_bytes: int) -> None:
-        self._prefix = prefix_path
-        self._timeout_s, self._queue_bytes = timeout_s, queue_bytes
+    def __init__(self, prefix_path: str, options: CallOptions) -> None:
+        self._prefix, self._options = prefix_path, options
         self._services: dict[str, LocalService] = {}
         self._notifiers: dict[str, Notifier] = {}
 
@@ -188,9 +187,7 @@ class LocalServices:
             self._drop_unused()
             return False
         local_name = "/" + name.removeprefix(self._prefix).removeprefix("/")
-        self._services[name] = LocalService(
-            name, local_name, address, timeout_s=self._timeout_s, queue_bytes=self._queue_bytes
-        )
+        self._services[name] = LocalService(name, local_name, address, self._options)
         return True
 
     def unregister(self, name: str) -> list[Message]:
@@ -214,7 +211,7 @@ class LocalServices:
             others = [name for name in names if not self._is_at(name, url)]
             if others:
                 if url not in self._notifiers:
-                    self._notifiers[url] = Notifier(address, self._timeout_s)
+                    self._notifiers[url] = Notifier(address, self._options.timeout_s)
                 self._notifiers[url].notify(others, available=available)
 
     async def drain(self, timeout_s: float) -> list[Message]:

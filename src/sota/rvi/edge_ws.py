@@ -1,6 +1,7 @@
 """The service edge over WebSocket, as rvi_core has it on a port of its own: JSON texts, any path, no extensions.
 
-A request is ``{"id": …, "method": …, "params": …}``; its answer is flat, without ``result``::
+A request is ``{"id": …, "method": …, "params": …}``; the tools of rvi_core write ``"json-rpc"`` or ``"jsonrpc"`` beside
+them. Its answer is flat, without ``result``::
 
     → {"json-rpc":"2.0","id":"1","method":"register_service","params":{"service_name":"ws/echo"}}
     ← {"id":"1","status":0,"service":"genivi.org/vin/WVW00000000000001/ws/echo","method":"register_service"}
@@ -10,7 +11,6 @@ Rules kept here:
 * what is refused, unknown, or has no ``id`` gets no answer at all, as from a real node, and is counted;
 * ``params`` may be an object or a text that holds one; each value of a message's ``parameters`` is a text that holds
   JSON (``{"a": "1"}``). An array of ours (``[{…}]``) goes as it is;
-* a request with ``"jsonrpc": "2.0"`` is answered exactly as over HTTP, refusals and all (an extension of ours);
 * a service registered here is called over this socket, and is gone when the socket is;
 * requests of one socket are worked on in their order; while one waits, nothing more is read. Requests, connections,
   what waits to be sent, and the time for the handshake and for a sign of life are bounded;
@@ -42,12 +42,11 @@ TICK_S = 1.0
 
 
 class SocketRequest(msgspec.Struct):
-    """The envelope. ``jsonrpc`` tells a request in the form of HTTP."""
+    """The envelope."""
 
     method: str
     id: msgspec.Raw = msgspec.Raw()
     params: msgspec.Raw = msgspec.Raw()
-    jsonrpc: str | None = None
 
 
 class SocketMessage(msgspec.Struct):
@@ -126,8 +125,6 @@ class SocketServer:
         """Answer one text; the empty answer is none."""
         try:
             request = self._requests.decode(content)
-            if request.jsonrpc is not None:
-                return self._as_http(content)
             call_id = bytes(request.id)
             if not call_id:
                 return self.refuse("websocket_request")
@@ -169,10 +166,6 @@ class SocketServer:
         values: dict[str, Any] = {name: msgspec.json.decode(text) for name, text in texts.items()}
         return msgspec.Raw(msgspec.json.encode(values))
 
-    def _as_http(self, content: bytes) -> bytes | Awaitable[bytes]:
-        answered = self._edge.handle(content)
-        return answered[1] if isinstance(answered, tuple) else _body(answered)
-
     async def _finish(self, call_id: bytes, pending: Awaitable[Result]) -> bytes:
         try:
             return _flat(call_id, await pending)
@@ -185,10 +178,6 @@ class SocketServer:
             now = asyncio.get_running_loop().time()
             for socket in list(self._sockets):
                 socket.tick(now)
-
-
-async def _body(answered: Awaitable[tuple[int, bytes]]) -> bytes:
-    return (await answered)[1]
 
 
 def _flat(call_id: bytes, result: Result) -> bytes:

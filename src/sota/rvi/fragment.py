@@ -4,6 +4,9 @@ The sender cuts the whole encoded ``rcv``; the receiver asks for each next piece
 (``frg-end``). Offsets count from 1. Rules kept here:
 
 * only what was asked for is sent, strictly in order: a real node breaks the connection on a hole;
+* a piece fits into one TLS record (:func:`most_bytes`): a real node breaks the connection when it reads the last piece
+  from several records. A message under way when a connection breaks soon after its piece is marked as suspect: it may
+  be what broke it, and the node does not send it again without end;
 * a real node cuts JSON anywhere, and writes U+FFFD for half a character: such an end is asked for once more, whole;
 * later messages for the same service wait until the pieces have arrived, so that order is kept;
 * both sides are bounded: open messages, their bytes, and the time that the other side may be silent;
@@ -27,6 +30,8 @@ MAX_WAITING = 1000
 TOO_LARGE = 1
 SILENCE_S = 60.0
 PIECE_BYTES = 64 << 10
+MAX_PIECE_BYTES = 12_000
+SUSPECT_S = 5.0
 MIN_PIECE_BYTES = 10
 OVERHEAD_BYTES = 24
 DAMAGED = "\ufffd".encode()
@@ -44,6 +49,11 @@ def wanted_size(message: Message) -> int | None:
     return max(MIN_PIECE_BYTES, size - OVERHEAD_BYTES) if type(size) is int and size > 0 else None
 
 
+def most_bytes(*, quoted: bool) -> int:
+    """Return the largest piece to send, in bytes. In JSON each byte of it may need a backslash."""
+    return MAX_PIECE_BYTES // 2 if quoted else MAX_PIECE_BYTES
+
+
 @dataclass(slots=True)
 class Outgoing:
     """One message on its way out in pieces, and the messages for the same service that wait behind it."""
@@ -58,9 +68,11 @@ class Outgoing:
 class FragmentWriter:
     """The sending side of one connection."""
 
-    __slots__ = ("_by_number", "_by_service", "_next", "queued_bytes")
+    __slots__ = ("_by_number", "_by_service", "_limit", "_next", "queued_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_PIECE_BYTES) -> None:
+        """Prepare; ``limit`` is the largest piece, in bytes."""
+        self._limit = limit
         self._by_number: dict[int, Outgoing] = {}
         self._by_service: dict[str, Outgoing] = {}
         self._next = 1
@@ -81,7 +93,7 @@ class FragmentWriter:
         self._next += 1
         self._by_number[outgoing.number] = self._by_service[message.service] = outgoing
         self.queued_bytes += len(body)
-        return {"frg": [outgoing.number, len(body), 1, body[:size]]}
+        return {"frg": [outgoing.number, len(body), 1, body[: min(size, self._limit)]]}
 
     def piece(self, request: Any, now: float) -> list[dict[str, Any]]:
         """Answer a ``frg-get``; there may be nothing to send."""
@@ -96,8 +108,9 @@ class FragmentWriter:
         outgoing = self._by_number.get(number)
         if outgoing is None or not 1 <= offset <= len(outgoing.body):
             return []
-        # A real node without a limit of its own sends [] for the size: it means all the rest.
-        end = offset - 1 + size if type(size) is int and size > 0 else len(outgoing.body)
+        # A real node without a limit of its own sends [] for the size: it takes any, and asks again.
+        length = min(size, self._limit) if type(size) is int and size > 0 else self._limit
+        end = offset - 1 + length
         outgoing.heard_at = now
         return [{"frg": [number, len(outgoing.body), offset, outgoing.body[offset - 1 : end]]}]
 
@@ -112,8 +125,16 @@ class FragmentWriter:
         silent = [outgoing for outgoing in self._by_number.values() if now - outgoing.heard_at > SILENCE_S]
         return [self._forget(outgoing) for outgoing in silent]
 
-    def take_unsent(self) -> list[Message]:
-        """Give, at the end of the connection, what has not arrived, and what waited behind it, in its order."""
+    def last_sent_at(self, request: Any) -> float | None:
+        """Return when the piece was sent that the peer must have read to make this request, None if there is none."""
+        number = request[0] if isinstance(request, list) and request else None
+        outgoing = self._by_number.get(number) if isinstance(number, int) else None
+        return outgoing.heard_at if outgoing is not None else None
+
+    def take_unsent(self, now: float) -> list[Message]:
+        """Return, at the end of the connection, what has not arrived, and what waited behind it, in its order."""
+        for outgoing in self._by_number.values():
+            outgoing.message.suspect = now - outgoing.heard_at <= SUSPECT_S
         left = [message for outgoing in self._by_number.values() for message in (outgoing.message, *outgoing.waiting)]
         self._by_number.clear()
         self._by_service.clear()

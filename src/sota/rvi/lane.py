@@ -12,6 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -40,12 +41,23 @@ def is_answer(response: Response | None) -> bool:
     return response.status != 404 or b'"jsonrpc"' in response.body
 
 
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """How local services are called: time for an answer, bytes that may wait for one, whether calls name the peer."""
+
+    timeout_s: float
+    queue_bytes: int
+    name_peer: bool = True
+
+
 class Lane:
     """Messages that wait for one caller; ``removed`` is called for each that waits no more."""
 
-    def __init__(self, local_name: str, address: Address, timeout_s: float, removed: Callable[[Message], None]) -> None:
+    def __init__(
+        self, local_name: str, address: Address, options: CallOptions, removed: Callable[[Message], None]
+    ) -> None:
         self._local_name = msgspec.json.encode(local_name)
-        self._address, self._timeout_s, self._removed = address, timeout_s, removed
+        self._address, self._options, self._removed = address, options, removed
         self._loop = asyncio.get_running_loop()
         self._queue: deque[tuple[Message, Answer | None]] = deque()
         self._busy = self._closed = False
@@ -85,7 +97,7 @@ class Lane:
     # The next one, and the next
 
     def _use(self, address: Address) -> None:
-        self._channel = address.channel(self._timeout_s)
+        self._channel = address.channel(self._options.timeout_s)
         prefix = self._channel.envelope.replace(b"%b", b"message")
         self._head = b'%b{"service_name":%b,"parameters":' % (prefix, self._local_name)
 
@@ -123,7 +135,7 @@ class Lane:
         "X-B9-31",
     )
     def _call(self, message: Message) -> bool:
-        peer = message.peer
+        peer = message.peer if self._options.name_peer else None
         if peer is not self._peer:
             self._peer = peer
             self._tail = b',"peer":%b}}' % msgspec.json.encode(peer) if peer is not None else b"}}"

@@ -30,11 +30,12 @@ class Message:
     node's own clock; ``timeout_ms`` is what the sender said (unix milliseconds), passed on to the next node. ``packed``
     keeps the parameters in msgpack, in parts, once somebody needed them so. ``number`` is the message's place on disk,
     if it is stored, and ``place`` the one it would have. ``confirm`` is called when the sending node need not keep it
-    any more. ``size`` is what it weighs in a queue, in bytes.
+    any more. ``size`` is what it weighs in a queue, in bytes. ``suspect``: it may have broken its connection.
     """
 
     __slots__ = (
-        "_parameters", "confirm", "deadline", "number", "packed", "peer", "place", "service", "size", "timeout_ms",
+        "_parameters", "confirm", "deadline", "number", "packed", "peer", "place", "service", "size", "suspect",
+        "timeout_ms",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +54,7 @@ class Message:
         self.packed, self.number = packed, number
         self.place: int | None = None
         self.confirm: Callable[[], None] | None = None
+        self.suspect = False
         length = len(parameters) if isinstance(parameters, bytes) else sum(map(len, parameters))
         self.size = length + len(service) + 64
 

@@ -37,7 +37,7 @@ from sota.rvi.disk import Disk
 from sota.rvi.edge import Edge
 from sota.rvi.edge_http import EdgeServer
 from sota.rvi.identity_folder import IdentityKeeper, look
-from sota.rvi.lane import Answer
+from sota.rvi.lane import Answer, CallOptions
 from sota.rvi.link import Link, allow_files
 from sota.rvi.message import Message
 from sota.rvi.names import VEHICLE_PREFIX, ServiceTable, declared_services, vin_of
@@ -64,7 +64,8 @@ class Node:
         self.table = ServiceTable(settings.extra_services)
         self.routes = Routes()
         self.services = LocalServices(
-            settings.prefix_path, timeout_s=settings.callback_timeout_s, queue_bytes=settings.local_queue
+            settings.prefix_path,
+            CallOptions(settings.callback_timeout_s, settings.local_queue, settings.callback_peer),
         )
         self._disk = Disk(settings.data / DISK_FILE)
         self.store = MessageStore(self._disk, max_messages=settings.stored_messages, max_bytes=settings.stored_bytes)
@@ -120,7 +121,7 @@ class Node:
         if self._sockets is not None:
             await self._sockets.stop()
         await self._pumps.stop()
-        self._keep(await self.services.drain(self.settings.drain_s))
+        self.store.keep(await self.services.drain(self.settings.drain_s))
         if self._link is not None:
             await self._link.close(self.settings.drain_s)
         await self._disk.close()
@@ -230,7 +231,7 @@ class Node:
         if self.services.find(name) is None:
             return
         left = self.services.unregister(name)
-        self._keep(left)
+        self.store.keep(left)
         self.log.info("service_unregistered", service=name.removeprefix(self.settings.prefix_path))
         self._announce_own([name], available=False)
 
@@ -319,9 +320,11 @@ class Node:
             return
         self._link.connections.discard(connection)
         counters.CONNECTIONS.labels(self.settings.role).dec()
-        lost = {service for _, service, _ in connection.unconfirmed}
+        if arrived := connection.confirmations.confirmed:  # before anything is read from the disk again
+            self.store.remove(arrived)
+        lost = {service for _, service, _ in connection.confirmations.unconfirmed}
         unsettled = connection.take_unsettled()
-        self._keep(unsettled)
+        self.store.keep(unsettled)
         lost |= {message.service for message in unsettled}
         for service in lost:
             self.store.take_back(service)
@@ -333,18 +336,6 @@ class Node:
 
     def _sink(self, service: str) -> Sink | None:
         return self.services.find(service) if self.is_local(service) else self.routes.find(service)
-
-    def _keep(self, messages: Iterable[Message]) -> None:
-        for message in messages:
-            if message.deadline <= time.time():
-                continue
-            if message.number is not None:  # it came from the disk, and is there still
-                self.store.take_back(message.service)
-                continue
-            try:
-                self.store.append(message)
-            except Unavailable:
-                metrics.REFUSED.labels("rvi-node", "store_full").inc()
 
     # What happens by itself
 

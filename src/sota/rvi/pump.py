@@ -54,14 +54,12 @@ class Pumps:
         """Remove from the disk what was sent a while ago over connections that still stand."""
         before = asyncio.get_running_loop().time() - CONFIRMED_AFTER_S
         for connection in connections:
-            if connection.confirmations.confirmed:
-                arrived, connection.confirmations.confirmed = connection.confirmations.confirmed, []
+            confirmations = connection.confirmations
+            if confirmations.unconfirmed and connection.is_flushed:
+                confirmations.prove(before)
+            if confirmations.confirmed:
+                arrived, confirmations.confirmed = confirmations.confirmed, []
                 self._store.remove(arrived)
-            if connection.unconfirmed and connection.is_flushed:
-                arrived = [number for sent_at, _, number in connection.unconfirmed if sent_at <= before]
-                connection.unconfirmed = [entry for entry in connection.unconfirmed if entry[0] > before]
-                if arrived:
-                    self._store.remove(arrived)
 
     async def _run(self, service: str) -> None:
         try:
@@ -94,7 +92,7 @@ class Pumps:
                 return False
             counters.SENT.inc()
             if not sink.confirmations.concerns(message.service):
-                sink.unconfirmed.append((loop.time(), message.service, number))
+                sink.confirmations.unconfirmed.append((loop.time(), message.service, number))
             return True
         answer: Answer = loop.create_future()
         answer.add_done_callback(lambda done: self._store.remove([number]) if done.result() is not None else None)

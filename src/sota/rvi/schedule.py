@@ -14,17 +14,21 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from sota.kit import metrics
 from sota.kit.errors import Unavailable
+from sota.kit.logging import get_logger
 from sota.rvi.disk import Disk
 from sota.rvi.message import Message, Peer
 
 READ_MESSAGES = 64
 READ_BYTES = 4 << 20
+MAX_BREAKS, MAX_SUSPECTS = 5, 1000
 
 
 @dataclass(slots=True)
@@ -44,6 +48,7 @@ class MessageStore:
         self._max_messages, self._max_bytes = max_messages, max_bytes
         self._backlogs: dict[str, Backlog] = {}
         self._next = 1
+        self._breaks: dict[int, int] = {}
         self.messages = self.bytes = 0
 
     async def open(self) -> None:
@@ -87,6 +92,37 @@ class MessageStore:
         future = self._disk.submit(lambda connection: _insert(connection, message))
         future.add_done_callback(lambda done: self._settle(message, size, done))
         return future
+
+    def keep(self, messages: Iterable[Message]) -> None:
+        """Keep what a connection or service that ended has not carried.
+
+        A message that may have broken its connection :data:`MAX_BREAKS` times is given up: sent again without end, it
+        would keep the link down.
+        """
+        for message in messages:
+            if message.deadline <= time.time():
+                continue
+            if message.number is None:
+                try:
+                    self.append(message)
+                except Unavailable:
+                    metrics.REFUSED.labels("rvi-node", "store_full").inc()
+                    continue
+            else:  # it came from the disk, and is there still
+                self.take_back(message.service)
+            if message.suspect and self._breaks_too_often(message):
+                metrics.REFUSED.labels("rvi-node", "breaks_link").inc()
+                get_logger(program="rvi-node").error("message_given_up", service=message.service, breaks=MAX_BREAKS)
+                self.remove([message.number or 0])
+
+    def _breaks_too_often(self, message: Message) -> bool:
+        number = message.number or 0
+        breaks = self._breaks.pop(number, 0) + 1
+        if breaks < MAX_BREAKS:
+            self._breaks[number] = breaks
+            if len(self._breaks) > MAX_SUSPECTS:
+                del self._breaks[next(iter(self._breaks))]
+        return breaks >= MAX_BREAKS
 
     async def next(self, service: str) -> list[Message]:
         """Read the oldest messages of a service that have not been handed over.

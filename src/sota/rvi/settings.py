@@ -80,6 +80,13 @@ class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     callback_timeout_s: Annotated[
         float, Meta(gt=0, le=86400, description="Time for a local service to answer a callback.")
     ] = 10.0
+    callback_peer: Annotated[
+        bool,
+        Meta(
+            description="Whether callbacks name the sender (peer) beside service_name and parameters. SOTA's programs "
+            "need it; no, for other programs that take exactly those two."
+        ),
+    ] = True
     drain_s: Annotated[
         float, Meta(gt=0, le=86400, description="Time for what is under way to end when the node stops.")
     ] = 5.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sota.rvi.message import Part
 
@@ -46,9 +47,13 @@ class Writer:
         """Whether everything written has left this process."""
         return not self._pieces and self.transport is not None and self.transport.get_write_buffer_size() == 0
 
-    def write(self, content: bytes) -> None:
-        """Write with all else of this turn of the loop."""
+    def write(self, content: bytes, *, alone: bool = False) -> None:
+        """Write with all else of this turn of the loop, or ``alone``: in TLS records of its own."""
+        if alone:
+            self.flush()
         self.write_parts((content,), len(content))
+        if alone:
+            self.flush()
 
     def write_parts(self, parts: Sequence[Part], size: int) -> None:
         """Write parts of one thing, of about so many bytes, one behind the other."""
@@ -111,6 +116,13 @@ def _joined(pieces: Sequence[Part]) -> Iterator[Part]:
         yield piece
     if small:
         yield b"".join(small)
+
+
+def pause_reading(transport: asyncio.Transport, until: asyncio.Future[Any]) -> None:
+    """Read nothing more from a connection until this is done."""
+    if transport.is_reading():
+        transport.pause_reading()
+        until.add_done_callback(lambda _: None if transport.is_closing() else transport.resume_reading())
 
 
 def keep_alive(endpoint: socket.socket | None) -> None:

@@ -166,17 +166,6 @@ async def test_what_is_refused_gets_no_answer_and_the_socket_stays(
         assert node.store.messages == 0
 
 
-async def test_a_request_in_the_form_of_http_is_answered_as_over_http(identities: Identities, tmp_path: Path) -> None:
-    async with vehicle_node(identities, tmp_path) as (node, _), socket(node) as ws:
-        params = {"service_name": f"{BACKEND}/report", "timeout": 60_000, "parameters": [{"a": 1}]}
-        request = {"jsonrpc": "2.0", "id": 7, "method": "message", "params": params}
-        answer = json.loads(await ask(ws, json.dumps(request)))
-        result = {"status": 0, "transaction_id": 1, "method": "message"}
-        assert answer == {"jsonrpc": "2.0", "id": 7, "result": result}
-        request["params"] = {**params, "service_name": "x/y"}
-        assert json.loads(await ask(ws, json.dumps(request)))["error"]["code"] == -32603
-
-
 async def test_a_service_goes_with_its_socket_and_its_messages_wait(identities: Identities, tmp_path: Path) -> None:
     settings = backend_settings(identities, tmp_path, ws_port=free_ports(1)[0])
     register = '{"id":1,"method":"register_service","params":{"service_name":"/sota/report"}}'

@@ -12,6 +12,7 @@ from sota.rvi.fragment import (
     MAX_OPEN,
     MAX_WAITING,
     SILENCE_S,
+    SUSPECT_S,
     FragmentReader,
     FragmentWriter,
     is_refusal,
@@ -80,8 +81,16 @@ def test_what_has_not_arrived_is_given_back_in_its_order() -> None:
     outgoing = writer.under_way(FIRST.service)
     assert outgoing is not None
     writer.hold(outgoing, later)
-    assert writer.take_unsent() == [FIRST, later]
-    assert (writer.take_unsent(), writer.queued_bytes) == ([], 0)
+    assert writer.take_unsent(0.0) == [FIRST, later]
+    assert (writer.take_unsent(0.0), writer.queued_bytes) == ([], 0)
+
+
+@pytest.mark.parametrize(("after_s", "suspect"), [(0.0, True), (SUSPECT_S, True), (SUSPECT_S + 1, False)])
+def test_a_message_is_suspect_when_the_connection_ends_soon_after_its_piece(after_s: float, suspect: bool) -> None:
+    writer, sent = FragmentWriter(), message({"rvi.max_msg_size": 100})
+    writer.start(sent, b"x" * 100, 10, 100.0)
+    writer.take_unsent(100.0 + after_s)
+    assert sent.suspect is suspect
 
 
 def test_unknown_numbers_are_passed_over() -> None:
