@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,12 +18,15 @@ def build(
     postinst: str = "",
     scripts: dict[str, str] | None = None,
     payload_bytes: int = 0,
+    files: dict[str, str] | None = None,
+    conffiles: Sequence[str] = (),
     **fields_too: str,
 ) -> Path:
     """Build ``<folder>/<name>_<version>.deb``.
 
     It installs ``opt/<name>/version`` and, where ``payload_bytes`` says so, a file of that size that does not compress.
-    ``postinst`` is the text of a shell script (without its first line); ``scripts`` are further ones by name;
+    ``files`` are further files by their absolute paths, of which those in ``conffiles`` are configuration files.
+    ``postinst`` is the text of a shell script (without its first line); ``scripts`` are further control files by name;
     ``fields_too`` are fields of the control file.
     Inside, ``$DPKG_ROOT`` is the vehicle's root folder.
     """
@@ -33,6 +37,10 @@ def build(
         content = tree / "opt" / name
         content.mkdir(parents=True)
         (content / "version").write_text(f"{version}\n")
+        for path, text in (files or {}).items():
+            file = tree / path.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
         if payload_bytes:
             (content / "payload").write_bytes(noise(f"{name}/{version}", payload_bytes))
         control = tree / "DEBIAN"
@@ -47,8 +55,10 @@ def build(
             **fields_too,
         }
         (control / "control").write_text("".join(f"{key}: {value}\n" for key, value in fields.items() if value))
+        if conffiles:
+            (control / "conffiles").write_text("".join(f"{path}\n" for path in conffiles))
         for script, text in {**(scripts or {}), **({"postinst": postinst} if postinst else {})}.items():
-            (control / script).write_text(f"#!/bin/sh\n{text}\n")
+            (control / script).write_text(f"{text}\n" if script == "triggers" else f"#!/bin/sh\n{text}\n")
             (control / script).chmod(0o755)
         target = folder / f"{name}_{version}.deb"
         subprocess.run(

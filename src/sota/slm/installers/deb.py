@@ -15,6 +15,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ import msgspec
 from sota.boundaries.values import InstalledPackage
 from sota.kit.durable import write_atomic
 from sota.slm.installers import QUERY_TIMEOUT_S, BadPackage, Capability, Command, InstallerFailed, Place, ask
-from sota.slm.installers.deb_copy import control_of, copy_tree
+from sota.slm.installers.deb_copy import Installed, copy_tree
 from sota.slm.model import Found, Health, Job, Step
 
 BUILD_TIMEOUT_S = 600.0
@@ -112,7 +113,9 @@ class DebInstaller:
         owner = () if os.geteuid() == 0 else ("--root-owner-group",)
         try:
             await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
-            await asyncio.to_thread(copy_tree, self.root, self._database, name, control_of(stanza), tree)
+            installed = Installed(self.root, self._database, name, stanza)
+            diverted = replace(installed, diversions=await self._diversions(name, installed.listed))
+            await asyncio.to_thread(copy_tree, diverted, tree)
             code, _, errors = await self._ask(
                 "dpkg-deb", *owner, "-Zgzip", "-z1", "--build", str(tree), str(new), timeout_s=BUILD_TIMEOUT_S
             )
@@ -124,6 +127,24 @@ class DebInstaller:
         finally:
             await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
             new.unlink(missing_ok=True)
+
+    async def _diversions(self, name: str, listed: Sequence[str]) -> dict[str, str]:
+        """Return where other packages, or the vehicle's owner, had files of a package put instead."""
+        divert = ("dpkg-divert", f"--admindir={self._database}")
+        code, told, errors = await self._ask(*divert, "--list")
+        if code != 0:
+            raise InstallerFailed(f"dpkg-divert: {errors}")
+        found = {}
+        for path in listed if told else ():
+            if f"diversion of {path} to " not in told:
+                continue
+            _, by, _ = await self._ask(*divert, "--listpackage", path)
+            code, place, errors = await self._ask(*divert, "--truename", path)
+            if code != 0:
+                raise InstallerFailed(f"dpkg-divert: {errors}")
+            if by.strip() != name.partition(":")[0]:  # what a package diverted itself, it still has there
+                found[path] = place.rstrip("\n")
+        return found
 
     async def wait_until_free(self, timeout_s: float) -> None:
         """Wait until no other dpkg holds the database: one of ours that lost its shell, or a mechanic's."""

@@ -1,22 +1,81 @@
-"""Makes a Debian package out of what is installed, so that a version whose file nobody kept can be restored.
+"""Makes a Debian package out of what is installed, so that a version whose file was not kept can be restored.
 
-Its control fields come from dpkg's database, its files from the vehicle's file system as they are now, its maintainer
-scripts from the database's folder. Configuration files are in it as they were changed in the vehicle.
+Its control fields come from dpkg's database, its files from the vehicle's file system, its maintainer scripts from the
+database's folder. Rules kept here:
+
+* a configuration file that was changed in the vehicle is not packed: dpkg would take it for the distributor's and
+  replace it at the next update. It stays where it is, and dpkg goes on to know that it was changed;
+* a diverted file is read from where the diversion put it;
+* a listed path with others below it is a folder in the package, also where the vehicle has a link to one (``/bin``);
+* links are followed inside the vehicle's root folder only.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 LEFT_OUT = ("Status:", "Conffiles:", "Config-Version:", "Triggers-Pending:", "Triggers-Awaited:")
 CONTROL_FILES = ("preinst", "postinst", "prerm", "postrm", "config", "templates", "triggers", "conffiles", "shlibs")
+CONFFILE = re.compile(
+    r" (?P<path>/.*?) (?P<digest>[0-9a-f]{32}|newconffile)(?P<flags>(?: obsolete| remove-on-upgrade)*)"
+)
+LINKS_LIMIT = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Conffile:
+    """A configuration file as dpkg knows it: ``digest`` is the MD5 of the distributor's version."""
+
+    path: str
+    digest: str
+    is_obsolete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """One installed package: its paragraph in dpkg's database, and where its diverted files are."""
+
+    root: Path
+    database: Path
+    name: str
+    stanza: str
+    diversions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def listed(self) -> Sequence[str]:
+        """The paths that dpkg lists for it.
+
+        Raises:
+            OSError: dpkg has no list of its files.
+        """
+        lines = info_file(self.database, self.name, "list").read_text(errors="surrogateescape").splitlines()
+        return [line for line in lines if line.strip("/.")]
+
+    def place(self, path: str) -> Path:
+        """Return where one of its files is: inside the root folder, and where a diversion put it."""
+        return locate(self.root, self.diversions.get(path, path))
+
+    def is_changed(self, conffile: Conffile) -> bool:
+        """Report whether a configuration file is there and is not the distributor's any more."""
+        try:
+            content = self.place(conffile.path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except IsADirectoryError:
+            return True
+        return hashlib.md5(content, usedforsecurity=False).hexdigest() != conffile.digest
 
 
 def control_of(stanza: str) -> str:
-    """Give the control file of a package from its paragraph in dpkg's database (``dpkg-query --status``).
+    """Return the control file of a package from its paragraph in dpkg's database (``dpkg-query --status``).
 
     >>> control_of("Package: ivi\\nStatus: install ok installed\\nConffiles:\\n /etc/ivi 0123\\nVersion: 1.0.0")
     'Package: ivi\\nVersion: 1.0.0\\n'
@@ -31,46 +90,136 @@ def control_of(stanza: str) -> str:
     return "".join(f"{line}\n" for line in kept)
 
 
-def copy_tree(root: Path, database: Path, name: str, control: str, tree: Path) -> None:
+def conffiles_of(stanza: str) -> list[Conffile]:
+    """Return the configuration files of a package from its paragraph in dpkg's database.
+
+    >>> conffiles_of("Package: ivi\\nConffiles:\\n /etc/ivi 00000000000000000000000000000000 obsolete\\nVersion: 1")
+    [Conffile(path='/etc/ivi', digest='00000000000000000000000000000000', is_obsolete=True)]
+    """
+    found = (CONFFILE.fullmatch(line) for line in _field(stanza, "Conffiles:"))
+    return [Conffile(each["path"], each["digest"], "obsolete" in each["flags"]) for each in found if each]
+
+
+def copy_tree(package: Installed, tree: Path) -> None:
     """Lay the package's files out in ``tree`` as ``dpkg-deb --build`` wants them.
 
     Raises:
         OSError: dpkg has no list of its files, or one cannot be read.
     """
-    tree.mkdir(parents=True)
-    tree.chmod(0o755)
-    listed = _info(database, name, "list").read_text().splitlines()
-    for line in listed:
-        if line.strip("/."):
-            _copy(root / line.lstrip("/"), tree / line.lstrip("/"))
+    _make_folder(tree, 0o755)
+    listed = package.listed
+    folders = {str(parent) for path in listed for parent in Path(path).parents}
+    folders |= _shared_links(package, [path for path in listed if path not in folders])
+    conffiles = conffiles_of(package.stanza)
+    left_out = {each.path for each in conffiles if each.is_obsolete or package.is_changed(each)}
+    for path in listed:
+        if path not in left_out:
+            is_folder = path in folders
+            source = locate(package.root, f"{path}/x").parent if is_folder else package.place(path)
+            _copy(source, tree / path.lstrip("/"), is_folder=is_folder)
     folder = tree / "DEBIAN"
-    folder.mkdir(mode=0o755)
-    (folder / "control").write_text(control)
+    _make_folder(folder, 0o755)
+    (folder / "control").write_text(control_of(package.stanza))
+    (folder / "control").chmod(0o644)
     for kind in CONTROL_FILES:
-        source = _info(database, name, kind)
+        source = info_file(package.database, package.name, kind)
         if source.exists():
             shutil.copy(source, folder / kind)
-    conffiles = folder / "conffiles"
-    if conffiles.exists():  # one that was deleted in the vehicle is in the list and not in the tree
-        lines = [line for line in conffiles.read_text().splitlines() if (tree / line.strip().lstrip("/")).exists()]
-        conffiles.write_text("".join(f"{line}\n" for line in lines))
+    known = folder / "conffiles"
+    if known.exists():  # one that was deleted in the vehicle, or is left out, is in the list and not in the tree
+        lines = [line for line in known.read_text().splitlines() if os.path.lexists(tree / line.strip().lstrip("/"))]
+        known.write_text("".join(f"{line}\n" for line in lines))
 
 
-def _info(database: Path, name: str, kind: str) -> Path:
+def info_file(database: Path, name: str, kind: str) -> Path:
+    """Return the file of dpkg's database with one kind of knowledge about a package (``list``, ``postinst``)."""
     plain = database / "info" / f"{name}.{kind}"
-    return plain if plain.exists() else next(iter((database / "info").glob(f"{name}:*.{kind}")), plain)
+    if plain.exists():
+        return plain
+    bare = name.partition(":")[0]
+    return next(iter((database / "info").glob(f"{bare}:*.{kind}")), database / "info" / f"{bare}.{kind}")
 
 
-def _copy(source: Path, target: Path) -> None:
-    if source.is_symlink():
-        target.parent.mkdir(parents=True, exist_ok=True)
+def locate(root: Path, path: str) -> Path:
+    """Return where a path of the vehicle is below ``root``: the links to its folder are followed inside ``root`` only.
+
+    Raises:
+        OSError: the links go round in a circle.
+    """
+    found, left, links = root, [part for part in path.split("/") if part not in {"", "."}][::-1], 0
+    while left:
+        part = left.pop()
+        if part == "..":
+            found = found.parent if found != root else root
+        elif left and (found / part).is_symlink():
+            links += 1
+            if links > LINKS_LIMIT:
+                raise OSError(f"{path}: too many links")
+            target = os.readlink(found / part)  # noqa: PTH115 - the text itself
+            found = root if target.startswith("/") else found
+            left += [each for each in target.split("/") if each not in {"", "."}][::-1]
+        else:
+            found /= part
+    return found
+
+
+def _field(stanza: str, name: str) -> Iterator[str]:
+    inside = False
+    for line in stanza.splitlines():
+        if not line.startswith(" "):
+            inside = line.startswith(name)
+        elif inside:
+            yield line
+
+
+def _shared_links(package: Installed, leaves: Iterable[str]) -> set[str]:
+    """Return the links to folders that other packages list too: only a folder belongs to more than one package."""
+    links = {path for path in leaves if (place := package.place(path)).is_symlink() and place.is_dir()}
+    if not links:
+        return set()
+    own = info_file(package.database, package.name, "list")
+    others = (file for file in (package.database / "info").glob("*.list") if file != own)
+    return {line for file in others for line in file.read_text(errors="surrogateescape").splitlines() if line in links}
+
+
+def _copy(source: Path, target: Path, *, is_folder: bool) -> None:
+    _make_parents(target)
+    if not is_folder and source.is_symlink():
         target.symlink_to(source.readlink())
-    elif source.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
-        target.chmod(source.stat().st_mode & 0o7777)
+    elif is_folder or source.is_dir():
+        known = source.stat() if source.is_dir() else None
+        _make_folder(target, stat.S_IMODE(known.st_mode) if known else 0o755)
+        _own(target, known)
     elif source.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError):
             os.link(source, target)
         if not target.exists():
-            shutil.copy2(source, target)
+            _copy_file(source, target)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    known = source.stat()
+    if stat.S_ISREG(known.st_mode):
+        shutil.copyfile(source, target)
+    else:
+        os.mknod(target, known.st_mode, known.st_rdev)
+    _own(target, known)
+    shutil.copystat(source, target)
+
+
+def _own(target: Path, known: os.stat_result | None) -> None:
+    if known is not None and os.geteuid() == 0:
+        os.chown(target, known.st_uid, known.st_gid)
+        target.chmod(stat.S_IMODE(known.st_mode))  # changing the owner clears the set-id bits
+
+
+def _make_parents(path: Path) -> None:
+    for parent in reversed(path.parents):
+        if not parent.exists():
+            _make_folder(parent, 0o755)
+
+
+def _make_folder(path: Path, mode: int) -> None:
+    """Make a folder with exactly this mode, whatever the process's file mode mask is."""
+    path.mkdir(exist_ok=True, parents=True)
+    path.chmod(mode)

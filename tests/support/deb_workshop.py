@@ -1,0 +1,70 @@
+"""A vehicle in a workshop whose Debian packages are installed, broken and taken back: real dpkg, a root of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from sota.boundaries.b10_client_slm.messages import InstallReport
+from sota.boundaries.values import Command
+from sota.slm.contract import Bay
+from tests.support import debs
+from tests.support.slm_subjects import DebSubject
+
+BREAK = 'echo "the display does not answer" >&2; exit 3'
+FAIL_ALL = {script: f"echo {script} fails; exit 1" for script in ("prerm", "postinst", "postrm")}
+
+
+class DebWorkshop:
+    """One vehicle with dpkg in ``folder``. Packages are built with :func:`tests.support.debs.build`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.subject = DebSubject(folder)
+        self.root = self.subject.root
+        self.database = self.root / "var/lib/dpkg"
+        self.kept = folder / "bay" / "kept"
+        self.bay = Bay(folder, self.subject)
+
+    def furnish(self, *packages: Path) -> None:
+        """Install packages by dpkg alone, as a factory does."""
+        debs.install(self.root, *packages)
+
+    async def update(self, file: Path) -> InstallReport:
+        """Install a package as an update of the vehicle; returns the report."""
+        self.subject.name, version = file.name.removesuffix(".deb").split("_")
+        await self.bay.offer(version, Command.INSTALL, file)
+        return await self.bay.carry_out()
+
+    async def remove(self, name: str, version: str) -> InstallReport:
+        """Remove a package by an update."""
+        self.subject.name = name
+        return await self.bay.remove(version)
+
+    def dpkg(self, *arguments: str) -> str:
+        """Run dpkg by hand on the vehicle's root, as a mechanic does; returns what it prints."""
+        forced = [f"--force-{what}" for what in ("not-root", "bad-path", "script-chrootless", "confold", "confdef")]
+        command = ["dpkg", f"--root={self.root}", f"--log={self.root}/var/log/dpkg.log", *forced, *arguments]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+
+    def states(self) -> dict[str, str]:
+        """Read the package database itself: name to ``ii 1.0.0`` and the like, of everything that it knows."""
+        answer = subprocess.run(
+            ["dpkg-query", f"--admindir={self.database}", "-W", "-f=${Package}\t${db:Status-Abbrev} ${Version}\n"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return dict(line.replace("  ", " ").split("\t") for line in answer.stdout.splitlines())
+
+    def read(self, path: str) -> str | None:
+        """Return a file's text; None where there is no such file."""
+        file = self.root / path.lstrip("/")
+        return file.read_text() if file.exists() else None
+
+
+def codes(report: InstallReport) -> list[tuple[str, int]]:
+    """Return what a report says of each step."""
+    return [(operation.id, operation.result_code) for operation in report.operations]
