@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 
-def build(
+def build(  # noqa: PLR0913 - a package is many things
     folder: Path,
     name: str,
     version: str,

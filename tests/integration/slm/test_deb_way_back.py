@@ -64,8 +64,8 @@ async def test_diverted_file_comes_back_as_itself_and_not_as_what_stands_in_its_
 CONF = "/etc/ivi.conf"
 
 
-def configured(folder: Path, version: str, **more: str) -> Path:
-    return debs.build(folder, "ivi", version, files={CONF: f"of {version}\n"}, conffiles=[CONF], **more)
+def configured(folder: Path, version: str, postinst: str = "") -> Path:
+    return debs.build(folder, "ivi", version, files={CONF: f"of {version}\n"}, conffiles=[CONF], postinst=postinst)
 
 
 async def test_configuration_changed_in_the_vehicle_survives_a_failed_update_and_a_later_good_one(
