@@ -1,6 +1,6 @@
 # One command each; the same in CI. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format conformance mutants bench bench-100m fuzz faults lock clean
+.PHONY: help setup demo test lint format conformance mutants bench bench-pairs bench-100m fuzz faults lock clean
 SHELL := /bin/bash
 
 bin := .venv/bin
@@ -44,6 +44,10 @@ mutants: setup ## Make the table wrong, outcome by outcome, and see that a test 
 bench: setup ## Measure, print a table and write bench/results; ONLY=name for one
 	@scripts/setup --system mariadb-server wrk
 	$(bin)/python -m bench $(ONLY)
+
+bench-pairs: setup ## Measure a revision and this tree in turns: make bench-pairs BASE=HEAD~20 ONLY=transfer
+	@scripts/setup --system mariadb-server wrk
+	$(bin)/python -m bench.pairs $(BASE) $(ONLY) $(ARGS)
 
 bench-100m: setup ## Measure the Resolver's index at a hundred million vehicles; needs 16 GB of memory
 	$(bin)/python -m bench index_100m

@@ -3,7 +3,7 @@
 Four processes share the cores. 8 clients send to 8 services, as a real rvi_core pair was measured; the link is TLS with
 msgpack. Over HTTP each client waits for the answer to one message before it sends the next, over WebSocket 64 of its
 messages may be without one. The round trip is one message there and one back, over HTTP, one at a time. Large messages
-are of 100 kB, over HTTP.
+are of 100 kB, over HTTP. ``us_per_message`` is the processor time of both nodes for one message.
 
 The bare chain is four uvloop processes, too, that pass the same bytes and wait for the same answers with no HTTP, JSON,
 TLS, rights or order in between. Rounds alternate between the nodes and the chain; medians over the rounds.
@@ -131,29 +131,45 @@ def _round(nodes: Way, chain: Way, scale: float) -> dict[str, float]:
     large = int(LARGE_MESSAGES * scale)
     small_http = [_http_request(f"{PATH}/{number}", SMALL) for number in range(CLIENTS)]
     small_ws = [_websocket_request(f"{PATH}/w{number}", SMALL) for number in range(CLIENTS)]
+    http_us: list[float] = []
+    stream_us: list[float] = []
+    large_us: list[float] = []
     big = [_http_request(f"{PATH}/{number}", LARGE) for number in range(CLIENTS)]
     found = {
         "chain_http_messages_per_s": _rate(chain, "plain", chain.http_port, _frames(small_http), http, 1),
-        "http_messages_per_s": _rate(nodes, "http", nodes.http_port, small_http, http, 1),
+        "http_messages_per_s": _rate(nodes, "http", nodes.http_port, small_http, http, 1, http_us),
         "chain_stream_messages_per_s": _rate(chain, "plain", chain.stream_port, _frames(small_ws), stream, WINDOW),
-        "websocket_messages_per_s": _rate(nodes, "websocket", nodes.websocket_port, small_ws, stream, WINDOW),
+        "websocket_messages_per_s": _rate(
+            nodes, "websocket", nodes.websocket_port, small_ws, stream, WINDOW, stream_us
+        ),
         "chain_large_mb_per_s": _rate(chain, "plain", chain.http_port, _frames(big), large, 1) * LARGE / 1e6,
-        "large_mb_per_s": _rate(nodes, "http", nodes.http_port, big, large, 1) * LARGE / 1e6,
+        "large_mb_per_s": _rate(nodes, "http", nodes.http_port, big, large, 1, large_us) * LARGE / 1e6,
+    }
+    found |= {
+        "http_us_per_message": http_us[0],
+        "websocket_us_per_message": stream_us[0],
+        "large_us_per_message": large_us[0],
     }
     print("  ".join(f"{key} {value:,.0f}" for key, value in found.items()), flush=True)
     return found
 
 
-def _rate(way: Way, kind: str, port: int, requests: list[str], count: int, window: int) -> float:
+def _rate(
+    way: Way, kind: str, port: int, requests: list[str], count: int, window: int, spent_us: list[float] | None = None
+) -> float:
+    """Return messages a second; ``spent_us`` gets what the two processes between the ends spent on each, in µs."""
     each = count // len(requests)
     before = {pid: processor_s(pid) for pid in way.pids}
     way.receiver.ask("expect", count=each * len(requests))
     began_at = way.sender.ask("send", kind=kind, port=port, requests=requests, each=each, window=window)["began_at"]
     took_s = float(way.receiver.answer()["received_at"]) - float(began_at)
     rate = each * len(requests) / took_s
+    used = [(processor_s(pid) - before[pid]) / count * 1e6 for pid in way.pids]
+    if spent_us is not None:
+        spent_us.append(sum(used[1:3]))
     if os.environ.get("SHOW_CPU"):
-        used = [f"{(processor_s(pid) - before[pid]) / count * 1e6:.0f}" for pid in way.pids]
-        print(f"  {kind}: {rate:,.0f}/s, processor per message in µs: {' '.join(used)}", flush=True)
+        each_us = " ".join(f"{one:.0f}" for one in used)
+        print(f"  {kind}: {rate:,.0f}/s, processor per message in µs: {each_us}", flush=True)
     return rate
 
 
