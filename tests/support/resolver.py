@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -36,6 +37,12 @@ class Answer:
     status: int
     body: Any
     headers: dict[str, str]
+
+
+def next_cursor(answer: Answer) -> str | None:
+    """Return the cursor of the page that follows; None at the last page."""
+    link = answer.headers.get("link")
+    return parse_qs(urlsplit(link[1 : link.index(">")]).query)["cursor"][0] if link else None
 
 
 class ProgramCaller:

@@ -9,10 +9,9 @@ from sota.boundaries.interaction import serves
 from sota.boundaries.values import Reason
 from sota.core.blacklist import service, store
 from sota.core.queue.endings import Endings
-from sota.core.queue.store import Found, find_of_package
+from sota.core.queue.store import of_package
 from sota.core.requests.model import PackageKey
 from sota.core.search import read_flag
-from sota.kit.db import Tx
 from sota.kit.http_message import Call, Reply
 from sota.kit.logging import get_logger
 
@@ -62,10 +61,7 @@ class BlacklistApi:
             await self._cancel(package, stop=False)
 
     async def _cancel(self, package: PackageKey, *, stop: bool) -> int:
-        async def find(tx: Tx, status: str, limit: int) -> Found:
-            return await find_of_package(tx, package, status, limit)
-
-        return await self.endings.end(find, Reason.BLACKLISTED, in_flight_too=stop)
+        return await self.endings.end(of_package(package), Reason.BLACKLISTED, in_flight_too=stop)
 
 
 def _package(call: Call[Any]) -> PackageKey:

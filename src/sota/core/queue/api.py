@@ -13,8 +13,8 @@ from sota.boundaries.interaction import serves
 from sota.boundaries.values import Reason
 from sota.core import schedules
 from sota.core.queue import service, store
-from sota.core.queue.endings import Endings
-from sota.core.queue.service import Resolved
+from sota.core.queue.endings import GIVEN_S, Endings
+from sota.core.queue.service import Resolved, Retrying
 from sota.core.requests import service as request_service
 from sota.core.requests import store as request_store
 from sota.core.requests.model import Counts, InstallRequest
@@ -22,7 +22,7 @@ from sota.core.requests.wire import to_counts, to_package_id, to_update
 from sota.core.vehicles import service as vehicle_service
 from sota.kit.db import Tx
 from sota.kit.http_message import Call, Reply
-from sota.kit.paging import BY_MOMENT, Number, link_next, read_cursor, read_limit
+from sota.kit.paging import BY_MOMENT, link_next, read_cursor, read_limit
 
 TRIED_AT_ONCE = 500
 
@@ -50,36 +50,21 @@ class QueueApi:
         request_id = UUID(call.path["id"])
         async with self.db.read() as tx:
             parts = await request_service.require_real_request(tx, request_id)
-        resolved = await self._resolve_again(parts)
-        changed, after = 0, None
-        while True:
-            batch = partial(
-                service.try_again,
-                parts=parts,
-                resolved=resolved,
-                after=after,
-                count=TRIED_AT_ONCE,
-                clock=self.clock,
-            )
-            tried = await self.db.transact(batch)
-            changed += len(tried.vins)
-            self.endings.dispatcher.wake(tried.vins)
-            if tried.last is None:
-                break
-            after = tried.last
-        self.endings.relay.wake()
+        async with self.db.read() as tx:
+            last = await store.find_last_ended(tx, request_id, self.clock.now())
+        changed = await self._try_again(parts, Retrying(last)) if last is not None else 0
         return Reply("retried", await self._changed(request_id, changed))
 
     @serves("X-B2-13")
     async def show_queue(self, call: Call[Any]) -> Reply:
         """Give what a vehicle will get, in its order, a page at a time."""
-        vin, limit, begin = call.path["vin"], read_limit(call.query), read_cursor(call, Number) or 0
+        vin, limit = call.path["vin"], read_limit(call.query)
+        after: store.QueueKey | None = read_cursor(call, store.QueueKey)
         async with self.db.read() as tx:
             await vehicle_service.require_vehicle(tx, vin)
-            queue = await store.list_queue(tx, vin)
-        page = [to_update(update) for update in queue[begin : begin + limit]]
-        more = len(queue) > begin + limit
-        headers = link_next(call, begin + limit) if more else {}
+            found = await store.list_queue(tx, vin, after=after, count=limit + 1)
+        page = [to_update(update) for _, update in found[:limit]]
+        headers = link_next(call, found[limit - 1][0]) if len(found) > limit else {}
         return Reply("listed" if page else "empty", page, headers=headers)
 
     @serves("X-B2-14")
@@ -90,7 +75,7 @@ class QueueApi:
         self.endings.dispatcher.wake([vin])
         async with self.db.read() as tx:
             queue = await store.list_queue(tx, vin)
-        return Reply("ordered", [to_update(update) for update in queue])
+        return Reply("ordered", [to_update(update) for _, update in queue])
 
     @serves("X-B2-15")
     async def show_history(self, call: Call[Any]) -> Reply:
@@ -122,13 +107,33 @@ class QueueApi:
     async def _end(self, call: Call[Any], outcome: str, *, in_flight_too: bool) -> Reply:
         request_id = UUID(call.path["id"])
         async with self.db.read() as tx:
-            await request_service.require_real_request(tx, request_id)
-
-        async def find(tx: Tx, status: str, limit: int) -> store.Found:
-            return await store.find_of_request(tx, request_id, status, limit)
-
-        changed = await self.endings.end(find, Reason.CANCELLED, in_flight_too=in_flight_too)
+            parts = await request_service.require_real_request(tx, request_id)
+        chosen = store.of_request(request_id, [part.position for part in parts])
+        changed = await self.endings.end(chosen, Reason.CANCELLED, in_flight_too=in_flight_too)
         return Reply(outcome, await self._changed(request_id, changed))
+
+    async def _try_again(self, parts: list[InstallRequest], retrying: Retrying) -> int:
+        """Try again what had ended when the retry began; return how many updates that made."""
+        resolved = await self._resolve_again(parts, retrying.last)
+        changed = 0
+        while True:
+            batch = partial(
+                service.try_again,
+                parts=parts,
+                resolved=resolved,
+                retrying=retrying,
+                count=TRIED_AT_ONCE,
+                clock=self.clock,
+            )
+            tried = await self.db.transact(batch)
+            if tried.last is None:
+                break
+            retrying.take(tried)
+            changed += len(tried.queued)
+            self.endings.dispatcher.wake(vin for _, vin in tried.queued)
+            await self.db.give_way(GIVEN_S)
+        self.endings.relay.wake()
+        return changed
 
     async def _changed(self, request_id: UUID, changed: int) -> messages.RequestChanged:
         async with self.db.read() as tx:
@@ -137,12 +142,12 @@ class QueueApi:
             install_request_id=str(request_id), changed=changed, counts=to_counts(sum(counts.values(), Counts()))
         )
 
-    async def _resolve_again(self, parts: list[InstallRequest]) -> Resolved:
+    async def _resolve_again(self, parts: list[InstallRequest], last: UUID) -> Resolved:
         """Ask the Resolver, for updates that failed before it was known what their vehicles need."""
         resolved: dict[tuple[int, str], list[tuple[str, str]]] = {}
         async with self.db.read() as tx:
             unknown = await store.list_ended(
-                tx, parts[0].id, self.clock.now(), after=None, count=store.LONGEST, without_packages=True
+                tx, parts[0].id, self.clock.now(), last=last, after=None, count=store.LONGEST, without_packages=True
             )
         for part in parts:
             wanted = {one.vin for one in unknown if one.position == part.position}

@@ -1,16 +1,23 @@
 """Ends updates that people do not want any more: what waits, and where asked for what is under way too.
 
-A request may have a million of them, so they are ended in batches, each a transaction of its own. Whoever asks again
-after an interruption goes on where it stopped: what is over is passed over.
+A request may have a million of them, so they are ended in batches, each a transaction of its own.
+
+Rules kept here:
+
+* a call ends the updates that exist when it begins, and no later ones: two operators, one of whom cancels while the
+  other tries again, do not chase each other;
+* what cannot be ended, because another call was quicker, is passed over and not looked at a second time;
+* a call that was interrupted is repeated by sending it again: what is over is passed over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from uuid import UUID
 
 from sota.boundaries.values import Reason
-from sota.core.queue.store import Found
+from sota.core.queue import store as queue_store
+from sota.core.queue.store import Chosen, Found
 from sota.core.transfers import store
 from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import Engine
@@ -21,8 +28,8 @@ from sota.kit.outbox import Relay
 
 PENDING_AT_ONCE = 1000
 IN_FLIGHT_AT_ONCE = 100
-Find = Callable[[Tx, str, int], Awaitable[Found]]
-"""Gives some updates that are in a state: ``find(tx, "pending", 1000)``."""
+# How long others may write after each transaction of ours.
+GIVEN_S = 0.03
 
 
 class Endings:
@@ -31,19 +38,23 @@ class Endings:
     def __init__(self, engine: Engine, dispatcher: Dispatcher, relay: Relay, clock: Clock) -> None:
         self.db, self.engine, self.dispatcher, self.relay, self.clock = engine.db, engine, dispatcher, relay, clock
 
-    async def end(self, find: Find, reason: Reason, *, in_flight_too: bool = False) -> int:
-        """Cancel what is found; says how many it were."""
+    async def end(self, chosen: Chosen, reason: Reason, *, in_flight_too: bool = False) -> int:
+        """Cancel the chosen updates that exist now; return how many were cancelled."""
+        async with self.db.read() as tx:
+            last = await queue_store.find_last(tx, chosen)
+        if last is None:
+            return 0
         ending = Ending("cancelled", reason.value)
-        count = await self._end_pending(find, ending)
+        count = await self._end_pending(chosen, last, ending)
         if in_flight_too:
-            count += await self._end_in_flight(find, ending)
+            count += await self._end_in_flight(chosen, last, ending)
         if count:
             self.relay.wake()
         return count
 
-    async def _end_pending(self, find: Find, ending: Ending) -> int:
+    async def _end_pending(self, chosen: Chosen, last: UUID, ending: Ending) -> int:
         async def work(tx: Tx) -> int | None:
-            found = await find(tx, "pending", PENDING_AT_ONCE)
+            found = await queue_store.find_some(tx, chosen, "pending", PENDING_AT_ONCE, last=last)
             ids = [update_id for update_id, _ in found]
             now = self.clock.now()
             return len(await store.end_updates(tx, ids, ending, now, of=("pending",))) if ids else None
@@ -51,16 +62,20 @@ class Endings:
         count = 0
         while (ended := await self.db.transact(work)) is not None:
             count += ended
+            await self.db.give_way(GIVEN_S)
         return count
 
-    async def _end_in_flight(self, find: Find, ending: Ending) -> int:
-        count = 0
+    async def _end_in_flight(self, chosen: Chosen, last: UUID, ending: Ending) -> int:
+        count, after = 0, None
         while True:
             async with self.db.read() as tx:
-                found = await find(tx, "in_flight", IN_FLIGHT_AT_ONCE)
+                found = await queue_store.find_some(
+                    tx, chosen, "in_flight", IN_FLIGHT_AT_ONCE, last=last, after=after, in_order=True
+                )
             if not found:
                 return count
             count += await self._stop(found, ending)
+            after = found[-1][0]
 
     async def _stop(self, found: Found, ending: Ending) -> int:
         ids, vins = [update_id for update_id, _ in found], sorted({vin for _, vin in found})

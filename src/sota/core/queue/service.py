@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from sota.core.queue import store
@@ -24,12 +24,30 @@ Resolved = Mapping[tuple[int, str], list[PackageKey]]
 """What the Resolver says that vehicles must get, by position in the request and VIN."""
 
 
+@dataclass(slots=True)
+class Retrying:
+    """A retry under way: it looks at the updates that ended before it began, up to ``last``.
+
+    ``own`` are updates that it made itself and that do not come after ``last``, because the clock went back: cancelled
+    meanwhile, they would otherwise be tried again by the same retry.
+    """
+
+    last: UUID
+    after: UUID | None = None
+    own: set[UUID] = field(default_factory=set)
+
+    def take(self, tried: Tried) -> None:
+        """Go on after a batch that is committed."""
+        self.after = tried.last
+        self.own.update(update_id for update_id, _ in tried.queued if update_id <= self.last)
+
+
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A batch of updates that were looked at: the last of them, and which vehicles got a new one."""
+    """A batch of updates that were looked at: the last of them, and the new ones with their VINs."""
 
     last: UUID | None
-    vins: list[str]
+    queued: list[tuple[UUID, str]]
 
 
 async def change_order(tx: Tx, vin: str, update_ids: Sequence[UUID]) -> None:
@@ -52,26 +70,26 @@ async def try_again(
     parts: Sequence[InstallRequest],
     resolved: Resolved,
     *,
-    after: UUID | None,
+    retrying: Retrying,
     count: int,
     clock: Clock,
 ) -> Tried:
-    """Give the next failed and cancelled updates of a request a new one each, where the vehicle may still have it."""
+    """Make a new update for each of the next failed and cancelled ones, where the vehicle may still have it."""
     request_id = parts[0].id
     await store.lock_request(tx, request_id)
-    ended = await store.list_ended(tx, request_id, clock.now(), after=after, count=count)
-    vins: list[str] = []
+    ended = await store.list_ended(tx, request_id, clock.now(), last=retrying.last, after=retrying.after, count=count)
+    queued: list[tuple[UUID, str]] = []
     sets = await set_store.read_sets(tx, request_id)
     for part in parts:
-        group = [one for one in ended if one.position == part.position]
+        group = [one for one in ended if one.position == part.position and one.update_id not in retrying.own]
         if group:
-            vins += await _try_part_again(tx, part, group, resolved, sets, clock)
-    return Tried(ended[-1].update_id if ended else None, vins)
+            queued += await _try_part_again(tx, part, group, resolved, sets, clock)
+    return Tried(ended[-1].update_id if ended else None, queued)
 
 
 async def _try_part_again(
     tx: Tx, part: InstallRequest, ended: Sequence[Ended], resolved: Resolved, sets: Sets, clock: Clock
-) -> list[str]:
+) -> list[tuple[UUID, str]]:
     vins_by_packages: dict[tuple[PackageKey, ...], list[str]] = defaultdict(list)
     for one in ended:
         packages = one.packages or resolved.get((part.position, one.vin), [])
@@ -91,4 +109,4 @@ async def _try_part_again(
     queued = [update for one in staged for update in await queue_store.read_staged(tx, one)]
     old = {one.vin: one.update_id for one in ended}
     await store.supersede(tx, [(old[vin], update_id) for update_id, vin in queued])
-    return [vin for _, vin in queued]
+    return queued

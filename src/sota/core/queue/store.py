@@ -13,13 +13,19 @@ import sqlalchemy as sa
 from sota.core.requests.model import OPEN, PackageKey, Update
 from sota.core.requests.preparation_store import IS_REAL
 from sota.core.requests.set_store import IS_ITS_SET, read_parts
-from sota.core.requests.store import IS_CURRENT, queue_order, read_updates
+from sota.core.requests.store import IS_CURRENT, queue_order, read_updates, to_updates
 from sota.core.tables import install_request, package_set, update, vehicle
 from sota.kit.db import Tx
+from sota.kit.paging import Moment, Number
 
 ENDED = ("failed", "cancelled")
 LONGEST = 10_000
 Found = list[tuple[UUID, str]]
+Chosen = sa.Select[Any]
+"""Updates that a call is about, whatever their state: a query of their ids and VINs."""
+QueueKey = tuple[Number, Number, Number, Moment, UUID]
+"""The place of an update in its vehicle's queue."""
+_IDS_AND_VINS = sa.select(update.c.update_id, update.c.vin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +38,55 @@ class Ended:
     packages: list[PackageKey]
 
 
-async def find_of_request(tx: Tx, request_id: UUID, status: str, limit: int) -> Found:
-    """Give updates of a request in a state, each with its VIN."""
-    return await _find(tx, update.c.request_id == request_id, status, limit)
+def of_request(request_id: UUID, positions: Sequence[int]) -> Chosen:
+    """Choose the updates of a request, which has packages at these positions."""
+    # With its position, what is in one state stands together in the index: nothing that is over is passed over.
+    return _IDS_AND_VINS.where(update.c.request_id == request_id, update.c.position.in_(positions))
 
 
-async def find_of_vehicle(tx: Tx, vin: str, status: str, limit: int) -> Found:
-    """Give updates of a vehicle in a state, each with its VIN."""
-    return await _find(tx, update.c.vin == vin, status, limit)
+def of_vehicle(vin: str) -> Chosen:
+    """Choose the updates of a vehicle."""
+    return _IDS_AND_VINS.where(update.c.vin == vin)
 
 
-async def find_of_package(tx: Tx, package: PackageKey, status: str, limit: int) -> Found:
-    """Give updates that bring a package, itself or as a prerequisite, and are open, each with its VIN."""
-    query = bringing(package, update.c.update_id, update.c.vin).where(update.c.status == status)
-    return [(row.update_id, row.vin) for row in await tx.execute(query.limit(limit))]
+def of_package(package: PackageKey) -> Chosen:
+    """Choose the updates that bring a package, itself or as a prerequisite."""
+    return bringing(package, update.c.update_id, update.c.vin)
+
+
+async def find_last(tx: Tx, chosen: Chosen) -> UUID | None:
+    """Find the latest of the chosen updates that are open; None where none is.
+
+    Ids follow each other in time, so this is where a call that acts on what exists now must end.
+    """
+    query = chosen.with_only_columns(update.c.update_id).where(update.c.status.in_(OPEN))
+    found: UUID | None = (await tx.execute(query.order_by(update.c.update_id.desc()).limit(1))).scalar_one_or_none()
+    return found
+
+
+async def find_some(
+    tx: Tx,
+    chosen: Chosen,
+    status: str,
+    limit: int,
+    *,
+    last: UUID | None = None,
+    after: UUID | None = None,
+    in_order: bool = False,
+) -> Found:
+    """Find some of the chosen updates that are in a state, each with its VIN; none later than ``last``.
+
+    ``in_order``: in the order of their ids, from ``after`` on. It costs a look at all of them, so ask for it where
+    those found may stay in their state.
+    """
+    query = chosen.where(update.c.status == status).limit(limit)
+    if last is not None:
+        query = query.where(update.c.update_id <= last)
+    if after is not None:
+        query = query.where(update.c.update_id > after)
+    if in_order:
+        query = query.order_by(update.c.update_id)
+    return [(row.update_id, row.vin) for row in await tx.execute(query)]
 
 
 def bringing(package: PackageKey, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
@@ -67,11 +108,32 @@ def bringing(package: PackageKey, *columns: sa.ColumnElement[Any]) -> sa.Select[
     )
 
 
-async def list_queue(tx: Tx, vin: str) -> list[Update]:
-    """Read what a vehicle will get, in its order: what is under way, then what waits."""
-    query = sa.select(update).where(update.c.vin == vin, update.c.status.in_(OPEN), IS_REAL)
+async def list_queue(
+    tx: Tx, vin: str, *, after: QueueKey | None = None, count: int = LONGEST
+) -> list[tuple[QueueKey, Update]]:
+    """Read what a vehicle will get, in its order: what is under way, then what waits; each with its place."""
     is_waiting = sa.case((update.c.status == "pending", 1), else_=0)
-    return await read_updates(tx, query.order_by(is_waiting, *queue_order()).limit(LONGEST))
+    order = (is_waiting, *queue_order())
+    places = [column.label(f"place_{number}") for number, column in enumerate(order)]
+    query = sa.select(update, *places).where(update.c.vin == vin, update.c.status.in_(OPEN), IS_REAL)
+    if after is not None:
+        query = query.where(_follows(order, after))
+    found = (await tx.execute(query.order_by(*order).limit(count))).all()
+    return [
+        ((row.place_0, row.place_1, row.place_2, row.place_3, row.place_4), one)
+        for row, one in zip(found, await to_updates(tx, found), strict=True)
+    ]
+
+
+def _follows(order: Sequence[sa.ColumnElement[Any]], key: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Ask for what comes after a key in an order of several columns."""
+    pairs = list(zip(order, key, strict=True))
+    return sa.or_(
+        *(
+            sa.and_(*(column == value for column, value in pairs[:place]), pairs[place][0] > pairs[place][1])
+            for place in range(len(pairs))
+        )
+    )
 
 
 async def lock_pending(tx: Tx, vin: str) -> dict[UUID, int]:
@@ -107,15 +169,30 @@ async def list_history(tx: Tx, vin: str, *, after: tuple[datetime, UUID] | None,
     return await read_updates(tx, query.order_by(ended.desc(), update.c.update_id.desc()).limit(count))
 
 
+async def find_last_ended(tx: Tx, request_id: UUID, now: datetime) -> UUID | None:
+    """Find the latest update of a request that may be tried again; None where there is none."""
+    query = sa.select(update.c.update_id).where(_may_be_tried_again(request_id, now))
+    found: UUID | None = (await tx.execute(query.order_by(update.c.update_id.desc()).limit(1))).scalar_one_or_none()
+    return found
+
+
 async def list_ended(
-    tx: Tx, request_id: UUID, now: datetime, *, after: UUID | None, count: int, without_packages: bool = False
+    tx: Tx,
+    request_id: UUID,
+    now: datetime,
+    *,
+    last: UUID,
+    after: UUID | None,
+    count: int,
+    without_packages: bool = False,
 ) -> list[Ended]:
     """Read the next updates of a request that may be tried again: failed or cancelled, and their interval runs.
 
-    ``without_packages``: only those for which it is not known any more what the vehicle was to get.
+    None is later than ``last``. ``without_packages``: only those for which it is not known any more what the vehicle
+    was to get.
     """
     query = sa.select(update.c.update_id, update.c.position, update.c.vin).where(
-        update.c.request_id == request_id, update.c.status.in_(ENDED), IS_CURRENT, update.c.end_at > now
+        _may_be_tried_again(request_id, now), update.c.update_id <= last
     )
     if after is not None:
         query = query.where(update.c.update_id > after)
@@ -134,6 +211,10 @@ async def list_ended(
     ]
 
 
+def _may_be_tried_again(request_id: UUID, now: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(update.c.request_id == request_id, update.c.status.in_(ENDED), IS_CURRENT, update.c.end_at > now)
+
+
 async def supersede(tx: Tx, by: Sequence[tuple[UUID, UUID]]) -> None:
     """Note for old updates which new ones try again."""
     statement = (
@@ -149,8 +230,3 @@ async def lock_request(tx: Tx, request_id: UUID) -> None:
     """Let nobody else try a request's updates again meanwhile."""
     query = sa.select(install_request.c.id).where(install_request.c.id == request_id)
     await tx.execute(query.with_for_update())
-
-
-async def _find(tx: Tx, of: sa.ColumnElement[bool], status: str, limit: int) -> Found:
-    query = sa.select(update.c.update_id, update.c.vin).where(of, update.c.status == status).limit(limit)
-    return [(row.update_id, row.vin) for row in await tx.execute(query)]

@@ -170,7 +170,11 @@ def _has_update(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
 
 async def read_updates(tx: Tx, query: sa.Select[Any], given: Mapping[str, Any] | None = None) -> list[Update]:
     """Read the updates of a query, each with its packages. ``given`` are the query's parameters."""
-    found = (await tx.execute(query, given)).all()
+    return await to_updates(tx, (await tx.execute(query, given)).all())
+
+
+async def to_updates(tx: Tx, found: Sequence[Any]) -> list[Update]:
+    """Turn rows of updates into updates, each with its packages."""
     parts = await read_parts(tx, [row.update_id for row in found])
     return [_to_update(row, parts[row.update_id]) for row in found]
 

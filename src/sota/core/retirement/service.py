@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from functools import partial
+from uuid import UUID
 
 from sota.boundaries.b5_core_resolver.messages import VehicleRetired
 from sota.boundaries.values import Reason
@@ -28,17 +28,25 @@ async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[tuple[s
     """
     if not await store.lock_vehicle(tx, vin):
         raise NotFound(f"The VIN {vin} is not registered.")
-    find = partial(queue_store.find_of_vehicle, tx, vin, limit=queue_store.LONGEST)
-    under_way = [update_id for update_id, _ in await find(status="in_flight")]
-    dropped = await transfer_store.open_downloads(tx, under_way) if under_way else []
-    for status in OPEN:
-        while found := await find(status=status):
-            ids = [update_id for update_id, _ in found]
-            if not await transfer_store.end_updates(tx, ids, Ending("cancelled", Reason.RETIRED.value), clock.now()):
-                break
+    dropped = await _end_all(tx, vin, clock)
     await identity_service.revoke(tx, vin, Reason.RETIRED.value, clock.now())
     await store.retire(tx, vin, clock.now())
     await facts.tell(tx, clock, [(vin, [VehicleRetired(id=facts.fact_id(), vin=vin, erased=erase)])])
     if erase:
         await store.rename(tx, vin, pseudonym(vin, secrets.token_bytes(32)))
+    return dropped
+
+
+async def _end_all(tx: Tx, vin: str, clock: Clock) -> list[tuple[str, int]]:
+    """End what is open of a vehicle whose row is locked, each update once; return the downloads under way."""
+    chosen, ending = queue_store.of_vehicle(vin), Ending("cancelled", Reason.RETIRED.value)
+    dropped: list[tuple[str, int]] = []
+    for status in OPEN:
+        after: UUID | None = None
+        while found := await queue_store.find_some(tx, chosen, status, queue_store.LONGEST, after=after, in_order=True):
+            ids = [update_id for update_id, _ in found]
+            after = ids[-1]
+            if status == "in_flight":
+                dropped += await transfer_store.open_downloads(tx, ids)
+            await transfer_store.end_updates(tx, ids, ending, clock.now())
     return dropped

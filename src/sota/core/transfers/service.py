@@ -96,14 +96,17 @@ async def give_up(tx: Tx, it: GivenUp, clock: Clock) -> list[tuple[str, int]] | 
 
 
 async def expire(tx: Tx, clock: Clock, limit: int) -> list[tuple[str, int]] | None:
-    """Fail what is not installed at its interval's end; gives the downloads to drop, None where nothing is left."""
+    """Fail what is not installed at its interval's end; gives the downloads to drop, None where nothing is left.
+
+    What could not be ended, because another Core was quicker, is left to the next round, so that each round ends.
+    """
     due = await dispatch_store.expired_updates(tx, clock.now(), limit)
     if not due:
         await dispatch_store.close_requests(tx, clock.now(), limit)
         return None
     dropped = await store.open_downloads(tx, due)
-    await store.end_updates(tx, due, Ending("failed", Reason.EXPIRED.value), clock.now())
-    return dropped
+    ended = await store.end_updates(tx, due, Ending("failed", Reason.EXPIRED.value), clock.now())
+    return dropped if ended else None
 
 
 async def record_packages(tx: Tx, software: InstalledSoftware, clock: Clock) -> None:

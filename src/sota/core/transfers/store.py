@@ -89,7 +89,12 @@ _END = (
         }
     )
 )
-_FREE = vehicle.update().where(vehicle.c.active_update.in_(_IDS)).values(active_update=None)
+# By VIN, for there is no index of active updates: without it every vehicle is looked at, and locked on MariaDB.
+_FREE = (
+    vehicle.update()
+    .where(vehicle.c.vin.in_(sa.bindparam("vins", expanding=True)), vehicle.c.active_update.in_(_IDS))
+    .values(active_update=None)
+)
 
 
 async def end_updates(
@@ -114,7 +119,8 @@ async def end_updates(
             "at": now,
         },
     )
-    await tx.execute(_FREE, {"ids": ended})
+    if tuple(of) != ("pending",):  # what waits has no vehicle's slot
+        await tx.execute(_FREE, {"ids": ended, "vins": sorted({row.vin for row in found})})
     if ending.status != "installed":
         await tx.execute(
             download.update()
