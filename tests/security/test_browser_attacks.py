@@ -6,7 +6,7 @@ import asyncio
 import base64
 import re
 from collections.abc import Mapping
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 import pytest
@@ -228,8 +228,8 @@ def stays_here(answer: Response) -> bool:
 @pytest.mark.parametrize("target", EVIL)
 async def test_sign_in_never_leads_to_another_site(backend: Backend, target: str) -> None:
     browser, name = backend.browser(), await account(backend)
-    page = await browser.login_page(return_to=target)
-    assert b"evil.example" not in page.body
+    page = await browser.request("GET", f"/login?next={quote(target, safe='')}")
+    assert (page.status, b"evil.example" in page.body) == (400, False)
     # Both ways in which somebody may try to say where to go: a field, and a cookie that we did not sign.
     browser.cookies[RETURN] = base64.urlsafe_b64encode(target.encode()).decode().rstrip("=") + "." + "0" * 64
     answer = await browser.sign_in(name, PASSWORD, return_to=target)
@@ -258,7 +258,7 @@ async def test_page_that_is_asked_for_before_signing_in_stays_here(backend: Back
         backend, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
     )
     head = heard.content.partition(b"\r\n\r\n")[0].decode()
-    assert heard.status in {301, 404, 409}
+    assert heard.status in {301, 400, 404, 409}
     assert "evil" not in head
     location = re.search(r"(?im)^location: ([^\r]*)", head)
     assert location is None or location[1] == "/login"
@@ -300,7 +300,8 @@ async def test_nothing_from_a_request_becomes_a_header_of_the_answer(backend: Ba
     await backend.with_vehicle()
     await backend.with_vehicle()
     reached = [
-        await backend.ask("GET", "/api/v1/vehicles", query={"regex": f"^WVW|{text}", "limit": "1", text: text}),
+        await backend.ask("GET", "/api/v1/vehicles", query={"regex": f"^WVW|{text}", "limit": "1"}),
+        await backend.ask("GET", "/api/v1/vehicles", query={text: text}),
         await backend.ask("GET", "/api/v1/filters", query={"cursor": text}),
         await backend.ask("GET", "/api/v1/packages/" + "".join(f"%{byte:02x}" for byte in text.encode()) + "/1.0.0"),
         await backend.ask("POST", "/api/v1/filters", {"name": text, "expression": "TRUE"}),

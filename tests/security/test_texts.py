@@ -179,7 +179,8 @@ async def attack_logs(backend: Backend, text: str) -> None:
         ("GET", f"/api/v1/packages/{inside}/1.0.0/file", None),
     ]:
         await backend.ask(method, path, body, role=Role.ADMIN, headers=headers)
-    await backend.ask("GET", "/api/v1/vehicles", query={"regex": text, "cursor": text, text: text})
+    await backend.ask("GET", "/api/v1/vehicles", query={"regex": text, "cursor": text})
+    await backend.ask("GET", "/api/v1/vehicles", query={text: text})
     await backend.upload({"name": text, "version": "1.0.0", "installer": "deb"}, b"x")
     await backend.upload(
         {"name": new_name("package"), "version": "1.0.0", "installer": "deb", "description": text, "vendor": text}, b"x"

@@ -90,3 +90,11 @@ async def test_caller_of_another_boundary_may_not_provision(core: RunningCore) -
     assert (answer.status, answer.body["title"]) == (404, "Authentication Failed")
     answer = await core.web.send("POST", "/logistics/vehicles", b"")
     assert (answer.status, answer.body["title"]) == (404, "Authentication Failed")
+
+
+async def test_parameter_that_provisioning_does_not_take_is_refused(core: RunningCore) -> None:
+    answer = await core.logistics.send("POST", "/logistics/vehicles", b"", query={"dry": "true"})
+    assert (answer.status, answer.body["detail"]) == (
+        400,
+        "There is no query parameter 'dry': this call takes none.",
+    )

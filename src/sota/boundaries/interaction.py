@@ -116,6 +116,7 @@ ACCEPTED = Outcome("accepted", "the work is begun; the answer's Location tells h
 class Http:
     """A call over HTTP: method, path template (``/api/v1/vehicles/{vin}``).
 
+    ``query`` names every parameter that the call may have; any other one is refused.
     ``selected_by`` names the query parameter by whose presence this row is chosen where several rows share a path
     (B1-22 and B1-23). ``asset`` marks rows that answer with a page or file and not with JSON.
     ``secret_path`` marks a callback address that is guarded by an unguessable path and no credential (ruling 10).

@@ -57,7 +57,7 @@ class Row(Protocol):
 class Call(Generic[Body]):
     """One request, as a handler sees it.
 
-    ``path`` holds the template's values, ``query`` the last value of each name, ``headers`` lower-case names.
+    ``path`` holds the template's values, ``query`` the one value of each name, ``headers`` lower-case names.
     ``caller`` is what the program's authenticator gave; ``body`` the decoded body where the row declares one;
     ``opened`` is the note that it is begun, where the program keeps one; ``recorded`` says that its audit record is
     written.

@@ -3,6 +3,7 @@
 Rules kept here:
 
 * a route exists only as the handler of a declared interaction: :meth:`App.check` fails otherwise;
+* a query has the parameters that the row declares, each once: any other one is refused before the handler;
 * a handler names an outcome, the row gives status and literal message; nobody writes them a second time;
 * a request outside the table is refused and counted; nothing of our inside leaks into an answer (RFC 9457
   problem+json).
@@ -14,8 +15,10 @@ Rules kept here:
 from __future__ import annotations
 
 import asyncio
+import difflib
 import functools
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -176,14 +179,17 @@ class App:
         return call, route
 
     async def _admit(self, call: Call[Any], route: Route) -> None:
+        own: Sequence[Row] = route.rows
         if self._authenticate is not None:
             call.caller = await self._authenticate(call)
             program = getattr(call.caller, "program", None)
-            own = route.rows if program is None else [row for row in route.rows if row.caller == program]
+            own = own if program is None else [row for row in own if row.caller == program]
             if not own:  # a credential of one boundary is worth nothing on another
                 self._refuse("wrong_caller")
                 raise Refused("unauthenticated", f"{program} may not make this call.", status=404, title=NOT_ADMITTED)
             call.row = _select(own, call.query)
+        if call.query:
+            check_query(call.query, own)
         try:
             call.row.check_path(call.path)
         except msgspec.ValidationError as error:
@@ -270,6 +276,24 @@ class App:
         metrics.REFUSED.labels(self.program, reason).inc()
 
 
+def check_query(query: Mapping[str, str], rows: Sequence[Row]) -> None:
+    """Refuse a query parameter that none of a route's rows declares: it would be ignored, and its caller misled.
+
+    Raises:
+        Invalid: it names the parameter, and the nearest one that there is.
+    """
+    known = list(dict.fromkeys(name for row in rows for name in row.way.query))
+    for name in query:
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name[:40], known, n=1, cutoff=0.5)
+        if near:
+            hint = f"did you mean {near[0]}?"
+        else:
+            hint = f"this call takes {', '.join(known)}." if known else "this call takes none."
+        raise Invalid(f"There is no query parameter {name[:40]!r}: {hint}")
+
+
 def _select(rows: Sequence[Row], query: Mapping[str, str]) -> Row:
     if len(rows) == 1:
         return rows[0]
@@ -281,9 +305,14 @@ def _read_query(raw: bytes) -> dict[str, str]:
     if not raw:
         return {}
     try:
-        return dict(parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=64, errors="strict"))
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=64, errors="strict")
     except ValueError:
         raise Invalid("The query is malformed.") from None
+    query = dict(pairs)
+    if len(query) < len(pairs):  # one of the two would be ignored
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise Invalid(f"The query has {twice[:40]!r} more than once.")
+    return query
 
 
 def _with_message(body: Any, message: str | None) -> Any:

@@ -46,9 +46,9 @@ class Browser:
         return await self._ask(page_rows.STYLESHEETS, {"file": file})
 
     @calls("WL-B1-9")
-    async def login_page(self, return_to: str = "") -> Response:
-        """Ask for the login page; ``return_to`` is ``next`` of the redirection that led here."""
-        return await self._ask(page_rows.LOGIN_PAGE, query={"next": return_to} if return_to else None)
+    async def login_page(self) -> Response:
+        """Ask for the login page."""
+        return await self._ask(page_rows.LOGIN_PAGE)
 
     @calls("WL-B1-10", "WL-B1-11", "WL-B1-14")
     async def sign_in(self, username: str, password: str, *, return_to: str = "", as_json: bool = False) -> Response:
@@ -59,9 +59,9 @@ class Browser:
         return await self._ask(page_rows.LOGIN, body=urlencode(fields).encode(), kind=FORM)
 
     @calls("WL-B1-12", "WL-B1-13", "WL-B1-15", "WL-B1-16", "WL-B1-17")
-    async def console(self) -> Response:
+    async def console(self, query: Mapping[str, str] | None = None) -> Response:
         """Ask for the console's page, with the cookies that are there."""
-        return await self._ask(page_rows.PAGE)
+        return await self._ask(page_rows.PAGE, query=query)
 
     @calls("X-B1-7")
     async def sign_out(self) -> Response:

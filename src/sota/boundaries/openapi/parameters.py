@@ -63,6 +63,7 @@ QUERY: Mapping[str, tuple[str, dict[str, Any]]] = {
         {"type": "string", "enum": ["true", "false"]},
     ),
     "needs": ("only the dependency on this package", {"type": "string", "pattern": r"^[A-Za-z0-9.+_-]{1,100}$"}),
+    "v": ("the file's hash, so that a browser keeps one version of it", {"type": "string"}),
     "to": ("the id of the resolution to compare with", plain(msgspec.json.schema(Id))),
     "file": ("the file that the package is known to have; with another one it is another package", {"type": "string"}),
 }
