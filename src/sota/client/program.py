@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.rows import CALLBACK
 from sota.boundaries.b10_client_slm.client import SlmClient
@@ -77,10 +79,11 @@ class ClientProgram:
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)
         await self._listener.start()
         base = self.settings.callback_url or f"http://{self.settings.host}:{self._listener.port}"
-        self._background.start("client-registration", self._registration.run(f"{base.rstrip('/')}/rvi/{secret}"))
-        self._background.start("client-identity", self._identity.run())
-        self._background.start("client-software", self._software.run())
-        self._background.start("client-idle", self._downloads.watch_idle())
+        address = f"{base.rstrip('/')}/rvi/{secret}"
+        self._background.keep("client-registration", partial(self._registration.run, address))
+        self._background.keep("client-identity", self._identity.run)
+        self._background.keep("client-software", self._software.run)
+        self._background.keep("client-idle", self._downloads.watch_idle)
 
     async def stop(self) -> None:
         """End; everything that matters is on disk."""
@@ -93,6 +96,8 @@ class ClientProgram:
         await self._slm_http.close()
         await self._node_http.close()
 
-    async def ready(self) -> bool:
-        """Say whether Core can reach us through the node."""
-        return self._registration.registered
+    async def trouble(self) -> str | None:
+        """Return why Core cannot reach us through the node, or which background task fails."""
+        if not self._registration.registered:
+            return "the RVI node does not answer, or does not know our services"
+        return self._background.trouble()

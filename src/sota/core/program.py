@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -152,17 +153,17 @@ class CoreProgram:
         await self.tls.start()
         address = self.settings.callback_url or f"http://{self.settings.host}:{self.listener.port}"
         self.registration.address = address.rstrip("/")
-        self._background.start("core certificate", self.tls.run())
-        self._background.start("core acknowledgements", self.writer.run())
-        self._background.start("core outbox", self.relay.run())
-        self._background.start("core presence", self.registration.run_events())
-        self._background.start("core registration", self.registration.run())
-        self._background.start("core dispatcher", self.dispatcher.run())
-        self._background.start("core transfers", self.engine.run())
-        self._background.start("core preparations", self.queueing.run())
-        self._background.start("core revocations", self.revocations.run())
-        self._background.start("core instances", self.instances.run())
-        self._background.start("core housekeeping", keep_house(self.once, self.blacklist))
+        self._background.keep("core certificate", self.tls.run)
+        self._background.keep("core acknowledgements", self.writer.run)
+        self._background.keep("core outbox", self.relay.run)
+        self._background.keep("core presence", self.registration.run_events)
+        self._background.keep("core registration", self.registration.run)
+        self._background.keep("core dispatcher", self.dispatcher.run)
+        self._background.keep("core transfers", self.engine.run)
+        self._background.keep("core preparations", self.queueing.run)
+        self._background.keep("core revocations", self.revocations.run)
+        self._background.keep("core instances", self.instances.run)
+        self._background.keep("core housekeeping", partial(keep_house, self.once, self.blacklist))
 
     async def stop(self) -> None:
         """Stop taking requests, then what is under way; the database knows how to go on."""
@@ -179,13 +180,12 @@ class CoreProgram:
             await self._node_pipe.close()
         await self.db.close()
 
-    async def ready(self) -> bool:
-        """Say whether the database answers and the node knows our services."""
-        try:
-            await self.db.check(wait_s=0)
-        except (SotaError, SQLAlchemyError):
-            return False
-        return self.registration.registered.is_set()
+    async def trouble(self) -> str | None:
+        """Return what is wrong: with the database, with a background task, or that the node does not know us."""
+        trouble = await self.db.trouble() or self._background.trouble()
+        if trouble is None and not self.registration.registered.is_set():
+            return "the RVI node does not answer, or does not know our services"
+        return trouble
 
     def _bind(self, resolver: FactsClient) -> AuditedApp:
         credentials = ServiceCredentials.load(self.settings.credentials_file)

@@ -107,9 +107,10 @@ class Fleet:
         if self._whole is not None:
             self._whole.close()
 
-    async def ready(self) -> bool:
-        """Say whether every vehicle runs."""
-        return len(self._started) == len(self.vehicles)
+    async def trouble(self) -> str | None:
+        """Return how many vehicles do not run yet."""
+        missing = len(self.vehicles) - len(self._started)
+        return f"{missing} vehicles do not run yet" if missing else None
 
     @cached_property
     def expected(self) -> int:

@@ -6,7 +6,8 @@ Rules kept here:
   engine gave it up (deadlock, lock time-out, lost connection): so the work must do nothing but SQL;
 * a transaction whose connection is lost *while it commits* is not repeated: it may have been committed, and only the
   caller knows whether doing it twice does harm;
-* reads get a connection of their own by :meth:`Database.read`;
+* reads get a connection of their own by :meth:`Database.read`, on which a statement is repeated when it is lost;
+* a database that is away, hangs, is full, read-only or damaged raises ``Unavailable``, whatever the engine's error;
 * connections are given in the order in which they were asked for, and every wait has an end;
 * wrong credentials and a certificate that is not trusted stop the program at start with one clear line and exit code
   2; there is no fall-back.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -33,17 +34,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sota.kit import db_errors, faults
 from sota.kit.database_settings import DatabaseSettings
-from sota.kit.db_engines import Address, mariadb_engines, sqlite_engine
-from sota.kit.errors import StartError, Unavailable
+from sota.kit.db_engines import Address, asking_engine, mariadb_engines, sqlite_engine
+from sota.kit.db_health import HangWatch, Health
+from sota.kit.db_reading import ATTEMPTS, ReadConnection, pause_before
+from sota.kit.errors import SotaError, StartError, Unavailable
 from sota.kit.logging import get_logger
 
 Tx = AsyncConnection
 Result = TypeVar("Result")
-ATTEMPTS = 5
+# A server that takes no writes mostly goes on so: one more attempt finds out whether another one took over.
+READ_ONLY_ATTEMPTS = 2
+# After this time a transaction is not repeated for want of a connection: its caller waits no longer than 30 seconds.
+REPEATED_S = 15.0
 # How long one transaction or read may take, and how long it may wait for a connection.
 LIMIT_S = 300.0
 TURN_TIMEOUT_S = 30.0
 SQLITE_READERS = 4
+# How long a trial of reading and writing may take.
+READY_S = 5.0
+REVISION = sa.text("SELECT version_num FROM alembic_version")
 # Within this time whoever has written comes again, if there is more to write.
 SOON_S = 0.002
 
@@ -113,6 +122,9 @@ class Database:
         self.url, self.shown, self.is_sqlite = address.url, address.shown, address.is_sqlite
         self._wait_s = wait_s
         self._log = get_logger(database=self.shown)
+        self._health = Health(self.shown)
+        self._asker: AsyncEngine | None = None
+        self._watch: HangWatch | None = None
         if self.is_sqlite:
             # SQLite has one writer at a time: queue for it here, fairly, instead of in its busy handler.
             self._writer = sqlite_engine(address, "BEGIN IMMEDIATE", 1)
@@ -120,6 +132,8 @@ class Database:
             self._write_turns, self._read_turns = asyncio.Semaphore(1), asyncio.Semaphore(SQLITE_READERS)
         else:
             self._writer, self._reader = mariadb_engines(address, pool_size)
+            self._asker = asking_engine(address)
+            self._watch = HangWatch(self._ask, self._health)
             self._write_turns, self._read_turns = asyncio.Semaphore(pool_size), asyncio.Semaphore(pool_size)
 
     @classmethod
@@ -147,39 +161,47 @@ class Database:
         Raises:
             Unavailable: the database is away, still busy after five attempts, or was lost in the middle of a commit.
         """
-        attempt = 1
+        attempt, began = 1, time.monotonic()
         while True:
             try:
-                async with self._connection(self._writer, self._write_turns) as tx:
+                async with self._turn(self._write_turns), self._writer.connect() as tx:
                     await tx.begin()
                     result = await work(tx)
                     faults.before(work)
                     await _commit(tx)
                     faults.after(work)
+                    self._health.works()
                     return result
             except DBAPIError as error:
-                if not db_errors.is_repeatable(error):
+                if not db_errors.is_passing(error):
                     raise
-                if attempt == ATTEMPTS:
-                    raise Unavailable("The database is busy or away: try again.") from error
+                if not _may_repeat(error, attempt, began):
+                    raise self._health.failed(error) from error
                 self._log.warning("transaction_repeated", attempt=attempt, reason=db_errors.reason(error))
-                # Two that gave way to each other must not meet again at the same moment.
-                await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
+                await pause_before(attempt)
                 attempt += 1
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:
-        """Give a connection for reading; what it wrote would be refused by MariaDB, and lost on SQLite.
+        """Open a connection for reading; what it wrote would be refused by MariaDB, and lost on SQLite.
 
         Raises:
             Unavailable: the database is away.
         """
+        async with self._read() as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _read(self) -> AsyncIterator[ReadConnection]:
         try:
-            async with self._connection(self._reader, self._read_turns) as connection:
+            async with self._turn(self._read_turns), ReadConnection(self._reader) as connection:
+                if not isinstance(connection, ReadConnection):
+                    raise TypeError(type(connection))
+                connection.repeats = not self.is_sqlite  # where a read sees one moment
                 yield connection
         except DBAPIError as error:
-            if db_errors.is_repeatable(error):
-                raise Unavailable("The database is busy or away: try again.") from error
+            if db_errors.is_passing(error):
+                raise self._health.failed(error) from error
             raise
 
     @contextlib.asynccontextmanager
@@ -189,11 +211,12 @@ class Database:
         Raises:
             Unavailable: the database is away.
         """
-        async with self.read() as tx:
+        async with self._read() as tx:
             if self.is_sqlite:  # where every read is so
                 yield tx
                 return
             try:
+                tx.repeats = False
                 await tx.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
                 await tx.execute(sa.text("START TRANSACTION WITH CONSISTENT SNAPSHOT"))
                 yield tx
@@ -240,14 +263,55 @@ class Database:
                     raise StartError(f"{self.shown} does not answer: {db_errors.reason(error)}", exit_code=1) from None
             await asyncio.sleep(min(0.5, max(0.0, deadline - loop.time())))
 
+    async def trouble(self) -> str | None:
+        """Return why requests fail now, after a real read and a real write; None where both succeed.
+
+        A full disk may still take the trial's few bytes: so a write that failed a moment ago counts, too.
+        """
+        try:
+            async with asyncio.timeout(READY_S):
+                async with self.read() as tx:
+                    await tx.execute(REVISION)
+                if self._health.writes_fail is None:
+                    await self._try_write()
+        except TimeoutError:
+            return f"{self.shown} does not answer"
+        except SotaError as error:
+            cause = error.__cause__
+            return (
+                f"{self.shown} fails: {error.detail}" if cause is None else f"{self.shown} {db_errors.explain(cause)}"
+            )
+        except SQLAlchemyError as error:
+            return f"{self.shown} {db_errors.explain(error)}"
+        reason = self._health.writes_fail
+        return f"{self.shown} takes no writes: {reason}" if reason is not None else None
+
+    async def _try_write(self) -> None:
+        if self.is_sqlite:  # a number in the file's head that nothing else uses
+            await self.transact(_count_up)
+            return
+        with contextlib.suppress(_Undone):
+            await self.transact(_change_revision)
+
     async def close(self) -> None:
         """Close all connections."""
-        await self._writer.dispose()
-        await self._reader.dispose()
+        if self._watch is not None:
+            await self._watch.close()
+        for engine in (self._writer, self._reader, self._asker):
+            if engine is not None:
+                await engine.dispose()
+
+    async def _ask(self) -> None:
+        """Connect anew, which no server that hangs lets happen."""
+        if self._asker is not None:
+            async with self._asker.connect():
+                pass
 
     @contextlib.asynccontextmanager
-    async def _connection(self, engine: AsyncEngine, turns: asyncio.Semaphore) -> AsyncIterator[Tx]:
-        """Give a connection to each in turn, for a limited time; the pool alone lets newcomers pass who waits."""
+    async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
+        """Let each have a connection in turn, for a limited time; the pool alone lets newcomers pass who waits."""
+        if self._watch is not None:
+            await self._watch.admit()
         if turns.locked():
             try:
                 async with asyncio.timeout(TURN_TIMEOUT_S):
@@ -258,8 +322,10 @@ class Database:
             await turns.acquire()  # at once
         limit = asyncio.timeout(LIMIT_S)
         try:
-            async with limit, engine.connect() as connection:
-                yield connection
+            async with limit:
+                if self._watch is not None:
+                    self._watch.add(limit)
+                yield
         except sa.exc.TimeoutError as error:
             raise Unavailable("The database has too much to do: try again.") from error
         except TimeoutError as error:
@@ -267,7 +333,31 @@ class Database:
                 raise
             raise Unavailable("The database took too long: try again.") from error
         finally:
+            if self._watch is not None:
+                self._watch.remove(limit)
             turns.release()
+
+
+class _Undone(Exception):
+    """Takes back what was only tried."""
+
+
+async def _count_up(tx: Tx) -> None:
+    number = (await tx.execute(sa.text("PRAGMA user_version"))).scalar_one()
+    await tx.execute(sa.text(f"PRAGMA user_version = {(int(number) + 1) % 1_000_000}"))
+
+
+async def _change_revision(tx: Tx) -> None:
+    await tx.execute(sa.text("UPDATE alembic_version SET version_num = 'tried'"))
+    raise _Undone
+
+
+def _may_repeat(error: DBAPIError, attempt: int, began: float) -> bool:
+    if not db_errors.is_repeatable(error) or attempt == ATTEMPTS:
+        return False
+    if db_errors.is_read_only(error):
+        return attempt < READ_ONLY_ATTEMPTS
+    return db_errors.is_given_up(error) or time.monotonic() - began < REPEATED_S
 
 
 async def _commit(tx: Tx) -> None:

@@ -6,20 +6,33 @@ import math
 import ssl
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from sota.kit import db_sqlite
+from sota.kit import db_errors, db_sqlite
 from sota.kit.database_settings import DatabaseSettings
-from sota.kit.errors import StartError
+from sota.kit.db_health import AWAY
+from sota.kit.errors import StartError, Unavailable
 from sota.kit.settings import read_secret
 from sota.kit.tls_client import calling
 
 FORMS = "sqlite:///file.db or mysql://user@host:3306/schema"
 IDLE_S = 0.2
+# Whatever the server's own settings say: they may be another application's. With NO_BACKSLASH_ESCAPES what the driver
+# writes of binary values would be read otherwise than it was meant; without a strict mode values would be cut.
+SESSION = ", ".join((
+    "sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
+    "time_zone = '+00:00'",
+    "foreign_key_checks = 1",
+    "unique_checks = 1",
+    "sql_safe_updates = 0",
+    "sql_auto_is_null = 0",
+    "sql_select_limit = 18446744073709551615",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,7 @@ class Address:
     url: sa.URL
     shown: str
     tls: ssl.SSLContext | None = None
+    password_file: Path | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -56,7 +70,7 @@ class Address:
             settings.database_certificate_file,
             settings.database_certificate_key_file,
         )
-        return cls(url, _show(url.set(drivername="mysql")), tls)
+        return cls(url, _show(url.set(drivername="mysql")), tls, settings.database_password_file)
 
     @classmethod
     def read(cls, text: str) -> Address:
@@ -90,22 +104,33 @@ def mariadb_engines(address: Address, pool_size: int) -> tuple[AsyncEngine, Asyn
         pool_size,
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
-        init_command="SET SESSION TRANSACTION READ ONLY",
+        read_only=True,
     )
     return writer, reader
 
 
-def _mariadb_engine(
-    address: Address, pool_size: int, *, init_command: str | None = None, **options: Any
-) -> AsyncEngine:
-    arguments: dict[str, Any] = {"connect_timeout": 10, "charset": "utf8mb4"}
-    if init_command is not None:
-        arguments["init_command"] = init_command
+def asking_engine(address: Address) -> AsyncEngine:
+    """Make an engine that opens a connection for each use: to see whether a server answers at all."""
+    return create_async_engine(address.url, poolclass=sa.pool.NullPool, connect_args=_arguments(address))
+
+
+def _arguments(address: Address, *, read_only: bool = False) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "connect_timeout": 10,
+        "charset": "utf8mb4",
+        "init_command": f"SET SESSION {SESSION}, tx_read_only = {int(read_only)}",
+    }
     if isinstance(address.url.password, str):
         # The driver would write a text as Latin-1; the server compares with UTF-8.
         arguments["password"] = address.url.password.encode()
+    if address.password_file is not None:  # read for each connection: it may be changed while we run
+        arguments["password_creator"] = partial(_read_password, address.password_file)
     if address.tls is not None:
         arguments["ssl"] = address.tls
+    return arguments
+
+
+def _mariadb_engine(address: Address, pool_size: int, *, read_only: bool = False, **options: Any) -> AsyncEngine:
     engine = create_async_engine(
         address.url,
         pool_size=pool_size,
@@ -113,11 +138,31 @@ def _mariadb_engine(
         pool_timeout=30,
         pool_use_lifo=True,
         pool_recycle=1800,
-        connect_args=arguments,
+        connect_args=_arguments(address, read_only=read_only),
         **options,
     )
     _ping_after_idling(engine)
+    _drop_useless(engine)
     return engine
+
+
+def _drop_useless(engine: AsyncEngine) -> None:
+    """Close connections to a server that takes no writes any more, and to a file that cannot be read: all at once.
+
+    After a failover the old connections stay where nothing can be written; new ones go where it can.
+    """
+
+    @sa.event.listens_for(engine.sync_engine, "handle_error")
+    def _look(context: sa.engine.ExceptionContext) -> None:
+        if db_errors.drops_connection(context.original_exception):
+            context.is_disconnect = True
+
+
+def _read_password(file: Path) -> bytes:
+    try:
+        return read_secret(file, "database_password_file").encode()
+    except StartError as error:  # which is for a start: a program that runs waits until the file is there again
+        raise Unavailable(AWAY) from error
 
 
 def _ping_after_idling(engine: AsyncEngine) -> None:
@@ -151,6 +196,7 @@ def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
         pool_timeout=30,
         poolclass=sa.pool.AsyncAdaptedQueuePool,
     )
+    _drop_useless(engine)
 
     @sa.event.listens_for(engine.sync_engine, "do_connect")
     def _open(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:

@@ -1,14 +1,23 @@
-"""What an error of a database engine means for us: repeat, give up, or never start.
+"""What an error of a database engine means for us: repeat, wait, give up, or never start.
 
-Numbers are the server's (1xxx, 3xxx, 4xxx) and the client library's (2xxx).
+Numbers are the server's (1xxx, 3xxx, 4xxx) and the client library's (2xxx); SQLite's errors have names.
+
+========================= =============================================================================================
+``rejection``             the user, password, schema or certificate is wrong: a start ends, a running program waits
+``is_repeatable``         the same transaction may succeed when it is done again at once
+``is_passing``            it may succeed later: the store is away, full, read-only or damaged; callers get 503
+========================= =============================================================================================
+
+Everything else is a fault of the statement, and is left as it is.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import ssl
 from collections.abc import Iterator
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 # The user, password, host or schema is wrong, or the account may not be used: waiting does not help.
 REJECTED = frozenset({1044, 1045, 1049, 1130, 1251, 1698, 1820, 1862, 4151})
@@ -17,24 +26,85 @@ REJECTED = frozenset({1044, 1045, 1049, 1130, 1251, 1698, 1820, 1862, 4151})
 GIVEN_UP = frozenset({1020, 1205, 1213, 1412})
 # The connection is gone. 1053: the server shuts down; 1158 to 1161: network; 1927: killed; 4031: idle for too long.
 LOST = frozenset({1053, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2045, 2055, 4031})
-# There was no connection: nobody listens, or the server has as many as it takes. 1047: not part of its cluster now.
-AWAY = frozenset({1040, 1047, 1203, 2002, 2003, 2005})
+# There was no connection: no server listens, or it has as many as it takes, or this user has as many as it may have.
+# 1047: not part of its cluster now; 1226: the user's hourly limit; 1129: the host is blocked after many errors.
+AWAY = frozenset({1040, 1042, 1043, 1047, 1129, 1203, 1226, 2002, 2003, 2005})
+# The server takes no writes, or this one no longer does: after a failover another connection may reach one that does.
+READ_ONLY = frozenset({1290, 1836, 3100})
+# The server cannot write or read its files, or has no memory. 1021: disk full; 1114: a table is full; 1030: an error
+# of the storage engine; 1034, 1035, 1194, 1195, 1877, 1712, 1932: a table is damaged.
+FAILING = frozenset({
+    1002, 1003, 1004, 1005, 1006, 1009, 1014, 1015, 1016, 1021, 1023, 1024, 1026, 1030, 1034, 1035, 1036, 1037, 1038,
+    1041, 1078, 1114, 1126, 1135, 1180, 1181, 1194, 1195, 1257, 1297, 1637, 1712, 1812, 1815, 1877, 1932, 3675,
+})  # fmt: skip
+# The statement was stopped: by its time limit (1969 and 4078 of MariaDB, 3024 of MySQL) or by an administrator (1317).
+STOPPED = frozenset({1317, 1907, 1969, 3024, 4078})
+
+PASSING = GIVEN_UP | LOST | AWAY | READ_ONLY | FAILING | STOPPED
+
+# SQLite's results by the first byte of the code; the rest says where it happened (sqlite.org/rescode.html).
+SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+SQLITE_PASSING = SQLITE_BUSY | {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOLFS,
+    sqlite3.SQLITE_NOTADB,
+}
+# A connection that met these may keep a broken view of the file: it is not used again.
+SQLITE_BROKEN = frozenset(
+    {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CANTOPEN}
+    | {sqlite3.SQLITE_NOTADB}
+)
 
 
 def is_lost(error: DBAPIError) -> bool:
-    """Say whether the connection broke; what it was doing may have been done, or not."""
+    """Return whether the connection broke; what it was doing may have been done, or not."""
+    if _number(error) in READ_ONLY or _sqlite(error) is not None:
+        return False  # the connection is dropped, and yet it is known that nothing was done
     return error.connection_invalidated or _number(error) in LOST
 
 
 def is_repeatable(error: DBAPIError) -> bool:
-    """Say whether the same transaction may succeed when it is done again."""
-    if is_lost(error) or _number(error) in GIVEN_UP | AWAY:
-        return True
-    return isinstance(error, OperationalError) and "database is locked" in str(error.orig)
+    """Return whether the same transaction may succeed when it is done again."""
+    return is_lost(error) or _number(error) in GIVEN_UP | AWAY | READ_ONLY or _sqlite(error) in SQLITE_BUSY
+
+
+def is_given_up(error: BaseException) -> bool:
+    """Return whether the server gave the transaction up for another one."""
+    return _number(error) in GIVEN_UP
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Return whether the server takes no writes: it does so at once, or for as long as its administrator wants."""
+    return _number(error) in READ_ONLY
+
+
+def is_passing(error: DBAPIError) -> bool:
+    """Return whether the store is to blame and no statement: the same request may succeed later."""
+    number = _number(error)
+    if number in REJECTED:  # the connection; a statement that the user may not execute is a fault of ours
+        return error.statement is None
+    return error.connection_invalidated or number in PASSING or _sqlite(error) in SQLITE_PASSING
+
+
+def takes_no_writes(error: BaseException) -> bool:
+    """Return whether the store is full, read-only or damaged, as far as the error tells."""
+    return _number(error) in READ_ONLY | FAILING or _sqlite(error) in SQLITE_PASSING - SQLITE_BUSY
+
+
+def drops_connection(error: BaseException) -> bool:
+    """Return whether the connection, and those opened before, should be replaced although they are not lost."""
+    return _number(error) in READ_ONLY or _sqlite(error) in SQLITE_BROKEN
 
 
 def rejection(error: BaseException) -> str | None:
-    """Say why the database will not have us, as the end of a sentence; ``None`` where waiting may help."""
+    """Return why the database will not have us, as the end of a sentence; ``None`` where waiting may help."""
     number = _number(error)
     if number in REJECTED:
         return f"rejects the connection: wrong user, password or schema ({number}): {_words(error)}"
@@ -46,8 +116,15 @@ def rejection(error: BaseException) -> str | None:
     return None
 
 
+def explain(error: BaseException) -> str:
+    """Return what the database does, as the end of a sentence: for the log, the operator and ``/readyz``."""
+    if isinstance(error, TimeoutError):
+        return "does not answer"
+    return rejection(error) or (f"fails: {reason(error)}")
+
+
 def reason(error: BaseException) -> str:
-    """Give the engine's own words, in one line."""
+    """Return the engine's own words, in one line."""
     return _words(error) or type(error).__name__
 
 
@@ -61,6 +138,12 @@ def _words(error: BaseException) -> str:
 def _number(error: BaseException) -> int | None:
     original = getattr(error, "orig", None) or error
     return original.args[0] if original.args and isinstance(original.args[0], int) else None
+
+
+def _sqlite(error: BaseException) -> int | None:
+    """Return the primary result code of an error of SQLite."""
+    code = getattr(getattr(error, "orig", None) or error, "sqlite_errorcode", None)
+    return code & 0xFF if isinstance(code, int) else None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -45,6 +45,8 @@ from sota.kit.logging import get_logger
 
 HANDLER_TIMEOUT_S = 120.0
 NOT_MODIFIED = 304
+# When to try again what a neighbour or a store cannot do now.
+RETRY_AFTER_S = 5
 MAX_URL_BYTES = 8192
 NOT_ADMITTED = "Authentication Failed"
 ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -254,6 +256,8 @@ class App:
         headers = {**self._headers, "content-type": "application/problem+json", "content-length": str(len(content))}
         if "allowed" in error.__dict__:
             headers["allow"] = error.__dict__["allowed"]
+        if status == Unavailable.status:
+            headers["retry-after"] = str(RETRY_AFTER_S)
         if "headers" in error.__dict__:
             headers.update(error.__dict__["headers"])
         await _start(send, status, headers)

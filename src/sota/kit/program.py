@@ -1,7 +1,7 @@
 """Runs one or several programs in a process: start in order, operation port, clean end on SIGTERM or SIGINT.
 
-A program offers ``name``, ``start``, ``stop`` and ``ready``; whatever it does in the background belongs to it, and a
-background task that dies by itself ends the process with a clear line, for a supervisor to start again.
+A program offers ``name``, ``start``, ``stop`` and ``trouble``; what it does in the background belongs to it
+(:mod:`sota.kit.background`).
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from sota.kit import metrics
+from sota.kit.background import Background, on_fatal
 from sota.kit.errors import Refused, StartError
 from sota.kit.http_listener import HttpListener
 from sota.kit.http_message import Call, Reply
 from sota.kit.http_server import App
 from sota.kit.logging import get_logger
 from sota.kit.marks import serves
+
+__all__ = ["Background", "OperationApi", "RunnableProgram", "operation_app", "run"]
 
 STOP_TIMEOUT_S = 15.0
 
@@ -40,46 +43,9 @@ class RunnableProgram(Protocol):
         """End what is under way, leave nothing half-done."""
         ...
 
-    async def ready(self) -> bool:
-        """Say whether requests can be answered now (its database, its neighbours)."""
+    async def trouble(self) -> str | None:
+        """Return why requests cannot be answered now (its database, its neighbours); None where they can."""
         ...
-
-
-class Background:
-    """Owns the background tasks of a program: cancelled and awaited at its end; one that dies is heard of."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self.died: asyncio.Future[str] | None = None
-
-    def start(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Start a task that should run until :meth:`stop`; its death by an exception is fatal for the program."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    async def stop(self) -> None:
-        """Cancel all tasks and wait until they ended."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or task.exception() is None:
-            return
-        get_logger().critical("background_task_died", task=task.get_name(), exc_info=task.exception())
-        _fatal(f"{task.get_name()} died: {task.exception()}")
-
-
-_on_fatal: list[Callable[[str], None]] = []
-
-
-def _fatal(reason: str) -> None:
-    for listener in list(_on_fatal):
-        listener(reason)
 
 
 class OperationApi:
@@ -96,9 +62,10 @@ class OperationApi:
     @serves("X-B0-2")
     async def readyz(self, _call: Call[Any]) -> Reply:
         """Every program of the process can do its work now."""
-        waiting = [program.name for program in self._programs if not await program.ready()]
+        troubles = await asyncio.gather(*(program.trouble() for program in self._programs))
+        waiting = [f"{program.name}: {why}" for program, why in zip(self._programs, troubles, strict=True) if why]
         if waiting:
-            raise Refused("not_ready", f"Not ready: {', '.join(waiting)}.", status=503)
+            raise Refused("not_ready", f"Not ready: {'; '.join(waiting)}.", status=503)
         return Reply("ready", {"status": "ready", "programs": [program.name for program in self._programs]})
 
     @serves("X-B0-3")
@@ -183,11 +150,11 @@ def _ended_by_signals(ending: asyncio.Future[str | None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    _on_fatal.append(end)
+    on_fatal.append(end)
     try:
         yield
     finally:
-        _on_fatal.remove(end)
+        on_fatal.remove(end)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
 

@@ -12,7 +12,7 @@ from sota.kit.audit.app import AuditedApp
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.clock import Clock, SystemClock
 from sota.kit.db import Database
-from sota.kit.errors import SotaError, StartError
+from sota.kit.errors import SotaError
 from sota.kit.http_listener import HttpListener
 from sota.kit.idempotency import Idempotency
 from sota.kit.logging import get_logger
@@ -126,9 +126,9 @@ class ResolverProgram:
         self._tls = TlsDoor(app, self.settings)
         await self._listener.start()
         await self._tls.start()
-        self._background.start("resolver:certificate", self._tls.run())
-        self._background.start("resolver:tidy", self._tidy())
-        self._background.start("resolver:erasures", self.erasures.run())
+        self._background.keep("resolver:certificate", self._tls.run)
+        self._background.keep("resolver:tidy", self._tidy)
+        self._background.keep("resolver:erasures", self.erasures.run)
         remove_others(self.settings.data, self.settings.index_processes)
         self.index.start(self._background)
         # Mostly it takes a moment. A large fleet goes on loading while everything else is answered already.
@@ -150,13 +150,14 @@ class ResolverProgram:
             workers.close()
         await self.db.close()
 
-    async def ready(self) -> bool:
-        """Say whether the database answers and the index is loaded."""
-        try:
-            await self.db.check(wait_s=0)
-        except StartError:
-            return False
-        return self._listener is not None and await self.index.is_ready()
+    async def trouble(self) -> str | None:
+        """Return what is wrong: with the database, with a background task, or that the index is not loaded."""
+        if self._listener is None:
+            return "it is starting"
+        trouble = await self.db.trouble() or self._background.trouble()
+        if trouble is None and not await self.index.is_ready():
+            return "the index of the fleet is not loaded"
+        return trouble
 
     async def _tidy(self) -> None:
         """Forget, every hour, what is only kept for callers that repeat themselves."""

@@ -45,6 +45,8 @@ class Disk:
         self._connection: sqlite3.Connection | None = None
         self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
         self._flushing: asyncio.Task[None] | None = None
+        self.refuses: str | None = None
+        """Why the last work could not be done; None where it could."""
 
     async def open(self) -> None:
         """Open the file, or make it.
@@ -82,11 +84,13 @@ class Disk:
             try:
                 results = await loop.run_in_executor(self._thread, self._apply, [work for work, _ in batch])
             except (sqlite3.Error, OSError) as error:
+                self.refuses = f"its disk refuses: {error}"
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(Unavailable(f"The node's disk refuses: {error}."))
                         future.exception()  # seen, even where nobody waits for it
                 continue
+            self.refuses = None
             for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)

@@ -1,7 +1,6 @@
 """The RVI node: which message goes where, and when.
 
 A message goes
-
 1. to the local service, if its name begins with this node's prefix;
 2. else over the link that announced the name;
 3. else, or if that way is not open now, to the disk, until it opens or the message's time is over.
@@ -9,9 +8,7 @@ A message goes
 Messages of one service keep their order: as long as some wait on the disk, later ones go behind them. ::
 
     node = Node(NodeSettings(identity=Path("identity"), data=Path("var/rvi-node")))
-    await node.start()      # listening
-    ...
-    await node.stop()       # what was under way has ended, what waits is on disk
+    await node.start(); await node.stop()  # what was under way has ended, what waits is on disk
 """
 
 from __future__ import annotations
@@ -23,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
 from sota.kit import metrics
+from sota.kit.background import Background
 from sota.kit.errors import Refused, StartError, Unavailable
 from sota.kit.http_client import Response
 from sota.kit.logging import get_logger
@@ -71,7 +69,7 @@ class Node:
         self.store = MessageStore(self._disk, max_messages=settings.stored_messages, max_bytes=settings.stored_bytes)
         self.calendar = Calendar(self._disk)
         self._pumps = Pumps(self.store, self._sink)
-        self._watcher: asyncio.Task[None] | None = None
+        self._background = Background()
         self._stopping = False
         edge = Edge(self)
         self._edge = EdgeServer(edge, settings)
@@ -107,15 +105,14 @@ class Node:
         await self._edge.start()
         if self._sockets is not None:
             await self._sockets.start()
-        self._watcher = asyncio.create_task(self._watch(), name="rvi-node:watch")
+        self._background.keep("rvi-node:watch", self._watch)
         self.log.info("node_started", edge=self.edge_url, tls=self._link.tls_port, tcp=self._link.tcp_port)
 
     async def stop(self) -> None:
         """Take nothing more, let what is under way end (``drain_s``), keep on disk what could not be delivered."""
         self._stopping = True
-        if self._watcher is not None:
-            self._watcher.cancel()
-        if self._link is not None:  # first: a real node whose connection is taken and dropped never tries again
+        await self._background.stop()
+        if self._link is not None:  # first: a real node whose connection is dropped never tries again
             await self._link.stop_accepting()
         await self._edge.stop()
         if self._sockets is not None:
@@ -130,7 +127,11 @@ class Node:
     @property
     def is_listening(self) -> bool:
         """Whether the node can be used."""
-        return self._watcher is not None and not self._stopping
+        return self._background.is_running and not self._stopping
+
+    def trouble(self) -> str | None:
+        """Return what hinders a node that listens."""
+        return self._disk.refuses or self._background.trouble()
 
     @property
     def edge_url(self) -> str:

@@ -30,6 +30,6 @@ class NodeProgram:
         """Stop the node and keep what waits."""
         await self.node.stop()
 
-    async def ready(self) -> bool:
-        """Say whether local services can use the node."""
-        return self.node.is_listening
+    async def trouble(self) -> str | None:
+        """Return why local services cannot use the node."""
+        return self.node.trouble() if self.node.is_listening else "it does not listen"

@@ -135,7 +135,7 @@ class SlmProgram:
         app.check()
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)
         await self._listener.start()
-        self._background.start("slm-reporter", self._reporter.run())
+        self._background.keep("slm-reporter", self._reporter.run)
         self._working = self._background.start("slm-executor", self._executor.run())
 
     async def stop(self) -> None:
@@ -146,9 +146,11 @@ class SlmProgram:
         await self._journal.close()
         await self._http.close()
 
-    async def ready(self) -> bool:
-        """Say whether updates are worked off."""
-        return self._working is not None and not self._working.done()
+    async def trouble(self) -> str | None:
+        """Return why updates are not worked off, or which background task fails."""
+        if self._working is None or self._working.done():
+            return "updates are not worked off"
+        return self._background.trouble()
 
     async def _let_installer_end(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -118,9 +118,9 @@ class WebProgram:
         )
         app = await self._app(core, resolver)
         await self._listen(app)
-        self._background.start("web:registrations", self._keep_registering())
-        self._background.start("web:sweep", self._keep_sweeping())
-        self._background.start("web:certificate", self._keep_certificate())
+        self._background.keep("web:registrations", self._keep_registering)
+        self._background.keep("web:sweep", self._keep_sweeping)
+        self._background.keep("web:certificate", self._keep_certificate)
 
     async def stop(self) -> None:
         """Stop listening, let requests under way end, leave open registrations for the next start."""
@@ -131,13 +131,11 @@ class WebProgram:
         await asyncio.gather(*(client.close() for client in self._clients))
         await self.db.close()
 
-    async def ready(self) -> bool:
-        """Say whether the database answers. Core's and the Resolver's readiness is their own."""
-        try:
-            await self.db.check(wait_s=0)
-        except SotaError:
-            return False
-        return bool(self._listeners)
+    async def trouble(self) -> str | None:
+        """Return what is wrong with the database or a background task. Core and the Resolver speak for themselves."""
+        if not self._listeners:
+            return "it is starting"
+        return await self.db.trouble() or self._background.trouble()
 
     async def _app(self, core: CoreClient, resolver: ResolverClient) -> WebApp:
         settings = self.settings
@@ -228,5 +226,6 @@ class WebProgram:
     async def _try(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except SotaError as error:  # the database is away: the next round is soon
-            self._log.warning("background_work_waits", reason=error.detail)
+        except Exception as error:  # noqa: BLE001 - one piece of work must not hold the others up: the next round is soon
+            is_known = isinstance(error, (SotaError, OSError))
+            self._log.warning("background_work_waits", reason=str(error), exc_info=None if is_known else error)

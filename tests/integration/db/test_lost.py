@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
-from sota.kit import db
 from sota.kit.db import Database, Tx
+from sota.kit.db_reading import ATTEMPTS
 from sota.kit.errors import Unavailable
 from tests.support.databases import MariaDbServer, running_mariadb
 from tests.support.processes import free_ports
@@ -112,15 +113,22 @@ async def test_connection_killed_again_and_again_ends_as_unavailable(mariadb_ser
     async with counters(mariadb_server.new_schema()) as database:
         with pytest.raises(Unavailable):
             await database.transact(work)
-        assert attempts == db.ATTEMPTS
+        assert attempts == ATTEMPTS
         assert await counted(database) == {"first": 0, "second": 0}
 
 
-async def test_connection_killed_while_reading_is_unavailable_and_the_next_read_works(
-    mariadb_server: MariaDbServer,
-) -> None:
+async def test_statement_whose_connection_is_killed_while_reading_is_repeated(mariadb_server: MariaDbServer) -> None:
+    async with counters(mariadb_server.new_schema()) as database, database.read() as tx:
+        for _ in range(3):
+            await asyncio.to_thread(mariadb_server.execute, f"KILL {await connection_of(tx)}")
+            assert len((await tx.execute(sa.select(COUNTER))).all()) == 2
+        with pytest.raises(DBAPIError, match="READ ONLY transaction"):
+            await tx.execute(COUNTER.delete())  # over the new connection, too
+
+
+async def test_read_of_one_moment_is_not_patched_together(mariadb_server: MariaDbServer) -> None:
     async def read(database: Database) -> None:
-        async with database.read() as tx:
+        async with database.read_one_moment() as tx:
             await asyncio.to_thread(mariadb_server.execute, f"KILL {await connection_of(tx)}")
             await tx.execute(sa.select(COUNTER))
 

@@ -60,7 +60,7 @@ class Keeper:
 
     def start(self, background: Background) -> asyncio.Task[None]:
         """Begin to load, and to follow and save from then on."""
-        return background.start("resolver:index", self._keep())
+        return background.keep("resolver:index", self._keep)
 
     async def newest(self) -> Fleet:
         """Give a state that has everything which was committed before this call.

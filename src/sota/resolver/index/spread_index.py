@@ -43,7 +43,7 @@ class SpreadIndex:
     def start(self, background: Background) -> None:
         """Start the processes."""
         for part in self.parts:
-            background.start(f"resolver:index-{part.share.number + 1}", part.keep())
+            background.keep(f"resolver:index-{part.share.number + 1}", part.keep)
 
     def close(self) -> None:
         """Remove the sockets; the processes end with the background that they were started in."""
