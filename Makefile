@@ -16,10 +16,11 @@ setup: ## Make .venv with the program and the tools (quick when nothing changed)
 	@scripts/setup
 
 demo: setup ## Run the whole system doing its main job; ARGS="--once" ends when it is done
+	@scripts/setup --system bubblewrap || echo "demo: without bubblewrap, packages with maintainer scripts are refused"
 	$(bin)/sota demo $(ARGS)
 
 test: setup ## Run every test, on SQLite and on MariaDB; ARGS="-k campaign" for some of them
-	@scripts/setup --system mariadb-server rauc swupdate
+	@scripts/setup --system mariadb-server rauc swupdate bubblewrap
 	$(pytest) $(ARGS)
 
 lint: setup ## Check format, style, types, import rules and the tree
@@ -56,7 +57,7 @@ fuzz: setup ## Give every property test many more examples than `make test` does
 	$(bin)/python -m pytest -m hypothesis --hypothesis-profile=fuzz -o faulthandler_timeout=1800 $(ARGS)
 
 faults: setup ## Kill and cut programs in the middle of their work, and see that they go on rightly
-	@scripts/setup --system mariadb-server rauc swupdate
+	@scripts/setup --system mariadb-server rauc swupdate bubblewrap
 	THOROUGH=1 $(bin)/python -m pytest -s tests/faults tests/contract $(ARGS)
 
 lock: setup ## Make requirements/*.lock anew; ARGS="--upgrade" for the newest allowed versions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -68,6 +68,28 @@ def build(  # noqa: PLR0913 - a package is many things
             timeout=60,
         )
     return target
+
+
+def build_tree(folder: Path, name: str, version: str, lay_out: Callable[[Path], object]) -> Path:
+    """Build a package whose files ``lay_out`` makes, in a tree that has a folder ``opt``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{name}_{version}.deb"
+    with TemporaryDirectory() as temporary:
+        tree = Path(temporary)
+        tree.chmod(0o755)
+        (tree / "opt").mkdir()
+        lay_out(tree)
+        fields = f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
+        write(tree / "DEBIAN/control", f"{fields}Maintainer: Test <test@example.org>\nDescription: {name} for tests\n")
+        command = ["dpkg-deb", "--build", "--root-owner-group", "-Znone", str(tree), str(target)]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return target
+
+
+def write(file: Path, content: str) -> None:
+    """Write a file, with the folders that it needs."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
 
 
 def noise(seed: str, size: int) -> bytes:

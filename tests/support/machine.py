@@ -9,6 +9,9 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
+
+from sota.slm.confinement import Confinement
 
 LACKS = "NOT ON THIS MACHINE: "
 """Begins the reason of a skip that another machine would not have; tests/conftest.py says those loudly at the end."""
@@ -43,6 +46,15 @@ def why_no_loop_device() -> str | None:
     except OSError as error:
         return f"{error.filename or '/dev/loop-control'}: {error.strerror}"
     return why_no_mount()
+
+
+@functools.cache
+def why_no_confinement() -> str | None:
+    """Return why a simulated vehicle's packages cannot be confined here; None where they can."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "root"
+        root.mkdir()
+        return Confinement(root, Path(folder) / "state").why_not() or None
 
 
 def left_untested(skips: Iterable[str]) -> list[str]:

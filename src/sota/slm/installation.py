@@ -18,7 +18,7 @@ from sota.boundaries.values import Command, OutcomeReport, Reason
 from sota.kit.logging import get_logger
 from sota.slm.conditions import Conditions
 from sota.slm.images.carrying_out import Images
-from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed
+from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed, Unsafe
 from sota.slm.journal import DownloadEntry, Journal, State
 from sota.slm.model import Finished, Job, ResultCode, StepRecord, code_of
 from sota.slm.versions import is_newer
@@ -150,7 +150,8 @@ class Installation:
         try:
             await installer.inspect(file, start.package.name, start.package.version)
         except BadPackage as error:
-            return Finished(False, ResultCode.VALIDATION_FAILED, Reason.VERIFICATION_FAILED, error.detail)
+            reason = Reason.INSTALL_FAILED if isinstance(error, Unsafe) else Reason.VERIFICATION_FAILED
+            return Finished(False, ResultCode.VALIDATION_FAILED, reason, error.detail)
         found = await installer.find(start.package.name)
         if self._is_downgrade(found.running_version, start):
             return old_version(found.running_version, start)

@@ -59,6 +59,10 @@ class BadPackage(SotaError):
     code, status, title = "bad_package", 400, "Bad Package"
 
 
+class Unsafe(BadPackage):
+    """The file is in order, and cannot be installed here without touching what is not the vehicle's."""
+
+
 class InstallerFailed(SotaError):
     """The installer's own tools fail: its database cannot be read."""
 

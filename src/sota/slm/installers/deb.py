@@ -1,9 +1,9 @@
 """Debian packages, installed by ``dpkg`` into the vehicle's own root folder and package database.
 
 With a root folder other than ``/`` nothing of the machine is touched and no root rights are needed: dpkg keeps its
-database in ``<root>/var/lib/dpkg`` and maintainer scripts run without chroot, with ``DPKG_ROOT`` set. They must
-honour it; they run with the rights of this program, which is why only signed packages come this far. dpkg checks
-dependencies itself, against that database.
+database in ``<root>/var/lib/dpkg``, and runs confined (``confinement.py``) with all that maintainer scripts do. Where
+the machine offers no confinement, only packages are taken that run nothing and that no link leads out of the root
+(``deb_reach.py``). dpkg checks dependencies itself, against that database.
 
 A package's Debian name and version must be exactly those that it was uploaded under.
 """
@@ -22,8 +22,11 @@ import msgspec
 
 from sota.boundaries.values import InstalledPackage
 from sota.kit.durable import write_atomic
-from sota.slm.installers import QUERY_TIMEOUT_S, BadPackage, Capability, Command, InstallerFailed, Place, ask
+from sota.slm.confinement import INSIDE, Confinement
+from sota.slm.installers import QUERY_TIMEOUT_S, BadPackage, Capability, Command, InstallerFailed, Place, Unsafe, ask
 from sota.slm.installers.deb_copy import Installed, copy_tree
+from sota.slm.installers.deb_reach import why_not_plain, with_scripts
+from sota.slm.installers.steps import refuse
 from sota.slm.model import Found, Health, Job, Step
 
 BUILD_TIMEOUT_S = 600.0
@@ -49,18 +52,19 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def make(place: Place) -> DebInstaller:
     """Make the installer."""
     place.read_options(Options, DebInstaller.name)
-    return DebInstaller(place.root)
+    return DebInstaller(place.root, place.data)
 
 
 class DebInstaller:
-    """dpkg with one root folder."""
+    """dpkg with one root folder; ``state`` is a folder of ours outside it, beside it where none is given."""
 
     name = "deb"
     capabilities = Capability.REMOVE | Capability.RESTORE | Capability.LIST
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, state: Path | None = None) -> None:
         self.root = root.resolve()
         self._database = self.root / "var/lib/dpkg"
+        self._confinement = Confinement(self.root, state or self.root.with_name(f"{self.root.name}.confinement"))
 
     def prepare(self) -> None:
         """Make an empty package database where there is none."""
@@ -78,8 +82,9 @@ class DebInstaller:
             InstallerFailed: dpkg failed; with its output.
         """
         self.prepare()
-        arguments = ("dpkg", *self._options(), "--install", str(file))
-        code, output, errors = await self._ask(*arguments, timeout_s=BUILD_TIMEOUT_S)
+        await self._check_reach(file, "")
+        command = self._dpkg("--install", file=file)
+        code, output, errors = await ask(*command.arguments, environment=command.environment, timeout_s=BUILD_TIMEOUT_S)
         if code != 0:
             raise InstallerFailed(f"dpkg: {output}\n{errors}")
 
@@ -91,6 +96,7 @@ class DebInstaller:
         found = output.split("\t")
         if found != [name, version]:
             raise BadPackage(f"The file is {' '.join(found)} and should be {name} {version}.")
+        await self._check_reach(file, name)
 
     async def find(self, name: str) -> Found:
         """Ask dpkg's database for one package."""
@@ -157,22 +163,53 @@ class DebInstaller:
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
         """Give dpkg's command line for a step."""
-        actions: dict[Step, Sequence[str]] = {
-            Step.INSTALL: ("--install", str(file)),
-            Step.REINSTALL: ("--install", str(file)),
-            Step.REPAIR: ("--configure", job.name),
-            Step.RESTORE: ("--install", str(previous_file)),
-            Step.DISCARD: ("--force-remove-reinstreq", "--purge", job.name),
-            Step.REMOVE: ("--remove", job.name),
-        }
-        return Command(("dpkg", *self._options(), *actions[step]), self._environment())
+        match step:
+            case Step.INSTALL | Step.REINSTALL:
+                return self._dpkg("--install", file=file)
+            case Step.RESTORE:
+                return self._dpkg("--install", file=previous_file)
+            case Step.REPAIR:
+                return self._dpkg("--configure", job.name)
+            case Step.DISCARD:
+                return self._dpkg("--force-remove-reinstreq", "--purge", job.name)
+            case _:
+                return self._dpkg("--remove", job.name)
 
-    def _options(self) -> Sequence[str]:
-        # --force-confold: nobody sits there to be asked; a changed configuration file stays as the vehicle has it.
-        common = (f"--log={self.root}/var/log/dpkg.log", "--force-confdef", "--force-confold")
-        if self.root == Path("/"):
-            return common
-        return (f"--root={self.root}", *common, "--force-not-root", "--force-bad-path", "--force-script-chrootless")
+    def _dpkg(self, *arguments: str, file: Path | None = None) -> Command:
+        """Return dpkg's command line: confined where the root is a folder of another machine."""
+        # --force-confold: no one can be asked; a changed configuration file stays as the vehicle has it.
+        common = ("--force-confdef", "--force-confold", *arguments)
+        files = () if file is None else (file,)
+        shown = tuple(map(str, files))
+        if not self._confinement.needed:
+            return Command(("dpkg", "--log=/var/log/dpkg.log", *common, *shown), self._environment())
+        why = self._confinement.why_not()
+        if why:
+            scripted = with_scripts(self._database)
+            if scripted:
+                return refuse(f"The maintainer scripts of {scripted[0]} are not run on this machine: {why}")
+            return Command(("dpkg", *_beside(self.root), *common, *shown), self._environment())
+        # A whole system's dpkg sees its own root; the machine's dpkg works from beside it.
+        options = ("--log=/var/log/dpkg.log",) if self._confinement.is_whole else _beside(INSIDE)
+        shown = tuple(map(self._confinement.file_inside, files))
+        confined = self._confinement.command(("dpkg", *options, *common, *shown), files)
+        return Command(confined, {**self._environment(), "HOME": "/"})
+
+    async def _check_reach(self, file: Path, name: str) -> None:
+        """Check that installing the file touches the vehicle's root alone.
+
+        Raises:
+            Unsafe: the machine cannot confine it, and it needs to be.
+        """
+        if not self._confinement.needed:
+            return
+        why = await asyncio.to_thread(self._confinement.why_not)
+        found = await asyncio.to_thread(why_not_plain, file, name, self.root, self._database) if why else ""
+        if found:
+            raise Unsafe(
+                f"{found}. The root of this vehicle is the folder {self.root}, and on its machine that is done only "
+                f"confined: {why}"
+            )
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -192,6 +229,12 @@ class DebInstaller:
 
     async def _ask(self, *arguments: str, timeout_s: float = QUERY_TIMEOUT_S) -> tuple[int, str, str]:
         return await ask(*arguments, environment=self._environment(), timeout_s=timeout_s)
+
+
+def _beside(root: Path) -> tuple[str, ...]:
+    """Return the options of a dpkg that works on a root which is not its own."""
+    forced = ("--force-not-root", "--force-bad-path", "--force-script-chrootless")
+    return (f"--root={root}", f"--log={root}/var/log/dpkg.log", *forced)
 
 
 def _read(line: str) -> tuple[str, Found]:

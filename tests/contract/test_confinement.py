@@ -1,0 +1,178 @@
+"""A simulated vehicle, whose root is a folder, cannot touch the machine that simulates it."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sota.boundaries.b10_client_slm.messages import InstallReport
+from sota.boundaries.values import Command, Reason
+from sota.slm.contract import Bay, Fault
+from tests.support import debs
+from tests.support.hostile import REACHED, SCRIPTS, Witnesses
+from tests.support.machine import LACKS, why_no_confinement
+from tests.support.slm_subjects import DebSubject
+
+
+@pytest.fixture
+def witnesses(tmp_path: Path) -> Iterator[Witnesses]:
+    with Witnesses(tmp_path / "witness") as made:
+        yield made
+
+
+@pytest.fixture
+def confined() -> None:
+    why = why_no_confinement()
+    if why is not None:
+        pytest.skip(f"{LACKS}a simulated vehicle's packages cannot be confined ({why})")
+
+
+def told(*reports: InstallReport) -> str:
+    return "\n".join(operation.result_text for report in reports for operation in report.operations)
+
+
+async def change(bay: Bay, version: str, file: Path | None, command: Command = Command.INSTALL) -> InstallReport:
+    await bay.offer(version, command, file)
+    return await bay.carry_out()
+
+
+@pytest.mark.usefixtures("confined")
+async def test_scripts_that_attack_the_machine_reach_nothing_outside(tmp_path: Path, witnesses: Witnesses) -> None:
+    subject = DebSubject(tmp_path)
+    bay = Bay(tmp_path, subject)
+    build = witnesses.build
+
+    reports = [
+        await change(bay, "1.0.0", build(tmp_path, "1.0.0")),
+        await change(bay, "2.0.0", build(tmp_path, "2.0.0")),
+        await change(bay, "3.0.0", build(tmp_path, "3.0.0", failing="postinst")),
+        await change(bay, "2.0.0", None, Command.REMOVE),
+        await change(bay, "4.0.0", build(tmp_path, "4.0.0", failing="postinst")),
+    ]
+
+    text = told(*reports)
+    assert [str(report.status) for report in reports] == ["installed", "installed", "failed", "installed", "failed"]
+    assert [script for script in SCRIPTS if f"RAN {script}" not in text] == []
+    assert "RAN postrm purge" in text
+    assert [line for line in text.splitlines() if line.startswith(REACHED)] == []
+    assert witnesses.changes() == []
+    devices = [
+        path for path in subject.root.rglob("*") if stat.S_ISCHR(mode := path.lstat().st_mode) or stat.S_ISBLK(mode)
+    ]
+    assert devices == []
+
+
+@pytest.mark.usefixtures("confined")
+async def test_absolute_path_of_a_script_leads_into_the_vehicle(tmp_path: Path) -> None:
+    subject = DebSubject(tmp_path)
+    # Where the vehicle's own file is not at its absolute path, nothing is confined, and nothing may be written.
+    script = "test -e /opt/ivi/version && mkdir -p /etc/ivi && echo here > /etc/ivi/made && chown 0:0 /etc/ivi/made"
+
+    report = await change(Bay(tmp_path, subject), "1.0.0", debs.build(tmp_path, "ivi", "1.0.0", postinst=script))
+
+    assert str(report.status) == "installed", told(report)
+    assert (subject.root / "etc/ivi/made").read_text() == "here\n"
+
+
+@pytest.mark.usefixtures("confined")
+async def test_link_of_a_package_leads_no_other_out_of_the_vehicle(tmp_path: Path) -> None:
+    subject, outside = DebSubject(tmp_path), tmp_path / "outside"
+    outside.mkdir()
+    subject.name = "maps"
+    bay = Bay(tmp_path, subject)
+
+    await change(bay, "1.0.0", link_to(outside, tmp_path))
+    subject.name = "more"
+    report = await change(bay, "1.0.0", through_link(tmp_path))
+
+    assert list(outside.iterdir()) == []
+    assert str(report.status) == "failed"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+async def test_package_with_scripts_is_refused_where_nothing_can_be_confined(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, witnesses: Witnesses
+) -> None:
+    without_bubblewrap(tmp_path / "programs", monkeypatch)
+    bay = Bay(tmp_path, DebSubject(tmp_path))
+
+    report = await change(bay, "1.0.0", debs.build(tmp_path, "ivi", "1.0.0", scripts={script: witnesses.attack}))
+
+    assert report.reason is Reason.INSTALL_FAILED
+    assert f"The package has maintainer scripts ({script})" in told(report)
+    assert "apt install bubblewrap" in told(report)
+    assert "RAN" not in told(report)
+    assert debs.installed(bay.subject.installer().root) == {}  # type: ignore[attr-defined]
+    assert witnesses.changes() == []
+
+
+async def test_package_without_scripts_is_installed_where_nothing_can_be_confined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_bubblewrap(tmp_path / "programs", monkeypatch)
+    subject = DebSubject(tmp_path)
+    bay = Bay(tmp_path, subject)
+
+    reports = [await change(bay, f"{number}.0.0", debs.build(tmp_path, "ivi", f"{number}.0.0")) for number in (1, 2)]
+    assert subject.running() == "2.0.0"
+    reports.append(await change(bay, "2.0.0", None, Command.REMOVE))
+
+    assert [str(report.status) for report in reports] == ["installed"] * 3, told(*reports)
+    assert subject.running() is None
+
+
+async def test_link_that_leads_out_is_refused_where_nothing_can_be_confined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_bubblewrap(tmp_path / "programs", monkeypatch)
+    subject, outside = DebSubject(tmp_path), tmp_path / "outside"
+    outside.mkdir()
+    subject.name = "maps"
+    bay = Bay(tmp_path, subject)
+
+    await change(bay, "1.0.0", link_to(outside, tmp_path))
+    subject.name = "more"
+    report = await change(bay, "1.0.0", through_link(tmp_path))
+
+    assert "A link leads /opt/maps" in told(report)
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.usefixtures("confined")
+async def test_scripts_of_what_is_installed_are_not_run_once_nothing_can_be_confined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = DebSubject(tmp_path)
+    bay = Bay(tmp_path, subject)
+    await bay.install("1.0.0")
+
+    without_bubblewrap(tmp_path / "programs", monkeypatch)
+    removed, updated = await bay.remove("1.0.0"), await bay.install("2.0.0", Fault.NONE)
+
+    assert "The maintainer scripts of ivi are not run on this machine" in told(removed)
+    assert "maintainer scripts" in told(updated)
+    assert subject.running() == "1.0.0"
+
+
+def without_bubblewrap(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave only programs that installing needs in the search path."""
+    folder.mkdir()
+    for program in ("dpkg", "dpkg-deb", "dpkg-query", "tar", "rm", "sh"):
+        found = shutil.which(program)
+        assert found is not None
+        (folder / program).symlink_to(found)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def link_to(target: Path, folder: Path) -> Path:
+    """Build a package that brings /opt/maps as a link to a folder."""
+    return debs.build_tree(folder, "maps", "1.0.0", lambda tree: (tree / "opt/maps").symlink_to(target))
+
+
+def through_link(folder: Path) -> Path:
+    """Build a package with a file below /opt/maps."""
+    return debs.build_tree(folder, "more", "1.0.0", lambda tree: debs.write(tree / "opt/maps/file", "outside\n"))
