@@ -123,3 +123,15 @@ def private_folder(path: Path) -> Path:
     """Make a folder (and its parents) that only its owner may enter."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
+
+
+def shared_folder(path: Path) -> Path:
+    """Make a folder, and its parents where there are none, that every user of the vehicle can read.
+
+    The process's file mode mask (``UMask=`` of its unit) is about its own files and must not hide a package's.
+    """
+    for folder in reversed((path, *path.parents)):
+        if not folder.exists():
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o755)
+    return path

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from sota.boundaries.values import InstalledPackage
+from sota.kit.durable import shared_folder
 from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, ask
 from sota.slm.installers.archive_slots import Slots
 from sota.slm.installers.steps import run_module, wait_for_lock
@@ -52,7 +53,7 @@ class ArchiveInstaller:
 
     def prepare(self) -> None:
         """Make the folder."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        shared_folder(self._folder)
 
     async def inspect(self, file: Path, name: str, version: str) -> None:
         """Go through the whole archive without unpacking it. Which package it is, only its signature says."""

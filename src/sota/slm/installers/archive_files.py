@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from sota.kit.durable import sync_folder
+from sota.kit.durable import shared_folder, sync_folder
 from sota.kit.errors import Invalid
 
 PART = 1 << 16
@@ -131,7 +131,7 @@ class Tree:
             if inner not in self._kinds:
                 self._kinds[inner] = "folder"
                 if self._folder is not None:
-                    self._path(inner).mkdir(mode=MODES)
+                    shared_folder(self._path(inner))
         known = self._kinds.get(parts)
         if known is not None and not (known == kind == "folder"):
             raise BadArchive(f"{member.name!r} is in it twice.")
@@ -169,7 +169,7 @@ class Tree:
     def _make(self, parts: tuple[str, ...], kind: str, member: tarfile.TarInfo) -> None:
         path = self._path(parts)
         if kind == "folder":
-            path.mkdir(mode=MODES, exist_ok=True)
+            shared_folder(path)
         elif kind == "symlink":
             path.symlink_to(_plain(member.linkname))
         else:

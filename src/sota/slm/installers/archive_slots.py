@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from sota.kit.durable import sync_folder, write_atomic
+from sota.kit.durable import shared_folder, sync_folder, write_atomic
 from sota.kit.errors import SotaError
 from sota.slm.installers.archive_files import Limits, unpack
 
@@ -69,12 +69,12 @@ class Slots:
             BadArchive: the file is not one that is unpacked here; what runs is untouched.
             OSError: the disk is full or fails; what runs is untouched.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        shared_folder(self.folder)
         used = self.current()
         slot = SLOTS[1] if used == SLOTS[0] else SLOTS[0]
         self._clear(slot)
         try:
-            (self.folder / slot).mkdir(mode=0o755)
+            shared_folder(self.folder / slot)
             unpack(file, self.folder / slot, limits)
             sync_folder(self.folder)
             self._write(slot, Slot(version, confirmed=False))
@@ -122,6 +122,7 @@ class Slots:
 
     def _write(self, slot: str, content: Slot) -> None:
         write_atomic(self.folder / f"{slot}.json", msgspec.json.encode(content))
+        (self.folder / f"{slot}.json").chmod(0o644)
 
     def _clear(self, slot: str) -> None:
         (self.folder / f"{slot}.json").unlink(missing_ok=True)
@@ -139,7 +140,7 @@ class Slots:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep everybody else from working in the folder of all archives."""
-    folder.mkdir(parents=True, exist_ok=True)
+    shared_folder(folder)
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

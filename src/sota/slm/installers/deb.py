@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from sota.boundaries.values import InstalledPackage
-from sota.kit.durable import write_atomic
+from sota.kit.durable import shared_folder, write_atomic
 from sota.slm.confinement import INSIDE, Confinement
 from sota.slm.installers import QUERY_TIMEOUT_S, BadPackage, Capability, Command, InstallerFailed, Place, Unsafe, ask
 from sota.slm.installers.deb_copy import Installed, copy_tree
@@ -69,11 +69,12 @@ class DebInstaller:
     def prepare(self) -> None:
         """Make an empty package database where there is none."""
         for folder in ("info", "updates", "triggers"):
-            (self._database / folder).mkdir(parents=True, exist_ok=True)
-        (self.root / "var/log").mkdir(parents=True, exist_ok=True)
+            shared_folder(self._database / folder)
+        shared_folder(self.root / "var/log")
         for file in ("status", "available"):
             if not (self._database / file).exists():
                 write_atomic(self._database / file, b"")
+                (self._database / file).chmod(0o644)
 
     async def install(self, file: Path) -> None:
         """Install a package at once, as a factory does, without journal and without a way back.

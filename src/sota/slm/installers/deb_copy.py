@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sota.kit.durable import shared_folder
+
 LEFT_OUT = ("Status:", "Conffiles:", "Config-Version:", "Triggers-Pending:", "Triggers-Awaited:")
 CONTROL_FILES = ("preinst", "postinst", "prerm", "postrm", "config", "templates", "triggers", "conffiles", "shlibs")
 CONFFILE = re.compile(
@@ -183,7 +185,7 @@ def _shared_links(package: Installed, leaves: Iterable[str]) -> set[str]:
 
 
 def _copy(source: Path, target: Path, *, is_folder: bool) -> None:
-    _make_parents(target)
+    shared_folder(target.parent)
     if not is_folder and source.is_symlink():
         target.symlink_to(source.readlink())
     elif is_folder or source.is_dir():
@@ -211,12 +213,6 @@ def _own(target: Path, known: os.stat_result | None) -> None:
     if known is not None and os.geteuid() == 0:
         os.chown(target, known.st_uid, known.st_gid)
         target.chmod(stat.S_IMODE(known.st_mode))  # changing the owner clears the set-id bits
-
-
-def _make_parents(path: Path) -> None:
-    for parent in reversed(path.parents):
-        if not parent.exists():
-            _make_folder(parent, 0o755)
 
 
 def _make_folder(path: Path, mode: int) -> None:
