@@ -7,8 +7,15 @@ import shutil
 import subprocess
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -57,6 +64,19 @@ def make_key(folder: Path, name: str) -> tuple[Path, Path]:
     usage = ["-addext", "extendedKeyUsage=emailProtection", "-addext", "keyUsage=digitalSignature"]
     run(*arguments, *usage, "-keyout", key, "-out", certificate)
     return certificate, key
+
+
+def make_dated_key(folder: Path, name: str, begins: datetime, ends: datetime) -> tuple[Path, Path]:
+    """Make a self-signed certificate like :func:`make_key` that is valid at these times only."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1, begins, ends).add_extension(usage, False)
+    pem, format_, plain = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    certificate_file, key_file = folder / f"{name}.pem", folder / f"{name}.key"
+    certificate_file.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(pem))
+    key_file.write_bytes(key.private_bytes(pem, format_, plain))
+    return certificate_file, key_file
 
 
 def run(*arguments: str | Path, cwd: Path | None = None, stdin: bytes | None = None) -> bytes:

@@ -32,6 +32,12 @@ from enum import IntEnum, StrEnum
 from sota.boundaries.values import Command, Reason
 
 MAX_INTERRUPTIONS = 5
+DEPENDENCY_TEXTS = (
+    "dependency problem",  # Depends and, as pre-dependency problem, Pre-Depends
+    "conflicting packages - not installing",
+    "deconfiguration is not permitted",  # Breaks
+)
+"""How dpkg says that another package is, or is not, in the vehicle."""
 
 
 class ResultCode(IntEnum):
@@ -317,7 +323,7 @@ def failure(job: Job, history: Sequence[StepRecord]) -> tuple[ResultCode, Reason
     """Say by which code and reason an attempt failed: told by the last forward step and what it printed."""
     forward = _forward(history)
     output = forward[-1].output if forward else ""
-    if "dependency problems" in output:
+    if any(text in output for text in DEPENDENCY_TEXTS):
         return ResultCode.DEPENDENCY_FAILURE, Reason.DEPENDENCY
     if "No space left on device" in output:
         return ResultCode.DISK_FULL, Reason.INSTALL_FAILED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from sota.kit.errors import StartError
 from sota.slm.contract import Bay, Fault, NotApplicable
 from sota.slm.installers import Capability, Place, load
 from sota.slm.model import ResultCode
-from tests.support.rauc_system import make_key
+from tests.support.rauc_system import make_dated_key, make_key
 from tests.support.slm_subjects import RaucSubject, SwupdateSubject, system_image
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +51,20 @@ async def test_bundle_signed_by_somebody_else_is_refused(rauc: RaucSubject, tmp_
     stranger = make_key(tmp_path, "stranger")
     bundle = rauc.system.bundle("2.0.0", system_image("2.0.0", Fault.NONE), signed_by=stranger)
     assert_refused(bay, await try_to_install(bay, bundle), "The bundle was not taken", "its signature")
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "told"), [(2010, 2011, "expired on 2011-01-01"), (2090, 2091, "is valid only from 2090-01-01")]
+)
+async def test_refusal_of_a_bundle_names_the_validity_of_its_certificate_and_the_clock(
+    rauc: RaucSubject, tmp_path: Path, begins: int, ends: int, told: str
+) -> None:
+    bay = Bay(tmp_path, rauc)
+    await bay.install("1.0.0")
+    dates = (datetime(begins, 1, 1, tzinfo=UTC), datetime(ends, 1, 1, tzinfo=UTC))
+    dated = make_dated_key(tmp_path, "dated", *dates)
+    bundle = rauc.system.bundle("2.0.0", system_image("2.0.0", Fault.NONE), signed_by=dated)
+    assert_refused(bay, await try_to_install(bay, bundle), told, "this vehicle's clock says")
 
 
 async def test_bundle_for_another_vehicle_is_refused(rauc: RaucSubject, tmp_path: Path) -> None:

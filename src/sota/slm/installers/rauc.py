@@ -12,17 +12,21 @@ RAUC never wrote.
 from __future__ import annotations
 
 import asyncio
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from sota.boundaries.values import ForeignText, InstalledPackage, PackageName
-from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place
+from sota.slm.boot import ENVIRONMENT
+from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, ask
 from sota.slm.installers.rauc_service import INFO_TIMEOUT_S, CallRefused, Slot, connect
 from sota.slm.installers.steps import refuse, run_module
 from sota.slm.model import Found, Health, Job, Step
 
 IDLE_POLL_S = 0.2
+VALIDITY = re.compile(r"Not (Before|After) ?: *(\w{3} +\d+ [\d:]+ \d+) GMT")
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,10 +63,7 @@ class RaucInstaller:
             try:
                 compatible, found = await rauc.call("Info", "s", str(file), timeout_s=INFO_TIMEOUT_S)
             except CallRefused as error:
-                raise BadPackage(
-                    f"The bundle was not taken: {error.detail}: its signature is not of a known key, or it is no "
-                    "bundle or a damaged one. RAUC's own log says which."
-                ) from None
+                raise BadPackage(f"The bundle was not taken: {error.detail}: {await _why_refused(file)}") from None
         if compatible != wanted:
             raise BadPackage(f"The bundle is for {compatible!r}, this vehicle is {wanted!r}.")
         if found != version:
@@ -117,3 +118,29 @@ class RaucInstaller:
 
     def _version(self, slot: Slot) -> str | None:
         return slot.version or self._options.factory_version
+
+
+async def _why_refused(file: Path) -> str:
+    """Return why RAUC refuses a bundle as far as that can be read from the bundle: its answer does not say."""
+    try:
+        _, told, _ = await ask("rauc", "info", "--no-verify", "--dump-cert", str(file), environment=ENVIRONMENT)
+    except InstallerFailed:
+        told = ""
+    return why_not_valid(told, datetime.now(UTC)) or (
+        "its signature is not of a known key, or it is no bundle or a damaged one. RAUC's own log says which."
+    )
+
+
+def why_not_valid(certificates: str, now: datetime) -> str:
+    """Return why certificates in OpenSSL's text form are not valid now; empty where their dates are not the reason.
+
+    >>> why_not_valid("Not After : Nov 27 15:10:14 2036 GMT", datetime(2040, 1, 1, tzinfo=UTC))
+    "its certificate expired on 2036-11-27, and this vehicle's clock says 2040-01-01: one of them is wrong."
+    """
+    for kind, text in VALIDITY.findall(certificates):
+        day = datetime.strptime(text, "%b %d %H:%M:%S %Y").replace(tzinfo=UTC)
+        if now < day if kind == "Before" else now > day:
+            what = "is valid only from" if kind == "Before" else "expired on"
+            clock = f"this vehicle's clock says {now:%Y-%m-%d}"
+            return f"its certificate {what} {day:%Y-%m-%d}, and {clock}: one of them is wrong."
+    return ""
