@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +20,7 @@ def build(  # noqa: PLR0913 - a package is many things
     payload_bytes: int = 0,
     files: dict[str, str] | None = None,
     conffiles: Sequence[str] = (),
+    fields: Mapping[str, str] | None = None,
     **fields_too: str,
 ) -> Path:
     """Build ``<folder>/<name>_<version>.deb``.
@@ -27,7 +28,7 @@ def build(  # noqa: PLR0913 - a package is many things
     It installs ``opt/<name>/version`` and, where ``payload_bytes`` says so, a file of that size that does not compress.
     ``files`` are further files by their absolute paths, of which those in ``conffiles`` are configuration files.
     ``postinst`` is the text of a shell script (without its first line); ``scripts`` are further control files by name;
-    ``fields_too`` are fields of the control file.
+    ``fields`` and ``fields_too`` are fields of the control file.
     Inside, ``$DPKG_ROOT`` is the vehicle's root folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,16 +46,17 @@ def build(  # noqa: PLR0913 - a package is many things
             (content / "payload").write_bytes(noise(f"{name}/{version}", payload_bytes))
         control = tree / "DEBIAN"
         control.mkdir()
-        fields = {
+        control_fields = {
             "Package": name,
             "Version": version,
             "Architecture": "all",
             "Maintainer": "Test <test@example.org>",
             "Depends": depends,
             "Description": f"{name} for tests",
+            **(fields or {}),
             **fields_too,
         }
-        (control / "control").write_text("".join(f"{key}: {value}\n" for key, value in fields.items() if value))
+        (control / "control").write_text("".join(f"{key}: {value}\n" for key, value in control_fields.items() if value))
         if conffiles:
             (control / "conffiles").write_text("".join(f"{path}\n" for path in conffiles))
         for script, text in {**(scripts or {}), **({"postinst": postinst} if postinst else {})}.items():

@@ -27,7 +27,7 @@ async def test_relation_of_the_package_that_does_not_hold_is_a_dependency(relati
     workshop = DebWorkshop(tmp_path)
     workshop.furnish(debs.build(tmp_path, "other", "1.0.0"))
 
-    report = await workshop.update(debs.build(tmp_path, "ivi", "1.0.0", **OTHER[relation]))
+    report = await workshop.update(debs.build(tmp_path, "ivi", "1.0.0", fields=OTHER[relation]))
 
     assert codes(report)[0] == ("install", ResultCode.DEPENDENCY_FAILURE)
     assert (codes(report)[-1], report.reason) == (("verify", ResultCode.DEPENDENCY_FAILURE), Reason.DEPENDENCY)
@@ -39,7 +39,9 @@ async def test_relation_of_an_installed_package_that_would_not_hold_is_a_depende
     relation: str, tmp_path: Path
 ) -> None:
     workshop = DebWorkshop(tmp_path)
-    workshop.furnish(debs.build(tmp_path, "ivi", "1.0.0"), debs.build(tmp_path, "other", "1.0.0", **HELD[relation]))
+    workshop.furnish(
+        debs.build(tmp_path, "ivi", "1.0.0"), debs.build(tmp_path, "other", "1.0.0", fields=HELD[relation])
+    )
 
     report = await workshop.update(debs.build(tmp_path, "ivi", "2.0.0"))
 
