@@ -7,9 +7,8 @@ until it works is an errand, and the errands begin anew from what is on disk whe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
-
-from msgspec import UNSET, UnsetType
 
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
@@ -49,7 +48,6 @@ class Downloads:
     ) -> None:
         self._settings, self._state, self._disk = settings, state, state.disk
         self._edge = edge
-        self._slm = slm
         self._verifier = verifier
         self._shelf = Shelf(settings.data.resolve() / "blocks", settings.quota_bytes, state.disk)
         self._transfers: dict[int, Transfer] = {}
@@ -73,9 +71,12 @@ class Downloads:
     async def close(self) -> None:
         """End; everything that matters is on disk."""
         await self._duties.close()
-        for transfer in self._transfers.values():
-            await transfer.close()
-        self._transfers.clear()
+        await self._let_go()
+
+    async def begin_again(self) -> None:
+        """Let go of what was under way: the state was damaged and is empty now. Blocks on disk are found again."""
+        self._duties.begin_again()
+        await self._let_go()
 
     def core_is_there(self) -> None:
         """Core can be reached again: try at once what waited for it."""
@@ -92,7 +93,8 @@ class Downloads:
                 if transfer.idle_s > self._settings.idle_timeout_s:
                     text = f"No block came for {self._settings.idle_timeout_s:g} s."
                     async with self._locks[index]:
-                        await self._conclude(await self._entry(index), Reason.ABORTED, GENERAL_ERROR, text)
+                        with contextlib.suppress(SotaError):  # the disk is full, or its state was lost: looked at again
+                            await self._conclude(await self._entry(index), Reason.ABORTED, GENERAL_ERROR, text)
 
     async def notify(self, update: UpdateAvailable) -> None:
         """Take an update that Core offers, and tell the Software Loading Manager of it."""
@@ -264,6 +266,10 @@ class Downloads:
                 return entry.report is not None and entry.report.status is ReportStatus.INSTALLED
             await self.changed.wait(heard, left)
 
+    async def _let_go(self) -> None:
+        while self._transfers:
+            await self._transfers.popitem()[1].close()
+
     async def _entry(self, download_index: int) -> DownloadEntry:
         entry = await self._state.download(download_index)
         if entry is None:
@@ -345,7 +351,7 @@ class Downloads:
             package=entry.package,
             status=ReportStatus.FAILED,
             operations=[Operation(id="download", result_code=code, result_text=text)],
-            running_version=await self._running_version(entry),
+            running_version=await self._duties.running_version(entry),
             reason=reason,
         )
         if await self._state.keep_report(report) is None:
@@ -353,13 +359,6 @@ class Downloads:
             self._duties.abandon(entry)
             self._duties.report(await self._entry(entry.download_index))
         self.changed.ring()
-
-    async def _running_version(self, entry: DownloadEntry) -> str | UnsetType | None:
-        try:
-            software = await self._slm.packages()
-        except SotaError:
-            return UNSET
-        return next((each.version for each in software.packages if each.name == entry.package.name), None)
 
     async def _answer(self, entry: DownloadEntry, outcome: Outcome | None) -> None:
         """Acknowledge all blocks of a download that is whole."""

@@ -17,6 +17,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from msgspec import UNSET, UnsetType
+
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import CancelDownload, InitiateDownload, UpdateAvailable
 from sota.boundaries.b10_client_slm.client import SlmClient
@@ -27,7 +29,7 @@ from sota.client.handover import hand_over
 from sota.client.settings import ClientSettings
 from sota.client.shelf import Shelf
 from sota.client.state import ClientState, DownloadEntry, State
-from sota.kit.errors import Refused
+from sota.kit.errors import Refused, SotaError
 
 CANCEL_ATTEMPTS = 10
 
@@ -58,6 +60,10 @@ class Duties:
     def hurry(self) -> None:
         """Try everything now."""
         self._errands.hurry()
+
+    def begin_again(self) -> None:
+        """End everything but reports: the state that it came from is lost, and Core and its own hand begin it again."""
+        self._errands.stop_all_but("report")
 
     async def close(self) -> None:
         """End all errands."""
@@ -145,6 +151,14 @@ class Duties:
             return True
 
         self._errands.start(f"abandon:{entry.download_index}", attempt, self._local)
+
+    async def running_version(self, entry: DownloadEntry) -> str | UnsetType | None:
+        """Ask which version of a download's package is installed."""
+        try:
+            software = await self._slm.packages()
+        except SotaError:
+            return UNSET
+        return next((each.version for each in software.packages if each.name == entry.package.name), None)
 
     async def _not_taken(self, entry: DownloadEntry, error: Refused) -> bool:
         """Say whether the Software Loading Manager's refusal is its last word on the file."""

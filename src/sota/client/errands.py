@@ -49,6 +49,11 @@ class Errands:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
 
+    def stop_all_but(self, kept: str) -> None:
+        """End all errands but those of one kind: what they are for is not known any more."""
+        for key in [key for key in self._tasks if not key.startswith(f"{kept}:")]:
+            self.stop(key)
+
     def hurry(self) -> None:
         """Try all of them now: somebody who was away is there again."""
         self._bell.ring()

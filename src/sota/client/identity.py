@@ -42,6 +42,10 @@ KEY_TIMEOUT_S = 120.0
 MAX_ANCHORS = 8
 
 
+class UnusableKey(Invalid):
+    """The pending key is damaged."""
+
+
 class IdentityKeeper:
     """Keeps the identity in ``settings.identity``; does nothing where that is not set."""
 
@@ -97,7 +101,11 @@ class IdentityKeeper:
         request_file = folder / PENDING_REQUEST
         if _same(folder / PENDING_KEY, folder / "device.key"):  # it was taken on, and the power went
             _forget_pending(folder)
-        request = request_file.read_text("ascii") if request_file.exists() else None
+        request = request_file.read_bytes().decode("ascii", "replace") if request_file.exists() else None
+        if request is not None and not _is_request(request):
+            self._log.error("pending_identity_damaged", file=str(request_file), hint="another key is made")
+            _forget_pending(folder)
+            request = None
         anchors = hashlib.sha256((folder / "root.pem").read_bytes()).hexdigest()
         ends = _end_of((folder / "credential.jwt").read_text("ascii"))
         await self._edge.renew_identity(
@@ -123,7 +131,11 @@ class IdentityKeeper:
     def _take_on(self, folder: Path, new: NewIdentity) -> None:
         if not (folder / PENDING_KEY).exists():
             return  # it was taken on already: Core answers each time that it is asked
-        files = new_files(folder, self._settings.vin, new)
+        try:
+            files = new_files(folder, self._settings.vin, new)
+        except UnusableKey:
+            _forget_pending(folder)  # Core has one made again when it hears that there is no request
+            raise
         replace_together(folder, files)
         _forget_pending(folder)
 
@@ -152,10 +164,16 @@ def new_files(folder: Path, vin: str, new: NewIdentity) -> dict[str, bytes]:
             its.write_bytes(key)
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(own, its)
     except (KeyError, TypeError, ValueError, ssl.SSLError) as error:
+        if isinstance(error, ssl.SSLError) and error.reason != "KEY_VALUES_MISMATCH":
+            raise UnusableKey(f"The key that waits for its certificate is damaged: {error}") from None
         raise Invalid(f"The new identity is refused: {error}") from None
     return {
         "device.key": key, "device.pem": certificate, "credential.jwt": credential.encode(), "root.pem": anchors,
     }  # fmt: skip
+
+
+def _is_request(text: str) -> bool:
+    return text.isascii() and text.startswith("-----BEGIN CERTIFICATE REQUEST-----") and "-----END" in text
 
 
 def _anchors(pem: str, folder: Path) -> bytes:

@@ -13,6 +13,7 @@ from sota.boundaries.table import rows_for
 from sota.client.api import CallbackApi, LoadingManagerApi
 from sota.client.downloads import Downloads
 from sota.client.identity import IdentityKeeper
+from sota.client.offering import Offering
 from sota.client.registration import Registration
 from sota.client.services import VehicleServicesApi
 from sota.client.settings import ClientSettings
@@ -57,7 +58,9 @@ class ClientProgram:
         self._services.add(self._identity)
         self._services.on_availability(services.core_available, services.core_unavailable)
         self._registration = Registration(self._edge, settings.vin, self._services.names, every_s=settings.register_s)
+        self._offering = Offering(self._state, self._downloads, self._software, slm)
         self._background = Background()
+        self._state.database.on_begun_again = self._begin_again
         self._listener: Listener | None = None
 
     @property
@@ -83,6 +86,7 @@ class ClientProgram:
         self._background.keep("client-registration", partial(self._registration.run, address))
         self._background.keep("client-identity", self._identity.run)
         self._background.keep("client-software", self._software.run)
+        self._background.keep("client-offering", self._offering.run)
         self._background.keep("client-idle", self._downloads.watch_idle)
 
     async def stop(self) -> None:
@@ -95,6 +99,11 @@ class ClientProgram:
         await self._state.close()
         await self._slm_http.close()
         await self._node_http.close()
+
+    def _begin_again(self) -> None:
+        """Go on with an empty state, since the file was damaged and is set aside."""
+        self._software.begin_again()
+        self._background.start("client-begin-again", self._downloads.begin_again())
 
     async def trouble(self) -> str | None:
         """Return why Core cannot reach us through the node, or which background task fails."""

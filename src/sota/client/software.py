@@ -24,11 +24,13 @@ from sota.boundaries.values import InstalledPackage, OutcomeReport
 from sota.client.errands import Errands, Pace
 from sota.client.settings import ClientSettings
 from sota.client.software_state import SoftwareState
+from sota.kit.bell import Bell
 from sota.kit.errors import Refused, SotaError
 from sota.kit.logging import get_logger
 
 ERRAND = "software"
 FIRST_LOOK_S = 60.0
+LOST_RETRY_S = 10.0
 ATTEMPTS = 10
 CANNOT_TELL = OutcomeReport(status=409, message="Get All Packages failed")
 
@@ -40,6 +42,7 @@ class Software:
         self._vin, self._every_s = settings.vin, settings.software_check_s
         self._state, self._edge, self._slm = state, edge, slm
         self._errands = Errands()
+        self._lost = Bell()
         self._pace = Pace(settings.retry_s, settings.retry_max_s, ATTEMPTS)
         self._log = get_logger(program="client")
 
@@ -49,12 +52,21 @@ class Software:
             self._tell()
         pause = min(FIRST_LOOK_S, self._every_s)
         while True:
-            await asyncio.sleep(pause)
-            pause = self._every_s
+            heard = self._lost.rings
             try:
-                await self.look()
+                if await self._state.owe_after_loss():
+                    self._tell()
+                await self._lost.wait(heard, pause)
+                if self._lost.rings == heard:
+                    pause = self._every_s
+                    await self.look()
             except SotaError as error:
                 self._log.info("software_not_seen", detail=error.detail)
+                await asyncio.sleep(min(LOST_RETRY_S, self._every_s))
+
+    def begin_again(self) -> None:
+        """Have Core told what is installed: the state was damaged, and with it what Core should know is lost."""
+        self._lost.ring()
 
     async def close(self) -> None:
         """End; what Core should know is on disk."""

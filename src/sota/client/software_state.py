@@ -57,6 +57,14 @@ class SoftwareState:
 
         await self._database.transact(work)
 
+    async def owe_after_loss(self) -> bool:
+        """Note that Core should hear what is installed where this file was lost; says whether it was."""
+        if not await self._database.begun_again():
+            return False
+        await self.owe()
+        await self._database.settle()
+        return True
+
     async def owe(self) -> None:
         """Note that Core should hear what is installed."""
         await self._database.transact(lambda tx: _add(tx, []))

@@ -20,6 +20,7 @@ from sota.kit.database_threads import Threads
 from sota.kit.disk import Disk, PlainDisk
 from sota.kit.local_database import LocalDatabase
 from sota.kit.local_file import Connection
+from sota.kit.set_aside import read_stored
 
 SCHEMA = (
     """
@@ -167,6 +168,30 @@ class ClientState:
 
         return await self.database.read(work)
 
+    async def with_loading_manager(self) -> list[UpdateAvailable]:
+        """Give the updates that the Software Loading Manager has, and that have not ended here."""
+
+        def work(tx: Connection) -> list[UpdateAvailable]:
+            rows = tx.execute(
+                "SELECT body FROM offered WHERE accepted AND update_id IN (SELECT update_id FROM download"
+                " WHERE state NOT IN ('aborted', 'reported', 'done')) ORDER BY rowid"
+            )
+            return [msgspec.json.decode(row["body"], type=UpdateAvailable) for row in rows]
+
+        return await self.database.read(work)
+
+    async def offer_again(self, update_id: str) -> None:
+        """Write down that the Software Loading Manager has lost an update: what it was handed must come once more."""
+
+        def work(tx: Connection) -> None:
+            tx.execute("UPDATE offered SET accepted = 0 WHERE update_id = ?", (update_id,))
+            tx.execute(
+                "UPDATE download SET state = 'offered' WHERE update_id = ? AND state IN ('wanted', 'handed')",
+                (update_id,),
+            )
+
+        await self.database.transact(work)
+
     async def forget_old(self) -> None:
         """Forget what has long been done, so that the file does not grow for ever."""
 
@@ -252,7 +277,7 @@ def _entry(row: sqlite3.Row) -> DownloadEntry:
         update_id=row["update_id"],
         package=PackageId(name=row["name"], version=row["version"]),
         size=row["size"],
-        state=State(row["state"]),
+        state=read_stored(State, row["state"]),
         cancel_wanted=bool(row["cancel_wanted"]),
         start=_START.decode(row["start"]) if row["start"] else None,
         report=_REPORT.decode(row["report"]) if row["report"] else None,

@@ -24,12 +24,22 @@ from sota.kit.database_threads import OwnThread, Threads
 from sota.kit.disk import Sync
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.local_file import Connection
+from sota.kit.set_aside import is_damage
 
 Result = TypeVar("Result")
 Row = sqlite3.Row
 
 REMEMBERED_READS = 256
-STEPS = "CREATE TABLE IF NOT EXISTS schema_steps (program TEXT PRIMARY KEY, steps INTEGER NOT NULL)"
+META = (
+    "CREATE TABLE IF NOT EXISTS schema_steps (program TEXT PRIMARY KEY, steps INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS begun_again (program TEXT PRIMARY KEY)",
+)
+
+
+class Damaged(Unavailable):
+    """The file was damaged: it has been set aside, and the program begins again with an empty one."""
+
+    code = "damaged"
 
 
 class LocalDatabase:
@@ -45,19 +55,26 @@ class LocalDatabase:
         self._threads: Threads = threads or OwnThread(path.stem)
         self._file = self._threads.file(path)
         self._is_open = False
+        self._generation = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.on_begun_again: Callable[[], None] = lambda: None
+        """Called in the event loop when the file was set aside while the program ran; see :meth:`begun_again`."""
         self._recalled: dict[Hashable, Any] = {}
         self._changes = 0
 
     async def open(self) -> None:
-        """Open the file and bring its schema up.
+        """Open the file and bring its schema up. A damaged file is set aside, and another one begun.
 
         Raises:
-            StartError: it cannot be opened, is damaged, or was written by a newer program.
+            StartError: it cannot be opened, or was written by a newer program.
         """
+        self._loop = asyncio.get_running_loop()
         try:
-            await self._run(self._bring_up)
-        except sqlite3.Error as error:
-            raise StartError(f"{self._path}: {error}") from None
+            await self._run(self._bring_up_or_begin_again)
+        except (sqlite3.Error, OSError, StartError) as error:
+            if not self._file.users:
+                await self._threads.leave(self._file)
+            raise error if isinstance(error, StartError) else StartError(f"{self._path}: {error}") from None
         self._is_open = True
         self._file.users += 1
 
@@ -77,6 +94,7 @@ class LocalDatabase:
 
         Raises:
             Unavailable: the disk is full (nothing was written) or fails (perhaps it was).
+            Damaged: the file was set aside.
         """
 
         def run() -> Result:
@@ -100,25 +118,33 @@ class LocalDatabase:
 
         self._change()
         try:
-            return await self._run(run, sync if durable else None)
-        except (sqlite3.OperationalError, OSError) as error:
+            return await self._run(self._guarded(run), sync if durable else None)
+        except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"{self._path.name} cannot be written: {error}.") from error
         finally:
             self._change()
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
-        """Read without writing."""
-        connection = self._file.connection
-        if connection is not None and self._threads.may_work_here(self._file):
-            return work(connection)
-        return await self._run(lambda: work(self._opened()))
+        """Read without writing.
+
+        Raises:
+            Unavailable: the disk fails.
+            Damaged: the file was set aside.
+        """
+        run = self._guarded(lambda: work(self._opened()))
+        try:
+            if self._file.connection is not None and self._threads.may_work_here(self._file):
+                return run()
+            return await self._run(run)
+        except (sqlite3.Error, OSError) as error:
+            raise Unavailable(f"{self._path.name} cannot be read: {error}.") from error
 
     async def recall(self, key: Hashable, work: Callable[[Connection], Result]) -> Result:
         """Read what was perhaps read under this ``key`` since the last transaction; nobody may change what this gives.
 
         >>> await database.recall(("download", 7), work)                                 # doctest: +SKIP
         """
-        if key in self._recalled:
+        if key in self._recalled and self._generation == self._file.generation:
             found: Result = self._recalled[key]
             return found
         changes = self._changes
@@ -128,6 +154,17 @@ class LocalDatabase:
                 self._recalled.clear()
             self._recalled[key] = result
         return result
+
+    async def begun_again(self) -> bool:
+        """Report whether what the program kept here was lost, and nothing was done about it yet (:meth:`settle`)."""
+        program = self._path.stem
+        query = "SELECT 1 FROM begun_again WHERE program = ?"
+        return await self.read(lambda tx: tx.execute(query, (program,)).fetchone() is not None)
+
+    async def settle(self) -> None:
+        """Write down that what follows from the loss was done."""
+        program = self._path.stem
+        await self.transact(lambda tx: tx.execute("DELETE FROM begun_again WHERE program = ?", (program,)))
 
     def _change(self) -> None:
         self._changes += 1
@@ -144,25 +181,63 @@ class LocalDatabase:
     def _opened(self) -> Connection:
         if not self._is_open:
             raise Unavailable(f"{self._path.name} is not open.")
-        return self._file.opened()
+        connection = self._file.opened()
+        if self._generation != self._file.generation:  # another program that shares the file has set it aside
+            self._bring_up()
+            self._tell()
+        return self._file.opened() if self._file.connection is None else connection
+
+    def _guarded(self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """Wrap work so that a damaged file is set aside, and the next work finds an empty one."""
+
+        def run() -> Result:
+            try:
+                return work()
+            except (sqlite3.Error, ValueError) as error:
+                if not is_damage(error):
+                    raise
+                self._file.set_aside(str(error))
+                self._bring_up()
+                self._tell()
+                raise Damaged(f"{self._path.name} was damaged and is begun again: {error}.") from error
+
+        return run
+
+    def _bring_up_or_begin_again(self) -> None:
+        try:
+            self._bring_up()
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            self._file.set_aside(str(error))
+            self._bring_up()
 
     def _bring_up(self) -> None:
         connection, program = self._file.opened(), self._path.stem
-        connection.execute(STEPS)
+        for table in META:
+            connection.execute(table)
         row = connection.execute("SELECT steps FROM schema_steps WHERE program = ?", (program,)).fetchone()
         done = row["steps"] if row else 0
         if done > len(self._schema):
-            self._file.release()
             raise StartError(f"{self._path} was written by a newer version of this program")
         for number, step in enumerate(self._schema[done:], start=done + 1):
             try:
                 connection.executescript(f"BEGIN; {step}")
                 connection.execute("INSERT OR REPLACE INTO schema_steps VALUES (?, ?)", (program, number))
+                if self._file.was_lost and number == 1:
+                    connection.execute("INSERT OR REPLACE INTO begun_again VALUES (?)", (program,))
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+        self._generation = self._file.generation
+
+    def _tell(self) -> None:
+        """Have the program hear that it begins again; this runs in the file's thread."""
+        self._change()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.on_begun_again)
 
 
 def _hear(working: asyncio.Future[Any]) -> None:

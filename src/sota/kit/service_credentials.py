@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import tomllib
 from dataclasses import dataclass
@@ -24,8 +25,11 @@ from typing import Any
 from sota.kit.durable import write_atomic
 from sota.kit.errors import Refused, StartError
 from sota.kit.http_message import Authenticator, Call
+from sota.kit.logging import get_logger
+from sota.kit.set_aside import set_aside
 
 TITLE = "Authentication Failed"
+SECRET = re.compile(rb"[A-Za-z0-9_-]{40,64}\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,17 @@ def issue(path: Path, program: str) -> str:
 
 
 def keep_secret(path: Path) -> str:
-    """Give the secret of an address that nobody can guess; it is made once."""
-    if not path.exists():
-        write_atomic(path, secrets.token_urlsafe(32).encode(), mode=0o600)
-    return path.read_text()
+    """Give the secret of an address that nobody can guess; it is made once, and again where its file is damaged."""
+    try:
+        found = path.read_bytes()
+        if SECRET.fullmatch(found):
+            return found.decode("ascii").strip()
+        kept = set_aside(path)
+        get_logger().error(
+            "local_file_set_aside", file=str(path), kept_as=kept.name, detail="it holds no secret of ours"
+        )
+    except FileNotFoundError:
+        pass
+    new = secrets.token_urlsafe(32)
+    write_atomic(path, new.encode(), mode=0o600)
+    return new

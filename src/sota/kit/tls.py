@@ -32,7 +32,7 @@ def ensure_certificate(
     """
     certificate_path, key_path = folder / "web.pem", folder / "web.key"
     now = now or datetime.now(UTC)
-    if certificate_path.exists() and key_path.exists() and time_left(certificate_path, now) > RENEWED_BEFORE:
+    if _is_usable(certificate_path, key_path) and time_left(certificate_path, now) > RENEWED_BEFORE:
         return certificate_path, key_path
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -64,6 +64,18 @@ def time_left(certificate: Path, now: datetime) -> timedelta:
     except (OSError, ValueError):
         return timedelta()
     return ends_at - now
+
+
+def _is_usable(certificate: Path, key: Path) -> bool:
+    """Say whether both files are there, whole, and of one pair."""
+    if not (certificate.exists() and key.exists()):
+        return False
+    try:
+        serving(certificate, key)
+    except ssl.SSLError as error:
+        get_logger().error("server_certificate_damaged", certificate=str(certificate), detail=reason(error))
+        return False
+    return True
 
 
 def serving(certificate: Path, key: Path, callers: Path | None = None) -> ssl.SSLContext:

@@ -39,6 +39,7 @@ class Calendar:
         self._entries: dict[str, dict[str, Entry]] = {}
         self._stops: list[tuple[float, str, str]] = []
         self._count = 0
+        disk.on_begun_again.append(self._write_again)
 
     async def open(self) -> None:
         """Find what an earlier run has left."""
@@ -95,6 +96,15 @@ class Calendar:
                 over.append((vin, update_id))
         if over:
             self._disk.submit(lambda connection: _delete(connection, over))
+
+    def _write_again(self) -> None:
+        """Put into a file that was begun again what is known here."""
+        rows = [
+            (vin, update_id, entry.start, entry.stop, b"")
+            for vin, entries in self._entries.items()
+            for update_id, entry in entries.items()
+        ]
+        self._disk.submit(lambda connection: _insert(connection, rows))
 
     def _set(self, vin: str, update_id: str, entry: Entry) -> None:
         entries = self._entries.setdefault(vin, {})

@@ -3,11 +3,15 @@
 Work is handed in by ``submit`` and done in that order. While a transaction is on its way to the disk, further work
 gathers and goes into the next one: under load a thousand messages cost one ``fsync``. What was answered survives a
 power cut.
+
+A damaged file is set aside and an empty one begun, at the start and at any later moment. The messages in it are lost to
+the node; their senders send again what nobody confirms. ``on_begun_again`` is for those who count what the file holds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +21,8 @@ from typing import Any, TypeVar
 from sota.kit import faults
 from sota.kit.durable import private_folder
 from sota.kit.errors import StartError, Unavailable
+from sota.kit.logging import get_logger
+from sota.kit.set_aside import is_damage, set_aside
 
 Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Any]
@@ -47,6 +53,8 @@ class Disk:
         self._flushing: asyncio.Task[None] | None = None
         self.refuses: str | None = None
         """Why the last work could not be done; None where it could."""
+        self._is_closed = False
+        self.on_begun_again: list[Callable[[], None]] = []
 
     async def open(self) -> None:
         """Open the file, or make it.
@@ -55,7 +63,7 @@ class Disk:
             StartError: it cannot be used.
         """
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._connect)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connect_or_begin_again)
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"cannot keep messages in {self._file}: {error}", exit_code=1) from None
 
@@ -74,6 +82,7 @@ class Disk:
         """Do what is still waiting, then close."""
         if self._flushing is not None:
             await self._flushing
+        self._is_closed = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown()
 
@@ -83,8 +92,12 @@ class Disk:
             batch, self._waiting = self._waiting, []
             try:
                 results = await loop.run_in_executor(self._thread, self._apply, [work for work, _ in batch])
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, ValueError) as error:
+                if isinstance(error, ValueError) and not is_damage(error):
+                    raise
                 self.refuses = f"its disk refuses: {error}"
+                if is_damage(error):
+                    await self._begin_again(error)
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(Unavailable(f"The node's disk refuses: {error}."))
@@ -96,25 +109,61 @@ class Disk:
                     future.set_result(result)
         self._flushing = None
 
+    async def _begin_again(self, error: BaseException) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._set_aside, error)
+        except (sqlite3.Error, OSError) as refused:  # the next work meets the damage again, or no connection
+            get_logger().error("damaged_messages_not_set_aside", file=str(self._file), detail=str(refused))
+        for listener in self.on_begun_again:
+            listener()
+
+    def _set_aside(self, error: BaseException) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._disconnect()
+        self._connection = None
+        new = set_aside(self._file)
+        get_logger().error(
+            "local_file_set_aside",
+            file=str(self._file),
+            kept_as=new.name,
+            detail=str(error),
+            hint="the messages in it are lost to this node and are sent again by their senders; see the disk",
+        )
+        self._connect()
+
     def _apply(self, batch: list[Work]) -> list[Any]:
-        if self._connection is None:
+        if self._is_closed:
             raise sqlite3.OperationalError("it is closed")
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            results = [work(self._connection) for work in batch]
+        connection = self._connection or self._connect()  # it was set aside, and there was no room for another one
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            results = [work(connection) for work in batch]
             faults.before("Disk.flush")
         faults.after("Disk.flush")
         return results
 
-    def _connect(self) -> None:
+    def _connect_or_begin_again(self) -> None:
+        try:
+            self._connect()
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            self._set_aside(error)
+
+    def _connect(self) -> sqlite3.Connection:
         private_folder(self._file.parent)
         connection = sqlite3.connect(self._file, timeout=5, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(SCHEMA)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(SCHEMA)
+        except BaseException:
+            connection.close()
+            raise
         self._connection = connection
+        return connection
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

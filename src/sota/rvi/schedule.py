@@ -38,6 +38,9 @@ class Backlog:
     count: int = 0
     newest: int = 0
     handed_over: int = 0
+    durable: int = 0
+    """How many of them are on disk by now, and their bytes."""
+    durable_bytes: int = 0
 
 
 class MessageStore:
@@ -50,12 +53,13 @@ class MessageStore:
         self._next = 1
         self._breaks: dict[int, int] = {}
         self.messages = self.bytes = 0
+        disk.on_begun_again.append(self._begin_again)
 
     async def open(self) -> None:
         """Find what an earlier run has left."""
         services, newest = await self._disk.submit(_survey)
         for service, count, size, last in services:
-            self._backlogs[service] = Backlog(count, last)
+            self._backlogs[service] = Backlog(count, last, durable=count, durable_bytes=size)
             self.messages += count
             self.bytes += size
         self._next = newest + 1
@@ -169,6 +173,9 @@ class MessageStore:
         def count(future: asyncio.Future[list[tuple[str, int]]]) -> None:
             if not future.cancelled() and future.exception() is None:
                 for service, size in future.result():
+                    if (backlog := self._backlogs.get(service)) is not None:
+                        backlog.durable -= 1
+                        backlog.durable_bytes -= size
                     self._forget(service, size)
             if not done.done():
                 done.set_result(None)
@@ -176,10 +183,23 @@ class MessageStore:
         deleted.add_done_callback(count)
         return done
 
+    def _begin_again(self) -> None:
+        """Count nothing that the damaged file held; what is on its way to the disk goes into the next file."""
+        for service, backlog in list(self._backlogs.items()):
+            self.messages -= backlog.durable
+            self.bytes -= backlog.durable_bytes
+            backlog.count -= backlog.durable
+            backlog.durable = backlog.durable_bytes = 0
+            if backlog.count <= 0:
+                del self._backlogs[service]
+
     def _settle(self, message: Message, size: int, appended: asyncio.Future[None]) -> None:
         if appended.cancelled() or appended.exception() is not None:
             self._forget(message.service, size)
         else:
+            if (backlog := self._backlogs.get(message.service)) is not None:
+                backlog.durable += 1
+                backlog.durable_bytes += size
             message.settle()
 
     def _forget(self, service: str, size: int) -> None:

@@ -18,6 +18,7 @@ from sota.boundaries.b10_client_slm.messages import ConsentQuestion, Decision, U
 from sota.kit.errors import Invalid, NotFound, Refused
 from sota.kit.local_database import Row
 from sota.kit.local_file import Connection
+from sota.kit.set_aside import read_stored
 from sota.slm.journal import OPEN, Journal
 
 
@@ -154,7 +155,7 @@ def _find(tx: Connection, update_id: str) -> Consent | None:
     row: Row | None = tx.execute("SELECT * FROM consent WHERE update_id = ?", (update_id,)).fetchone()
     if row is None:
         return None
-    decision = Decision(row["decision"]) if row["decision"] else None
+    decision = read_stored(Decision, row["decision"]) if row["decision"] else None
     return Consent(row["asked_at"], decision, row["deferred_until"], row["deferrals"])
 
 

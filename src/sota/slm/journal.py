@@ -21,6 +21,7 @@ from sota.kit.database_threads import Threads
 from sota.kit.disk import Disk, PlainDisk
 from sota.kit.local_database import LocalDatabase
 from sota.kit.local_file import Connection
+from sota.kit.set_aside import read_stored
 from sota.slm.journal_schema import SCHEMA
 from sota.slm.model import Step, StepRecord
 
@@ -247,7 +248,10 @@ class Journal:
 
         def work(tx: Connection) -> Sequence[sqlite3.Row]:
             query = "SELECT * FROM step WHERE download_index = ? AND operation = ? ORDER BY number"
-            return tx.execute(query, (download_index, operation)).fetchall()
+            rows = tx.execute(query, (download_index, operation)).fetchall()
+            for row in rows:
+                read_stored(Step, row["step"])
+            return rows
 
         rows = await self.database.read(work)
         ended = [StepRecord(Step(row["step"]), row["exit_code"], row["output"]) for row in rows if row["ended"]]
@@ -331,8 +335,8 @@ def _entry(row: sqlite3.Row) -> DownloadEntry:
         download_index=row["download_index"],
         update_id=row["update_id"],
         package=PackageId(name=row["name"], version=row["version"]),
-        state=State(row["state"]),
-        reason=Reason(row["reason"]) if row["reason"] else None,
+        state=read_stored(State, row["state"]),
+        reason=read_stored(Reason, row["reason"]) if row["reason"] else None,
         start=_START.decode(row["start"]) if row["start"] else None,
         previous_version=row["previous_version"],
     )

@@ -64,6 +64,7 @@ class SlmProgram:
         data = settings.data.resolve()
         bell = Bell()
         self._journal = Journal(data, threads)
+        self._journal.database.on_begun_again = bell.ring
         self._inbox = Inbox(self._journal, data / "arriving", settings.quota_bytes, bell)
         runner = runner or Runner(
             data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes

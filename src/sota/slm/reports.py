@@ -32,13 +32,26 @@ class Reporter:
         pause = self._retry_s
         while True:
             heard = self._bell.rings
-            sent = [await self._send(report) for report in await self._journal.unreported()]
+            sent = [await self._tell_loss()]
+            sent += [await self._send(report) for report in await self._journal.unreported()]
             if all(sent):
                 pause = self._retry_s
                 await self._bell.wait(heard, None)
                 continue
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret
             pause = min(pause * 2, self._retry_max_s)
+
+    async def _tell_loss(self) -> bool:
+        """Have Core told what is installed where the journal was lost; says whether nothing is left to tell."""
+        if not await self._journal.database.begun_again():
+            return True
+        try:
+            await self._client.local_changes([])
+        except SotaError as error:
+            self._log.info("loss_of_journal_not_told", detail=error.detail)
+            return False
+        await self._journal.database.settle()
+        return True
 
     async def _send(self, report: InstallReport) -> bool:
         try:

@@ -96,6 +96,15 @@ class Runner:
             return Ended(exit_code or 124, f"{output}\nstopped: it took more than {self._timeout_s:g} s")
         return Ended(exit_code, output)
 
+    async def wait_for_lost(self) -> None:
+        """Wait for each step that runs without the journal's knowing: the journal was damaged while it ran.
+
+        Called where the journal has no open step, so that nothing is begun beside one that still works.
+        """
+        for key in sorted(path.name.removesuffix(".lock") for path in self._folder.glob("*.lock")):
+            await self.wait(key)
+            self.forget(key)
+
     def runs(self, key: str) -> bool:
         """Say whether the step's process is there, started by us or by our predecessor."""
         if not self._path(key, "lock").exists():

@@ -148,6 +148,7 @@ class Worker:
         self._log.info("step_begun", download_index=task.download_index, step=str(step), package=task.job.name)
 
     async def _start(self, download_index: int, operation: str, step: Step, command: Command) -> OpenStep:
+        await self._runner.wait_for_lost()
         opened = await self._journal.begin_step(download_index, step, operation=operation)
         self._runner.start(f"{download_index}-{opened.number}", command.arguments, command.environment)
         return opened

@@ -119,13 +119,6 @@ async def test_a_step_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> Non
     await mended.close()
 
 
-async def test_damaged_file_is_said_clearly(tmp_path: Path) -> None:
-    (tmp_path / "x.db").write_bytes(b"no database at all" * 100)
-
-    with pytest.raises(StartError, match="not a database"):
-        await LocalDatabase(tmp_path / "x.db", (FIRST,)).open()
-
-
 async def test_every_commit_that_counts_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     monkeypatch.setattr(

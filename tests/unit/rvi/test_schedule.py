@@ -14,6 +14,7 @@ import pytest
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
 from sota.boundaries.values import Interval, PackageId
 from sota.kit.errors import StartError, Unavailable
+from sota.kit.set_aside import find_set_aside
 from sota.rvi.calendar import Calendar
 from sota.rvi.disk import Disk
 from sota.rvi.message import Message, Peer
@@ -117,12 +118,51 @@ async def test_a_disk_that_refuses_is_said_to_the_sender(disk: Disk) -> None:
     assert (store.messages, store.has_waiting("a")) == (0, False)
 
 
-async def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> None:
+async def test_a_damaged_file_is_set_aside_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "messages.sqlite3").write_bytes(b"no database" * 1000)
+    disk = Disk(tmp_path / "messages.sqlite3")
+    await disk.open()
+    store = await store_on(disk)
+    await store.append(message(1))
+    assert (store.messages, store.has_waiting("a")) == (1, True)
+    await disk.close()
+    [kept] = find_set_aside(tmp_path / "messages.sqlite3")
+    assert kept.read_bytes() == b"no database" * 1000
+
+
+async def test_a_file_that_cannot_be_opened_stops_the_start_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "messages.sqlite3").mkdir()
     disk = Disk(tmp_path / "messages.sqlite3")
     with pytest.raises(StartError, match="cannot keep messages"):
         await disk.open()
     await disk.close()
+    assert find_set_aside(tmp_path / "messages.sqlite3") == []
+
+
+async def test_a_file_damaged_while_the_node_runs_is_begun_again(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "messages.sqlite3")
+    await disk.open()
+    store = await store_on(disk)
+    calendar = Calendar(disk)
+    await calendar.add([update()])
+    for number in range(200):
+        await store.append(message(number))
+
+    def damage(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE messages SET peer = x'ff' WHERE number = 5")
+
+    await disk.submit(damage)
+    with pytest.raises(Unavailable, match="refuses"):
+        await store.next("a")
+
+    assert (store.messages, store.bytes, store.has_waiting("a")) == (0, 0, False)
+    await store.append(message(201))
+    assert [each.parameters for each in await store.next("a")] == [b"[201]"]
+    again = Calendar(disk)
+    await again.open()
+    assert again.untold(VIN, NOW.timestamp())
+    await disk.close()
+    assert len(find_set_aside(tmp_path / "messages.sqlite3")) == 1
 
 
 def update(start: datetime = NOW - timedelta(hours=1), end: datetime = NOW + timedelta(hours=1)) -> ScheduledUpdate:

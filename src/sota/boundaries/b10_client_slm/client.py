@@ -94,7 +94,7 @@ class ClientForSlm:
 
     @calls("X-B10-40")
     async def local_changes(self, changes: list[LocalChange]) -> None:
-        """Tell what was changed in the vehicle by somebody else than us."""
+        """Tell what was changed in the vehicle by somebody else than us; none: Core should hear what is installed."""
         await self._caller.call(rows.LOCAL_CHANGES, body=changes)
 
 

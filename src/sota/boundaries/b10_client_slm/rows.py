@@ -166,8 +166,8 @@ LOCAL_CHANGES = B10.extension(
     40,
     "Locally changed software",
     Http("POST", "/v1/changes"),
-    answers("received", "the changes are kept, and told to Core until it has them"),
-    request=Annotated[list[messages.LocalChange], Meta(min_length=1, max_length=1000)],
+    answers("received", "the changes are kept, and told to Core until it has them; none: it is told what is installed"),
+    request=Annotated[list[messages.LocalChange], Meta(max_length=1000)],
     **TO_CLIENT,
 )
 

@@ -8,7 +8,6 @@ restart.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,19 +22,17 @@ from sota.core.transfers.sending import TROUBLE
 from sota.core.vehicles import store as vehicle_store
 from sota.kit.clock import Clock
 from sota.kit.db import Database
-from sota.kit.durable import private_folder, write_atomic
+from sota.kit.durable import private_folder
 from sota.kit.errors import SotaError
 from sota.kit.logging import get_logger
+from sota.kit.service_credentials import keep_secret
 
 FIRST_RETRY_S = 0.25
 
 
 def callback_secret(folder: Path) -> str:
     """Give the secret part of our address at the node; make it where there is none."""
-    path = private_folder(folder) / "core-callback.secret"
-    if not path.exists():
-        write_atomic(path, secrets.token_urlsafe(32).encode(), mode=0o600)
-    return path.read_text().strip()
+    return keep_secret(private_folder(folder) / "core-callback.secret")
 
 
 def vehicles_in(names: Iterable[str]) -> set[str]:

@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 
 from sota.kit.durable import write_atomic
+from sota.kit.logging import get_logger
+from sota.kit.set_aside import set_aside
 
 WRITE_TIMEOUT_S = 24 * 3600.0
 """The step's own time-out, which is the vehicle's, comes first."""
@@ -77,6 +79,11 @@ class Slots:
             return msgspec.json.decode(self._file.read_bytes(), type=dict[str, Slot])
         except FileNotFoundError:
             return {}
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            why = str(error)
+        kept = set_aside(self._file)
+        get_logger(program="slm").error("local_file_set_aside", file=str(self._file), kept_as=kept.name, detail=why)
+        return {}
 
     def write(self, slots: Mapping[str, Slot]) -> None:
         """Replace the record; it is on disk when this returns."""
