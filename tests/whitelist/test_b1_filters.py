@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.backend import Backend, Server, new_name
+from tests.support.backend import Backend, new_name
+from tests.support.store_faults import table_away
 
 
 @pytest.mark.whitelist("WL-B1-6", "inserted")
@@ -114,8 +115,9 @@ async def test_update_of_an_unknown_filter_is_refused(backend: Backend) -> None:
 
 
 @pytest.mark.whitelist("WL-B1-24", "failed")
-async def test_update_filter_fails_without_the_resolver(cut_off: Server) -> None:
-    answer = await cut_off.ask("PUT", "/api/v1/filters/some-filter", {"expression": "FALSE"})
+async def test_update_filter_fails_where_the_store_refuses(backend: Backend) -> None:
+    async with table_away(backend.resolver.db, "filter"):
+        answer = await backend.ask("PUT", "/api/v1/filters/some-filter", {"expression": "FALSE"})
     assert (answer.status, answer.message) == (404, "Update Filter Request failed")
 
 
@@ -142,6 +144,7 @@ async def test_delete_of_an_unknown_filter_is_refused(backend: Backend) -> None:
 
 
 @pytest.mark.whitelist("WL-B1-25", "failed")
-async def test_delete_filter_fails_without_the_resolver(cut_off: Server) -> None:
-    answer = await cut_off.ask("DELETE", "/api/v1/filters/some-filter")
+async def test_delete_filter_fails_where_the_store_refuses(backend: Backend) -> None:
+    async with table_away(backend.resolver.db, "filter"):
+        answer = await backend.ask("DELETE", "/api/v1/filters/some-filter")
     assert (answer.status, answer.message) == (404, "Delete Filter Request failed")

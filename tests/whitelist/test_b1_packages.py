@@ -50,7 +50,7 @@ async def test_package_is_refused_when_the_repository_fails(backend: Backend, tm
 
 async def test_package_is_refused_when_core_is_away(cut_off: Server) -> None:
     answer = await cut_off.upload({"name": "some", "version": "1.0.0", "installer": "deb"}, b"content")
-    assert (answer.status, answer.message) == (500, "Upload New Package failed")
+    assert (answer.status, answer.message) == (503, "Service Unavailable")
     assert files_of(cut_off) == []
 
 

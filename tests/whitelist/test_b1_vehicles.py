@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.backend import Backend, Server, new_name, new_vin
+from tests.support.backend import Backend, new_name, new_vin
 
 
 @pytest.mark.whitelist("WL-B1-4", "inserted")
@@ -94,8 +94,9 @@ async def test_update_packages_of_an_unknown_vin_is_refused(backend: Backend) ->
 
 
 @pytest.mark.whitelist("WL-B1-26", "failed")
-async def test_update_packages_fails_without_core(cut_off: Server) -> None:
-    answer = await cut_off.ask("PUT", f"/api/v1/vehicles/{new_vin()}/packages", [])
+async def test_update_packages_fails_with_a_package_that_stands_twice(backend: Backend) -> None:
+    twice = [{"name": "brakes", "version": "1.2.3"}] * 2
+    answer = await backend.ask("PUT", f"/api/v1/vehicles/{await backend.with_vehicle()}/packages", twice)
     assert (answer.status, answer.message) == (404, "Update Packages per VIN Request failed")
 
 
@@ -115,8 +116,9 @@ async def test_view_packages_of_an_unknown_vin_is_refused(backend: Backend) -> N
 
 
 @pytest.mark.whitelist("WL-B1-27", "failed")
-async def test_view_packages_fails_without_core(cut_off: Server) -> None:
-    answer = await cut_off.ask("GET", f"/api/v1/vehicles/{new_vin()}/packages")
+async def test_view_packages_fails_with_a_bad_cursor(backend: Backend) -> None:
+    path = f"/api/v1/vehicles/{await backend.with_vehicle()}/packages"
+    answer = await backend.ask("GET", path, query={"cursor": "nobody-gave-this"})
     assert (answer.status, answer.message) == (404, "View Packages per VIN Request failed")
     assert "127.0.0.1" not in answer.body["detail"]
 

@@ -331,3 +331,10 @@ async def test_packages_are_searched_and_shown(core: RunningCore) -> None:
 )
 async def test_page_of_what_is_unknown_is_not_found(core: RunningCore, path: str) -> None:
     assert refused(await core.web.send("GET", path)) == (404, "Not Found")
+
+
+async def test_store_that_refuses_is_503_where_the_row_has_no_outcome_for_errors(core: RunningCore) -> None:
+    async with without(core, "vehicle"):
+        answer = await core.web.send("POST", "/vehicles", {"vin": new_vin()})
+    assert refused(answer) == (503, "Service Unavailable")
+    assert int(answer.headers["retry-after"]) > 0

@@ -36,7 +36,7 @@ REFUSALS = (
     Refusal("unsupported_media_type", 415, "Unsupported Media Type", "the row takes another content type"),
     Refusal("idempotency_key_reused", 422, "Unprocessable Content", "the Idempotency-Key was used for another request"),
     Refusal("too_many", 429, "Too Many Requests", "too many attempts: Retry-After says when"),
-    Refusal("unavailable", 503, "Service Unavailable", "a neighbour or a store is away for now"),
+    Refusal("unavailable", 503, "Service Unavailable", "a neighbour or a store is away for now: Retry-After says when"),
 )
 
 AUTHENTICATION_FAILED = refuses(

@@ -154,7 +154,7 @@ def _ordinary(rows: Sequence[Interaction]) -> Iterator[Answer]:
 
 def _refused(refusal: Refusal, content: dict[str, Any] | None = None) -> Answer:
     problem = {"type": "about:blank", "title": refusal.title, "status": refusal.status, "code": refusal.code}
-    headers = {405: ("Allow",), 429: ("Retry-After",)}.get(refusal.status, ())
+    headers = {405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(refusal.status, ())
     return Answer(refusal.status, refusal.code, refusal.when, content or {}, headers, problem, is_ordinary=True)
 
 

@@ -14,7 +14,7 @@ from sota.core.packages.model import Package
 from sota.core.search import Pattern, search
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
-from sota.kit.errors import Refused, Unavailable
+from sota.kit.errors import Refused
 from sota.kit.http_message import Call, Reply
 from sota.kit.idempotency import Idempotency
 from sota.kit.logging import get_logger
@@ -38,8 +38,8 @@ class PackagesApi:
 
         try:
             return await self.once.transact(call, work)
-        except (SQLAlchemyError, Unavailable) as error:
-            # B2-1 does not speak of a failing database, B2-8 does: the same call, so the answer is B2-8's.
+        except SQLAlchemyError as error:
+            # B2-1 does not speak of a store that refuses the data, B2-8 does: the same call, so the answer is B2-8's.
             get_logger().error("package_not_stored", package=new.text, reason=str(error)[:500])
             call.row = rows.NEW_PACKAGE_METADATA
             raise Refused("storing_failed", "The package's data could not be stored: try again.") from None

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sota.kit.audit.model import Deed
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.clock import Clock
-from sota.kit.errors import SotaError
+from sota.kit.errors import SotaError, Unavailable
 from sota.kit.http_message import Authenticator, Call, Reply, Row, Send
 from sota.kit.http_server import App
 from sota.kit.logging import get_logger
@@ -74,6 +74,13 @@ class AuditedApp(App):
             except (SotaError, SQLAlchemyError) as failure:  # the request failed already: the log must do
                 self._audit_log.error("audit_record_not_written", interaction=call.row.id, reason=str(failure)[:200])
         return await super()._send_problem(call, error, send)
+
+    def _as_problem(self, error: Exception, call: Call[Any] | None) -> SotaError:
+        """Turn what the store refuses into the row's 'an error occurs', or 503 where the row has none."""
+        problem = super()._as_problem(error, call)
+        if isinstance(error, SQLAlchemyError) and (call is None or call.row.outcome(problem.code) is None):
+            return Unavailable("The store refuses this for now; why is in the log.")
+        return problem
 
     def deed_of(self, call: Call[Any], interaction: str, outcome: str, status: int, about: str) -> Deed:
         """Give the deed that a request is."""

@@ -2,8 +2,7 @@
 
 A code travels unchanged. What B1's row does not know is turned into what it does:
 
-* a neighbour that is away is the row's 'an error occurs' where it has one
-  (docs/specification.md, ruling 2), and 503 where not;
+* a neighbour that is away, or whose store is, is 503 on every row (docs/specification.md, ruling 2);
 * a neighbour that refuses the Web Server's own credential is no fault of the caller: B1-21 says so in its own words,
   any other row answers as if the neighbour were away.
 """
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sota.boundaries.calling import Page
-from sota.kit.errors import Failed, Invalid, Refused, SotaError, Unavailable
+from sota.kit.errors import Invalid, Refused, SotaError, Unavailable
 from sota.kit.http_message import Call, Reply, Row
 from sota.kit.logging import get_logger
 from sota.kit.paging import MAX_LIMIT, link_to
@@ -40,8 +39,6 @@ def translate(row: Row, error: SotaError) -> SotaError:
     """Give the error that this row may answer."""
     if error.code == "unauthenticated" and row.outcome("unauthenticated") is None:
         error = Unavailable(CREDENTIAL_REFUSED)
-    if isinstance(error, Unavailable) and row.outcome("failed") is not None:
-        return Failed(error.detail)
     return error
 
 

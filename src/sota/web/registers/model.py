@@ -24,7 +24,7 @@ import msgspec
 from sota.boundaries.b2_web_core.messages import Component, NewPackage, NewVehicle
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve, VehicleToResolve
 from sota.boundaries.values import PackageId
-from sota.kit.errors import SotaError, Unavailable
+from sota.kit.errors import SotaError
 
 # Core keeps answers by key for a day. After that "exists" may be the answer to our own first try, so it counts as
 # taken.
@@ -85,10 +85,6 @@ BODIES: dict[Kind, tuple[type[CoreBody], type[ResolverBody]]] = {
     Kind.REMOVAL: (PackageToRemove, PackageId),
     Kind.RETIREMENT: (VehicleToRetire, VehicleToForget),
 }
-
-
-class CoreAway(Unavailable):
-    """Core, the first of the two, did not answer; the registration is written down and goes on by itself."""
 
 
 class State(StrEnum):

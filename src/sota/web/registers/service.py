@@ -34,7 +34,6 @@ from sota.web.registers import store
 from sota.web.registers.model import (
     KEY_IS_KNOWN_FOR,
     RETRY_AFTER_REFUSAL,
-    CoreAway,
     CoreBody,
     NewRegistration,
     PackageToRemove,
@@ -219,7 +218,7 @@ def _what_is_said(registration: Registration, error: SotaError) -> SotaError:
     waits = f"The registration of {registration.object} is written down and goes on by itself."
     is_first = registration.state is State.OPEN
     if is_first and not registration.resolver_first:
-        return CoreAway(f"SOTA Core does not answer now. {waits}")
+        return Unavailable(f"SOTA Core does not answer now. {waits}")
     if is_refusal(error):
         return error
     away = "The External Resolver" if is_first or not registration.resolver_first else "SOTA Core"

@@ -33,7 +33,7 @@ from sota.kit.db import Database, Tx
 from sota.kit.errors import Failed, Invalid, Refused, StartError, TooSlow, Unavailable
 from sota.kit.logging import get_logger
 from sota.kit.package_signature import SignedFields, load_public_keys, verify
-from sota.web.registers.model import CoreAway, Kind, NewRegistration, PackageToRemove
+from sota.web.registers.model import Kind, NewRegistration, PackageToRemove
 from sota.web.registers.service import Registers
 from sota.web.repository import store
 from sota.web.repository.model import Measured, new_key
@@ -117,7 +117,7 @@ class Uploads:
             raise
         except Unavailable as error:  # Core is the first register: without it nothing is stored
             self._log.warning("neighbour_away", reason=error.detail)
-            raise Refused("storing_failed", "SOTA Core does not answer now: try again.", status=500) from None
+            raise Unavailable("SOTA Core does not answer now: try again.") from None
         raise Refused("package_exists", f"{metadata.name}/{metadata.version} is registered: upload another version.")
 
     @calls("WL-B13-1")
@@ -152,8 +152,6 @@ class Uploads:
                 claimed = True
 
             await self._registers.register(new, together_with=claim)
-        except CoreAway as error:
-            raise Refused("storing_failed", error.detail, status=500) from None
         except Refused:
             if claimed:  # registered meanwhile by somebody else: the file goes now, and not at the next round
                 with contextlib.suppress(Unavailable):

@@ -1,0 +1,31 @@
+"""B3: a store that refuses what a row has no outcome for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.resolver import RunningResolver, running_resolver
+from tests.support.store_faults import table_away
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+async def resolver(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningResolver]:
+    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver")) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/filters", {"name": "some", "expression": "TRUE"}), ("/packages/ivi/1.0.0/filters", {"filter": "some"})],
+)
+async def test_store_that_refuses_is_503_where_the_row_has_no_outcome_for_errors(
+    resolver: RunningResolver, path: str, body: dict[str, str]
+) -> None:
+    async with table_away(resolver.db, "filter"):
+        answer = await resolver.web.send("POST", path, body)
+    assert (answer.status, answer.body["title"]) == (503, "Service Unavailable")
+    assert int(answer.headers["retry-after"]) > 0
