@@ -22,7 +22,7 @@ from sota.slm.installers import BadPackage, Capability, Installer, InstallerFail
 from sota.slm.journal import DownloadEntry, Journal, State
 from sota.slm.model import Finished, Job, ResultCode, StepRecord, code_of
 from sota.slm.versions import is_newer
-from sota.slm.worker import ATTEMPTS, PAUSE_S, Task, Worker
+from sota.slm.worker import ATTEMPTS, Task, Worker
 
 TEXTS_LIMIT = 250_000
 """Characters of all steps' output together: a report is one message, however often its steps were interrupted."""
@@ -58,7 +58,10 @@ class Installation:
         self._kept.prepare()
         self._images.prepare()
         for installer in self._installers.values():
-            installer.prepare()
+            try:
+                installer.prepare()
+            except InstallerFailed as error:  # an update that needs it reports that
+                self._log.error("installer_not_prepared", installer=installer.name, detail=error.detail)
 
     async def rest(self) -> None:
         """Begin no step any more; returns when none is under way."""
@@ -84,7 +87,8 @@ class Installation:
                 self._log.error("installer_failed", download_index=entry.download_index, detail=error.detail)
                 if attempt == ATTEMPTS:
                     await self.fail(entry, ResultCode.INTERNAL_ERROR, Reason.INSTALL_FAILED, error.detail)
-                await asyncio.sleep(PAUSE_S * attempt)
+                    return
+                await asyncio.sleep(self._worker.pause_s * attempt)
                 entry = await self._journal.download(entry.download_index) or entry
 
     async def fail(self, entry: DownloadEntry, code: ResultCode, reason: Reason, text: str) -> None:
@@ -103,6 +107,7 @@ class Installation:
 
     async def _carry_out(self, entry: DownloadEntry, start: StartDownload, installer: Installer, file: Path) -> None:
         if entry.state is State.READY:
+            await asyncio.to_thread(installer.prepare)  # its disk may not have been there at our start
             refusal = await self._examine(start, installer, file)
             if refusal is not None:
                 await self._end(entry, refusal)

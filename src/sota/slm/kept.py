@@ -7,6 +7,7 @@ back, and is made anew.
 from __future__ import annotations
 
 import asyncio
+import glob
 import shutil
 from pathlib import Path
 
@@ -60,16 +61,27 @@ class Kept:
         return file
 
     def keep(self, package: PackageId, installer: str, file: Path) -> None:
-        """Keep the file of the version that runs now, and no other of this package."""
+        """Keep the file of the version that runs now, and no other of this package.
+
+        Where the disk refuses that, the package is installed all the same: a way back is made when it is needed.
+        """
         kept = self._file(package.name, package.version, installer)
         if kept is None:
             return
-        if file.exists():
-            file.replace(kept)
-            sync_folder(self._folder)
-        for other in self._folder.glob(f"{package.name}_*.{installer}"):
-            if other != kept and other.name.rpartition("_")[0] == package.name:
-                other.unlink(missing_ok=True)
+        try:
+            if file.exists():
+                file.replace(kept)
+                sync_folder(self._folder)
+            for other in self._of(package.name, installer):
+                if other != kept:
+                    other.unlink(missing_ok=True)
+        except OSError as error:
+            self._log.warning("installed_version_not_kept", package=package.text, detail=str(error))
+
+    def _of(self, name: str, installer: str) -> list[Path]:
+        """Return the kept files of one package."""
+        files = self._folder.glob(f"{glob.escape(name)}_*.{installer}")
+        return [file for file in files if file.name.rpartition("_")[0] == name]
 
     def _file(self, name: str, version: str, installer: str) -> Path | None:
         # A version that a vehicle reports may hold anything; only one that can be a file's name was kept by us.

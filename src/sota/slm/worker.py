@@ -40,13 +40,21 @@ class Worker:
     """Does jobs. ``health_check`` is the vehicle's own command, which ends with 0 when all is well."""
 
     def __init__(
-        self, journal: Journal, runner: Runner, boot: Boot, health_check: Sequence[str], lock_timeout_s: float
+        self,
+        journal: Journal,
+        runner: Runner,
+        boot: Boot,
+        health_check: Sequence[str],
+        lock_timeout_s: float,
+        *,
+        pause_s: float | None = None,
     ) -> None:
         self._journal = journal
         self._runner = runner
         self._boot = boot
         self._health_check = health_check
         self._lock_timeout_s = lock_timeout_s
+        self.pause_s = PAUSE_S if pause_s is None else pause_s
         self._log = get_logger(program="slm")
         self._idle = asyncio.Event()
         self._idle.set()
@@ -129,7 +137,7 @@ class Worker:
                 self._log.error("installer_cannot_tell", download_index=task.download_index, detail=detail)
             if last.step is Step.LOOK or attempt == ATTEMPTS:
                 break
-            await asyncio.sleep(PAUSE_S * attempt)
+            await asyncio.sleep(self.pause_s * attempt)
         if last.step is Step.LOOK or last.interrupted:
             return Found(Health.UNKNOWN)
         opened = await self._journal.begin_step(task.download_index, Step.LOOK, operation=task.operation)
@@ -150,7 +158,10 @@ class Worker:
     async def _start(self, download_index: int, operation: str, step: Step, command: Command) -> OpenStep:
         await self._runner.wait_for_lost()
         opened = await self._journal.begin_step(download_index, step, operation=operation)
-        self._runner.start(f"{download_index}-{opened.number}", command.arguments, command.environment)
+        try:
+            self._runner.start(f"{download_index}-{opened.number}", command.arguments, command.environment)
+        except OSError as error:
+            raise InstallerFailed(f"The step {step} cannot be started: {error}.") from error
         return opened
 
     async def _await(self, task: Task, opened: OpenStep) -> None:

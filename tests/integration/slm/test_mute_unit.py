@@ -14,7 +14,6 @@ from msgspec import UNSET
 from sota.boundaries.values import Command, Reason
 from sota.slm import worker
 from sota.slm.contract import Bay, Fault, Loss
-from sota.slm.images import carrying_out
 from tests.support import debs
 from tests.support.images import build, install
 from tests.support.slm_subjects import CommandSubject
@@ -28,8 +27,7 @@ cut -d " " -f 1 "$1" 2>/dev/null | head -n 1
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (worker, carrying_out):
-        monkeypatch.setattr(module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(worker, "PAUSE_S", 0.01)
 
 
 class MuteSubject(CommandSubject):

@@ -36,6 +36,8 @@ from sota.slm.worker import Worker
 VIN = "CONTRACT000000000"
 STEP_TIMEOUT_S = 120.0
 CASE_TIMEOUT_S = 240.0
+LOCK_TIMEOUT_S = 30.0
+PAUSE_S = 0.05
 Result = TypeVar("Result")
 
 
@@ -264,7 +266,8 @@ class Bay:
         journal = Journal(self.folder, database=_Interrupted)
         database = journal.database
         runner = Runner(self.folder / "steps", timeout_s=STEP_TIMEOUT_S, output_limit=16_384)
-        worker = Worker(journal, runner, Boot(subject.boot_id_file, (), 60.0), subject.health_check, 30.0)
+        boot = Boot(subject.boot_id_file, (), 60.0)
+        worker = Worker(journal, runner, boot, subject.health_check, LOCK_TIMEOUT_S, pause_s=PAUSE_S)
         kept = Kept(self.folder / "kept", journal)
         installers = {installer.name: installer}
         trust = Trust(self.folder / "keys", allow_unsigned=False)

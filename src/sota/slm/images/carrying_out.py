@@ -29,7 +29,7 @@ from sota.slm.journal import DownloadEntry, Journal
 from sota.slm.kept import Kept
 from sota.slm.model import Finished, Job, ResultCode, Step
 from sota.slm.versions import is_newer
-from sota.slm.worker import ATTEMPTS, PAUSE_S, Task, Worker
+from sota.slm.worker import ATTEMPTS, Task, Worker
 
 TEXT_LIMIT, TEXTS_LIMIT = 4096, 200_000
 """Characters of one operation's text in the report, and of all together: a report is one message."""
@@ -86,6 +86,9 @@ class Images:
             image = await asyncio.to_thread(self._examine, start, file)
         except (Invalid, Refused) as error:
             return Finished(False, ResultCode.VALIDATION_FAILED, Reason.VERIFICATION_FAILED, error.detail)
+        except OSError as error:
+            text = f"The image cannot be read: {error}."
+            return Finished(False, ResultCode.INTERNAL_ERROR, Reason.INSTALL_FAILED, text)
         if not entry.state.is_begun:
             previous = await self.installed_version(start.package.name)
             if not await self._journal.begin(entry.download_index, previous):
@@ -156,7 +159,7 @@ class Images:
                 self._log.error("installer_failed", download_index=index, detail=error.detail)
                 if attempt == ATTEMPTS:
                     return Result(ResultCode.INTERNAL_ERROR, await self._output(index, operation.id, error.detail))
-            await asyncio.sleep(PAUSE_S * attempt)
+            await asyncio.sleep(self._worker.pause_s * attempt)
             attempt += 1
 
     async def _do(self, index: int, image: Image, operation: Operation) -> Result:
@@ -181,6 +184,7 @@ class Images:
         installer = self._installers[operation.installer]
         history, opened = await self._journal.steps(index, operation.id)
         if not history and opened is None:
+            await asyncio.to_thread(installer.prepare)
             refusal = await self._refuse(operation, installer, file)
             if refusal is not None:
                 return refusal

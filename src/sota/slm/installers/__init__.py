@@ -161,6 +161,8 @@ class Installer(Protocol):
 def load(name: str, place: Place) -> Installer:
     """Find an installer by its name: a file beside this one, or a module ``sota_installer_<name>`` that was installed.
 
+    What the operating system refuses it is an :class:`InstallerFailed` (``guard.py``).
+
     Raises:
         StartError: there is none, or its options do not fit.
     """
@@ -175,8 +177,9 @@ def load(name: str, place: Place) -> Installer:
         except AttributeError:
             raise StartError(f"slm: {module} has no function make(place)") from None
         else:
-            installer: Installer = make(place)
-            return installer
+            from sota.slm.installers.guard import Guarded  # it imports this module
+
+            return Guarded(make(place))
     raise StartError(f"slm: there is no installer {name!r}")
 
 

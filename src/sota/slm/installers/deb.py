@@ -31,6 +31,8 @@ from sota.slm.model import Found, Health, Job, Step
 
 BUILD_TIMEOUT_S = 600.0
 LOCK_POLL_S = 0.1
+LOCKS = ("lock-frontend", "lock")
+"""A front end such as apt holds the first for all of its work, and the second only while dpkg does not run."""
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FORMAT = "${Package}\\t${Version}\\t${db:Status-Status}\\t${db:Status-Eflag}\\n"
 HEALTH = {
@@ -67,7 +69,9 @@ class DebInstaller:
         self._confinement = Confinement(self.root, state or self.root.with_name(f"{self.root.name}.confinement"))
 
     def prepare(self) -> None:
-        """Make an empty package database where there is none."""
+        """Make an empty package database where there is none. One whose status file was lost is not empty."""
+        if self._lost_status():
+            return
         for folder in ("info", "updates", "triggers"):
             shared_folder(self._database / folder)
         shared_folder(self.root / "var/log")
@@ -76,6 +80,23 @@ class DebInstaller:
                 write_atomic(self._database / file, b"")
                 (self._database / file).chmod(0o644)
 
+    def _lost_status(self) -> str:
+        """Return why dpkg's status file cannot be true; nothing where it may be.
+
+        dpkg takes a status file that is missing or empty for a vehicle without packages, and writes it so.
+        """
+        status = self._database / "status"
+        if status.exists() and status.stat().st_size > 0:
+            return ""
+        lists = sorted(file.name.removesuffix(".list") for file in (self._database / "info").glob("*.list"))
+        if not lists:
+            return ""
+        what = "is empty" if status.exists() else "is missing"
+        return (
+            f"dpkg's database is damaged: {status} {what}, and {len(lists)} packages are in its folder info"
+            f" ({', '.join(lists[:3])}, …). A workshop must restore it, for example from status-old or /var/backups."
+        )
+
     async def install(self, file: Path) -> None:
         """Install a package at once, as a factory does, without journal and without a way back.
 
@@ -83,6 +104,8 @@ class DebInstaller:
             InstallerFailed: dpkg failed; with its output.
         """
         self.prepare()
+        if lost := self._lost_status():
+            raise InstallerFailed(lost)
         await self._check_reach(file, "")
         command = self._dpkg("--install", file=file)
         code, output, errors = await ask(*command.arguments, environment=command.environment, timeout_s=BUILD_TIMEOUT_S)
@@ -154,10 +177,11 @@ class DebInstaller:
         return found
 
     async def wait_until_free(self, timeout_s: float) -> None:
-        """Wait until no other dpkg holds the database: one of ours that lost its shell, or a mechanic's."""
+        """Wait until no dpkg or apt holds the database: one of ours that lost its shell, or a mechanic's."""
+        locks = [self._database / name for name in LOCKS]
         try:
             async with asyncio.timeout(timeout_s):
-                while not _is_free(self._database / "lock"):  # noqa: ASYNC110 - a file's lock tells nobody
+                while not all(map(_is_free, locks)):  # noqa: ASYNC110 - a file's lock sends no event
                     await asyncio.sleep(LOCK_POLL_S)
         except TimeoutError:
             raise InstallerFailed(f"Another process holds dpkg's database for more than {timeout_s:g} s.") from None
@@ -221,6 +245,8 @@ class DebInstaller:
         }
 
     async def _query(self, *names: str) -> Sequence[tuple[str, Found]]:
+        if lost := self._lost_status():
+            raise InstallerFailed(lost)
         code, output, errors = await self._ask(
             "dpkg-query", f"--admindir={self._database}", f"--showformat={FORMAT}", "--show", *names
         )

@@ -1,0 +1,66 @@
+"""Turns what the operating system refuses an installer into :class:`InstallerFailed`.
+
+A read-only disk, a folder that is gone, a device that fails: whoever wrote the installer, its ``OSError`` must end in a
+report with a reason. Uncaught it would be an error of the program's own, which is tried again without end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from sota.boundaries.values import InstalledPackage
+from sota.slm.installers import Command, Installer, InstallerFailed
+from sota.slm.model import Found, Job, Step
+
+
+class Guarded:
+    """An installer whose every ``OSError`` is an :class:`InstallerFailed` that says what it was doing."""
+
+    def __init__(self, installer: Installer) -> None:
+        self._installer = installer
+        self.name = installer.name
+        self.capabilities = installer.capabilities
+
+    def prepare(self) -> None:
+        """See :class:`Installer`."""
+        with self._told("prepare its folders"):
+            self._installer.prepare()
+
+    async def inspect(self, file: Path, name: str, version: str) -> None:
+        """See :class:`Installer`."""
+        with self._told(f"inspect {name} {version}"):
+            await self._installer.inspect(file, name, version)
+
+    async def find(self, name: str) -> Found:
+        """See :class:`Installer`."""
+        with self._told(f"look {name} up"):
+            return await self._installer.find(name)
+
+    async def list(self) -> list[InstalledPackage]:
+        """See :class:`Installer`."""
+        with self._told("list what is installed"):
+            return await self._installer.list()
+
+    async def save(self, name: str, file: Path) -> None:
+        """See :class:`Installer`."""
+        with self._told(f"copy {name}"):
+            await self._installer.save(name, file)
+
+    async def wait_until_free(self, timeout_s: float) -> None:
+        """See :class:`Installer`."""
+        with self._told("find out whether its database is free"):
+            await self._installer.wait_until_free(timeout_s)
+
+    def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
+        """See :class:`Installer`."""
+        with self._told(f"{step} {job.name}"):
+            return self._installer.command(step, job, file, previous_file)
+
+    @contextlib.contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InstallerFailed(f"Installer {self.name!r} cannot {doing}: {error}.") from error

@@ -1,0 +1,128 @@
+"""What the vehicle's disk and its package database do to an update: each ends in a report with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sota.boundaries.values import Command, Reason
+from sota.slm.contract import Bay, Fault
+from sota.slm.model import ResultCode
+from tests.support import debs
+from tests.support.deb_workshop import DebWorkshop
+from tests.support.machine import LACKS, why_no_mount
+from tests.support.slm_subjects import ArchiveSubject, DebSubject, SubjectOnDisk, small_disk
+
+pytestmark = pytest.mark.anyio
+
+HOLD = """
+import fcntl, sys
+with open(sys.argv[1], "w") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "8m") as mounted:
+        if mounted is None:
+            pytest.skip(f"{LACKS}a disk cannot be mounted, to be made read-only ({why_no_mount()})")
+        yield mounted
+
+
+@contextlib.contextmanager
+def held(lock: Path) -> Iterator[None]:
+    """Hold a lock file of dpkg in another process, as apt does."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        try:
+            yield
+        finally:
+            holder.communicate()
+
+
+def remount(disk: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True, capture_output=True, timeout=30)
+
+
+@pytest.mark.parametrize("kind", [DebSubject, ArchiveSubject], ids=lambda kind: kind.installer_name)
+async def test_read_only_root_fails_the_update_with_a_reason(
+    kind: type[SubjectOnDisk], tmp_path: Path, disk: Path
+) -> None:
+    subject = kind(tmp_path, disk=disk)
+    bay = Bay(tmp_path, subject)
+    assert (await bay.install("1.0.0")).status == "installed"
+    file = subject.build("2.0.0", Fault.NONE)
+    remount(disk, "ro")
+    try:
+        await bay.offer("2.0.0", Command.INSTALL, file)
+        report = await bay.carry_out()
+    finally:
+        remount(disk, "rw")
+
+    assert (report.status, report.running_version) == ("failed", "1.0.0")
+    assert report.reason in {Reason.INSTALL_FAILED, Reason.ROLLED_BACK}
+    assert "ead-only" in " ".join(operation.result_text for operation in report.operations)
+    assert (await bay.install("3.0.0")).status == "installed"
+
+
+@pytest.mark.parametrize("kind", [DebSubject, ArchiveSubject], ids=lambda kind: kind.installer_name)
+async def test_root_that_was_read_only_at_the_start_takes_updates_later(
+    kind: type[SubjectOnDisk], tmp_path: Path, disk: Path
+) -> None:
+    subject = kind(tmp_path, disk=disk)
+    remount(disk, "ro")
+    try:
+        bay = Bay(tmp_path, subject)
+        report = await bay.install("1.0.0")
+    finally:
+        remount(disk, "rw")
+    assert (report.status, report.operations[-1].result_code) == ("failed", ResultCode.INTERNAL_ERROR)
+    assert "Read-only file system" in report.operations[-1].result_text
+    assert (await bay.install("1.0.0")).status == "installed"
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty"])
+async def test_lost_status_file_of_dpkg_is_not_an_empty_vehicle(damage: str, tmp_path: Path) -> None:
+    workshop = DebWorkshop(tmp_path)
+    workshop.furnish(debs.build(tmp_path, "ivi", "1.0.0"), debs.build(tmp_path, "nav", "1.0.0"))
+    status = workshop.database / "status"
+    before = status.read_bytes()
+    status.unlink()
+    if damage == "empty":
+        status.touch()
+
+    report = await workshop.update(debs.build(tmp_path, "ivi", "2.0.0"))
+
+    assert (report.status, report.operations[-1].result_code) == ("failed", ResultCode.INTERNAL_ERROR)
+    assert "2 packages are in its folder info" in report.operations[-1].result_text
+    assert not status.exists() or status.read_bytes() == b""
+    assert workshop.read("/opt/ivi/version") == "1.0.0\n"
+    status.write_bytes(before)
+    assert (await workshop.update(debs.build(tmp_path, "ivi", "2.0.0"))).status == "installed"
+    assert workshop.states() == {"ivi": "ii 2.0.0", "nav": "ii 1.0.0"}
+
+
+@pytest.mark.parametrize("lock", ["lock-frontend", "lock"])
+async def test_update_waits_for_whoever_works_with_the_package_database(lock: str, tmp_path: Path) -> None:
+    workshop = DebWorkshop(tmp_path)
+    workshop.furnish(debs.build(tmp_path, "ivi", "1.0.0"))
+    file = debs.build(tmp_path, "ivi", "2.0.0")
+    with held(workshop.database / lock):
+        update = asyncio.create_task(workshop.update(file))
+        done, _ = await asyncio.wait([update], timeout=1.0)
+
+    assert not done
+    assert (await update).status == "installed"
+    assert workshop.states() == {"ivi": "ii 2.0.0"}
