@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from cyclopts import App
 
-from sota.cli.databases import Config, Program, Url, open_database
+from sota.cli.databases import HERE, Place, Program, open_database
 from sota.kit.audit.model import Record, Verdict, Wanted
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import Invalid, StartError
@@ -21,7 +21,7 @@ ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
 
 @app.command
-def verify(*, program: Program = "web", config: Config = None, database: Url = None, anchor: str | None = None) -> None:
+def verify(*, program: Program = "web", place: Place = HERE, anchor: str | None = None) -> None:
     """Follow the chain of all records and say whether it holds; exit code 1 where it does not.
 
     A record that was changed, removed or moved breaks the chain at its place; the head of the chain tells when the last
@@ -35,7 +35,7 @@ def verify(*, program: Program = "web", config: Config = None, database: Url = N
     anchor
         A record as it was printed earlier, NUMBER:HASH.
     """
-    verdict = asyncio.run(_verify(program, config, database, _read_anchor(anchor)))
+    verdict = asyncio.run(_verify(program, place, _read_anchor(anchor)))
     if verdict.broken is not None:
         raise StartError(f"the audit trail is broken: {verdict.broken.text}", exit_code=1)
     print(f"The audit trail holds: {verdict.number} records. Anchor: {verdict.number}:{verdict.hash}")
@@ -45,8 +45,7 @@ def verify(*, program: Program = "web", config: Config = None, database: Url = N
 def export(
     *,
     program: Program = "web",
-    config: Config = None,
-    database: Url = None,
+    place: Place = HERE,
     since: datetime | None = None,
     until: datetime | None = None,
     actor: str | None = None,
@@ -68,18 +67,18 @@ def export(
         Where to write; on standard output without it.
     """
     wanted = Wanted(actor=actor, since=_in_utc(since), until=_in_utc(until))
-    asyncio.run(_export(program, config, database, wanted, file))
+    asyncio.run(_export(program, place, wanted, file))
 
 
-async def _verify(program: Program, config: Path | None, url: str | None, anchor: tuple[int, str] | None) -> Verdict:
-    async with open_database(program, config, url) as database:
+async def _verify(program: Program, place: Place, anchor: tuple[int, str] | None) -> Verdict:
+    async with open_database(program, place) as database:
         return await AuditTrail(database).verify(anchor=anchor)
 
 
-async def _export(program: Program, config: Path | None, url: str | None, wanted: Wanted, file: Path | None) -> None:
+async def _export(program: Program, place: Place, wanted: Wanted, file: Path | None) -> None:
     output = sys.stdout.buffer if file is None else file.open("wb")
     try:
-        async with open_database(program, config, url) as database:
+        async with open_database(program, place) as database:
             async for record in AuditTrail(database).read_all(wanted):
                 output.write(msgspec.json.encode(as_line(record)) + b"\n")
         output.flush()

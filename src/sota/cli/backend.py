@@ -13,6 +13,7 @@ from sota.boundaries.interaction import Program
 from sota.cli.schemas import database_url
 from sota.core.program import CoreProgram
 from sota.core.settings import CoreSettings
+from sota.kit.data_folder import Claim
 from sota.kit.durable import private_folder, write_atomic
 from sota.kit.service_credentials import issue
 from sota.resolver.program import ResolverProgram
@@ -49,6 +50,18 @@ class Backend:
     def programs(self) -> list[ResolverProgram | NodeProgram | CoreProgram | WebProgram]:
         """All of them."""
         return [self.resolver, self.node, self.core, self.web]
+
+
+def claims_of(data: Path) -> tuple[Claim, ...]:
+    """List the folders that a backend needs for itself: the whole one, and each program's in it."""
+    own = ("*.db", "*.db-*", "web", "core", "resolver", "node", "secrets", "authority", "packages", "ready.json")
+    return (
+        Claim(data, "up", own),
+        Claim(data / "web", "web"),
+        Claim(data / "core", "core"),
+        Claim(data / "resolver", "resolver"),
+        Claim(data / "node", "rvi-node"),
+    )
 
 
 def prepare_secrets(data: Path) -> Path:

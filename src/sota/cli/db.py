@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from cyclopts import App
 
-from sota.cli.databases import Config, Program, Url, open_database
+from sota.cli.databases import HERE, Place, Program, open_database
 
 app = App(name="db", help="Upgrade a program's database.")
 
 
 @app.command
-def upgrade(program: Program, *, config: Config = None, database: Url = None) -> None:
+def upgrade(program: Program, *, place: Place = HERE) -> None:
     """Apply the migrations that are missing.
 
     Parameters
@@ -21,9 +20,9 @@ def upgrade(program: Program, *, config: Config = None, database: Url = None) ->
     program
         Whose database.
     """
-    asyncio.run(_upgrade(program, config, database))
+    asyncio.run(_upgrade(program, place))
 
 
-async def _upgrade(program: Program, config: Path | None, url: str | None) -> None:
-    async with open_database(program, config, url) as database:
+async def _upgrade(program: Program, place: Place) -> None:
+    async with open_database(program, place, may_be_empty=True) as database:
         print(f"{program}: {database.shown} is at the newest revision")

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from sota.kit.data_folder import PASSING
 from sota.kit.errors import SotaError, StartError
 
 SERVER_ONLY = frozenset(
@@ -40,11 +41,16 @@ def ending(work: Callable[[], object]) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BrokenPipeError:  # whoever read our output (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if error.filename is None or error.errno is None:  # no file that was named to us: a fault of ours
+            raise
+        print(f"sota: {os.fsdecode(error.filename)}: {error.strerror}", file=sys.stderr)
+        sys.exit(1 if error.errno in PASSING else 2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def missing_module(error: BaseException | None) -> str | None:

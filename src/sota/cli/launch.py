@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sota.boundaries.b0_operation.rows import ROWS as OPERATION_ROWS
+from sota.kit.data_folder import Claim, claimed
 from sota.kit.errors import StartError
 from sota.kit.logging import configure
 from sota.kit.program import RunnableProgram, run
@@ -24,13 +25,15 @@ def launch(
     host: str = "127.0.0.1",
     operation_port: int = 0,
     when_ready: Callable[[], Awaitable[None]] | None = None,
+    claims: Sequence[Claim] = (),
 ) -> None:
     """Make the programs inside the event loop, start them, wait for SIGTERM or SIGINT, stop them.
+
+    ``claims`` are the data folders that they need for themselves, from before they are made until they have ended.
 
     Raises:
         StartError: one cannot start, or a part of it died.
     """
-    configure(log_level)
 
     async def main() -> None:
         await run(
@@ -41,7 +44,9 @@ def launch(
             when_ready=when_ready,
         )
 
-    loop_runner()(main())
+    with claimed(*claims):
+        configure(log_level)
+        loop_runner()(main())
 
 
 def loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
@@ -91,6 +96,7 @@ def run_one(
         host=settings.host,
         operation_port=settings.operation_port,
         when_ready=greet,
+        claims=(Claim(settings.data, program),),
     )
 
 

@@ -34,7 +34,7 @@ def web(*, config: Config = None, overrides: Set = (), show_settings: Show = Fal
 
     def greeting(program: WebProgram) -> str | None:
         password = program.first_password
-        return f"First sign-in, shown once: {FIRST_ADMIN} / {password} (you then choose your own)" if password else None
+        return f"First sign-in: {FIRST_ADMIN} / {password} (you then choose your own)" if password else None
 
     run_one("web", WebSettings, WebProgram, config, overrides, show=show_settings, greeting=greeting)
 

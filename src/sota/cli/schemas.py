@@ -29,7 +29,8 @@ def database_url(data: Path, server: str | None, program: str) -> str:
         StartError: ``server`` is not the address of a MariaDB server.
     """
     if server is None:
-        return f"sqlite:///{data / f'{program}.db'}"
+        # Built from parts: a folder's name may have characters that mean something in a URL.
+        return sa.URL.create("sqlite", database=str(data / f"{program}.db")).render_as_string()
     schema = dict(zip(PROGRAMS, names_of(server), strict=True))[program]
     return _read(server).set(database=schema).render_as_string(hide_password=False)
 

@@ -14,7 +14,7 @@ from cyclopts import App, Parameter, validators
 from sota.boundaries.b1_browser_web.admin_messages import TokenName
 from sota.boundaries.interaction import Role
 from sota.cli.columns import print_columns
-from sota.cli.databases import Config, Url
+from sota.cli.databases import HERE, Place
 from sota.cli.web_database import web_database
 from sota.kit.durable import write_atomic
 from sota.kit.errors import Invalid, NotFound
@@ -35,8 +35,7 @@ def new(
     role: RoleName,
     days: Days = 90,
     token_file: Path | None = None,
-    config: Config = None,
-    database: Url = None,
+    place: Place = HERE,
 ) -> None:
     """Make a service's token and print it, once; only its hash is kept.
 
@@ -51,7 +50,7 @@ def new(
     token_file
         Where to write the token, readable for its owner alone, instead of printing it.
     """
-    token = asyncio.run(_new(config, database, name, Role(role), days))
+    token = asyncio.run(_new(place, name, Role(role), days))
     if token_file is None:
         print(token)
         return
@@ -61,7 +60,7 @@ def new(
 
 
 @app.command(name="list")
-def list_tokens(*, config: Config = None, database: Url = None) -> None:
+def list_tokens(*, place: Place = HERE) -> None:
     """List the tokens that are valid, of services and of accounts."""
     rows = [
         (
@@ -72,13 +71,13 @@ def list_tokens(*, config: Config = None, database: Url = None) -> None:
             f"{token.expires_at:%Y-%m-%d}" if token.expires_at is not None else "it is revoked",
             f"{token.last_used_at:%Y-%m-%d %H:%M}" if token.last_used_at is not None else "never",
         )
-        for token in asyncio.run(_list(config, database))
+        for token in asyncio.run(_list(place))
     ]
     print_columns(("Id", "Name", "Role", "Of", "Valid until", "Last used"), rows)
 
 
 @app.command
-def revoke(token_id: UUID, *, config: Config = None, database: Url = None) -> None:
+def revoke(token_id: UUID, *, place: Place = HERE) -> None:
     """Make a token worthless at once.
 
     Parameters
@@ -86,16 +85,16 @@ def revoke(token_id: UUID, *, config: Config = None, database: Url = None) -> No
     token_id
         Its id, as sota tokens list prints it.
     """
-    name = asyncio.run(_revoke(config, database, token_id))
+    name = asyncio.run(_revoke(place, token_id))
     print(f"{name}: token {token_id} is revoked")
 
 
-async def _new(config: Path | None, url: str | None, name: str, role: Role, days: int) -> str:
+async def _new(place: Place, name: str, role: Role, days: int) -> str:
     try:
         msgspec.convert(name, TokenName)
     except msgspec.ValidationError:
         raise Invalid(f"{name[:60]!r} is no token's name: 1 to 50 letters, digits, spaces and ._@-.") from None
-    async with web_database(config, url) as web:
+    async with web_database(place) as web:
         now = web.clock.now()
         ends = now + timedelta(days=days)
         _, token = await make_token(web.db, role, name, account_id=None, expires_at=ends, now=now)
@@ -103,9 +102,9 @@ async def _new(config: Path | None, url: str | None, name: str, role: Role, days
     return token
 
 
-async def _list(config: Path | None, url: str | None) -> list[Token]:
+async def _list(place: Place) -> list[Token]:
     found: list[Token] = []
-    async with web_database(config, url) as web:
+    async with web_database(place) as web:
         while True:
             after = found[-1].id if found else None
             async with web.db.read() as tx:
@@ -115,8 +114,8 @@ async def _list(config: Path | None, url: str | None) -> list[Token]:
                 return found
 
 
-async def _revoke(config: Path | None, url: str | None, token_id: UUID) -> str:
-    async with web_database(config, url) as web:
+async def _revoke(place: Place, token_id: UUID) -> str:
+    async with web_database(place) as web:
         now = web.clock.now()
         name = await web.db.transact(
             lambda tx: token_store.revoke_token(tx, token_id, now, account_id=None, everybodys=True)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +9,6 @@ from cyclopts import Parameter
 
 from sota.cli.launch import launch
 
-TOKEN_LIFETIME = timedelta(hours=12)
 DATABASE_VARIABLE = "SOTA_UP_DATABASE"
 PortOption = Annotated[int, Parameter(negative=())]
 
@@ -31,11 +26,13 @@ def up(
     operation_port: PortOption = 9180,
     log_level: str = "info",
     json_ready: Annotated[bool, Parameter(negative=())] = False,
+    ready_file: Path | None = None,
 ) -> None:
     """Run the backend in one process: Web Server, SOTA Core, External Resolver, RVI Node Server.
 
     Everything it keeps is below one folder. The first start makes the secrets between the programs, an authority for
-    vehicles and the first administrator, whose password is printed once. It listens on loopback.
+    vehicles and the first administrator, whose password is printed until it is changed. It listens on loopback.
+    Only one process may run on the folder.
 
     Parameters
     ----------
@@ -61,44 +58,18 @@ def up(
     log_level
         debug, info, warning or error.
     json_ready
-        Print one line of JSON on standard output when ready: addresses, first sign-in, a token of an operator for 12 h.
+        Print one line of JSON on standard output when ready: addresses, first sign-in, and a token of an operator,
+        which is valid until the backend ends, or for 12 h.
+    ready_file
+        Write that line to this file instead, readable for its owner alone. A redirection of standard output would
+        empty the file before this command can find out that the folder is in use.
     """
-    from sota.boundaries.interaction import Role
-    from sota.cli.backend import Backend, Ports, assemble
-    from sota.cli.schemas import create_schemas
-    from sota.web.accounts.model import FIRST_ADMIN
-    from sota.web.accounts.service import issue_token
+    from sota.cli.backend import Ports, claims_of
+    from sota.cli.up_ready import Ready
+    from sota.kit.data_folder import claimed
 
     ports = Ports(http_port, https_port, core_port, resolver_port, edge_port, link_port, operation_port)
-    if database is not None:
-        asyncio.run(create_schemas(database))
-    backends: list[Backend] = []
-
-    def make() -> list[object]:
-        backends.append(assemble(data, ports, database=database))
-        return list(backends[0].programs)
-
-    async def announce() -> None:
-        web = backends[0].web
-        ready: dict[str, str | None] = {
-            "console": f"https://localhost:{web.https_port}/",
-            "api": f"http://127.0.0.1:{web.port}/api/v1",
-            "certificate": str(web.certificate),
-            "user": FIRST_ADMIN if web.first_password else None,
-            "password": web.first_password,
-        }
-        if json_ready:
-            ready["token"] = await issue_token(web.db, Role.OPERATOR, "sota up --json-ready", valid_for=TOKEN_LIFETIME)
-            print(json.dumps(ready), flush=True)
-        else:
-            _greet(ready)
-        await asyncio.Event().wait()
-
-    launch(make, log_level=log_level, operation_port=ports.operation, when_ready=announce)  # type: ignore[arg-type]
-
-
-def _greet(ready: dict[str, str | None]) -> None:
-    lines = [f"SOTA is up. Console: {ready['console']}   API: {ready['api']}"]
-    if ready["password"]:
-        lines.append(f"First sign-in, shown once: {ready['user']} / {ready['password']} (you then choose your own)")
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    ready = Ready(data, ports, database, prints=json_ready, file=ready_file)
+    with claimed(*claims_of(data)):
+        ready.prepare()
+        launch(ready.make, log_level=log_level, operation_port=ports.operation, when_ready=ready.announce)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Literal
 
 from cyclopts import App
 
 from sota.boundaries.interaction import Role
 from sota.cli.columns import print_columns
-from sota.cli.databases import Config, Url
+from sota.cli.databases import HERE, Place
 from sota.cli.web_database import web_database
 from sota.web.accounts import store
 from sota.web.accounts.model import Account, generate_password
@@ -22,7 +21,7 @@ PAGE = 500
 
 
 @app.command
-def add(name: str, *, role: RoleName, config: Config = None, database: Url = None) -> None:
+def add(name: str, *, role: RoleName, place: Place = HERE) -> None:
     """Add an account and print its generated password, once; its owner must replace it at the first sign-in.
 
     Parameters
@@ -32,22 +31,22 @@ def add(name: str, *, role: RoleName, config: Config = None, database: Url = Non
     role
         What the account may do: viewer, operator or admin.
     """
-    password = asyncio.run(_add(config, database, name, Role(role)))
+    password = asyncio.run(_add(place, name, Role(role)))
     print(f"First sign-in, shown once: {name} / {password}")
 
 
 @app.command(name="list")
-def list_users(*, config: Config = None, database: Url = None) -> None:
+def list_users(*, place: Place = HERE) -> None:
     """List the accounts."""
     rows = [
         (account.name, account.role.value, _state(account), str(sessions), f"{account.created_at:%Y-%m-%d %H:%M}")
-        for account, sessions in asyncio.run(_list(config, database))
+        for account, sessions in asyncio.run(_list(place))
     ]
     print_columns(("Name", "Role", "State", "Sessions", "Made"), rows)
 
 
 @app.command
-def disable(name: str, *, config: Config = None, database: Url = None) -> None:
+def disable(name: str, *, place: Place = HERE) -> None:
     """Let an account sign in no more; its sessions end, its tokens are worth nothing.
 
     Parameters
@@ -55,12 +54,12 @@ def disable(name: str, *, config: Config = None, database: Url = None) -> None:
     name
         The account.
     """
-    asyncio.run(_change(config, database, name, disabled=True))
+    asyncio.run(_change(place, name, disabled=True))
     print(f"{name} is disabled; its sessions ended")
 
 
 @app.command
-def enable(name: str, *, config: Config = None, database: Url = None) -> None:
+def enable(name: str, *, place: Place = HERE) -> None:
     """Let a disabled account sign in again.
 
     Parameters
@@ -68,12 +67,12 @@ def enable(name: str, *, config: Config = None, database: Url = None) -> None:
     name
         The account.
     """
-    asyncio.run(_change(config, database, name, disabled=False))
+    asyncio.run(_change(place, name, disabled=False))
     print(f"{name} is enabled")
 
 
 @app.command
-def reset(name: str, *, config: Config = None, database: Url = None) -> None:
+def reset(name: str, *, place: Place = HERE) -> None:
     """Give an account another generated password and print it, once; for a password that was forgotten.
 
     Parameters
@@ -82,21 +81,21 @@ def reset(name: str, *, config: Config = None, database: Url = None) -> None:
         The account.
     """
     password = generate_password()
-    asyncio.run(_change(config, database, name, password=password))
+    asyncio.run(_change(place, name, password=password))
     print(f"Next sign-in, shown once: {name} / {password}")
 
 
-async def _add(config: Path | None, url: str | None, name: str, role: Role) -> str:
+async def _add(place: Place, name: str, role: Role) -> str:
     password = generate_password()
-    async with web_database(config, url) as web:
+    async with web_database(place) as web:
         await add_account(web.db, name, role, password, change_due=True)
         await web.note("X-B1-46", f"users name={name} role={role}", "created")
     return password
 
 
-async def _list(config: Path | None, url: str | None) -> list[tuple[Account, int]]:
+async def _list(place: Place) -> list[tuple[Account, int]]:
     found: list[tuple[Account, int]] = []
-    async with web_database(config, url) as web:
+    async with web_database(place) as web:
         while True:
             async with web.db.read() as tx:
                 page = await store.list_accounts(tx, PAGE, found[-1][0].name if found else None)
@@ -105,10 +104,8 @@ async def _list(config: Path | None, url: str | None) -> list[tuple[Account, int
                 return found
 
 
-async def _change(
-    config: Path | None, url: str | None, name: str, *, disabled: bool | None = None, password: str | None = None
-) -> None:
-    async with web_database(config, url) as web:
+async def _change(place: Place, name: str, *, disabled: bool | None = None, password: str | None = None) -> None:
+    async with web_database(place) as web:
         await change_account(web.db, name, disabled=disabled, password=password, change_due=True)
         what = f"disabled={disabled}" if disabled is not None else "reset_password=True"
         await web.note("X-B1-48", f"users/{name} {what}", "changed")

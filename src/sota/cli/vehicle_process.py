@@ -42,6 +42,7 @@ def run(order: VehicleOrder) -> None:
     """Run the vehicle until a signal ends it."""
     from sota.cli.launch import launch
     from sota.cli.vehicle_parts import VehiclePorts, assemble
+    from sota.kit.data_folder import Claim
 
     ports = VehiclePorts(order.edge_port, order.client_port, order.slm_port)
     launch(
@@ -57,6 +58,12 @@ def run(order: VehicleOrder) -> None:
         ),
         log_level=order.log_level,
         operation_port=order.operation_port,
+        claims=(
+            Claim(order.data, "vehicle", own=("identity", "secrets", "node", "client", "slm/*.db", "slm/*.db-*")),
+            Claim(order.data / "node", "rvi-node"),
+            Claim(order.data / "client", "client"),
+            Claim(order.data / "slm", "slm"),
+        ),
     )
 
 

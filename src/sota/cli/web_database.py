@@ -9,9 +9,8 @@ import contextlib
 import getpass
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from sota.cli.databases import open_database
+from sota.cli.databases import Place, open_database
 from sota.kit.audit.model import Deed
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.clock import Clock, SystemClock
@@ -33,13 +32,13 @@ class WebDatabase:
 
 
 @contextlib.asynccontextmanager
-async def web_database(config: Path | None, url: str | None) -> AsyncIterator[WebDatabase]:
-    """Open the database that the settings name, or another one; it is brought up to date first.
+async def web_database(place: Place) -> AsyncIterator[WebDatabase]:
+    """Open the database that ``place`` names; it is brought up to date first.
 
     Raises:
         StartError: it cannot be opened.
     """
-    async with open_database("web", config, url) as database:
+    async with open_database("web", place) as database:
         yield WebDatabase(database, AuditTrail(database), SystemClock())
 
 

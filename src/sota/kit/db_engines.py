@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sota.kit import db_errors, db_sqlite
 from sota.kit.database_settings import DatabaseSettings
 from sota.kit.db_health import AWAY
+from sota.kit.durable import private_file, private_folder
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.settings import read_secret
 from sota.kit.tls_client import calling
@@ -77,7 +78,7 @@ class Address:
         """Read a URL with everything in it.
 
         Raises:
-            StartError: it is no URL of a database that we know, or the file's folder cannot be made.
+            StartError: it is no URL of a database that we know.
         """
         try:
             url = sa.make_url(text)
@@ -85,7 +86,6 @@ class Address:
             raise StartError(f"not a database URL: write {FORMS}") from None
         backend = url.get_backend_name()
         if backend == "sqlite":
-            _make_folder(url)
             return cls(url.set(drivername="sqlite+aiosqlite"), _show(url))
         if backend in ("mysql", "mariadb"):
             return cls(url.set(drivername="mysql+asyncmy"), _show(url))
@@ -200,6 +200,7 @@ def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
 
     @sa.event.listens_for(engine.sync_engine, "do_connect")
     def _open(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+        _make_private(address)
         options["async_creator_fn"] = db_sqlite.connect
 
     @sa.event.listens_for(engine.sync_engine, "connect")
@@ -226,11 +227,12 @@ def _show(url: sa.URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
-def _make_folder(url: sa.URL) -> None:
-    if not url.database or url.database == ":memory:":
+def _make_private(address: Address) -> None:
+    name = address.url.database
+    if not name or name == ":memory:":
         return
-    folder = Path(url.database).parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(Path(name).parent)
+        private_file(Path(name))
     except OSError as error:
-        raise StartError(f"{_show(url)}: cannot make {folder}: {error.strerror}") from None
+        raise StartError(f"{address.shown}: cannot make {error.filename or name}: {error.strerror}") from None

@@ -7,6 +7,7 @@ Every sync of ours goes through here, so that a load generator with thousands of
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -68,14 +69,18 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Replace ``path`` by ``content`` so that a reader sees the old file or the new one, whenever the power goes."""
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replace ``path`` by ``content`` so that a reader sees the old file or the new one, whenever the power goes.
+
+    The file gets exactly this ``mode``, whatever the umask.
+    """
     step = f"write {path.name}"
     faults.before(step)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             sync(file.fileno())
@@ -120,8 +125,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder (and its parents) that only its owner may enter."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Make a folder, and the parents that are missing, which only its owner may enter; one that exists stays as it is.
+
+    Raises:
+        NotADirectoryError: it is a file.
+    """
+    if not path.is_dir():
+        if path.exists():
+            raise NotADirectoryError(errno.ENOTDIR, "is a file and no folder", str(path))
+        if path.parent != path:
+            private_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
     return path
 
 
@@ -135,3 +149,25 @@ def shared_folder(path: Path) -> Path:
             folder.mkdir(exist_ok=True)
             folder.chmod(0o755)
     return path
+
+
+def private_file(path: Path) -> None:
+    """Make an empty file that only its owner may read, where it is missing; close one of ours that is open to others.
+
+    SQLite gives its log the rights of the database, so this holds for both, whatever the umask.
+
+    Raises:
+        OSError: it is missing and cannot be made. What is wrong with one that exists, its own use tells.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        return
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+            path.chmod(0o600)
+
+
+def mode_in(folder: Path) -> int:
+    """Return the mode of a file in this folder: the group may read it where it may read the folder, others never."""
+    return 0o600 | (folder.stat().st_mode & 0o040)

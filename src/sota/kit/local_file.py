@@ -7,7 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from sota.kit.durable import is_relaxed, needs_sync, sync_content
+from sota.kit.durable import is_relaxed, needs_sync, private_file, private_folder, sync_content
 from sota.kit.logging import get_logger
 from sota.kit.set_aside import CORRUPT, DAMAGED, find_set_aside, set_aside
 
@@ -88,9 +88,10 @@ class LocalFile:
             os.close(descriptor)
 
     def _open(self) -> Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self.path.parent)
         if not self._is_checked:
             self._look_for_loss()
+            private_file(self.path)
         connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row

@@ -27,7 +27,7 @@ async def upgrade(database: Database, room: str, revision: str = "head") -> None
     Raises:
         StartError: the engine refuses, most often because the user may not change tables; says so in one line.
     """
-    if revision == "head" and await _current(database) == newest(room):
+    if revision == "head" and await current(database) == newest(room):
         return  # the usual start: importing alembic would take longer than all the rest of it
     from alembic import command
 
@@ -88,7 +88,8 @@ def _alone(connection: sa.Connection) -> Iterator[None]:
         connection.execute(sa.text("SELECT RELEASE_LOCK(CONCAT('sota migrations ', DATABASE()))"))
 
 
-async def _current(database: Database) -> str | None:
+async def current(database: Database) -> str | None:
+    """Return the revision that a database is at; ``None`` where it is empty."""
     try:
         async with database.read() as connection:
             found = await connection.execute(sa.text("SELECT version_num FROM alembic_version"))

@@ -7,6 +7,7 @@ environment, as the AWS tools read them). An object is found by its key, never b
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from sota.kit import faults
-from sota.kit.durable import sync, sync_folder
+from sota.kit.durable import mode_in, private_folder, sync, sync_folder
 from sota.kit.errors import Failed, StartError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Objects:
                 self._store = from_url(address)
             else:
                 self.folder = Path(address).absolute()
-                self.folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+                private_folder(self.folder)
                 self._store = LocalStore(self.folder)
         except (BaseError, ValueError, OSError) as error:
             raise StartError(f"repository {address!r} cannot be used: {error}") from None
@@ -72,7 +73,7 @@ class Objects:
             await asyncio.shield(writing)
             faults.before("Objects.put")
             if self.folder is not None:
-                await asyncio.to_thread(_sync, self.folder / key)
+                await asyncio.to_thread(_finish, self.folder, self.folder / key)
             faults.after("Objects.put")
         except (BaseError, OSError) as error:
             raise Failed(f"The file cannot be stored: {type(error).__name__}.") from error
@@ -177,9 +178,13 @@ def _forget(writing: asyncio.Future[Any]) -> None:
         writing.exception()  # that it was given up is no news
 
 
-def _sync(path: Path) -> None:
+def _finish(repository: Path, path: Path) -> None:
     with path.open("rb") as file:
+        mode = mode_in(repository)  # the store's own client leaves it to the umask
+        os.fchmod(file.fileno(), mode)
         sync(file.fileno())
+    if path.parent != repository:
+        path.parent.chmod(0o2700 | (mode & 0o040) | (mode & 0o040) >> 2)
     sync_folder(path.parent)
     sync_folder(path.parent.parent)
 

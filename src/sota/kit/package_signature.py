@@ -128,7 +128,7 @@ def make_key_pair(folder: Path, name: str = "packages") -> Ed25519PrivateKey:
     )
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     write_atomic(folder / f"{name}.key.pem", private, mode=0o600)
-    write_atomic(folder / f"{name}.pub.pem", public)
+    write_atomic(folder / f"{name}.pub.pem", public, mode=0o644)
     return key
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sota.kit import faults
-from sota.kit.durable import private_folder
+from sota.kit.durable import private_file, private_folder
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.logging import get_logger
 from sota.kit.set_aside import is_damage, set_aside
@@ -152,6 +152,7 @@ class Disk:
 
     def _connect(self) -> sqlite3.Connection:
         private_folder(self._file.parent)
+        private_file(self._file)
         connection = sqlite3.connect(self._file, timeout=5, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

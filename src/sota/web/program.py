@@ -23,7 +23,8 @@ from sota.kit.program import Background
 from sota.kit.service_tls import calling_of
 from sota.kit.settings import read_secret
 from sota.web.accounts.api import UsersApi
-from sota.web.accounts.service import TokenUses, ensure_admin
+from sota.web.accounts.first_password import FirstPassword
+from sota.web.accounts.service import TokenUses
 from sota.web.accounts.tokens_api import TokensApi
 from sota.web.app import WebApp
 from sota.web.audit.api import AuditApi
@@ -60,8 +61,8 @@ ENDS_SOON = timedelta(days=14)
 class WebProgram:
     """The Web Server. ``port`` and ``https_port`` are the real ones once it is started.
 
-    ``first_password`` is the generated password of the first account where this start made it: whoever starts the
-    program shows it once. It is kept nowhere.
+    ``first_password`` is the generated password of the first account as long as its owner has not changed it: the
+    command that starts the program shows it.
     """
 
     name = "web"
@@ -70,6 +71,7 @@ class WebProgram:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.db = Database.of(settings)
+        self._first = FirstPassword(settings.data, self.db)
         self.first_password: str | None = None
         self.port, self.https_port = settings.port, settings.https_port
         self.certificate: Path | None = None
@@ -96,7 +98,7 @@ class WebProgram:
         self.repository = PackageRepository(settings.repository)
         await self.db.check()
         await upgrade(self.db, MIGRATIONS)
-        self.first_password = await ensure_admin(self.db, clock=self.clock)
+        self.first_password = await self._first.prepare(self.clock)
 
         self.registers = Registers(
             self.db,
@@ -203,7 +205,13 @@ class WebProgram:
 
     async def _keep_sweeping(self) -> None:
         while True:
-            for sweep in (self.uploads.sweep, self.sessions.sweep, self.token_uses.write, self.registers.forget_old):
+            for sweep in (
+                self.uploads.sweep,
+                self.sessions.sweep,
+                self.token_uses.write,
+                self.registers.forget_old,
+                self._first.forget_when_used,
+            ):
                 await self._try(sweep())
             await self._try(self.audit.take_up(self.clock.now()))
             await asyncio.sleep(min(SWEEP_EVERY_S, self.settings.upload_note_s))

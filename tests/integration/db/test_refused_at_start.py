@@ -54,9 +54,14 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
+def files_in(folder: Path) -> list[Path]:
+    """List the files, but for the lock of a data folder, which stays."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+
+
 def refused(program: str, config: Path, database: str, *settings: str, code: int = 2) -> str:
     """Start the program; gives the one line with which it ended, with this exit code."""
-    before = sorted(path for path in config.parent.rglob("*") if path.is_file())
+    before = files_in(config.parent)
     given = [part for setting in (f"database={database}", *settings) for part in ("--set", setting)]
     ended = subprocess.run(
         [sys.executable, "-m", "sota.cli", program, "--config", str(config), *given],
@@ -69,7 +74,7 @@ def refused(program: str, config: Path, database: str, *settings: str, code: int
     lines = ended.stderr.splitlines()
     assert len(lines) == 1, ended.stderr
     assert lines[0].startswith("sota: ")
-    assert sorted(path for path in config.parent.rglob("*") if path.is_file()) == before, "something was made instead"
+    assert files_in(config.parent) == before, "something was made instead"
     return lines[0]
 
 

@@ -144,7 +144,6 @@ def test_command_uses_the_settings(server: MariaDbServer, signer: Signer, progra
         ({"database_password_file": "nowhere"}, "cannot read nowhere"),
         ({"database": "mysql://sota:a-secret@127.0.0.1:no-port/sota"}, "not a database URL: write sqlite:///file.db"),
         ({"database": "nonsense a-secret"}, "not a database URL"),
-        ({"database": "sqlite:////proc/no/such/sota.db"}, "cannot make /proc/no/such"),
     ],
 )
 def test_setting_that_cannot_be_used_is_told_in_one_line(settings: dict[str, str], says: str) -> None:
@@ -154,6 +153,14 @@ def test_setting_that_cannot_be_used_is_told_in_one_line(settings: dict[str, str
     assert says in caught.value.detail
     assert "a-secret" not in caught.value.detail
     assert "\n" not in caught.value.detail
+
+
+async def test_file_that_cannot_be_made_is_told_in_one_line() -> None:
+    database = Database.of(DatabaseSettings(database="sqlite:////proc/no/such/sota.db"))
+    with pytest.raises(StartError, match="cannot make /proc/no") as caught:
+        await database.check()
+    await database.close()
+    assert (caught.value.exit_code, "\n" in caught.value.detail) == (2, False)
 
 
 async def test_password_of_any_letters(server: MariaDbServer) -> None:

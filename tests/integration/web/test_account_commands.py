@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -10,12 +11,17 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.interaction import Role
+from sota.cli.ending import ending
+from sota.cli.main import make
+from sota.cli.schemas import create_schemas, database_url
 from sota.kit.audit.model import Wanted
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.clock import SystemClock
 from sota.kit.db import Database
+from sota.kit.migrations import upgrade
 from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import accept_token, check_credentials
+from tests.support.databases import MariaDbServer
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +31,19 @@ def sota(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+def type_here(*arguments: str) -> None:
+    """Type a command in this process, which it ends."""
+    ending(lambda: make(arguments[0])(list(arguments)))
+
+
+async def make_tables(url: str) -> None:
+    database = Database(url)
+    await upgrade(database, "sota.web.migrations")
+    await database.close()
+
+
 async def test_account_from_its_making_to_its_end(fresh_database_url: str) -> None:
+    await make_tables(fresh_database_url)
     at = ("--database", fresh_database_url)
     added = sota("users", "add", "alice", "--role", "admin", *at)
     assert added.returncode == 0, added.stderr
@@ -68,6 +86,7 @@ async def test_account_from_its_making_to_its_end(fresh_database_url: str) -> No
 
 
 async def test_token_from_its_making_to_its_end(fresh_database_url: str, tmp_path: Path) -> None:
+    await make_tables(fresh_database_url)
     at = ("--database", fresh_database_url)
     file = tmp_path / "nightly.token"
     made = sota("tokens", "new", "nightly report", "--role", "viewer", "--days", "7", "--token-file", str(file), *at)
@@ -85,8 +104,10 @@ async def test_token_from_its_making_to_its_end(fresh_database_url: str, tmp_pat
     await database.close()
 
 
-def test_token_is_printed_once_where_no_file_is_named(tmp_path: Path) -> None:
-    made = sota("tokens", "new", "once", "--role", "operator", "--database", f"sqlite:///{tmp_path}/web.db")
+async def test_token_is_printed_once_where_no_file_is_named(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/web.db"
+    await make_tables(url)
+    made = sota("tokens", "new", "once", "--role", "operator", "--database", url)
     assert re.fullmatch(r"sota_[A-Za-z0-9_-]{43}\n", made.stdout)
 
 
@@ -100,7 +121,59 @@ def test_token_is_printed_once_where_no_file_is_named(tmp_path: Path) -> None:
         ("users", "disable", "nobody"),
     ],
 )
-def test_odd_values_are_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    done = sota(*arguments, "--database", f"sqlite:///{tmp_path}/web.db")
+async def test_odd_values_are_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    url = f"sqlite:///{tmp_path}/web.db"
+    await make_tables(url)
+    done = sota(*arguments, "--database", url)
     assert done.returncode in (1, 2), done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("users", "add", "alice", "--role", "admin"),
+        ("tokens", "new", "nightly", "--role", "viewer"),
+        ("audit", "verify"),
+        ("audit", "export"),
+        ("db", "upgrade", "core"),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_command_never_makes_a_database(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ((), ("--data", "other"), ("--database", "sqlite:///other/web.db")):
+        with pytest.raises(SystemExit) as ended:
+            type_here(*command, *place)
+        told = capsys.readouterr()
+        assert (ended.value.code, told.out, told.err.count("\n")) == (2, "", 1), told
+        assert "there is no such database" in told.err
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_command_makes_no_tables_in_an_empty_schema(
+    mariadb_server: MariaDbServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = mariadb_server.new_schema()
+    with pytest.raises(SystemExit) as ended:
+        type_here("users", "list", "--database", url)
+    told = capsys.readouterr().err
+    assert (ended.value.code, "run sota db upgrade web first" in told, told.count("\n")) == (2, True, 1)
+    assert mariadb_server.execute(f"SHOW TABLES IN {url.rpartition('/')[2]}") == ""
+
+
+def test_data_folder_of_a_backend_on_a_server_names_its_schema(
+    mariadb_server: MariaDbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = mariadb_server.url
+    asyncio.run(create_schemas(server))
+    asyncio.run(make_tables(database_url(tmp_path, server, "web")))
+    monkeypatch.setenv("SOTA_UP_DATABASE", server)
+    for command in (("add", "alice", "--role", "admin"), ("list",)):
+        with pytest.raises(SystemExit) as ended:
+            type_here("users", *command, "--data", str(tmp_path))
+        assert ended.value.code == 0
+    assert re.search(r"alice +admin", capsys.readouterr().out)
+    assert list(tmp_path.iterdir()) == []

@@ -108,7 +108,7 @@ def revoked(*, out: Path | None = None, most: Most = MOST, to: Target = HERE) ->
     """
     found = talk(to, lambda web: collect(web.revocations, None if out else most.items))
     if out is not None:
-        write_atomic(out, "".join(f"{one.entry}\n" for one in found).encode())
+        write_atomic(out, "".join(f"{one.entry}\n" for one in found).encode(), mode=0o644)
         show_done(f"{len(found)} entries in {out}", {"entries": len(found)}, json=to.json)
         return
     show_list(("Entry", "Revoked", "Until"), [(r.entry, r.revoked_at, r.until) for r in found], found, json=to.json)

@@ -105,7 +105,9 @@ async def _run(folder: Path, *, once: bool, keeps: bool, json_file: Path | None,
         rows, right = await _tell_story(folder, running, screen, ready, ports)
         screen.finish(rows)
         if json_file is not None:
-            write_atomic(json_file, msgspec.json.encode(as_document(rows, seconds=time.monotonic() - began)))
+            write_atomic(
+                json_file, msgspec.json.encode(as_document(rows, seconds=time.monotonic() - began)), mode=0o644
+            )
         if not once:
             screen.step(f"Console: [bold]{ready['console']}[/bold]   sign in as {ready['user']} / {ready['password']}")
             screen.step("That password is for the first sign-in: the console then lets you choose your own.")

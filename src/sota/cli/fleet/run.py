@@ -15,6 +15,7 @@ from sota.fleet.enrolment import issue_identities, register
 from sota.fleet.fleet import Fleet, FleetPlan
 from sota.fleet.profile import Profile
 from sota.kit import durable
+from sota.kit.data_folder import Claim, claimed
 from sota.kit.errors import StartError
 from sota.kit.settings import read_secret
 
@@ -48,6 +49,11 @@ def run_fleet(order: Order) -> bool:
     Raises:
         StartError: something is missing or not to be used.
     """
+    with claimed(Claim(order.data, "fleet", own=("*",))):
+        return _run(order)
+
+
+def _run(order: Order) -> bool:
     if not order.fsync:
         durable.relax()
     plan = FleetPlan(

@@ -18,7 +18,7 @@ from sota.core.identity import store
 from sota.kit import metrics
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
-from sota.kit.durable import write_atomic
+from sota.kit.durable import mode_in, private_folder, write_atomic
 from sota.kit.errors import Forbidden, SotaError
 from sota.kit.logging import get_logger, short_vin
 
@@ -70,8 +70,8 @@ class RevocationList:
                     return
                 entries = await _read(tx, now)
             self.entries = frozenset(entries)  # whatever becomes of the file
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_atomic(self._file, "".join(f"{entry}\n" for entry in entries).encode())
+            folder = private_folder(self._file.parent)  # its RVI node reads the list as a member of the folder's group
+            write_atomic(self._file, "".join(f"{entry}\n" for entry in entries).encode(), mode=mode_in(folder))
             self._written = state
 
 

@@ -16,6 +16,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from sota.core.transfers.model import Download
+from sota.kit.durable import private_folder
 from sota.kit.errors import StartError, Unavailable
 
 READ_TIMEOUT_S = 30.0
@@ -36,7 +37,7 @@ class Blocks:
             if "://" in repository:
                 self._store = from_url(repository)
             else:
-                Path(repository).mkdir(parents=True, exist_ok=True)
+                private_folder(Path(repository))
                 self._store = LocalStore(repository)
         except (BaseError, OSError) as error:
             raise StartError(f"core: the package repository {repository} cannot be used: {error}") from None

@@ -121,8 +121,7 @@ class Slots:
             sync_folder(self.folder.parent)
 
     def _write(self, slot: str, content: Slot) -> None:
-        write_atomic(self.folder / f"{slot}.json", msgspec.json.encode(content))
-        (self.folder / f"{slot}.json").chmod(0o644)
+        write_atomic(self.folder / f"{slot}.json", msgspec.json.encode(content), mode=0o644)
 
     def _clear(self, slot: str) -> None:
         (self.folder / f"{slot}.json").unlink(missing_ok=True)

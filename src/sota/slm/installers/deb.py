@@ -77,8 +77,7 @@ class DebInstaller:
         shared_folder(self.root / "var/log")
         for file in ("status", "available"):
             if not (self._database / file).exists():
-                write_atomic(self._database / file, b"")
-                (self._database / file).chmod(0o644)
+                write_atomic(self._database / file, b"", mode=0o644)
 
     def _lost_status(self) -> str:
         """Return why dpkg's status file cannot be true; nothing where it may be.

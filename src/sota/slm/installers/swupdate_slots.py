@@ -87,7 +87,7 @@ class Slots:
 
     def write(self, slots: Mapping[str, Slot]) -> None:
         """Replace the record; it is on disk when this returns."""
-        write_atomic(self._file, msgspec.json.encode(slots))
+        write_atomic(self._file, msgspec.json.encode(slots), mode=0o644)
 
     def install(self, file: Path, version: str, lock: int) -> int:
         """Write an image into the slot that does not run, and have the next boot start it; gives an exit code.

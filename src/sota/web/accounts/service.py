@@ -32,12 +32,12 @@ from sota.web.accounts.password import Passwords
 TOUCH_EVERY = timedelta(seconds=60)
 
 
-async def ensure_admin(db: Database, *, clock: Clock | None = None) -> str | None:
-    """Make the first account, ``admin``, where there is none; gives its generated password, kept nowhere else."""
+async def ensure_admin(db: Database, *, password: str | None = None, clock: Clock | None = None) -> str | None:
+    """Make the first account, ``admin``, where there is none; return its password, generated if none is given."""
     async with db.read() as tx:
         if await store.any_account(tx):
             return None
-    password = generate_password()
+    password = password or generate_password()
     password_hash = await Passwords().hash(password)
     now = (clock or SystemClock()).now()
 

@@ -1,0 +1,71 @@
+"""The generated password of the first account, kept in a file until its owner has chosen another one.
+
+Rules kept here:
+
+* the file is written before the account is made, so no kill leaves an account whose password is unknown;
+* each start shows the password again as long as it opens the account and must still be changed;
+* the file goes as soon as the password was changed, reset, or the account disabled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from sota.kit.clock import Clock
+from sota.kit.db import Database
+from sota.kit.durable import private_folder, sync_folder, write_atomic
+from sota.web.accounts import store
+from sota.web.accounts.model import FIRST_ADMIN, generate_password
+from sota.web.accounts.password import Passwords
+from sota.web.accounts.service import ensure_admin
+
+
+class FirstPassword:
+    """The file ``first-password`` in the Web Server's data folder."""
+
+    def __init__(self, folder: Path, db: Database) -> None:
+        self._file, self._db = folder / "first-password", db
+
+    async def prepare(self, clock: Clock) -> str | None:
+        """Make the first account where there is none; return its password as long as it was not changed."""
+        kept = self._read()
+        async with self._db.read() as tx:
+            is_new = not await store.any_account(tx)
+        if is_new:
+            kept = kept or generate_password()
+            private_folder(self._file.parent)
+            write_atomic(self._file, kept.encode())
+            await ensure_admin(self._db, password=kept, clock=clock)
+        if kept is not None and await self._opens(kept):
+            return kept
+        self._forget()
+        return None
+
+    async def forget_when_used(self) -> None:
+        """Delete the file once the account's password is another one."""
+        if self._file.exists() and not await self._is_due():
+            self._forget()
+
+    async def _opens(self, password: str) -> bool:
+        async with self._db.read() as tx:
+            account = await store.find_account(tx, FIRST_ADMIN)
+        if account is None or account.disabled or not account.password_change_due:
+            return False
+        return await Passwords().check(password, account.password_hash)
+
+    async def _is_due(self) -> bool:
+        async with self._db.read() as tx:
+            account = await store.find_account(tx, FIRST_ADMIN)
+        return account is not None and not account.disabled and account.password_change_due
+
+    def _read(self) -> str | None:
+        try:
+            return self._file.read_text("ascii").strip() or None
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+
+    def _forget(self) -> None:
+        with contextlib.suppress(OSError):  # the next round, or the next start, tries again
+            self._file.unlink()
+            sync_folder(self._file.parent)
