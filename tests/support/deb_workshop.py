@@ -59,6 +59,10 @@ class DebWorkshop:
         )
         return dict(line.replace("  ", " ").split("\t") for line in answer.stdout.splitlines())
 
+    def kept_files(self) -> list[str]:
+        """List the files that are kept for going back."""
+        return sorted(file.name for file in self.kept.glob("*.deb"))
+
     def read(self, path: str) -> str | None:
         """Return a file's text; None where there is no such file."""
         file = self.root / path.lstrip("/")

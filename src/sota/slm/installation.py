@@ -21,7 +21,7 @@ from sota.slm.images.carrying_out import Images
 from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed, Unsafe
 from sota.slm.journal import DownloadEntry, Journal, State
 from sota.slm.model import Finished, Job, ResultCode, StepRecord, code_of
-from sota.slm.versions import is_newer
+from sota.slm.versions import why_not_over
 from sota.slm.worker import ATTEMPTS, Task, Worker
 
 TEXTS_LIMIT = 250_000
@@ -129,6 +129,7 @@ class Installation:
         finished = await self._worker.work(Task(entry.download_index, job, installer, file, previous_file))
         if finished.succeeded and start.command is Command.INSTALL and Capability.RESTORE in installer.capabilities:
             self._kept.keep(start.package, installer.name, file)
+        await self._kept.clear(installer)
         await self._end(entry, finished)
 
     async def _carry_out_image(self, entry: DownloadEntry, start: StartDownload, file: Path) -> None:
@@ -137,8 +138,8 @@ class Installation:
         if start.command is Command.REMOVE:
             text = "An update image cannot be removed; its packages can."
             finished = Finished(False, ResultCode.REMOVAL_FAILED, Reason.INSTALL_FAILED, text)
-        elif not entry.state.is_begun and self._is_downgrade(previous, start):
-            finished = old_version(previous, start)
+        elif not entry.state.is_begun and (refusal := await self._old_version(None, previous, start)):
+            finished = refusal
         else:
             finished = await self._images.carry_out(entry, start, file)
         if finished is not None:
@@ -158,13 +159,16 @@ class Installation:
             reason = Reason.INSTALL_FAILED if isinstance(error, Unsafe) else Reason.VERIFICATION_FAILED
             return Finished(False, ResultCode.VALIDATION_FAILED, reason, error.detail)
         found = await installer.find(start.package.name)
-        if self._is_downgrade(found.running_version, start):
-            return old_version(found.running_version, start)
-        return None
+        return await self._old_version(installer, found.running_version, start)
 
-    def _is_downgrade(self, running: str | None, start: StartDownload) -> bool:
-        allowed = self._allow_downgrade or start.allow_downgrade
-        return not allowed and is_newer(running, start.package.version)
+    async def _old_version(
+        self, installer: Installer | None, running: str | None, start: StartDownload
+    ) -> Finished | None:
+        """Return the refusal of a version that is older than what runs, or may be, where that is not allowed."""
+        if self._allow_downgrade or start.allow_downgrade:
+            return None
+        why = await why_not_over(installer, running, start.package.version)
+        return Finished(False, ResultCode.OLD_VERSION, Reason.INSTALL_FAILED, why) if why else None
 
     async def _end(
         self, entry: DownloadEntry, finished: Finished, status: ReportStatus | None = None, last: str = "verify"
@@ -231,12 +235,6 @@ def told_steps(entry: DownloadEntry, history: Sequence[StepRecord]) -> list[Oper
         )
         for record in history
     ]
-
-
-def old_version(running: str | None, start: StartDownload) -> Finished:
-    """Refuse to go back to an older version that nobody allowed."""
-    text = f"{running} is installed, which is newer than {start.package.version}."
-    return Finished(False, ResultCode.OLD_VERSION, Reason.INSTALL_FAILED, text)
 
 
 def stays_in_other_slot(command: Command, installer: Installer) -> bool:

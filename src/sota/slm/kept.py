@@ -16,6 +16,7 @@ from sota.kit.durable import private_folder, sync, sync_folder
 from sota.kit.logging import get_logger
 from sota.slm.installers import Capability, Installer, InstallerFailed
 from sota.slm.journal import Journal
+from sota.slm.model import Health
 
 
 class Kept:
@@ -77,6 +78,18 @@ class Kept:
                     other.unlink(missing_ok=True)
         except OSError as error:
             self._log.warning("installed_version_not_kept", package=package.text, detail=str(error))
+
+    async def clear(self, installer: Installer) -> None:
+        """Remove the kept files of packages that are not in the vehicle any more, whatever removed them."""
+        files = list(self._folder.glob(f"*_*.{installer.name}"))
+        try:
+            listed = {package.name for package in await installer.list()} if files else set()
+            for file in files:
+                name = file.name.rpartition("_")[0]
+                if name not in listed and (await installer.find(name)).health is Health.ABSENT:
+                    file.unlink(missing_ok=True)
+        except (InstallerFailed, OSError) as error:
+            self._log.warning("kept_files_not_cleared", installer=installer.name, detail=str(error))
 
     def _of(self, name: str, installer: str) -> list[Path]:
         """Return the kept files of one package."""

@@ -1,19 +1,58 @@
-"""Which of two versions is newer."""
+"""Which of two versions is newer: the installer's own answer where it has one, and what can be told without it.
+
+A version that cannot be compared is not replaced unasked: it may be newer. A request that allows a downgrade replaces
+it.
+"""
 
 from __future__ import annotations
 
+import re
+from typing import Protocol, runtime_checkable
 
-def is_newer(installed: str | None, wanted: str) -> bool:
-    """Say whether the installed version is newer; only ``major.minor.patch`` is compared.
+VERSION = re.compile(r"[vV]?(\d+(?:\.\d+)*)((?:[-+~_ .a-zA-Z].*)?)", re.DOTALL)
 
-    >>> is_newer("1.10.0", "1.9.0"), is_newer("unknown", "1.0.0"), is_newer(None, "1.0.0")
-    (True, False, False)
+
+@runtime_checkable
+class Comparing(Protocol):
+    """An installer that compares versions by the rules of its own kind of package."""
+
+    async def is_newer(self, installed: str, wanted: str) -> bool | None:
+        """Report whether the installed version is the newer one; None where that cannot be told."""
+        ...
+
+
+def is_newer(installed: str, wanted: str) -> bool | None:
+    """Report whether the installed version is newer, by the numbers that both begin with; None where they do not tell.
+
+    >>> is_newer("1.10.0", "1.9.0"), is_newer("5.0.0-1", "1.0.0"), is_newer("2.0", "2.0.0")
+    (True, True, False)
+    >>> is_newer("unknown", "1.0.0"), is_newer("2.0.0-1", "2.0.0"), is_newer("1:1.0", "2.0.0")
+    (None, None, None)
     """
-    try:
-        return installed is not None and _numbers(installed) > _numbers(wanted)
-    except ValueError:
-        return False
+    first, second = VERSION.fullmatch(installed), VERSION.fullmatch(wanted)
+    if first is None or second is None:
+        return None
+    numbers, others = _numbers(first[1]), _numbers(second[1])
+    if numbers != others:
+        return numbers > others
+    return False if first[2] == second[2] else None
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+async def why_not_over(installer: object, installed: str | None, wanted: str) -> str:
+    """Return why a version must not replace the installed one where no downgrade is allowed; nothing where it may."""
+    if installed is None or installed == wanted:
+        return ""
+    if isinstance(installer, Comparing):
+        newer = await installer.is_newer(installed, wanted)
+    else:
+        newer = is_newer(installed, wanted)
+    if newer is None:
+        return f"{installed} is installed, and whether {wanted} is older cannot be told: a downgrade must be allowed."
+    return f"{installed} is installed, which is newer than {wanted}." if newer else ""
+
+
+def _numbers(version: str) -> list[int]:
+    numbers = [int(part) for part in version.split(".")]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return numbers

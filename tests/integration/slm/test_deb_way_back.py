@@ -92,3 +92,17 @@ async def test_unchanged_configuration_comes_back_and_is_the_new_ones_later(
 
     good = await workshop.update(configured(tmp_path, "3.0.0"))
     assert (codes(good)[-1], workshop.read(CONF)) == (("verify", 0), "of 3.0.0\n")
+
+
+async def test_kept_file_goes_when_its_package_goes(workshop: DebWorkshop, tmp_path: Path) -> None:
+    await workshop.update(debs.build(tmp_path, "nav", "1.0.0"))
+    await workshop.update(debs.build(tmp_path, "ivi", "1.0.0"))
+    await workshop.update(debs.build(tmp_path, "ivi", "2.0.0"))
+    assert workshop.kept_files() == ["ivi_2.0.0.deb", "nav_1.0.0.deb"]
+
+    assert (await workshop.remove("ivi", "2.0.0")).status == "installed"
+    assert workshop.kept_files() == ["nav_1.0.0.deb"]
+
+    workshop.dpkg("--purge", "nav")
+    await workshop.update(debs.build(tmp_path, "ivi", "3.0.0"))
+    assert workshop.kept_files() == ["ivi_3.0.0.deb"]

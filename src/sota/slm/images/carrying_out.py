@@ -28,7 +28,7 @@ from sota.slm.installers import BadPackage, Capability, Installer, InstallerFail
 from sota.slm.journal import DownloadEntry, Journal
 from sota.slm.kept import Kept
 from sota.slm.model import Finished, Job, ResultCode, Step
-from sota.slm.versions import is_newer
+from sota.slm.versions import why_not_over
 from sota.slm.worker import ATTEMPTS, Task, Worker
 
 TEXT_LIMIT, TEXTS_LIMIT = 4096, 200_000
@@ -96,6 +96,8 @@ class Images:
         ended = await self._work(entry.download_index, image)
         if ended.succeeded:
             await self._keep_all(entry.download_index, image)
+        for installer in self._installers.values():
+            await self.kept.clear(installer)
         self.clear(entry.download_index)
         return Finished(ended.succeeded, ended.code, ended.reason, ended.text)
 
@@ -210,8 +212,8 @@ class Images:
             if there is not None and entry.version in {None, there}:
                 return Result(ResultCode.BLACKLISTED, f"{entry.name} {there} is in the vehicle.")
         there = (await installer.find(operation.package.name)).running_version
-        if is_newer(there, operation.package.version) and not operation.allow_downgrade:
-            return Result(ResultCode.OLD_VERSION, f"{there} is installed, which is newer.")
+        if not operation.allow_downgrade and (why := await why_not_over(installer, there, operation.package.version)):
+            return Result(ResultCode.OLD_VERSION, why)
         return None
 
     async def _undo(self, index: int, image: Image, operation: Operation) -> Result:

@@ -133,6 +133,13 @@ class DebInstaller:
             if found.health is Health.INSTALLED and found.version
         )
 
+    async def is_newer(self, installed: str, wanted: str) -> bool | None:
+        """Have dpkg compare two versions, with epochs and revisions."""
+        code, _, errors = await self._ask("dpkg", "--compare-versions", installed, "gt", wanted)
+        if code not in {0, 1}:
+            raise InstallerFailed(f"dpkg: {errors}")
+        return code == 0
+
     async def save(self, name: str, file: Path) -> None:
         """Make a package file out of what is installed."""
         code, stanza, errors = await self._ask("dpkg-query", f"--admindir={self._database}", "--status", name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from sota.boundaries.values import InstalledPackage
 from sota.slm.installers import Command, Installer, InstallerFailed
 from sota.slm.model import Found, Job, Step
+from sota.slm.versions import Comparing, is_newer
 
 
 class Guarded:
@@ -57,6 +58,13 @@ class Guarded:
         """See :class:`Installer`."""
         with self._told(f"{step} {job.name}"):
             return self._installer.command(step, job, file, previous_file)
+
+    async def is_newer(self, installed: str, wanted: str) -> bool | None:
+        """Compare versions by the installer's own rules, or by their numbers where it has none."""
+        with self._told(f"compare {installed} with {wanted}"):
+            if isinstance(self._installer, Comparing):
+                return await self._installer.is_newer(installed, wanted)
+            return is_newer(installed, wanted)
 
     @contextlib.contextmanager
     def _told(self, doing: str) -> Iterator[None]:

@@ -24,6 +24,7 @@ from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed
 from sota.slm.installers.rauc_service import INFO_TIMEOUT_S, CallRefused, Slot, connect
 from sota.slm.installers.steps import refuse, run_module
 from sota.slm.model import Found, Health, Job, Step
+from sota.slm.versions import is_newer
 
 IDLE_POLL_S = 0.2
 VALIDITY = re.compile(r"Not (Before|After) ?: *(\w{3} +\d+ [\d:]+ \d+) GMT")
@@ -89,6 +90,11 @@ class RaucInstaller:
         """Give the system, where its version is known."""
         version = (await self.find(self._options.package)).running_version
         return [InstalledPackage(name=self._options.package, version=version)] if version else []
+
+    async def is_newer(self, installed: str, wanted: str) -> bool | None:
+        """Compare versions by their numbers; what the factory left, whatever its name is, is the oldest."""
+        newer = is_newer(installed, wanted)
+        return False if newer is None and installed == self._options.factory_version else newer
 
     async def save(self, name: str, file: Path) -> None:
         """There is nothing to save: the other slot has it."""

@@ -38,6 +38,7 @@ from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed
 from sota.slm.installers.steps import refuse, run_module, wait_for_lock
 from sota.slm.installers.swupdate_slots import CHECKING, INSTALLING, Setup, Slot, Slots, alone, says_success
 from sota.slm.model import Found, Health, Job, Step
+from sota.slm.versions import is_newer
 
 CHECK_TIMEOUT_S = 600.0
 CommandLine = Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
@@ -126,6 +127,11 @@ class SwupdateInstaller:
         """Give the system, where its version is known."""
         version = (await self.find(self._options.package)).running_version
         return [InstalledPackage(name=self._options.package, version=version)] if version else []
+
+    async def is_newer(self, installed: str, wanted: str) -> bool | None:
+        """Compare versions by their numbers; what the factory left, whatever its name is, is the oldest."""
+        newer = is_newer(installed, wanted)
+        return False if newer is None and installed == self._options.factory_version else newer
 
     async def save(self, name: str, file: Path) -> None:
         """There is nothing to save: the other slot has it."""
