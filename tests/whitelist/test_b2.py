@@ -235,14 +235,14 @@ async def test_viewing_vins_with_a_bad_cursor_fails(core: RunningCore) -> None:
     assert refused(answer) == (404, "View VINs per Package Request failed")
 
 
-@pytest.mark.whitelist("WL-B2-12", "inserted")
+@pytest.mark.whitelist("X-B2-7", "inserted")
 async def test_new_component_is_inserted(core: RunningCore) -> None:
     body = {"part_number": new_name("TCU"), "name": "Telematics", "description": "LTE"}
     answer = await core.web.send("POST", "/components", body)
     assert (answer.status, answer.body) == (200, {"message": "Row Inserted"})
 
 
-@pytest.mark.whitelist("WL-B2-12", "component_exists")
+@pytest.mark.whitelist("X-B2-7", "component_exists")
 async def test_component_that_exists_is_refused(core: RunningCore) -> None:
     body = {"part_number": new_name("TCU"), "description": ""}
     await core.web.send("POST", "/components", body)
@@ -250,11 +250,12 @@ async def test_component_that_exists_is_refused(core: RunningCore) -> None:
     assert refused(answer) == (409, "Component already exists")
 
 
-@pytest.mark.whitelist("X-B2-7", "found", "component_unknown")
+@pytest.mark.whitelist("WL-B2-12", "found", "component_unknown")
 async def test_component_is_looked_up(core: RunningCore) -> None:
     number = new_name("TCU")
     answer = await core.web.send("GET", f"/components/{number}")
     assert refused(answer) == (404, "Unknown Component ID")
+    assert answer.body["interaction"] == "WL-B2-12"
     await core.web.send("POST", "/components", {"part_number": number, "name": "Telematics", "description": "LTE"})
     answer = await core.web.send("GET", f"/components/{number}")
     assert (answer.status, answer.body["message"]) == (200, "Component already created")

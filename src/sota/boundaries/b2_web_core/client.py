@@ -65,13 +65,13 @@ class CoreClient(RegisterClient, QueueClient, IdentityClient):
         )
         return queued
 
-    @calls("WL-B2-12")
+    @calls("X-B2-7")
     async def new_component(self, component: Component, *, key: str | None = None) -> Said:
         """Register a component."""
         said: Said = await self._caller.call(rows.NEW_COMPONENT, body=component, key=key)
         return said
 
-    @calls("X-B2-7")
+    @calls("WL-B2-12")
     async def component(self, part_number: str) -> Component:
         """Give one component's data."""
         found: Component = await self._caller.call(rows.COMPONENT, {"part_number": part_number})

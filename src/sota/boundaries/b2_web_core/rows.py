@@ -132,14 +132,13 @@ VIEW_PACKAGE_VINS = B2.row(
     fails("View VINs per Package Request"),
     response=list[Vin],
 )
-NEW_COMPONENT = B2.row(
+COMPONENT = B2.row(
     12,
-    "New component",
-    Http("POST", "/api/v1/components"),
-    INSERTED,
-    refuses("component_exists", 409, "Component already exists", "the part number is registered already"),
-    request=messages.Component,
-    response=Said,
+    "Component look-up",
+    Http("GET", "/api/v1/components/{part_number}"),
+    answers("found", "the component exists", "Component already created"),
+    refuses("component_unknown", 404, "Unknown Component ID", "the component does not exist"),
+    response=messages.Component,
 )
 SEARCH_COMPONENTS = B2.row(
     13,
@@ -211,13 +210,14 @@ PACKAGE = B2.extension(
     also=(NOT_FOUND,),
     response=messages.Package,
 )
-COMPONENT = B2.extension(
+NEW_COMPONENT = B2.extension(
     7,
-    "A component",
-    Http("GET", "/api/v1/components/{part_number}"),
-    answers("found", "the look-up that the text of B2-12 describes", "Component already created"),
-    refuses("component_unknown", 404, "Unknown Component ID", "the part number is not registered"),
-    response=messages.Component,
+    "New component",
+    Http("POST", "/api/v1/components"),
+    INSERTED,
+    refuses("component_exists", 409, "Component already exists", "the part number is registered already"),
+    request=messages.Component,
+    response=Said,
 )
 PACKAGE_FILE = B2.extension(
     8,
@@ -249,7 +249,7 @@ ROWS = (
     UPDATE_VIN_PACKAGES,
     VIEW_VIN_PACKAGES,
     VIEW_PACKAGE_VINS,
-    NEW_COMPONENT,
+    COMPONENT,
     SEARCH_COMPONENTS,
     COMPLETED_INSTALLS,
     VEHICLE,
@@ -258,7 +258,7 @@ ROWS = (
     UPDATE,
     SEARCH_PACKAGES,
     PACKAGE,
-    COMPONENT,
+    NEW_COMPONENT,
     PACKAGE_FILE,
     DELETE_PACKAGE,
     *queue_rows.ROWS,

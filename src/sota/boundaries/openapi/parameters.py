@@ -75,7 +75,7 @@ STATUS: Mapping[str, type[StrEnum]] = {
 IDEMPOTENT = frozenset(
     {
         *("WL-B1-5", "WL-B1-8", "WL-B1-18"),
-        *("WL-B2-1", "WL-B2-2", "WL-B2-3", "WL-B2-4", "WL-B2-5", "WL-B2-8", "WL-B2-12", "X-B2-20", "X-B2-21"),
+        *("WL-B2-1", "WL-B2-2", "WL-B2-3", "WL-B2-4", "WL-B2-5", "WL-B2-8", "X-B2-7", "X-B2-20", "X-B2-21"),
         *("WL-B3-1", "WL-B3-2", "WL-B3-3", "WL-B3-4", "X-B3-2", "X-B3-4"),
     }
 )

@@ -1,4 +1,4 @@
-"""Routes of components: B2-12, -13 and the look-up that the text of B2-12 describes."""
+"""Routes of components: look-up (B2-12), search (B2-13) and registration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ComponentsApi:
     def __init__(self, db: Database, once: Idempotency, clock: Clock) -> None:
         self.db, self.once, self.clock = db, once, clock
 
-    @serves("WL-B2-12")
+    @serves("X-B2-7")
     async def register(self, call: Call[messages.Component]) -> Reply:
         """Register a component."""
         body = call.body
@@ -65,7 +65,7 @@ class ComponentsApi:
         headers = link_next(call, following) if following else {}
         return Reply("listed" if page else "empty", [to_wire(entry) for entry in page], headers=headers)
 
-    @serves("X-B2-7")
+    @serves("WL-B2-12")
     async def show(self, call: Call[Any]) -> Reply:
         """Give one component."""
         async with self.db.read() as tx:
