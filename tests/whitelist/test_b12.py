@@ -52,6 +52,15 @@ async def test_same_file_sent_again_changes_nothing(core: RunningCore) -> None:
     assert await core.installed(vin) == [{"name": "ivi", "version": "1.1.0"}]
 
 
+@pytest.mark.parametrize("ending", [b"", b"\n"])
+async def test_byte_order_mark_before_the_first_line_is_passed_over(core: RunningCore, ending: bytes) -> None:
+    vin, mark = new_vin(), b"\xef\xbb\xbf"
+    answer = await provision(core, mark + msgspec.json.encode(built(vin)) + ending)
+    assert answer.body == [{"line": 1, "status": "inserted", "vin": vin}]
+    again = await provision(core, mark + mark + msgspec.json.encode(built(vin)) + ending)
+    assert [result["status"] for result in again.body] == ["refused"]
+
+
 async def test_line_that_cannot_be_read_is_refused_and_the_others_are_not(core: RunningCore) -> None:
     first, second = new_vin(), new_vin()
     answer = await provision(core, built(first), b"{not json", {"vin": "short"}, b"", built(second))

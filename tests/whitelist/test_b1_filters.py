@@ -29,6 +29,16 @@ async def test_filter_that_does_not_parse_is_not_acceptable(backend: Backend) ->
     assert answer.body["code"] == "filter_invalid"
 
 
+@pytest.mark.parametrize("expression", ["", " ", "\n\t"])
+async def test_empty_expression_is_not_acceptable(backend: Backend, expression: str) -> None:
+    created = await backend.ask("POST", "/api/v1/filters", {"name": new_name("filter"), "expression": expression})
+    changed = await backend.ask("PUT", f"/api/v1/filters/{await backend.with_filter()}", {"expression": expression})
+    asked = {"vin": await backend.with_vehicle(), "expression": expression}
+    explained = await backend.ask("POST", "/api/v1/resolve/explain", asked)
+    for answer in (created, changed, explained):
+        assert (answer.status, answer.message) == (406, "Filter failed validation")
+
+
 @pytest.mark.whitelist("WL-B1-7", "inserted")
 async def test_filter_is_associated_with_a_package(backend: Backend) -> None:
     package, name = await backend.with_package(), await backend.with_filter()

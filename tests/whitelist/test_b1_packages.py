@@ -82,12 +82,13 @@ async def test_known_package_is_refused_before_its_file_is_stored(backend: Backe
     [
         ({"name": "../../etc/passwd"}, b"content"),
         ({"version": "1.0"}, b"content"),
+        ({"version": "01.0.0"}, b"content"),
         ({"sha256": "0" * 64}, b"content"),
         ({"installer": None}, b"content"),
         ({"unknown": 1}, b"content"),
         ({}, b""),
     ],
-    ids=["name is a path", "version", "another hash", "no installer", "unknown member", "empty file"],
+    ids=["name is a path", "version", "leading zero", "another hash", "no installer", "unknown member", "empty file"],
 )
 async def test_what_does_not_fit_is_a_bad_request_and_leaves_nothing(
     backend: Backend, changes: dict[str, object], content: bytes

@@ -189,3 +189,37 @@ async def test_queue_under_the_same_idempotency_key_is_one_request(backend: Back
     again = await backend.ask("POST", "/api/v1/install-requests", request_for(package), headers=key)
     assert first.status == again.status == 200
     assert first.body == again.body
+
+
+PAST = {"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"}
+
+
+@pytest.mark.parametrize("path", ["install-requests", "install-requests/batch", "campaigns"])
+async def test_interval_that_is_over_is_refused(backend: Backend, path: str) -> None:
+    package = await backend.with_targeted_package()
+    body: Any = campaign_for(package) | PAST if path == "campaigns" else request_for(package, interval=PAST)
+    if path.endswith("batch"):
+        body = [request_for(package), body]
+    answer = await backend.ask("POST", f"/api/v1/{path}", body)
+    assert (answer.status, answer.body["code"]) == (400, "invalid")
+    assert f"The interval of {package} ended at 2020-01-02T00:00:00Z" in answer.body["detail"]
+    listed = await backend.ask("GET", "/api/v1/install-requests", query={"package": package})
+    assert listed.body == []
+
+
+@pytest.mark.parametrize("path", ["install-requests", "campaigns"])
+async def test_interval_may_be_all_time_that_utc_has_and_no_more(backend: Backend, path: str) -> None:
+    await backend.with_vehicle()
+    package = await backend.with_targeted_package()
+    wanted = {"start": "0001-01-01T00:00:00Z", "end": "9999-12-31T23:59:59Z"}
+    beyond = {"start": "2026-01-01T00:00:00Z", "end": "9999-12-31T23:59:59-14:00"}
+
+    def body(interval: dict[str, str]) -> Any:
+        return campaign_for(package) | interval if path == "campaigns" else request_for(package, interval=interval)
+
+    refused = await backend.ask("POST", f"/api/v1/{path}", body(beyond))
+    assert (refused.status, refused.body["code"]) == (400, "invalid")
+    answer = await backend.ask("POST", f"/api/v1/{path}", body(wanted))
+    assert answer.status == 200
+    shown = await backend.ask("GET", f"/api/v1/install-requests/{answer.body['install_request_id']}")
+    assert (shown.status, shown.body["interval"]) == (200, wanted)

@@ -6,13 +6,13 @@ Web Server, SOTA Core and External Resolver each keep a chain of their own (:mod
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Protocol
 
 import msgspec
 from msgspec import Meta
 
-from sota.boundaries.values import Instant, Message
+from sota.boundaries.values import Instant, Message, in_utc
 from sota.kit.audit.model import Record, Verdict, Wanted
 from sota.kit.errors import Invalid
 from sota.kit.http_message import Call, Reply
@@ -114,6 +114,6 @@ def _moment(query: dict[str, str], name: str) -> datetime | None:
         return None
     try:
         moment: datetime = msgspec.convert(query[name], Instant)
-        return moment.astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):  # the year 1 has moments that UTC has not
+        return in_utc(moment)
+    except ValueError:  # of which a ValidationError is one
         raise Invalid(f"{name} is a moment with its zone, such as 2030-06-01T08:00:00Z.") from None

@@ -14,7 +14,7 @@ msgspec.ValidationError: Expected `str` matching regex '^[A-Z0-9]{17}$(?!\\n)'
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -27,14 +27,18 @@ BATCH_LIMIT = 8 << 20
 Vin = Annotated[str, Meta(pattern=r"^[A-Z0-9]{17}$(?!\n)", description="17 capital letters and digits")]
 PackageName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.+_-]{1,100}$(?!\n)")]
 Version = Annotated[
-    str, Meta(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$(?!\n)", description="major.minor.patch, in decimal")
+    str,
+    Meta(
+        pattern=r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$(?!\n)",
+        description="major.minor.patch, in decimal without leading zeros",
+    ),
 ]
 PartNumber = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,100}$(?!\n)")]
 FilterName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,100}$(?!\n)")]
 Label = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$(?!\n)", description="the name of an attribute or of a group")
 ]
-FilterText = Annotated[str, Meta(min_length=1, max_length=65_536, description="an expression of the filter language")]
+FilterText = Annotated[str, Meta(max_length=65_536, description="an expression of the filter language")]
 ForeignText = Annotated[
     str,
     Meta(
@@ -53,6 +57,7 @@ Installer = Annotated[
 ]
 Target = Annotated[str, Meta(min_length=1, max_length=100, description="the control unit that the file is for")]
 Instant = Annotated[datetime, Meta(tz=True)]
+"""A moment with its zone. A message with one is :class:`Timed`: not every moment of a zone is one of UTC."""
 Id = Annotated[
     str,
     Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)", description="a UUIDv7"),
@@ -76,6 +81,17 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Request(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A body that a person or a back-office system writes: an unknown member is a slip, and refused."""
+
+
+class Timed(Message, frozen=True):
+    """A message with moments, each of which UTC must have: that is, in its years 1 to 9999."""
+
+    def __post_init__(self) -> None:
+        """Refuse a moment that cannot be stored or compared: the first and the last day of a zone may be none."""
+        for name in self.__struct_fields__:
+            moment = getattr(self, name)
+            if isinstance(moment, datetime):
+                in_utc(moment)
 
 
 class PackageId(Message, frozen=True, order=True):
@@ -102,7 +118,7 @@ class InstalledPackage(Message, frozen=True, order=True):
         return f"{self.name}/{self.version}"
 
 
-class Interval(Message, frozen=True):
+class Interval(Timed, frozen=True):
     """When an update may be installed: from ``start`` until before ``end``."""
 
     start: Instant
@@ -110,6 +126,7 @@ class Interval(Message, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse an interval that ends before it starts."""
+        Timed.__post_init__(self)
         ends_after(self.start, self.end)
 
 
@@ -194,6 +211,18 @@ class Reason(StrEnum):
 
 PATH_VALUES: Mapping[str, Any] = {"vin": Vin, "id": Id, "update_id": Id, "group": Label, "index": int, "n": int}
 """Members of a path that have a form of their own; a bad one is 400. Names are looked up as they are."""
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Move a moment to UTC.
+
+    Raises:
+        ValueError: UTC has no such moment, as of ``9999-12-31T23:59:59-14:00``.
+    """
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the moment must be in the years 1 to 9999 of UTC") from None
 
 
 def ends_after(start: datetime, end: datetime) -> None:

@@ -71,7 +71,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             StartError: the file cannot be read, or says what no profile can say; tells where.
         """
         try:
-            return msgspec.convert(tomllib.loads(file.read_text()), cls, strict=False)
+            return msgspec.convert(tomllib.loads(file.read_text("utf-8-sig")), cls, strict=False)
         except OSError as error:
             raise StartError(f"profile {file}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:

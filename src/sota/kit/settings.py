@@ -87,9 +87,11 @@ def read_secret(path: Path, what: str) -> str:
         StartError: the file is missing, unreadable or empty.
     """
     try:
-        secret = path.read_text().strip()
+        secret = path.read_text("utf-8-sig").strip()
     except OSError as error:
         raise StartError(f"{what}: cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise StartError(f"{what}: {path} is not UTF-8 text") from None
     if not secret:
         raise StartError(f"{what}: {path} is empty")
     return secret
@@ -99,10 +101,10 @@ def _from_file(file: Path | None, section: str, program: str) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        document = tomllib.loads(file.read_text())
+        document = tomllib.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise StartError(f"{file}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StartError(f"{file}: not TOML: {error}") from None
     table = document.get(section, document.get(program, {}))
     if not isinstance(table, dict):

@@ -63,6 +63,15 @@ async def test_other_parts_are_refused(parts: list[tuple[str, bytes]]) -> None:
         await read(*multipart(*parts))
 
 
+@given(
+    padding=st.sampled_from([b" ", b"\t", b"  \t"]), before=st.sampled_from([b"", b"\r\n"]), size=st.integers(1, 200)
+)
+def test_spaces_after_a_boundary_are_passed_over(padding: bytes, before: bytes, size: int) -> None:
+    kind, content = multipart(("metadata", b"{}"), ("file", b"--a-boundary-of-tests "))
+    padded = content.replace(b"--a-boundary-of-tests\r\n", b"--a-boundary-of-tests" + padding + b"\r\n")
+    assert anyio.run(read, kind, before + padded, size) == (b"{}", b"--a-boundary-of-tests ")
+
+
 async def test_too_much_is_refused() -> None:
     with pytest.raises(TooLarge):
         await read(*multipart(("metadata", b"x" * (MAX_METADATA + 1)), ("file", b"x")))

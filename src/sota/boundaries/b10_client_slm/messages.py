@@ -31,6 +31,7 @@ from sota.boundaries.values import (
     Request,
     Size,
     Stage,
+    Timed,
     UpdateStatus,
 )
 
@@ -130,7 +131,7 @@ class ConsentQuestion(Message, frozen=True):
     deferred_until: Instant | None = None
 
 
-class ConsentAnswer(Request, frozen=True):
+class ConsentAnswer(Request, Timed, frozen=True):
     """X-B10-6: the driver's word. ``until`` is for ``defer``; without it the vehicle's own period holds."""
 
     decision: Decision

@@ -35,6 +35,7 @@ from sota.boundaries.values import (
     Size,
     Stage,
     Target,
+    Timed,
     UpdateStatus,
     Version,
     Vin,
@@ -138,7 +139,7 @@ class Queued(Message, frozen=True):
     install_request_id: Id
 
 
-class NewCampaign(Request, frozen=True):
+class NewCampaign(Request, Timed, frozen=True):
     """A campaign: a Queue Package Request that may have a name."""
 
     package: PackageId
@@ -149,6 +150,7 @@ class NewCampaign(Request, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse a campaign that ends before it starts."""
+        Timed.__post_init__(self)
         ends_after(self.start, self.end)
 
 

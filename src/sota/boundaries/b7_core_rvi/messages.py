@@ -37,6 +37,7 @@ from sota.boundaries.values import (
     SignatureEnvelope,
     Size,
     Target,
+    Timed,
     Vin,
 )
 
@@ -44,7 +45,7 @@ BLOCK_LIMIT = 1 << 20
 OUTPUT_LIMIT = 1 << 16
 
 
-class ScheduledUpdate(Message, frozen=True):
+class ScheduledUpdate(Timed, frozen=True):
     """B7-1: an update that waits for a vehicle; the node tells Core when the vehicle connects within the interval."""
 
     vin: Vin
@@ -210,7 +211,7 @@ class Reported(Message, frozen=True):
     sequence: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | None = None
 
 
-class Firmware(Message, frozen=True):
+class Firmware(Timed, frozen=True):
     """The firmware of one control unit."""
 
     module: ForeignText
@@ -226,7 +227,7 @@ class ChangeKind(StrEnum):
     REMOVE = "remove"
 
 
-class LocalChange(Message, frozen=True):
+class LocalChange(Timed, frozen=True):
     """A package that was changed in the vehicle by somebody else than us (DEV-30). ``at`` is the vehicle's clock."""
 
     package: InstalledPackage

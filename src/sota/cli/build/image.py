@@ -40,7 +40,7 @@ def make_image(recipe: ImageRecipe, path: Path, target: Path, signing: Signing |
         try:
             manifest = msgspec.convert(fields, Manifest)
         except msgspec.ValidationError as error:
-            raise told_with_line(path, path.read_text(), error) from None
+            raise told_with_line(path, path.read_text("utf-8-sig"), error) from None
         try:
             with target.open("wb") as image:
                 write_image(image, manifest, files, lambda content: sign_manifest(key, content) if key else None)

@@ -117,7 +117,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         if path.stat().st_size > RECIPE_LIMIT:
             raise StartError(f"{path} is longer than {RECIPE_LIMIT} bytes")
-        text = path.read_text()
+        text = path.read_text("utf-8-sig")
         document = tomllib.loads(text)
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}") from None

@@ -18,6 +18,7 @@ from sota.boundaries.values import InstalledPackage, Interval, PackageId
 from sota.kit.errors import StartError
 
 Switch = Annotated[bool, Parameter(negative=())]
+BOM = "\ufeff"  # what some editors put before a file
 # Both take - for standard input, which looks like an option.
 Expression = Annotated[str, Parameter(allow_leading_hyphen=True)]
 VinFile = Annotated[Path, Parameter(allow_leading_hyphen=True)]
@@ -139,7 +140,7 @@ def read_expression(text: str) -> str:
     if text != "-":
         return text
     try:
-        return sys.stdin.read()
+        return sys.stdin.read().removeprefix(BOM)
     except UnicodeDecodeError as error:
         raise StartError(f"standard input: {error}") from None
 
@@ -151,7 +152,7 @@ def read_vins(file: Path) -> Iterator[str]:
         StartError: the file cannot be read, or a line is no VIN.
     """
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+        text = (sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")).removeprefix(BOM)
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"{file}: {error}") from None
     for number, line in enumerate(text.splitlines(), 1):

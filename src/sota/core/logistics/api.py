@@ -7,6 +7,7 @@ sending, so that a caller who reads only afterwards cannot bring both sides to a
 from __future__ import annotations
 
 import asyncio
+import codecs
 import tempfile
 from collections.abc import AsyncIterator
 from typing import Any
@@ -27,6 +28,7 @@ from sota.kit.outbox import Relay
 
 BATCH = 200
 MAX_LINE = 4 << 20
+BOM = codecs.BOM_UTF8  # what some editors put before a file
 SPOOLED_IN_MEMORY = 1 << 20
 
 
@@ -138,15 +140,17 @@ class Spool:
 
 
 async def _lines(call: Call[Any]) -> AsyncIterator[bytes]:
-    rest = b""
+    rest, is_begun = b"", False
     async for part in call.stream():
         *whole, rest = (rest + part).split(b"\n")
+        if whole and not is_begun:
+            whole[0], is_begun = whole[0].removeprefix(BOM), True
         for line in whole:
             yield line
         if len(rest) > MAX_LINE:
             raise Invalid(f"A line may have {MAX_LINE} bytes at most.")
     if rest:
-        yield rest
+        yield rest if is_begun else rest.removeprefix(BOM)
 
 
 def _refused(number: int, detail: str, vin: str | None = None) -> ProvisionResult:

@@ -125,12 +125,15 @@ class Queueing:
         """Resolve and write a request.
 
         Raises:
+            Invalid: an interval is over already.
             Refused: a package is missing or blacklisted, or whatever the Resolver refuses.
             Unavailable: the Resolver or the database is away, or another Core took this request back.
         """
+        now = self.clock.now()
+        service.require_open(wanted.orders, now)
         async with self.db.read() as tx:
             await service.require_packages(tx, wanted.orders, wanted.missing)
-        request_id, now = new_id(), self.clock.now()
+        request_id = new_id()
         parts = [
             InstallRequest(request_id, position, wanted.kind, wanted.name, order, 0, now, new_id())
             for position, order in enumerate(wanted.orders)

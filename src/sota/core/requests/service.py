@@ -6,6 +6,7 @@ How a long request is written chunk by chunk is in ``queueing.py``; each chunk i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sota.core import schedules
@@ -17,7 +18,19 @@ from sota.core.requests.queue_store import Slice, Staged
 from sota.core.requests.set_store import SetKey, Sets
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
-from sota.kit.errors import NotFound, Refused
+from sota.kit.errors import Invalid, NotFound, Refused
+
+
+def require_open(orders: Sequence[Order], now: datetime) -> None:
+    """Make sure that the interval of every order is not over already: all its vehicles would fail as expired.
+
+    Raises:
+        Invalid: one is.
+    """
+    for order in orders:
+        if order.end <= now:
+            ended = f"{order.end:%Y-%m-%dT%H:%M:%SZ}"
+            raise Invalid(f"The interval of {order.text} ended at {ended}, and it is {now:%Y-%m-%dT%H:%M:%SZ} now.")
 
 
 async def require_packages(tx: Tx, orders: Sequence[Order], code: str, *, kept: bool = False) -> None:

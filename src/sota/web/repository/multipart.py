@@ -4,11 +4,13 @@ Rules kept here:
 
 * exactly these two parts, in this order; the file's own name is not looked at;
 * the metadata have a limit; of the file no more is held than what came last;
+* spaces after a boundary are transport padding (RFC 2046, 5.1.1) and are passed over;
 * a body that ends early is an error, so that half a file is never taken for a whole one.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from python_multipart.multipart import parse_options_header
 from sota.kit.errors import Invalid, TooLarge, Unsupported
 
 MAX_METADATA = 256 << 10
+MAX_FIRST_LINE = 1024
 
 
 class Mark(Enum):
@@ -45,7 +48,7 @@ class UploadBody:
         boundary = options.get(b"boundary", b"")
         if kind != b"multipart/form-data" or not boundary:
             raise Unsupported("An upload must be multipart/form-data with a part 'metadata' and then a part 'file'.")
-        self._stream, self._max_file_bytes = stream, max_file_bytes
+        self._stream, self._max_file_bytes = _without_padding(stream, boundary), max_file_bytes
         self._events: deque[PartBegins | bytes | Mark] = deque()
         self._header, self._value, self._disposition = b"", b"", b""
         try:
@@ -135,3 +138,15 @@ class UploadBody:
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         self._events.append(data[start:end])
+
+
+async def _without_padding(stream: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[bytes]:
+    """Take the padding off the first boundary; the parser passes it over at the others alone."""
+    begun = b""
+    async for chunk in stream:
+        begun += chunk
+        if b"\n" in begun.partition(boundary)[2] or len(begun) > MAX_FIRST_LINE:
+            break
+    yield re.sub(rb"\A((?:\r\n)*--" + re.escape(boundary) + rb")[ \t]+(?=\r\n)", rb"\1", begun)
+    async for chunk in stream:
+        yield chunk
