@@ -1,9 +1,9 @@
 """A small HTTP/1.1 client for calls between our programs: keep-alive pool, time-outs, bounded answers, streaming both
 ways.
 
-Loopback and private networks, no proxies, no redirects, no cookies: what one program needs to call another. The
-parser is httptools. A request is sent again only when a kept connection turns out to be closed before any answer came
-and the body can be repeated; everything else is the caller's business.
+Loopback and private networks, no proxies, no redirects, no cookies: what one program needs to call another. What counts
+as an answer is in ``http_answer.py``. A request is sent again only when a kept connection turns out to be closed before
+any answer came and the body can be repeated; everything else is the caller's business.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl as ssl_module
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
-import httptools
-
 from sota.kit.errors import Unavailable
+from sota.kit.http_answer import BadAnswer
+from sota.kit.http_connection import ClientConnection
 
 MAX_ANSWER_BYTES = 64 << 20
 CONNECT_TIMEOUT_S = 5.0
+MAX_UNREAD_BYTES = 1 << 18
 RequestBody = bytes | AsyncIterator[bytes] | None
 
 
@@ -34,59 +34,19 @@ class Response:
     body: bytes
 
 
-@dataclass(slots=True)
-class _Answer:
-    """Collects what httptools reads."""
-
-    headers: dict[str, str] = field(default_factory=dict)
-    cookies: list[str] = field(default_factory=list)
-    parts: deque[bytes] = field(default_factory=deque)
-    size: int = 0
-    head_done: bool = False
-    done: bool = False
-    keep_alive: bool = False
-    parser: httptools.HttpResponseParser | None = None
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.decode("latin-1").lower()
-        if key in self.headers:  # several set-cookie headers must stay apart; others are joined as RFC 9110 5.3 says
-            joint = "\n" if key == "set-cookie" else ", "
-            self.headers[key] += joint + value.decode("latin-1")
-        else:
-            self.headers[key] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        self.head_done = True
-
-    def on_body(self, body: bytes) -> None:
-        self.parts.append(body)
-        self.size += len(body)
-
-    def on_message_complete(self) -> None:
-        self.done = True
-        # Asked for later, the parser says no: it has already begun to wait for the next message.
-        self.keep_alive = self.parser is not None and self.parser.should_keep_alive()
-
-
 class StreamedResponse:
     """An answer whose body is read as it comes."""
 
-    def __init__(self, connection: _Connection, timeout_s: float) -> None:
-        self._connection = connection
+    def __init__(self, exchange: _Exchange, timeout_s: float) -> None:
+        self._exchange = exchange
         self._timeout_s = timeout_s
-        self.status = connection.status
-        self.headers = connection.answer.headers
+        self.status = exchange.answer.status
+        self.headers = exchange.answer.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the body's parts; each must come within the time-out."""
-        answer = self._connection.answer
-        while True:
-            while answer.parts:
-                yield answer.parts.popleft()
-            if answer.done:
-                return
-            async with asyncio.timeout(self._timeout_s):
-                await self._connection.read_more()
+        while part := await self._exchange.more(self._timeout_s):
+            yield part
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Give the body line by line, without line ends (NDJSON)."""
@@ -109,70 +69,55 @@ class StreamedResponse:
         return b"".join([part async for part in self.chunks()])
 
 
-class _Connection:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self.answer = _Answer()
-        self.parser = httptools.HttpResponseParser(self.answer)
-        self.used = self.was_cut_short = False
+class _Exchange:
+    """One request and its answer, for a task that waits for them."""
 
-    @property
-    def status(self) -> int:
-        return self.parser.get_status_code()
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection, self.answer = connection, connection.answer
+        self._news = asyncio.Event()
+        self._was_cut_short = False
+        connection.changed = lambda _: self._news.set()
 
-    def begin(self) -> None:
-        self.answer = _Answer()
-        self.parser = self.answer.parser = httptools.HttpResponseParser(self.answer)
-
-    async def send(self, head: bytes, body: RequestBody) -> None:
+    async def send(self, head: bytes, body: RequestBody, limit_s: float) -> None:
         if body is None or isinstance(body, bytes):
-            self.writer.write(head + (body or b""))  # one write: two small ones would wait for each other's ACK
-        else:
-            self.writer.write(head)
-            await self._send_parts(body)
-        await self.writer.drain()
-
-    async def _send_parts(self, body: AsyncIterator[bytes]) -> None:
-        # Whoever refuses a long body says so before he has read it, and will not listen for ever.
-        answering = asyncio.create_task(self.read_head())
+            self.connection.send((head, body) if body else (head,))
+            return
+        self.connection.send((head,))
         try:
             async for part in body:
-                if answering.done():
-                    self.was_cut_short = True
-                    break
                 if part:
-                    self.writer.write(b"%x\r\n%b\r\n" % (len(part), part))
-                    await self.writer.drain()
-            else:
-                self.writer.write(b"0\r\n\r\n")
-            await answering
-        except OSError:
-            if not self.answer.head_done:
-                raise
-            self.was_cut_short = True
+                    self.connection.send_more(b"%x\r\n%b\r\n" % (len(part), part))
+                # A server that refuses a long body answers before it has read it, and then reads no more.
+                await self._until(lambda: not self.connection.is_writing_paused or self.answer.head_done, limit_s)
+                if self.answer.head_done:
+                    self._was_cut_short = True
+                    return
+            self.connection.send_more(b"0\r\n\r\n")
         finally:
-            answering.cancel()
             if isinstance(body, AsyncGenerator):
                 await body.aclose()
 
-    async def read_head(self) -> None:
-        while not self.answer.head_done:
-            await self.read_more()
+    async def head(self, limit_s: float) -> None:
+        await self._until(lambda: self.answer.head_done, limit_s)
 
-    async def read_more(self) -> None:
-        data = await self.reader.read(1 << 18)
-        if not data:
-            raise ConnectionResetError("the other side closed")
-        self.parser.feed_data(data)
+    async def more(self, limit_s: float) -> bytes:
+        """Return the next part of the body, empty at its end."""
+        await self._until(lambda: self.answer.done or self.answer.waiting_bytes, limit_s)
+        return self.connection.take()
 
     @property
-    def reusable(self) -> bool:
-        whole = self.answer.done and not self.was_cut_short
-        return whole and self.answer.keep_alive and not self.reader.at_eof()
+    def is_reusable(self) -> bool:
+        return self.answer.done and not self._was_cut_short and self.connection.is_usable
 
-    def close(self) -> None:
-        with contextlib.suppress(RuntimeError, OSError):
-            self.writer.close()
+    async def _until(self, condition: Callable[[], object], limit_s: float) -> None:
+        if condition():
+            return
+        async with asyncio.timeout(limit_s):
+            while not condition():
+                if self.connection.error is not None:
+                    raise self.connection.error
+                self._news.clear()
+                await self._news.wait()
 
 
 class HttpClient:
@@ -199,7 +144,7 @@ class HttpClient:
         self._ssl = (ssl or ssl_module.create_default_context()) if parts.scheme == "https" else None
         self._token = token
         self._timeout_s = timeout_s
-        self._idle: list[_Connection] = []
+        self._idle: list[ClientConnection] = []
         self._slots = asyncio.Semaphore(pool)
 
     async def request(
@@ -212,20 +157,25 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Response:
-        """Make a call and read the whole answer (64 MiB at most).
+        """Make a call and read the whole answer (64 MiB at most) within the time-out.
 
         Raises:
             Unavailable: nobody listens, the connection broke, or the time is over.
         """
-        async with self.stream(method, path, query=query, body=body, headers=headers, timeout_s=timeout_s) as response:
-            parts: list[bytes] = []
-            size = 0
-            async for part in response.chunks():
-                size += len(part)
-                if size > MAX_ANSWER_BYTES:
-                    raise Unavailable(f"The answer of {self.base_url} is too long.")
-                parts.append(part)
-            return Response(response.status, response.headers, b"".join(parts))
+        limit = timeout_s or self._timeout_s
+        whole = self.stream(method, path, query=query, body=body, headers=headers, timeout_s=limit)
+        try:
+            async with asyncio.timeout(limit if body is None or isinstance(body, bytes) else None), whole as response:
+                parts: list[bytes] = []
+                size = 0
+                async for part in response.chunks():
+                    size += len(part)
+                    if size > MAX_ANSWER_BYTES:
+                        raise Unavailable(f"The answer of {self.base_url} is too long.")
+                    parts.append(part)
+                return Response(response.status, response.headers, b"".join(parts))
+        except TimeoutError:
+            raise self._late(limit) from None
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -245,28 +195,31 @@ class HttpClient:
         """
         limit = timeout_s or self._timeout_s
         head = self._head(method, path, query, body, headers)
-        connection: _Connection | None = None
+        exchange: _Exchange | None = None
         await self._wait_for_turn(limit)
         try:
             async with asyncio.timeout(limit if body is None or isinstance(body, bytes) else None):
-                connection = await self._exchange(head, body)
-            yield StreamedResponse(connection, limit)
+                exchange = await self._exchange(head, body, limit)
+            yield StreamedResponse(exchange, limit)
         except TimeoutError:
-            raise Unavailable(f"{self.base_url} did not answer within {limit:g} s.") from None
-        except (OSError, httptools.HttpParserError) as error:
+            raise self._late(limit) from None
+        except (OSError, BadAnswer) as error:
             raise Unavailable(f"{self.base_url} is not reachable: {error}.") from None
         finally:
-            if connection is not None:
-                if connection.reusable:
-                    self._idle.append(connection)
+            if exchange is not None:
+                if exchange.is_reusable:
+                    self._idle.append(exchange.connection)
                 else:
-                    connection.close()
+                    exchange.connection.abort()
             self._slots.release()
 
     async def close(self) -> None:
         """Close the idle connections."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().abort()
+
+    def _late(self, limit_s: float) -> Unavailable:
+        return Unavailable(f"{self.base_url} did not answer within {limit_s:g} s.")
 
     async def _wait_for_turn(self, limit_s: float) -> None:
         if not self._slots.locked():
@@ -278,34 +231,38 @@ class HttpClient:
         except TimeoutError:
             raise Unavailable(f"Too many calls to {self.base_url} at once.") from None
 
-    async def _exchange(self, head: bytes, body: RequestBody) -> _Connection:
+    async def _exchange(self, head: bytes, body: RequestBody, limit_s: float) -> _Exchange:
         while True:
             connection = await self._connect()
-            fresh = not connection.used
-            connection.used = True
-            connection.begin()
+            exchange = _Exchange(connection)
             try:
-                await connection.send(head, body)
-                await connection.read_head()
-                return connection
-            except (OSError, httptools.HttpParserError):
-                connection.close()
+                await exchange.send(head, body, limit_s)
+                await exchange.head(limit_s)
+                return exchange
+            except (OSError, BadAnswer) as error:
+                connection.abort()
                 # A kept connection may have been closed by the server just now: nothing was answered, so try a new one.
-                if fresh or connection.answer.head_done or not (body is None or isinstance(body, bytes)):
+                is_repeatable = body is None or isinstance(body, bytes)
+                if not connection.may_repeat or not is_repeatable or isinstance(error, TimeoutError):
                     raise
             except BaseException:
-                connection.close()
+                connection.abort()
                 raise
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> ClientConnection:
         while self._idle:
             connection = self._idle.pop()
-            if not connection.reader.at_eof():
+            if connection.is_usable:
                 return connection
-            connection.close()
+            connection.abort()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            streams = await asyncio.open_connection(self._host, self._port, ssl=self._ssl, limit=1 << 18)
-        return _Connection(*streams)
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: ClientConnection(lambda _: None, unread_bytes=MAX_UNREAD_BYTES),
+                self._host,
+                self._port,
+                ssl=self._ssl,
+            )
+        return connection
 
     def _head(
         self,

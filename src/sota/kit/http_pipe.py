@@ -16,13 +16,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from socket import SO_SNDBUF, SOL_SOCKET
-from typing import cast
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import httptools
-
 from sota.kit.errors import Unavailable
+from sota.kit.http_connection import ClientConnection
 from sota.kit.http_heads import KnownHeads, read_answer
 
 MAX_ANSWER_BYTES = 1 << 20
@@ -31,86 +29,15 @@ SEND_BUFFER_BYTES = 512 << 10  # a block goes to the kernel in one piece
 Answer = tuple[int, bytes]
 Done = Callable[[Answer | Unavailable], None]
 """Takes the answer to a request, or why there is none."""
-_Finished = Callable[["_Connection", Answer | Exception], None]
 
 
-class _Connection(asyncio.Protocol):
-    """One kept connection; ``finished`` is called once for each request."""
+@dataclass(slots=True)
+class _Request:
+    """A request under way: what was sent, who is told, and until when."""
 
-    def __init__(self, finished: _Finished, heads: KnownHeads) -> None:
-        self.transport: asyncio.Transport
-        self._heads, self._is_parsing = heads, False
-        self.used = False
-        self.answered = False
-        self.deadline = 0.0
-        self.parts: Sequence[bytes] = ()
-        self.done: Done | None = None
-        self._finished = finished
-        self._keep = True
-        self._parser = httptools.HttpResponseParser(self)
-        self._body = b""
-
-    @property
-    def is_usable(self) -> bool:
-        return self._keep and not self.transport.is_closing()
-
-    def send(self, parts: Sequence[bytes], done: Done, deadline: float) -> None:
-        self._body, self.parts, self.done, self.deadline = b"", parts, done, deadline
-        self.answered = False
-        self.transport.writelines(parts)
-
-    def abort(self) -> None:
-        self.transport.abort()
-
-    def expire(self) -> None:
-        self._fail(TimeoutError())
-
-    # asyncio
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        socket = transport.get_extra_info("socket")
-        if socket is not None:
-            socket.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
-
-    def data_received(self, data: bytes) -> None:
-        self.answered = True
-        if self.done is None:
-            self.abort()  # nobody asked
-            return
-        found = None if self._is_parsing else self._heads.find(data, 0)
-        if found is not None and found[1] + found[0].length == len(data):
-            self._finished(self, (found[0].status, data[found[1] :]))
-            return
-        self._is_parsing = True
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._fail(error)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._keep = False
-        if self.done is not None:
-            self._finished(self, exc or ConnectionResetError("the other side closed"))
-
-    # httptools
-
-    def on_body(self, body: bytes) -> None:
-        self._body += body
-        if len(self._body) > MAX_ANSWER_BYTES:
-            self._fail(ConnectionAbortedError("the answer is too long"))
-
-    def on_message_complete(self) -> None:
-        self._keep = self._keep and self._parser.should_keep_alive()
-        self._is_parsing = self._parser.get_status_code() < 200
-        if self.done is not None:
-            self._finished(self, (self._parser.get_status_code(), self._body))
-
-    def _fail(self, error: Exception) -> None:
-        self._keep = False
-        if self.done is not None:
-            self._finished(self, error)
-        self.abort()
+    parts: Sequence[bytes]
+    done: Done
+    deadline: float
 
 
 class HttpPipe:
@@ -129,8 +56,8 @@ class HttpPipe:
         ).encode("ascii")
         self._timeout_s = timeout_s
         self._heads = KnownHeads(read_answer)
-        self._idle: list[_Connection] = []
-        self._busy: set[_Connection] = set()
+        self._idle: list[ClientConnection] = []
+        self._busy: dict[ClientConnection, _Request] = {}
         self._left = pool  # so many more requests may be under way
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -182,8 +109,9 @@ class HttpPipe:
         try:
             return await waiter
         except asyncio.CancelledError:
-            if connection.done is done:
-                connection.expire()  # its answer is still to come, and nobody wants it
+            request = self._busy.get(connection)
+            if request is not None and request.done is done:
+                connection.fail(TimeoutError())  # its answer is still to come, and is not wanted any more
             raise
 
     async def close(self) -> None:
@@ -199,49 +127,48 @@ class HttpPipe:
     def _with_head(self, body: Sequence[bytes]) -> Sequence[bytes]:
         return (b"%b%d\r\n\r\n" % (self._head, sum(map(len, body))), *body)
 
-    def _begin(self, connection: _Connection, parts: Sequence[bytes], done: Done, deadline: float) -> None:
-        self._busy.add(connection)
+    def _begin(self, connection: ClientConnection, parts: Sequence[bytes], done: Done, deadline: float) -> None:
+        self._busy[connection] = _Request(parts, done, deadline)
         if self._timer is None or deadline < self._timer.when():
             self._set_timer(deadline)
-        connection.send(parts, done, deadline)
+        connection.send(parts)
 
-    def _finish(self, connection: _Connection, answer: Answer | Exception) -> None:
-        done, parts, connection.done, connection.parts = connection.done, connection.parts, None, ()
-        self._busy.discard(connection)
-        if done is None:
+    def _changed(self, connection: ClientConnection) -> None:
+        answer, error = connection.answer, connection.error
+        if (not answer.done and error is None) or (request := self._busy.pop(connection, None)) is None:
             return
-        if isinstance(answer, OSError) and connection.used and not connection.answered:
+        if connection.may_repeat and not isinstance(error, TimeoutError):
             now = asyncio.get_running_loop().time()
-            if not isinstance(answer, TimeoutError) and now < connection.deadline:
-                # A kept connection may have been closed just now: nothing was answered, so try another one.
-                task = asyncio.create_task(self._send_again(parts, done, connection.deadline), name="pipe:again")
+            if now < request.deadline:
+                task = asyncio.create_task(self._send_again(request), name="pipe:again")
                 self._again.add(task)
                 task.add_done_callback(self._again.discard)
                 return
-        connection.used = True
         if connection.is_usable:
             self._idle.append(connection)
+        else:
+            connection.abort()
         self._give_turn_back()
-        done(self._unavailable(answer) if isinstance(answer, Exception) else answer)
+        request.done(self._unavailable(error) if error is not None else (answer.status, connection.take()))
 
-    async def _send_again(self, parts: Sequence[bytes], done: Done, deadline: float) -> None:
+    async def _send_again(self, request: _Request) -> None:
         try:
             connection = self._take_idle() or await self._connect()
         except BaseException as error:
             self._give_turn_back()
-            done(self._unavailable(error))
+            request.done(self._unavailable(error))
             if not isinstance(error, OSError):
                 raise
             return
-        self._begin(connection, parts, done, deadline)
+        self._begin(connection, request.parts, request.done, request.deadline)
 
     def _look_at_time(self) -> None:
         now = asyncio.get_running_loop().time()
         self._timer = None
-        for connection in [each for each in self._busy if each.deadline <= now]:
-            connection.expire()
+        for connection in [each for each, request in self._busy.items() if request.deadline <= now]:
+            connection.fail(TimeoutError())
         if self._busy and self._timer is None:
-            self._set_timer(min(each.deadline for each in self._busy))
+            self._set_timer(min(request.deadline for request in self._busy.values()))
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
@@ -274,18 +201,26 @@ class HttpPipe:
         if self._left == 1:
             self.on_room()
 
-    def _take_idle(self) -> _Connection | None:
+    def _take_idle(self) -> ClientConnection | None:
         while self._idle:
             connection = self._idle.pop()
             if connection.is_usable:
                 return connection
+            connection.abort()
         return None
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> ClientConnection:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, connection = await loop.create_connection(
-                lambda: _Connection(self._finish, self._heads), self._host, self._port
+                lambda: ClientConnection(
+                    self._changed,
+                    limit=MAX_ANSWER_BYTES,
+                    heads=self._heads,
+                    send_buffer_bytes=SEND_BUFFER_BYTES,
+                ),
+                self._host,
+                self._port,
             )
         return connection
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Protocol, cast
+from typing import Protocol
 from urllib.parse import urlsplit
-
-import httptools
 
 from sota.boundaries.interaction import calls
 from sota.kit.errors import Invalid
+from sota.kit.http_answer import AnswerTooLong
 from sota.kit.http_client import Response
+from sota.kit.http_connection import ClientConnection
 from sota.kit.http_heads import KnownHeads, read_answer
 
 CONNECT_TIMEOUT_S = 5.0
@@ -104,7 +104,7 @@ class Caller:
     def __init__(self, target: Target, timeout_s: float) -> None:
         self.target, self._timeout_s = target, timeout_s
         self._loop = asyncio.get_running_loop()
-        self._wire: Wire | None = None
+        self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._done: Done | None = None
         self._parts: Sequence[bytes] = ()
@@ -124,10 +124,10 @@ class Caller:
         self._asked_at = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_later(min(self._timeout_s, KEPT_IDLE_S), self._check_time)
-        if self._wire is None:
+        if self._connection is None:
             self._connect()
         else:
-            self._wire.ask(self.target.head, parts)
+            self._send(self._connection)
         return False
 
     def close(self) -> None:
@@ -140,33 +140,23 @@ class Caller:
             self._timer = None
         self._drop()
 
-    # What the connection tells
+    def _send(self, connection: ClientConnection) -> None:
+        """Send the call. The parts of its body go as they are: they may be long, and joining would copy them."""
+        connection.send((b"%b%d\r\n\r\n" % (self.target.head, sum(map(len, self._parts))), *self._parts))
 
-    def connected(self, wire: Wire) -> None:
-        """Send the call that was waiting for the connection."""
-        self._wire = wire
-        if self._done is not None:
-            wire.ask(self.target.head, self._parts)
-
-    def answered(self, wire: Wire, response: Response | None, *, keep: bool) -> None:
-        """Take an answer, or None for what is none."""
-        if wire is not self._wire:
+    def _changed(self, connection: ClientConnection) -> None:
+        """Take an answer, or what there is instead of one."""
+        answer, error = connection.answer, connection.error
+        if connection is not self._connection or (not answer.done and error is None and connection.is_usable):
             return
-        if not keep or self._done is None:  # or nobody has asked
+        if not connection.is_usable:
             self._drop()
-        self._finish(response)
-
-    def disconnected(self, wire: Wire) -> None:
-        """Try again where the service may have closed the connection before it saw the call."""
-        if wire is not self._wire:
-            return
-        self._wire = None
-        if self._done is None:
-            return
-        if wire.asked > 1 and not wire.heard:
+        if connection.may_repeat and self._done is not None:
             self._connect()
+        elif error is None:
+            self._finish(Response(answer.status, {}, connection.take()))
         else:
-            self._finish(None)
+            self._finish(Response(answer.status, {}, b"") if isinstance(error, AnswerTooLong) else None)
 
     # Small things
 
@@ -175,22 +165,30 @@ class Caller:
             self._connecting = asyncio.create_task(self._open(), name="callback:connect")
 
     async def _open(self) -> None:
-        target, failed = self.target, False
+        target, connection = self.target, None
         try:
             tls = ssl.create_default_context() if target.is_secure else None
             async with asyncio.timeout(min(CONNECT_TIMEOUT_S, self._timeout_s)):
-                await self._loop.create_connection(lambda: Wire(self), target.host, target.port, ssl=tls)
+                _, connection = await self._loop.create_connection(
+                    lambda: ClientConnection(self._changed, limit=MAX_ANSWER_BYTES, heads=self.heads),
+                    target.host,
+                    target.port,
+                    ssl=tls,
+                )
         except (OSError, TimeoutError, UnicodeError):
-            failed = True
+            connection = None
         finally:
             self._connecting = None
-        if failed:
+        self._connection = connection
+        if connection is None:
             self._finish(None)
+        elif self._done is not None:
+            self._send(connection)
 
     def _check_time(self) -> None:
         """Give up a call that is not answered in time, and a connection that is not needed."""
         self._timer = None
-        if self._done is None and self._wire is None:
+        if self._done is None and self._connection is None:
             return
         limit_s = KEPT_IDLE_S if self._done is None else self._timeout_s
         left = self._asked_at + limit_s - self._loop.time()
@@ -201,98 +199,11 @@ class Caller:
         self._finish(None)
 
     def _drop(self) -> None:
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.abort()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
 
     def _finish(self, response: Response | None) -> None:
         done, self._done = self._done, None
         if done is not None:
             done(response)
-
-
-class Wire(asyncio.Protocol):
-    """One connection of a caller."""
-
-    __slots__ = (
-        "_caller", "_ends_with_connection", "_parser", "_parts", "_says_length", "_size", "_transport", "asked",
-        "heard", "parsing",
-    )  # fmt: skip
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-        self._parser = httptools.HttpResponseParser(self)
-        self._transport: asyncio.Transport | None = None
-        self._parts: list[bytes] = []
-        self._size = self.asked = 0
-        self.heard, self.parsing = True, False
-        self._says_length = self._ends_with_connection = False
-
-    def ask(self, head: bytes, parts: Sequence[bytes]) -> None:
-        """Send a request. The parts of its body go as they are: they may be long, and joining would copy them."""
-        self._parts, self._size, self.heard = [], 0, False
-        self.asked += 1
-        if self._transport is not None:
-            self._transport.writelines((b"%b%d\r\n\r\n" % (head, sum(map(len, parts))), *parts))
-
-    def abort(self) -> None:
-        """End the connection now."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    # asyncio
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._caller.connected(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Take the answer; what is none ends the connection."""
-        self.heard = True
-        found = None if self.parsing else self._caller.heads.find(data, 0)
-        if found is not None and found[1] + found[0].length == len(data):
-            self._caller.answered(self, Response(found[0].status, {}, data[found[1] :]), keep=True)
-            return
-        self.parsing = True
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._caller.answered(self, None, keep=False)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Tell the caller; an answer that says no length is whole when the service closes, as simple ones do."""
-        status = self._parser.get_status_code() if self.parsing else 0
-        if error is None and status >= 200 and self._ends_with_connection:
-            self._caller.answered(self, Response(status, {}, b"".join(self._parts)), keep=False)
-        self._caller.disconnected(self)
-
-    # httptools
-
-    def on_message_begin(self) -> None:
-        """Begin with an answer."""
-        self._says_length = self._ends_with_connection = False
-
-    def on_header(self, name: bytes, _value: bytes) -> None:
-        """Note whether the answer says how long it is."""
-        self._says_length = self._says_length or name.lower() in (b"content-length", b"transfer-encoding")
-
-    def on_headers_complete(self) -> None:
-        """Note how it will end."""
-        self._ends_with_connection = not self._says_length
-
-    def on_body(self, body: bytes) -> None:
-        """Collect the answer; one that is too long counts as one without a body."""
-        self._size += len(body)
-        self._parts.append(body)
-        if self._size > MAX_ANSWER_BYTES:
-            self._parts = []
-            self._caller.answered(self, Response(self._parser.get_status_code(), {}, b""), keep=False)
-
-    def on_message_complete(self) -> None:
-        """Give the answer. Whether the connection is kept can only be asked now."""
-        status = self._parser.get_status_code()
-        if status >= 200:
-            self.parsing = False
-            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self._caller.answered(self, Response(status, {}, body), keep=self._parser.should_keep_alive())
