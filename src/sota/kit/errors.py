@@ -19,6 +19,7 @@
     ├── Failed          what failed behind a request: the row's "an error occurs", or 500 where it has none
     │   └── Unreadable  a cursor that is none of ours: the row's "an error occurs", or 400 where it has none
     ├── Unavailable     503 a neighbour or store is away for now
+    │   └── Damaged     a row of the store cannot be read
     └── StartError      a program cannot start: one clear line, no traceback, ``exit_code``
 
 ``detail`` speaks to the reader: it names the value and the way out. ``code`` is stable and is what programs compare.
@@ -143,6 +144,10 @@ class Unavailable(SotaError):
     """A neighbour or store is away for now; the same request may succeed later."""
 
     code, status, title = "unavailable", 503, "Service Unavailable"
+
+
+class Damaged(Unavailable):
+    """A row of the store cannot be read: :mod:`sota.kit.damage`."""
 
 
 class StartError(SotaError):

@@ -19,6 +19,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from sota.kit import damage
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx, Utc, code_text, long_text
 from sota.kit.errors import Conflict, Invalid
@@ -108,7 +109,7 @@ class Idempotency:
                 status=422,
                 title="Unprocessable Content",
             )
-        answer = msgspec.json.decode(row.answer, type=_Answer)
+        answer = damage.read(self._table.name, key, lambda: msgspec.json.decode(row.answer, type=_Answer))
         return Reply(answer.outcome, answer.body, values=answer.values)
 
     @staticmethod

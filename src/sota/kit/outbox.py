@@ -4,7 +4,7 @@ it is told.
 At least once, in order for each ``topic`` (a VIN, an intent): a later entry of a topic waits for the one before.
 Receivers are idempotent on the entry's id. Nothing is lost by a kill at any point; an entry that its receiver refuses
 for good (a ``SotaError`` below 500 that is no overload) is set aside with the reason, so that it cannot block what
-comes after.
+comes after; so is one that cannot be read.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 
+from sota.kit import damage
 from sota.kit.clock import Clock, new_id
 from sota.kit.db import Database, Id, Tx, Utc, code_text, long_text
-from sota.kit.errors import SotaError
+from sota.kit.errors import Damaged, Refused, SotaError
 from sota.kit.logging import get_logger
 
 BATCH = 100
@@ -124,7 +126,7 @@ class Relay:
         for kind in dict.fromkeys(entry.kind for entry in entries):
             group = [entry for entry in entries if entry.kind == kind]
             try:
-                await self._senders[kind](group)
+                await self._send(kind, group)
                 await self._database.transact(lambda tx, group=group: self._remove(tx, group))  # type: ignore[misc]
                 sent = True
             except SotaError as error:
@@ -143,7 +145,7 @@ class Relay:
         """One entry of the batch is refused: find it, so that the others still arrive."""
         for entry in group:
             try:
-                await self._senders[entry.kind]([entry])
+                await self._send(entry.kind, [entry])
                 await self._database.transact(lambda tx, entry=entry: self._remove(tx, [entry]))  # type: ignore[misc]
             except SotaError as error:
                 if error.status >= 500 or error.status == 429:
@@ -157,7 +159,21 @@ class Relay:
     async def _due(self) -> list[Entry]:
         async with self._database.read() as connection:
             rows = (await connection.execute(self._query, {"now": self._clock.now()})).all()
-        return [Entry(row.id, row.kind, row.topic, msgspec.json.decode(row.payload), row.attempts) for row in rows]
+        entries: list[Entry] = []
+        for row in rows:
+            try:
+                payload = damage.read(self._table.name, row.id, partial(msgspec.json.decode, row.payload))
+            except Damaged as error:
+                await self._database.transact(partial(self._set_aside, entry=_damaged(row), error=error))
+                continue
+            entries.append(Entry(row.id, row.kind, row.topic, payload, row.attempts))
+        return entries
+
+    async def _send(self, kind: str, entries: list[Entry]) -> None:
+        try:
+            await self._senders[kind](entries)
+        except msgspec.ValidationError as error:  # JSON, and yet none that the sender can read
+            raise Refused("unreadable", f"It cannot be read: {error}.", status=422) from error
 
     async def _remove(self, tx: Tx, entries: list[Entry]) -> None:
         await tx.execute(self._delete, {"ids": [entry.id for entry in entries]})
@@ -184,6 +200,10 @@ class Relay:
             .where(self._table.c.id == entry.id)
             .values(refused=f"{error.code}: {error.detail}"[:500])
         )
+
+
+def _damaged(row: Any) -> Entry:
+    return Entry(row.id, row.kind, row.topic, None, row.attempts)
 
 
 def _queries(table: sa.Table) -> tuple[sa.Select[Any], sa.Delete]:

@@ -18,6 +18,7 @@ from sota.core.requests.model import OPEN, Counts, InstallRequest, Order, Update
 from sota.core.requests.preparation_store import IS_REAL
 from sota.core.requests.set_store import read_parts
 from sota.core.tables import install_request, preparation, update
+from sota.kit import damage
 from sota.kit.db import Tx
 from sota.kit.ranges import Ranges
 
@@ -49,7 +50,10 @@ def to_request(row: Any) -> InstallRequest:
         data_plan_threshold=row.data_plan_threshold,
         description=row.description,
     )
-    reasons = msgspec.json.decode(row.left_out_reasons) if row.left_out_reasons else {}
+    reasons: dict[str, int] = {}
+    if row.left_out_reasons:
+        decode = functools.partial(msgspec.json.decode, row.left_out_reasons, type=dict[str, int])
+        reasons = damage.readable("install_request", row.id, decode, reasons)
     return InstallRequest(
         row.id, row.position, row.kind, row.name, order, row.left_out, row.created_at, row.resolution_id, reasons
     )
@@ -227,4 +231,5 @@ def _to_update(row: Any, parts: Sequence[Any]) -> Update:
 
 
 def _acknowledged(part: Any) -> int:
-    return int(min(part.size, len(Ranges.parse(part.received)) * part.block_size))
+    received = damage.readable("download", part.update_id, lambda: Ranges.parse(part.received), Ranges())
+    return int(min(part.size, len(received) * part.block_size))

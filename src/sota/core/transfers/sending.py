@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +17,7 @@ from sota.core.requests.wire import to_package_id
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.limits import Budgets
 from sota.core.transfers.model import Download, Phase, Transfer
+from sota.kit import damage
 from sota.kit.errors import SotaError
 from sota.kit.logging import get_logger, is_debugging, short_vin
 
@@ -128,7 +130,10 @@ class Sender:
 
 def to_start(download: Download) -> StartDownload:
     """Write the ``start`` that opens a download (B7-4)."""
-    signature = msgspec.json.decode(download.signature, type=SignatureEnvelope) if download.signature else None
+    signature = None
+    if download.signature:
+        decode = partial(msgspec.json.decode, download.signature, type=SignatureEnvelope)
+        signature = damage.read("package", download.package_text, decode)
     return StartDownload(
         download_index=download.download_index,
         package=to_package_id(download.package),

@@ -14,6 +14,7 @@ from sota.core import schedules
 from sota.core.requests.model import OPEN
 from sota.core.tables import download, install_request, package, update, vehicle
 from sota.core.transfers.model import Download, DownloadState
+from sota.kit import damage
 from sota.kit.db import Tx
 from sota.kit.ranges import Ranges
 
@@ -176,7 +177,8 @@ def _to_download(row: Any) -> Download:
         package=(row.package_name, row.package_version),
         size=row.size,
         block_size=row.block_size,
-        received=Ranges.parse(row.received),
+        # What the vehicle has it says again, before anything is sent.
+        received=damage.readable("download", row.update_id, lambda: Ranges.parse(row.received), Ranges()),
         state=DownloadState(row.state),
         update_status=row.update_status,
         command=row.command,

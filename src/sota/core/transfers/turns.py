@@ -18,6 +18,7 @@ from typing import Protocol
 
 from sota.core.transfers.limits import Budgets
 from sota.core.transfers.model import Transfer
+from sota.kit.logging import get_logger
 
 WORKERS = 32
 LONGEST_PAUSE_S = 1.0
@@ -74,6 +75,8 @@ class Turns:
             sent = False
             try:
                 sent = await self._send(transfer)
+            except Exception as error:  # noqa: BLE001 - one transfer must not hold up all others: its time-out ends it
+                get_logger(program="core").error("transfer_step_failed", exc_info=error)
             finally:
                 self.done(transfer, again=sent)
 

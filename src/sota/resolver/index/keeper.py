@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from sota.kit import damage
 from sota.kit.db import Database, Tx
-from sota.kit.errors import SotaError, Unavailable
+from sota.kit.errors import Damaged, SotaError, Unavailable
 from sota.kit.logging import get_logger
 from sota.kit.program import Background
 from sota.resolver.changes import store as change_store
@@ -51,6 +53,7 @@ class Keeper:
         self._turn = asyncio.Lock()
         self._rounds = 0
         self._saved = -1
+        self._is_snapshot_good = True
         self.loaded = asyncio.Event()
 
     @property
@@ -114,6 +117,8 @@ class Keeper:
             self.loaded.set()
 
     async def _load_snapshot(self) -> Fleet | None:
+        if not self._is_snapshot_good:
+            return None
         try:
             fleet = await self._workers.run(self._snapshots.load)
         except (OSError, ValueError) as error:
@@ -153,7 +158,11 @@ class Keeper:
             return None
         # A few steps take less time than giving them to a thread.
         is_small = sum(len(entry.content) for entry in entries) < SMALL_BYTES
-        pending = _fold(entries) if is_small else await self._workers.run(_fold, entries)
+        try:
+            pending = _fold(entries) if is_small else await self._workers.run(_fold, entries)
+        except Damaged:  # the tables say what the entry would have: read them, and nothing older
+            self._is_snapshot_good = False
+            return None
         texts = {kind: await store.read_texts(tx, kind, of) for kind, of in pending.new_things(fleet).items()}
         vins = await store.read_vins(tx, pending.new_vehicles())
         position = entries[-1].position
@@ -171,6 +180,8 @@ class Keeper:
             await asyncio.to_thread(self._snapshots.save, fleet)
         except OSError as error:  # the next start takes longer, and nothing else is lost
             self._log.error("snapshot_not_written", reason=str(error))
+        else:
+            self._is_snapshot_good = True
         self._saved = fleet.position.number
         while await self._db.transact(lambda tx: change_store.prune(tx, self._kept, READ_AT_ONCE)):
             pass
@@ -179,5 +190,9 @@ class Keeper:
 def _fold(entries: Sequence[Entry]) -> Pending:
     pending = Pending()
     for entry in entries:
-        pending.take(decode(entry.content))
+        damage.read("change", entry.position.number, partial(_take, pending, entry))
     return pending
+
+
+def _take(pending: Pending, entry: Entry) -> None:
+    pending.take(decode(entry.content))

@@ -12,7 +12,7 @@ from sota.resolver.dependencies.model import Plan
 from sota.resolver.index.workers import Workers
 from sota.resolver.recorded import store
 from sota.resolver.recorded.model import Chunk, Kind
-from sota.resolver.recorded.service import Record
+from sota.resolver.recorded.service import Record, read_chunk
 
 WINDOW = 4
 """Chunks of each list that are looked at together: some 160,000 vehicles."""
@@ -90,7 +90,7 @@ def _read(side: Side, both: list[list[Chunk]], span: tuple[str | None, str | Non
     after, horizon = span
     found: dict[str, Plan] = {}
     for chunk in (chunk for chunks in both for chunk in chunks):
-        for vin, number in zip(*chunk.read(), strict=True):
+        for vin, number in zip(*read_chunk(chunk), strict=True):
             if (after is None or vin > after) and (horizon is None or vin <= horizon):
                 found[vin] = side.plans[number]
     return found

@@ -94,6 +94,11 @@ class Chunk:
     vins: bytes
     verdicts: bytes
 
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return f"{self.kind.name.lower()} {self.number}, {self.first_vin} to {self.last_vin}"
+
     @classmethod
     def of(cls, kind: Kind, number: int, vins: NDArray[Any], verdicts: NDArray[np.uint32]) -> Chunk:
         """Compress; the VINs are in order, and at least one."""

@@ -17,6 +17,7 @@ from itertools import islice
 from uuid import UUID
 
 from sota.boundaries.values import PackageId
+from sota.kit import damage
 from sota.kit.clock import Clock, new_id
 from sota.kit.db import Database
 from sota.kit.errors import Failed, NotFound, Refused, Unavailable
@@ -150,7 +151,7 @@ class Records:
     async def _open(self, row: RecordRow) -> Record:
         if row.completed_at is None:
             return Record(row, Content([], [], []))
-        return Record(row, await self._workers.run(Content.unpack, row.content))
+        return Record(row, await self._workers.run(_unpack, row))
 
 
 def _same(record: Record, package: Package) -> Record:
@@ -163,13 +164,26 @@ def _same(record: Record, package: Package) -> Record:
     return record
 
 
+def _unpack(row: RecordRow) -> Content:
+    return damage.read("resolution", row.id, lambda: Content.unpack(row.content))
+
+
 def _take(chunks: Iterator[Chunk]) -> list[Chunk]:
     return list(islice(chunks, CHUNKS_AT_ONCE))
 
 
+def read_chunk(chunk: Chunk) -> tuple[list[str], list[int]]:
+    """Read the vehicles of a chunk.
+
+    Raises:
+        Damaged: it cannot be read.
+    """
+    return damage.read("resolution_chunk", chunk.name, chunk.read)
+
+
 def _regroup(chunk: Chunk, content: Content) -> list[Decision]:
-    return regroup(*chunk.read(), content.verdicts)
+    return regroup(*read_chunk(chunk), content.verdicts)
 
 
 def _entries(chunk: Chunk, after: str | None) -> list[tuple[str, int]]:
-    return [(vin, number) for vin, number in zip(*chunk.read(), strict=True) if after is None or vin > after]
+    return [(vin, number) for vin, number in zip(*read_chunk(chunk), strict=True) if after is None or vin > after]

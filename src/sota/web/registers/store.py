@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,9 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
+from sota.kit import damage
 from sota.kit.db import Tx
+from sota.kit.errors import Damaged
 from sota.web.registers.model import BODIES, Kind, NewRegistration, Refusal, Registration, State
 from sota.web.tables import REGISTRATION
 
@@ -52,7 +55,11 @@ async def list_due(tx: Tx, now: datetime | None) -> list[Registration]:
     )
     if now is not None:
         query = query.where(REGISTRATION.c.due_at <= now)
-    return [_read(row) for row in await tx.execute(query)]
+    found: list[Registration] = []
+    for row in await tx.execute(query):
+        with contextlib.suppress(Damaged):  # the others go on
+            found.append(_read(row))
+    return found
 
 
 async def advance(tx: Tx, registration: Registration, to: State, now: datetime, refusal: Refusal | None = None) -> bool:
@@ -85,6 +92,10 @@ async def delete_finished(tx: Tx, before: datetime) -> None:
 
 
 def _read(row: Any) -> Registration:
+    return damage.read(REGISTRATION.name, row.id, lambda: _decode(row))
+
+
+def _decode(row: Any) -> Registration:
     kind = Kind(row.kind)
     core, resolver = BODIES[kind]
     return Registration(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.interaction import Role
+from sota.kit import damage
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
 from sota.kit.errors import Invalid, TooMany
@@ -119,6 +121,9 @@ class Sessions:
         """Give the key that signs the page to return to; the first Web Server on a database makes it."""
         async with self._db.read() as tx:
             key = await store.find_key(tx, "return")
+        if key is not None and damage.readable("web_key", "return", partial(bytes.fromhex, key), b"") == b"":
+            await self._db.transact(lambda tx: store.delete_key(tx, "return"))  # what it signed lasts for minutes
+            key = None
         if key is None:
             fresh = secrets.token_hex(32)
             try:

@@ -137,6 +137,11 @@ async def find_key(tx: Tx, name: str) -> str | None:
     return value
 
 
+async def delete_key(tx: Tx, name: str) -> None:
+    """Delete a key."""
+    await tx.execute(WEB_KEY.delete().where(WEB_KEY.c.name == name))
+
+
 async def insert_key(tx: Tx, name: str, value: str) -> None:
     """Keep a key."""
     await tx.execute(WEB_KEY.insert().values(name=name, value=value))
