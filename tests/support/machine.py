@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from sota.slm.confinement import Confinement
-
 LACKS = "NOT ON THIS MACHINE: "
 """Begins the reason of a skip that another machine would not have; tests/conftest.py says those loudly at the end."""
 LOOP_CTL_GET_FREE = 0x4C82
@@ -51,6 +49,8 @@ def why_no_loop_device() -> str | None:
 @functools.cache
 def why_no_confinement() -> str | None:
     """Return why a simulated vehicle's packages cannot be confined here; None where they can."""
+    from sota.slm.confinement import Confinement  # here, so that these tests' support loads beside older code too
+
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         root.mkdir()
