@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from sota.kit.durable import write_atomic
+
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>custom</type><listen>unix:path={socket}</listen><auth>EXTERNAL</auth>
@@ -48,9 +50,9 @@ bootname=B
 LOADER = """#!/bin/sh
 case $1 in
 get-primary) cat "{folder}/primary" 2>/dev/null || echo A ;;
-set-primary) echo "$2" > "{folder}/primary" ;;
+set-primary) echo "$2" > "{folder}/primary.new" && mv "{folder}/primary.new" "{folder}/primary" ;;
 get-state) cat "{folder}/state-$2" 2>/dev/null || echo good ;;
-set-state) echo "$3" > "{folder}/state-$2" ;;
+set-state) echo "$3" > "{folder}/state-$2.new" && mv "{folder}/state-$2.new" "{folder}/state-$2" ;;
 esac
 """
 SLOT_BYTES = 512 * 1024
@@ -158,7 +160,7 @@ class RaucSystem:
         return bundle
 
     def _serve(self) -> None:
-        (self.folder / "booted").write_text(str(self.running_slot))
+        write_atomic(self.folder / "booted", str(self.running_slot).encode())  # a health check may read it
         conf = f"--conf={self.folder}/system.conf"
         self._start("rauc", conf, f"--override-boot-slot={self.booted}", "service")
         self._await(self._answers)

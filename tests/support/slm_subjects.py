@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sota.kit.durable import write_atomic
 from sota.slm.contract import Fault, NotApplicable
 from sota.slm.installers import Installer, Place, load
 from tests.support import debs
@@ -56,6 +57,10 @@ class SubjectOnDisk:
             return self.version_file.read_text().split()[0]
         except OSError:
             return None
+
+    def count_boot(self) -> None:
+        """Change the id of the boot, which is read at any time."""
+        write_atomic(self.boot_id_file, f"{self.boot_id_file.read_text().strip()}1\n".encode())
 
     def boot(self) -> None:
         raise AssertionError("nothing of this kind needs a boot")
@@ -149,14 +154,17 @@ class CommandSubject(SubjectOnDisk):
 
     installer_name = "command"
 
+    def __init__(self, folder: Path, *, disk: Path | None = None) -> None:
+        super().__init__(folder, disk=disk)
+        # Once: a step that goes on without us may be about to read it when the next installer is made.
+        (folder / "flash.py").write_text(FLASH)
+
     @property
     def version_file(self) -> Path:
         return self.root / "unit"
 
     def options(self) -> dict[str, object]:
-        flash = self.folder / "flash.py"
-        flash.write_text(FLASH)
-        program = [sys.executable, "-I", str(flash), str(self.version_file)]
+        program = [sys.executable, "-I", str(self.folder / "flash.py"), str(self.version_file)]
         unit = {
             "packages": ["ivi"],
             "query": [*program, "version"],
@@ -204,7 +212,7 @@ class RaucSubject(SubjectOnDisk):
 
     def boot(self) -> None:
         self.system.boot()
-        self.boot_id_file.write_text(f"{self.boot_id_file.read_text().strip()}1\n")
+        self.count_boot()
 
 
 class SwupdateSubject(SubjectOnDisk):
@@ -237,7 +245,7 @@ class SwupdateSubject(SubjectOnDisk):
 
     def boot(self) -> None:
         self.system.boot()
-        self.boot_id_file.write_text(f"{self.boot_id_file.read_text().strip()}1\n")
+        self.count_boot()
 
 
 def look_at(finder: str) -> Sequence[str]:

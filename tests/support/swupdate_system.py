@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from sota.kit.durable import write_atomic
 from tests.support.rauc_system import make_key, run
 
 DESCRIPTION = """software =
@@ -57,7 +58,7 @@ class SwupdateSystem:
 
     def boot(self) -> None:
         """Boot the slot that the loader would."""
-        (self.folder / "booted").write_text((self.folder / "following").read_text())
+        write_atomic(self.folder / "booted", (self.folder / "following").read_bytes())  # a health check may read it
 
     @property
     def running_slot(self) -> Path:
