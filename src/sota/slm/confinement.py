@@ -136,7 +136,8 @@ class Confinement:
     def _why_not_prepared(self) -> str:
         """Make the device nodes, or the filter; returns why that is not possible."""
         try:
-            self._state.mkdir(parents=True, exist_ok=True)
+            for folder in (self.root, self._state):
+                folder.mkdir(parents=True, exist_ok=True)
             if os.geteuid() != 0:
                 content = chown_filter(os.uname().machine)
                 if content:
@@ -146,7 +147,7 @@ class Confinement:
             for name, minor in DEVICES.items():
                 self._make_node(self._node(name), os.makedev(MEMORY_DEVICES, minor))
         except OSError as error:
-            return f"what confining needs cannot be made in {self._state}: {error.strerror}."
+            return f"what confining needs cannot be made: {error.filename}: {error.strerror}."
         return ""
 
     def _make_node(self, node: Path, device: int) -> None:

@@ -258,6 +258,15 @@ class Journal:
         opened = [OpenStep(row["number"], Step(row["step"]), row["note"]) for row in rows if not row["ended"]]
         return ended, opened[-1] if opened else None
 
+    async def opened_steps(self) -> list[tuple[int, int]]:
+        """Return download and number of each step that was begun and has not ended."""
+
+        def work(tx: Connection) -> list[tuple[int, int]]:
+            rows = tx.execute("SELECT download_index, number FROM step WHERE NOT ended")
+            return [(row["download_index"], row["number"]) for row in rows]
+
+        return await self.database.read(work)
+
     async def forget_old(self) -> None:
         """Forget what has long been reported, so that the file does not grow for ever."""
 

@@ -66,6 +66,7 @@ class SlmProgram:
         self._journal = Journal(data, threads)
         self._journal.database.on_begun_again = bell.ring
         self._inbox = Inbox(self._journal, data / "arriving", settings.quota_bytes, bell)
+        self._has_processes = runner is None
         runner = runner or Runner(
             data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes
         )
@@ -77,7 +78,7 @@ class SlmProgram:
             why_not=conditions.why_not_boot,
             retry_s=settings.precondition_retry_s,
         )
-        worker = Worker(self._journal, runner, boot, settings.health_check, settings.lock_timeout_s)
+        worker = self._worker = Worker(self._journal, runner, boot, settings.health_check, settings.lock_timeout_s)
         self._installers: list[Installer] = load_installers(settings) if installers is None else list(installers)
         by_name = {installer.name: installer for installer in self._installers}
         kept = Kept(data / "kept", self._journal)
@@ -123,6 +124,9 @@ class SlmProgram:
         await self._journal.open()
         await self._journal.forget_old()
         await self._inbox.prepare()
+        if self._has_processes:
+            await self._worker.clear()
+            self._background.start("slm-steps", self._worker.tend())
         self._installation.prepare()
         secret = keep_secret(self.settings.data / "driver.secret")
         app = App("slm", rows_for(Program.SOFTWARE_LOADING_MANAGER), self._credentials.authenticator())

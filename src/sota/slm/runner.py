@@ -5,6 +5,9 @@ around it writes its exit code to another file as its last act. The shell holds 
 started and goes with it, so whoever comes later knows: locked, the step still runs; an exit code, it ended so;
 neither, the power went in the middle and nobody knows how far it came. The command itself does not get the lock, so a
 daemon that it leaves behind holds nothing up.
+
+A step that takes too long has ended only when none of its processes lives (``step_processes.py``), and so has one whose
+shell was killed: nothing is begun beside what an ended step still does.
 """
 
 from __future__ import annotations
@@ -14,19 +17,26 @@ import contextlib
 import fcntl
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from sota.kit.logging import get_logger
+from sota.slm.step_output import LEFT, StepOutput, tend_left
+from sota.slm.step_processes import VARIABLE, StepProcesses
 
 SHELL = """
 echo $$ > "$SOTA_STEP.pid"
 "$@" 9>&-
 echo $? > "$SOTA_STEP.exit.new" && mv "$SOTA_STEP.exit.new" "$SOTA_STEP.exit"
 """
-OUTPUT_FILE_LIMIT = 8 << 20
 POLL_S = 0.01
 POLL_MAX_S = 0.25
 GRACE_S = 10.0
+TIMED_OUT = 124
+WARN_AFTER_S = 60.0
+TEND_S, TEND_NOTHING_S = 5.0, 60.0
+KINDS = ("pid", "exit", "exit.new", "lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class Runner:
         self._timeout_s = timeout_s
         self._output_limit = output_limit
         self._children: dict[str, int] = {}
+        self._log = get_logger(program="slm")
 
     def start(self, key: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start the step's process. Call it once for a key; :meth:`wait` gives the end, now or after a restart."""
@@ -56,13 +67,13 @@ class Runner:
             self._children[key] = os.posix_spawn(
                 "/bin/sh",
                 ["sh", "-c", SHELL, "sh", *command],
-                {**environment, "SOTA_STEP": str(self._folder / key)},
+                {**environment, VARIABLE: str(self._folder / key)},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (
                         os.POSIX_SPAWN_OPEN,
                         1,
-                        str(self._path(key, "out")),
+                        str(self._output(key).file),
                         os.O_WRONLY | os.O_CREAT | os.O_APPEND,
                         0o600,
                     ),
@@ -77,24 +88,19 @@ class Runner:
             os.close(lock)
 
     async def wait(self, key: str) -> Ended:
-        """Wait until the step has ended. Over the time-out its whole session is ended, gently and then not."""
+        """Wait until the step has ended. Over the time-out all its processes are ended, gently and then not."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
         pause = POLL_S
-        stopping: signal.Signals | None = None
-        while self.runs(key):
-            self._bound_output(key)
+        processes = StepProcesses(self._folder / key)
+        while self.runs(key) or self._lost_its_shell(key, processes):
+            self._output(key).bound()
             if loop.time() > deadline:
-                stopping = signal.SIGTERM if stopping is None else signal.SIGKILL
-                self._signal(key, stopping)
-                deadline = loop.time() + GRACE_S
+                await self._end(key, processes)
+                return self._ended(key, f"stopped: it took more than {self._timeout_s:g} s")
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, POLL_MAX_S)
-        self._reap(key)
-        exit_code, output = self._exit_code(key), self._read_output(key)
-        if stopping is not None:
-            return Ended(exit_code or 124, f"{output}\nstopped: it took more than {self._timeout_s:g} s")
-        return Ended(exit_code, output)
+        return self._ended(key)
 
     async def wait_for_lost(self) -> None:
         """Wait for each step that runs without the journal's knowing: the journal was damaged while it ran.
@@ -120,8 +126,25 @@ class Runner:
 
     def forget(self, key: str) -> None:
         """Remove the step's files: the journal has what they said."""
-        for kind in ("pid", "out", "exit", "lock"):
+        self._output(key).remove()
+        for kind in KINDS:
             self._path(key, kind).unlink(missing_ok=True)
+
+    def clear(self, opened: Collection[str]) -> None:
+        """Remove what steps left in the folder that are not ``opened`` any more."""
+        keys = {path.name.partition(".")[0] for path in self._folder.glob("*") if path.suffix != f".{LEFT}"}
+        for key in keys - set(opened):
+            if not self.runs(key) and not self._lost_its_shell(key, StepProcesses(self._folder / key)):
+                self.forget(key)
+
+    async def tend(self) -> None:
+        """Keep what daemons of ended steps write from filling the disk, until cancelled."""
+        while True:
+            remaining = await asyncio.to_thread(tend_left, self._folder)
+            await asyncio.sleep(TEND_S if remaining else TEND_NOTHING_S)
+
+    def _output(self, key: str) -> StepOutput:
+        return StepOutput(self._folder, key)
 
     def _path(self, key: str, kind: str) -> Path:
         return self._folder / f"{key}.{kind}"
@@ -129,42 +152,36 @@ class Runner:
     def _open_lock(self, key: str) -> int:
         return os.open(self._path(key, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
 
-    def _reap(self, key: str) -> None:
+    def _lost_its_shell(self, key: str, processes: StepProcesses) -> bool:
+        """Return whether what the step ran goes on although its shell was killed."""
+        was_cut = self._path(key, "lock").exists() and not self._path(key, "exit").exists()
+        return was_cut and bool(processes.find())
+
+    async def _end(self, key: str, processes: StepProcesses) -> None:
+        """End all processes of the step; returns when none lives."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        act, warned = processes.terminate, False
+        while act():
+            self._output(key).bound()
+            await asyncio.sleep(POLL_MAX_S)
+            if loop.time() > begun + GRACE_S:
+                act = processes.kill
+            if loop.time() > begun + GRACE_S + WARN_AFTER_S and not warned:
+                self._log.error("step_cannot_be_ended", step=key, processes=processes.find())
+                warned = True
+
+    def _ended(self, key: str, stopped: str = "") -> Ended:
+        """Return how the step ended, with why we ended it where we did."""
         pid = self._children.pop(key, None)
         if pid is not None:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)  # it let go of the lock, so it has ended
+        exit_code, output = self._exit_code(key), self._output(key).read(self._output_limit)
+        return Ended(exit_code or TIMED_OUT, f"{output}\n{stopped}") if stopped else Ended(exit_code, output)
 
     def _exit_code(self, key: str) -> int | None:
         try:
             return int(self._path(key, "exit").read_text())
         except (OSError, ValueError):
             return None
-
-    def _signal(self, key: str, number: signal.Signals) -> None:
-        # Its lock is held, so the id in the file is that of a living process.
-        with contextlib.suppress(OSError, ValueError):
-            os.killpg(int(self._path(key, "pid").read_text()), number)
-
-    def _bound_output(self, key: str) -> None:
-        path = self._path(key, "out")
-        with contextlib.suppress(OSError):
-            if path.stat().st_size > OUTPUT_FILE_LIMIT:
-                os.truncate(path, 0)  # it is opened for appending, so what follows starts at the front again
-
-    def _read_output(self, key: str) -> str:
-        try:
-            with self._path(key, "out").open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - self._output_limit))
-                content = file.read(self._output_limit)
-        except OSError:
-            return ""
-        return printable(content, cut=size > self._output_limit)
-
-
-def printable(content: bytes, *, cut: bool = False) -> str:
-    """Give an installer's output as text that can travel and be shown: no control characters but line feed and tab."""
-    text = content.decode(errors="replace")
-    text = "".join(character for character in text if character.isprintable() or character in "\n\t").strip()
-    return f"[…]\n{text}" if cut else text

@@ -65,6 +65,15 @@ class Worker:
         """Whether the vehicle has a health check."""
         return bool(self._health_check)
 
+    async def clear(self) -> None:
+        """Remove what ended steps have left."""
+        opened = {_key(index, number) for index, number in await self._journal.opened_steps()}
+        await asyncio.to_thread(self._runner.clear, opened)
+
+    async def tend(self) -> None:
+        """Look after what ended steps have left behind, until cancelled."""
+        await self._runner.tend()
+
     async def rest(self) -> None:
         """Begin no step any more; returns when none is under way."""
         self._resting = True
@@ -159,7 +168,7 @@ class Worker:
         await self._runner.wait_for_lost()
         opened = await self._journal.begin_step(download_index, step, operation=operation)
         try:
-            self._runner.start(f"{download_index}-{opened.number}", command.arguments, command.environment)
+            self._runner.start(_key(download_index, opened.number), command.arguments, command.environment)
         except OSError as error:
             raise InstallerFailed(f"The step {step} cannot be started: {error}.") from error
         return opened
@@ -174,7 +183,7 @@ class Worker:
             await self._finish(task.download_index, opened, task.installer)
 
     async def _finish(self, download_index: int, opened: OpenStep, installer: Installer | None = None) -> Ended:
-        key = f"{download_index}-{opened.number}"
+        key = _key(download_index, opened.number)
         self._idle.clear()
         try:
             ended = await self._runner.wait(key)
@@ -189,3 +198,8 @@ class Worker:
     def _check_command(self, installer: str, name: str, version: str) -> Command:
         told = {"SOTA_INSTALLER": installer, "SOTA_PACKAGE": name, "SOTA_VERSION": version}
         return Command(tuple(self._health_check), {**ENVIRONMENT, **told})
+
+
+def _key(download_index: int, number: int) -> str:
+    """Return the name of a step for the runner."""
+    return f"{download_index}-{number}"

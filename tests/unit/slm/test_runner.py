@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sota.slm.installers.deb_copy import control_of
-from sota.slm.runner import OUTPUT_FILE_LIMIT, Ended, Runner, printable
+from sota.slm.runner import Ended, Runner
+from sota.slm.step_output import FILE_LIMIT, printable
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
@@ -62,15 +63,17 @@ async def test_daemon_that_a_step_leaves_behind_holds_nothing_up(runner: Runner)
         assert (await runner.wait("1-1")).exit_code == 0
 
 
-async def test_output_is_bounded(runner: Runner, tmp_path: Path) -> None:
-    start(runner, "head -c 20000000 /dev/zero | tr '\\0' x; sleep 0.6; echo the end")
+@pytest.mark.parametrize("size", [5_000, 20_000_000])
+async def test_of_a_large_output_beginning_and_end_are_told(runner: Runner, tmp_path: Path, size: int) -> None:
+    start(runner, f"echo the beginning; head -c {size} /dev/zero | tr '\\0' x; sleep 0.6; echo the end")
 
     ended = await runner.wait("1-1")
 
-    assert ended.output.startswith("[…]\nx") or ended.output == "the end"
-    assert ended.output.endswith("the end")
+    assert ended.output.startswith("the beginning\nx")
+    assert "x\n[…]\nx" in ended.output
+    assert ended.output.endswith("xthe end")
     assert len(ended.output) <= 1_010
-    assert (tmp_path / "steps" / "1-1.out").stat().st_size < OUTPUT_FILE_LIMIT
+    assert (tmp_path / "steps" / "1-1.out").stat().st_size < FILE_LIMIT
 
 
 async def test_forgotten_step_leaves_no_files(runner: Runner, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ import msgspec
 from sota.boundaries.values import InstalledPackage
 from sota.kit.errors import SotaError, StartError
 from sota.slm.model import Found, Job, Step
-from sota.slm.runner import printable
+from sota.slm.step_output import printable
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 QUERY_TIMEOUT_S = 30.0
