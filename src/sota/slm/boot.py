@@ -3,6 +3,9 @@
 A boot has happened when the id of the boot (``/proc/sys/kernel/random/boot_id``, or another file that the vehicle
 names) is not the one that was written down before. Until then what was installed does not run, whoever restarts us.
 
+How long it is waited for is counted in time that the vehicle was on (``running_time.py``): its clock may be set at any
+moment.
+
 It is asked for once, and only while the vehicle is as it must be for an installation: hours may have gone by since that
 was looked at, and nobody boots under way. A refused one is asked for again.
 """
@@ -18,6 +21,7 @@ from pathlib import Path
 from sota.kit.logging import get_logger
 from sota.slm.installers import InstallerFailed, ask
 from sota.slm.runner import Ended
+from sota.slm.running_time import RunningTime
 
 POLL_S = 0.5
 TIMED_OUT = 124
@@ -32,6 +36,7 @@ async def nothing_against_it() -> str:
 class Boot:
     """Waits for boots; ``command`` asks for one, where it is given.
 
+    ``running`` counts the seconds that the vehicle was on.
     ``why_not`` says what speaks against a boot now, with nothing where nothing does; it is asked every ``retry_s``.
     """
 
@@ -41,12 +46,14 @@ class Boot:
         command: Sequence[str],
         timeout_s: float,
         *,
+        running: RunningTime,
         why_not: Callable[[], Awaitable[str]] = nothing_against_it,
         retry_s: float = 30.0,
     ) -> None:
         self._id_file = id_file
         self._command = command
         self._timeout_s = timeout_s
+        self._running = running
         self._why_not = why_not
         self._retry_s = retry_s
         self._log = get_logger(program="slm")
@@ -57,7 +64,7 @@ class Boot:
         Raises:
             InstallerFailed: the id of this boot cannot be read.
         """
-        return f"{self._id()} {time.time():.0f}"
+        return f"{self._id()} {self._running.ran:.0f}"
 
     async def wait(self, note: str) -> Ended:
         """Wait until there was a boot since ``note`` was written, or for too long."""
@@ -66,12 +73,13 @@ class Boot:
         while True:
             if self._id() != before:
                 return Ended(0, "the vehicle has booted")
-            if time.time() - float(begun) > self._timeout_s:
+            if self._running.ran - float(begun) > self._timeout_s:
                 told = f"; it was not asked to: {why_not}" if why_not else ""
                 return Ended(TIMED_OUT, f"the vehicle did not boot within {self._timeout_s:g} s{told}")
             if self._command and time.monotonic() >= ask_at:
                 why_not = await self._ask_for_it()
                 ask_at = time.monotonic() + self._retry_s if why_not else math.inf
+            await self._running.keep()
             await asyncio.sleep(POLL_S)
 
     async def _ask_for_it(self) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from sota.kit.local_file import Connection
 from sota.slm.boot import ENVIRONMENT
 from sota.slm.installers import InstallerFailed, ask
 from sota.slm.journal import Journal
+from sota.slm.running_time import RunningTime
 from sota.slm.settings import SlmSettings
 
 FILE_LIMIT = 1 << 16
@@ -79,9 +79,11 @@ def evaluate(needed: Needed, state: VehicleState, free_bytes: int, why_unknown: 
 class Conditions:
     """Looks at the vehicle, and keeps in the journal what was found."""
 
-    def __init__(self, settings: SlmSettings, journal: Journal) -> None:
+    def __init__(self, settings: SlmSettings, journal: Journal, running: RunningTime) -> None:
         self._settings = settings
         self._database = journal.database
+        self._running = running
+        self._seen: tuple[tuple[int, int, int], float] | None = None
         self._needed = Needed(settings.min_state_of_charge, settings.must_be_parked, settings.min_free_bytes)
 
     @property
@@ -95,7 +97,8 @@ class Conditions:
         root = await asyncio.to_thread(_existing, self._settings.root)
         free = (await asyncio.to_thread(shutil.disk_usage, root)).free
         checked = evaluate(self._needed, state, free, why)
-        now = time.time()
+        await self._running.keep()
+        now = self._running.ran
 
         def work(tx: Connection) -> float:
             tx.execute(
@@ -105,7 +108,7 @@ class Conditions:
                 (update_id, now, now, checked.holds, checked.text),
             )
             (since,) = tx.execute("SELECT since FROM condition WHERE update_id = ?", (update_id,)).fetchone()
-            return now - float(since)
+            return max(0.0, now - float(since))
 
         return checked, await self._database.transact(work)
 
@@ -131,7 +134,7 @@ class Conditions:
         if self._needed.state_of_charge <= 0 and not self._needed.parked:
             return VehicleState(), ""
         if settings.vehicle_state_file is not None:
-            content, why = await asyncio.to_thread(_read, settings.vehicle_state_file, settings.vehicle_state_max_age_s)
+            content, why = await asyncio.to_thread(self._read, settings.vehicle_state_file)
         elif settings.vehicle_state_command:
             content, why = await _run(settings.vehicle_state_command)
         else:
@@ -143,6 +146,23 @@ class Conditions:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return VehicleState(), f"not understood: {str(error)[:200]}"
 
+    def _read(self, file: Path) -> tuple[bytes, str]:
+        """Read the vehicle's state; where it is too old or from the future, say so."""
+        try:
+            status = file.stat()
+            with file.open("rb") as content:
+                found = content.read(FILE_LIMIT)
+        except OSError as error:
+            return b"", f"{file}: {error.strerror}"
+        stamp, now = (status.st_mtime_ns, status.st_ino, status.st_size), self._running.ran
+        if self._seen is None or self._seen[0] != stamp:
+            self._seen = (stamp, now)
+        # By the clock, and by how long it has been the same: a clock that was set back must not make it fresh again.
+        age_s = max(abs(self._running.clock - status.st_mtime), now - self._seen[1])
+        if age_s > self._settings.vehicle_state_max_age_s:
+            return b"", f"{file} is {age_s:.0f} s old"
+        return found, ""
+
 
 async def _run(command: Sequence[str]) -> tuple[bytes, str]:
     try:
@@ -150,18 +170,6 @@ async def _run(command: Sequence[str]) -> tuple[bytes, str]:
     except InstallerFailed as error:
         return b"", error.detail
     return (output.encode(), "") if code == 0 else (b"", f"{command[0]} ended with {code}: {errors[:200]}")
-
-
-def _read(file: Path, max_age_s: float) -> tuple[bytes, str]:
-    try:
-        age_s = time.time() - file.stat().st_mtime
-        with file.open("rb") as content:
-            found = content.read(FILE_LIMIT)
-    except OSError as error:
-        return b"", f"{file}: {error.strerror}"
-    if abs(age_s) > max_age_s:
-        return b"", f"{file} is {age_s:.0f} s old"
-    return found, ""
 
 
 def _existing(folder: Path) -> Path:

@@ -5,12 +5,13 @@ Rules kept here:
 * an update that asks for consent is not begun before it was given; one that does not ask never waits;
 * it can be put off ``max_deferrals`` times and for ``max_defer_s`` in all, counted from the first question; then it is
   asked again, and only yes and no are answers;
-* yes and no are final.
+* yes and no are final;
+* spans are counted by ``running_time.py``, since the vehicle's clock may be set at any moment. Times for people are
+  worked out from them when they are shown.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,6 +21,7 @@ from sota.kit.local_database import Row
 from sota.kit.local_file import Connection
 from sota.kit.set_aside import read_stored
 from sota.slm.journal import OPEN, Journal
+from sota.slm.running_time import RunningTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the driver said to an update. Times are seconds since 1970."""
+    """What the driver said to an update. Times are those of :attr:`RunningTime.passed`."""
 
     asked_at: float
     decision: Decision | None
@@ -46,8 +48,8 @@ class Consent:
             return None
         return Waiting.DEFERRAL if self.deferred_until is not None and now < self.deferred_until else Waiting.CONSENT
 
-    def defer_until(self, until: float | None, now: float, limits: Limits) -> float:
-        """Give the time to which the update is put off.
+    def defer_until(self, wait_s: float | None, now: float, limits: Limits) -> float:
+        """Give the time to which the update is put off; ``wait_s`` is what the driver asked for.
 
         Raises:
             Invalid: it is not in the future.
@@ -56,21 +58,20 @@ class Consent:
         latest = self.asked_at + limits.max_defer_s
         if self.deferrals >= limits.max_deferrals or now >= latest:
             raise Refused("not_deferrable", "The update cannot be put off any more: accept or decline it.")
-        if until is None:
+        if wait_s is None:
             return min(now + limits.defer_s, latest)
-        if until <= now:
+        if wait_s <= 0:
             raise Invalid("The time to which the update is put off must be in the future.")
-        if until > latest:
-            at = datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds")
-            raise Refused("not_deferrable", f"The update can be put off until {at} at the latest.")
-        return until
+        if now + wait_s > latest:
+            raise Refused("not_deferrable", f"The update can be put off for {latest - now:.0f} s more at the longest.")
+        return now + wait_s
 
 
 class Consents:
     """The journal's table ``consent``."""
 
-    def __init__(self, journal: Journal, limits: Limits) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, limits: Limits, running: RunningTime) -> None:
+        self._journal, self._running = journal, running
         self._database = journal.database
         self._limits = limits
 
@@ -78,7 +79,9 @@ class Consents:
         """Say what an update waits for, and for how many seconds at most where that is known."""
         if not update.request_confirmation:
             return None, None
-        consent, now = await self._ask(update.update_id), time.time()
+        consent, now = await self._ask(update.update_id), self._running.passed
+        if consent.decision is None:
+            await self._running.keep()
         waiting = consent.waits_for(now)
         left = consent.deferred_until - now if waiting is Waiting.DEFERRAL and consent.deferred_until else None
         return waiting, left
@@ -95,7 +98,7 @@ class Consents:
             if update.request_confirmation:
                 consent = await self._ask(update.update_id)
                 if consent.decision is None:
-                    questions.append(_question(update, consent, self._limits, time.time()))
+                    questions.append(_question(update, consent, self._limits, self._running))
         return questions
 
     async def decide(self, update_id: str, decision: Decision, until: datetime | None) -> None:
@@ -110,7 +113,8 @@ class Consents:
         if update is None or not update.request_confirmation:
             raise NotFound(f"No update {update_id} asks for consent.")
         await self._ask(update_id)
-        now = time.time()
+        now = self._running.passed
+        wait_s = until.timestamp() - self._running.clock if until else None
 
         def work(tx: Connection) -> None:
             consent = _find(tx, update_id)
@@ -122,7 +126,7 @@ class Consents:
             if consent.decision is not None or open_ is None:
                 raise Refused("decided", f"Update {update_id} has ended or was answered: {consent.decision}.")
             if decision is Decision.DEFER:
-                later = consent.defer_until(until.timestamp() if until else None, now, self._limits)
+                later = consent.defer_until(wait_s, now, self._limits)
                 tx.execute(
                     "UPDATE consent SET deferred_until = ?, deferrals = deferrals + 1 WHERE update_id = ?",
                     (later, update_id),
@@ -140,7 +144,7 @@ class Consents:
         found = await self._database.read(lambda tx: _find(tx, update_id))
         if found is not None:
             return found
-        now = time.time()
+        now = self._running.passed
 
         def work(tx: Connection) -> Consent:
             tx.execute(
@@ -159,7 +163,9 @@ def _find(tx: Connection, update_id: str) -> Consent | None:
     return Consent(row["asked_at"], decision, row["deferred_until"], row["deferrals"])
 
 
-def _question(update: UpdateAvailable, consent: Consent, limits: Limits, now: float) -> ConsentQuestion:
+def _question(update: UpdateAvailable, consent: Consent, limits: Limits, running: RunningTime) -> ConsentQuestion:
+    now = running.passed
+    since_1970 = running.clock - now
     left = max(0, limits.max_deferrals - consent.deferrals)
     latest = consent.asked_at + limits.max_defer_s
     deferred = consent.deferred_until if consent.waits_for(now) is Waiting.DEFERRAL else None
@@ -168,10 +174,10 @@ def _question(update: UpdateAvailable, consent: Consent, limits: Limits, now: fl
         description=update.description,
         packages=[download.package for download in update.downloads],
         size=sum(download.size for download in update.downloads),
-        asked_at=_instant(consent.asked_at),
+        asked_at=_instant(consent.asked_at + since_1970),
         deferrals_left=left,
-        defer_until=_instant(latest) if left and now < latest else None,
-        deferred_until=_instant(deferred) if deferred is not None else None,
+        defer_until=_instant(latest + since_1970) if left and now < latest else None,
+        deferred_until=_instant(deferred + since_1970) if deferred is not None else None,
     )
 
 

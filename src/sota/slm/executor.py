@@ -35,6 +35,8 @@ from sota.slm.journal import DownloadEntry, Journal, State
 from sota.slm.model import ResultCode
 from sota.slm.settings import SlmSettings
 
+KEEP_S = 300.0
+"""While an update waits for the driver it is looked at so often, so that the time for which it waited is kept."""
 STAGES = {
     State.OFFERED: Stage.NOTIFIED,
     State.WANTED: Stage.ACCEPTED,
@@ -180,8 +182,7 @@ class Executor:
                 return update, None
             if await self._consents.decision(update.update_id) is Decision.DECLINE:
                 await self._decline(update.update_id)
-            if left is not None:
-                waits.append(left)
+            waits.append(KEEP_S if left is None else min(left, KEEP_S))
         return None, min(waits, default=None)
 
     async def _decline(self, update_id: str) -> None:

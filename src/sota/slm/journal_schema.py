@@ -61,4 +61,17 @@ SCHEMA = (
         text TEXT NOT NULL
     );
     """,
+    # The times of consent and condition are counts of slm/running_time.py: instants of a clock that is set would lie.
+    """
+    CREATE TABLE running_time (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        boot_id TEXT NOT NULL,
+        since_boot REAL NOT NULL,
+        ran REAL NOT NULL,
+        passed REAL NOT NULL,
+        clock REAL NOT NULL
+    );
+    DELETE FROM consent WHERE decision IS NULL;
+    DELETE FROM condition;
+    """,
 )

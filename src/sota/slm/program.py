@@ -12,7 +12,7 @@ from sota.boundaries.table import rows_for
 from sota.kit.bell import Bell
 from sota.kit.database_threads import Threads
 from sota.kit.durable import private_folder
-from sota.kit.errors import StartError
+from sota.kit.errors import SotaError, StartError
 from sota.kit.http_server import App
 from sota.kit.network import Listener, Network, Sockets
 from sota.kit.program import Background
@@ -32,6 +32,7 @@ from sota.slm.journal import Journal
 from sota.slm.kept import Kept
 from sota.slm.reports import Reporter
 from sota.slm.runner import Runner
+from sota.slm.running_time import RunningTime
 from sota.slm.settings import SlmSettings
 from sota.slm.worker import Worker
 
@@ -70,11 +71,13 @@ class SlmProgram:
         runner = runner or Runner(
             data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes
         )
-        conditions = Conditions(settings, self._journal)
+        self._running = RunningTime(self._journal.database, settings.boot_id_file)
+        conditions = Conditions(settings, self._journal, self._running)
         boot = Boot(
             settings.boot_id_file,
             settings.reboot,
             settings.boot_timeout_s,
+            running=self._running,
             why_not=conditions.why_not_boot,
             retry_s=settings.precondition_retry_s,
         )
@@ -105,7 +108,7 @@ class SlmProgram:
             self._journal, client, bell, retry_s=settings.retry_s, retry_max_s=settings.retry_max_s
         )
         limits = Limits(settings.max_deferrals, settings.max_defer_s, settings.defer_s)
-        self._consents = Consents(self._journal, limits)
+        self._consents = Consents(self._journal, limits, self._running)
         self._executor = Executor(
             settings, self._journal, self._inbox, self._installation, client, bell, self._consents
         )
@@ -122,6 +125,7 @@ class SlmProgram:
         """Open the journal, take up what was under way, and listen."""
         private_folder(self.settings.data)
         await self._journal.open()
+        await self._running.open()
         await self._journal.forget_old()
         await self._inbox.prepare()
         if self._has_processes:
@@ -148,6 +152,8 @@ class SlmProgram:
         await asyncio.gather(self._let_installer_end(), *([self._listener.stop()] if self._listener else []))
         await self._background.stop()
         await self._inbox.close()
+        with contextlib.suppress(SotaError):  # a full disk: waits get a little longer
+            await self._running.save()
         await self._journal.close()
         await self._http.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from sota.slm.installers.deb import DebInstaller
 from sota.slm.installers.deb import make as make_deb
 from sota.slm.journal import Journal
 from sota.slm.program import check_boot
+from sota.slm.runner import Ended
+from sota.slm.running_time import BUILT, RunningTime
 from sota.slm.settings import SlmSettings
 
 
@@ -30,9 +33,34 @@ def boot_id(tmp_path: Path) -> Path:
     return file
 
 
-async def test_boot_is_noticed_by_its_id_also_after_a_restart_of_ours(boot_id: Path) -> None:
-    note = Boot(boot_id, (), 60.0).note()
-    waiting = asyncio.create_task(Boot(boot_id, (), 60.0).wait(note))
+class Clocks:
+    """The kernel's clock and the vehicle's, held still until the test moves them."""
+
+    def __init__(self) -> None:
+        self.elapsed, self.shown = 100.0, BUILT + 1e6
+
+
+@pytest.fixture
+def clocks() -> Clocks:
+    return Clocks()
+
+
+@pytest.fixture
+async def running(tmp_path: Path, boot_id: Path, clocks: Clocks) -> AsyncIterator[RunningTime]:
+    journal = Journal(tmp_path)
+    await journal.open()
+    yield RunningTime(journal.database, boot_id, elapsed=lambda: clocks.elapsed, clock=lambda: clocks.shown)
+    await journal.close()
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sota.slm.boot.POLL_S", 0.01)
+
+
+async def test_boot_is_noticed_by_its_id_also_after_a_restart_of_ours(boot_id: Path, running: RunningTime) -> None:
+    note = Boot(boot_id, (), 60.0, running=running).note()
+    waiting = asyncio.create_task(Boot(boot_id, (), 60.0, running=running).wait(note))
     await asyncio.sleep(0.1)
     assert not waiting.done()
 
@@ -41,34 +69,57 @@ async def test_boot_is_noticed_by_its_id_also_after_a_restart_of_ours(boot_id: P
     assert (await waiting).exit_code == 0
 
 
-async def test_boot_is_asked_for_by_the_vehicles_command(boot_id: Path) -> None:
-    boot = Boot(boot_id, ("/bin/sh", "-c", 'echo again > "$1.new" && mv "$1.new" "$1"', "sh", str(boot_id)), 60.0)
+async def test_boot_is_asked_for_by_the_vehicles_command(boot_id: Path, running: RunningTime) -> None:
+    command = ("/bin/sh", "-c", 'echo again > "$1.new" && mv "$1.new" "$1"', "sh", str(boot_id))
+    boot = Boot(boot_id, command, 60.0, running=running)
     assert (await boot.wait(boot.note())).exit_code == 0
 
 
-async def test_boot_that_does_not_come_is_given_up(boot_id: Path) -> None:
-    boot = Boot(boot_id, ("/bin/false",), 1.2)  # a note is to the second
-    ended = await boot.wait(boot.note())
+async def test_boot_that_does_not_come_is_given_up(boot_id: Path, running: RunningTime, clocks: Clocks) -> None:
+    boot = Boot(boot_id, ("/bin/false",), 60.0, running=running)
+    waiting = asyncio.create_task(boot.wait(boot.note()))
+    clocks.elapsed += 59.0
+    assert not await ends(waiting)
+    clocks.elapsed += 2.0
+    ended = await waiting
     assert ended.exit_code == 124
-    assert ended.output.startswith(
-        "the vehicle did not boot within 1.2 s; it was not asked to: /bin/false ended with 1"
-    )
+    assert ended.output.startswith("the vehicle did not boot within 60 s; it was not asked to: /bin/false ended with 1")
+
+
+@pytest.mark.parametrize("moved_by_s", [1.8e9, -1.8e9, 1.2e6, -3600.0])
+async def test_a_clock_that_is_set_ends_no_wait_for_a_boot(
+    boot_id: Path, running: RunningTime, clocks: Clocks, moved_by_s: float
+) -> None:
+    boot = Boot(boot_id, (), 60.0, running=running)
+    note = boot.note()
+    waiting = asyncio.create_task(boot.wait(note))
+    clocks.shown += moved_by_s
+    assert not await ends(waiting)
+    clocks.elapsed += 61.0
+    assert (await waiting).exit_code == 124
+
+
+async def ends(waiting: asyncio.Task[Ended]) -> bool:
+    """Say whether a task ends although it is looked at several times more."""
+    done, _ = await asyncio.wait([waiting], timeout=0.1)
+    return bool(done)
 
 
 async def test_boot_is_not_asked_for_under_way(boot_id: Path, tmp_path: Path) -> None:
+    running = RunningTime(Journal(tmp_path).database, boot_id)
     state = tmp_path / "state.json"
     settings = SlmSettings(
         vin="WVW00000000000001", must_be_parked=True, min_free_bytes=1 << 60, vehicle_state_file=state
     )
-    conditions = Conditions(settings, Journal(tmp_path))
+    conditions = Conditions(settings, Journal(tmp_path), running)
     asked = tmp_path / "asked"
     command = ("/bin/sh", "-c", 'cat "$1" >> "$2"; echo again > "$3.new"; mv "$3.new" "$3"', "sh")
     files = (str(state), str(asked), str(boot_id))
-    boot = Boot(boot_id, (*command, *files), 60.0, why_not=conditions.why_not_boot, retry_s=0.01)
+    boot = Boot(boot_id, (*command, *files), 60.0, running=running, why_not=conditions.why_not_boot, retry_s=0.01)
     state.write_text('{"parked": false}')
     waiting = asyncio.create_task(boot.wait(boot.note()))
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(waiting), 1.2)  # it is looked at more than once
+        await asyncio.wait_for(asyncio.shield(waiting), 0.5)  # it is looked at more than once
     assert not asked.exists()
 
     write_atomic(state, b'{"parked": true}')
@@ -77,17 +128,19 @@ async def test_boot_is_not_asked_for_under_way(boot_id: Path, tmp_path: Path) ->
     assert asked.read_text() == '{"parked": true}'
 
 
-async def test_boot_that_was_refused_is_asked_for_again(boot_id: Path, tmp_path: Path) -> None:
+async def test_boot_that_was_refused_is_asked_for_again(boot_id: Path, tmp_path: Path, running: RunningTime) -> None:
     times = tmp_path / "times"
     script = 'echo x >> "$1"; [ "$(wc -l < "$1")" -ge 2 ] || exit 1; echo again > "$2.new"; mv "$2.new" "$2"'
-    boot = Boot(boot_id, ("/bin/sh", "-c", script, "sh", str(times), str(boot_id)), 60.0, retry_s=0.01)
+    command = ("/bin/sh", "-c", script, "sh", str(times), str(boot_id))
+    boot = Boot(boot_id, command, 60.0, running=running, retry_s=0.01)
 
     assert (await boot.wait(boot.note())).exit_code == 0
     assert times.read_text() == "x\nx\n"
 
 
 def test_boot_that_cannot_be_noticed_is_told_at_the_start(tmp_path: Path) -> None:
-    boot = Boot(tmp_path / "missing", (), 60.0)
+    running = RunningTime(Journal(tmp_path).database, tmp_path / "missing")
+    boot = Boot(tmp_path / "missing", (), 60.0, running=running)
     with pytest.raises(InstallerFailed, match="cannot be read"):
         boot.note()
     check_boot(boot, [make_deb(Place(tmp_path, tmp_path))])

@@ -30,6 +30,7 @@ from sota.slm.installers import Capability, Installer
 from sota.slm.journal import Journal, State
 from sota.slm.kept import Kept
 from sota.slm.runner import Runner
+from sota.slm.running_time import RunningTime
 from sota.slm.settings import SlmSettings
 from sota.slm.worker import Worker
 
@@ -266,13 +267,14 @@ class Bay:
         journal = Journal(self.folder, database=_Interrupted)
         database = journal.database
         runner = Runner(self.folder / "steps", timeout_s=STEP_TIMEOUT_S, output_limit=16_384)
-        boot = Boot(subject.boot_id_file, (), 60.0)
+        running = RunningTime(database, subject.boot_id_file)
+        boot = Boot(subject.boot_id_file, (), 60.0, running=running)
         worker = Worker(journal, runner, boot, subject.health_check, LOCK_TIMEOUT_S, pause_s=PAUSE_S)
         kept = Kept(self.folder / "kept", journal)
         installers = {installer.name: installer}
         trust = Trust(self.folder / "keys", allow_unsigned=False)
         images = Images(journal, installers, worker, kept, trust, self.folder / "taken-out", {})
-        conditions = Conditions(SlmSettings(vin=VIN), journal)
+        conditions = Conditions(SlmSettings(vin=VIN), journal, running)
         installation = Installation(journal, installers, worker, images, conditions, vin=VIN, allow_downgrade=False)
         installation.prepare()
         going_on = False
