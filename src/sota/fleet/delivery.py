@@ -26,7 +26,7 @@ class Deliveries:
         self._bytes = 0
         self._room: asyncio.Future[None] | None = None
 
-    def add(self, service: str, url: str, body: bytes, deadline: float) -> asyncio.Future[None] | None:
+    def add(self, service: str, url: str, body: bytes, ends: float) -> asyncio.Future[None] | None:
         """Deliver a message, or queue it; where there are too many now, gives what ends when there is room again."""
         answer: asyncio.Future[Response] | None = None
         if service not in self._workers:
@@ -34,7 +34,7 @@ class Deliveries:
             if isinstance(answered, Response):
                 return None
             answer = answered
-        self._queues.setdefault(service, deque()).append((url, body, deadline))
+        self._queues.setdefault(service, deque()).append((url, body, ends))
         self._bytes += len(body)
         if service not in self._workers:
             self._workers[service] = asyncio.create_task(self._work(service, answer), name=f"deliver:{service}")
@@ -56,8 +56,8 @@ class Deliveries:
         queue = self._queues[service]
         try:
             while queue:
-                url, body, deadline = queue[0]
-                await self._deliver(url, body, deadline, answer)
+                url, body, ends = queue[0]
+                await self._deliver(url, body, ends, answer)
                 answer = None
                 queue.popleft()
                 self._bytes -= len(body)
@@ -67,10 +67,10 @@ class Deliveries:
         finally:
             del self._workers[service]
 
-    async def _deliver(self, url: str, body: bytes, deadline: float, answer: asyncio.Future[Response] | None) -> None:
+    async def _deliver(self, url: str, body: bytes, ends: float, answer: asyncio.Future[Response] | None) -> None:
         client, _ = self._split(url)
         pause = FIRST_PAUSE_S
-        while time.time() < deadline:
+        while time.monotonic() < ends:
             answered = answer or self._call(url, body)
             answer = None
             if isinstance(answered, Response):

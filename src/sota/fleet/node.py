@@ -189,7 +189,7 @@ class FleetNode:
             return
         service = short_name(message.service)
         parameters = self._observer.arrives(service, message.parameters)
-        full = self._deliveries.add(service, url, _callback(service, parameters), message.deadline)
+        full = self._deliveries.add(service, url, _callback(service, parameters), message.ends)
         if full is not None:
             connection.pause_reading(full)
 
@@ -206,7 +206,7 @@ class FleetNode:
         url = next(iter(self._addresses.values()), None)
         if url is not None:
             body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"services": names}})
-            self._deliveries.add(method, url, body, time.time() + 60.0)
+            self._deliveries.add(method, url, body, time.monotonic() + 60.0)
 
 
 def _callback(service: str, parameters: bytes) -> bytes:

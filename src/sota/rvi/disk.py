@@ -38,6 +38,9 @@ CREATE TABLE IF NOT EXISTS schedules (
     vin TEXT NOT NULL, update_id TEXT NOT NULL, start REAL NOT NULL, stop REAL NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (vin, update_id)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS clock (
+    one INTEGER PRIMARY KEY CHECK (one = 1), boot_id TEXT NOT NULL, base REAL NOT NULL
+) STRICT;
 PRAGMA user_version = 1;
 """
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,7 +109,7 @@ class Lane:
                 self._channel.close()
                 self._use(self._address)
             message, answer = self._queue[0]
-            if message.deadline <= time.time():
+            if message.is_over:
                 counters.EXPIRED.inc()
                 self._remove(message, answer, None)
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -27,14 +28,15 @@ class Message:
 
     ``parameters`` is JSON as it came from the sender, unread; a large message may be given in parts that together are
     its parameters, and is then copied only where somebody needs it in one piece. ``deadline`` is unix seconds by this
-    node's own clock; ``timeout_ms`` is what the sender said (unix milliseconds), passed on to the next node. ``packed``
-    keeps the parameters in msgpack, in parts, once somebody needed them so. ``number`` is the message's place on disk,
-    if it is stored, and ``place`` the one it would have. ``confirm`` is called when the sending node need not keep it
-    any more. ``size`` is what it weighs in a queue, in bytes. ``suspect``: it may have broken its connection.
+    node's own clock; it is kept as ``ends``, by the clock that nobody sets. ``timeout_ms`` is what the sender said
+    (unix milliseconds), passed on to the next node. ``packed`` keeps the parameters in msgpack, in parts, once somebody
+    needed them so. ``number`` is the message's place on disk, if it is stored, and ``place`` the one it would have.
+    ``confirm`` is called when the sending node need not keep it any more. ``size`` is what it weighs in a queue, in
+    bytes. ``suspect``: it may have broken its connection.
     """
 
     __slots__ = (
-        "_parameters", "confirm", "deadline", "number", "packed", "peer", "place", "service", "size", "suspect",
+        "_parameters", "confirm", "ends", "number", "packed", "peer", "place", "service", "size", "suspect",
         "timeout_ms",
     )  # fmt: skip
 
@@ -50,13 +52,18 @@ class Message:
         number: int | None = None,
     ) -> None:
         self.service, self._parameters = service, parameters
-        self.timeout_ms, self.deadline, self.peer = timeout_ms, deadline, peer
+        self.timeout_ms, self.ends, self.peer = timeout_ms, deadline - time.time() + time.monotonic(), peer
         self.packed, self.number = packed, number
         self.place: int | None = None
         self.confirm: Callable[[], None] | None = None
         self.suspect = False
         length = len(parameters) if isinstance(parameters, bytes) else sum(map(len, parameters))
         self.size = length + len(service) + 64
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the message's time is over."""
+        return self.ends <= time.monotonic()
 
     @property
     def parameters(self) -> bytes:

@@ -48,7 +48,7 @@ from sota.rvi.settings import NodeSettings
 if TYPE_CHECKING:
     from sota.rvi.edge_ws import SocketServer
 
-TICK_S, CLOCK_MOVED_S = 1.0, 5.0
+TICK_S = 1.0
 DISK_FILE = "messages.sqlite3"
 
 
@@ -77,7 +77,6 @@ class Node:
         self._link: Link | None = None
         self._context: Context | None = None
         self._keeper: IdentityKeeper | None = None
-        self._clock_offset_s = 0.0
 
     # Life
 
@@ -341,30 +340,20 @@ class Node:
     # What happens by itself
 
     async def _watch(self) -> None:
-        self._clock_offset_s = time.time() - time.monotonic()
         while True:
             await asyncio.sleep(TICK_S)
-            self._follow_clock()
             if self._link is not None and self._context is not None and self._keeper is not None:
                 await look(self._keeper, self._context, self._link)
             now = time.time()
             if self._link is not None:
                 self._pumps.confirm(self._link.connections)
-            self.store.expire(now)
+            self.store.expire()
             self.calendar.expire(now)
             counters.WAITING.labels(self.settings.role).set(self.store.messages)
             if len(self.calendar) and self._link is not None:
                 for connection in self._link.connections:
                     for vin in {vin_of(name) for name in connection.announced}:
                         self._tell_awaited(vin, now)
-
-    def _follow_clock(self) -> None:
-        """Where the clock may be wrong and is set right, keep what waits for as long as it was to be kept."""
-        offset_s = time.time() - time.monotonic()
-        moved_s, self._clock_offset_s = offset_s - self._clock_offset_s, offset_s
-        if not self.settings.trust_clock and abs(moved_s) > CLOCK_MOVED_S:
-            self.log.warning("clock_moved", by_s=round(moved_s))
-            self.store.shift(moved_s)
 
     def _tell_awaited(self, vin: str | None, now: float) -> None:
         if vin is None or not self.calendar.untold(vin, now):

@@ -8,7 +8,6 @@ stood for a while after. If it breaks before, the messages wait again, for the n
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 
 from sota.kit.errors import Unavailable
@@ -73,7 +72,7 @@ class Pumps:
             del self._running[service]
 
     async def _hand_over(self, sink: Sink, message: Message) -> bool:
-        if message.deadline <= time.time():
+        if message.is_over:
             counters.EXPIRED.inc()
             self._store.hand_over(message)  # the disk is swept by time
             return True

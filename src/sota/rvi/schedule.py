@@ -7,6 +7,9 @@ Rules kept here:
   again, so a receiver may see a message twice, and must not mind;
 * number and bytes are bounded: what does not fit is refused, and its sender told.
 
+On disk a message's end is on a scale of the file's own, which follows the clock that nobody sets: until the next boot
+of the machine no setting of its clock ends a message early or late.
+
 In memory there is only a line for each service that has messages here.
 """
 
@@ -17,6 +20,8 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -27,6 +32,7 @@ from sota.rvi.disk import Disk
 from sota.rvi.message import Message, Peer
 
 READ_MESSAGES = 64
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 READ_BYTES = 4 << 20
 MAX_BREAKS, MAX_SUSPECTS = 5, 1000
 
@@ -50,13 +56,14 @@ class MessageStore:
         self._disk = disk
         self._max_messages, self._max_bytes = max_messages, max_bytes
         self._backlogs: dict[str, Backlog] = {}
-        self._next = 1
+        self._next, self._base = 1, time.time() - time.monotonic()
         self._breaks: dict[int, int] = {}
         self.messages = self.bytes = 0
         disk.on_begun_again.append(self._begin_again)
 
     async def open(self) -> None:
         """Find what an earlier run has left."""
+        self._base = await self._disk.submit(partial(_keep_base, self._base))
         services, newest = await self._disk.submit(_survey)
         for service, count, size, last in services:
             self._backlogs[service] = Backlog(count, last, durable=count, durable_bytes=size)
@@ -93,7 +100,7 @@ class MessageStore:
         backlog.newest = max(backlog.newest, message.number)
         self.messages += 1
         self.bytes += size
-        future = self._disk.submit(lambda connection: _insert(connection, message))
+        future = self._disk.submit(lambda connection: _insert(connection, message, self._base))
         future.add_done_callback(lambda done: self._settle(message, size, done))
         return future
 
@@ -104,7 +111,7 @@ class MessageStore:
         would keep the link down.
         """
         for message in messages:
-            if message.deadline <= time.time():
+            if message.is_over:
                 continue
             if message.number is None:
                 try:
@@ -138,7 +145,7 @@ class MessageStore:
         if backlog is None:
             return []
         after, newest = backlog.handed_over, backlog.newest
-        messages = await self._disk.submit(lambda connection: _read(connection, service, after))
+        messages = await self._disk.submit(lambda connection: _read(connection, service, after, self._base))
         if not messages:  # the disk refused some, or their time was over: nothing is there to wait for
             backlog.handed_over = max(backlog.handed_over, newest)
         return messages
@@ -159,13 +166,10 @@ class MessageStore:
         future = self._disk.submit(lambda connection: _delete(connection, numbers))
         return self._counting(future)
 
-    def expire(self, now: float) -> asyncio.Future[None]:
+    def expire(self) -> asyncio.Future[None]:
         """Delete messages whose time is over."""
+        now = time.monotonic() + self._base
         return self._counting(self._disk.submit(lambda connection: _expire(connection, now)))
-
-    def shift(self, by_s: float) -> asyncio.Future[None]:
-        """Move all time-outs, because the clock that they are told by was moved."""
-        return self._disk.submit(lambda connection: _shift(connection, by_s))
 
     def _counting(self, deleted: asyncio.Future[list[tuple[str, int]]]) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -185,6 +189,7 @@ class MessageStore:
 
     def _begin_again(self) -> None:
         """Count nothing that the damaged file held; what is on its way to the disk goes into the next file."""
+        self._disk.submit(partial(_keep_base, self._base))
         for service, backlog in list(self._backlogs.items()):
             self.messages -= backlog.durable
             self.bytes -= backlog.durable_bytes
@@ -219,13 +224,30 @@ def _survey(connection: sqlite3.Connection) -> tuple[list[tuple[str, int, int, i
     return services, max((row[3] for row in services), default=0)
 
 
-def _insert(connection: sqlite3.Connection, message: Message) -> None:
+def _keep_base(base: float, connection: sqlite3.Connection) -> float:
+    """Return what the file's times are relative to: what an earlier process of this boot used, or else ``base``."""
+    boot_id = _boot_id()
+    row = connection.execute("SELECT boot_id, base FROM clock").fetchone()
+    if row is not None and row[0] == boot_id:
+        return float(row[1])
+    connection.execute("INSERT OR REPLACE INTO clock(one, boot_id, base) VALUES (1, ?, ?)", (boot_id, base))
+    return base
+
+
+def _boot_id() -> str:
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _insert(connection: sqlite3.Connection, message: Message, base: float) -> None:
     peer = msgspec.json.encode(message.peer) if message.peer is not None else None
-    values = (message.number, message.service, message.parameters, message.timeout_ms, message.deadline, peer)
+    values = (message.number, message.service, message.parameters, message.timeout_ms, message.ends + base, peer)
     connection.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", values)
 
 
-def _read(connection: sqlite3.Connection, service: str, after: int) -> list[Message]:
+def _read(connection: sqlite3.Connection, service: str, after: int, base: float) -> list[Message]:
     rows = connection.execute(
         "SELECT number, service, parameters, timeout_ms, deadline, peer FROM messages"
         " WHERE service = ? AND number > ? ORDER BY number LIMIT ?",
@@ -233,9 +255,10 @@ def _read(connection: sqlite3.Connection, service: str, after: int) -> list[Mess
     )
     messages: list[Message] = []
     size = 0
-    for number, name, parameters, timeout_ms, deadline, peer in rows:
+    now = time.time() - time.monotonic()
+    for number, name, parameters, timeout_ms, ends, peer in rows:
         sender = msgspec.json.decode(peer, type=Peer) if peer is not None else None
-        messages.append(Message(name, parameters, timeout_ms, deadline, sender, number=number))
+        messages.append(Message(name, parameters, timeout_ms, ends - base + now, sender, number=number))
         size += len(parameters)
         if size >= READ_BYTES:
             break
@@ -253,7 +276,3 @@ def _delete(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[tupl
 def _expire(connection: sqlite3.Connection, now: float) -> list[tuple[str, int]]:
     query = "DELETE FROM messages WHERE deadline <= ? RETURNING service, LENGTH(parameters)"
     return connection.execute(query, (now,)).fetchall()
-
-
-def _shift(connection: sqlite3.Connection, by_s: float) -> None:
-    connection.execute("UPDATE messages SET deadline = deadline + ?", (by_s,))

@@ -79,8 +79,32 @@ async def test_what_is_over_is_swept(disk: Disk) -> None:
     store = await store_on(disk)
     await store.append(message(1, deadline=time.time() - 1))
     await store.append(message(2))
-    await store.expire(time.time())
+    await store.expire()
     assert [read.parameters for read in await store.next("a")] == [b"[2]"]
+
+
+@pytest.mark.parametrize("moved_by_s", [-1.7e9, -3600.0, 3600.0, 1.7e9])
+async def test_a_clock_that_is_set_ends_no_message_and_keeps_none_for_longer(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, moved_by_s: float
+) -> None:
+    store = await store_on(disk)
+    await store.append(message(1))
+    read = (await store.next("a"))[0]
+    real, steady, went_by = time.time, time.monotonic, 0.0
+    monkeypatch.setattr(time, "time", lambda: real() + moved_by_s)
+    monkeypatch.setattr(time, "monotonic", lambda: steady() + went_by)
+
+    again = await store_on(disk)  # as after a restart of the node
+    await again.append(message(2))
+    await again.expire()
+    assert [each.parameters for each in await again.next("a")] == [b"[1]", b"[2]"]
+    assert not read.is_over
+
+    went_by = 61.0
+    assert read.is_over
+    assert all(each.is_over for each in await again.next("a"))
+    await again.expire()
+    assert await again.next("a") == []
 
 
 async def test_the_disk_has_a_limit_and_says_so(disk: Disk) -> None:
