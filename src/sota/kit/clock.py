@@ -6,6 +6,7 @@ Times are aware and UTC; ids are UUIDv7 (RFC 9562, 5.7): they sort by the moment
 from __future__ import annotations
 
 import os
+import threading
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -28,15 +29,53 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-def new_id() -> UUID:
-    """Make a UUIDv7: 48 bits of unix milliseconds, then randomness.
+class _Ids:
+    """The milliseconds and the count of the newest id, so that the next one sorts behind it whatever the clock does."""
 
-    >>> new_id().version
-    7
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._milliseconds = self._count = 0
+
+    def next(self) -> tuple[int, int]:
+        """Return 48 bits of milliseconds and 12 bits that count within them."""
+        now = time.time_ns() // 1_000_000
+        with self._lock:
+            if now > self._milliseconds:
+                # The upper half is left for what follows within the millisecond.
+                self._milliseconds, self._count = now, int.from_bytes(os.urandom(2)) & 0x7FF
+            elif self._count < 0xFFF:
+                self._count += 1
+            else:
+                self._milliseconds, self._count = self._milliseconds + 1, 0
+            return self._milliseconds, self._count
+
+    def pass_by(self, milliseconds: int) -> None:
+        """Let every further id sort behind those of this moment."""
+        with self._lock:
+            if milliseconds > self._milliseconds:
+                self._milliseconds, self._count = milliseconds, 0xFFF
+
+
+_ids = _Ids()
+
+
+def new_id() -> UUID:
+    """Make a UUIDv7: 48 bits of unix milliseconds, a count within them, then randomness.
+
+    Each sorts behind all that this process made before (RFC 9562, 6.2), also where the clock was set back: what is sent
+    in the order of its ids must not overtake what was true before it.
+
+    >>> one, other = new_id(), new_id()
+    >>> one < other, one.version
+    (True, 7)
     """
-    milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
+    milliseconds, count = _ids.next()
     value = (milliseconds & (1 << 48) - 1) << 80
-    value |= 0x7 << 76 | (random >> 64 & 0xFFF) << 64  # version, rand_a
-    value |= 0b10 << 62 | random & (1 << 62) - 1  # variant, rand_b
+    value |= 0x7 << 76 | count << 64  # version, rand_a
+    value |= 0b10 << 62 | int.from_bytes(os.urandom(8)) & (1 << 62) - 1  # variant, rand_b
     return UUID(int=value)
+
+
+def sort_behind(newest: UUID) -> None:
+    """Let every further id of this process sort behind one that an earlier process made, perhaps with a later clock."""
+    _ids.pass_by(newest.int >> 80)

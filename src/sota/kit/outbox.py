@@ -2,6 +2,7 @@
 it is told.
 
 At least once, in order for each ``topic`` (a VIN, an intent): a later entry of a topic waits for the one before.
+A clock that is set back neither stops what waits nor turns its order round.
 Receivers are idempotent on the entry's id. Nothing is lost by a kill at any point; an entry that its receiver refuses
 for good (a ``SotaError`` below 500 that is no overload) is set aside with the reason, so that it cannot block what
 comes after; so is one that cannot be read.
@@ -23,7 +24,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sota.kit import damage
-from sota.kit.clock import Clock, new_id
+from sota.kit.clock import Clock, new_id, sort_behind
 from sota.kit.db import Database, Id, Tx, Utc, code_text, long_text
 from sota.kit.errors import Damaged, Refused, SotaError
 from sota.kit.logging import get_logger
@@ -31,6 +32,7 @@ from sota.kit.logging import get_logger
 BATCH = 100
 GATHER_S = 0.2
 MAX_WAIT_S = 60.0
+MEND_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Relay:
         self._interval_s = interval_s
         self._query, self._delete = _queries(table)
         self._wake = asyncio.Event()
+        self._mends_at: float | None = None
         self._log = get_logger(outbox=table.name)
 
     def wake(self) -> None:
@@ -108,6 +111,7 @@ class Relay:
             self._wake.clear()
             looked_at = time.monotonic()
             try:
+                await self._follow_clock()
                 while await self.relay_due():
                     pass
             except SotaError as error:
@@ -118,6 +122,24 @@ class Relay:
             except TimeoutError:
                 continue
             await asyncio.sleep(max(0.0, looked_at + GATHER_S - time.monotonic()))
+
+    async def _follow_clock(self) -> None:
+        """Make due what a later clock than ours has put off, and have our ids sort behind those that it made."""
+        if self._mends_at is not None and time.monotonic() < self._mends_at:
+            return
+        now, columns = self._clock.now(), self._table.c
+        too_late = sa.and_(columns.refused.is_(None), columns.due_at > now + timedelta(seconds=2 * MAX_WAIT_S))
+        async with self._database.read() as connection:
+            newest = (await connection.execute(sa.select(sa.func.max(columns.id)))).scalar()
+            waits = (await connection.execute(sa.select(columns.id).where(too_late).limit(1))).first()
+        if newest is not None:
+            sort_behind(newest)
+        if waits is not None:
+            self._log.warning("outbox_follows_clock", hint="the clock was set back; what waited for it is sent now")
+            await self._database.transact(
+                lambda tx: tx.execute(self._table.update().where(too_late).values(due_at=now))
+            )
+        self._mends_at = time.monotonic() + MEND_EVERY_S
 
     async def relay_due(self) -> bool:
         """Send one batch of what is due; says whether there may be more."""

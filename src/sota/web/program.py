@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
@@ -55,6 +56,7 @@ MIGRATIONS = "sota.web.migrations"
 RESUME_EVERY_S = 1.0
 SWEEP_EVERY_S = 15.0
 CERTIFICATE_EVERY_S = 2.0
+LOOK_EVERY_S = 86_400.0
 ENDS_SOON = timedelta(days=14)
 
 
@@ -217,11 +219,11 @@ class WebProgram:
             await asyncio.sleep(min(SWEEP_EVERY_S, self.settings.upload_note_s))
 
     async def _keep_certificate(self) -> None:
-        looks_at = self.clock.now()
+        looks_at = time.monotonic()
         while True:
-            if self.clock.now() >= looks_at:
+            if time.monotonic() >= looks_at:
                 await asyncio.to_thread(self._look_after_certificate)
-                looks_at = self.clock.now() + timedelta(days=1)
+                looks_at = time.monotonic() + LOOK_EVERY_S
             await asyncio.sleep(CERTIFICATE_EVERY_S)
             await asyncio.to_thread(self._tls.refresh)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from sota.kit import clock as module
 from sota.kit.clock import new_id
 from sota.kit.db import Database, Id, Tx, Utc
 from sota.kit.errors import Refused, StartError, Unavailable
 from sota.kit.outbox import Entry, Relay, outbox_table, put
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 METADATA = sa.MetaData()
@@ -134,3 +137,48 @@ async def test_an_entry_refused_for_good_does_not_block_the_others(database: Dat
     async with database.read() as connection:
         refused = (await connection.execute(sa.select(OUTBOX.c.refused))).scalars().all()
     assert [reason.partition(":")[0] for reason in refused] == ["invalid"]
+
+
+def test_ids_sort_behind_earlier_ones_although_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = time.time_ns()
+    monkeypatch.setattr("sota.kit.clock.time.time_ns", lambda: moment)
+    ids = [new_id() for _ in range(5_000)]  # more than are counted within a millisecond
+    moment -= 3_600_000_000_000
+    ids += [new_id() for _ in range(5_000)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == len(ids)
+
+
+async def test_what_was_put_off_by_a_later_clock_is_sent_soon_and_in_its_order(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, receiver = Time(), Receiver()
+    year = 365 * 86_400 * 1_000_000_000
+    ahead = time.time_ns() + year
+    with monkeypatch.context() as later:
+        later.setattr("sota.kit.clock.time.time_ns", lambda: ahead)
+        later.setattr("sota.kit.clock._ids", type(module._ids)())  # as in another process
+        clock.moment += timedelta(days=365)
+        await fill(database, clock, ("A", "installed"))
+        clock.moment -= timedelta(days=365)
+    monkeypatch.setattr("sota.kit.clock._ids", type(module._ids)())
+    relay = Relay(database, OUTBOX, {"fact": receiver.receive}, clock)
+    receiver.away = True
+    running = asyncio.create_task(relay.run())
+    await until(lambda: is_due(database, clock.moment + timedelta(minutes=2)), "the clock is followed")
+    await fill(database, clock, ("A", "removed"))
+    receiver.away = False
+    clock.moment += timedelta(minutes=2)
+    relay.wake()
+    await until(lambda: got(receiver, 2), "both are sent")
+    running.cancel()
+    assert receiver.got == ["installed", "removed"]
+
+
+async def is_due(database: Database, latest: datetime) -> bool:
+    async with database.read() as connection:
+        return bool((await connection.execute(sa.select(OUTBOX.c.due_at))).scalar_one() <= latest)
+
+
+async def got(receiver: Receiver, count: int) -> bool:
+    return len(receiver.got) == count

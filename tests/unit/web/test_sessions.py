@@ -125,6 +125,20 @@ async def test_failures_make_the_next_try_wait_longer_and_longer(sessions: Sessi
         assert await sessions.sign_in(Attempt("alice", address), "wrong", replaces=None) is None
 
 
+async def test_a_wait_that_a_wrong_clock_wrote_ends_when_the_clock_is_set_right(
+    sessions: Sessions, clock: HeldClock
+) -> None:
+    address = "192.0.2.77"
+    clock.pass_time(days=365)
+    for _ in range(PAIR.forgiven + 1):
+        await sessions.sign_in(Attempt("alice", address), "wrong", replaces=None)
+    with pytest.raises(TooMany):
+        await sign_in(sessions, address)
+    clock.pass_time(days=-365)
+
+    assert await sign_in(sessions, address)
+
+
 async def test_an_attacked_account_is_open_again_after_half_a_minute(
     db: Database, sessions: Sessions, clock: HeldClock
 ) -> None:

@@ -119,6 +119,7 @@ class Queueing:
         self._writers = 1 if db.is_sqlite else WRITERS_MARIADB
         self._wake = asyncio.Event()
         self._given_up: set[Preparation] = set()
+        self._under_way: set[Preparation] = set()
         self._log = get_logger(program="core")
 
     async def queue(self, wanted: Wanted, transact: Transact) -> Reply:
@@ -216,12 +217,14 @@ class Queueing:
             await self._finish(tx, parts, written)
             return wanted.answer(one.request_id)
 
+        self._under_way.add(one)
         try:
             await self.db.transact(begin)
             written, packages = await self._write_all(one, parts, batches)
             reply = await transact(end)
             is_real = reply.body == wanted.answer(one.request_id).body
         finally:
+            self._under_way.discard(one)
             if not is_real:  # refused, interrupted, or a twin of this request was quicker
                 self._given_up.add(one)
                 self.look()
@@ -233,7 +236,7 @@ class Queueing:
         """Write chunks while the next ones arrive."""
         written, packages, sets = _Written(), dict[PackageKey, Package](), Sets()
         waiting: asyncio.Queue[list[Slice] | None] = asyncio.Queue(maxsize=self._writers)
-        renew_at = self.clock.now() + self._lease / 4
+        renew_at = time.monotonic() + self._lease.total_seconds() / 4
 
         async def read() -> None:
             async for batch in batches:
@@ -267,13 +270,13 @@ class Queueing:
             raise _first(failures) from None
         return written, packages
 
-    async def _renew(self, one: Preparation, due: datetime) -> datetime:
-        now = self.clock.now()
+    async def _renew(self, one: Preparation, due: float) -> float:
+        now = time.monotonic()
         if now < due:
             return due
         if not await self.db.transact(lambda tx: preparation_store.renew(tx, one, self._until())):
             raise _taken()
-        return now + self._lease / 4
+        return now + self._lease.total_seconds() / 4
 
     async def _finish(self, tx: Tx, parts: Sequence[InstallRequest], written: _Written) -> None:
         for position, reasons in written.left_out.items():
@@ -300,7 +303,8 @@ class Queueing:
         try:
             async with self.db.read() as tx:
                 found = await preparation_store.list_abandoned(tx, self.clock.now(), begun_by=begun_by)
-            for one in {*given_up, *found}:
+            # Ours may look as if their lease were over because the clock was set forward.
+            for one in {*given_up, *(one for one in found if one not in self._under_way)}:
                 await self._remove(one)
                 given_up.discard(one)
         finally:

@@ -14,7 +14,7 @@ from sota.core.requests.model import OPEN
 from sota.core.requests.preparation_store import IS_REAL
 from sota.core.requests.set_store import IS_ITS_SET
 from sota.core.requests.store import queue_order
-from sota.core.tables import download, install_request, package_set, preparation, update, vehicle
+from sota.core.tables import core_instance, download, install_request, package_set, preparation, update, vehicle
 from sota.core.transfers.model import DownloadState
 from sota.kit.db import LIMIT_S, Tx, Utc
 
@@ -70,7 +70,9 @@ _DUE = sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.e
 _VINS: sa.BindParameter[Any] = sa.bindparam("vins", expanding=True)
 _NOW: sa.BindParameter[Any] = sa.bindparam("now", type_=Utc)
 _MOST: sa.BindParameter[Any] = sa.bindparam("most", type_=sa.Integer)
-_IS_OURS = sa.or_(update.c.lease_owner == sa.bindparam("owner"), update.c.lease_until < _NOW)
+# A Core that lives keeps its updates, although another one's clock may be ahead of its leases.
+_IS_ALIVE = sa.exists().where(core_instance.c.instance == update.c.lease_owner)
+_IS_OURS = sa.or_(update.c.lease_owner == sa.bindparam("owner"), sa.and_(update.c.lease_until < _NOW, ~_IS_ALIVE))
 _IS_CURRENT = sa.and_(update.c.status == "pending", update.c.start_at <= _NOW, update.c.end_at > _NOW, IS_REAL)
 _NEXT = (
     _DUE.join(vehicle, vehicle.c.vin == update.c.vin)
@@ -186,6 +188,18 @@ async def due_again(tx: Tx, owner: str, now: datetime, limit: int) -> list[DueUp
     """Give updates under way whose next try has come, ours or of a Core whose lease is over."""
     found = await tx.execute(_AGAIN, {"owner": owner, "now": now, "most": limit})
     return [DueUpdate(*row) for row in found]
+
+
+async def is_any_put_off(tx: Tx, late: datetime) -> bool:
+    """Say whether an update under way is to be tried again only after ``late``."""
+    query = sa.select(update.c.update_id).where(update.c.status == "in_flight", update.c.next_try_at > late).limit(1)
+    return (await tx.execute(query)).first() is not None
+
+
+async def try_now(tx: Tx, late: datetime, now: datetime) -> None:
+    """Let updates under way that are to be tried again only after ``late`` be tried now, by whichever Core has them."""
+    put_off = sa.and_(update.c.status == "in_flight", update.c.next_try_at > late)
+    await tx.execute(update.update().where(put_off).values(next_try_at=now))
 
 
 async def active_updates(tx: Tx, owner: str, vins: Collection[str], now: datetime) -> list[DueUpdate]:

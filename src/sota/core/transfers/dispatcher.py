@@ -60,8 +60,8 @@ class Dispatcher:
         self._candidates: set[str] = set()
         self._wake = asyncio.Event()
         self._looked_at: datetime | None = None
-        self._swept_at: datetime | None = None
-        self._silence_at: datetime | None = None
+        self._sweeps_at = self._silence_at = 0.0
+        self._clock_ahead_s = clock_ahead_s(clock)
         self._regular_at = 0.0
         self._silence_every_s = min(SWEEP_EVERY_S, settings.silence_s / 4)
         self._log = get_logger(program="core")
@@ -132,20 +132,28 @@ class Dispatcher:
 
     async def _find_starting(self, now: datetime) -> None:
         """Find vehicles whose interval has begun since we looked, and now and then all that wait."""
+        is_late, late = False, now
         async with self.db.read() as tx:
             if self._looked_at is not None:
                 self._candidates.update(await dispatch_store.starting_vins(tx, self._looked_at, now, 10_000))
-            if self._swept_at is None or (now - self._swept_at).total_seconds() >= SWEEP_EVERY_S:
+            if time.monotonic() >= self._sweeps_at:
                 self._candidates.update(await dispatch_store.waiting_vins(tx, now, 10_000))
-                self._swept_at = now
+                self._sweeps_at = time.monotonic() + SWEEP_EVERY_S
+                late = now + timedelta(seconds=2 * MAX_RETRY_S)
+                is_late = await dispatch_store.is_any_put_off(tx, late)
+        if is_late:  # by a clock that was later than ours
+            self._log.warning("tries_follow_clock", hint="the clock was set back; what waited for it is tried now")
+            await self.db.transact(lambda tx: dispatch_store.try_now(tx, late, now))
         self._looked_at = now
 
     async def _find_silent(self, now: datetime) -> None:
         """Give up, now and then, what has been under way without a word for too long, whatever its stage."""
-        if self._silence_at is not None and (now - self._silence_at).total_seconds() < self._silence_every_s:
+        if time.monotonic() < self._silence_at:
             return
-        self._silence_at = now
-        before = now - timedelta(seconds=self.settings.silence_s)
+        self._silence_at = time.monotonic() + self._silence_every_s
+        # By how much the clock was set forward since our start is no silence of a vehicle.
+        set_forward_s = max(0.0, clock_ahead_s(self.clock) - self._clock_ahead_s)
+        before = now - timedelta(seconds=self.settings.silence_s + set_forward_s)
         async with self.db.read() as tx:
             silent = await retry_store.silent_updates(tx, self.settings.instance, before, AT_ONCE)
         for update_id, vin in silent:
@@ -229,3 +237,8 @@ class Dispatcher:
         wait_s = min(wait_s * random.uniform(0.9, 1.1), MAX_RETRY_S)  # noqa: S311 - jitter, no secret
         lease = timedelta(seconds=max(self.settings.lease_s, wait_s * 2))
         return Claim(self.settings.instance, now, now + lease, now + timedelta(seconds=wait_s))
+
+
+def clock_ahead_s(clock: Clock) -> float:
+    """Return how far a clock is ahead of the one that nobody sets; two of these tell by how much it was set."""
+    return clock.now().timestamp() - time.monotonic()

@@ -2,7 +2,8 @@
 
 Rules kept here:
 
-* a Core renews its own row three times as often as it must; a row that is over is a Core that is gone;
+* a Core writes its own row three times as often as it must; one that sees another's row unchanged for too long, by the
+  clock that nobody sets, takes that Core for gone: the Cores' own clocks may differ, and be set;
 * one of the others takes its row away, and whoever did drives its updates from now on, is called by the node in its
   place, and asks its vehicles what they have;
 * a Core that was only slow finds its row gone: it begins anew, and drops transfers that are another's.
@@ -11,8 +12,9 @@ Rules kept here:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -22,17 +24,29 @@ from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
 from sota.kit.logging import get_logger
 
+GONE = datetime(1970, 1, 2, tzinfo=UTC)
+"""What a Core that ends writes."""
+
 
 class Instances:
     """This Core among others. ``taken_over`` is called after another's updates have become ours."""
 
     def __init__(
-        self, db: Database, name: str, clock: Clock, *, gone_after_s: float, taken_over: Callable[[], Awaitable[None]]
+        self,
+        db: Database,
+        name: str,
+        clock: Clock,
+        *,
+        gone_after_s: float,
+        taken_over: Callable[[], Awaitable[None]],
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db, self._name, self._clock = db, name, clock
         self._gone_after_s, self._taken_over = gone_after_s, taken_over
         self._log = get_logger(program="core")
         self._is_known = False
+        self._elapsed = elapsed
+        self._seen: dict[str, tuple[datetime, float]] = {}
 
     async def run(self) -> None:
         """Say that we live and look after the others, until cancelled."""
@@ -45,10 +59,12 @@ class Instances:
 
     async def look(self) -> None:
         """Renew our row, and take over from Cores that are gone."""
-        now = self._clock.now()
-        until = now + timedelta(seconds=self._gone_after_s)
+        until = self._clock.now() + timedelta(seconds=self._gone_after_s)
         self._is_known = True
-        gone = await self._db.transact(lambda tx: _renew(tx, self._name, now, until))
+        async with self._db.read() as tx:
+            rows = {row.instance: row.alive_until for row in await tx.execute(sa.select(core_instance))}
+        silent = self._silent({name: at for name, at in rows.items() if name != self._name})
+        gone = await self._db.transact(lambda tx: _renew(tx, self._name, until, silent))
         for name, count in gone.items():
             self._log.warning("transfers_taken_over", instance=name, updates=count)
         if gone:
@@ -58,20 +74,30 @@ class Instances:
         """Say that we end, so that the others need not wait for our row to be over."""
         if not self._is_known:  # a start that failed has written nothing, and its database may be away
             return
-        now = self._clock.now() - timedelta(seconds=1)
-        gone = core_instance.update().where(core_instance.c.instance == self._name).values(alive_until=now)
+        gone = core_instance.update().where(core_instance.c.instance == self._name).values(alive_until=GONE)
         await self._db.transact(lambda tx: tx.execute(gone))
 
+    def _silent(self, others: Mapping[str, datetime]) -> dict[str, datetime]:
+        """Note what the others' rows say; return those that have said the same for too long, or that they end."""
+        now = self._elapsed()
+        for name in self._seen.keys() - others.keys():
+            del self._seen[name]
+        for name, at in others.items():
+            if name not in self._seen or self._seen[name][0] != at:
+                self._seen[name] = (at, now)
+        return {name: at for name, (at, since) in self._seen.items() if at == GONE or now - since >= self._gone_after_s}
 
-async def _renew(tx: Tx, name: str, now: datetime, until: datetime) -> dict[str, int]:
+
+async def _renew(tx: Tx, name: str, until: datetime, silent: Mapping[str, datetime]) -> dict[str, int]:
     table = core_instance
     renewed = await tx.execute(table.update().where(table.c.instance == name).values(alive_until=until))
     if renewed.rowcount == 0:
         await tx.execute(table.insert().values(instance=name, alive_until=until))
-    found = await tx.execute(sa.select(table.c.instance).where(table.c.alive_until < now).with_for_update())
     gone: dict[str, int] = {}
-    for other in found.scalars().all():
-        await tx.execute(table.delete().where(table.c.instance == other))
+    for other, said in silent.items():
+        gone_now = table.delete().where(table.c.instance == other, table.c.alive_until == said)
+        if (await tx.execute(gone_now)).rowcount == 0:
+            continue  # it lives, or another one was quicker
         moved = await tx.execute(
             update.update()
             .where(update.c.status == "in_flight", update.c.lease_owner == other)

@@ -87,6 +87,7 @@ class Patience:
 PAIR = Patience(5, timedelta(minutes=15))
 ACCOUNT = Patience(20, timedelta(seconds=30))
 ADDRESS = Patience(50, timedelta(minutes=5))
+LONGEST_WAIT = max(patience.longest for patience in (PAIR, ACCOUNT, ADDRESS))
 FORGOTTEN_AFTER = timedelta(hours=24)
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sota.boundaries.interaction import Role
 from sota.kit.db import Tx
-from sota.web.sessions.model import ADDRESS, FORGOTTEN_AFTER, Attempt, Session, SessionSeen, buckets
+from sota.web.sessions.model import ADDRESS, FORGOTTEN_AFTER, LONGEST_WAIT, Attempt, Session, SessionSeen, buckets
 from sota.web.tables import ACCOUNT, LOGIN_BUCKET, SESSION, WEB_KEY
 
 MOST_SESSIONS = 200
@@ -95,7 +95,9 @@ async def blocked_until(tx: Tx, attempt: Attempt, now: datetime) -> datetime | N
     """Give the moment from which such an attempt may be made, or None where that is now."""
     ids = list(buckets(attempt))
     query = sa.select(sa.func.max(LOGIN_BUCKET.c.blocked_until)).where(
-        LOGIN_BUCKET.c.id.in_(ids), LOGIN_BUCKET.c.blocked_until > now
+        LOGIN_BUCKET.c.id.in_(ids),
+        LOGIN_BUCKET.c.blocked_until > now,
+        LOGIN_BUCKET.c.blocked_until <= now + LONGEST_WAIT,  # a later one was written by a clock that was wrong
     )
     until: datetime | None = (await tx.execute(query)).scalar()
     return until
