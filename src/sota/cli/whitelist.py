@@ -10,13 +10,23 @@ import msgspec
 from cyclopts import Parameter
 
 from sota.boundaries.describe import messages_of
-from sota.boundaries.ends import Ends, Place, find_ends
-from sota.boundaries.interaction import Files, Http, Interaction, Outcome, Rpc, Service, Sql
-from sota.boundaries.openapi import DOCUMENTED, Documented, document
-from sota.boundaries.openapi.errors import errors_page
+from sota.boundaries.ends import Ends, Place, find_ends, find_uses
+from sota.boundaries.interaction import Files, Http, Interaction, Outcome, Program, Rpc, Service, Sql
 from sota.boundaries.services import backend_service, vehicle_service
 from sota.boundaries.table import TABLE
 from sota.kit.errors import NotFound
+
+FOLDERS = {
+    Program.WEB_BROWSER: "cli/ctl",
+    Program.WEB_SERVER: "web",
+    Program.SOTA_CORE: "core",
+    Program.EXTERNAL_RESOLVER: "resolver",
+    Program.RVI_NODE_SERVER: "rvi",
+    Program.RVI_NODE_CLIENT: "rvi",
+    Program.SOTA_CLIENT: "client",
+    Program.SOFTWARE_LOADING_MANAGER: "slm",
+}
+"""Where a program's own code is. What a person does in a browser, the operator's command line does, too."""
 
 
 def whitelist(
@@ -44,13 +54,15 @@ def whitelist(
         Instead, the page of all error codes.
     """
     if openapi is not None:
-        sys.stdout.write(_pretty(document(_documented(openapi))))
+        sys.stdout.write(_document(openapi))
         return
     if errors:
+        from sota.boundaries.openapi.errors import errors_page
+
         sys.stdout.write(errors_page())
         return
     chosen = _choose(row, boundary)
-    ends = find_ends()
+    ends = find_ends(row=chosen[0].id if row is not None else "")
     if json:
         listed = [as_data(one, ends.get(one.id, Ends())) for one in chosen]
         sys.stdout.write(_pretty(listed))
@@ -108,10 +120,12 @@ def _choose(row: str | None, boundary: str | None) -> list[Interaction]:
     return chosen
 
 
-def _documented(name: str) -> Documented:
+def _document(name: str) -> str:
+    from sota.boundaries.openapi import DOCUMENTED, document
+
     if name not in DOCUMENTED:
         raise NotFound(f"There is no API document of {name}; there are those of {', '.join(DOCUMENTED)}.")
-    return DOCUMENTED[name]
+    return _pretty(document(DOCUMENTED[name]))
 
 
 def _pretty(data: Any) -> str:
@@ -150,7 +164,10 @@ def _tell(row: Interaction, ends: Ends) -> list[str]:
     lines = [f"{row.id}  {row.title}", f"{row.caller} -> {row.callee}: {way_of(row)}"]
     if row.note:
         lines.append(row.note)
-    for heading, places in (("Caller", ends.callers), ("Callee", ends.handlers)):
+    uses = find_uses(ends.callers, FOLDERS[row.caller]) if row.caller in FOLDERS else []
+    for heading, places in (("Caller", ends.callers), ("Called by", uses), ("Callee", ends.handlers)):
+        if heading == "Called by" and not places:
+            continue
         lines += ["", heading, *([f"  {place}  {place.name}" for place in places] or ["  -"])]
     for what, body in messages_of(row):
         lines += ["", f"{what.capitalize()}: {body.name}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sota.boundaries.ends import Place, Proof, find_ends, unknown_ids
+from sota.boundaries.ends import Place, Proof, find_ends, find_uses, unknown_ids
 
 SOURCE = """
 from sota.boundaries.interaction import calls, holds, serves
@@ -79,3 +79,25 @@ def test_end_of_a_row_that_is_not_in_the_table_is_told(tmp_path: Path) -> None:
         "WL-B2-4 at tests/test_it.py::test_queued",
         "WL-B2-4 at tests/test_it.py::TestMore::test_refused",
     ]
+
+
+def test_the_ends_of_one_row_are_those_that_are_found_among_all(tmp_path: Path) -> None:
+    package = make_checkout(tmp_path)
+    every = find_ends(package)
+    for row_id, ends in every.items():
+        assert find_ends(package, row_id) == {row_id: ends}
+    assert find_ends(package, "WL-B9-99") == {}
+
+
+def test_the_program_that_calls_is_named(tmp_path: Path) -> None:
+    package = make_checkout(tmp_path)
+    (package / "core").mkdir()
+    (package / "core" / "sending.py").write_text("async def send(client):\n    await client.queue()\n    queue()\n")
+    callers = find_ends(package, "WL-B2-4")["WL-B2-4"].callers
+    assert find_uses(callers, "core", package) == [Place("src/sota/core/sending.py", 2, "send")]
+    assert find_uses(callers, "web", package) == []
+
+
+def test_a_block_is_sent_by_core() -> None:
+    uses = find_uses(find_ends(row="WL-B7-5")["WL-B7-5"].callers, "core")
+    assert {place.file.removeprefix("src/sota/core/").partition("/")[0] for place in uses} == {"transfers"}
