@@ -15,7 +15,7 @@ from sota.slm.contract import Bay, Fault
 from tests.support import debs
 from tests.support.hostile import REACHED, SCRIPTS, Witnesses
 from tests.support.machine import LACKS, why_no_confinement
-from tests.support.slm_subjects import DebSubject
+from tests.support.slm_subjects import ArchiveSubject, DebSubject
 
 
 @pytest.fixture
@@ -156,6 +156,36 @@ async def test_scripts_of_what_is_installed_are_not_run_once_nothing_can_be_conf
     assert "The maintainer scripts of ivi are not run on this machine" in told(removed)
     assert "maintainer scripts" in told(updated)
     assert subject.running() == "1.0.0"
+
+
+@pytest.mark.usefixtures("confined")
+@pytest.mark.parametrize("folder", ["var/lib/dpkg/info", "var/log"])
+async def test_link_that_a_script_leaves_does_not_lead_us_out_of_the_vehicle(folder: str, tmp_path: Path) -> None:
+    subject, outside = DebSubject(tmp_path), tmp_path / "outside"
+    outside.mkdir()
+    bay = Bay(tmp_path, subject)
+    await bay.install("1.0.0")
+    shutil.move(subject.root / folder, outside / "moved")
+    (subject.root / folder).symlink_to(outside / "moved")
+    before = sorted(outside.rglob("*"))
+
+    report = await bay.install("2.0.0")
+
+    assert f"/{folder} leads out of the vehicle's root" in told(report)
+    assert sorted(outside.rglob("*")) == before
+
+
+@pytest.mark.parametrize("link", ["opt/archives", "opt/archives/ivi"])
+async def test_link_does_not_lead_an_archive_out_of_the_vehicle(link: str, tmp_path: Path) -> None:
+    subject, outside = ArchiveSubject(tmp_path), tmp_path / "outside"
+    outside.mkdir()
+    (subject.root / link).parent.mkdir(parents=True)
+    (subject.root / link).symlink_to(outside)
+
+    report = await Bay(tmp_path, subject).install("1.0.0")
+
+    assert "leads out of the vehicle's root" in told(report)
+    assert list(outside.iterdir()) == []
 
 
 def without_bubblewrap(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

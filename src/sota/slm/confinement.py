@@ -33,6 +33,8 @@ from sota.slm.chown_filter import chown_filter
 INSIDE = Path("/run/sota/root")
 """The vehicle's root once more, for dpkg: below ``/usr`` the machine's own files may be in the way."""
 FILES = Path("/run/sota/files")
+OURS = ("var/log", "var/lib/dpkg/info", "var/lib/dpkg/triggers", "var/lib/dpkg/updates", "var/lib/dpkg/status")
+"""What we ourselves read and write."""
 PROBE_TIMEOUT_S = 30.0
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID")
 PROGRAM_FOLDERS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -74,7 +76,7 @@ class Confinement:
             if why:
                 return why
             self._works = True
-        return self._misleading_link()
+        return self.misleading_link()
 
     def command(self, arguments: Sequence[str], files: Sequence[Path] = ()) -> tuple[str, ...]:
         """Return the command line that runs ``arguments`` confined; :meth:`file_inside` says where ``files`` are then.
@@ -172,10 +174,18 @@ class Confinement:
             return ""
         return f"bubblewrap cannot confine anything here: {done.stderr.strip()[:300] or done.returncode}."
 
-    def _misleading_link(self) -> str:
+    def misleading_link(self) -> str:
         """Return which of the root's own folders is a link where we mount: it could lead the mount elsewhere."""
         names = MADE_FOLDERS if self.is_whole else (*MADE_FOLDERS, "etc")
         for name in names:
             if (self.root / name).is_symlink():
                 return f"/{name} of the vehicle's root is a link."
-        return ""
+        return next((f"/{name} leads out of the vehicle's root." for name in OURS if leads_out(self.root, name)), "")
+
+
+def leads_out(root: Path, path: str | Path) -> bool:
+    """Return whether a path below ``root`` is elsewhere, because a link leads there.
+
+    What runs confined may leave any link behind. What of ours writes below the root afterwards is not confined.
+    """
+    return not (root / path).resolve().is_relative_to(root.resolve())

@@ -19,9 +19,10 @@ from msgspec import Meta
 
 from sota.boundaries.values import InstalledPackage
 from sota.kit.durable import shared_folder
-from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, ask
+from sota.slm.confinement import leads_out
+from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, Unsafe, ask
 from sota.slm.installers.archive_slots import Slots
-from sota.slm.installers.steps import run_module, wait_for_lock
+from sota.slm.installers.steps import refuse, run_module, wait_for_lock
 from sota.slm.model import Found, Health, Job, Step
 
 LOOK_TIMEOUT_S = 600.0
@@ -49,6 +50,7 @@ class ArchiveInstaller:
 
     def __init__(self, root: Path, options: Options) -> None:
         self._options = options
+        self._root = root
         self._folder = root / options.folder
 
     def prepare(self) -> None:
@@ -59,6 +61,8 @@ class ArchiveInstaller:
         """Go through the whole archive without unpacking it. Which package it is, only its signature says."""
         if name.startswith("."):
             raise BadPackage(f"{name!r} cannot be the name of an archive's folder.")
+        if why := self._why_not(name):
+            raise Unsafe(why)
         limits = (str(self._options.max_bytes), str(self._options.max_files))
         look = run_module(STEPS, "look", str(file), *limits)
         code, _, errors = await ask(*look.arguments, environment=look.environment, timeout_s=LOOK_TIMEOUT_S)
@@ -95,6 +99,8 @@ class ArchiveInstaller:
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
         """Give the step's command: this program again, as a process of its own that outlives us."""
+        if why := self._why_not(job.name):
+            return refuse(why)
         limits = (str(self._options.max_bytes), str(self._options.max_files))
         install = ("install", str(self._folder), job.name, job.version, str(file), *limits)
         actions: dict[Step, Sequence[str]] = {
@@ -107,3 +113,8 @@ class ArchiveInstaller:
             Step.REMOVE: ("remove", str(self._folder), job.name),
         }
         return run_module(STEPS, *actions[step])
+
+    def _why_not(self, name: str) -> str:
+        """Return why nothing may be written into a package's folder: a program of another package made it a link."""
+        folder = self._folder / name
+        return f"{folder} leads out of the vehicle's root." if leads_out(self._root, folder) else ""

@@ -70,7 +70,7 @@ class DebInstaller:
 
     def prepare(self) -> None:
         """Make an empty package database where there is none. One whose status file was lost is not empty."""
-        if self._lost_status():
+        if self._confinement.misleading_link() or self._lost_status():
             return
         for folder in ("info", "updates", "triggers"):
             shared_folder(self._database / folder)
@@ -216,6 +216,8 @@ class DebInstaller:
             return Command(("dpkg", "--log=/var/log/dpkg.log", *common, *shown), self._environment())
         why = self._confinement.why_not()
         if why:
+            if link := self._confinement.misleading_link():
+                return refuse(link)
             scripted = with_scripts(self._database)
             if scripted:
                 return refuse(f"The maintainer scripts of {scripted[0]} are not run on this machine: {why}")
@@ -235,6 +237,8 @@ class DebInstaller:
         if not self._confinement.needed:
             return
         why = await asyncio.to_thread(self._confinement.why_not)
+        if link := self._confinement.misleading_link():
+            raise Unsafe(link)
         found = await asyncio.to_thread(why_not_plain, file, name, self.root, self._database) if why else ""
         if found:
             raise Unsafe(
