@@ -27,6 +27,7 @@ __all__ = [
     "PackagesReplaced",
     "ResolveRequest",
     "Resolved",
+    "VehicleProvisioned",
     "VehicleRegistered",
     "VehicleRetired",
 ]
@@ -122,8 +123,17 @@ class ComponentsReplaced(FactBase, frozen=True, tag="components_replaced"):
     components: Annotated[list[PartNumber], Meta(max_length=1000)]
 
 
+class VehicleProvisioned(FactBase, frozen=True, tag="vehicle_provisioned"):
+    """There is a vehicle of this VIN, and its components and packages are exactly these."""
+
+    vin: Vin
+    components: Annotated[list[PartNumber], Meta(max_length=1000)]
+    packages: Annotated[list[InstalledPackage], Meta(max_length=10_000)]
+
+
 Fact = (
     VehicleRegistered
+    | VehicleProvisioned
     | VehicleRetired
     | ComponentRegistered
     | ComponentRetired

@@ -15,6 +15,7 @@ from sota.boundaries.store_result import StoreResult
 from sota.core.components.model import Component
 from sota.core.tables import component
 from sota.kit.db import Tx
+from sota.kit.db_insert import insert_new
 
 
 def to_component(row: Any) -> Component:
@@ -52,7 +53,7 @@ async def find_components(tx: Tx, part_numbers: Collection[str]) -> StoreResult[
 
 
 async def add_components(tx: Tx, part_numbers: Collection[str], now: datetime) -> set[str]:
-    """Register those part numbers that are new; says which."""
+    """Register those part numbers that are new; return which. Two streams may bring the same at the same time."""
     known: set[str] = set()
     for start in range(0, len(part_numbers), 500):
         chunk = sorted(part_numbers)[start : start + 500]
@@ -61,9 +62,6 @@ async def add_components(tx: Tx, part_numbers: Collection[str], now: datetime) -
             for row in await tx.execute(sa.select(component.c.part_number).where(component.c.part_number.in_(chunk)))
         }
     new = set(part_numbers) - known
-    if new:
-        await tx.execute(
-            component.insert(),
-            [{"part_number": number, "description": "", "created_at": now} for number in sorted(new)],
-        )
+    rows = [{"part_number": number, "description": "", "created_at": now} for number in sorted(new)]
+    await insert_new(tx, component, rows)
     return new

@@ -1,7 +1,13 @@
 """Routes of provisioning: B12-1, NDJSON in and NDJSON out.
 
-A result is given when its line is committed. Results wait in memory and then in a file while the caller is still
-sending, so that a caller who reads only afterwards cannot bring both sides to a halt.
+Rules kept here:
+
+* a result is sent when its line is committed. Results wait in memory and then in a file while the caller is still
+  sending, so that a caller who reads only afterwards cannot bring both sides to a halt;
+* a line is refused for its own fault only. Where another stream brings the same names at the same moment, or the
+  database gives up a transaction, the lines are stored again;
+* where the database cannot be written, the answer is 503; it breaks off if results were sent already. What has a
+  result is stored, and the whole file can be sent again.
 """
 
 from __future__ import annotations
@@ -9,11 +15,11 @@ from __future__ import annotations
 import asyncio
 import codecs
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle, ProvisionResult, ProvisionStatus
 from sota.boundaries.interaction import serves
@@ -21,12 +27,14 @@ from sota.core.logistics import service
 from sota.core.logistics.model import Known, Line
 from sota.kit.clock import Clock
 from sota.kit.db import Database
-from sota.kit.errors import Invalid, SotaError
+from sota.kit.errors import Invalid, SotaError, Unavailable
 from sota.kit.http_message import Call, Reply
 from sota.kit.logging import get_logger
 from sota.kit.outbox import Relay
 
-BATCH = 200
+BATCH = 400
+# Streams that bring the same names at the same time: each collision is with another one that has committed.
+REPEATED = 8
 MAX_LINE = 4 << 20
 BOM = codecs.BOM_UTF8  # what some editors put before a file
 SPOOLED_IN_MEMORY = 1 << 20
@@ -42,9 +50,15 @@ class LogisticsApi:
     @serves("X-B12-1")
     async def provision_vehicles(self, call: Call[Any]) -> Reply:
         """Take vehicles as they are built, a line each."""
-        return Reply("provisioned", stream=self._answer(call), content_type="application/x-ndjson")
+        answer = self._answer(call)
+        try:
+            first = await anext(answer, b"")
+        except BaseException:
+            await answer.aclose()
+            raise
+        return Reply("provisioned", stream=_chain(first, answer), content_type="application/x-ndjson")
 
-    async def _answer(self, call: Call[Any]) -> AsyncIterator[bytes]:
+    async def _answer(self, call: Call[Any]) -> AsyncGenerator[bytes]:
         spool = Spool()
         reading = asyncio.create_task(self._read(call, spool))
         try:
@@ -58,7 +72,7 @@ class LogisticsApi:
 
     async def _read(self, call: Call[Any], spool: Spool) -> None:
         """Read the request to its end, whatever is in it, and leave the results in the spool."""
-        batch: list[Line] = []
+        batch: dict[str, Line] = {}
         number = 0
         try:
             async for text in _lines(call):
@@ -70,14 +84,13 @@ class LogisticsApi:
                 except msgspec.DecodeError as error:
                     spool.write([_refused(number, str(error))])
                     continue
-                if any(line.vin == other.vin for other in batch):
-                    await self._provision(batch, spool)
-                    batch = []
-                batch.append(line)
-                if len(batch) == BATCH:
-                    await self._provision(batch, spool)
-                    batch = []
-            await self._provision(batch, spool)
+                if line.vin in batch or len(batch) == BATCH:
+                    await self._provision([*batch.values()], spool)
+                    batch = {}
+                batch[line.vin] = line
+            await self._provision([*batch.values()], spool)
+        except Unavailable:
+            raise  # no fault of a line
         except SotaError as error:
             spool.write([_refused(number, error.detail)])
         finally:
@@ -91,13 +104,26 @@ class LogisticsApi:
     async def _provision(self, batch: list[Line], spool: Spool) -> None:
         if not batch:
             return
-        try:
-            results = await self.db.transact(lambda tx: service.provision(tx, batch, self.clock))
-        except SQLAlchemyError as error:
-            get_logger().error("provisioning_failed", first_line=batch[0].number, reason=str(error)[:500])
-            results = [_refused(line.number, "It could not be stored: send it again.", line.vin) for line in batch]
-        spool.write(results)
+        spool.write(await self._store(batch))
         self.relay.wake()
+
+    async def _store(self, batch: list[Line]) -> list[ProvisionResult]:
+        """Store some lines; where they cannot be stored together, each by itself, to find the one at fault."""
+        collision: IntegrityError | None = None
+        for _ in range(REPEATED):
+            try:
+                return await self.db.transact(lambda tx: service.provision(tx, batch, self.clock))
+            except IntegrityError as error:
+                # Another stream was quicker with one of the names. It has ended by now: it is seen the next time.
+                collision = error
+            except SQLAlchemyError as error:
+                get_logger().error("provisioning_failed", first_line=batch[0].number, reason=str(error)[:500])
+                break
+        else:
+            get_logger().error("provisioning_collides", first_line=batch[0].number, reason=str(collision)[:500])
+        if len(batch) > 1:
+            return [result for line in batch for result in await self._store([line])]
+        return [_refused(batch[0].number, "It cannot be stored.", batch[0].vin)]
 
 
 class Spool:
@@ -137,6 +163,16 @@ class Spool:
     def close(self) -> None:
         """Give the file back."""
         self._file.close()
+
+
+async def _chain(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    try:
+        if first:
+            yield first
+        async for part in rest:
+            yield part
+    finally:
+        await rest.aclose()
 
 
 async def _lines(call: Call[Any]) -> AsyncIterator[bytes]:

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 from sota.boundaries.b5_core_resolver.messages import (
     ComponentRegistered,
-    ComponentsReplaced,
     Fact,
-    PackagesReplaced,
-    VehicleRegistered,
+    VehicleProvisioned,
 )
 from sota.boundaries.b12_logistics_core.messages import ProvisionResult, ProvisionStatus
 from sota.boundaries.values import InstalledPackage
@@ -27,7 +25,8 @@ async def provision(tx: Tx, lines: Sequence[Line], clock: Clock) -> list[Provisi
     now = clock.now()
     before = await store.read_known(tx, [line.vin for line in lines])
     revived = await vehicle_store.take_back_retirement(tx, before, now)
-    after = {line.vin: line.wanted for line in lines}
+    # In one order, so that two streams which bring the same vehicles do not wait for each other.
+    after = {line.vin: line.wanted for line in sorted(lines, key=lambda line: line.vin)}
     numbers = {number for known in after.values() for number in known.components}
     new_numbers = await component_store.add_components(tx, numbers, now)
     await store.insert_vehicles(tx, {vin: known for vin, known in after.items() if vin not in before}, now)
@@ -66,8 +65,5 @@ def _result(line: Line, before: Known | None) -> ProvisionResult:
 
 def _facts(vin: str, known: Known) -> list[Fact]:
     packages = [InstalledPackage(name=name, version=version) for name, version in sorted(known.packages)]
-    return [
-        VehicleRegistered(id=facts.fact_id(), vin=vin),
-        ComponentsReplaced(id=facts.fact_id(), vin=vin, components=sorted(known.components)),
-        PackagesReplaced(id=facts.fact_id(), vin=vin, packages=packages),
-    ]
+    components = sorted(known.components)
+    return [VehicleProvisioned(id=facts.fact_id(), vin=vin, components=components, packages=packages)]

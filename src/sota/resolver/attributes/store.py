@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 
 from sota.kit.db import Tx
+from sota.kit.db_insert import insert_new
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes, Kind
 from sota.resolver.facts import store as fact_store
-from sota.resolver.sql import batches, insert_new
+from sota.resolver.sql import batches
 from sota.resolver.tables import attribute, vehicle, vehicle_attribute
 
 Pair = tuple[str, str]

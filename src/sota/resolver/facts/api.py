@@ -20,7 +20,7 @@ from sota.kit.http_message import Call, Reply
 from sota.resolver.facts import service
 
 NDJSON = "application/x-ndjson"
-BATCH = 500
+BATCH = 1000
 BATCH_BYTES = 1 << 20
 MAX_LINE_BYTES = 8 << 20
 MAX_LINES = 100_000

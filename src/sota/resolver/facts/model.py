@@ -21,11 +21,11 @@ from sota.resolver.dependencies.model import Package
 
 Thing = TypeVar("Thing")
 
-RegisterFact = (
-    messages.ComponentRegistered | messages.ComponentRetired | messages.PackageRegistered | messages.PackageRetired
-)
+RegisteredFact = messages.ComponentRegistered | messages.PackageRegistered
+RetiredFact = messages.ComponentRetired | messages.PackageRetired
 VehicleFact = (
     messages.VehicleRegistered
+    | messages.VehicleProvisioned
     | messages.VehicleRetired
     | messages.ComponentAdded
     | messages.ComponentRemoved
@@ -80,6 +80,10 @@ class VehicleChange:
         match fact:
             case messages.VehicleRegistered():
                 self.exists = True
+            case messages.VehicleProvisioned(components=components, packages=packages):
+                self.exists = True
+                self.components.replace(components)
+                self.packages.replace(to_package(package) for package in packages)
             case messages.VehicleRetired():
                 self.exists, self.is_retired = False, self.row_id is not None
                 self.packages, self.components = Belongings(), Belongings()

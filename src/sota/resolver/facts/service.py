@@ -20,7 +20,7 @@ from sota.kit.db import Tx
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes
 from sota.resolver.facts import store
-from sota.resolver.facts.model import VehicleChange, VehicleFact
+from sota.resolver.facts.model import RegisteredFact, VehicleChange, VehicleFact
 from sota.resolver.recorded import store as record_store
 
 KEPT = timedelta(days=30)
@@ -36,19 +36,24 @@ async def record(tx: Tx, facts: Sequence[Fact], clock: Clock) -> list[FactResult
     results: list[FactResult] = []
     refused: list[str] = []
     about_vehicles: list[VehicleFact] = []
+    registered: list[RegisteredFact] = []
     for fact in facts:
         if fact.id in repeated:
             results.append(FactResult(id=fact.id, status=FactStatus.REPEATED))
             continue
         repeated.add(fact.id)
         results.append(FactResult(id=fact.id, status=FactStatus.RECORDED))
-        if isinstance(fact, ComponentRegistered | ComponentRetired | PackageRegistered | PackageRetired):
+        if isinstance(fact, ComponentRegistered | PackageRegistered):
+            registered.append(fact)
+        elif isinstance(fact, ComponentRetired | PackageRetired):
             # Retiring a component takes it from vehicles: what was said of them before must be written first.
+            await store.add_to_register(tx, registered)
             refused += await _record_vehicles(tx, about_vehicles, results, fleet, clock)
-            about_vehicles = []
-            await store.change_register(tx, fact, fleet)
+            registered, about_vehicles = [], []
+            await store.take_from_register(tx, fact, fleet)
         else:
             about_vehicles.append(fact)
+    await store.add_to_register(tx, registered)
     refused += await _record_vehicles(tx, about_vehicles, results, fleet, clock)
     await store.forget(tx, refused)
     erased = [fact.vin for fact in facts if isinstance(fact, VehicleRetired) and fact.erased]

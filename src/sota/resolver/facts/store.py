@@ -6,21 +6,21 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.b5_core_resolver import messages
 from sota.boundaries.b6_resolver_database import rows
 from sota.boundaries.interaction import calls
 from sota.kit.db import Tx
+from sota.kit.db_insert import insert_new
 from sota.kit.db_keys import not_alone
 from sota.resolver import tables
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes, Kind
 from sota.resolver.dependencies.model import Package
-from sota.resolver.facts.model import RegisterFact, VehicleChange
+from sota.resolver.facts.model import RegisteredFact, RetiredFact, VehicleChange
 from sota.resolver.results import StoreResult
-from sota.resolver.sql import batches, insert_new
+from sota.resolver.sql import batches
 from sota.resolver.tables import (
     component,
     group_member,
@@ -43,14 +43,11 @@ LINKS = {
 
 async def remember(tx: Tx, ids: Sequence[str], now: datetime) -> set[str]:
     """Write down that these facts came; gives those that had come before."""
-    if tx.dialect.name == "sqlite":
-        # One writer at a time: nobody can be quicker, and one statement does it.
-        statement = sqlite.insert(tables.fact).on_conflict_do_nothing().returning(tables.fact.c.id)
-        new = await tx.execute(statement, [{"id": one, "recorded_at": now} for one in ids])
-        return set(ids) - {row.id for row in new}
     while True:
-        query = sa.select(tables.fact.c.id).where(tables.fact.c.id.in_(ids))
-        known = {row.id for row in await tx.execute(query)}
+        known: set[str] = set()
+        for some in batches(ids):
+            query = sa.select(tables.fact.c.id).where(tables.fact.c.id.in_(some))
+            known |= {row.id for row in await tx.execute(query)}
         rows = [{"id": one, "recorded_at": now} for one in ids if one not in known]
         try:
             async with tx.begin_nested():
@@ -84,20 +81,29 @@ async def find_vehicles(tx: Tx, vins: Collection[str]) -> dict[str, int]:
     return found
 
 
-async def change_register(tx: Tx, fact: RegisterFact, fleet: Changes) -> None:
-    """Note that a package or component came or went; what changes for vehicles goes to ``fleet``."""
+async def add_to_register(tx: Tx, facts: Sequence[RegisteredFact]) -> None:
+    """Note that packages and components came, all of them in a few statements: an import brings thousands."""
+    # Vehicles may have the packages. What may be sent is registered with its dependencies by B3-1 alone.
+    packages = {(one.name, one.version) for one in facts if isinstance(one, messages.PackageRegistered)}
+    await insert_new(tx, software, [{"name": name, "version": version} for name, version in sorted(packages)])
+    descriptions = {one.part_number: one.description for one in facts if isinstance(one, messages.ComponentRegistered)}
+    await insert_new(tx, component, [{"part_number": number} for number in sorted(descriptions)])
+    by_description: dict[str, list[str]] = {}
+    for number, description in sorted(descriptions.items()):
+        by_description.setdefault(description, []).append(number)
+    for description, numbers in by_description.items():
+        for some in batches(numbers):
+            is_one = component.c.part_number.in_(some)
+            await tx.execute(component.update().where(is_one).values(registered=True, description=description))
+
+
+async def take_from_register(tx: Tx, fact: RetiredFact, fleet: Changes) -> None:
+    """Note that a package or component went; what changes for vehicles goes to ``fleet``."""
     match fact:
-        case messages.ComponentRegistered(part_number=part_number, description=description):
-            await insert_new(tx, component, [{"part_number": part_number}])
-            is_it = component.c.part_number == part_number
-            await tx.execute(component.update().where(is_it).values(registered=True, description=description))
         case messages.ComponentRetired(part_number=part_number):
             for number in (await _find_components(tx, [part_number])).values():
                 await tx.execute(component.delete().where(component.c.id == number))
                 fleet.remove_thing(Kind.COMPONENT, number)
-        case messages.PackageRegistered(name=name, version=version):
-            # Vehicles may have it. What may be sent is registered with its dependencies by B3-1 alone.
-            await insert_new(tx, software, [{"name": name, "version": version}])
         case messages.PackageRetired(name=name, version=version):
             await tx.execute(package.delete().where(package.c.name == name, package.c.version == version))
 

@@ -9,11 +9,12 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from sota.kit.db import Tx
+from sota.kit.db_insert import insert_new
 from sota.resolver import tables
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes, Kind
 from sota.resolver.facts import store as fact_store
-from sota.resolver.sql import batches, insert_new
+from sota.resolver.sql import batches
 from sota.resolver.tables import group_member, vehicle, vehicle_group
 
 
