@@ -15,8 +15,16 @@ from sota.boundaries.values import InstalledPackage
 from sota.core import tables
 from sota.kit.clock import Clock, new_id
 from sota.kit.db import Tx
+from sota.kit.outbox import Delivery, Sender
 
 KIND = "facts"
+# The Resolver takes in many facts as quickly as a few. A campaign waits for it, so it is asked again soon.
+BATCH, MAX_WAIT_S = 2000, 5.0
+
+
+def delivery(sender: Sender) -> Delivery:
+    """Return how facts are relayed."""
+    return Delivery(sender, batch=BATCH, max_wait_s=MAX_WAIT_S)
 
 
 def fact_id() -> str:

@@ -18,6 +18,8 @@ from sota.core import facts, tables
 from sota.core.audit.api import AuditApi
 from sota.core.blacklist.api import BlacklistApi
 from sota.core.components.api import ComponentsApi
+from sota.core.following.api import FollowingApi
+from sota.core.following.service import Following
 from sota.core.housekeeping import keep_house
 from sota.core.identity.api import IdentitiesApi, RenewalApi
 from sota.core.identity.authority import KeptAuthority
@@ -81,7 +83,7 @@ class CoreProgram:
             self.db,
             tables.outbox,
             {
-                facts.KIND: senders.send_facts,
+                facts.KIND: facts.delivery(senders.send_facts),
                 SCHEDULE: senders.send_schedules,
                 UNSCHEDULE: senders.send_withdrawals,
                 GET_PACKAGES: senders.ask_for_packages,
@@ -127,7 +129,10 @@ class CoreProgram:
         self.renewals = RenewalApi(self.db, self.authority, node, self.audit, self.clock)
         self.endings = Endings(self.engine, self.dispatcher, self.relay, self.clock)
         self.blacklist = BlacklistApi(self.endings)
-        self.queueing = Queueing(self.db, resolver, self.relay, self.dispatcher, self.clock, settings=settings)
+        self.following = Following(self.relay, settings.resolver_wait_s)
+        self.queueing = Queueing(
+            self.db, resolver, self.relay, self.dispatcher, self.clock, settings=settings, following=self.following
+        )
         self.app = self._bind(resolver)
         self.listener = HttpListener(self.app, settings.host, settings.port)
         self.tls = TlsDoor(self.app, settings)
@@ -202,7 +207,8 @@ class CoreProgram:
             PackagesApi(self.db, self.once, self.clock),
             ComponentsApi(self.db, self.once, self.clock),
             RequestsApi(self.db, self.once, resolver, self.queueing),
-            QueueApi(self.endings, resolver),
+            QueueApi(self.endings, resolver, self.following),
+            FollowingApi(self.following),
             self.blacklist,
             RetirementApi(self.endings, self.once),
             AuditApi(self.audit),

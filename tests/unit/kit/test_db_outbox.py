@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from sota.kit import clock as module
 from sota.kit.clock import new_id
 from sota.kit.db import Database, Id, Tx, Utc
 from sota.kit.errors import Refused, StartError, Unavailable
-from sota.kit.outbox import Entry, Relay, outbox_table, put
+from sota.kit.outbox import BATCH_BYTES, Delivery, Entry, Relay, outbox_table, put
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -182,3 +183,70 @@ async def is_due(database: Database, latest: datetime) -> bool:
 
 async def got(receiver: Receiver, count: int) -> bool:
     return len(receiver.got) == count
+
+
+async def test_a_receiver_that_hangs_holds_up_no_other(database: Database) -> None:
+    clock, receiver, hanging = Time(), Receiver(), asyncio.Event()
+
+    async def hang(_entries: list[Entry]) -> None:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    relay = Relay(database, OUTBOX, {"slow": hang, "fact": receiver.receive}, clock)
+    running = asyncio.create_task(relay.run())
+    await database.transact(lambda tx: put(tx, OUTBOX, "slow", "S", "never", clock))
+    relay.wake()
+    await hanging.wait()
+    await fill(database, clock, ("A", "1"))
+
+    assert await relay.wait_until_told("fact", 30)
+
+    assert receiver.got == ["1"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_waiting_ends_when_what_stands_in_the_outbox_is_told_and_not_what_comes_later(
+    database: Database,
+) -> None:
+    clock, receiver = Time(), Receiver()
+    relay = Relay(database, OUTBOX, {"fact": receiver.receive}, clock)
+    assert await relay.wait_until_told("fact", 30)
+    receiver.away = True
+    await fill(database, clock, ("A", "1"), ("B", "2"))
+    assert not await relay.wait_until_told("fact", 0.05)
+
+    receiver.away = False
+    waiting = asyncio.create_task(relay.wait_until_told("fact", 30))
+    await relay.relay_due()
+    await fill(database, clock, ("C", "3"))
+
+    assert await waiting
+    assert "3" not in receiver.got
+
+
+async def test_long_outbox_is_sent_in_batches_of_limited_size_and_in_order(database: Database) -> None:
+    clock, receiver, sizes = Time(), Receiver(), list[int]()
+
+    async def receive(entries: list[Entry]) -> None:
+        sizes.append(len(entries))
+        await receiver.receive(entries)
+
+    relay = Relay(database, OUTBOX, {"fact": Delivery(receive, batch=600)}, clock)
+    rows = [
+        {"id": new_id(), "kind": "fact", "topic": f"T{number}", "payload": f'"{number:04}"', "due_at": clock.now()}
+        for number in range(1500)
+    ]
+    rows[700]["payload"] = '"' + "x" * BATCH_BYTES + '"'
+    await database.transact(lambda tx: tx.execute(OUTBOX.insert(), rows))
+
+    while await relay.relay_due():
+        pass
+
+    assert sorted(sizes)[-1] <= 600
+    assert sum(sizes) == 1500
+    assert receiver.got == [payload.strip('"') for payload in _by_id(rows)]
+
+
+def _by_id(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["payload"] for row in sorted(rows, key=lambda row: row["id"].bytes)]

@@ -91,6 +91,15 @@ class CoreClient(RegisterClient, QueueClient, IdentityClient):
         said: Said = await self._caller.call(rows.DELETE_PACKAGE, path, query={"file": file}, key=key)
         return said
 
+    @calls("X-B2-48")
+    async def wait_for_resolver(self) -> None:
+        """Return when the Resolver knows what Core had acknowledged when this was called.
+
+        Raises:
+            Unavailable: it does not soon.
+        """
+        await self._caller.call(queue_rows.RESOLVER_FOLLOWS)
+
     @calls("X-B2-46")
     async def audit(self, query: dict[str, Any]) -> Page[AuditRecord]:
         """List records of its audit trail, newest first; ``query`` is as :data:`sota.boundaries.audit.QUERY` says."""

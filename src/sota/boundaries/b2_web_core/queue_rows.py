@@ -139,6 +139,15 @@ VERIFY_AUDIT = B2.extension(
     response=audit.AuditVerdict,
 )
 
+RESOLVER_FOLLOWS = B2.extension(
+    48,
+    "Wait for the Resolver",
+    Http("GET", "/api/v1/resolver/followed"),
+    answers(
+        "followed", "the Resolver knows all that Core had acknowledged when the call came; 503 if it does not soon"
+    ),
+)
+
 ROWS = (
     CANCEL,
     STOP,
@@ -154,4 +163,5 @@ ROWS = (
     ERASE,
     AUDIT,
     VERIFY_AUDIT,
+    RESOLVER_FOLLOWS,
 )

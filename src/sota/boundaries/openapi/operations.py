@@ -98,6 +98,7 @@ OPERATIONS: Mapping[str, str] = MappingProxyType(
         "POST /api/v1/install-requests/{id}/stop": "stop_install_request",
         "POST /api/v1/install-requests/{id}/retry-failed": "retry_install_request",
         "GET /api/v1/updates/{update_id}": "get_update",
+        "GET /api/v1/resolver/followed": "wait_for_resolver",
         "POST /api/v1/resolve": "resolve_package",
         "POST /api/v1/facts": "tell_facts",
         "POST /api/v1/logistics/vehicles": "provision_vehicles",

@@ -12,6 +12,7 @@ from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.interaction import serves
 from sota.boundaries.values import Reason
 from sota.core import schedules
+from sota.core.following.service import Following
 from sota.core.queue import service, store
 from sota.core.queue.endings import GIVEN_S, Endings
 from sota.core.queue.service import Resolved, Retrying
@@ -30,8 +31,8 @@ TRIED_AT_ONCE = 500
 class QueueApi:
     """What the Web Server changes about queues, and asks about a vehicle's."""
 
-    def __init__(self, endings: Endings, resolver: FactsClient) -> None:
-        self.endings, self.resolver = endings, resolver
+    def __init__(self, endings: Endings, resolver: FactsClient, following: Following) -> None:
+        self.endings, self.resolver, self.following = endings, resolver, following
         self.db, self.clock = endings.db, endings.clock
 
     @serves("X-B2-10")
@@ -149,6 +150,8 @@ class QueueApi:
             unknown = await store.list_ended(
                 tx, parts[0].id, self.clock.now(), last=last, after=None, count=store.LONGEST, without_packages=True
             )
+        if unknown:
+            await self.following.wait()
         for part in parts:
             wanted = {one.vin for one in unknown if one.position == part.position}
             if not wanted:

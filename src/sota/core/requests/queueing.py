@@ -26,6 +26,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b5_core_resolver.client import FactsClient
+from sota.core.following.service import Following
 from sota.core.packages.model import Package
 from sota.core.requests import preparation_store, queue_store, service
 from sota.core.requests.model import InstallRequest, Order, PackageKey
@@ -111,8 +112,10 @@ class Queueing:
         clock: Clock,
         *,
         settings: QueueingSettings,
+        following: Following,
     ) -> None:
         self.db, self.resolver, self.relay, self.dispatcher, self.clock = db, resolver, relay, dispatcher, clock
+        self._following = following
         self._instance = settings.instance
         self._lease = timedelta(seconds=settings.lease_s)
         self.pace = Pace.of(is_sqlite=db.is_sqlite)
@@ -128,12 +131,14 @@ class Queueing:
         Raises:
             Invalid: an interval is over already.
             Refused: a package is missing or blacklisted, or whatever the Resolver refuses.
-            Unavailable: the Resolver or the database is away, or another Core took this request back.
+            Unavailable: the Resolver or the database is away, the Resolver does not know yet what Core acknowledged,
+                or another Core took this request back.
         """
         now = self.clock.now()
         service.require_open(wanted.orders, now)
         async with self.db.read() as tx:
             await service.require_packages(tx, wanted.orders, wanted.missing)
+        await self._following.wait()
         request_id = new_id()
         parts = [
             InstallRequest(request_id, position, wanted.kind, wanted.name, order, 0, now, new_id())

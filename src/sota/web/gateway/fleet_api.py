@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b3_web_resolver.fleet_client import FleetClient
 from sota.boundaries.b3_web_resolver.fleet_messages import GroupChange
 from sota.boundaries.interaction import serves
@@ -12,21 +13,26 @@ from sota.web.gateway.answer import answering, listed, paging
 
 
 class FleetApi:
-    """What is said of vehicles, and which belong together."""
+    """What is said of vehicles, and which belong together.
 
-    def __init__(self, fleet: FleetClient) -> None:
-        self._fleet = fleet
+    The Resolver learns of vehicles from Core: what names a VIN waits until it knows those that Core has acknowledged.
+    """
+
+    def __init__(self, fleet: FleetClient, core: CoreClient) -> None:
+        self._fleet, self._core = fleet, core
 
     @serves("X-B1-24")
     async def attributes(self, call: Call[Any]) -> Reply:
         """Give a vehicle's attributes."""
         with answering(call.row):
+            await self._core.wait_for_resolver()
             return Reply("found", await self._fleet.attributes_of(call.path["vin"]))
 
     @serves("X-B1-25")
     async def change_attributes(self, call: Call[dict[str, str]]) -> Reply:
         """Make a vehicle's attributes exactly these."""
         with answering(call.row):
+            await self._core.wait_for_resolver()
             return Reply("changed", await self._fleet.change_attributes(call.path["vin"], call.body))
 
     @serves("X-B1-26")
@@ -64,10 +70,12 @@ class FleetApi:
     async def add_members(self, call: Call[list[str]]) -> Reply:
         """Add vehicles to a group."""
         with answering(call.row):
+            await self._core.wait_for_resolver()
             return Reply("changed", await self._fleet.add_members(call.path["group"], call.body))
 
     @serves("X-B1-32")
     async def remove_members(self, call: Call[list[str]]) -> Reply:
         """Remove vehicles from a group."""
         with answering(call.row):
+            await self._core.wait_for_resolver()
             return Reply("changed", await self._fleet.remove_members(call.path["group"], call.body))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b3_web_resolver.resolution_client import ResolutionClient
 from sota.boundaries.b3_web_resolver.resolution_messages import ExplainRequest, TypedExpression
 from sota.boundaries.interaction import serves
@@ -14,10 +15,13 @@ from sota.web.gateway.answer import answering, listed, paging
 
 
 class ResolutionApi:
-    """What filters and dependencies decide, and why."""
+    """What filters and dependencies decide, and why.
 
-    def __init__(self, resolver: ResolutionClient) -> None:
-        self._resolver = resolver
+    The Resolver learns of the fleet from Core: what looks at vehicles waits until it knows what Core has acknowledged.
+    """
+
+    def __init__(self, resolver: ResolutionClient, core: CoreClient) -> None:
+        self._resolver, self._core = resolver, core
 
     @serves("X-B1-33")
     async def dependencies(self, call: Call[Any]) -> Reply:
@@ -45,12 +49,14 @@ class ResolutionApi:
     async def explain(self, call: Call[ExplainRequest]) -> Reply:
         """Say why a vehicle gets a package or not."""
         with answering(call.row):
+            await self._core.wait_for_resolver()
             return Reply("explained", await self._resolver.explain(call.body))
 
     @serves("X-B1-37")
     async def preview(self, call: Call[TypedExpression]) -> Reply:
         """Count the vehicles for which an expression is true."""
         with answering(call.row):
+            await self._core.wait_for_resolver()
             return Reply("previewed", await self._resolver.preview(call.body.expression))
 
     @serves("X-B1-38")
@@ -69,6 +75,7 @@ class ResolutionApi:
     async def preview_package(self, call: Call[Any]) -> Reply:
         """Say what a resolve of a package would decide now."""
         with answering(call.row):
+            await self._core.wait_for_resolver()
             return Reply("previewed", await self._resolver.preview_package(_package(call)))
 
     @serves("X-B1-61")

@@ -1,0 +1,22 @@
+"""Route of waiting for the Resolver: what the Web Server asks before it asks the Resolver about the fleet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sota.boundaries.interaction import serves
+from sota.core.following.service import Following
+from sota.kit.http_message import Call, Reply
+
+
+class FollowingApi:
+    """What the Web Server asks about the Resolver."""
+
+    def __init__(self, following: Following) -> None:
+        self.following = following
+
+    @serves("X-B2-48")
+    async def wait(self, call: Call[Any]) -> Reply:
+        """Answer when the Resolver knows what Core had acknowledged when the call came."""
+        await self.following.wait()
+        return Reply("followed")
