@@ -45,7 +45,7 @@ class Connection(asyncio.Protocol):
         "ended", "generation", "greeted", "heard_at", "rights", "vin",
     )  # fmt: skip
 
-    def __init__(self, context: Context, codec: Codec | None, *, secure: bool, initiator: bool) -> None:
+    def __init__(self, context: Context[Connection], codec: Codec | None, *, secure: bool, initiator: bool) -> None:
         """Prepare a connection; ``codec`` is None where the peer's first byte tells."""
         self._context = context
         self._secure, self._initiator = secure, initiator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from sota.kit.logging import get_logger
 from sota.rvi.codec import Codec
@@ -15,46 +15,45 @@ from sota.rvi.names import ServiceTable
 from sota.rvi.revocation import Revocations
 from sota.rvi.settings import NodeSettings
 
-if TYPE_CHECKING:
-    from sota.rvi.connection import Connection
+Connection_contra = TypeVar("Connection_contra", contravariant=True)
 
 
-class Owner(Protocol):
-    """The node, as its connections see it."""
+class Owner(Protocol[Connection_contra]):
+    """The node, as its connections (of type ``Connection_contra``) see it."""
 
     def local_services(self) -> Iterable[str]:
         """Give the full names of the services registered here."""
         ...
 
-    def opened(self, connection: Connection) -> bool:
+    def opened(self, connection: Connection_contra) -> bool:
         """Say whether one more connection is welcome."""
         ...
 
-    def announced(self, connection: Connection, names: list[str]) -> None:
+    def announced(self, connection: Connection_contra, names: list[str]) -> None:
         """Take note of services of the peer."""
         ...
 
-    def withdrawn(self, connection: Connection, names: list[str]) -> None:
+    def withdrawn(self, connection: Connection_contra, names: list[str]) -> None:
         """Take note of services that the peer has no more."""
         ...
 
-    def received(self, connection: Connection, message: Message) -> None:
+    def received(self, connection: Connection_contra, message: Message) -> None:
         """Take a message for a service of this node."""
         ...
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: Connection_contra) -> None:
         """Take note of the end of a connection."""
         ...
 
 
 @dataclass(slots=True)
-class Context:
+class Context(Generic[Connection_contra]):
     """What all connections of a node share."""
 
     settings: NodeSettings
     identity: Identity
     table: ServiceTable
-    owner: Owner
+    owner: Owner[Connection_contra]
     log: Any = field(default_factory=get_logger)
     greetings: dict[str, bytes] = field(default_factory=dict)
     revocations: Revocations = field(default_factory=lambda: Revocations(None))

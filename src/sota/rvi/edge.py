@@ -19,8 +19,8 @@ text of ours.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -30,13 +30,19 @@ from sota.boundaries.interaction import serves
 from sota.kit import metrics
 from sota.kit.errors import Invalid, SotaError
 from sota.kit.http_client import Response
-from sota.rvi.callback import Target
+from sota.rvi.callback import Address, Target
 from sota.rvi.codec import pack
+from sota.rvi.edge_requests import (
+    MessageParams,
+    MessageRequest,
+    PrefixParams,
+    RegisterParams,
+    Request,
+    UnregisterParams,
+)
 from sota.rvi.large import LARGE_BYTES, Large, LargeReader
 from sota.rvi.message import Message
-
-if TYPE_CHECKING:
-    from sota.rvi.node import Node
+from sota.rvi.settings import NodeSettings
 
 PARSE_ERROR, INTERNAL_ERROR = -32700, -32603
 UNKNOWN_METHOD = {"status": 1}
@@ -50,55 +56,28 @@ Answered = tuple[int, bytes]
 Result = dict[str, Any]
 
 
-class Request(msgspec.Struct):
-    """The envelope."""
+class EdgeNode(Protocol):
+    """What the edges need of their node."""
 
-    jsonrpc: str = ""
-    method: str | None = None
-    params: msgspec.Raw = msgspec.Raw()
-    id: msgspec.Raw = msgspec.Raw()
+    settings: NodeSettings
 
-
-class RegisterParams(msgspec.Struct):
-    """What ``register_service`` takes."""
-
-    service: str
-    network_address: str
-
-
-class UnregisterParams(msgspec.Struct):
-    """What ``unregister_service`` takes."""
-
-    service: str
-
-
-class MessageParams(msgspec.Struct):
-    """What ``message`` takes."""
-
-    service_name: str
-    timeout: int
-    parameters: msgspec.Raw
-
-
-class MessageRequest(msgspec.Struct):
-    """By far the commonest request, read in one go."""
-
-    jsonrpc: Literal["2.0"]
-    method: Literal["message"]
-    params: MessageParams
-    id: msgspec.Raw = msgspec.Raw()
-
-
-class PrefixParams(msgspec.Struct):
-    """What ``get_node_service_prefix`` takes: ``full`` may be 1 or 0, too."""
-
-    full: bool | int = True
+    def check(self, service: str) -> None: ...
+    def is_local(self, service: str) -> bool: ...
+    def send_now(self, message: Message) -> bool: ...
+    async def queue(self, message: Message) -> None: ...
+    async def ask(self, message: Message) -> Response | None: ...
+    def register(self, local_name: str, address: Address) -> str: ...
+    def unregister(self, name: str) -> None: ...
+    def unregister_all(self, url: str) -> None: ...
+    def known_services(self) -> list[str]: ...
+    async def schedule(self, updates: Sequence[ScheduledUpdate]) -> list[str]: ...
+    async def unschedule(self, updates: Sequence[UnscheduledUpdate]) -> list[str]: ...
 
 
 class Edge:
     """Answers the calls of local services."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: EdgeNode) -> None:
         self._node = node
         self._requests = msgspec.json.Decoder(Request)
         self._message_requests = msgspec.json.Decoder(MessageRequest)

@@ -23,18 +23,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from sota.kit import metrics
 from sota.kit.errors import StartError
 from sota.kit.logging import get_logger
-from sota.rvi.edge import REFUSALS, Edge, MessageParams, Result, message_result
+from sota.rvi.edge import REFUSALS, Edge, EdgeNode, Result, message_result
+from sota.rvi.edge_requests import MessageParams
 from sota.rvi.websocket import SocketProtocol
-
-if TYPE_CHECKING:
-    from sota.rvi.node import Node
 
 MAX_CONNECTIONS = 4096
 ENVELOPE_BYTES = 64 << 10
@@ -66,7 +64,7 @@ class ServiceName(msgspec.Struct):
 class SocketServer:
     """Listens for WebSockets of local programs."""
 
-    def __init__(self, node: Node, edge: Edge) -> None:
+    def __init__(self, node: EdgeNode, edge: Edge) -> None:
         settings = node.settings
         self._node, self._edge = node, edge
         self._host, self.port = settings.host, settings.ws_port

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sota.kit.errors import StartError
 from sota.kit.logging import get_logger
+from sota.rvi.connection import Connection
 from sota.rvi.context import Context
 from sota.rvi.credentials import CredentialError, Identity
 from sota.rvi.link import Link
@@ -69,7 +70,7 @@ def _stamp(file: Path) -> tuple[str, int, int, int]:
     return (file.name, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-async def look(keeper: IdentityKeeper, context: Context, link: Link) -> None:
+async def look(keeper: IdentityKeeper, context: Context[Connection], link: Link) -> None:
     """Take a renewed identity and new revocations, if there are any."""
     if context.revocations.refresh():
         cut = sum(connection.check_revoked() for connection in list(link.connections))

@@ -21,7 +21,7 @@ from sota.rvi.codec import pack
 from sota.rvi.message import Part
 
 if TYPE_CHECKING:
-    from sota.rvi.edge import MessageRequest
+    from sota.rvi.edge_requests import MessageRequest
 
 LARGE_BYTES = 16 << 10
 """A request from here on is looked at, and a text from here on is taken out."""

@@ -38,7 +38,7 @@ NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 class Link:
     """All connections of a node to other nodes."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context[Connection]) -> None:
         self._context = context
         self._servers: list[asyncio.Server] = []
         self._secure_servers: set[asyncio.Server] = set()

@@ -75,7 +75,7 @@ class Node:
         self._edge = EdgeServer(edge, settings)
         self._sockets = _socket_server(self, edge) if settings.ws_port else None
         self._link: Link | None = None
-        self._context: Context | None = None
+        self._context: Context[Connection] | None = None
         self._keeper: IdentityKeeper | None = None
 
     # Life

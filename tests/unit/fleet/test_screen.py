@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 from rich.console import Console
 
-from sota.cli.fleet.run import Order
 from sota.cli.fleet.screen import Screen
 from sota.fleet.counts import Counts, Stage
-
-ORDER = Order(
-    vehicles=4, seed=7, backend="", backend_data=Path(), core="", register=False, data=Path(), profile=None,
-    installed=(),
-    keys=None, allow_unsigned=False, once=False, timeout_s=1.0, fsync=True, log_level="warning",
-)  # fmt: skip
 
 
 def counts() -> Counts:
@@ -32,7 +24,9 @@ def counts() -> Counts:
 
 def shown(*, terminal: bool) -> str:
     text = io.StringIO()
-    screen = Screen(ORDER, Console(file=text, force_terminal=terminal, width=80, color_system=None))
+    screen = Screen(
+        "4 simulated vehicles, seed 7", Console(file=text, force_terminal=terminal, width=80, color_system=None)
+    )
     with screen.live():
         screen.show(counts().snapshot())
     return text.getvalue()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sota.rvi.codec import pack
-from sota.rvi.edge import MessageRequest
+from sota.rvi.edge_requests import MessageRequest
 from sota.rvi.large import KEY_BYTES, LARGE_BYTES, MAX_TEXTS, LargeReader
 
 decode = msgspec.json.Decoder(MessageRequest).decode

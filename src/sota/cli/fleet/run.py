@@ -67,7 +67,7 @@ def _run(order: Order) -> bool:
         installed=_read_installed(order.installed),
     )
     fleet = Fleet(plan)
-    screen = Screen(order)
+    screen = Screen(f"{order.vehicles} simulated vehicles, seed {order.seed}")
     _enrol(order, plan, screen)
     endings: list[bool] = []
 

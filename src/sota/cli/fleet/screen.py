@@ -6,16 +6,12 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from sota.fleet.counts import Snapshot
-
-if TYPE_CHECKING:
-    from sota.cli.fleet.run import Order
 
 WINDOW_S = 5.0
 LINE_EVERY_S = 1.0
@@ -25,9 +21,8 @@ BAR, BAR_WIDTH = "█", 30
 class Screen:
     """Shows snapshots; rates are those of the last seconds."""
 
-    def __init__(self, order: Order, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
-        self._title = f"{order.vehicles} simulated vehicles, seed {order.seed}"
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self._console, self._title = console or Console(stderr=True), title
         self._live: Live | None = None
         self._seen: deque[tuple[float, int, int]] = deque()
         self._said_at = 0.0
