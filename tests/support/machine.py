@@ -57,6 +57,17 @@ def why_no_confinement() -> str | None:
         return Confinement(root, Path(folder) / "state").why_not() or None
 
 
+@functools.cache
+def why_no_network_namespace() -> str | None:
+    """Return why no network namespace can be made here; None where it can."""
+    command = ["unshare", "--map-root-user", "--net", "true"]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    except OSError as error:
+        return f"unshare: {error.strerror}"
+    return None if done.returncode == 0 else done.stderr.strip() or "unshare fails"
+
+
 def left_untested(skips: Iterable[str]) -> list[str]:
     """Give the reasons that lie in the machine, each with the number of its tests, from the texts of all skips."""
     reasons = Counter(text[text.index(LACKS) + len(LACKS) :] for text in skips if LACKS in text)

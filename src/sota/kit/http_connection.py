@@ -11,12 +11,14 @@ the same to each. Rules kept here:
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
-from socket import SO_SNDBUF, SOL_SOCKET
 from typing import cast
 
 from sota.kit.http_answer import AnswerReader, BadAnswer
 from sota.kit.http_heads import KnownHeads
+
+SMALL_BYTES = 1400  # less than a segment: what follows may wait for the acknowledgement (Nagle)
 
 
 class ClientConnection(asyncio.Protocol):
@@ -89,9 +91,9 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self.transport = cast("asyncio.Transport", transport)
-        socket = transport.get_extra_info("socket")
-        if socket is not None and self._send_buffer_bytes is not None:
-            socket.setsockopt(SOL_SOCKET, SO_SNDBUF, self._send_buffer_bytes)
+        endpoint = transport.get_extra_info("socket")
+        if endpoint is not None and self._send_buffer_bytes is not None:
+            endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
@@ -104,7 +106,9 @@ class ClientConnection(asyncio.Protocol):
         if answer.done:
             if self.transport.get_write_buffer_size():
                 answer.keep = False
-        elif self._unread_bytes is not None and answer.waiting_bytes > self._unread_bytes:
+        elif len(data) < SMALL_BYTES:
+            self._acknowledge()
+        if not answer.done and self._unread_bytes is not None and answer.waiting_bytes > self._unread_bytes:
             self._is_reading_paused = True
             self.transport.pause_reading()
         self.changed(self)
@@ -122,6 +126,12 @@ class ClientConnection(asyncio.Protocol):
         except BadAnswer as error:
             return error if self.answer.heard else ConnectionResetError(str(error))
         return None
+
+    def _acknowledge(self) -> None:
+        """Have the kernel acknowledge at once: a server that writes head and body apart sends the body only then."""
+        endpoint = self.transport.get_extra_info("socket")
+        if endpoint is not None and endpoint.family in (socket.AF_INET, socket.AF_INET6):
+            endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def pause_writing(self) -> None:
         """Note that the server does not read as fast as is written."""

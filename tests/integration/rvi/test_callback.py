@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from sota.rvi import callback
+from tests.support.machine import LACKS, why_no_network_namespace
+from tests.support.plain_service import CALLS
 from tests.support.rvi import (
     BACKEND,
     OK,
@@ -153,3 +157,12 @@ async def test_a_program_that_serves_one_connection_at_a_time_may_have_several_s
             for name in names:
                 await core.send(f"genivi.org/backend{name}", 1)
             assert called == names
+
+
+@pytest.mark.skipif(why_no_network_namespace() is not None, reason=f"{LACKS}{why_no_network_namespace()}")
+def test_a_service_that_writes_head_and_body_apart_is_not_kept_waiting() -> None:
+    command = ["unshare", "--map-root-user", "--net", sys.executable, "-m", "tests.support.plain_service"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    answered, delays = map(int, done.stdout.split())
+    assert answered == CALLS
+    assert delays < CALLS // 5, "40 ms each, one for every call"
