@@ -39,6 +39,8 @@ API_TOKEN = sa.Table(
     sa.Column("expires_at", Utc),
     sa.Column("revoked_at", Utc),
     sa.Column("last_used_at", Utc),
+    # No foreign key: a deleted account's tokens may have made a service's, which is revoked and stays.
+    sa.Column("parent_id", Id, index=True),
 )
 
 SESSION = sa.Table(

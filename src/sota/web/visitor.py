@@ -47,6 +47,7 @@ class Visitor:
     account: str | None = None
     account_id: UUID | None = None
     expires_at: datetime | None = None
+    token_id: UUID | None = None
 
     @classmethod
     def of_session(cls, session: Session, acting_on: str | None = None) -> Visitor:
@@ -64,7 +65,12 @@ class Visitor:
     def of_token(cls, token: Token) -> Visitor:
         """Give the visitor who shows a token."""
         return cls(
-            token.actor, token.role, account=token.account, account_id=token.account_id, expires_at=token.expires_at
+            token.actor,
+            token.role,
+            account=token.account,
+            account_id=token.account_id,
+            expires_at=token.expires_at,
+            token_id=token.id,
         )
 
 

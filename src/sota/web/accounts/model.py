@@ -60,6 +60,14 @@ class Token:
         return f"token:{self.name}" if self.account is None else f"{self.account}/{self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a new token comes from: the account whose own it is, and the token that it was made with."""
+
+    account_id: UUID | None = None
+    parent_id: UUID | None = None
+
+
 def lesser(one: Role, other: Role) -> Role:
     """Give the role that may less.
 

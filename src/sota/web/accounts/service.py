@@ -20,6 +20,7 @@ from sota.web.accounts import store, token_store
 from sota.web.accounts.model import (
     FIRST_ADMIN,
     Account,
+    Origin,
     Token,
     check_name,
     check_password,
@@ -87,12 +88,15 @@ async def change_account(
 ) -> None:
     """Change an account's role, disable or enable it, or give it a password; its sessions end.
 
+    With its password end its tokens and what was made with them: whoever knew the old one may have made some.
+
     Raises:
         NotFound: there is no such account.
         Refused: nobody would be left who may administer.
         Invalid: the password will not do.
     """
     values: dict[str, Any] = {}
+    now = (clock or SystemClock()).now()
     if role is not None:
         values["role"] = role.value
     if disabled is not None:
@@ -100,7 +104,7 @@ async def change_account(
     if password is not None:
         values["password_hash"] = await Passwords().hash(check_password(password))
         values["password_change_due"] = change_due
-        values["password_changed_at"] = (clock or SystemClock()).now()
+        values["password_changed_at"] = now
 
     async def change(tx: Tx) -> None:
         account = await _of_name(tx, name)
@@ -108,12 +112,16 @@ async def change_account(
             await _keep_an_admin(tx, account)
         if values:
             await store.update_account(tx, account.id, **values)
+        if password is not None:
+            await token_store.revoke_of_account(tx, account.id, now)
+        elif disabled:
+            await token_store.revoke_made_by(tx, account.id, now)
 
     await db.transact(change)
 
 
-async def delete_account(db: Database, name: str) -> None:
-    """Delete an account, its sessions and its tokens.
+async def delete_account(db: Database, name: str, *, clock: Clock | None = None) -> None:
+    """Delete an account, its sessions and its tokens; what was made with these is revoked.
 
     Raises:
         NotFound: there is no such account.
@@ -123,6 +131,7 @@ async def delete_account(db: Database, name: str) -> None:
     async def delete(tx: Tx) -> None:
         account = await _of_name(tx, name)
         await _keep_an_admin(tx, account)
+        await token_store.revoke_of_account(tx, account.id, (clock or SystemClock()).now())
         await store.delete_account(tx, account.id)
 
     await db.transact(delete)
@@ -158,16 +167,38 @@ async def issue_token(
 
 
 async def make_token(
-    db: Database, role: Role | str, name: str, *, account_id: UUID | None, expires_at: datetime | None, now: datetime
+    db: Database,
+    role: Role | str,
+    name: str,
+    *,
+    account_id: UUID | None,
+    expires_at: datetime | None,
+    now: datetime,
+    parent_id: UUID | None = None,
 ) -> tuple[UUID, str]:
-    """Make an API token; gives its id, and the token itself, of which only the hash is kept."""
+    """Make an API token; return its id, and the token itself, of which only the hash is kept.
+
+    ``parent_id`` is the token that it is made with, and ends with.
+
+    Raises:
+        Unauthenticated: that one was revoked meanwhile.
+    """
     token = generate_token()
-    token_id = await db.transact(
-        lambda tx: token_store.insert_token(
-            tx, name, Role(role), hash_token(token), account_id=account_id, expires_at=expires_at, now=now
+
+    async def insert(tx: Tx) -> UUID:
+        if parent_id is not None and not await token_store.hold_valid(tx, parent_id):
+            raise Unauthenticated("This token is not known, or no longer valid.")
+        return await token_store.insert_token(
+            tx,
+            name,
+            Role(role),
+            hash_token(token),
+            origin=Origin(account_id, parent_id),
+            expires_at=expires_at,
+            now=now,
         )
-    )
-    return token_id, token
+
+    return await db.transact(insert), token
 
 
 async def accept_token(tx: Tx, token: str, now: datetime) -> Token:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sota.boundaries.interaction import Role
 from sota.kit.clock import new_id
 from sota.kit.db import Tx
-from sota.web.accounts.model import Token, lesser
+from sota.web.accounts.model import Origin, Token, lesser
 from sota.web.tables import ACCOUNT, API_TOKEN
 
 # Asked with every request of a program, so it is built once: building a statement takes longer than asking.
@@ -34,7 +34,7 @@ async def insert_token(
     role: Role,
     token_hash: str,
     *,
-    account_id: UUID | None = None,
+    origin: Origin,
     expires_at: datetime | None,
     now: datetime,
 ) -> UUID:
@@ -46,7 +46,8 @@ async def insert_token(
             name=name,
             role=role.value,
             token_hash=token_hash,
-            account_id=account_id,
+            account_id=origin.account_id,
+            parent_id=origin.parent_id,
             created_at=now,
             expires_at=expires_at,
         )
@@ -80,15 +81,53 @@ async def revoke_token(
     if not everybodys:
         this = sa.and_(this, _owned_by(account_id))
     name: str | None = (await tx.execute(sa.select(API_TOKEN.c.name).where(this))).scalar()
-    await tx.execute(API_TOKEN.update().where(this).values(revoked_at=now))
+    if name is not None:
+        await _revoke_all(tx, [token_id], now)
     return name
 
 
 async def revoke_tokens(tx: Tx, name: str, now: datetime) -> int:
     """Revoke all services' tokens of this name; gives how many."""
     this = sa.and_(API_TOKEN.c.name == name, API_TOKEN.c.account_id.is_(None), API_TOKEN.c.revoked_at.is_(None))
-    changed = await tx.execute(API_TOKEN.update().where(this).values(revoked_at=now))
-    return changed.rowcount
+    found = list((await tx.execute(sa.select(API_TOKEN.c.id).where(this))).scalars())
+    await _revoke_all(tx, found, now)
+    return len(found)
+
+
+async def revoke_of_account(tx: Tx, account_id: UUID, now: datetime) -> None:
+    """Revoke an account's own tokens, and what was made with them."""
+    this = sa.and_(API_TOKEN.c.account_id == account_id, API_TOKEN.c.revoked_at.is_(None))
+    await _revoke_all(tx, list((await tx.execute(sa.select(API_TOKEN.c.id).where(this))).scalars()), now)
+
+
+async def revoke_made_by(tx: Tx, account_id: UUID, now: datetime) -> None:
+    """Revoke the services' tokens that were made with an account's own: those hold while it is disabled, too."""
+    own = list((await tx.execute(sa.select(API_TOKEN.c.id).where(API_TOKEN.c.account_id == account_id))).scalars())
+    made = await _made_with(tx, own)
+    others = sa.and_(API_TOKEN.c.id.in_(made), API_TOKEN.c.account_id.is_(None))
+    await _revoke_all(tx, list((await tx.execute(sa.select(API_TOKEN.c.id).where(others))).scalars()), now)
+
+
+async def hold_valid(tx: Tx, token_id: UUID) -> bool:
+    """Return whether a token is not revoked, and keep it so until the transaction ends."""
+    query = sa.select(API_TOKEN.c.revoked_at).where(API_TOKEN.c.id == token_id).with_for_update()
+    row = (await tx.execute(query)).first()
+    return row is not None and row.revoked_at is None
+
+
+async def _revoke_all(tx: Tx, ids: Sequence[UUID], now: datetime) -> None:
+    """Revoke these tokens and, level by level, all that were made with them."""
+    level = list(ids)
+    while level:
+        still_valid = sa.and_(API_TOKEN.c.id.in_(level), API_TOKEN.c.revoked_at.is_(None))
+        await tx.execute(API_TOKEN.update().where(still_valid).values(revoked_at=now))
+        level = await _made_with(tx, level)
+
+
+async def _made_with(tx: Tx, ids: Sequence[UUID]) -> list[UUID]:
+    if not ids:
+        return []
+    return list((await tx.execute(sa.select(API_TOKEN.c.id).where(API_TOKEN.c.parent_id.in_(list(ids))))).scalars())
 
 
 async def touch_tokens(tx: Tx, uses: Mapping[UUID, datetime]) -> None:

@@ -2,7 +2,9 @@
 
 Rules kept here:
 
-* nobody makes a token that may more than its maker, and a token makes none that outlives it;
+* nobody makes a token that may more than its maker, and a token makes none that outlives it: neither its end nor
+  its revocation;
+* with an account's password end its tokens;
 * a service's token is made by an admin, and ends with nobody's account;
 * an admin sees and revokes everybody's, others their own.
 """
@@ -69,6 +71,7 @@ class TokensApi:
             account_id=None if new.service else visitor.account_id,
             expires_at=expires_at,
             now=now,
+            parent_id=visitor.token_id,
         )
         return Reply("created", {"id": str(token_id), "token": token, "expires_at": expires_at})
 

@@ -7,6 +7,8 @@ Rules kept here:
   the cookie;
 * the page to return to is kept in a signed cookie, and only a path of this origin is ever signed or followed;
 * the wait after failures grows from one second by doubling, and has an end;
+* an address that failed too often is not locked out, for many people may sit behind it: accounts that were not tried
+  from there still get in, a few at once and then one every two seconds;
 * a browser in which somebody has signed in before is known by a signed mark, and counts its failures by itself: however
   long others guess at an account, and from wherever, its owner gets in there. So nobody can be locked out for ever.
 """
@@ -87,7 +89,11 @@ class Patience:
 PAIR = Patience(5, timedelta(minutes=15))
 ACCOUNT = Patience(20, timedelta(seconds=30))
 ADDRESS = Patience(50, timedelta(minutes=5))
-LONGEST_WAIT = max(patience.longest for patience in (PAIR, ACCOUNT, ADDRESS))
+# The first tries at accounts from an address that has used up its own patience.
+FIRST_TRIES = Patience(10, timedelta(seconds=2))
+# Enrolment codes cannot be guessed; who shows wrong ones may not keep Core busy.
+ENROLMENTS = Patience(20, timedelta(minutes=1))
+LONGEST_WAIT = max(patience.longest for patience in (PAIR, ACCOUNT, ADDRESS, FIRST_TRIES, ENROLMENTS))
 FORGOTTEN_AFTER = timedelta(hours=24)
 
 
@@ -104,9 +110,26 @@ def buckets(attempt: Attempt) -> dict[str, Patience]:
     """Give the buckets in which a try counts. Names are hashed: a slip may be a password."""
     name, address = attempt.name, network_of(attempt.address)
     if attempt.mark is not None:
-        keys = {f"known\0{name}\0{attempt.mark}": PAIR}
-    else:
-        keys = {f"pair\0{name}\0{address}": PAIR, f"account\0{name}": ACCOUNT, f"address\0{address}": ADDRESS}
+        return _hashed({f"known\0{name}\0{attempt.mark}": PAIR})
+    return _hashed({f"pair\0{name}\0{address}": PAIR, f"account\0{name}": ACCOUNT, f"address\0{address}": ADDRESS})
+
+
+def own_buckets(attempt: Attempt) -> dict[str, Patience]:
+    """Return the buckets of the name that is tried, without that of the whole address."""
+    return {bucket: patience for bucket, patience in buckets(attempt).items() if patience is not ADDRESS}
+
+
+def first_try_bucket(address: str) -> dict[str, Patience]:
+    """Return the bucket of an address in which first tries at accounts count while the address has to wait."""
+    return _hashed({f"first\0{network_of(address)}": FIRST_TRIES})
+
+
+def enrolment_bucket(address: str) -> dict[str, Patience]:
+    """Return the bucket of an address in which refused enrolments count."""
+    return _hashed({f"enrolment\0{network_of(address)}": ENROLMENTS})
+
+
+def _hashed(keys: dict[str, Patience]) -> dict[str, Patience]:
     return {
         hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest(): patience for key, patience in keys.items()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -9,7 +10,18 @@ import sqlalchemy as sa
 
 from sota.boundaries.interaction import Role
 from sota.kit.db import Tx
-from sota.web.sessions.model import ADDRESS, FORGOTTEN_AFTER, LONGEST_WAIT, Attempt, Session, SessionSeen, buckets
+from sota.web.sessions.model import (
+    FORGOTTEN_AFTER,
+    LONGEST_WAIT,
+    PAIR,
+    Attempt,
+    Patience,
+    Session,
+    SessionSeen,
+    buckets,
+    first_try_bucket,
+    own_buckets,
+)
 from sota.web.tables import ACCOUNT, LOGIN_BUCKET, SESSION, WEB_KEY
 
 MOST_SESSIONS = 200
@@ -91,11 +103,29 @@ async def delete_over(tx: Tx, now: datetime, idle_since: datetime) -> None:
     await tx.execute(LOGIN_BUCKET.delete().where(LOGIN_BUCKET.c.last_at < now - FORGOTTEN_AFTER))
 
 
-async def blocked_until(tx: Tx, attempt: Attempt, now: datetime) -> datetime | None:
-    """Give the moment from which such an attempt may be made, or None where that is now."""
-    ids = list(buckets(attempt))
+async def turn_at(tx: Tx, attempt: Attempt, now: datetime) -> datetime | None:
+    """Return the moment from which such an attempt may be made, or None where that is now.
+
+    A first try that is let in although its address has to wait counts as such.
+    """
+    until = await full_until(tx, buckets(attempt), now)
+    if until is None:
+        return None
+    own = own_buckets(attempt)
+    if attempt.mark is not None or await _count_recent(tx, own, now) > 0:
+        return until
+    # Only the address has to wait, and this account was not tried from there: others must not lock its owner out.
+    first = first_try_bucket(attempt.address)
+    waits = await full_until(tx, {**own, **first}, now)
+    if waits is None:
+        await count_failure(tx, first, now)
+    return waits
+
+
+async def full_until(tx: Tx, ids: Mapping[str, Patience], now: datetime) -> datetime | None:
+    """Return the moment until which one of these buckets has to wait, None where none has."""
     query = sa.select(sa.func.max(LOGIN_BUCKET.c.blocked_until)).where(
-        LOGIN_BUCKET.c.id.in_(ids),
+        LOGIN_BUCKET.c.id.in_(list(ids)),
         LOGIN_BUCKET.c.blocked_until > now,
         LOGIN_BUCKET.c.blocked_until <= now + LONGEST_WAIT,  # a later one was written by a clock that was wrong
     )
@@ -103,9 +133,22 @@ async def blocked_until(tx: Tx, attempt: Attempt, now: datetime) -> datetime | N
     return until
 
 
+async def _count_recent(tx: Tx, own: Mapping[str, Patience], now: datetime) -> int:
+    pairs = [bucket for bucket, patience in own.items() if patience is PAIR]
+    query = sa.select(sa.func.sum(LOGIN_BUCKET.c.failures)).where(
+        LOGIN_BUCKET.c.id.in_(pairs), LOGIN_BUCKET.c.last_at > now - FORGOTTEN_AFTER
+    )
+    return int((await tx.execute(query)).scalar() or 0)
+
+
 async def count_attempt(tx: Tx, attempt: Attempt, now: datetime) -> None:
     """Count an attempt as failed before the password is looked at, so that guesses side by side are counted too."""
-    for bucket_id, patience in buckets(attempt).items():
+    await count_failure(tx, buckets(attempt), now)
+
+
+async def count_failure(tx: Tx, ids: Mapping[str, Patience], now: datetime) -> None:
+    """Count a failure in these buckets."""
+    for bucket_id, patience in ids.items():
         query = sa.select(LOGIN_BUCKET).where(LOGIN_BUCKET.c.id == bucket_id).with_for_update()
         row = (await tx.execute(query)).first()
         recent = row is not None and row.last_at > now - FORGOTTEN_AFTER
@@ -123,8 +166,10 @@ async def forgive(tx: Tx, attempt: Attempt) -> None:
     What others did is no business of a known browser: of that, only its own failures are forgotten.
     """
     found = buckets(attempt)
-    whole_address = [bucket for bucket, patience in found.items() if patience is ADDRESS]
-    own = [bucket for bucket in found if bucket not in whole_address]
+    own = list(own_buckets(attempt))
+    whole_address = [bucket for bucket in found if bucket not in own]
+    if whole_address:
+        whole_address += first_try_bucket(attempt.address)
     await tx.execute(LOGIN_BUCKET.delete().where(LOGIN_BUCKET.c.id.in_(own)))
     await tx.execute(
         LOGIN_BUCKET.update()
