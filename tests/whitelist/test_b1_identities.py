@@ -10,6 +10,8 @@ import pytest
 from sota.boundaries.authority import Authority, make_request
 from sota.boundaries.interaction import Role
 from sota.kit.paging import make_cursor
+from sota.web.sessions.model import ENROLMENTS
+from tests.conftest import new_database
 from tests.support.backend import Answer, Backend
 
 UNKNOWN = "WVW99999999999999"
@@ -70,6 +72,23 @@ async def test_vehicle_enrols_itself_with_its_code(backend: Backend) -> None:
     assert (enrolled.status, enrolled.message, enrolled.body["vin"]) == (200, "Vehicle enrolled", vin)
     trail = await backend.ask("GET", "/api/v1/audit", role=Role.ADMIN, query={"interaction": "X-B1-83", "object": vin})
     assert [(entry["outcome"], entry["status"]) for entry in trail.body] == [("enrolled", 200)]
+
+
+@pytest.mark.usefixtures("authority")
+async def test_address_that_shows_wrong_codes_has_to_wait(
+    backend: Backend, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    engine = "sqlite" if backend.web.db.is_sqlite else "mariadb"
+    vin = await backend.with_vehicle()
+    body = {"vin": vin, "code": "x" * 32, "request": REQUEST}
+    async with backend.another(new_database(request, tmp_path_factory, engine)) as server:
+        answers = [
+            await server.ask("POST", "/api/v1/enrolments", body, role=Role.PUBLIC)
+            for _ in range(ENROLMENTS.forgiven + 2)
+        ]
+    assert {answer.status for answer in answers[: ENROLMENTS.forgiven + 1]} == {403}
+    assert (answers[-1].status, answers[-1].body["code"]) == (429, "too_many")
+    assert int(answers[-1].headers["retry-after"]) >= 1
 
 
 @pytest.mark.whitelist("X-B1-84", "revoked")

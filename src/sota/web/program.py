@@ -49,6 +49,7 @@ from sota.web.repository.store import PackageRepository
 from sota.web.sessions.api import SessionsApi
 from sota.web.sessions.own_api import OwnAccountApi
 from sota.web.sessions.service import Sessions
+from sota.web.sessions.throttle import EnrolmentThrottle
 from sota.web.settings import WebSettings
 from sota.web.visitor import Visitors
 
@@ -158,7 +159,7 @@ class WebProgram:
             AuditApi(self.audit, {"core": core, "resolver": resolver}),
             CoreApi(core),
             QueueApi(core),
-            IdentityApi(core),
+            IdentityApi(core, EnrolmentThrottle(self.db, self.clock)),
             ResolverApi(resolver),
             FleetApi(resolver, core),
             ResolutionApi(resolver, core),

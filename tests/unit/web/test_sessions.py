@@ -17,6 +17,8 @@ from sota.kit.migrations import upgrade
 from sota.web.accounts.service import add_account, ensure_admin, issue_token
 from sota.web.sessions.model import (
     ACCOUNT,
+    ENROLMENTS,
+    FIRST_TRIES,
     KNOWN_FOR,
     PAIR,
     Attempt,
@@ -29,8 +31,10 @@ from sota.web.sessions.model import (
     set_known_cookie,
     sign_return_path,
 )
+from sota.web.sessions.model import ADDRESS as WHOLE_ADDRESS
 from sota.web.sessions.service import Sessions
 from sota.web.sessions.store import count_attempt
+from sota.web.sessions.throttle import EnrolmentThrottle
 from sota.web.tables import ACCOUNT as ACCOUNT_TABLE
 from sota.web.tables import API_TOKEN, SESSION
 
@@ -176,6 +180,47 @@ async def test_known_browser_cannot_guess_for_ever_either(sessions: Sessions, cl
     with pytest.raises(TooMany):
         await sessions.sign_in(known, "a password of alice", replaces=None)
     assert await sign_in(sessions, "192.0.2.9"), "what fails under a mark counts there alone"
+
+
+async def test_failures_of_others_at_one_address_lock_out_no_account_that_they_did_not_try(
+    db: Database, sessions: Sessions, clock: HeldClock
+) -> None:
+    address = "192.0.2.60"
+    for number in range(WHOLE_ADDRESS.forgiven + 10):
+        guess = Attempt(f"name-{number}", address)
+        await db.transact(partial(count_attempt, attempt=guess, now=clock.now()))
+    assert await sign_in(sessions, address)
+    assert await sessions.sign_in(Attempt("alice", address), "wrong", replaces=None) is None
+    with pytest.raises(TooMany):  # once: whoever guesses on waits as the address does
+        await sign_in(sessions, address)
+
+
+async def test_first_tries_at_many_names_from_one_address_are_slowed_down(
+    db: Database, sessions: Sessions, clock: HeldClock
+) -> None:
+    address = "192.0.2.61"
+    for number in range(WHOLE_ADDRESS.forgiven + 10):
+        await db.transact(partial(count_attempt, attempt=Attempt(f"n-{number}", address), now=clock.now()))
+    for number in range(FIRST_TRIES.forgiven + 1):
+        assert await sessions.sign_in(Attempt(f"other-{number}", address), "wrong", replaces=None) is None
+    with pytest.raises(TooMany) as refused:
+        await sign_in(sessions, address)
+    assert int(refused.value.__dict__["headers"]["retry-after"]) <= FIRST_TRIES.longest.total_seconds()
+    clock.pass_time(seconds=FIRST_TRIES.longest.total_seconds())
+    assert await sign_in(sessions, address)
+
+
+async def test_refused_enrolments_of_one_address_are_slowed_down(db: Database, clock: HeldClock) -> None:
+    throttle, address = EnrolmentThrottle(db, clock), "192.0.2.62"
+    for _ in range(ENROLMENTS.forgiven + 1):
+        await throttle.check(address)
+        await throttle.count(address)
+    with pytest.raises(TooMany) as refused:
+        await throttle.check(address)
+    assert refused.value.__dict__["headers"] == {"retry-after": "2"}
+    await throttle.check("192.0.2.63")
+    clock.pass_time(seconds=1)
+    await throttle.check(address)
 
 
 async def test_own_password_can_be_changed_while_others_guess_at_it(

@@ -30,6 +30,8 @@ def passed_on(number: int, row: Interaction, role: Role, *also: Outcome) -> Inte
     )
 
 
+ENROL_BY_CODE = passed_on(83, identities.ENROL_BY_CODE, Role.PUBLIC)
+
 ROWS = (
     passed_on(12, queues.CANCEL, Role.OPERATOR),
     passed_on(13, queues.STOP, Role.OPERATOR),
@@ -67,7 +69,7 @@ ROWS = (
     passed_on(80, identities.ENROL, Role.ADMIN),
     passed_on(81, identities.IDENTITIES, Role.VIEWER),
     passed_on(82, identities.NEW_CODE, Role.ADMIN),
-    passed_on(83, identities.ENROL_BY_CODE, Role.PUBLIC),
+    ENROL_BY_CODE,
     passed_on(84, identities.REVOKE, Role.ADMIN),
     passed_on(85, identities.REVOCATIONS, Role.VIEWER),
     passed_on(86, identities.AUTHORITY, Role.VIEWER),

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from sota.boundaries.b1_browser_web import admin_rows, page_rows
+from sota.boundaries.b1_browser_web import admin_rows, page_rows, passed_on_rows
 from sota.boundaries.interaction import Http, Interaction, Lines, Outcome, Program, Role
 from sota.boundaries.openapi.bodies import BYTES, BYTES_SCHEMA, FORMS, JSON, NDJSON, entry, lines
 from sota.boundaries.openapi.examples import example_of
@@ -25,7 +25,7 @@ ALSO_LINES = frozenset({"WL-B3-5", "WL-B5-1"})
 SAFE = frozenset({"GET"})
 # Forms that answer a refusal with their page again; and everything that checks a password.
 PAGES_AGAIN = (page_rows.LOGIN, admin_rows.CHANGE_PASSWORD_FORM)
-CHECK_A_PASSWORD = (*PAGES_AGAIN, admin_rows.CHANGE_PASSWORD)
+THROTTLED = (*PAGES_AGAIN, admin_rows.CHANGE_PASSWORD, passed_on_rows.ENROL_BY_CODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _possible(rows: Sequence[Interaction]) -> set[str]:
         possible.add("unauthenticated")
     if any(row.outcome("redirected") is not None for row in rows):  # 401 to whoever does not ask for a page
         possible.add("unauthenticated")
-    if any(row in CHECK_A_PASSWORD for row in rows):
+    if any(row in THROTTLED for row in rows):
         possible.add("too_many")
     if any(row.callee is Program.WEB_SERVER and row.role not in (None, Role.PUBLIC) for row in rows):
         possible |= {"password_change_due"} if not any(way.asset for way in ways) else set()

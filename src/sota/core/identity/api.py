@@ -69,6 +69,10 @@ class IdentitiesApi:
     async def enrol_by_code(self, call: Call[messages.CodeEnrolment]) -> Reply:
         """Give a vehicle an identity for its own key."""
         body, now = call.body, self.clock.now()
+        self.authority.require()
+        # First: anybody may ask, and a signature takes a hundred times as long as this.
+        async with self.db.read() as tx:
+            await service.check_code(tx, body.vin, body.code, now)
         draft = await self.authority.sign(body.vin, body.request)
         done = await self.db.transact(lambda tx: service.enrol_by_code(tx, body.vin, body.code, draft, now))
         return await self._enrolled(done, None)

@@ -11,6 +11,7 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sota.boundaries.authority import Issued
@@ -23,6 +24,7 @@ from sota.kit.errors import NotFound, Refused
 
 REPLACED = "replaced"
 CODE_BYTES = 24
+NO_CODE = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +63,27 @@ async def new_code(tx: Tx, vin: str, now: datetime, valid: timedelta) -> tuple[s
     return code, now + valid
 
 
+async def check_code(tx: Tx, vin: str, code: str, now: datetime) -> None:
+    """Make sure that a vehicle's code is right, before anything is signed for it; an unknown VIN takes as long.
+
+    Raises:
+        Refused: ``code_refused``, whatever is wrong with it: the caller does not learn which.
+    """
+    _require_code(await store.look_code_up(tx, vin), code, now)
+
+
 async def enrol_by_code(tx: Tx, vin: str, code: str, draft: Issued, now: datetime) -> Done:
     """Give a vehicle an identity for its own key, in place of what it had; asked again with this key, the same one.
 
     Raises:
         Refused: ``code_refused``, whatever is wrong with it: nobody learns which.
     """
-    refusal = Refused("code_refused", "This code is wrong, used or expired: ask an operator for another one.")
     known = await store.find_code(tx, vin) if await store.lock_vehicle(tx, vin) else None
-    if known is None or not hmac.compare_digest(known.code_hash, _hash(code)) or now >= known.expires_at:
-        raise refusal
+    known = _require_code(known, code, now)
     valid = await store.find_valid(tx, vin, now)
     same = next((one for one in valid if one.public_key == draft.public_key), None)
     if known.used_for is not None and (known.used_for != draft.public_key or same is None):
-        raise refusal
+        raise _code_refused()
     await store.use_code(tx, vin, draft.public_key)
     others = [one for one in valid if one is not same]
     return await _issue(tx, vin, draft, now, IssuedBy.CODE, same=same, revoked=others)
@@ -148,6 +157,17 @@ async def _issue(
     )
     await store.insert(tx, new)
     return Done(new, len(revoked or []))
+
+
+def _require_code(known: Any, code: str, now: datetime) -> Any:
+    is_right = hmac.compare_digest(known.code_hash if known is not None else NO_CODE, _hash(code))
+    if known is None or not is_right or now >= known.expires_at:
+        raise _code_refused()
+    return known
+
+
+def _code_refused() -> Refused:
+    return Refused("code_refused", "This code is wrong, used or expired: ask an operator for another one.")
 
 
 def _hash(code: str) -> str:

@@ -86,6 +86,12 @@ async def find_code(tx: Tx, vin: str) -> Any:
     return (await tx.execute(query)).one_or_none()
 
 
+async def look_code_up(tx: Tx, vin: str) -> Any:
+    """Read the code of a vehicle that is not retired, without holding it; None where there is none."""
+    query = sa.select(enrolment_code).join(vehicle, vehicle.c.vin == enrolment_code.c.vin)
+    return (await tx.execute(query.where(vehicle.c.vin == vin, vehicle.c.retired_at.is_(None)))).one_or_none()
+
+
 async def use_code(tx: Tx, vin: str, public_key: str) -> None:
     """Remember for which key a code was used."""
     await tx.execute(enrolment_code.update().where(enrolment_code.c.vin == vin).values(used_for=public_key))

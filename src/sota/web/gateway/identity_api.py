@@ -9,15 +9,19 @@ import msgspec
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b2_web_core.identity_messages import CodeEnrolment, NewCode, NewEnrolment, Revocation
 from sota.boundaries.interaction import serves
+from sota.kit.errors import Refused
 from sota.kit.http_message import Call, Reply
 from sota.web.gateway.answer import answering, listed, paging
+from sota.web.sessions.throttle import EnrolmentThrottle
+
+COUNTED = frozenset({"code_refused", "invalid"})
 
 
 class IdentityApi:
     """Enrolment, revocation and the authority."""
 
-    def __init__(self, core: CoreClient) -> None:
-        self._core = core
+    def __init__(self, core: CoreClient, throttle: EnrolmentThrottle) -> None:
+        self._core, self._throttle = core, throttle
 
     @serves("X-B1-80")
     async def enrol(self, call: Call[NewEnrolment]) -> Reply:
@@ -40,8 +44,14 @@ class IdentityApi:
     @serves("X-B1-83")
     async def enrol_by_code(self, call: Call[CodeEnrolment]) -> Reply:
         """Enrol a vehicle that shows its code."""
-        with answering(call.row):
-            return _whole("enrolled", await self._core.enrol_by_code(call.body))
+        await self._throttle.check(call.client)
+        try:
+            with answering(call.row):
+                return _whole("enrolled", await self._core.enrol_by_code(call.body))
+        except Refused as error:
+            if error.code in COUNTED:
+                await self._throttle.count(call.client)
+            raise
 
     @serves("X-B1-84")
     async def revoke(self, call: Call[Revocation]) -> Reply:

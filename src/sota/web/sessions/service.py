@@ -16,13 +16,14 @@ from sota.boundaries.interaction import Role
 from sota.kit import damage
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
-from sota.kit.errors import Invalid, TooMany
+from sota.kit.errors import Invalid
 from sota.web.accounts.model import Account, check_password, hash_token
 from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import change_account, check_credentials
 from sota.web.accounts.store import find_account
 from sota.web.sessions import store
 from sota.web.sessions.model import Attempt, Session, SessionSeen, new_session_token
+from sota.web.sessions.throttle import too_many
 
 TOUCH_EVERY = timedelta(seconds=60)
 OWN = "own"  # the mark of whoever is in already, and changes the own password
@@ -137,7 +138,7 @@ class Sessions:
         now = self._clock.now()
 
         async def count(tx: Tx) -> float:
-            until = await store.blocked_until(tx, attempt, now)
+            until = await store.turn_at(tx, attempt, now)
             if until is not None:
                 return (until - now).total_seconds()
             await store.count_attempt(tx, attempt, now)
@@ -148,10 +149,7 @@ class Sessions:
         except IntegrityError:  # two first attempts at the same moment: the other one made the bucket
             wait_s = await self._db.transact(count)
         if wait_s > 0:
-            seconds = int(wait_s) + 1
-            error = TooMany(f"Too many failed sign-ins: try again in {seconds} s.")
-            error.__dict__["headers"] = {"retry-after": str(seconds)}
-            raise error
+            raise too_many("failed sign-ins", wait_s)
 
     async def _begin(self, account: Account, attempt: Attempt, replaces: str | None) -> Session:
         token, now = new_session_token(), self._clock.now()

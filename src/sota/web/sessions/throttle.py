@@ -1,0 +1,46 @@
+"""The throttle of enrolments by code: an address that shows wrong codes waits, before anything is asked of Core."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import IntegrityError
+
+from sota.kit.clock import Clock
+from sota.kit.db import Database
+from sota.kit.errors import TooMany
+from sota.web.sessions import store
+from sota.web.sessions.model import enrolment_bucket
+
+
+class EnrolmentThrottle:
+    """Counts refused enrolments of each address; successful ones cost nothing, as of a whole production line."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db, self._clock = db, clock
+
+    async def check(self, address: str) -> None:
+        """Let an address in that need not wait.
+
+        Raises:
+            TooMany: it showed too many wrong codes.
+        """
+        now = self._clock.now()
+        async with self._db.read() as tx:
+            until = await store.full_until(tx, enrolment_bucket(address), now)
+        if until is not None:
+            raise too_many("refused enrolments", (until - now).total_seconds())
+
+    async def count(self, address: str) -> None:
+        """Count a refused enrolment."""
+        now, bucket = self._clock.now(), enrolment_bucket(address)
+        try:
+            await self._db.transact(lambda tx: store.count_failure(tx, bucket, now))
+        except IntegrityError:  # two first ones at the same moment: the other one made the bucket
+            await self._db.transact(lambda tx: store.count_failure(tx, bucket, now))
+
+
+def too_many(what: str, wait_s: float) -> TooMany:
+    """Build the refusal that says how long to wait."""
+    seconds = int(wait_s) + 1
+    error = TooMany(f"Too many {what}: try again in {seconds} s.")
+    error.__dict__["headers"] = {"retry-after": str(seconds)}
+    return error
