@@ -75,6 +75,19 @@ async def test_vehicle_enrols_itself_with_its_code(backend: Backend) -> None:
 
 
 @pytest.mark.usefixtures("authority")
+async def test_code_is_looked_at_before_what_is_to_be_signed(backend: Backend) -> None:
+    vin = await backend.with_vehicle()
+    code = (await post(backend, f"vehicles/{vin}/enrolment-codes", {})).body["code"]
+    body = {"vin": vin, "code": code, "request": "no request at all"}
+    wrong = await post(backend, "enrolments", {**body, "code": "x" * 32}, Role.PUBLIC)
+    assert (wrong.status, wrong.body["code"]) == (403, "code_refused")
+    right = await post(backend, "enrolments", body, Role.PUBLIC)
+    assert (right.status, right.body["code"]) == (400, "invalid")
+    enrolled = await post(backend, "enrolments", {**body, "request": REQUEST}, Role.PUBLIC)
+    assert enrolled.status == 200, "a slip uses no code up"
+
+
+@pytest.mark.usefixtures("authority")
 async def test_address_that_shows_wrong_codes_has_to_wait(
     backend: Backend, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

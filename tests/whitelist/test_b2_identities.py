@@ -198,16 +198,6 @@ async def test_a_code_counts_once_for_one_key(core: RunningCore) -> None:
     assert [one["issued_by"] for one in await identities(core, vin)] == ["code", "operator"]
 
 
-async def test_code_is_looked_at_before_what_is_to_be_signed(core: RunningCore) -> None:
-    vin = await register(core)
-    code = await code_for(core, vin)
-    wrong = await by_code(core, vin, "x" * 32, "no request at all")
-    assert (wrong.status, wrong.body["code"]) == (403, "code_refused")
-    right = await by_code(core, vin, code, "no request at all")
-    assert (right.status, right.body["code"]) == (400, "invalid")
-    assert (await by_code(core, vin, code)).status == 200, "a slip uses no code up"
-
-
 @pytest.mark.whitelist("X-B2-33", "code_refused")
 async def test_a_wrong_code_is_refused_in_the_same_words_whatever_is_wrong(core: RunningCore) -> None:
     vin, other = await register(core), await register(core)
