@@ -24,6 +24,8 @@ COMMANDS = {
     "rvi-node": ("sota.cli.programs:rvi_node", "Run an RVI node, of the backend or of a vehicle."),
     "client": ("sota.cli.programs:client", "Run a vehicle's SOTA Client."),
     "slm": ("sota.cli.programs:slm", "Run a vehicle's Software Loading Manager."),
+    "backup": ("sota.cli.backup:backup", "Write all that a stopped backend keeps to one file."),
+    "restore": ("sota.cli.backup:restore", "Bring a backup back, or check it."),
     "db": ("sota.cli.db:app", "Upgrade a program's database."),
     "users": ("sota.cli.users:app", "Add, list and disable accounts of the Web Server."),
     "tokens": ("sota.cli.tokens:app", "Issue, list and revoke API tokens of the Web Server."),

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sota.kit import db_errors
 from sota.kit.db import Database
 from sota.kit.errors import StartError
+from sota.kit.settings import read_secret
 
 PROGRAMS = ("web", "core", "resolver")
 PREFIX = "sota"
@@ -44,6 +45,18 @@ def with_new_names(server: str, prefix: str) -> str:
     url = _read(server)
     name = f"{url.database or prefix}_{secrets.token_hex(4)}"
     return url.set(database=name).render_as_string(hide_password=False)
+
+
+def with_password(server: str, password_file: Path | None) -> str:
+    """Return the server's address with the password that stands in a file.
+
+    Raises:
+        StartError: the file cannot be read.
+    """
+    if password_file is None:
+        return server
+    password = read_secret(password_file, "--password-file")
+    return _read(server).set(password=password).render_as_string(hide_password=False)
 
 
 async def create_schemas(server: str) -> None:

@@ -66,6 +66,9 @@ def _claim(claim: Claim, *, is_restore: bool) -> int:
     except OSError as error:
         raise _unusable(claim.folder, error) from None
     try:
+        if os.geteuid() == 0:  # a command of root's must not lock the program's own user out
+            owner = claim.folder.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
         _lock(claim, descriptor)
         if not is_restore and (claim.folder / RESTORING).exists():
             raise StartError(f"{claim.folder}: a restore was interrupted here: run the same sota restore again")

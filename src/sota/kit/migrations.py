@@ -19,14 +19,19 @@ from sota.kit.db import Database
 from sota.kit.errors import StartError
 
 LOCK_WAIT_S = 60
+PENDING = "restore_pending"
+"""A table that stands in a schema of MariaDB while it is being restored."""
 
 
-async def upgrade(database: Database, room: str, revision: str = "head") -> None:
+async def upgrade(database: Database, room: str, revision: str = "head", *, is_restore: bool = False) -> None:
     """Apply what is missing. ``room`` is a package such as ``sota.core.migrations``.
 
     Raises:
-        StartError: the engine refuses, most often because the user may not change tables; says so in one line.
+        StartError: the engine refuses, most often because the user may not change tables; says so in one line. Or the
+            schema is half restored, and this is not the restore.
     """
+    if not is_restore and await _is_half_restored(database):
+        raise StartError(f"{database.shown}: a restore was interrupted here: run the same sota restore again")
     if revision == "head" and await current(database) == newest(room):
         return  # the usual start: importing alembic would take longer than all the rest of it
     from alembic import command
@@ -96,6 +101,14 @@ async def current(database: Database) -> str | None:
             return found.scalar_one_or_none()
     except sa.exc.DBAPIError:
         return None  # no such table: an empty database
+
+
+async def _is_half_restored(database: Database) -> bool:
+    if database.is_sqlite:  # whose files are replaced when they are whole
+        return False
+    query = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = :name"
+    async with database.read() as connection:
+        return bool((await connection.execute(sa.text(query), {"name": PENDING})).scalar())
 
 
 def _config(room: str, connection: sa.Connection) -> Any:
