@@ -111,7 +111,8 @@ async def test_identities_are_revoked(backend: Backend) -> None:
     vin = await backend.with_vehicle()
     await post(backend, f"vehicles/{vin}/identities", {"request": REQUEST})
     revoked = await post(backend, f"vehicles/{vin}/identities/revoke", {"reason": "The unit was stolen."})
-    assert (revoked.status, revoked.body) == (200, {"message": "Identities revoked", "vin": vin, "revoked": 1})
+    body = {"message": "Identities revoked", "vin": vin, "revoked": 1, "barred": True}
+    assert (revoked.status, revoked.body) == (200, body)
     listed = await get(backend, "revocations", limit="1000")
     (one,) = (await get(backend, f"vehicles/{vin}/identities")).body
     assert listed.status == 200

@@ -226,11 +226,12 @@ async def test_revoked_identities_are_on_the_list_at_once(core: RunningCore) -> 
     enrolled = await enrol(core, vin)
     code = await code_for(core, vin)
     answer = await core.web.send("POST", f"/vehicles/{vin}/identities/revoke", {"reason": "The unit was stolen."})
-    assert (answer.status, answer.body) == (200, {"message": "Identities revoked", "vin": vin, "revoked": 1})
-    assert fingerprint(enrolled) in revoked_file(core)
+    body = {"message": "Identities revoked", "vin": vin, "revoked": 1, "barred": True}
+    assert (answer.status, answer.body) == (200, body)
+    assert {fingerprint(enrolled), vin} <= set(revoked_file(core))
     assert (await by_code(core, vin, code)).status == 403
     again = await core.web.send("POST", f"/vehicles/{vin}/identities/revoke", {"reason": "again"})
-    assert again.body["revoked"] == 0
+    assert (again.body["revoked"], again.body["barred"]) == (0, True)
     (one,) = await identities(core, vin)
     assert one["revoked_because"] == "The unit was stolen."
     by_name = {"reason": "lost", "identity_id": one["identity_id"]}

@@ -131,3 +131,12 @@ class EdgeResult(Message, frozen=True):
     node_service_prefix: str | None = None
     vins: list[str] | None = None
     message: str | None = None
+
+
+def allowing(vin: str, credential: str) -> str:
+    """Return the line of a revocation list that lets one credential count although its vehicle's VIN is listed.
+
+    >>> allowing("WVWZZZ1KZ7W000001", "credential-17")
+    'WVWZZZ1KZ7W000001+credential-17'
+    """
+    return f"{vin}+{credential}"

@@ -210,7 +210,7 @@ class CoreProgram:
             QueueApi(self.endings, resolver, self.following),
             FollowingApi(self.following),
             self.blacklist,
-            RetirementApi(self.endings, self.once),
+            RetirementApi(self.endings, self.once, self.revocations),
             AuditApi(self.audit),
             IdentitiesApi(self.db, self.authority, self.revocations, self.clock),
             LogisticsApi(self.db, self.relay, self.clock),

@@ -246,13 +246,16 @@ enrolment_code = sa.Table(
     sa.Column("used_for", code_text(64)),
 )
 
-# No VIN stands here: an erased vehicle's entries stay until they would have expired.
+# Fingerprints and credentials; and VINs, for identities that another authority's tool issued and nothing here names:
+# with those of its credentials that count all the same (identity/model.py). An erased vehicle's VIN goes from here.
 revocation = sa.Table(
     "revocation",
     METADATA,
     sa.Column("entry", code_text(100), primary_key=True),
     sa.Column("revoked_at", Utc, nullable=False),
     sa.Column("until", Utc, nullable=False),
+    # Of a VIN's entry: whether registering the vehicle again takes it back.
+    sa.Column("by_retirement", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("revocation_by_until", "until", "revoked_at"),
 )
 

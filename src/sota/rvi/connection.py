@@ -202,7 +202,7 @@ class Connection(asyncio.Protocol):
 
     def check_revoked(self) -> bool:
         """Disown the peer if its certificate or credential is revoked; True if so."""
-        entry = self._context.revocations.find(self._certificate, [one.id for one in self.rights.credentials])
+        entry = self._context.revocations.find_against(self.rights, self._certificate)
         if entry is not None:
             self._disown("revoked", entry)
         return entry is not None

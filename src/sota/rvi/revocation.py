@@ -1,7 +1,8 @@
 """Which certificates and credentials count no more: a file that the operator's side writes and the node reads again.
 
-One entry a line: the SHA-256 fingerprint of a certificate (of its DER, 64 lower-case hexadecimal digits) or the id of a
-credential; empty lines and those that begin with ``#`` are passed over. Rules kept here:
+One entry a line: the SHA-256 fingerprint of a certificate (of its DER, 64 lower-case hexadecimal digits), the id of a
+credential, or the VIN of a vehicle, of which no identity counts whatever issued it, except credentials in lines
+``VIN+CREDENTIAL``; empty lines and those that begin with ``#`` are passed over. Rules kept here:
 
 * a change counts within a second, with no restart: links of whoever stands there are cut, and not taken again;
 * a file that is not there yet revokes nobody; one that was there and cannot be read any more leaves in force what it
@@ -15,6 +16,9 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from sota.boundaries.services import allowing
+from sota.rvi.credentials import Rights
 
 MAX_FILE_BYTES = 64 << 20
 Stamp = tuple[int, int, int]
@@ -56,13 +60,24 @@ class Revocations:
         changed, self._entries = entries != self._entries, entries
         return changed
 
-    def find(self, certificate: bytes | None, credentials: Iterable[str]) -> str | None:
-        """Give the entry that stands against a peer with this certificate (DER) and these credentials; None: none."""
+    def find_against(self, rights: Rights, certificate: bytes | None) -> str | None:
+        """Return the entry that stands against a peer with these rights; None where there is none."""
+        return self.find(certificate, [one.id for one in rights.credentials], rights.vin_behind(certificate))
+
+    def find(self, certificate: bytes | None, credentials: Iterable[str], vin: str | None = None) -> str | None:
+        """Return the entry that stands against a peer with this certificate (DER), these credentials and this VIN.
+
+        None where there is none.
+        """
         if not self._entries:
             return None
         if certificate is not None and (print_ := fingerprint(certificate)) in self._entries:
             return print_
-        return next((credential for credential in credentials if credential in self._entries), None)
+        shown = list(credentials)
+        found = next((credential for credential in shown if credential in self._entries), None)
+        if found is not None or vin is None or vin not in self._entries:
+            return found
+        return None if any(allowing(vin, credential) in self._entries for credential in shown) else vin
 
     def _complain(self, reason: str) -> None:
         if not self._complained and self._log is not None:

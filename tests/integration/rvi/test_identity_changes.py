@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sota.boundaries.authority import Authority, Grant
+from sota.boundaries.services import allowing
 from sota.kit.durable import write_atomic
 from sota.rvi import node as node_module
 from sota.rvi import revocation
@@ -57,15 +58,17 @@ def certificates(node: Node) -> set[bytes | None]:
     return {connection._certificate for connection in node._link.connections if connection.greeted}
 
 
-@pytest.mark.parametrize("by", ["certificate", "credential"])
+@pytest.mark.parametrize("by", ["certificate", "credential", "VIN"])
 async def test_who_is_revoked_is_cut_off_and_does_not_come_back(
     by: str, identities: Identities, tmp_path: Path
 ) -> None:
     revoked = tmp_path / "revoked.txt"
     settings = backend_settings(identities, tmp_path / "b", revoked=revoked)
-    entry = (
-        credential_id(identities.vehicle()) if by == "credential" else fingerprint(certificate_of(identities.vehicle()))
-    )
+    entry = {
+        "certificate": fingerprint(certificate_of(identities.vehicle())),
+        "credential": credential_id(identities.vehicle()),
+        "VIN": VIN,
+    }[by]
     async with (
         running(settings) as (node, _),
         running(vehicle_settings(identities, tmp_path / "v", link_to(settings))),
@@ -79,6 +82,23 @@ async def test_who_is_revoked_is_cut_off_and_does_not_come_back(
         assert not await becomes(lambda: VIN in vins(node)), "a lost file brings nobody back"
         write_atomic(revoked, b"# nobody\n")
         await wait_until(lambda: vins(node) == {VIN, OTHER_VIN})
+
+
+async def test_credential_that_is_named_counts_although_its_vehicle_is_revoked(
+    identities: Identities, tmp_path: Path
+) -> None:
+    revoked = tmp_path / "revoked.txt"
+    revoked.write_text(f"{VIN}\n{allowing(VIN, credential_id(identities.vehicle()))}\n{OTHER_VIN}\n")
+    settings = backend_settings(identities, tmp_path / "b", revoked=revoked)
+    async with (
+        running(settings) as (node, _),
+        running(vehicle_settings(identities, tmp_path / "v", link_to(settings))),
+        running(vehicle_settings(identities, tmp_path / "o", link_to(settings), OTHER_VIN)),
+    ):
+        await wait_until(lambda: vins(node) == {VIN})
+        assert not await becomes(lambda: OTHER_VIN in vins(node))
+        write_atomic(revoked, f"{VIN}\n{OTHER_VIN}\n".encode())
+        await wait_until(lambda: vins(node) == set())
 
 
 async def becomes(condition: Callable[[], object], within_s: float = 0.6) -> bool:

@@ -101,7 +101,8 @@ async def test_identities_from_enrolment_to_revocation(operator: Operator, tmp_p
     assert Identity.read(own, time.time()).rights.vin == vin
     listed = json.loads((await operator.types("vehicles", "identities", vin, "--json")).output)
     assert [(one["issued_by"], "revoked_at" in one) for one in listed] == [("code", False), ("operator", True)]
-    assert (await operator.types("vehicles", "revoke", vin, "stolen")).output == f"{vin}: 1 revoked\n"
+    done = await operator.types("vehicles", "revoke", vin, "stolen")
+    assert done.output == f"{vin}: 1 revoked; no other identity of it counts until it is enrolled again\n"
     await operator.types("vehicles", "revoked", "--out", str(tmp_path / "list"))
     entries = (tmp_path / "list").read_text().split()
     assert {one["fingerprint"] for one in listed} <= set(entries)

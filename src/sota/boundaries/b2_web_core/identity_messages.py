@@ -91,15 +91,23 @@ class Revocation(Request, frozen=True):
 
 
 class Revoked(Message, frozen=True):
-    """How many identities count no more."""
+    """How many of the identities that Core issued count no more.
+
+    ``barred``: nor does any other of the vehicle, whatever issued it, until it is enrolled again.
+    """
 
     message: str
     vin: Vin
     revoked: int
+    barred: bool = False
 
 
 class RevokedEntry(Message, frozen=True):
-    """A line of the revocation list: a certificate's SHA-256 or a credential's id, needed until it expires."""
+    """A line of the revocation list, needed until it expires.
+
+    It is a certificate's SHA-256, a credential's id, or a VIN, of which no identity counts; ``VIN+CREDENTIAL`` lets one
+    of them count all the same.
+    """
 
     entry: Annotated[str, Meta(max_length=100)]
     revoked_at: Instant

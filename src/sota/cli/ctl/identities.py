@@ -95,7 +95,10 @@ def revoke(vin: str, reason: str, *, identity: str | None = None, to: Target = H
         Only this one, by its id.
     """
     done = talk(to, lambda web: web.revoke_identities(vin, Revocation(reason=reason, identity_id=identity)))
-    show_done(f"{vin}: {done.revoked} revoked", done, json=to.json)
+    others = "; no other identity of it counts until it is enrolled again" if done.barred else ""
+    show_done(f"{vin}: {done.revoked} revoked{others}", done, json=to.json)
+    if not (done.revoked or done.barred):
+        raise StartError(f"Nothing of {vin} was revoked.", exit_code=1)
 
 
 def revoked(*, out: Path | None = None, most: Most = MOST, to: Target = HERE) -> None:

@@ -85,7 +85,7 @@ class IdentitiesApi:
         revoked = await self.db.transact(lambda tx: service.revoke(tx, vin, body.reason, now, only=only))
         await self.revocations.refresh()
         get_logger().info("identities_revoked", vin=short_vin(vin), identities=revoked)
-        return Reply("revoked", {"vin": vin, "revoked": revoked})
+        return Reply("revoked", {"vin": vin, "revoked": revoked, "barred": only is None})
 
     @serves("X-B2-35")
     async def list_revoked(self, call: Call[Any]) -> Reply:
@@ -119,8 +119,7 @@ class IdentitiesApi:
         return Reply("found", messages.AuthorityState(entries=entries, anchors=authority.anchors_pem.decode()))
 
     async def _enrolled(self, done: service.Done, key: str | None) -> Reply:
-        if done.revoked:
-            await self.revocations.refresh()
+        await self.revocations.refresh()
         one = done.identity
         get_logger().info("vehicle_enrolled", vin=short_vin(one.vin), revoked=done.revoked)
         body = {

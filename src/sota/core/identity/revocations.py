@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.rvi_service import Peer
+from sota.boundaries.services import allowing
 from sota.core.identity import store
 from sota.kit import metrics
 from sota.kit.clock import Clock
@@ -27,7 +28,7 @@ PAGE = 1000
 
 
 class RevocationList:
-    """Keeps the file; ``entries`` is what it says: identifiers of credentials, and fingerprints of certificates."""
+    """Keeps the file; ``entries`` is what it says: credentials, fingerprints of certificates, and barred VINs."""
 
     def __init__(self, db: Database, clock: Clock, file: Path) -> None:
         self._db, self._clock, self._file = db, clock, file
@@ -54,9 +55,11 @@ class RevocationList:
         Raises:
             Forbidden: the credential that the node saw is revoked.
         """
-        if peer.credential in self.entries:
+        vin = peer.vin or ""
+        is_barred = vin in self.entries and allowing(vin, peer.credential or "") not in self.entries
+        if peer.credential in self.entries or is_barred:
             metrics.REFUSED.labels("core", "revoked_credential").inc()
-            sender = short_vin(peer.vin or "")
+            sender = short_vin(vin)
             get_logger().warning("message_refused", reason="its credential is revoked", sender=sender)
             raise Forbidden("The credential of the vehicle that sent this message is revoked.")
 

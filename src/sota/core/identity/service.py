@@ -48,6 +48,8 @@ async def enrol(tx: Tx, vin: str, draft: Issued, now: datetime, *, replace: bool
     others = [one for one in valid if one is not same]
     if others and not replace:
         raise Refused("identity_exists", f"{vin} has a valid identity: say replace, and it is revoked at once.")
+    if replace:
+        await store.bar(tx, vin, now, by_retirement=False)
     return await _issue(tx, vin, draft, now, IssuedBy.OPERATOR, same=same, revoked=others)
 
 
@@ -85,6 +87,8 @@ async def enrol_by_code(tx: Tx, vin: str, code: str, draft: Issued, now: datetim
     if known.used_for is not None and (known.used_for != draft.public_key or same is None):
         raise _code_refused()
     await store.use_code(tx, vin, draft.public_key)
+    if await store.was_seen(tx, vin):  # it may have an identity that another tool issued
+        await store.bar(tx, vin, now, by_retirement=False)
     others = [one for one in valid if one is not same]
     return await _issue(tx, vin, draft, now, IssuedBy.CODE, same=same, revoked=others)
 
@@ -98,7 +102,7 @@ async def renew(tx: Tx, vin: str, credential_id: str, draft: Issued, now: dateti
     """
     await _require(tx, vin)
     shown = await store.find_credential(tx, vin, credential_id)
-    if shown is not None and shown.revoked_at is not None:
+    if shown.revoked_at is not None if shown is not None else await store.is_barred(tx, vin):
         raise Refused("forbidden", "The identity that asks for its renewal is revoked.", status=403, title="Forbidden")
     valid = await store.find_valid(tx, vin, now)
     same = next((one for one in valid if one.public_key == draft.public_key), None)
@@ -107,13 +111,17 @@ async def renew(tx: Tx, vin: str, credential_id: str, draft: Issued, now: dateti
     return await _issue(tx, vin, draft, now, IssuedBy.RENEWAL, same=same)
 
 
-async def revoke(tx: Tx, vin: str, reason: str, now: datetime, *, only: UUID | None = None) -> int:
-    """Let a vehicle's identities count no more, or the one named, and its unused code too; gives how many.
+async def revoke(
+    tx: Tx, vin: str, reason: str, now: datetime, *, only: UUID | None = None, by_retirement: bool = False
+) -> int:
+    """Let a vehicle's identities count no more, or the one named, and its unused code too; gives how many were ours.
+
+    Those that another tool issued (``sota enrol``) stand in no register: the VIN itself is barred.
 
     Raises:
         NotFound: the vehicle is not registered, or has no such identity.
     """
-    if not await store.is_registered(tx, vin):
+    if not await store.is_registered(tx, vin, for_change=True):
         raise NotFound(f"The VIN {vin} is not registered.")
     found = await store.find_valid(tx, vin, now, only=only)
     if only is not None and not found:
@@ -121,6 +129,7 @@ async def revoke(tx: Tx, vin: str, reason: str, now: datetime, *, only: UUID | N
     await store.mark_revoked(tx, found, reason, now)
     if only is None:
         await store.drop_codes(tx, vin)
+        await store.bar(tx, vin, now, by_retirement=by_retirement)
     return len(found)
 
 
@@ -140,7 +149,10 @@ async def _issue(
     revoked: list[Identity] | None = None,
 ) -> Done:
     await store.mark_revoked(tx, revoked or [], REPLACED, now)
+    is_barred = await store.is_barred(tx, vin)
     if same is not None and same.issuer == draft.issuer:
+        if is_barred:
+            await store.allow(tx, same, now)
         return Done(same, len(revoked or []))
     new = Identity(
         id=new_id(),
@@ -156,6 +168,8 @@ async def _issue(
         expires_at=draft.not_after,
     )
     await store.insert(tx, new)
+    if is_barred:
+        await store.allow(tx, new, now)
     return Done(new, len(revoked or []))
 
 

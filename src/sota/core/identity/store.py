@@ -9,9 +9,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.boundaries.authority import ROOT_LIFETIME
+from sota.boundaries.services import allowing
 from sota.core.identity.model import Identity
 from sota.core.tables import enrolment_code, identity, revocation, vehicle
 from sota.kit.db import Tx
+from sota.kit.db_insert import insert_new
 
 
 async def lock_vehicle(tx: Tx, vin: str) -> bool:
@@ -20,9 +23,16 @@ async def lock_vehicle(tx: Tx, vin: str) -> bool:
     return (await tx.execute(query)).one_or_none() is not None
 
 
-async def is_registered(tx: Tx, vin: str) -> bool:
-    """Say whether a vehicle is known, retired or not."""
-    return (await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin == vin))).one_or_none() is not None
+async def is_registered(tx: Tx, vin: str, *, for_change: bool = False) -> bool:
+    """Say whether a vehicle is known, retired or not; ``for_change``: let one at a time change its identities."""
+    query = sa.select(vehicle.c.vin).where(vehicle.c.vin == vin)
+    return (await tx.execute(query.with_for_update() if for_change else query)).one_or_none() is not None
+
+
+async def was_seen(tx: Tx, vin: str) -> bool:
+    """Return whether a vehicle has ever been connected."""
+    query = sa.select(vehicle.c.vin).where(vehicle.c.vin == vin, vehicle.c.last_seen_at.is_not(None))
+    return (await tx.execute(query)).one_or_none() is not None
 
 
 async def insert(tx: Tx, new: Identity) -> None:
@@ -69,7 +79,41 @@ async def mark_revoked(tx: Tx, identities: Sequence[Identity], reason: str, now:
         for one in identities
         for entry in (one.fingerprint, one.credential_id)
     ]
-    await tx.execute(revocation.insert(), lines)
+    await insert_new(tx, revocation, lines)
+    await _drop_entries(tx, [allowing(one.vin, one.credential_id) for one in identities])
+
+
+async def bar(tx: Tx, vin: str, now: datetime, *, by_retirement: bool) -> None:
+    """Let no identity of a vehicle count, whatever issued it, except those that are issued here from now on.
+
+    ``by_retirement``: until the vehicle is registered again, unless it is barred for another reason already.
+    """
+    if by_retirement and await is_barred(tx, vin):
+        return
+    until = now + ROOT_LIFETIME  # nothing that an authority has signed lives longer than itself
+    await _drop_entries(tx, [vin])
+    await tx.execute(revocation.insert().values(entry=vin, revoked_at=now, until=until, by_retirement=by_retirement))
+
+
+async def is_barred(tx: Tx, vin: str) -> bool:
+    """Return whether only those identities of a vehicle count that were issued here since."""
+    return (await tx.execute(sa.select(revocation.c.entry).where(revocation.c.entry == vin))).first() is not None
+
+
+async def allow(tx: Tx, one: Identity, now: datetime) -> None:
+    """Let an identity count although its vehicle is barred."""
+    entry = {"entry": allowing(one.vin, one.credential_id), "revoked_at": now, "until": one.expires_at}
+    await insert_new(tx, revocation, [entry])
+
+
+async def forget_barring(tx: Tx, vin: str) -> None:
+    """Keep nothing of a vehicle's VIN in the list."""
+    await _drop_entries(tx, [vin])
+    await tx.execute(revocation.delete().where(revocation.c.entry.startswith(allowing(vin, ""), autoescape=True)))
+
+
+async def _drop_entries(tx: Tx, entries: Sequence[str]) -> None:
+    await tx.execute(revocation.delete().where(revocation.c.entry.in_(list(entries))))
 
 
 async def keep_code(tx: Tx, vin: str, code_hash: str, now: datetime, expires_at: datetime) -> None:

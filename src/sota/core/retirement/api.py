@@ -6,6 +6,7 @@ from typing import Any
 
 from sota.boundaries.interaction import serves
 from sota.boundaries.values import Reason
+from sota.core.identity.revocations import RevocationList
 from sota.core.queue.endings import Endings
 from sota.core.retirement import service
 from sota.kit.db import Tx
@@ -18,8 +19,8 @@ from sota.kit.logging import get_logger, short_vin
 class RetirementApi:
     """What the Web Server asks about vehicles that go."""
 
-    def __init__(self, endings: Endings, once: Idempotency) -> None:
-        self.endings, self.once, self.clock = endings, once, endings.clock
+    def __init__(self, endings: Endings, once: Idempotency, revocations: RevocationList) -> None:
+        self.endings, self.once, self.clock, self.revocations = endings, once, endings.clock, revocations
 
     @serves("X-B2-20", "X-B2-21")
     async def retire(self, call: Call[Any]) -> Reply:
@@ -35,6 +36,7 @@ class RetirementApi:
         async with self.endings.engine.locks.of(vin):
             reply = await self.once.transact(call, work)
             self.endings.engine.drop_soon(dropped, Reason.CANCELLED)
+        await self.revocations.follow()  # so that its link is closed soon
         self.endings.relay.wake()
         get_logger().info("vehicle_retired", vin=short_vin(vin), erased=erase)
         return reply

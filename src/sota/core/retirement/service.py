@@ -9,6 +9,7 @@ from sota.boundaries.b5_core_resolver.messages import VehicleRetired
 from sota.boundaries.values import Reason
 from sota.core import facts
 from sota.core.identity import service as identity_service
+from sota.core.identity import store as identity_store
 from sota.core.queue import store as queue_store
 from sota.core.requests.model import OPEN
 from sota.core.retirement import store
@@ -29,10 +30,11 @@ async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[tuple[s
     if not await store.lock_vehicle(tx, vin):
         raise NotFound(f"The VIN {vin} is not registered.")
     dropped = await _end_all(tx, vin, clock)
-    await identity_service.revoke(tx, vin, Reason.RETIRED.value, clock.now())
+    await identity_service.revoke(tx, vin, Reason.RETIRED.value, clock.now(), by_retirement=True)
     await store.retire(tx, vin, clock.now())
     await facts.tell(tx, clock, [(vin, [VehicleRetired(id=facts.fact_id(), vin=vin, erased=erase)])])
     if erase:
+        await identity_store.forget_barring(tx, vin)
         await store.rename(tx, vin, pseudonym(vin, secrets.token_bytes(32)))
     return dropped
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.interaction import calls
 from sota.boundaries.store_result import StoreResult
-from sota.core.tables import installed_package, vehicle, vehicle_component
+from sota.core.tables import installed_package, revocation, vehicle, vehicle_component
 from sota.core.vehicles.model import PackageKey, Vehicle, new_epoch
 from sota.kit.db import Tx
 from sota.kit.db_keys import not_alone
@@ -62,6 +62,8 @@ async def take_back_retirement(tx: Tx, vins: Collection[str], now: datetime) -> 
     if found:
         revived = {"retired_at": None, "created_at": now, "epoch": new_epoch()}
         await tx.execute(vehicle.update().where(vehicle.c.vin.in_(found)).values(revived))
+        by_retirement = sa.and_(revocation.c.entry.in_(found), revocation.c.by_retirement.is_(sa.true()))
+        await tx.execute(revocation.delete().where(by_retirement))
     return found
 
 
