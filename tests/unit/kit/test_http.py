@@ -33,10 +33,17 @@ INSERT = B.row(
     request=NewVehicle,
 )
 SEARCH = B.row(
-    2, "Search VINs Request", Http("GET", "/api/v1/vehicles"), answers("listed", "list"), fails("Search VINs Request")
+    2,
+    "Search VINs Request",
+    Http("GET", "/api/v1/vehicles", query=("crash",)),
+    answers("listed", "list"),
+    fails("Search VINs Request"),
 )
 SEARCH_REGEX = B.row(
-    3, "Search by regex", Http("GET", "/api/v1/vehicles", selected_by="regex"), answers("listed", "list")
+    3,
+    "Search by regex",
+    Http("GET", "/api/v1/vehicles", query=("regex",), selected_by="regex"),
+    answers("listed", "list"),
 )
 SHOW = B.row(4, "Show", Http("GET", "/api/v1/vehicles/{name}/packages"), answers("found", "ok"))
 UPLOAD = B.row(
