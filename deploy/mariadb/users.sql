@@ -35,3 +35,24 @@ EXECUTE IMMEDIATE CONCAT('GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, D
                          QUOTE(@client_host));
 EXECUTE IMMEDIATE CONCAT('GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES ON sota_resolver.* TO sota_resolver@',
                          QUOTE(@client_host));
+
+-- For sota backup and sota restore, where @backup_password and @restore_password are given: one user who may read the
+-- three schemas, and one who may replace what is in them. PROCESS lets both see whether a program is still connected.
+SET @backup = IF(@backup_password IS NULL, NULL, CONCAT('sota_backup@', QUOTE(@client_host)));
+SET @restore = IF(@restore_password IS NULL, NULL, CONCAT('sota_restore@', QUOTE(@client_host)));
+
+EXECUTE IMMEDIATE COALESCE(CONCAT('CREATE USER IF NOT EXISTS ', @backup), 'DO 0');
+EXECUTE IMMEDIATE COALESCE(CONCAT('CREATE USER IF NOT EXISTS ', @restore), 'DO 0');
+EXECUTE IMMEDIATE IF(@backup IS NULL, 'DO 0', CONCAT('ALTER USER ', @backup, ' IDENTIFIED BY ''',
+                     REPLACE(NULLIF(@backup_password, ''), '''', ''''''), ''''));
+EXECUTE IMMEDIATE IF(@restore IS NULL, 'DO 0', CONCAT('ALTER USER ', @restore, ' IDENTIFIED BY ''',
+                     REPLACE(NULLIF(@restore_password, ''), '''', ''''''), ''''));
+EXECUTE IMMEDIATE COALESCE(CONCAT('GRANT PROCESS ON *.* TO ', @backup), 'DO 0');
+EXECUTE IMMEDIATE COALESCE(CONCAT('GRANT PROCESS ON *.* TO ', @restore), 'DO 0');
+EXECUTE IMMEDIATE COALESCE(CONCAT('GRANT SELECT ON sota_web.* TO ', @backup), 'DO 0');
+EXECUTE IMMEDIATE COALESCE(CONCAT('GRANT SELECT ON sota_core.* TO ', @backup), 'DO 0');
+EXECUTE IMMEDIATE COALESCE(CONCAT('GRANT SELECT ON sota_resolver.* TO ', @backup), 'DO 0');
+SET @may_replace = 'SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES';
+EXECUTE IMMEDIATE COALESCE(CONCAT('GRANT ', @may_replace, ' ON sota_web.* TO ', @restore), 'DO 0');
+EXECUTE IMMEDIATE COALESCE(CONCAT('GRANT ', @may_replace, ' ON sota_core.* TO ', @restore), 'DO 0');
+EXECUTE IMMEDIATE COALESCE(CONCAT('GRANT ', @may_replace, ' ON sota_resolver.* TO ', @restore), 'DO 0');

@@ -41,6 +41,15 @@ class MariaDbServer:
         """URL of somebody who may make schemas, with the name of one that is not there yet: another one each time."""
         return f"mysql://keeper:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/test{next(self._numbers)}"
 
+    @property
+    def socket(self) -> Path:
+        """The socket on which the server's own administrator is let in."""
+        return self._socket
+
+    def keeper_url(self, schema: str) -> str:
+        """Return the URL of a schema for the user who may do everything."""
+        return f"mysql://keeper:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/{schema}"
+
     def new_schema(self, *, require: str = "") -> str:
         """Make a schema and a user who may do everything there and nothing elsewhere; gives the URL.
 
