@@ -57,7 +57,7 @@ fuzz: setup ## Give every property test many more examples than `make test` does
 	$(bin)/python -m pytest -m hypothesis --hypothesis-profile=fuzz -o faulthandler_timeout=1800 $(ARGS)
 
 faults: setup ## Kill and cut programs in the middle of their work, and see that they go on rightly
-	@scripts/setup --system mariadb-server rauc swupdate bubblewrap
+	@scripts/setup --system mariadb-server rauc swupdate bubblewrap mmdebstrap
 	THOROUGH=1 $(bin)/python -m pytest -s tests/faults tests/contract $(ARGS)
 
 lock: setup ## Make requirements/*.lock anew; ARGS="--upgrade" for the newest allowed versions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import shutil
 import subprocess
 import tempfile
 from collections import Counter
@@ -66,6 +67,15 @@ def why_no_network_namespace() -> str | None:
     except OSError as error:
         return f"unshare: {error.strerror}"
     return None if done.returncode == 0 else done.stderr.strip() or "unshare fails"
+
+
+@functools.cache
+def why_no_real_packages() -> str | None:
+    """Return why a whole Debian cannot be made and worked with in a folder here; None where it can."""
+    if os.geteuid() != 0:
+        return "its files have many owners: run the tests as root"
+    missing = [program for program in ("mmdebstrap", "dpkg-deb", "tar") if shutil.which(program) is None]
+    return f"{missing[0]} is not installed" if missing else why_no_confinement()
 
 
 def left_untested(skips: Iterable[str]) -> list[str]:

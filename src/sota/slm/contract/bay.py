@@ -191,7 +191,15 @@ class Bay:
         await self.offer(version, Command.REMOVE, None)
         return await self.carry_out()
 
-    async def offer(self, version: str, command: Command, file: Path | None, installer: str = "") -> None:
+    async def offer(
+        self,
+        version: str,
+        command: Command,
+        file: Path | None,
+        installer: str = "",
+        *,
+        allow_downgrade: bool = False,
+    ) -> None:
         """Bring a download to where its file is here and whole; it is for the subject's installer or another one."""
         self.index += 1
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -211,6 +219,7 @@ class Bay:
             sha1="0" * 40,
             installer=installer or self.installer.name,
             command=command,
+            allow_downgrade=allow_downgrade,
         )
         journal = Journal(self.folder)
         await journal.open()
