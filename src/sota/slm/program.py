@@ -30,6 +30,7 @@ from sota.slm.installation import Installation
 from sota.slm.installers import Capability, Installer, InstallerFailed, Place, load
 from sota.slm.journal import Journal
 from sota.slm.kept import Kept
+from sota.slm.own_commands import confine_own_commands
 from sota.slm.reports import Reporter
 from sota.slm.runner import Runner
 from sota.slm.running_time import RunningTime
@@ -56,6 +57,7 @@ class SlmProgram:
         ``network`` and ``threads`` are those of a process that many vehicles share; ``installers`` and ``runner``
         replace the real ones where a vehicle is simulated.
         """
+        settings = confine_own_commands(settings)
         self.settings = settings
         self._network: Network = network or Sockets()
         self._credentials = ServiceCredentials.load(settings.credentials_file)
