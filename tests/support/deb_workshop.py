@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.boundaries.values import Command
-from sota.slm.contract import Bay
+from sota.slm.contract import Bay, Loss
 from tests.support import debs
 from tests.support.slm_subjects import DebSubject
 
@@ -30,11 +30,11 @@ class DebWorkshop:
         """Install packages by dpkg alone, as a factory does."""
         debs.install(self.root, *packages)
 
-    async def update(self, file: Path) -> InstallReport:
-        """Install a package as an update of the vehicle; returns the report."""
+    async def update(self, file: Path, *, lose_at: float = 0, loss: Loss = Loss.POWER) -> InstallReport:
+        """Install a package as an update of the vehicle; returns the report. See :meth:`Bay.carry_out` for a loss."""
         self.subject.name, version = file.name.removesuffix(".deb").split("_")
         await self.bay.offer(version, Command.INSTALL, file)
-        return await self.bay.carry_out()
+        return await self.bay.carry_out(lose_at=lose_at, loss=loss)
 
     async def remove(self, name: str, version: str) -> InstallReport:
         """Remove a package by an update."""

@@ -116,7 +116,8 @@ class Installation:
             if not await self._journal.begin(entry.download_index, found.running_version):
                 return
             entry = await self._journal.download(entry.download_index) or entry
-        previous = entry.previous_version if entry.previous_version != start.package.version else None
+        replaces = start.command is Command.REMOVE or entry.previous_version != start.package.version
+        previous = entry.previous_version if replaces else None
         previous_file = await self._kept.secure(entry.download_index, "", installer, entry.package, previous)
         job = Job(
             start.package.name,
@@ -125,12 +126,21 @@ class Installation:
             entry.previous_version,
             can_restore=previous_file is not None or stays_in_other_slot(start.command, installer),
             checked=self._worker.checks and start.command is Command.INSTALL,
+            before=await self._kept.before(entry.download_index, ""),
         )
-        finished = await self._worker.work(Task(entry.download_index, job, installer, file, previous_file))
+        later = await self._later(entry)
+        task = Task(entry.download_index, job, installer, file, previous_file, later=later)
+        finished = await self._worker.work(task)
         if finished.succeeded and start.command is Command.INSTALL and Capability.RESTORE in installer.capabilities:
             self._kept.keep(start.package, installer.name, file)
         await self._kept.clear(installer)
         await self._end(entry, finished)
+
+    async def _later(self, entry: DownloadEntry) -> frozenset[str]:
+        """Return the packages that the same update replaces after this one."""
+        entries = await self._journal.downloads(entry.update_id)
+        indexes = [each.download_index for each in entries]
+        return frozenset(each.package.name for each in entries[indexes.index(entry.download_index) + 1 :])
 
     async def _carry_out_image(self, entry: DownloadEntry, start: StartDownload, file: Path) -> None:
         previous = await self._images.installed_version(start.package.name)
@@ -196,6 +206,7 @@ class Installation:
         is_image = entry.start is not None and entry.start.installer == IMAGE
         image = entry.package if is_image and finished.succeeded else None
         await self._journal.finish(State(status), report, image=image)
+        self._kept.forget(entry.download_index)
         self._log.info(
             "download_ended", download_index=entry.download_index, package=entry.package.text, status=str(status)
         )
@@ -229,7 +240,7 @@ def told_steps(entry: DownloadEntry, history: Sequence[StepRecord]) -> list[Oper
         Operation(
             id=str(record.step),
             result_code=code_of(job, record),
-            result_text=(f"{record.output}\n{INTERRUPTED_TEXT}".strip() if record.interrupted else record.output)[
+            result_text=(f"{record.output}\n{INTERRUPTED_TEXT}".strip() if record.exit_code is None else record.output)[
                 -limit:
             ],
         )

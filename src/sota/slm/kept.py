@@ -18,6 +18,8 @@ from sota.slm.installers import Capability, Installer, InstallerFailed
 from sota.slm.journal import Journal
 from sota.slm.model import Health
 
+BEFORE = "before"
+
 
 class Kept:
     """Knows where they are, makes the one that is missing, and removes those that are of no more use."""
@@ -60,6 +62,24 @@ class Kept:
         finally:
             new.unlink(missing_ok=True)
         return file
+
+    async def before(self, download_index: int, operation: str) -> Path:
+        """Return the folder where an installer writes down what was there before an operation.
+
+        Those of downloads that have ended go, where a loss of power kept them.
+        """
+        folder = private_folder(self._folder / BEFORE)
+        for other in folder.iterdir():
+            index = other.name.lstrip(".").partition("-")[0]
+            entry = await self._journal.download(int(index)) if index.isdecimal() else None
+            if entry is None or entry.state.is_final:
+                await asyncio.to_thread(shutil.rmtree, other, ignore_errors=True)
+        return folder / f"{download_index}-{operation or 'package'}"
+
+    def forget(self, download_index: int) -> None:
+        """Remove what was written down before the operations of a download that has ended."""
+        for folder in (self._folder / BEFORE).glob(f"{download_index}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, package: PackageId, installer: str, file: Path) -> None:
         """Keep the file of the version that runs now, and no other of this package.

@@ -11,6 +11,7 @@ Rules kept here:
 * half-configured is repaired, half-unpacked is installed again, once;
 * installed, booted, checked and confirmed are steps of their own, in this order; what waits for a boot waits, what runs
   unconfirmed is confirmed only after the vehicle's own health check;
+* what leaves another package broken is taken back;
 * success is what the database says after the last step, never an exit code alone; a database that cannot be read after
   a step says no such thing;
 * what fails is put back: the version that was there before, or nothing where there was nothing.
@@ -28,10 +29,14 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from pathlib import Path
 
 from sota.boundaries.values import Command, Reason
 
 MAX_INTERRUPTIONS = 5
+NOT_BEGUN = 75
+"""Exit code (EX_TEMPFAIL) of a step that touched nothing, because another process holds what it needs."""
+LOCKED_TEXT = "locked by another process"
 DEPENDENCY_TEXTS = (
     "dependency problem",  # Depends and, as pre-dependency problem, Pre-Depends
     "conflicting packages - not installing",
@@ -81,6 +86,14 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """Other packages since before the first step, a sentence each: what does not work any more, what else changed."""
+
+    broken: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What the installer's database says of one package.
 
@@ -90,6 +103,12 @@ class Found:
     health: Health
     version: str | None = None
     next_version: str | None = None
+    beside: Beside = Beside()
+
+    @property
+    def is_as_before(self) -> bool:
+        """Whether all other packages are as they were before the first step."""
+        return self.beside == Beside()
 
     @property
     def running_version(self) -> str | None:
@@ -117,6 +136,8 @@ class Step(StrEnum):
     REINSTALL = "reinstall"
     LOOK = "look"
     """The installer's database is read after a step; written down only where that fails."""
+    COMPARE = "compare"
+    """The other packages are compared with how they were; written down only where one broke."""
     BOOT = "boot"
     """The vehicle's next boot is waited for; it starts what was installed."""
     CHECK = "check"
@@ -144,8 +165,8 @@ class StepRecord:
 
     @property
     def interrupted(self) -> bool:
-        """Whether nobody knows how it ended."""
-        return self.exit_code is None
+        """Whether it is not known how it ended, or it was not begun: both are looked into and taken up again."""
+        return self.exit_code in {None, NOT_BEGUN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +183,8 @@ class Job:
     """Whether the vehicle has a health check."""
     undo: bool = False
     """Whether it is over, and taken back because something after it failed."""
+    before: Path | None = None
+    """Folder of what the installer wrote down before the first step, where it does so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +224,17 @@ def _decide_forward(job: Job, history: Sequence[StepRecord], found: Found) -> De
     if found.next_version == job.version:
         return _decide_before_boot(job, history, found)
     if found.has_started(job.version):
-        return _decide_on_trial(job, history, found)
+        return _decide_beside(history, found) or _decide_on_trial(job, history, found)
     return _decide_after_step(job, history, found)
+
+
+def _decide_beside(history: Sequence[StepRecord], found: Found) -> Decision | None:
+    """Say what follows where another package does not work any more: None where none does."""
+    if not found.beside.broken:
+        return None
+    if history[-1].interrupted and sum(record.interrupted for record in history) <= MAX_INTERRUPTIONS:
+        return Run(Step.REPAIR)
+    return None if any(record.step is Step.COMPARE for record in history) else Run(Step.COMPARE)
 
 
 def _decide_before_boot(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
@@ -217,6 +249,8 @@ def _decide_before_boot(job: Job, history: Sequence[StepRecord], found: Found) -
 def _decide_on_trial(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
     """What was installed runs: look whether it runs well, then say that it stays."""
     last = history[-1]
+    if found.beside.broken:
+        return _decide_way_back(job, history, found)
     if found.health is Health.UNCONFIRMED and last.exit_code not in {0, None}:
         return _decide_way_back(job, history, found)
     if job.checked:
@@ -253,9 +287,9 @@ def _decide_after_step(job: Job, history: Sequence[StepRecord], found: Found) ->
 def _decide_way_back(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
     code, reason = failure(job, history)
     what = f"{job.name} {job.version} " + ("was taken back" if job.undo else f"failed{_why(history)}")
-    if job.previous_version is not None and found.runs(job.previous_version):
+    if job.previous_version is not None and found.runs(job.previous_version) and found.is_as_before:
         return Finished(False, code, Reason.ROLLED_BACK, f"{what}; {job.previous_version} is there as before")
-    if job.previous_version is None and found.runs(None):
+    if job.previous_version is None and found.runs(None) and found.is_as_before:
         reason = Reason.ROLLED_BACK if job.undo else reason
         return Finished(False, code, reason, f"{what}; nothing of it is left")
     back = Step.RESTORE if job.previous_version is not None else Step.DISCARD
@@ -276,6 +310,7 @@ def _decide_way_back(job: Job, history: Sequence[StepRecord], found: Found) -> D
 def _why(history: Sequence[StepRecord]) -> str:
     told = {
         Step.LOOK: ": nobody could tell what runs",
+        Step.COMPARE: ": another package does not work with it",
         Step.CHECK: " its health check",
         Step.BOOT: " to start at the boot",
     }
@@ -288,14 +323,21 @@ def _forward(history: Sequence[StepRecord]) -> list[StepRecord]:
 
 def _what_is_left(job: Job, found: Found, tried: bool) -> str:
     state = f"it is {found.health} now" + (f", version {found.version}" if found.version else "")
+    state = "; ".join([state, *found.beside.broken, *found.beside.changed])
     if job.previous_version is None:
         return f"{job.name} {job.version} failed and could not be removed: {state}"
+    if found.runs(job.previous_version):
+        return (
+            f"{job.name} {job.version} failed; {job.previous_version} is there, and others are not as before: {state}"
+        )
     why = "could not be restored" if tried else "could not be restored, since its file is not kept here"
     return f"{job.name} {job.version} failed; {job.previous_version}, which was there before, {why}: {state}"
 
 
 def _decide_removal(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
-    if found.health is Health.ABSENT:
+    if found.health is Health.ABSENT and (beside := _decide_beside(history, found) if history else None):
+        return beside
+    if found.health is Health.ABSENT and not (history and found.beside.broken):
         code = ResultCode.OK if history else ResultCode.ALREADY_PROCESSED
         return Finished(True, code, None, f"{job.name} is not installed")
     if not history and found.running_version not in {None, job.version}:
@@ -323,7 +365,9 @@ def failure(job: Job, history: Sequence[StepRecord]) -> tuple[ResultCode, Reason
     """Say by which code and reason an attempt failed: told by the last forward step and what it printed."""
     forward = _forward(history)
     output = forward[-1].output if forward else ""
-    if any(text in output for text in DEPENDENCY_TEXTS):
+    if LOCKED_TEXT in output:
+        return ResultCode.INTERNAL_ERROR, Reason.INSTALL_FAILED
+    if (forward and forward[-1].step is Step.COMPARE) or any(text in output for text in DEPENDENCY_TEXTS):
         return ResultCode.DEPENDENCY_FAILURE, Reason.DEPENDENCY
     if "No space left on device" in output:
         return ResultCode.DISK_FULL, Reason.INSTALL_FAILED

@@ -182,7 +182,7 @@ def load_installers(settings: SlmSettings) -> list[Installer]:
         raise StartError(f"slm: there are options for {', '.join(strange)}, which this vehicle does not have")
     data = settings.data.resolve() / "installers"
     return [
-        load(name, Place(settings.root.resolve(), data / name, settings.options.get(name, {})))
+        load(name, Place(settings.root.resolve(), data / name, settings.options.get(name, {}), settings.lock_timeout_s))
         for name in dict.fromkeys(settings.installers)
     ]
 

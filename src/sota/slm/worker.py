@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sota.boundaries.values import Command as InstallCommand
 from sota.kit.logging import get_logger
 from sota.slm.boot import ENVIRONMENT, Boot
-from sota.slm.installers import Command, Installer, InstallerFailed
+from sota.slm.installers import Command, Installer, InstallerFailed, Shared
 from sota.slm.journal import Journal, OpenStep
 from sota.slm.model import MAX_INTERRUPTIONS, Finished, Found, Health, Job, Step, StepRecord, decide
 from sota.slm.runner import Ended, Runner
 
 ATTEMPTS = 5
+FOUND = {Step.LOOK: "the installer could not be asked", Step.COMPARE: "another package does not work any more"}
 PAUSE_S = 1.0
 """Before a database that cannot be read is asked again; each is longer by as much."""
 
@@ -34,6 +36,8 @@ class Task:
     file: Path
     previous_file: Path | None = None
     operation: str = ""
+    later: frozenset[str] = frozenset()
+    """Packages that the same update goes on to replace: their dependencies need not hold in between."""
 
 
 class Worker:
@@ -90,14 +94,20 @@ class Worker:
             if opened is not None:
                 await self._await(task, opened)
                 continue
-            found = await self._look(task, history) if history else await task.installer.find(task.job.name)
+            found = await self._look(task, history) if history else await self._find(task, history)
             if found is None:
                 continue
             decision = decide(task.job, history, found)
             if isinstance(decision, Finished):
                 return decision
+            if decision.step is Step.COMPARE:
+                text = "\n".join(found.beside.broken)
+                await self._write_down(task, Step.COMPARE, text)
+                continue
             await task.installer.wait_until_free(self._lock_timeout_s)
             await self.pause_if_resting()
+            if not history and not task.job.undo:
+                await self._record(task)
             await self._begin(task, decision.step)
 
     async def run_check(self, download_index: int, operation: str, name: str, version: str) -> Ended:
@@ -112,7 +122,7 @@ class Worker:
             if opened is not None:
                 await self._finish(download_index, opened)
                 continue
-            if history and (not history[-1].interrupted or len(history) > MAX_INTERRUPTIONS):
+            if history and (history[-1].exit_code is not None or len(history) > MAX_INTERRUPTIONS):
                 return Ended(history[-1].exit_code, history[-1].output)
             await self.pause_if_resting()
             await self._start(download_index, operation, step, command)
@@ -140,7 +150,7 @@ class Worker:
         detail, last = "", history[-1]
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await task.installer.find(task.job.name)
+                return await self._find(task, history)
             except InstallerFailed as error:
                 detail = error.detail
                 self._log.error("installer_cannot_tell", download_index=task.download_index, detail=detail)
@@ -149,9 +159,26 @@ class Worker:
             await asyncio.sleep(self.pause_s * attempt)
         if last.step is Step.LOOK or last.interrupted:
             return Found(Health.UNKNOWN)
-        opened = await self._journal.begin_step(task.download_index, Step.LOOK, operation=task.operation)
-        await self._journal.end_step(task.download_index, opened.number, 1, detail)
+        await self._write_down(task, Step.LOOK, detail)
         return None
+
+    async def _find(self, task: Task, history: Sequence[StepRecord]) -> Found:
+        """Read how the package stands, and after a step what became of the others."""
+        found = await task.installer.find(task.job.name)
+        if task.job.before is None or not (history or task.job.undo) or not isinstance(task.installer, Shared):
+            return found
+        return replace(found, beside=await task.installer.compare(task.job.name, task.job.before, task.later))
+
+    async def _record(self, task: Task) -> None:
+        """Have the installer write down what is there before the first step, where its packages change one another."""
+        if task.job.before is not None and isinstance(task.installer, Shared):
+            file = None if task.job.command is InstallCommand.REMOVE else task.file
+            await task.installer.record(task.job.name, file, task.job.before)
+
+    async def _write_down(self, task: Task, step: Step, text: str) -> None:
+        """Write down what was found as a step that failed."""
+        opened = await self._journal.begin_step(task.download_index, step, operation=task.operation)
+        await self._journal.end_step(task.download_index, opened.number, 1, text)
 
     async def _begin(self, task: Task, step: Step) -> None:
         if step is Step.BOOT:
@@ -177,8 +204,8 @@ class Worker:
         if opened.step is Step.BOOT:
             ended = await self._boot.wait(opened.note)
             await self._journal.end_step(task.download_index, opened.number, ended.exit_code, ended.output)
-        elif opened.step is Step.LOOK:  # begun only where it had failed already
-            await self._journal.end_step(task.download_index, opened.number, 1, "the installer could not be asked")
+        elif opened.step in FOUND:  # begun only where that was found already
+            await self._journal.end_step(task.download_index, opened.number, 1, FOUND[opened.step])
         else:
             await self._finish(task.download_index, opened, task.installer)
 

@@ -94,6 +94,25 @@ async def test_unchanged_configuration_comes_back_and_is_the_new_ones_later(
     assert (codes(good)[-1], workshop.read(CONF)) == (("verify", 0), "of 3.0.0\n")
 
 
+async def test_links_that_a_script_leaves_bring_nothing_of_the_host_into_the_vehicle(
+    workshop: DebWorkshop, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of the host\n")
+    workshop.furnish(configured(tmp_path, "1.0.0"))
+    conf, templates = workshop.root / CONF.lstrip("/"), workshop.database / "info/ivi.templates"
+    conf.unlink()
+    for link in (conf, templates):
+        link.symlink_to(secret)
+
+    report = await workshop.update(configured(tmp_path, "2.0.0", postinst=BREAK))
+
+    assert report.status == "failed"
+    found = [file for folder in (workshop.root, workshop.kept) for file in folder.rglob("*") if file.is_file()]
+    assert [file for file in found if not file.is_symlink() and b"of the host" in file.read_bytes()] == []
+    assert secret.read_text() == "of the host\n"
+
+
 async def test_kept_file_goes_when_its_package_goes(workshop: DebWorkshop, tmp_path: Path) -> None:
     await workshop.update(debs.build(tmp_path, "nav", "1.0.0"))
     await workshop.update(debs.build(tmp_path, "ivi", "1.0.0"))

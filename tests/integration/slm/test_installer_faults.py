@@ -13,7 +13,8 @@ import pytest
 
 from sota.boundaries.values import Command, Reason
 from sota.slm.contract import Bay, Fault
-from sota.slm.model import ResultCode
+from sota.slm.installers import Place, load
+from sota.slm.model import NOT_BEGUN, Finished, Found, Health, Job, ResultCode, Run, Step, StepRecord, decide
 from tests.support import debs
 from tests.support.deb_workshop import DebWorkshop
 from tests.support.machine import LACKS, why_no_mount
@@ -126,3 +127,48 @@ async def test_update_waits_for_whoever_works_with_the_package_database(lock: st
     assert not done
     assert (await update).status == "installed"
     assert workshop.states() == {"ivi": "ii 2.0.0"}
+
+
+async def started(workshop: DebWorkshop, file: Path, lock_timeout_s: float) -> asyncio.subprocess.Process:
+    """Start the step that installs a first version, without anything around it."""
+    installer = load("deb", Place(workshop.root, workshop.folder / "state", lock_timeout_s=lock_timeout_s))
+    installer.prepare()
+    job = Job("ivi", "1.0.0", Command.INSTALL, previous_version=None, can_restore=False)
+    command = installer.command(Step.INSTALL, job, file, None)
+    return await asyncio.create_subprocess_exec(
+        *command.arguments, env=command.environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+
+
+@pytest.mark.parametrize("lock", ["lock-frontend", "lock"])
+async def test_step_that_meets_a_lock_waits_for_it(lock: str, tmp_path: Path) -> None:
+    workshop = DebWorkshop(tmp_path)
+    workshop.subject.installer().prepare()
+    with held(workshop.database / lock):
+        step = await started(workshop, debs.build(tmp_path, "ivi", "1.0.0"), 60)
+        waiting = asyncio.create_task(step.communicate())
+        done, _ = await asyncio.wait([waiting], timeout=1.0)
+
+    assert not done
+    await waiting
+    assert (step.returncode, workshop.states()) == (0, {"ivi": "ii 1.0.0"})
+
+
+async def test_step_that_meets_a_lock_for_too_long_touches_nothing_and_is_tried_again(tmp_path: Path) -> None:
+    workshop = DebWorkshop(tmp_path)
+    workshop.subject.installer().prepare()
+    with held(workshop.database / "lock-frontend"):
+        step = await started(workshop, debs.build(tmp_path, "ivi", "1.0.0"), 0.2)
+        told, _ = await step.communicate()
+    assert (step.returncode, workshop.states()) == (NOT_BEGUN, {})
+    assert b"locked by another process" in told
+
+    held_up = StepRecord(Step.INSTALL, NOT_BEGUN, told.decode())
+    job = Job("ivi", "2.0.0", Command.INSTALL, previous_version="1.0.0", can_restore=True)
+    before, broken = Found(Health.INSTALLED, "1.0.0"), Found(Health.UNCONFIGURED, "2.0.0")
+    assert decide(job, [held_up], before) == Run(Step.REINSTALL)
+    failed = [StepRecord(Step.INSTALL, 1), StepRecord(Step.RESTORE, NOT_BEGUN)]
+    assert decide(job, failed, broken) == Run(Step.RESTORE)
+    ended = decide(job, [held_up] * 6, before)
+    assert isinstance(ended, Finished)
+    assert ended.code is ResultCode.INTERNAL_ERROR

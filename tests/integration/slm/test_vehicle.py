@@ -137,6 +137,24 @@ async def test_dependency_that_nobody_sent_is_found_by_dpkg(tmp_path: Path) -> N
         assert debs.installed(vehicle.root) == {"ivi": "1.0.0"}
 
 
+async def test_packages_that_need_one_another_are_replaced_by_one_update(tmp_path: Path) -> None:
+    async with running_vehicle(tmp_path) as vehicle:
+        await furnish(
+            vehicle,
+            debs.build(tmp_path, "ivi", "1.0.0"),
+            debs.build(tmp_path, "nav", "1.0.0", depends="ivi (<< 2.0.0)"),
+        )
+        library = debs.build(tmp_path, "ivi", "2.0.0")
+        application = debs.build(tmp_path, "nav", "2.0.0", depends="ivi (>= 2.0.0)")
+
+        reports = await play(
+            vehicle, vehicle.offer(1, "ivi", "2.0.0", library), vehicle.offer(2, "nav", "2.0.0", application)
+        )
+
+        assert [reports[index]["status"] for index in (1, 2)] == ["installed", "installed"]
+        assert debs.installed(vehicle.root) == {"ivi": "2.0.0", "nav": "2.0.0"}
+
+
 async def test_package_is_removed(tmp_path: Path) -> None:
     async with running_vehicle(tmp_path) as vehicle:
         await furnish(vehicle, debs.build(tmp_path, "ivi", "1.0.0"))

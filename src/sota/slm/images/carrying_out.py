@@ -180,9 +180,9 @@ class Images:
             command = commands.command_for(self._commands, operation, file if operation.file else None)
             ended = await self._worker.run_command(index, operation.id, Step.RUN, command)
             return Result(ResultCode.OK if ended.exit_code == 0 else commands.CODES[operation.action], ended.output)
-        return await self._do_package(index, operation, file)
+        return await self._do_package(index, image, operation, file)
 
-    async def _do_package(self, index: int, operation: Install | Remove, file: Path) -> Result:
+    async def _do_package(self, index: int, image: Image, operation: Install | Remove, file: Path) -> Result:
         installer = self._installers[operation.installer]
         history, opened = await self._journal.steps(index, operation.id)
         if not history and opened is None:
@@ -192,7 +192,7 @@ class Images:
                 return refusal
         found = await installer.find(operation.package.name)
         previous = await self.store.begin(index, operation.id, found.running_version)
-        task = await self._task(index, operation, file, previous)
+        task = await self._task(index, image, operation, file, previous)
         finished = await self._worker.work(task)
         return Result(finished.code, await self._output(index, operation.id, finished.text))
 
@@ -221,13 +221,20 @@ class Images:
             return Result(ResultCode.GENERAL_ERROR, f"{operation.id} cannot be taken back: only packages can.")
         key = UNDO + operation.id
         previous = await self.store.previous(index, operation.id)
-        task = await self._task(index, operation, self._path(index, image, operation), previous, undo=True)
+        task = await self._task(index, image, operation, self._path(index, image, operation), previous, undo=True)
         finished = await self._worker.work(task)
         code = ResultCode.OK if finished.reason is Reason.ROLLED_BACK else ResultCode.GENERAL_ERROR
         return Result(code, await self._output(index, key, finished.text))
 
     async def _task(
-        self, index: int, operation: Install | Remove, file: Path, previous: str | None, *, undo: bool = False
+        self,
+        index: int,
+        image: Image,
+        operation: Install | Remove,
+        file: Path,
+        previous: str | None,
+        *,
+        undo: bool = False,
     ) -> Task:
         installer = self._installers[operation.installer]
         installs = isinstance(operation, Install)
@@ -240,9 +247,12 @@ class Images:
             previous,
             can_restore=previous_file is not None or (installs and Capability.TWO_SLOTS in installer.capabilities),
             undo=undo,
+            before=await self.kept.before(index, operation.id),
         )
         key = UNDO + operation.id if undo else operation.id
-        return Task(index, job, installer, file, previous_file, key)
+        following = image.manifest.operations[image.manifest.operations.index(operation) + 1 :]
+        later = frozenset(each.package.name for each in following if isinstance(each, Install | Remove))
+        return Task(index, job, installer, file, previous_file, key, later)
 
     async def _take_out(self, index: int, image: Image, operation: Operation) -> Path:
         name, path = file_of(operation), self._path(index, image, operation)

@@ -15,17 +15,17 @@ import importlib
 import os
 import re
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Flag, auto
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
 from sota.boundaries.values import InstalledPackage
 from sota.kit.errors import SotaError, StartError
-from sota.slm.model import Found, Job, Step
+from sota.slm.model import Beside, Found, Job, Step
 from sota.slm.step_output import printable
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -79,11 +79,15 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an installer works: the vehicle's root folder, a folder for its own state, the vehicle's options for it."""
+    """Where an installer works: the vehicle's root folder, a folder for its own state, the vehicle's options for it.
+
+    ``lock_timeout_s`` is how long a step waits for another process that works with the installer's database.
+    """
 
     root: Path
     data: Path
     options: Mapping[str, Any] = field(default_factory=dict)
+    lock_timeout_s: float = 600.0
 
     def read_options(self, kind: type[Options], name: str) -> Options:
         """Read the options, strictly.
@@ -155,6 +159,29 @@ class Installer(Protocol):
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
         """Give the command that carries out a step."""
+        ...
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """What an installer also has whose packages change one another: one is installed, another is removed or breaks."""
+
+    async def record(self, name: str, file: Path | None, folder: Path) -> None:
+        """Write down how all packages stand before ``file`` (None: a removal), with what bringing them back needs.
+
+        ``folder`` does not exist yet; afterwards it is whole and on the disk, and :attr:`Job.before` of the steps.
+
+        Raises:
+            InstallerFailed: what may be replaced could not be brought back.
+        """
+        ...
+
+    async def compare(self, name: str, folder: Path, later: Collection[str]) -> Beside:
+        """Report what became of the others since; ``later`` are packages that the same update goes on to replace.
+
+        Raises:
+            InstallerFailed: the database cannot be read.
+        """
         ...
 
 

@@ -61,14 +61,14 @@ class Installed:
         lines = info_file(self.database, self.name, "list").read_text(errors="surrogateescape").splitlines()
         return [line for line in lines if line.strip("/.")]
 
-    def place(self, path: str) -> Path:
+    def place(self, path: str, *, follow: bool = False) -> Path:
         """Return where one of its files is: inside the root folder, and where a diversion put it."""
-        return locate(self.root, self.diversions.get(path, path))
+        return locate(self.root, self.diversions.get(path, path), follow=follow)
 
     def is_changed(self, conffile: Conffile) -> bool:
         """Report whether a configuration file is there and is not the distributor's any more."""
         try:
-            content = self.place(conffile.path).read_bytes()
+            content = self.place(conffile.path, follow=True).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return False
         except IsADirectoryError:
@@ -134,16 +134,24 @@ def copy_tree(package: Installed, tree: Path) -> None:
 
 
 def info_file(database: Path, name: str, kind: str) -> Path:
-    """Return the file of dpkg's database with one kind of knowledge about a package (``list``, ``postinst``)."""
-    plain = database / "info" / f"{name}.{kind}"
-    if plain.exists():
-        return plain
+    """Return the file of dpkg's database with one kind of knowledge about a package (``list``, ``postinst``).
+
+    Raises:
+        OSError: it is a link: dpkg makes none there, and one that a script made may lead out of the vehicle.
+    """
     bare = name.partition(":")[0]
-    return next(iter((database / "info").glob(f"{bare}:*.{kind}")), database / "info" / f"{bare}.{kind}")
+    plain = database / "info" / f"{name}.{kind}"
+    others = (database / "info").glob(f"{bare}:*.{kind}")
+    found = plain if os.path.lexists(plain) else next(others, database / "info" / f"{bare}.{kind}")
+    if found.is_symlink():
+        raise OSError(f"{found} is a link")
+    return found
 
 
-def locate(root: Path, path: str) -> Path:
+def locate(root: Path, path: str, *, follow: bool = False) -> Path:
     """Return where a path of the vehicle is below ``root``: the links to its folder are followed inside ``root`` only.
+
+    With ``follow`` so is what it is itself.
 
     Raises:
         OSError: the links go round in a circle.
@@ -153,7 +161,7 @@ def locate(root: Path, path: str) -> Path:
         part = left.pop()
         if part == "..":
             found = found.parent if found != root else root
-        elif left and (found / part).is_symlink():
+        elif (left or follow) and (found / part).is_symlink():
             links += 1
             if links > LINKS_LIMIT:
                 raise OSError(f"{path}: too many links")

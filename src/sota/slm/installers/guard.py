@@ -7,12 +7,12 @@ report with a reason. Uncaught it would be an error of the program's own, which 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sota.boundaries.values import InstalledPackage
-from sota.slm.installers import Command, Installer, InstallerFailed
-from sota.slm.model import Found, Job, Step
+from sota.slm.installers import Command, Installer, InstallerFailed, Shared
+from sota.slm.model import Beside, Found, Job, Step
 from sota.slm.versions import Comparing, is_newer
 
 
@@ -58,6 +58,19 @@ class Guarded:
         """See :class:`Installer`."""
         with self._told(f"{step} {job.name}"):
             return self._installer.command(step, job, file, previous_file)
+
+    async def record(self, name: str, file: Path | None, folder: Path) -> None:
+        """See :class:`Shared`; nothing is written down where packages leave one another alone."""
+        if isinstance(self._installer, Shared):
+            with self._told("write down how all packages stand"):
+                await self._installer.record(name, file, folder)
+
+    async def compare(self, name: str, folder: Path, later: Collection[str]) -> Beside:
+        """See :class:`Shared`."""
+        with self._told("compare all packages"):
+            if isinstance(self._installer, Shared):
+                return await self._installer.compare(name, folder, later)
+            return Beside()
 
     async def is_newer(self, installed: str, wanted: str) -> bool | None:
         """Compare versions by the installer's own rules, or by their numbers where it has none."""
