@@ -98,15 +98,16 @@ async def test_package_with_scripts_is_refused_where_nothing_can_be_confined(
     script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, witnesses: Witnesses
 ) -> None:
     without_bubblewrap(tmp_path / "programs", monkeypatch)
-    bay = Bay(tmp_path, DebSubject(tmp_path))
+    subject = DebSubject(tmp_path)
+    file = debs.build(tmp_path, "ivi", "1.0.0", scripts={script: witnesses.attack})
 
-    report = await change(bay, "1.0.0", debs.build(tmp_path, "ivi", "1.0.0", scripts={script: witnesses.attack}))
+    report = await change(Bay(tmp_path, subject), "1.0.0", file)
 
     assert report.reason is Reason.INSTALL_FAILED
     assert f"The package has maintainer scripts ({script})" in told(report)
     assert "apt install bubblewrap" in told(report)
     assert "RAN" not in told(report)
-    assert debs.installed(bay.subject.installer().root) == {}  # type: ignore[attr-defined]
+    assert debs.installed(subject.root) == {}
     assert witnesses.changes() == []
 
 
