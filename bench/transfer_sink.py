@@ -69,6 +69,7 @@ class Vehicle(asyncio.BufferedProtocol):
         self._content_left = 0
         self._held = b""
         self._index = 0
+        self._named: dict[str, Any] = {}
         self._upto = 0
         self._beyond: set[int] = set()
         self._announced = False
@@ -124,7 +125,7 @@ class Vehicle(asyncio.BufferedProtocol):
 
     def initiate(self) -> None:
         """Ask for the download."""
-        self._say("start", {"vin": self.vin, "download_index": self._index})
+        self._say("start", self._named)
 
     def _take(self, data: dict[str, Any]) -> None:
         service = data["service"].rpartition("/")[2]
@@ -132,7 +133,15 @@ class Vehicle(asyncio.BufferedProtocol):
         if service == "chunk":
             self._take_block(body["index"])
         elif service == "notify" and not self._index:
-            self._index = body["downloads"][0]["download_index"]
+            download = body["downloads"][0]
+            self._index = download["download_index"]
+            identity = {"update_id": body["update_id"], "package": download["package"], "sha256": download["sha256"]}
+            self._named = {
+                "vin": self.vin,
+                "download_index": self._index,
+                "identity": identity,
+                "epoch": body["epoch"],
+            }
             self._fleet.take_notice(self)
         elif service == "start":
             self._acknowledge(None)
@@ -153,7 +162,7 @@ class Vehicle(asyncio.BufferedProtocol):
     def _acknowledge(self, outcome: dict[str, Any] | None) -> None:
         first = [f"1-{self._upto}"] if self._upto > 1 else ["1"] if self._upto else []
         received = ",".join(first + [str(index) for index in sorted(self._beyond)])
-        body: dict[str, Any] = {"vin": self.vin, "download_index": self._index, "received": received}
+        body: dict[str, Any] = {**self._named, "received": received}
         if outcome is not None:
             body["outcome"] = outcome
         self._say("ack", body)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sota.core.program import CoreProgram
 from sota.core.settings import CoreSettings
 from sota.kit.service_credentials import issue
-from tests.support.edge import EdgePlayer, VehiclePlayer
+from tests.support.edge import EdgePlayer, VehiclePlayer, identity_of
 from tests.support.resolver import ProgramCaller, RunningResolver, new_name, running_resolver
 from tests.support.waiting import until
 
@@ -130,6 +130,11 @@ class Offer:
     def index(self) -> int:
         """The index of the update's last download."""
         return int(self.notified["downloads"][-1]["download_index"])
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The identity of the update's last download."""
+        return identity_of(self.notified, self.notified["downloads"][-1])
 
     async def update(self) -> dict[str, Any]:
         """Give the update as Core tells it."""

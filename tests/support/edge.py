@@ -21,6 +21,17 @@ from sota.kit.http_listener import HttpListener
 from tests.support.waiting import until
 
 Answer = tuple[int, dict[str, Any]]
+UNKNOWN: dict[str, Any] = {
+    "update_id": "00000000-0000-7000-8000-000000000000",
+    "package": {"name": "unknown", "version": "0.0.1"},
+    "sha256": "0" * 64,
+}
+"""The identity of a download that no Core knows."""
+
+
+def identity_of(notified: dict[str, Any], download: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity of a download of a ``notify``."""
+    return {"update_id": notified["update_id"], "package": download["package"], "sha256": download["sha256"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +189,25 @@ class VehiclePlayer:
     async def connect(self) -> None:
         await self.edge.connect(self.vin)
 
-    async def initiate(self, index: int) -> Answer:
-        """Ask for a download."""
-        return await self.edge.say(self.vin, "start", {"vin": self.vin, "download_index": index})
+    def named(self, index: int, **more: Any) -> dict[str, Any]:
+        """Return what every message about a download names, as the last ``notify`` with this index says.
 
-    async def ack(self, index: int, received: str, outcome: tuple[int, str] | None = None) -> Answer:
+        An index that came with no ``notify`` gets an identity that no Core knows. ``more`` replaces members.
+        """
+        known: dict[str, Any] = {"identity": UNKNOWN, "epoch": "0" * 16}
+        for heard in self.edge.to(self.vin, "notify"):
+            for download in heard.body["downloads"]:
+                if download["download_index"] == index:
+                    known = {"identity": identity_of(heard.body, download), "epoch": heard.body["epoch"]}
+        return {"vin": self.vin, "download_index": index, **known, **more}
+
+    async def initiate(self, index: int, **more: Any) -> Answer:
+        """Ask for a download."""
+        return await self.edge.say(self.vin, "start", self.named(index, **more))
+
+    async def ack(self, index: int, received: str, outcome: tuple[int, str] | None = None, **more: Any) -> Answer:
         """Acknowledge blocks."""
-        body: dict[str, Any] = {"vin": self.vin, "download_index": index, "received": received}
+        body = self.named(index, received=received, **more)
         if outcome is not None:
             body["outcome"] = {"status": outcome[0], "message": outcome[1]}
         answer = await self.edge.say(self.vin, "ack", body)
@@ -195,15 +218,19 @@ class VehiclePlayer:
     async def report(self, index: int, package: str, status: str = "installed", **more: Any) -> Answer:
         """Report what became of a download."""
         name, _, version = package.partition("/")
-        body = {
-            "vin": self.vin,
-            "download_index": index,
-            "package": {"name": name, "version": version},
-            "status": status,
-            "operations": [],
-            **more,
-        }
+        body = self.named(index, **{"status": status, "operations": [], **more})
+        if "identity" not in more:
+            body["identity"] = {**body["identity"], "package": {"name": name, "version": version}}
         return await self.edge.say(self.vin, "report", body)
+
+    async def stage(self, index: int, stage: str, **more: Any) -> Answer:
+        """Tell what the installer does."""
+        return await self.edge.say(self.vin, "stage", self.named(index, stage=stage, **more))
+
+    async def greet(self, epoch: str | None, highest_index: int) -> Answer:
+        """Tell what the data folder remembers."""
+        body = {"vin": self.vin, "highest_index": highest_index, **({"epoch": epoch} if epoch else {})}
+        return await self.edge.say(self.vin, "connected", body)
 
     async def download(self, index: int, package: str, *, first: int = 0) -> bytes:
         """Go through a whole download, block by block; gives the file. ``first``: starts that came before."""

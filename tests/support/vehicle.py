@@ -33,6 +33,7 @@ from sota.kit.ranges import Ranges
 from sota.kit.service_credentials import issue
 from sota.slm.program import SlmProgram
 from sota.slm.settings import SlmSettings
+from tests.support.identities import EPOCH
 from tests.support.processes import free_ports
 
 VIN = "WVW00000000000001"
@@ -40,7 +41,6 @@ PREFIX = f"genivi.org/vin/{VIN}/"
 BACKEND = "genivi.org/backend/sota"
 BLOCK = 65_536
 QUICK = {"retry_s": 0.2, "retry_max_s": 1.0}
-SERVICES = {name: f"{BACKEND}/{name}" for name in ("start", "cancel", "ack", "report", "packages")}
 
 
 class PlayedNode:
@@ -146,6 +146,8 @@ class Offer:
     block_size: int = BLOCK
     changes: dict[str, Any] = field(default_factory=dict)
     installer: str = "deb"
+    update_id: str = field(default_factory=lambda: str(new_id()))
+    epoch: str = EPOCH
 
     @property
     def package(self) -> dict[str, str]:
@@ -159,6 +161,14 @@ class Offer:
     def sha256(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"update_id": self.update_id, "package": self.package, "sha256": self.sha256}
+
+    @property
+    def named(self) -> dict[str, Any]:
+        return {"download_index": self.index, "identity": self.identity}
+
     def signed(self, key: Ed25519PrivateKey) -> Offer:
         fields = SignedFields(self.name, self.version, len(self.content), self.sha256, self.installer)
         self.signature = sign(key, fields)
@@ -167,6 +177,8 @@ class Offer:
     def start(self) -> dict[str, Any]:
         body = {
             "download_index": self.index,
+            "update_id": self.update_id,
+            "epoch": self.epoch,
             "package": self.package,
             "size": len(self.content),
             "block_size": self.block_size,
@@ -181,19 +193,27 @@ class Offer:
 
     def block(self, number: int) -> dict[str, Any]:
         content = self.content[(number - 1) * self.block_size : number * self.block_size]
-        return {"download_index": self.index, "index": number, "bytes": base64.b64encode(content).decode()}
+        return {**self.named, "index": number, "bytes": base64.b64encode(content).decode()}
 
 
 def notify(*offers: Offer, update_id: str | None = None, request_confirmation: bool = False) -> dict[str, Any]:
-    """Write the body of ``notify`` for an update of these packages."""
+    """Write the body of ``notify`` for one update of these packages, which they are of from then on."""
+    for offer in offers:
+        offer.update_id = update_id or offers[-1].update_id
     return {
-        "update_id": update_id or str(new_id()),
+        "update_id": offers[-1].update_id,
+        "epoch": offers[-1].epoch,
         "downloads": [
-            {"download_index": offer.index, "package": offer.package, "size": len(offer.content)} for offer in offers
+            {
+                "download_index": offer.index,
+                "package": offer.package,
+                "size": len(offer.content),
+                "sha256": offer.sha256,
+            }
+            for offer in offers
         ],
         "description": "a test",
         "request_confirmation": request_confirmation,
-        "services": SERVICES,
     }
 
 
@@ -222,13 +242,14 @@ class PlayedCore:
         elif service == "report":
             self.reports[index] = body
             outcome = {"status": 200, "message": "recorded"}
-            await self.node.tell("reported", {"download_index": index, "outcome": outcome})
+            reported = {"download_index": index, "identity": body["identity"], "outcome": outcome}
+            await self.node.tell("reported", reported)
 
     async def _send_next(self, index: int, body: Any) -> None:
         offer = self.offers[index]
         missing = list(Ranges.parse(body["received"]).missing(offer.block_count))
         if not missing and not body.get("outcome"):
-            await self.node.tell("finish", {"download_index": index})
+            await self.node.tell("finish", offer.named)
         for number in missing[:1]:
             self.blocks_sent.append((index, number))
             await self.node.tell("chunk", offer.block(number))

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support import debs
+from tests.support.identities import NAMED
 from tests.support.vehicle import (
     VIN,
     Offer,
@@ -67,16 +68,15 @@ async def core_playing(vehicle: Vehicle, *offers: Offer) -> AsyncIterator[Played
 
 
 def offered(offer: Offer) -> dict[str, Any]:
-    """The body of B10-1: that of ``notify`` without Core's names."""
-    return {name: value for name, value in notify(offer).items() if name != "services"}
+    """The body of B10-1: that of ``notify``."""
+    return notify(offer)
 
 
 def report(offer: Offer, status: str = "installed") -> dict[str, Any]:
     code = 0 if status == "installed" else 4
     return {
         "vin": VIN,
-        "download_index": offer.index,
-        "package": offer.package,
+        **offer.named,
         "status": status,
         "operations": [{"id": "install", "result_code": code, "result_text": "output"}],
         **({"running_version": offer.version} if status == "installed" else {"reason": "install_failed"}),
@@ -97,7 +97,7 @@ async def status_of(vehicle: Vehicle, update_id: str) -> Any:
 @pytest.mark.whitelist("WL-B10-1", "complete")
 async def test_update_available_is_answered_when_the_update_is_complete(vehicle: Vehicle, ivi: Offer) -> None:
     update = notify(ivi)
-    body = {name: value for name, value in update.items() if name != "services"}
+    body = update
     await vehicle.node.tell("notify", update)
 
     async with core_playing(vehicle, ivi):
@@ -115,7 +115,7 @@ async def test_update_available_is_answered_when_the_update_is_complete(vehicle:
 async def test_update_available_is_resumed_when_the_client_comes_back(vehicle: Vehicle, ivi: Offer) -> None:
     await vehicle.stop_client()
     update = notify(ivi)
-    body = {name: value for name, value in update.items() if name != "services"}
+    body = update
     assert (await vehicle.call_slm("POST", "/v1/updates", body)).status == 202
 
     await vehicle.start_client()
@@ -131,7 +131,7 @@ async def test_initiate_download_is_answered_when_the_update_is_complete(vehicle
     await vehicle.node.tell("notify", notify(ivi))
 
     async with core_playing(vehicle, ivi):
-        answer = await vehicle.call_client("POST", "/v1/downloads", {"download_index": 1}, prefer="wait=20")
+        answer = await vehicle.call_client("POST", "/v1/downloads", ivi.named, prefer="wait=20")
 
     assert answer.status == 200
     assert json.loads(answer.body)["message"] == "Installation of ivi/1.0.0 complete"
@@ -141,7 +141,7 @@ async def test_initiate_download_is_answered_when_the_update_is_complete(vehicle
 async def test_initiate_download_is_resumed_after_the_network_was_lost(vehicle: Vehicle, ivi: Offer) -> None:
     vehicle.node.deaf = True
     await vehicle.node.tell("notify", notify(ivi))
-    assert (await vehicle.call_client("POST", "/v1/downloads", {"download_index": 1})).status == 202
+    assert (await vehicle.call_client("POST", "/v1/downloads", ivi.named)).status == 202
     assert vehicle.node.seen == []
 
     vehicle.node.deaf = False
@@ -165,7 +165,7 @@ async def test_cancel_by_the_vehicle_interrupts_the_download(vehicle: Vehicle, i
     assert answer.status == 200
     cancelled = await vehicle.node.heard("cancel")
     assert (cancelled["vin"], cancelled["download_index"]) == (VIN, 1)
-    await vehicle.node.tell("abort", {"download_index": 1})
+    await vehicle.node.tell("abort", ivi.named)
     assert (await vehicle.node.heard("report"))["status"] == "cancelled"
     assert list((vehicle.client_settings.data / "blocks").iterdir()) == []
 
@@ -179,7 +179,7 @@ async def test_initiate_at_the_node_ends_with_the_installation(vehicle: Vehicle,
 
     asked = next(body for service, body in vehicle.node.seen if service == "start")
     assert (asked["vin"], asked["download_index"]) == (VIN, 1)
-    assert asked["services"]["chunk"] == f"genivi.org/vin/{VIN}/sota/chunk"
+    assert (asked["identity"], asked["epoch"]) == (ivi.identity, ivi.epoch)
     assert core.reports[1]["outcome"] == {"status": 200, "message": "Installation of ivi/1.0.0 complete"}
 
 
@@ -202,7 +202,7 @@ async def test_cancel_at_the_node_is_repeated_until_core_aborts(vehicle: Vehicle
     await vehicle.call_client("DELETE", "/v1/downloads/1")
     await vehicle.node.heard("cancel")
     await vehicle.node.heard("cancel")
-    await vehicle.node.tell("abort", {"download_index": 1, "reason": "cancelled"})
+    await vehicle.node.tell("abort", {**ivi.named, "reason": "cancelled"})
 
     assert (await vehicle.node.heard("report"))["status"] == "cancelled"
 
@@ -371,10 +371,10 @@ async def test_unknown_download_is_not_found_in_the_loading_manager(
 
 @pytest.mark.parametrize(
     ("method", "path", "body"),
-    [("DELETE", "/v1/downloads/7", None), ("POST", "/v1/downloads", {"download_index": 7})],
+    [("DELETE", "/v1/downloads/7", None), ("POST", "/v1/downloads", {"download_index": 7, "identity": NAMED})],
 )
 async def test_unknown_download_is_not_found_in_the_client(
-    vehicle: Vehicle, method: str, path: str, body: dict[str, int] | None
+    vehicle: Vehicle, method: str, path: str, body: dict[str, Any] | None
 ) -> None:
     assert (await vehicle.call_client(method, path, body)).status == 404
 

@@ -6,6 +6,7 @@ What the whitelist calls the node's answer comes from the vehicle behind it, in 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -110,6 +111,7 @@ async def test_notified_update_is_installed(core: RunningCore) -> None:
     offer = await core.offer(description="Better maps", request_confirmation=True)
     name, _, version = offer.package.partition("/")
     expected = {"download_index": offer.index, "package": {"name": name, "version": version}, "size": 3072}
+    expected["sha256"] = hashlib.sha256(offer.content).hexdigest()
     assert offer.notified["downloads"] == [expected]
     assert (offer.notified["description"], offer.notified["request_confirmation"]) == ("Better maps", True)
 
@@ -179,7 +181,7 @@ async def test_initiating_again_goes_on_where_it_was(core: RunningCore) -> None:
 async def test_cancelling_a_download_ends_its_update(core: RunningCore) -> None:
     offer = await core.offer()
     vin = offer.vehicle.vin
-    status, _ = await core.edge.say(vin, "cancel", {"vin": vin, "download_index": offer.index, "reason": "declined"})
+    status, _ = await core.edge.say(vin, "cancel", offer.vehicle.named(offer.index, reason="declined"))
 
     assert status == 200
     update = await offer.update()
@@ -229,10 +231,10 @@ async def test_cancelling_a_started_download_aborts_it(core: RunningCore) -> Non
     await offer.vehicle.ack(offer.index, "")
     await offer.vehicle.next_message("chunk", offer.index)
 
-    await core.edge.say(vin, "cancel", {"vin": vin, "download_index": offer.index})
+    await core.edge.say(vin, "cancel", offer.vehicle.named(offer.index))
 
     abort = await offer.vehicle.next_message("abort", offer.index)
-    assert abort["reason"] == "cancelled"
+    assert (abort["reason"], abort["identity"]) == ("aborted", offer.identity)
     sent = offer.vehicle.sent(offer.index)
     await offer.vehicle.ack(offer.index, "1-3")
     assert offer.vehicle.sent(offer.index) == sent

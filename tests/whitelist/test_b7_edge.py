@@ -11,6 +11,7 @@ from sota.boundaries.b7_core_rvi.messages import FinishDownload
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.kit.http_client import HttpClient
 from tests.support.core import RunningCore, running_core
+from tests.support.identities import IDENTITY
 from tests.support.rvi import VIN, Identities, RecordingService, backend_settings, running, vehicle_settings
 from tests.support.waiting import until
 
@@ -62,7 +63,8 @@ async def test_vehicle_is_told_that_its_report_arrived(core: RunningCore) -> Non
     offer = await core.offer()
     await offer.vehicle.report(offer.index, offer.package)
     told = await offer.vehicle.next_message("reported", offer.index)
-    assert told == {"download_index": offer.index, "outcome": {"status": 200, "message": f"{offer.package} success"}}
+    outcome = {"status": 200, "message": f"{offer.package} success"}
+    assert told == {"download_index": offer.index, "identity": offer.identity, "outcome": outcome}
 
 
 @pytest.mark.whitelist("X-B7-3", "registered")
@@ -78,7 +80,7 @@ async def test_core_registers_a_service_finds_it_and_takes_it_back(node: NodeCli
 
 @pytest.mark.whitelist("X-B7-5", "queued")
 async def test_message_to_an_absent_vehicle_is_queued(node: NodeClient) -> None:
-    await node.message(f"genivi.org/vin/{VIN}/sota/finish", FinishDownload(download_index=1))
+    await node.message(f"genivi.org/vin/{VIN}/sota/finish", FinishDownload(download_index=1, identity=IDENTITY))
 
 
 @pytest.mark.whitelist("X-B7-7", "found")

@@ -66,8 +66,8 @@ async def test_every_service_of_the_whitelist_is_carried(
         running(backend_settings(identities, tmp_path / "b", **ports)) as (_, core),
         running(vehicle_settings(identities, tmp_path / "v", address)) as (_, client),
     ):
-        to_vehicle = ("notify", "start", "abort", "chunk", "finish", "reported", "getpackages")
-        to_backend = ("start", "cancel", "ack", "report", "packages")
+        to_vehicle = ("notify", "start", "abort", "chunk", "finish", "reported", "getpackages", "welcome")
+        to_backend = ("start", "cancel", "ack", "report", "packages", "stage", "connected")
         for name in to_backend:
             await core.register(f"/sota/{name}", other_service.url(f"/{name}"))
         for name in to_vehicle:

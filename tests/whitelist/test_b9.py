@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.support import debs
+from tests.support.identities import NAMED
 from tests.support.vehicle import VIN, Offer, PlayedCore, Vehicle, begin, notify, running_vehicle, vehicle_on_disk
 
-NAMES = {"notify", "start", "abort", "chunk", "finish", "reported", "getpackages", "identity"}
+NAMES = {"notify", "start", "abort", "chunk", "finish", "reported", "getpackages", "identity", "welcome"}
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ async def test_client_asks_core_for_the_download_through_its_node(vehicle: Vehic
     asked = await vehicle.node.heard("start")
 
     assert (asked["vin"], asked["download_index"]) == (VIN, 1)
-    assert set(asked["services"]) == NAMES - {"notify", "identity"}
+    assert (asked["identity"], asked["epoch"]) == (ivi.identity, ivi.epoch)
 
 
 @pytest.mark.whitelist("WL-B9-3", "complete")
@@ -110,9 +111,12 @@ async def test_start_download_of_another_file_discards_the_blocks(vehicle: Vehic
     vehicle.node.drain()
     other = Offer(1, "ivi", "1.0.0", ivi.content[::-1]).signed(vehicle.key)
 
+    await vehicle.node.tell("notify", notify(other))
+    assert (await vehicle.node.heard("start"))["identity"] == other.identity
     await vehicle.node.tell("start", other.start())
 
     assert (await vehicle.node.heard("ack"))["received"] == ""
+    assert len(stored(vehicle)) == 1
 
 
 @pytest.mark.whitelist("WL-B9-3", "cancelled")
@@ -120,7 +124,7 @@ async def test_abort_interrupts_the_download_and_deletes_what_was_stored(vehicle
     await begin(vehicle, ivi, 1, 2)
     assert len(stored(vehicle)) == 1
 
-    status, _ = await vehicle.node.tell("abort", {"download_index": 1})
+    status, _ = await vehicle.node.tell("abort", ivi.named)
 
     assert status == 200
     assert stored(vehicle) == []
@@ -131,7 +135,7 @@ async def test_abort_interrupts_the_download_and_deletes_what_was_stored(vehicle
 
 @pytest.mark.whitelist("WL-B9-3", "cancelled")
 async def test_abort_of_an_unknown_download_is_passed_over_in_silence(vehicle: Vehicle) -> None:
-    status, answer = await vehicle.node.tell("abort", {"download_index": 7})
+    status, answer = await vehicle.node.tell("abort", {"download_index": 7, "identity": NAMED})
 
     assert (status, answer["result"]["status"]) == (200, 0)
 
@@ -144,7 +148,7 @@ async def test_block_is_acknowledged_when_it_is_stored(vehicle: Vehicle, ivi: Of
     status, answer = await vehicle.node.tell("chunk", ivi.block(1))
 
     assert (status, answer["result"]["http_status"]) == (200, 200)
-    assert await vehicle.node.heard("ack") == {"vin": VIN, "download_index": 1, "received": "1"}
+    assert await vehicle.node.heard("ack") == {"vin": VIN, **ivi.named, "epoch": ivi.epoch, "received": "1"}
 
 
 @pytest.mark.whitelist("WL-B9-4", "duplicate")
@@ -168,7 +172,7 @@ async def test_finish_of_a_complete_download_is_confirmed(vehicle: Vehicle, ivi:
     await begin(vehicle, ivi, 1, 2, 3, 4)
     vehicle.node.drain()
 
-    status, answer = await vehicle.node.tell("finish", {"download_index": 1})
+    status, answer = await vehicle.node.tell("finish", ivi.named)
 
     assert status == 200
     assert answer["result"]["message"] == "Download of ivi/1.0.0 complete"
@@ -182,7 +186,7 @@ async def test_finish_of_an_incomplete_download_is_refused(vehicle: Vehicle, ivi
     await begin(vehicle, ivi, 1, 2, 4)
     vehicle.node.drain()
 
-    status, answer = await vehicle.node.tell("finish", {"download_index": 1})
+    status, answer = await vehicle.node.tell("finish", ivi.named)
 
     assert status == 400
     assert answer["error"]["message"] == "Incomplete Download"
@@ -195,13 +199,13 @@ async def test_finish_of_an_incomplete_download_is_refused(vehicle: Vehicle, ivi
 async def test_finish_is_answered_again_when_its_answer_was_lost(vehicle: Vehicle, ivi: Offer) -> None:
     await begin(vehicle, ivi, 1, 2, 3, 4)
     vehicle.node.deaf = True
-    await vehicle.node.tell("finish", {"download_index": 1})
+    await vehicle.node.tell("finish", ivi.named)
     vehicle.node.deaf = False
     await vehicle.stop_client()
     await vehicle.start_client()
     vehicle.node.drain()
 
-    status, answer = await vehicle.node.tell("finish", {"download_index": 1})
+    status, answer = await vehicle.node.tell("finish", ivi.named)
 
     assert (status, answer["result"]["message"]) == (200, "Download of ivi/1.0.0 complete")
 
@@ -277,11 +281,11 @@ async def test_news_of_cores_services_is_taken(vehicle: Vehicle) -> None:
 async def report_lost_and_answered(vehicle: Vehicle, offer: Offer, outcome: dict[str, Any]) -> None:
     """Have a package transferred, let its report be lost twice, answer the third, and see that no more come."""
     await begin(vehicle, offer, *range(1, offer.block_count + 1))
-    await vehicle.node.tell("finish", {"download_index": 1})
+    await vehicle.node.tell("finish", offer.named)
     for _ in range(3):
         assert (await vehicle.node.heard("report"))["download_index"] == 1
 
-    status, _ = await vehicle.node.tell("reported", {"download_index": 1, "outcome": outcome})
+    status, _ = await vehicle.node.tell("reported", {**offer.named, "outcome": outcome})
     vehicle.node.drain()
 
     assert status == 200

@@ -21,8 +21,8 @@ from sota.boundaries.values import Message, ServiceName
 
 BACKEND_PREFIX = "genivi.org/backend/"
 VEHICLE_PREFIX = "genivi.org/vin/"
-BACKEND_SERVICES = ("start", "cancel", "ack", "report", "packages", "renew")
-VEHICLE_SERVICES = ("notify", "start", "abort", "chunk", "finish", "reported", "getpackages", "identity")
+BACKEND_SERVICES = ("start", "cancel", "ack", "report", "packages", "renew", "stage", "connected")
+VEHICLE_SERVICES = ("notify", "start", "abort", "chunk", "finish", "reported", "getpackages", "identity", "welcome")
 _VIN = re.compile(r"[A-Z0-9]{17}")
 
 CALLBACK_PATH = "/rvi/{secret}/{service}"
@@ -60,37 +60,6 @@ def vin_of(full_name: str) -> str | None:
     """Give the VIN in a vehicle's full name, None where it is no name of a vehicle."""
     parts = full_name.split("/")
     return parts[2] if len(parts) > 3 and parts[:2] == ["genivi.org", "vin"] else None
-
-
-class BackendServices(Message, frozen=True):
-    """The full names of the Core that speaks, so that several Cores can share one node."""
-
-    start: ServiceName
-    ack: ServiceName
-    report: ServiceName
-    packages: ServiceName
-    cancel: ServiceName | None = None
-
-    @classmethod
-    def standard(cls) -> BackendServices:
-        """The names of ``genivi.org/backend``."""
-        return cls(**{name: backend_service(name) for name in cls.__struct_fields__})
-
-
-class VehicleServices(Message, frozen=True):
-    """The full names of the vehicle that speaks. ``reported`` is ours; an original client has none."""
-
-    start: ServiceName
-    abort: ServiceName
-    chunk: ServiceName
-    finish: ServiceName
-    getpackages: ServiceName
-    reported: ServiceName | None = None
-
-    @classmethod
-    def standard(cls, vin: str) -> VehicleServices:
-        """The names of ``genivi.org/vin/<VIN>``."""
-        return cls(**{name: vehicle_service(vin, name) for name in cls.__struct_fields__})
 
 
 class ServiceList(Message, frozen=True):

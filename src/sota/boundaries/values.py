@@ -62,7 +62,10 @@ Id = Annotated[
     str,
     Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)", description="a UUIDv7"),
 ]
-DownloadIndex = Annotated[int, Meta(ge=1, le=(1 << 63) - 1, description="counts a VIN's downloads, never reused")]
+DownloadIndex = Annotated[int, Meta(ge=1, le=(1 << 63) - 1, description="counts a VIN's downloads: a handle")]
+Epoch = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)", description="one life of a vehicle in Core's register; random")
+]
 BlockIndex = Annotated[int, Meta(ge=1, le=1 << 31, description="from 1")]
 Blocks = Annotated[
     str,
@@ -104,6 +107,14 @@ class PackageId(Message, frozen=True, order=True):
     def text(self) -> str:
         """The *Package ID* of the whitelist's messages: ``ivi/2.1.0``."""
         return f"{self.name}/{self.version}"
+
+
+class DownloadIdentity(Message, frozen=True):
+    """Which download is meant. An index alone is a handle: it may come again after a restore or a new registration."""
+
+    update_id: Id
+    package: PackageId
+    sha256: Sha256
 
 
 class InstalledPackage(Message, frozen=True, order=True):
@@ -192,6 +203,10 @@ class Stage(StrEnum):
     VERIFYING = "verifying"
 
 
+BEGUN = frozenset({Stage.INSTALLING, Stage.BOOTING, Stage.VERIFYING})
+"""Stages in which an installer is at work: only the vehicle ends an update then."""
+
+
 class Reason(StrEnum):
     """Why an update ``failed`` or was ``cancelled``."""
 
@@ -207,6 +222,15 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     BLACKLISTED = "blacklisted"
     RETIRED = "retired"
+
+
+class EndedBy(StrEnum):
+    """Who ended an update (docs/specification.md, ruling 16)."""
+
+    OPERATOR = "operator"
+    VEHICLE = "vehicle"
+    DRIVER = "driver"
+    CORE = "core"
 
 
 PATH_VALUES: Mapping[str, Any] = {"vin": Vin, "id": Id, "update_id": Id, "group": Label, "index": int, "n": int}

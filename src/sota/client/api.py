@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from sota.boundaries.b10_client_slm.messages import DownloadWanted, InstallReport, LocalChange, ReportStatus
+from sota.boundaries.b10_client_slm.messages import (
+    DownloadWanted,
+    InstallationStage,
+    InstallReport,
+    LocalChange,
+    ReportStatus,
+)
 from sota.boundaries.interaction import serves
 from sota.boundaries.rvi_service import RviServices, answer_callback
 from sota.client.downloads import Downloads
@@ -20,9 +26,8 @@ class LoadingManagerApi:
     @serves("WL-B10-2")
     async def initiate_download(self, call: Call[DownloadWanted]) -> Reply:
         """Begin a download: 202 at once, or 200 where the caller waits and it is installed in time."""
-        index = call.body.download_index
-        entry = await self._downloads.initiate(index)
-        done = await self._downloads.installed(index, wait_s(call.headers))
+        entry = await self._downloads.initiate(call.body)
+        done = await self._downloads.installed(entry.download_index, wait_s(call.headers))
         return Reply("complete" if done else "accepted", values={"package": entry.package.text})
 
     @serves("X-B10-1")
@@ -37,6 +42,12 @@ class LoadingManagerApi:
         await self._downloads.keep_report(call.body)
         installed = call.body.status is ReportStatus.INSTALLED
         return Reply("installed" if installed else "failure_recorded", values={"package": call.body.package.text})
+
+    @serves("X-B10-9")
+    async def stage(self, call: Call[InstallationStage]) -> Reply:
+        """Tell Core what the installer does now."""
+        await self._downloads.show_stage(call.body)
+        return Reply("received")
 
     @serves("X-B10-40")
     async def local_changes(self, call: Call[list[LocalChange]]) -> Reply:

@@ -9,6 +9,7 @@ cancel     Core is told that it is not wanted (B9-2)    Core's ``abort``
 hand       the verified file is handed over (B10-4, -5) 200 to the finish
 abandon    the download is given up (X-B10-2)           200, or that there is nothing to give up
 report     Core is told what became of it (B9-6)        Core's ``reported``
+stage      Core is told what the installer does         the node has it, or the next stage
 =========  ===========================================  =========================================
 """
 
@@ -17,13 +18,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.boundaries.b9_rvi_client.messages import CancelDownload, InitiateDownload, UpdateAvailable
+from sota.boundaries.b9_rvi_client.messages import (
+    CancelDownload,
+    InitiateDownload,
+    InstallationStage,
+    InstallReport,
+    UpdateAvailable,
+)
 from sota.boundaries.b10_client_slm.client import SlmClient
-from sota.boundaries.services import VehicleServices
-from sota.boundaries.values import Reason
+from sota.boundaries.values import DownloadIdentity, Reason, Stage
 from sota.client.errands import Errands, Pace
 from sota.client.handover import hand_over
 from sota.client.settings import ClientSettings
@@ -50,8 +57,8 @@ class Duties:
         self._state = state
         self._edge = edge
         self._slm = slm
-        self._shelf = shelf
-        self._locks = locks
+        self.shelf = shelf
+        self.locks = locks
         self._errands = Errands()
         self._to_core = Pace(settings.retry_s, settings.retry_max_s)
         self._cancelling = Pace(settings.retry_s, settings.retry_max_s, CANCEL_ATTEMPTS)
@@ -79,7 +86,13 @@ class Duties:
 
     def drop(self, download_index: int) -> None:
         """The download has ended: nothing is wanted of Core and nothing is handed over any more."""
-        for errand in ("ask", "cancel", "hand"):
+        for errand in ("ask", "cancel", "hand", "stage"):
+            self._errands.stop(f"{errand}:{download_index}")
+
+    def replaced(self, download_index: int) -> None:
+        """Another download has its index from now on: nothing is owed for the old one."""
+        self.drop(download_index)
+        for errand in ("abandon", "report"):
             self._errands.stop(f"{errand}:{download_index}")
 
     def offer(self, update: UpdateAvailable) -> None:
@@ -94,29 +107,79 @@ class Duties:
 
     def ask(self, entry: DownloadEntry) -> None:
         """Ask Core for a download."""
-        wanted = InitiateDownload(
-            vin=self._vin, download_index=entry.download_index, services=VehicleServices.standard(self._vin)
-        )
-        self._keep_telling("ask", entry, lambda: self._edge.initiate_download(wanted, entry.services), self._to_core)
+
+        async def tell(current: DownloadEntry) -> None:
+            wanted = InitiateDownload(
+                vin=self._vin,
+                download_index=current.download_index,
+                identity=current.identity,
+                epoch=current.epoch,
+            )
+            await self._edge.initiate_download(wanted)
+
+        self._keep_telling("ask", entry, tell, self._to_core)
 
     def cancel(self, entry: DownloadEntry) -> None:
         """Tell Core that a download is not wanted any more."""
-        cancelled = CancelDownload(
-            vin=self._vin,
-            download_index=entry.download_index,
-            reason=Reason.CANCELLED,
-            services=VehicleServices.standard(self._vin),
-        )
+
+        async def tell(current: DownloadEntry) -> None:
+            cancelled = CancelDownload(
+                vin=self._vin,
+                download_index=current.download_index,
+                identity=current.identity,
+                epoch=current.epoch,
+                reason=Reason.ABORTED,
+            )
+            await self._edge.cancel_download(cancelled)
+
         self._errands.stop(f"ask:{entry.download_index}")
-        self._keep_telling(
-            "cancel", entry, lambda: self._edge.cancel_download(cancelled, entry.services), self._cancelling
-        )
+        self._keep_telling("cancel", entry, tell, self._cancelling)
 
     def report(self, entry: DownloadEntry) -> None:
         """Tell Core what became of a download."""
+
         report = entry.report
-        if report is not None:
-            self._keep_telling("report", entry, lambda: self._edge.report(report, entry.services), self._to_core)
+
+        async def attempt() -> bool:
+            current = await self._state.download(entry.download_index)
+            is_known = current is not None and current.identity == entry.identity
+            if report is None or (is_known and current is not None and current.report is None):
+                return True  # it begins again
+            epoch = current.epoch if is_known and current is not None else entry.epoch
+            await self._edge.report(msgspec.structs.replace(report, epoch=epoch))
+            return False  # only Core's own answer shows that it heard
+
+        self._errands.start(f"report:{entry.download_index}", attempt, self._to_core)
+
+    def report_stray(self, report: InstallReport) -> None:
+        """Tell Core what became of a download that is not known here: it is recorded for no other one."""
+
+        async def attempt() -> bool:
+            await self._edge.report(report)
+            return False
+
+        self._errands.start(_stray(report.identity), attempt, self._to_core)
+
+    def stray_reported(self, identity: DownloadIdentity) -> None:
+        """Core has such a report."""
+        self._errands.stop(_stray(identity))
+
+    def stage(self, entry: DownloadEntry, stage: Stage) -> None:
+        """Tell Core what the installer does with a download now, in the place of what it did before."""
+        told = InstallationStage(
+            vin=self._vin,
+            download_index=entry.download_index,
+            identity=entry.identity,
+            epoch=entry.epoch,
+            stage=stage,
+        )
+
+        async def attempt() -> bool:
+            await self._edge.stage(told)
+            return True
+
+        self._errands.stop(f"stage:{entry.download_index}")
+        self._errands.start(f"stage:{entry.download_index}", attempt, self._to_core)
 
     def hand_over(self, entry: DownloadEntry) -> None:
         """Hand a verified file over."""
@@ -126,16 +189,16 @@ class Duties:
             current = await self._state.download(index)
             if current is None or current.start is None or current.state is not State.VERIFIED:
                 return True
-            file = self._shelf.path(current.start)
+            file = self.shelf.path(current.start)
             try:
                 await hand_over(self._slm, current.start, file, self._state.disk)
             except Refused as error:
                 return await self._not_taken(current, error)
-            async with self._locks[index]:
+            async with self.locks[index]:
                 current = await self._state.download(index)
                 if current is not None and current.state is State.VERIFIED:
                     await self._state.move(index, State.HANDED)
-                    await self._shelf.remove(current.start)
+                    await self.shelf.remove(current.start)
             return True
 
         self._errands.start(f"hand:{index}", attempt, self._local)
@@ -172,9 +235,20 @@ class Duties:
             return True
         raise error
 
-    def _keep_telling(self, errand: str, entry: DownloadEntry, tell: Callable[[], Awaitable[None]], pace: Pace) -> None:
+    def _keep_telling(
+        self, errand: str, entry: DownloadEntry, tell: Callable[[DownloadEntry], Awaitable[None]], pace: Pace
+    ) -> None:
+        """Tell Core until its own answer stops the errand, each time as the download stands then."""
+
         async def attempt() -> bool:
-            await tell()
+            current = await self._state.download(entry.download_index)
+            if current is None or current.identity != entry.identity:
+                return True
+            await tell(current)
             return False  # only Core's own answer shows that it heard
 
         self._errands.start(f"{errand}:{entry.download_index}", attempt, pace)
+
+
+def _stray(identity: DownloadIdentity) -> str:
+    return f"stray:{identity.update_id}:{identity.sha256}"

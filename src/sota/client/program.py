@@ -12,6 +12,8 @@ from sota.boundaries.rvi_service import DirectCallbacks, RviServices
 from sota.boundaries.table import rows_for
 from sota.client.api import CallbackApi, LoadingManagerApi
 from sota.client.downloads import Downloads
+from sota.client.folder_state import FolderState, open_for
+from sota.client.greeting import Greeting
 from sota.client.identity import IdentityKeeper
 from sota.client.offering import Offering
 from sota.client.registration import Registration
@@ -52,7 +54,10 @@ class ClientProgram:
         self._downloads = Downloads(settings, self._state, self._edge, slm, verifier)
         self._services = RviServices(Program.SOTA_CLIENT, "vehicle")
         self._software = Software(settings, SoftwareState(self._state, differences), self._edge, slm)
-        services = VehicleServicesApi(self._downloads, self._software)
+        self._downloads.tell_software = self._software.tell
+        self._folder = FolderState(self._state)
+        self._greeting = Greeting(settings, self._folder, self._edge)
+        services = VehicleServicesApi(self._downloads, self._software, self._greeting)
         self._identity = IdentityKeeper(settings, self._edge)
         self._services.add(services)
         self._services.add(self._identity)
@@ -71,7 +76,7 @@ class ClientProgram:
     async def start(self) -> None:
         """Open the state, take up what was under way, listen, and register at the node."""
         private_folder(self.settings.data)
-        await self._state.open()
+        is_new = await open_for(self.settings.vin, self._state, self.settings.data.resolve())
         secret = keep_secret(self.settings.data / "callback.secret")
         app = App("client", rows_for(Program.SOTA_CLIENT), self._credentials.authenticator())
         app.add(LoadingManagerApi(self._downloads, self._software), CallbackApi(self._services, secret))
@@ -79,6 +84,8 @@ class ClientProgram:
         direct = DirectCallbacks(self._services, lambda: secret)
         app.answer_directly(CALLBACK, direct.PREFIX, direct.answer, direct.answer_at_once)
         await self._downloads.open()
+        if is_new:
+            await self._software.tell()
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)
         await self._listener.start()
         base = self.settings.callback_url or f"http://{self.settings.host}:{self._listener.port}"
@@ -94,6 +101,7 @@ class ClientProgram:
         if self._listener is not None:
             await self._listener.stop()
         await self._background.stop()
+        await self._greeting.close()
         await self._software.close()
         await self._downloads.close()
         await self._state.close()
@@ -103,7 +111,12 @@ class ClientProgram:
     def _begin_again(self) -> None:
         """Go on with an empty state, since the file was damaged and is set aside."""
         self._software.begin_again()
-        self._background.start("client-begin-again", self._downloads.begin_again())
+        self._background.start("client-begin-again", self._go_on())
+
+    async def _go_on(self) -> None:
+        await self._folder.remember_vin(self.settings.vin)
+        await self._downloads.begin_again()
+        self._greeting.core_is_there()
 
     async def trouble(self) -> str | None:
         """Return why Core cannot reach us through the node, or which background task fails."""

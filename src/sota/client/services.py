@@ -13,11 +13,13 @@ from sota.boundaries.b9_rvi_client.messages import (
     Reported,
     StartDownload,
     UpdateAvailable,
+    Welcome,
 )
 from sota.boundaries.interaction import serves
 from sota.boundaries.rvi_service import Message, serves_at_once, serves_service
 from sota.boundaries.services import BACKEND_SERVICES, short_name
 from sota.client.downloads import Downloads
+from sota.client.greeting import Greeting
 from sota.client.software import Software
 from sota.kit.http_message import Reply
 
@@ -25,16 +27,19 @@ BEGUN = 202
 
 
 class VehicleServicesApi:
-    """The seven services of the vehicle."""
+    """The services of the vehicle."""
 
-    def __init__(self, downloads: Downloads, software: Software) -> None:
-        self._downloads = downloads
+    def __init__(self, downloads: Downloads, software: Software, greeting: Greeting) -> None:
+        self._downloads, self._arrivals = downloads, downloads.arrivals
         self._software = software
+        self._greeting = greeting
 
     @serves("WL-B9-1")
     async def notify(self, message: Message[UpdateAvailable]) -> Reply:
-        """Take an update that Core offers; its end is told by the report of each download."""
-        await self._downloads.notify(message.body)
+        """Take an update that Core offers; each download's report tells its end, and this answer one of before."""
+        update = message.body
+        if await self._downloads.notify(update):
+            return Reply("complete", values={"package": update.downloads[-1].package.text})
         return Reply("accepted", status=BEGUN)
 
     @serves_service("WL-B9-3", "start")
@@ -46,14 +51,13 @@ class VehicleServicesApi:
     @serves_service("WL-B9-3", "abort")
     async def abort(self, message: Message[AbortDownload]) -> Reply:
         """End a download and delete what was stored of it."""
-        await self._downloads.abort(message.body.download_index)
+        await self._downloads.abort(message.body)
         return Reply("cancelled", status=200)
 
     @serves("WL-B9-4")
     async def chunk(self, message: Message[Block]) -> Reply:
         """Store a block; one that was received before is discarded, and the acknowledgement asks for the next."""
-        block = message.body
-        await self._downloads.add_block(block.download_index, block.index, block.content)
+        await self._arrivals.add_block(message.body)
         return Reply("received")
 
     @serves_at_once("WL-B9-4")
@@ -64,13 +68,13 @@ class VehicleServicesApi:
         works is synced and acknowledged together: ten blocks of 100 kB cost 2 ms less.
         """
         block = message.body
-        transfer = self._downloads.arriving(block.download_index)
+        transfer = self._arrivals.arriving(block)
         return Reply("received") if transfer is not None and transfer.take(block.index, block.content) else None
 
     @serves("WL-B9-5")
     async def finish(self, message: Message[FinishDownload]) -> Reply:
         """Say whether a download is complete, and what it should be."""
-        entry = await self._downloads.finish(message.body.download_index)
+        entry = await self._arrivals.finish(message.body)
         return Reply("downloaded", values={"package": entry.package.text})
 
     @serves("X-B9-2")
@@ -78,7 +82,7 @@ class VehicleServicesApi:
         """Stop sending a report."""
         body = message.body
         if body.download_index is not None:
-            await self._downloads.reported(body.download_index)
+            await self._downloads.reported(body.download_index, body.identity)
         if body.sequence is not None:
             await self._software.confirmed(body.sequence)
         return Reply("received")
@@ -87,12 +91,19 @@ class VehicleServicesApi:
     async def core_available(self, services: list[str]) -> None:
         """Core can be reached: try at once what waited for it."""
         if any(short_name(name) in BACKEND_SERVICES for name in services):
-            self._downloads.core_is_there()
+            self._greeting.core_is_there()
+            await self._downloads.core_is_there()
             await self._software.core_is_there()
 
     @serves("X-B9-9")
     async def core_unavailable(self, services: list[str]) -> None:
         """Core cannot be reached. What is sent meanwhile is kept by the node, and tried again by us."""
+
+    @serves("X-B9-14")
+    async def welcome(self, message: Message[Welcome]) -> Reply:
+        """Remember the vehicle's epoch."""
+        await self._greeting.welcome(message.body.epoch)
+        return Reply("received")
 
     @serves("WL-B9-7")
     async def getpackages(self, message: Message[None]) -> Reply:

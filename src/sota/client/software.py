@@ -78,6 +78,11 @@ class Software:
         if await self._state.owed() is not None:
             self._tell()
 
+    async def tell(self) -> None:
+        """Tell Core everything that is installed, until it has heard: what it knows may be of another life."""
+        await self._state.owe()
+        self._tell()
+
     async def look(self) -> None:
         """See what is installed now, and tell Core what is different.
 

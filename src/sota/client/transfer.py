@@ -10,7 +10,6 @@ import asyncio
 
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import Acknowledgement, StartDownload
-from sota.boundaries.services import BackendServices
 from sota.boundaries.values import OutcomeReport
 from sota.kit.bell import Bell
 from sota.kit.block_file import BlockWriter
@@ -22,12 +21,15 @@ ACK_PAUSE_S = 1.0
 
 
 class Transfer:
-    """The blocks of one download. ``hurry`` rings when the connection to Core is there again."""
+    """The blocks of one download. ``hurry`` rings when the connection to Core is there again.
+
+    ``start`` is what Core said last, and ``epoch`` the vehicle's life in which it did.
+    """
 
     def __init__(
         self,
         start: StartDownload,
-        services: BackendServices | None,
+        epoch: str,
         writer: BlockWriter,
         edge: SotaClientEdge,
         vin: str,
@@ -35,9 +37,9 @@ class Transfer:
         resume_s: float,
         resume_attempts: int,
     ) -> None:
-        self.start = start
+        self.start, self.epoch = start, epoch
+        self.identity = start.identity
         self.file = writer.file
-        self._services = services
         self._writer = writer
         self._edge = edge
         self._vin = vin
@@ -92,7 +94,7 @@ class Transfer:
             SotaError: the node does not take it.
         """
         self._sign_of_life()
-        await self._edge.acknowledge(self._acknowledgement(outcome), self._services)
+        await self._edge.acknowledge(self._acknowledgement(outcome))
 
     async def settle(self) -> None:
         """Wait until nothing is being written."""
@@ -121,6 +123,8 @@ class Transfer:
         return Acknowledgement(
             vin=self._vin,
             download_index=self.start.download_index,
+            identity=self.identity,
+            epoch=self.epoch,
             received=self.file.received.text(RANGES_LIMIT),
             outcome=outcome,
         )
@@ -131,7 +135,7 @@ class Transfer:
             await self._bell.wait(told, None)
             heard = self._bell.rings
             try:
-                await self._edge.acknowledge(self._acknowledgement(None), self._services)
+                await self._edge.acknowledge(self._acknowledgement(None))
                 told = heard
             except SotaError as error:
                 self._log.info("acknowledgement_postponed", detail=error.detail)

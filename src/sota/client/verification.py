@@ -25,8 +25,8 @@ class Verifier:
         Raises:
             Refused: ``verification_failed``: unsigned, signed by a stranger, or signed for something else.
         """
-        if start.command is Command.REMOVE:
-            return  # nothing is brought into the vehicle
+        if not _brings_file(start):
+            return
         if start.signature is None:
             if self._allow_unsigned:
                 return
@@ -54,6 +54,11 @@ class Verifier:
         Raises:
             Refused: ``verification_failed``.
         """
-        if start.command is Command.INSTALL and sha256 != start.sha256:
+        if _brings_file(start) and sha256 != start.sha256:
             raise Refused("verification_failed", f"The file's SHA-256 is {sha256}, and should be {start.sha256}.")
         self.check_start(start)
+
+
+def _brings_file(start: StartDownload) -> bool:
+    """Report whether anything is brought into the vehicle: whatever the command is, its file is checked."""
+    return start.command is Command.INSTALL or start.size > 0

@@ -36,6 +36,7 @@ from sota.core.schedules import GET_PACKAGES, SCHEDULE, UNSCHEDULE
 from sota.core.settings import CoreSettings
 from sota.core.transfers.api import CallbackApi, TransfersApi
 from sota.core.transfers.blocks import Blocks
+from sota.core.transfers.conflicts import Conflicts
 from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import Engine
 from sota.core.transfers.instances import Instances
@@ -122,6 +123,7 @@ class CoreProgram:
             self.dispatcher,
             self.registration,
             self.relay,
+            Conflicts(self.engine, self.dispatcher, self.relay, self.audit),
             accept_unidentified_peers=settings.accept_unidentified_peers,
         )
         self.authority = KeptAuthority(settings.authority, timedelta(days=settings.identity_days))

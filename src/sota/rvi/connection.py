@@ -2,11 +2,9 @@
 
 Rules kept here (they bind both sides alike; who connected matters only for the first word):
 
-* the one that connected greets first (``au``); each side announces its services (``sa``) after the other's greeting,
-  always, even if there are none;
-* nothing but signs of life counts before the peer's greeting, and only as much as the peer's credentials allow: it
-  may announce what it may receive, and send to what it may invoke. What it may not is dropped and counted; the
-  connection stays;
+* the side that connected greets first (``au``); each side then announces its services (``sa``), even if it has none;
+* nothing but signs of life counts before the peer's greeting, then only what its credentials allow: it may announce
+  what it may receive, and send to what it may invoke. The rest is dropped and counted; the connection stays;
 * only services that the peer may invoke are announced to it;
 * a peer whose certificate or credential is revoked loses its connection at once; over plain TCP it keeps it, without
   rights: the VM of a real node ends when a few connections are cut right after their greeting;
@@ -146,7 +144,8 @@ class Connection(asyncio.Protocol):
             await self._out.writable(timeout_s)
         return self.is_writable
 
-    @calls("WL-B8-1", "WL-B8-2", "WL-B8-3", "WL-B8-4", "WL-B8-5", "WL-B8-6", "WL-B8-7", "X-B8-1", "X-B8-2", "X-B8-3")
+    @calls("WL-B8-1", "WL-B8-2", "WL-B8-3", "WL-B8-4", "WL-B8-5", "WL-B8-6", "WL-B8-7", "X-B8-1", "X-B8-2", "X-B8-3",
+        "X-B8-4", "X-B8-5", "X-B8-6")  # fmt: skip
     def offer(self, message: Message) -> bool:
         """Send a message to a service of the peer; False if too much waits already.
 
@@ -308,7 +307,8 @@ class Connection(asyncio.Protocol):
             return True
         return False
 
-    @serves("WL-B8-1", "WL-B8-2", "WL-B8-3", "WL-B8-4", "WL-B8-5", "WL-B8-6", "WL-B8-7", "X-B8-1", "X-B8-2", "X-B8-3")
+    @serves("WL-B8-1", "WL-B8-2", "WL-B8-3", "WL-B8-4", "WL-B8-5", "WL-B8-6", "WL-B8-7", "X-B8-1", "X-B8-2", "X-B8-3",
+        "X-B8-4", "X-B8-5", "X-B8-6")  # fmt: skip
     def _on_message(self, packet: Packet) -> None:
         codec = language_of(packet.data)
         content = codec.decode_data(packet.data)

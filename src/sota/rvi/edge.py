@@ -141,8 +141,8 @@ class Edge:
             return _refusal(call_id, error)
 
     @serves(
-        "WL-B7-2", "WL-B7-4", "WL-B7-5", "WL-B7-6", "WL-B7-8", "X-B7-2", "X-B7-5", "X-B7-31",
-        "WL-B9-2", "WL-B9-6", "X-B9-30", "X-B9-1", "X-B9-5", "X-B9-10", "WL-B10-3",
+        "WL-B7-2", "WL-B7-4", "WL-B7-5", "WL-B7-6", "WL-B7-8", "X-B7-2", "X-B7-5", "X-B7-14", "X-B7-31",
+        "WL-B9-2", "WL-B9-6", "X-B9-30", "X-B9-1", "X-B9-5", "X-B9-10", "X-B9-12", "X-B9-13", "WL-B10-3",
     )  # fmt: skip
     def message(self, params: msgspec.Raw) -> Result | Awaitable[Result]:
         """Take a message for any service."""

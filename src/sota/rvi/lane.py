@@ -124,6 +124,8 @@ class Lane:
         "WL-B7-7",
         "X-B7-1",
         "X-B7-10",
+        "X-B7-12",
+        "X-B7-13",
         "X-B7-30",
         "WL-B9-1",
         "WL-B9-3",
@@ -131,6 +133,7 @@ class Lane:
         "WL-B9-5",
         "WL-B9-7",
         "X-B9-2",
+        "X-B9-14",
         "X-B9-31",
     )
     def _call(self, message: Message) -> bool:

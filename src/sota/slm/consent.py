@@ -20,7 +20,8 @@ from sota.kit.errors import Invalid, NotFound, Refused
 from sota.kit.local_database import Row
 from sota.kit.local_file import Connection
 from sota.kit.set_aside import read_stored
-from sota.slm.journal import OPEN, Journal
+from sota.slm.entry import OPEN
+from sota.slm.journal import Journal
 from sota.slm.running_time import RunningTime
 
 

@@ -20,18 +20,20 @@ from sota.boundaries.b10_client_slm.messages import (
     ConsentAnswer,
     Decision,
     DownloadProgress,
+    DownloadWanted,
     UpdateAvailable,
     VehicleUpdate,
     Waiting,
 )
 from sota.boundaries.values import Command, OutcomeReport, Reason, Stage, UpdateStatus
 from sota.kit.bell import Bell
-from sota.kit.errors import Conflict, NotFound, Refused, SotaError
+from sota.kit.errors import Conflict, NotFound, Refused, SotaError, Unavailable
 from sota.kit.logging import get_logger
 from sota.slm.consent import Consents
+from sota.slm.entry import DownloadEntry, State
 from sota.slm.inbox import Inbox
 from sota.slm.installation import Installation
-from sota.slm.journal import DownloadEntry, Journal, State
+from sota.slm.journal import Journal
 from sota.slm.model import ResultCode
 from sota.slm.settings import SlmSettings
 
@@ -80,9 +82,25 @@ class Executor:
         self._log = get_logger(program="slm")
 
     async def accept(self, update: UpdateAvailable) -> None:
-        """Accept an update; it is done later. Accepting it again changes nothing."""
-        if await self._journal.accept(update):
+        """Accept an update; it is done later. Accepting it again changes nothing, unless it had ended.
+
+        What had ended and is installed, as the installer's own database says now, is reported again at once.
+
+        Raises:
+            Unavailable: an installation that must end first has one of its indexes.
+        """
+        async with self._inbox.replacing(download.download_index for download in update.downloads):
+            accepted = await self._journal.accept(update)
+            for old in accepted.replaced:
+                await self._inbox.discard_replaced(old)
+        if accepted.busy is not None:
+            raise Unavailable(f"{accepted.busy.package.text} must be installed and reported first.")
+        if accepted.is_new:
             self._log.info("update_accepted", update_id=update.update_id, downloads=len(update.downloads))
+        for index in accepted.again:
+            entry = await self._journal.download(index)
+            if entry is not None and entry.state is State.OFFERED and await self._installation.is_installed(entry):
+                await self._installation.confirm(entry)
         self._bell.ring()
 
     async def cancel(self, download_index: int) -> None:
@@ -202,8 +220,11 @@ class Executor:
                 failed = failed or entry
         if failed is None:
             failed = await self._wait_for_conditions(update)
-        for index in [entry.download_index for entry in await self._journal.downloads(update.update_id)]:
+        for entry in await self._journal.downloads(update.update_id):
+            index = entry.download_index
             current = await self._journal.download(index)
+            if current is not None and current.identity != entry.identity:
+                continue  # another download has its index by now
             if current is None or current.state.is_final:
                 failed = failed or (current if current and current.state is not State.INSTALLED else None)
                 continue
@@ -245,13 +266,17 @@ class Executor:
         pause = self._settings.retry_s
         while True:
             heard = self._bell.rings
-            current = await self._journal.download(entry.download_index) or entry
+            current = await self._journal.download(entry.download_index)
+            if current is None or current.identity != entry.identity:
+                return False  # another download has its index by now
             if current.state.is_final or current.state.is_begun or current.state is State.READY:
                 return current.state not in {State.FAILED, State.CANCELLED}
             if current.state is State.OFFERED:
                 await self._journal.want(current.download_index)
             try:
-                await self._client.initiate_download(current.download_index)
+                await self._client.initiate_download(
+                    DownloadWanted(download_index=current.download_index, identity=current.identity)
+                )
             except Refused as error:
                 if error.code == "cancelled":  # Core gave it up before we heard of it
                     await self.cancel(current.download_index)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from sota.kit.block_file import BlockWriter, StorageFull, count_blocks, open_blo
 from sota.kit.durable import private_folder
 from sota.kit.errors import Conflict, Invalid, NotFound, Refused
 from sota.kit.ranges import Ranges
-from sota.slm.journal import DownloadEntry, Journal, State
+from sota.slm.entry import DownloadEntry, State
+from sota.slm.journal import Journal
 
 ARRIVING = {State.OFFERED, State.WANTED, State.RECEIVING}
 
@@ -36,11 +39,11 @@ class Inbox:
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def prepare(self) -> None:
-        """Make the folder, and clear what ended without being cleared."""
+        """Make the folder, and clear what ended, or was forgotten, without being cleared."""
         private_folder(self._folder)
-        ended = {str(index) for index in await self._journal.ended()}
+        wanted = {str(entry.download_index) for entry in await self._journal.open_downloads()}
         for path in list(self._folder.iterdir()):
-            if path.name.partition(".")[0].partition("-")[0] in ended:
+            if path.name.partition(".")[0].partition("-")[0] not in wanted:
                 path.unlink()
 
     def path(self, download_index: int) -> Path:
@@ -57,8 +60,8 @@ class Inbox:
         """
         async with self._locks[start.download_index]:
             entry = await self._entry(start.download_index)
-            if start.package != entry.package:
-                raise Invalid(f"Download {start.download_index} is {entry.package.text}, not {start.package.text}.")
+            if start.identity != entry.identity:
+                raise Invalid(f"Download {start.download_index} is another one: {entry.package.text}.")
             if start.block_count != count_blocks(start.size, start.block_size):
                 raise Invalid(f"{start.size} bytes are not {start.block_count} blocks of {start.block_size}.")
             if entry.state not in ARRIVING:
@@ -110,11 +113,23 @@ class Inbox:
         self._bell.ring()
         return await self._entry(download_index)
 
+    @asynccontextmanager
+    async def replacing(self, indexes: Iterable[int]) -> AsyncIterator[None]:
+        """Let nothing arrive under these indexes meanwhile."""
+        async with AsyncExitStack() as stack:
+            for index in sorted(set(indexes)):
+                await stack.enter_async_context(self._locks[index])
+            yield
+
     async def discard(self, download_index: int) -> None:
         """Remove everything of a download from the disk."""
         async with self._locks[download_index]:
             await self._discard(download_index)
         self._locks.pop(download_index, None)
+
+    async def discard_replaced(self, entry: DownloadEntry) -> None:
+        """Remove everything of a download that the journal does not know any more."""
+        await self._discard_files(entry)
 
     async def close(self) -> None:
         """Close the files; what was received stays."""
@@ -158,13 +173,17 @@ class Inbox:
         return writer
 
     async def _discard(self, download_index: int) -> None:
-        writer = self._writers.pop(download_index, None)
+        entry = await self._journal.download(download_index)
+        if entry is not None:
+            await self._discard_files(entry)
+
+    async def _discard_files(self, entry: DownloadEntry) -> None:
+        writer = self._writers.pop(entry.download_index, None)
         if writer is not None:
             await writer.settle()
             writer.file.close()
-        entry = await self._journal.download(download_index)
-        if entry is not None and entry.start is not None:
-            await self._disk.do(partial(_remove, self._part(entry.start), self.path(download_index)))
+        if entry.start is not None:
+            await self._disk.do(partial(_remove, self._part(entry.start), self.path(entry.download_index)))
 
     def _part(self, start: StartDownload) -> Path:
         return self._folder / f"{start.download_index}-{start.sha256[:16]}.part"

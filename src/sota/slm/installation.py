@@ -17,9 +17,10 @@ from sota.boundaries.update_image.manifest import IMAGE
 from sota.boundaries.values import Command, OutcomeReport, Reason
 from sota.kit.logging import get_logger
 from sota.slm.conditions import Conditions
+from sota.slm.entry import DownloadEntry, State
 from sota.slm.images.carrying_out import Images
 from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed, Unsafe
-from sota.slm.journal import DownloadEntry, Journal, State
+from sota.slm.journal import Journal
 from sota.slm.model import Finished, Job, ResultCode, StepRecord, code_of
 from sota.slm.versions import why_not_over
 from sota.slm.worker import ATTEMPTS, Task, Worker
@@ -91,6 +92,28 @@ class Installation:
                 await asyncio.sleep(self._worker.pause_s * attempt)
                 entry = await self._journal.download(entry.download_index) or entry
 
+    async def is_installed(self, entry: DownloadEntry) -> bool:
+        """Report whether what a download brings is in the vehicle now, by the installer's own database."""
+        start = entry.start
+        if start is None:
+            return False
+        if start.installer == IMAGE:
+            return await self._images.installed_version(start.package.name) == start.package.version
+        installer = self._installers.get(start.installer)
+        if installer is None:
+            return False
+        try:
+            found = await installer.find(start.package.name)
+        except InstallerFailed:  # nobody can tell: it is done again, and found out then
+            return False
+        return found.runs(start.package.version if start.command is Command.INSTALL else None)
+
+    async def confirm(self, entry: DownloadEntry) -> None:
+        """End a download that is installed already, without its file."""
+        done = "is not installed" if entry.start and entry.start.command is Command.REMOVE else "is installed"
+        text = f"{entry.package.name} {entry.package.version} {done}"
+        await self._end(entry, Finished(True, ResultCode.ALREADY_PROCESSED, None, text))
+
     async def fail(self, entry: DownloadEntry, code: ResultCode, reason: Reason, text: str) -> None:
         """Give a download up, with what was done so far in its report."""
         await self._end(entry, Finished(False, code, reason, text))
@@ -113,7 +136,7 @@ class Installation:
                 await self._end(entry, refusal)
                 return
             found = await installer.find(start.package.name)
-            if not await self._journal.begin(entry.download_index, found.running_version):
+            if not await self._journal.begin(entry, found.running_version):
                 return
             entry = await self._journal.download(entry.download_index) or entry
         replaces = start.command is Command.REMOVE or entry.previous_version != start.package.version
@@ -191,7 +214,7 @@ class Installation:
         report = InstallReport(
             vin=self._vin,
             download_index=entry.download_index,
-            package=entry.package,
+            identity=entry.identity,
             status=status,
             operations=[
                 *await self._told_conditions(entry),

@@ -10,69 +10,28 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
 from sota.boundaries.b10_client_slm.messages import InstallReport, StartDownload, UpdateAvailable
-from sota.boundaries.values import PackageId, Reason
+from sota.boundaries.values import PackageId
+from sota.kit.bell import Bell
 from sota.kit.database_threads import Threads
 from sota.kit.disk import Disk, PlainDisk
 from sota.kit.local_database import LocalDatabase
 from sota.kit.local_file import Connection
 from sota.kit.set_aside import read_stored
+from sota.slm.acceptance import Accepted, accept
+from sota.slm.entry import OPEN, DownloadEntry, State, entry_of, remove, remove_empty_updates
 from sota.slm.journal_schema import SCHEMA
 from sota.slm.model import Step, StepRecord
 
 REMEMBERED = 1_000
-OPEN = "state NOT IN ('installed', 'failed', 'cancelled')"
-
-
-class State(StrEnum):
-    """How far a download has come in the Software Loading Manager."""
-
-    OFFERED = "offered"
-    WANTED = "wanted"
-    RECEIVING = "receiving"
-    READY = "ready"
-    """The file is here and whole."""
-    INSTALLING = "installing"
-    BOOTING = "booting"
-    """It is installed, and runs after the next boot."""
-    VERIFYING = "verifying"
-    """It runs on trial."""
-    INSTALLED = "installed"
-    """It runs, was verified, and stays."""
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether its installation is under way: it cannot be cancelled any more."""
-        return self in {State.INSTALLING, State.BOOTING, State.VERIFYING}
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing changes any more."""
-        return self in {State.INSTALLED, State.FAILED, State.CANCELLED}
 
 
 STATES = {Step.BOOT: State.BOOTING, **dict.fromkeys((Step.LOOK, Step.CHECK, Step.CONFIRM), State.VERIFYING)}
 """The state of a download during a step; INSTALLING for the others."""
-
-
-@dataclass(frozen=True, slots=True)
-class DownloadEntry:
-    """One download, as the journal has it."""
-
-    download_index: int
-    update_id: str
-    package: PackageId
-    state: State
-    reason: Reason | None
-    start: StartDownload | None
-    previous_version: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +52,8 @@ class Journal:
     ) -> None:
         self.database = database(folder / "slm.db", SCHEMA, threads)
         self.disk: Disk = threads.disk if threads else PlainDisk()
+        self.stepped = Bell()
+        """Rings when a step begins."""
 
     async def open(self) -> None:
         """Open it; see :meth:`LocalDatabase.open`."""
@@ -102,31 +63,45 @@ class Journal:
         """Close it."""
         await self.database.close()
 
-    async def accept(self, update: UpdateAvailable) -> bool:
-        """Write an update down; says whether anything of it is new."""
+    async def open_for(self, vin: str) -> bool:
+        """Open it for a vehicle; says whether it was another vehicle's.
+
+        What is not begun is forgotten then. What an installer has begun is finished: half an installation helps no
+        vehicle. What is installed, and how to go back, is the vehicle's own and stays.
+        """
+        await self.open()
+        return await self.belong_to(vin)
+
+    async def belong_to(self, vin: str) -> bool:
+        """Write down whose journal it is; says whether it was another vehicle's, see :meth:`open_for`."""
 
         def work(tx: Connection) -> bool:
-            # What is known stays as it is: it may be under way. A repeated notification can only add downloads.
-            changed = tx.execute(
-                "INSERT INTO accepted_update(update_id, body) VALUES (?, ?) ON CONFLICT(update_id) DO NOTHING",
-                (update.update_id, msgspec.json.encode(update)),
-            ).rowcount
-            for position, download in enumerate(update.downloads):
-                changed += tx.execute(
-                    "INSERT INTO accepted_download(download_index, update_id, position, name, version, state)"
-                    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(download_index) DO NOTHING",
-                    (
-                        download.download_index,
-                        update.update_id,
-                        position,
-                        download.package.name,
-                        download.package.version,
-                        State.OFFERED,
-                    ),
-                ).rowcount
-            return changed > 0
+            (known,) = tx.execute("SELECT vin FROM journal_owner").fetchone()
+            tx.execute("UPDATE journal_owner SET vin = ?", (vin,))
+            is_other = known is not None and known != vin
+            if is_other:
+                begun = [state.value for state in State if state.is_begun]
+                query = (
+                    f"SELECT download_index FROM accepted_download WHERE state NOT IN ({','.join('?' * len(begun))})"
+                )
+                remove(tx, [row["download_index"] for row in tx.execute(query, begun).fetchall()])
+                remove_empty_updates(tx)
+            return is_other
 
         return await self.database.transact(work)
+
+    async def accept(self, update: UpdateAvailable) -> Accepted:
+        """Write an update down; see :func:`sota.slm.acceptance.accept`."""
+        return await self.database.transact(lambda tx: accept(tx, update))
+
+    async def begun(self) -> list[DownloadEntry]:
+        """Return the downloads that an installer has begun."""
+
+        def work(tx: Connection) -> list[DownloadEntry]:
+            rows = tx.execute("SELECT * FROM accepted_download WHERE state IN ('installing', 'booting', 'verifying')")
+            return [entry_of(row) for row in rows]
+
+        return await self.database.read(work)
 
     async def update(self, update_id: str) -> UpdateAvailable | None:
         """Give an accepted update."""
@@ -154,7 +129,7 @@ class Journal:
 
         def work(tx: Connection) -> list[DownloadEntry]:
             rows = tx.execute("SELECT * FROM accepted_download WHERE update_id = ? ORDER BY position", (update_id,))
-            return [_entry(row) for row in rows]
+            return [entry_of(row) for row in rows]
 
         return await self.database.recall(("downloads", update_id), work)
 
@@ -163,7 +138,7 @@ class Journal:
 
         def work(tx: Connection) -> DownloadEntry | None:
             row = tx.execute("SELECT * FROM accepted_download WHERE download_index = ?", (download_index,)).fetchone()
-            return _entry(row) if row else None
+            return entry_of(row) if row else None
 
         return await self.database.recall(download_index, work)
 
@@ -199,8 +174,10 @@ class Journal:
 
         await self.database.transact(work, durable=False)
 
-    async def begin(self, download_index: int, previous_version: str | None) -> bool:
+    async def begin(self, entry: DownloadEntry, previous_version: str | None) -> bool:
         """Begin an installation: write down what was there before. Says whether it may begin: not if cancelled.
+
+        Nor where another download has its index by now.
 
         Not waited for: nothing is touched before :meth:`begin_step`, which makes both durable.
         """
@@ -208,8 +185,8 @@ class Journal:
         def work(tx: Connection) -> bool:
             changed = tx.execute(
                 "UPDATE accepted_download SET state = 'installing', previous_version = ?"
-                " WHERE download_index = ? AND state = 'ready'",
-                (previous_version, download_index),
+                " WHERE download_index = ? AND update_id = ? AND sha256 = ? AND state = 'ready'",
+                (previous_version, entry.download_index, entry.update_id, entry.identity.sha256),
             )
             return changed.rowcount > 0
 
@@ -230,7 +207,9 @@ class Journal:
             tx.execute(query, (STATES.get(step, State.INSTALLING), download_index))
             return OpenStep(number, step, note)
 
-        return await self.database.transact(work)
+        opened = await self.database.transact(work)
+        self.stepped.ring()
+        return opened
 
     async def end_step(self, download_index: int, number: int, exit_code: int | None, output: str) -> None:
         """Write down how a step ended; None: nobody knows."""
@@ -278,18 +257,15 @@ class Journal:
             tx.execute(f"DELETE FROM step WHERE download_index IN ({old})", (REMEMBERED,))
             tx.execute(f"DELETE FROM operation WHERE download_index IN ({old})", (REMEMBERED,))
             tx.execute(f"DELETE FROM accepted_download WHERE download_index IN ({old})", (REMEMBERED,))
-            for table in ("consent", "condition"):
-                tx.execute(f"DELETE FROM {table} WHERE update_id NOT IN (SELECT update_id FROM accepted_download)")
-            tx.execute("DELETE FROM accepted_update WHERE update_id NOT IN (SELECT update_id FROM accepted_download)")
+            remove_empty_updates(tx)
 
         await self.database.transact(work)
 
-    async def ended(self) -> list[int]:
-        """Give the downloads that have ended."""
+    async def open_downloads(self) -> list[DownloadEntry]:
+        """Return the downloads that have not ended."""
 
-        def work(tx: Connection) -> list[int]:
-            rows = tx.execute(f"SELECT download_index FROM accepted_download WHERE NOT ({OPEN})")
-            return [row["download_index"] for row in rows]
+        def work(tx: Connection) -> list[DownloadEntry]:
+            return [entry_of(row) for row in tx.execute(f"SELECT * FROM accepted_download WHERE {OPEN}")]
 
         return await self.database.read(work)
 
@@ -301,12 +277,12 @@ class Journal:
 
         def work(tx: Connection) -> None:
             query = (
-                f"UPDATE accepted_download SET state = ?, reason = ?, report = ? WHERE download_index = ? AND {OPEN}"
+                "UPDATE accepted_download SET state = ?, reason = ?, report = ?"
+                f" WHERE download_index = ? AND update_id = ? AND sha256 = ? AND {OPEN}"
             )
-            tx.execute(
-                query,
-                (state, report.reason, msgspec.json.encode(report), report.download_index),
-            )
+            of = report.identity
+            values = (state, report.reason, msgspec.json.encode(report), report.download_index)
+            tx.execute(query, (*values, of.update_id, of.sha256))
             if image is not None:
                 tx.execute(
                     "INSERT INTO image(name, version) VALUES (?, ?)"
@@ -327,29 +303,19 @@ class Journal:
 
         return await self.database.read(work)
 
-    async def mark_reported(self, download_index: int) -> None:
+    async def mark_reported(self, report: InstallReport) -> None:
         """Write down that the SOTA Client has the report.
 
         Not waited for: forgotten, it is sent once more, and the client says that it has one already.
         """
 
         def work(tx: Connection) -> None:
-            tx.execute("UPDATE accepted_download SET reported = 1 WHERE download_index = ?", (download_index,))
+            query = (
+                "UPDATE accepted_download SET reported = 1 WHERE download_index = ? AND update_id = ? AND sha256 = ?"
+            )
+            tx.execute(query, (report.download_index, report.identity.update_id, report.identity.sha256))
 
         await self.database.transact(work, durable=False)
 
 
-def _entry(row: sqlite3.Row) -> DownloadEntry:
-    return DownloadEntry(
-        download_index=row["download_index"],
-        update_id=row["update_id"],
-        package=PackageId(name=row["name"], version=row["version"]),
-        state=read_stored(State, row["state"]),
-        reason=read_stored(Reason, row["reason"]) if row["reason"] else None,
-        start=_START.decode(row["start"]) if row["start"] else None,
-        previous_version=row["previous_version"],
-    )
-
-
 _OFFERED = msgspec.json.Decoder(UpdateAvailable)
-_START = msgspec.json.Decoder(StartDownload)

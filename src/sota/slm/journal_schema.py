@@ -74,4 +74,9 @@ SCHEMA = (
     DELETE FROM consent WHERE decision IS NULL;
     DELETE FROM condition;
     """,
+    """
+    ALTER TABLE accepted_download ADD COLUMN sha256 TEXT NOT NULL DEFAULT '';
+    CREATE TABLE journal_owner (one INTEGER PRIMARY KEY CHECK (one = 1), vin TEXT);
+    INSERT INTO journal_owner(one) VALUES (1);
+    """,
 )

@@ -14,6 +14,7 @@ from sota.kit.database_threads import Threads
 from sota.kit.durable import private_folder
 from sota.kit.errors import SotaError, StartError
 from sota.kit.http_server import App
+from sota.kit.logging import get_logger, short_vin
 from sota.kit.network import Listener, Network, Sockets
 from sota.kit.program import Background
 from sota.kit.service_credentials import ServiceCredentials, keep_secret
@@ -35,6 +36,7 @@ from sota.slm.reports import Reporter
 from sota.slm.runner import Runner
 from sota.slm.running_time import RunningTime
 from sota.slm.settings import SlmSettings
+from sota.slm.stages import StageTeller
 from sota.slm.worker import Worker
 
 
@@ -67,7 +69,7 @@ class SlmProgram:
         data = settings.data.resolve()
         bell = Bell()
         self._journal = Journal(data, threads)
-        self._journal.database.on_begun_again = bell.ring
+        self._journal.database.on_begun_again = self._begin_again
         self._inbox = Inbox(self._journal, data / "arriving", settings.quota_bytes, bell)
         self._has_processes = runner is None
         runner = runner or Runner(
@@ -106,10 +108,14 @@ class SlmProgram:
             vin=settings.vin,
             allow_downgrade=settings.allow_downgrade,
         )
+        self._bell = bell
         self._reporter = Reporter(
             self._journal, client, bell, retry_s=settings.retry_s, retry_max_s=settings.retry_max_s
         )
         limits = Limits(settings.max_deferrals, settings.max_defer_s, settings.defer_s)
+        self._stages = StageTeller(
+            self._journal, client, settings.vin, retry_s=settings.retry_s, retry_max_s=settings.retry_max_s
+        )
         self._consents = Consents(self._journal, limits, self._running)
         self._executor = Executor(
             settings, self._journal, self._inbox, self._installation, client, bell, self._consents
@@ -126,7 +132,8 @@ class SlmProgram:
     async def start(self) -> None:
         """Open the journal, take up what was under way, and listen."""
         private_folder(self.settings.data)
-        await self._journal.open()
+        if await self._journal.open_for(self.settings.vin):
+            get_logger(program="slm").warning("updates_of_another_vehicle_forgotten", vin=short_vin(self.settings.vin))
         await self._running.open()
         await self._journal.forget_old()
         await self._inbox.prepare()
@@ -147,6 +154,7 @@ class SlmProgram:
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)
         await self._listener.start()
         self._background.keep("slm-reporter", self._reporter.run)
+        self._background.keep("slm-stages", self._stages.run)
         self._working = self._background.start("slm-executor", self._executor.run())
 
     async def stop(self) -> None:
@@ -158,6 +166,14 @@ class SlmProgram:
             await self._running.save()
         await self._journal.close()
         await self._http.close()
+
+    def _begin_again(self) -> None:
+        """Go on with an empty journal, since the file was damaged and is set aside."""
+        self._background.start("slm-journal", self._remember())
+        self._bell.ring()
+
+    async def _remember(self) -> None:
+        await self._journal.belong_to(self.settings.vin)
 
     async def trouble(self) -> str | None:
         """Return why updates are not worked off, or which background task fails."""

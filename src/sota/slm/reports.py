@@ -66,5 +66,5 @@ class Reporter:
         except SotaError as error:
             self._log.info("report_not_sent", download_index=report.download_index, detail=error.detail)
             return False
-        await self._journal.mark_reported(report.download_index)
+        await self._journal.mark_reported(report)
         return True

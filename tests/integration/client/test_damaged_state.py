@@ -59,7 +59,7 @@ async def test_a_client_whose_state_is_damaged_in_the_middle_takes_the_update_ag
     database = vehicle.client._state.database
     await database.transact(lambda tx: tx.execute("UPDATE download SET state = 'nonsense'"))
     update = notify(ivi)
-    assert (await vehicle.node.tell("finish", {"download_index": 1}))[0] != 200
+    assert (await vehicle.node.tell("finish", ivi.named))[0] != 200
     assert (await vehicle.node.heard("packages"))["packages"] == []
 
     core = PlayedCore(vehicle.node, ivi)
@@ -76,7 +76,7 @@ async def test_a_lost_journal_leaves_the_word_to_the_package_database(vehicle: V
     root.mkdir(parents=True, exist_ok=True)
     (root / "wait").touch()
     await begin(vehicle, ivi, 1, 2, 3, 4)
-    await vehicle.node.tell("finish", {"download_index": 1})
+    await vehicle.node.tell("finish", ivi.named)
     await until(lambda: exists(root / "count"), "the package's script runs")
     await vehicle.stop_slm()
     (vehicle.slm_settings.data / "slm.db").write_bytes(DAMAGE)
@@ -103,7 +103,7 @@ async def test_a_journal_damaged_during_an_installation_does_not_end_the_loading
     root.mkdir(parents=True, exist_ok=True)
     (root / "wait").touch()
     await begin(vehicle, ivi, 1, 2, 3, 4)
-    await vehicle.node.tell("finish", {"download_index": 1})
+    await vehicle.node.tell("finish", ivi.named)
     await until(lambda: exists(root / "count"), "the package's script runs")
     assert vehicle.slm is not None
     database = vehicle.slm._journal.database

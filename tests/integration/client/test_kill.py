@@ -67,7 +67,7 @@ async def test_no_block_that_was_acknowledged_is_lost(vehicle: Vehicle, client: 
             acknowledged = Ranges.parse((await vehicle.node.heard("ack"))["received"])
 
     core = PlayedCore(vehicle.node, ivi)
-    await vehicle.node.tell("finish", {"download_index": 1})
+    await vehicle.node.tell("finish", ivi.named)
     await core.run_until_reported(1)
 
     assert core.reports[1]["status"] == "installed"
@@ -115,7 +115,7 @@ async def test_killed_after_every_step_it_installs_once_and_reports(
     for number in range(1, BLOCKS + 1):
         await vehicle.node.tell("chunk", ivi.block(number))
     await again(vehicle, client)
-    await vehicle.node.tell("finish", {"download_index": 1})
+    await vehicle.node.tell("finish", ivi.named)
     await again(vehicle, client)
     vehicle.node.drain()
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import debs
+from tests.support.identities import NAMED
 from tests.support.raw_http import call_as_rvi_core
 from tests.support.vehicle import Offer, PlayedCore, Vehicle, begin, notify, running_vehicle
 from tests.support.waiting import until
@@ -45,7 +46,8 @@ async def test_report_is_sent_again_when_core_offers_what_is_done(vehicle: Vehic
 
     await vehicle.node.tell("notify", update)
 
-    assert await vehicle.node.heard("report") == core.reports[1]
+    again = await vehicle.node.heard("report")
+    assert (again["identity"], again["status"]) == (ivi.identity, "installed")
 
 
 async def test_what_was_left_half_cleared_away_is_removed(vehicle: Vehicle) -> None:
@@ -60,7 +62,7 @@ async def test_what_was_left_half_cleared_away_is_removed(vehicle: Vehicle) -> N
 
 async def test_report_survives_a_restart(vehicle: Vehicle, ivi: Offer) -> None:
     await begin(vehicle, ivi, 1, 2, 3, 4)
-    await vehicle.node.tell("finish", {"download_index": 1})
+    await vehicle.node.tell("finish", ivi.named)
     await vehicle.node.heard("report")
     await vehicle.stop_client()
     vehicle.node.drain()
@@ -74,7 +76,6 @@ async def test_report_survives_a_restart(vehicle: Vehicle, ivi: Offer) -> None:
     ("change", "why"),
     [
         ({"signature": None}, "is not signed"),
-        ({"sha256": "0" * 64}, "fields do not agree"),
         ({"target": "another unit"}, "fields do not agree"),
     ],
 )
@@ -93,12 +94,25 @@ async def test_download_that_nobody_trusted_signed_is_refused_before_it_begins(
     assert stored(vehicle) == []
 
 
+async def test_signature_of_another_file_is_refused_before_it_begins(vehicle: Vehicle, ivi: Offer) -> None:
+    forged = Offer(1, "ivi", "1.0.0", ivi.content[:-1] + b"!", signature=ivi.signature)
+    await vehicle.node.tell("notify", notify(forged))
+    await vehicle.node.heard("start")
+
+    await vehicle.node.tell("start", forged.start())
+
+    report = await vehicle.node.heard("report")
+    assert (report["status"], report["reason"]) == ("failed", "verification_failed")
+    assert "fields do not agree" in report["operations"][0]["result_text"]
+    assert stored(vehicle) == []
+
+
 async def test_file_with_a_wrong_hash_never_reaches_the_loading_manager(vehicle: Vehicle, ivi: Offer) -> None:
     await begin(vehicle, ivi, 1, 2, 3)
     forged = Offer(1, "ivi", "1.0.0", ivi.content[:-1] + b"!")
-    await vehicle.node.tell("chunk", forged.block(4))
+    await vehicle.node.tell("chunk", {**forged.block(4), **ivi.named})
 
-    status, _ = await vehicle.node.tell("finish", {"download_index": 1})
+    status, _ = await vehicle.node.tell("finish", ivi.named)
 
     assert status == 409
     report = await vehicle.node.heard("report")
@@ -164,9 +178,9 @@ async def test_notification_that_comes_twice_does_nothing_twice(vehicle: Vehicle
 @pytest.mark.parametrize(
     ("service", "body"),
     [
-        ("start", {"download_index": 7}),
-        ("chunk", {"download_index": 7, "index": 1, "bytes": "AA=="}),
-        ("finish", {"download_index": "seven"}),
+        ("start", {"download_index": 7, "identity": NAMED}),
+        ("chunk", {"download_index": 7, "identity": NAMED, "index": 1, "bytes": "AA=="}),
+        ("finish", {"download_index": "seven", "identity": NAMED}),
         ("notify", None),
     ],
 )

@@ -53,12 +53,12 @@ async def test_vehicle_may_cancel_at_every_stage(core: RunningCore, reach: Calla
     await reach(offer)
     vin = offer.vehicle.vin
 
-    status, _ = await core.edge.say(vin, "cancel", {"vin": vin, "download_index": offer.index})
+    status, _ = await core.edge.say(vin, "cancel", offer.vehicle.named(offer.index))
 
     assert status == 200
-    assert (await offer.vehicle.next_message("abort", offer.index))["reason"] == "cancelled"
+    assert (await offer.vehicle.next_message("abort", offer.index))["reason"] == "aborted"
     update = await offer.update()
-    assert (update["status"], update["reason"]) == ("cancelled", "cancelled")
+    assert (update["status"], update["reason"], update["ended_by"]) == ("cancelled", "aborted", "vehicle")
     sent = offer.vehicle.sent(offer.index)
     await offer.vehicle.ack(offer.index, "1-3")
     assert offer.vehicle.sent(offer.index) == sent
@@ -71,5 +71,5 @@ async def test_what_is_installed_cannot_be_cancelled_any_more(core: RunningCore)
     await offer.vehicle.download(offer.index, offer.package)
     await offer.vehicle.report(offer.index, offer.package)
     vin = offer.vehicle.vin
-    await core.edge.say(vin, "cancel", {"vin": vin, "download_index": offer.index})
+    await core.edge.say(vin, "cancel", offer.vehicle.named(offer.index))
     assert (await offer.update())["status"] == "installed"

@@ -10,6 +10,7 @@ import pytest
 
 from sota.boundaries.services import backend_service
 from tests.support.core import RunningCore, running_core
+from tests.support.edge import VehiclePlayer
 from tests.support.raw_http import call_as_rvi_core
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +42,7 @@ async def test_update_passes_through_a_real_node_from_its_notification_to_its_re
             await announce(core, "services_available", f"genivi.org/vin/{vin}/sota/{service}")
 
         index = (await core.edge.expect(vin, "notify")).body["downloads"][0]["download_index"]
-        about = {"vin": vin, "download_index": index}
+        about = VehiclePlayer(core.edge, vin).named(index)
         assert await say(core, "start", about) == 202
         blocks = (await core.edge.expect(vin, "start")).body["block_count"]
         assert await say(core, "ack", {**about, "received": ""}) == 200
@@ -51,7 +52,7 @@ async def test_update_passes_through_a_real_node_from_its_notification_to_its_re
         await core.edge.expect(vin, "finish")
         outcome = {"status": 200, "message": f"Download of {name}/2.1.0 complete"}
         assert await say(core, "ack", {**about, "received": f"1-{blocks}", "outcome": outcome}) == 200
-        report = {"package": {"name": name, "version": "2.1.0"}, "status": "installed", "operations": []}
+        report = {"status": "installed", "operations": []}
         assert await say(core, "report", {**about, **report}) == 200
 
         assert (await core.update_of(request_id))["status"] == "installed"
@@ -63,4 +64,4 @@ async def test_update_passes_through_a_real_node_from_its_notification_to_its_re
 async def test_without_the_operators_word_nothing_from_a_real_node_counts(tmp_path: Path) -> None:
     async with running_core(f"sqlite:///{tmp_path / 'core.db'}", tmp_path) as core:
         offer = await core.offer()
-        assert await say(core, "start", {"vin": offer.vehicle.vin, "download_index": offer.index}) == 403
+        assert await say(core, "start", offer.vehicle.named(offer.index)) == 403

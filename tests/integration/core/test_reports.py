@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b7_core_rvi.messages import InstallReport, Operation, ReportStatus
-from sota.boundaries.values import PackageId, Reason
+from sota.boundaries.values import DownloadIdentity, Reason
 from sota.core.transfers.report_writer import ReportWriter
 from sota.core.transfers.reports import Recorded
-from sota.kit.errors import NotFound
 from tests.support.core import Offer, RunningCore, running_core
 
 pytestmark = pytest.mark.anyio
@@ -26,12 +26,13 @@ async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
 
 
 def report(offer: Offer, status: ReportStatus = ReportStatus.INSTALLED, *, index: int | None = None) -> InstallReport:
-    name, _, version = offer.package.partition("/")
+    _, _, version = offer.package.partition("/")
     succeeded = status is ReportStatus.INSTALLED
     return InstallReport(
         vin=offer.vehicle.vin,
         download_index=offer.index if index is None else index,
-        package=PackageId(name=name, version=version),
+        identity=msgspec.convert(offer.identity, DownloadIdentity),
+        epoch=offer.notified["epoch"],
         status=status,
         operations=[Operation(id="install", result_code=0 if succeeded else 5, result_text="said by the installer")],
         running_version=version if succeeded else None,
@@ -54,8 +55,7 @@ async def test_reports_that_come_together_are_recorded_each_for_itself(core: Run
 
     assert results[0] == Recorded("installed", good.package, ended=True)
     assert results[1] == Recorded("failure_recorded", bad.package, ended=True)
-    assert isinstance(results[2], NotFound)
-    assert results[2].detail == "There is no download 4711 for this vehicle."
+    assert results[2] == Recorded("other_download", lost.package, ended=False)
     assert list(results[3:]) == [
         Recorded("installed", twice.package, ended=True),
         Recorded("already_complete", twice.package, ended=False),

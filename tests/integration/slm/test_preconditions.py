@@ -96,7 +96,7 @@ async def test_waiting_update_can_be_cancelled_and_survives_a_restart(tmp_path: 
         await vehicle.start_slm()
         await waits(vehicle, "parked: no")
 
-        await vehicle.node.tell("abort", {"download_index": 1})
+        await vehicle.node.tell("abort", core.offers[1].named)
         await playing
 
         assert core.reports[1]["status"] == "cancelled"

@@ -59,6 +59,7 @@ def a_download(key: str, size: int, block_size: int) -> Download:
         installer="deb",
         target=None,
         signature=None,
+        epoch="e" * 16,
     )
 
 

@@ -10,17 +10,16 @@ import msgspec
 import pytest
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
-from sota.boundaries.b7_core_rvi.messages import Block, EncodedBlock, FinishDownload, Reported, UpdateAvailable
+from sota.boundaries.b7_core_rvi.messages import Block, EncodedBlock, FinishDownload, UpdateAvailable
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import InitiateDownload
 from sota.boundaries.interaction import Boundary, Http, Program, answers, serves
-from sota.boundaries.services import BackendServices, VehicleServices
-from sota.boundaries.values import OutcomeReport
 from sota.kit.errors import Refused, Unavailable
 from sota.kit.http_client import HttpClient
 from sota.kit.http_listener import HttpListener
 from sota.kit.http_message import Call, Reply
 from sota.kit.http_server import App
+from tests.support.identities import EPOCH, IDENTITY, NAMED
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +74,7 @@ def core(http: HttpClient) -> NodeClient:
 
 
 async def test_message_is_as_a_real_node_takes_it(core: NodeClient, node: Node) -> None:
-    await core.finish(VIN, FinishDownload(download_index=4))
+    await core.finish(VIN, FinishDownload(download_index=4, identity=IDENTITY))
     assert node.got == [
         {
             "jsonrpc": "2.0",
@@ -84,7 +83,7 @@ async def test_message_is_as_a_real_node_takes_it(core: NodeClient, node: Node) 
             "params": {
                 "service_name": f"genivi.org/vin/{VIN}/sota/finish",
                 "timeout": int(NOW.timestamp()) + 300,
-                "parameters": [{"download_index": 4}],
+                "parameters": [{"download_index": 4, "identity": NAMED}],
             },
         }
     ]
@@ -93,36 +92,27 @@ async def test_message_is_as_a_real_node_takes_it(core: NodeClient, node: Node) 
 async def test_notification_waits_at_the_node_until_the_update_ends(core: NodeClient, node: Node) -> None:
     update = UpdateAvailable(
         update_id="0190c5a0-7b1c-7000-8000-000000000001",
+        epoch=EPOCH,
         downloads=[],
         description="",
         request_confirmation=False,
-        services=BackendServices.standard(),
     )
     await core.notify(VIN, update, expires_at=1_800_000_000)
     params = node.got[0]["params"]
     assert params["timeout"] == 1_800_000_000
     assert params["parameters"][0]["request_confirmation"] is False
-    assert params["parameters"][0]["services"]["ack"] == "genivi.org/backend/sota/ack"
+    assert params["parameters"][0]["epoch"] == EPOCH
 
 
 async def test_block_is_base64(core: NodeClient, node: Node) -> None:
-    await core.send_block(VIN, EncodedBlock.of(Block(download_index=1, index=2, content=b"hallo")))
-    assert node.got[0]["params"]["parameters"] == [{"download_index": 1, "index": 2, "bytes": "aGFsbG8="}]
+    await core.send_block(VIN, EncodedBlock.of(Block(download_index=1, identity=IDENTITY, index=2, content=b"hallo")))
+    block = {"download_index": 1, "identity": NAMED, "index": 2, "bytes": "aGFsbG8="}
+    assert node.got[0]["params"]["parameters"] == [block]
 
 
 async def test_message_without_content_is_null(core: NodeClient, node: Node) -> None:
     await core.get_packages(VIN)
     assert node.got[0]["params"]["parameters"] == [None]
-
-
-async def test_vehicle_is_called_by_the_names_that_it_gave(core: NodeClient, node: Node) -> None:
-    services = VehicleServices(
-        start="a/start", abort="a/abort", chunk="a/chunk", finish="a/finish", getpackages="a/get"
-    )
-    await core.finish(VIN, FinishDownload(download_index=1), services)
-    outcome = OutcomeReport(status=200, message="ivi/2.1.0 success")
-    await core.reported(VIN, Reported(download_index=1, outcome=outcome), services)
-    assert [got["params"]["service_name"] for got in node.got] == ["a/finish"]
 
 
 async def test_service_is_registered_by_its_local_name(core: NodeClient, node: Node) -> None:
@@ -164,7 +154,7 @@ async def test_method_that_a_real_node_does_not_know_is_told(core: NodeClient, n
 async def test_refusal_of_a_real_node_is_told(core: NodeClient, node: Node) -> None:
     node.answer = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"json error"}}'
     with pytest.raises(Refused, match="message: json error"):
-        await core.finish(VIN, FinishDownload(download_index=1))
+        await core.finish(VIN, FinishDownload(download_index=1, identity=IDENTITY))
 
 
 @pytest.mark.parametrize("content", [b"", b"Object not found. Try using POST method.", b"{}", b"[]", b"\xff"])
@@ -179,7 +169,7 @@ async def test_client_learns_its_vin_from_its_node(http: HttpClient, node: Node)
     assert await SotaClientEdge(http).vin() == VIN
 
 
-async def test_client_answers_the_core_that_notified_it(http: HttpClient, node: Node) -> None:
-    services = BackendServices(start="b/start", ack="b/ack", report="b/report", packages="b/packages")
-    await SotaClientEdge(http).initiate_download(InitiateDownload(vin=VIN, download_index=1), services)
-    assert node.got[0]["params"]["service_name"] == "b/start"
+async def test_client_asks_core_by_its_standard_name(http: HttpClient, node: Node) -> None:
+    wanted = InitiateDownload(vin=VIN, download_index=1, identity=IDENTITY, epoch=EPOCH)
+    await SotaClientEdge(http).initiate_download(wanted)
+    assert node.got[0]["params"]["service_name"] == "genivi.org/backend/sota/start"

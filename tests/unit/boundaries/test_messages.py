@@ -11,8 +11,6 @@ from sota.boundaries.interaction import Http, Interaction, Lines, Rpc, Service
 from sota.boundaries.services import (
     BACKEND_SERVICES,
     VEHICLE_SERVICES,
-    BackendServices,
-    VehicleServices,
     backend_service,
     local_name,
     short_name,
@@ -77,11 +75,9 @@ def test_names_of_services() -> None:
     assert local_name("start") == "/sota/start"
     assert vin_of(f"genivi.org/vin/{VIN}/") == vin_of(vehicle_service(VIN, "notify")) == VIN
     assert vin_of(backend_service("start")) is None
-    assert BackendServices.standard().cancel == backend_service("cancel")
-    assert VehicleServices.standard(VIN).reported == vehicle_service(VIN, "reported")
 
 
 def test_description_names_members_as_they_are_on_the_wire() -> None:
     described = dict(messages_of(TABLE["WL-B7-5"]))["request"]
-    assert [field.name for field in described.fields] == ["download_index", "index", "bytes"]
+    assert [field.name for field in described.fields] == ["download_index", "identity", "index", "bytes"]
     assert describe(list[int]).name == "array of integer"

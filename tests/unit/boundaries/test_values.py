@@ -15,6 +15,7 @@ from sota.boundaries.b2_web_core.messages import NewCampaign, QueueRequest
 from sota.boundaries.b7_core_rvi.messages import Block, LocalChange, StartDownload
 from sota.boundaries.interaction import Lines
 from sota.boundaries.table import TABLE
+from tests.support.identities import IDENTITY, NAMED
 
 ID = "0190c5a0-7b1c-7000-8000-000000000001"
 GOOD = (
@@ -162,18 +163,19 @@ def test_slip_in_a_request_is_refused() -> None:
 
 
 def test_member_that_a_newer_vehicle_adds_is_passed_over() -> None:
-    block = msgspec.json.decode(b'{"download_index":1,"index":1,"bytes":"aGFsbG8=","colour":"red"}', type=Block)
-    assert block == Block(download_index=1, index=1, content=b"hallo")
+    body = {"download_index": 1, "identity": NAMED, "index": 1, "bytes": "aGFsbG8=", "colour": "red"}
+    block = msgspec.json.decode(msgspec.json.encode(body), type=Block)
+    assert block == Block(download_index=1, identity=IDENTITY, index=1, content=b"hallo")
 
 
 @given(content=st.binary(max_size=200), index=st.integers(1, 1 << 31))
 def test_block_survives_the_wire(content: bytes, index: int) -> None:
-    block = Block(download_index=7, index=index, content=content)
+    block = Block(download_index=7, identity=IDENTITY, index=index, content=content)
     assert msgspec.json.decode(msgspec.json.encode(block), type=Block) == block
 
 
 def test_block_over_the_limit_is_refused() -> None:
-    block = Block(download_index=1, index=1, content=bytes((1 << 20) + 1))
+    block = Block(download_index=1, identity=IDENTITY, index=1, content=bytes((1 << 20) + 1))
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(msgspec.json.encode(block), type=Block)
 

@@ -11,14 +11,17 @@ from sota.boundaries.b9_rvi_client.messages import UpdateAvailable
 from sota.client import state as module
 from sota.client.state import ClientState, State
 from sota.kit.clock import new_id
+from tests.support.identities import EPOCH, SHA256
 
 
 def update(*indexes: int) -> UpdateAvailable:
     body = {
         "update_id": str(new_id()),
         "downloads": [
-            {"download_index": index, "package": {"name": "ivi", "version": "1.0.0"}, "size": 1} for index in indexes
+            {"download_index": index, "package": {"name": "ivi", "version": "1.0.0"}, "size": 1, "sha256": SHA256}
+            for index in indexes
         ],
+        "epoch": EPOCH,
         "description": "",
         "request_confirmation": False,
     }
@@ -34,14 +37,14 @@ async def test_update_is_offered_until_it_is_accepted(state: ClientState) -> Non
     await state.open()
     offered = update(1, 2)
 
-    assert await state.offer(offered)
-    assert await state.offer(offered)
+    assert (await state.offer(offered)).is_news
+    assert (await state.offer(offered)).is_news
     await state.mark_accepted(offered.update_id)
-    assert not await state.offer(offered)
+    assert not (await state.offer(offered)).is_news
     assert await state.not_accepted() == []
 
     more = msgspec.structs.replace(offered, downloads=[*offered.downloads, *update(3).downloads])
-    assert await state.offer(more)
+    assert (await state.offer(more)).is_news
     assert await state.not_accepted() == [more]
     await state.close()
 

@@ -12,6 +12,7 @@ from sota.boundaries.values import Command, PackageId, SignatureEnvelope
 from sota.client.verification import Verifier
 from sota.kit.errors import Refused
 from sota.kit.package_signature import SignedFields, make_key_pair, sign
+from tests.support.identities import EPOCH, UPDATE_ID
 
 SHA256 = "a" * 64
 
@@ -22,6 +23,8 @@ def start(tmp_path: Path) -> StartDownload:
     envelope = sign(key, SignedFields("ivi", "1.0.0", 10, SHA256, "deb"))
     return StartDownload(
         download_index=1,
+        update_id=UPDATE_ID,
+        epoch=EPOCH,
         package=PackageId(name="ivi", version="1.0.0"),
         size=10,
         block_size=10,

@@ -32,6 +32,7 @@ DOWNLOAD = Download(
     installer="deb",
     target=None,
     signature=None,
+    epoch="e" * 16,
 )
 
 

@@ -10,7 +10,9 @@ import pytest
 from sota.boundaries.b10_client_slm.messages import Download, UpdateAvailable
 from sota.boundaries.values import PackageId
 from sota.kit.clock import new_id
-from sota.slm.journal import Journal, State
+from sota.slm.entry import State
+from sota.slm.journal import Journal
+from tests.support.identities import EPOCH, SHA256
 
 pytestmark = pytest.mark.anyio
 
@@ -19,9 +21,11 @@ pytestmark = pytest.mark.anyio
 async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
     journal = Journal(tmp_path)
     await journal.open()
-    download = Download(download_index=1, package=PackageId(name="ivi", version="2.0.0"), size=10)
+    download = Download(download_index=1, package=PackageId(name="ivi", version="2.0.0"), size=10, sha256=SHA256)
     await journal.accept(
-        UpdateAvailable(update_id=str(new_id()), downloads=[download], description="", request_confirmation=False)
+        UpdateAvailable(
+            update_id=str(new_id()), epoch=EPOCH, downloads=[download], description="", request_confirmation=False
+        )
     )
     yield journal
     await journal.close()

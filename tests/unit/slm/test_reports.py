@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from sota.boundaries.values import MESSAGE_LIMIT, PackageId
+from sota.boundaries.values import MESSAGE_LIMIT
+from sota.slm.entry import DownloadEntry, State
 from sota.slm.installation import told_steps
-from sota.slm.journal import DownloadEntry, State
 from sota.slm.model import MAX_INTERRUPTIONS, Step, StepRecord
+from tests.support.identities import IDENTITY
 
-ENTRY = DownloadEntry(1, "u", PackageId(name="ivi", version="2.0.0"), State.INSTALLING, None, None, "1.0.0")
+ENTRY = DownloadEntry(1, IDENTITY, State.INSTALLING, None, None, "1.0.0")
 LARGEST = 60_000
 """Of the setting output_bytes."""
 

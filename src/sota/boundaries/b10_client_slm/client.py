@@ -8,6 +8,7 @@ from sota.boundaries.b10_client_slm.messages import (
     ConsentAnswer,
     ConsentQuestion,
     DownloadWanted,
+    InstallationStage,
     InstalledSoftware,
     InstallReport,
     LocalChange,
@@ -74,9 +75,9 @@ class ClientForSlm:
         self._caller = Caller(client)
 
     @calls("WL-B10-2")
-    async def initiate_download(self, download_index: int) -> None:
+    async def initiate_download(self, wanted: DownloadWanted) -> None:
         """Ask for a download."""
-        await self._caller.call(rows.INITIATE_DOWNLOAD, body=DownloadWanted(download_index=download_index))
+        await self._caller.call(rows.INITIATE_DOWNLOAD, body=wanted)
 
     @calls("X-B10-1")
     async def cancel(self, download_index: int) -> None:
@@ -91,6 +92,11 @@ class ClientForSlm:
             Refused: ``already_complete`` or ``already_failed``: the report is not wanted any more.
         """
         await self._caller.call(rows.INSTALL_REPORT, body=report)
+
+    @calls("X-B10-9")
+    async def stage(self, stage: InstallationStage) -> None:
+        """Tell what the installer does now."""
+        await self._caller.call(rows.STAGE, body=stage)
 
     @calls("X-B10-40")
     async def local_changes(self, changes: list[LocalChange]) -> None:

@@ -10,6 +10,7 @@ from sota.boundaries.b7_core_rvi.messages import (
     Download,
     Firmware,
     InitiateDownload,
+    InstallationStage,
     InstalledSoftware,
     InstallReport,
     LocalChange,
@@ -21,6 +22,7 @@ from sota.boundaries.b7_core_rvi.messages import (
 from sota.boundaries.values import (
     Blocks,
     Description,
+    DownloadIdentity,
     DownloadIndex,
     Id,
     Instant,
@@ -48,6 +50,7 @@ __all__ = [
     "Firmware",
     "InitiateDownload",
     "InstallReport",
+    "InstallationStage",
     "InstalledSoftware",
     "LocalChange",
     "Operation",
@@ -63,6 +66,7 @@ class DownloadWanted(Message, frozen=True):
     """B10-2: the Software Loading Manager wants this download now."""
 
     download_index: DownloadIndex
+    identity: DownloadIdentity
 
 
 class BlocksReceived(Message, frozen=True):

@@ -162,6 +162,14 @@ CONSENT_FORM = B10.extension(
     **BY_DRIVER,
 )
 
+STAGE = B10.extension(
+    9,
+    "Stage of an installation",
+    Http("POST", "/v1/stages"),
+    answers("received", "Core is told what the installer does with the download now"),
+    request=messages.InstallationStage,
+    **TO_CLIENT,
+)
 LOCAL_CHANGES = B10.extension(
     40,
     "Locally changed software",
@@ -183,6 +191,7 @@ ROWS = (
     CANCEL_DOWNLOAD,
     FINISH_DOWNLOAD,
     UPDATE_STATUS,
+    STAGE,
     LOCAL_CHANGES,
     CONSENT,
     GIVE_CONSENT,

@@ -15,6 +15,7 @@ from sota.boundaries.b7_core_rvi.messages import Firmware, LocalChange
 from sota.boundaries.values import (
     Command,
     Description,
+    EndedBy,
     Id,
     InstalledPackage,
     Installer,
@@ -210,7 +211,7 @@ class Update(Message, frozen=True):
     """One vehicle's update: where it stands, and how many bytes the vehicle has acknowledged.
 
     ``packages`` are prerequisites first, the package itself last. ``reason_text`` says the reason in words,
-    ``result_text`` is the installer's own output.
+    ``ended_by`` who ended it, and ``result_text`` is the installer's own output.
     """
 
     update_id: Id
@@ -225,6 +226,7 @@ class Update(Message, frozen=True):
     changed_at: Instant
     stage: Stage | None = None
     reason: Reason | None = None
+    ended_by: EndedBy | None = None
     reason_text: str | None = None
     result_code: int | None = None
     result_text: str | None = None

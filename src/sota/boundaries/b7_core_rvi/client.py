@@ -17,10 +17,11 @@ from sota.boundaries.b7_core_rvi.messages import (
     StartDownload,
     UnscheduledUpdate,
     UpdateAvailable,
+    Welcome,
 )
 from sota.boundaries.edge import Edge, Sent
 from sota.boundaries.interaction import calls
-from sota.boundaries.services import VehicleServices, local_name, vehicle_service
+from sota.boundaries.services import local_name, vehicle_service
 from sota.boundaries.values import Message
 from sota.kit.clock import Clock
 from sota.kit.http_client import HttpClient
@@ -28,10 +29,7 @@ from sota.kit.http_pipe import HttpPipe
 
 
 class NodeClient:
-    """The RVI Node Server, as SOTA Core sees it.
-
-    ``services`` are the names that a vehicle gave with its ``start``; without them the standard ones are used.
-    """
+    """The RVI Node Server, as SOTA Core sees it. The names of a vehicle's services follow from its VIN alone."""
 
     def __init__(self, client: HttpClient, clock: Clock | None = None, pipe: HttpPipe | None = None) -> None:
         self._edge = Edge(client, clock, pipe)
@@ -56,28 +54,24 @@ class NodeClient:
         await self.message(vehicle_service(vin, "notify"), update, expires_at=expires_at)
 
     @calls("WL-B7-4")
-    async def start_download(self, vin: str, start: StartDownload, services: VehicleServices | None = None) -> None:
+    async def start_download(self, vin: str, start: StartDownload) -> None:
         """Tell a vehicle what is about to be sent."""
-        await self.message(services.start if services else vehicle_service(vin, "start"), start)
+        await self.message(vehicle_service(vin, "start"), start)
 
     @calls("WL-B7-4")
-    async def abort(self, vin: str, abort: AbortDownload, services: VehicleServices | None = None) -> None:
+    async def abort(self, vin: str, abort: AbortDownload) -> None:
         """End a download."""
-        await self.message(services.abort if services else vehicle_service(vin, "abort"), abort)
+        await self.message(vehicle_service(vin, "abort"), abort)
 
     @calls("WL-B7-5")
-    async def send_block(self, vin: str, block: EncodedBlock, services: VehicleServices | None = None) -> None:
+    async def send_block(self, vin: str, block: EncodedBlock) -> None:
         """Send one block, whose content is in base64 already: many vehicles share it."""
-        head = b'{"download_index":%d,"index":%d,"bytes":' % (block.download_index, block.index)
-        service = services.chunk if services else vehicle_service(vin, "chunk")
-        await self._edge.message_parts(service, (head, block.content, b"}"))
+        await self._edge.message_parts(vehicle_service(vin, "chunk"), block.parts)
 
     @calls("WL-B7-5")
-    def send_block_at_once(self, vin: str, block: EncodedBlock, services: VehicleServices | None, sent: Sent) -> bool:
+    def send_block_at_once(self, vin: str, block: EncodedBlock, sent: Sent) -> bool:
         """Send one block if that takes no waiting; says whether it did, and calls ``sent`` later if so."""
-        head = b'{"download_index":%d,"index":%d,"bytes":' % (block.download_index, block.index)
-        service = services.chunk if services else vehicle_service(vin, "chunk")
-        return self._edge.send_parts(service, (head, block.content, b"}"), sent)
+        return self._edge.send_parts(vehicle_service(vin, "chunk"), block.parts, sent)
 
     @property
     def is_full(self) -> bool:
@@ -89,21 +83,24 @@ class NodeClient:
         self._edge.on_room(tell)
 
     @calls("WL-B7-6")
-    async def finish(self, vin: str, finish: FinishDownload, services: VehicleServices | None = None) -> None:
+    async def finish(self, vin: str, finish: FinishDownload) -> None:
         """Say that everything was sent."""
-        await self.message(services.finish if services else vehicle_service(vin, "finish"), finish)
+        await self.message(vehicle_service(vin, "finish"), finish)
 
     @calls("WL-B7-8")
-    async def get_packages(self, vin: str, services: VehicleServices | None = None) -> None:
+    async def get_packages(self, vin: str) -> None:
         """Ask a vehicle what it has installed; it answers through Core's service ``packages``."""
-        await self.message(services.getpackages if services else vehicle_service(vin, "getpackages"), None)
+        await self.message(vehicle_service(vin, "getpackages"), None)
 
     @calls("X-B7-2")
-    async def reported(self, vin: str, reported: Reported, services: VehicleServices | None = None) -> None:
-        """Tell a vehicle that its report has arrived; an original client has no service for it."""
-        name = services.reported if services else vehicle_service(vin, "reported")
-        if name is not None:
-            await self.message(name, reported)
+    async def reported(self, vin: str, reported: Reported) -> None:
+        """Tell a vehicle that its report has arrived."""
+        await self.message(vehicle_service(vin, "reported"), reported)
+
+    @calls("X-B7-14")
+    async def welcome(self, vin: str, welcome: Welcome) -> None:
+        """Tell a vehicle its epoch."""
+        await self.message(vehicle_service(vin, "welcome"), welcome)
 
     @calls("X-B7-31")
     async def new_identity(self, vin: str, identity: NewIdentity) -> None:

@@ -1,5 +1,8 @@
 """Bodies of B7, which B8 carries and B9 hands on: one download, block by block, and its report.
 
+Each message about a download names its identity: update, package and SHA-256. What a vehicle says counts only with the
+vehicle's epoch beside it, which it learned by ``notify``, ``start`` or ``welcome`` (docs/specification.md, ruling 16).
+
 Each travels as the one element of ``parameters`` (``services.py``). Members that a newer vehicle adds are passed over.
 """
 
@@ -14,13 +17,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity, RenewIdentity
-from sota.boundaries.services import BackendServices, VehicleServices
 from sota.boundaries.values import (
     BlockIndex,
     Blocks,
     Command,
     Description,
+    DownloadIdentity,
     DownloadIndex,
+    Epoch,
     ForeignText,
     Id,
     InstalledPackage,
@@ -36,6 +40,7 @@ from sota.boundaries.values import (
     Sha256,
     SignatureEnvelope,
     Size,
+    Stage,
     Target,
     Timed,
     Vin,
@@ -70,16 +75,21 @@ class Download(Message, frozen=True):
     download_index: DownloadIndex
     package: PackageId
     size: Size
+    sha256: Sha256
 
 
 class UpdateAvailable(Message, frozen=True):
     """B7-2 ``notify``: an update waits for the vehicle. Prerequisites come first; consent is per update."""
 
     update_id: Id
+    epoch: Epoch
     downloads: Annotated[list[Download], Meta(min_length=1, max_length=1000)]
     description: Description
     request_confirmation: bool
-    services: BackendServices | None = None
+
+    def identity_of(self, download: Download) -> DownloadIdentity:
+        """Return the identity of one of these downloads."""
+        return DownloadIdentity(update_id=self.update_id, package=download.package, sha256=download.sha256)
 
 
 class InitiateDownload(Message, frozen=True):
@@ -87,7 +97,8 @@ class InitiateDownload(Message, frozen=True):
 
     vin: Vin
     download_index: DownloadIndex
-    services: VehicleServices | None = None
+    identity: DownloadIdentity
+    epoch: Epoch
 
 
 class CancelDownload(Message, frozen=True):
@@ -95,17 +106,20 @@ class CancelDownload(Message, frozen=True):
 
     vin: Vin
     download_index: DownloadIndex
+    identity: DownloadIdentity
+    epoch: Epoch
     reason: Reason | None = None
-    services: VehicleServices | None = None
 
 
 class StartDownload(Message, frozen=True):
     """B7-4 ``start`` to the vehicle: what is about to be sent, and what is to be done with it.
 
-    With the index of an ongoing download: the same SHA-256 keeps its blocks, another one discards them.
+    With the index of an ongoing download: the same identity keeps its blocks, another one discards them.
     """
 
     download_index: DownloadIndex
+    update_id: Id
+    epoch: Epoch
     package: PackageId
     size: Size
     block_size: Annotated[int, Meta(ge=1, le=BLOCK_LIMIT)]
@@ -118,11 +132,17 @@ class StartDownload(Message, frozen=True):
     signature: SignatureEnvelope | None = None
     allow_downgrade: bool = False
 
+    @property
+    def identity(self) -> DownloadIdentity:
+        """The identity of the download."""
+        return DownloadIdentity(update_id=self.update_id, package=self.package, sha256=self.sha256)
+
 
 class AbortDownload(Message, frozen=True):
-    """B7-4 ``abort`` to the vehicle: a download ends here. An unknown index is passed over in silence."""
+    """B7-4 ``abort`` to the vehicle: a download ends here. An unknown one is passed over in silence."""
 
     download_index: DownloadIndex
+    identity: DownloadIdentity
     reason: Reason | None = None
 
 
@@ -130,28 +150,42 @@ class Block(Message, frozen=True, rename={"content": "bytes"}):
     """B7-5 ``chunk``: one block of the file; on the wire its content is ``bytes``, in base64."""
 
     download_index: DownloadIndex
+    identity: DownloadIdentity
     index: BlockIndex
     content: Annotated[bytes, Meta(max_length=BLOCK_LIMIT)]
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedBlock:
-    """B7-5 ``chunk`` as Core sends it: ``content`` is the JSON string of the block, in base64 and with its quotes."""
+    """B7-5 ``chunk`` as Core sends it, encoded already.
+
+    ``identity`` is the JSON object of the download's identity, the same for all its blocks; ``content`` is the JSON
+    string of the block, in base64 and with its quotes.
+    """
 
     download_index: int
+    identity: bytes
     index: int
     content: bytes
 
     @classmethod
     def of(cls, block: Block) -> EncodedBlock:
         """Encode a block."""
-        return cls(block.download_index, block.index, msgspec.json.encode(block.content))
+        identity, content = msgspec.json.encode(block.identity), msgspec.json.encode(block.content)
+        return cls(block.download_index, identity, block.index, content)
+
+    @property
+    def parts(self) -> tuple[bytes, bytes, bytes]:
+        """The message in parts: the content is not copied."""
+        head = b'{"download_index":%d,"identity":%b,"index":%d,"bytes":'
+        return head % (self.download_index, self.identity, self.index), self.content, b"}"
 
 
 class FinishDownload(Message, frozen=True):
     """B7-6 ``finish``: everything was sent; is it complete and whole?"""
 
     download_index: DownloadIndex
+    identity: DownloadIdentity
 
 
 class Acknowledgement(Message, frozen=True):
@@ -159,6 +193,8 @@ class Acknowledgement(Message, frozen=True):
 
     vin: Vin
     download_index: DownloadIndex
+    identity: DownloadIdentity
+    epoch: Epoch
     received: Blocks
     outcome: OutcomeReport | None = None
 
@@ -192,12 +228,44 @@ class InstallReport(Message, frozen=True):
 
     vin: Vin
     download_index: DownloadIndex
-    package: PackageId
+    identity: DownloadIdentity
     status: ReportStatus
     operations: Annotated[list[Operation], Meta(max_length=1000)]
     running_version: ForeignText | UnsetType | None = UNSET
     reason: Reason | None = None
     outcome: OutcomeReport | None = None
+    epoch: Epoch | None = None
+    """The SOTA Client writes it: the Software Loading Manager need not know it."""
+
+    @property
+    def package(self) -> PackageId:
+        """The package that was installed or removed."""
+        return self.identity.package
+
+
+class InstallationStage(Message, frozen=True):
+    """``stage`` to Core: what the installer does with a download now. The last word of several holds."""
+
+    vin: Vin
+    download_index: DownloadIndex
+    identity: DownloadIdentity
+    stage: Stage
+    epoch: Epoch | None = None
+    """The SOTA Client writes it, as in a report."""
+
+
+class VehicleConnected(Message, frozen=True):
+    """``connected`` to Core: what the vehicle's data folder remembers; no epoch where it remembers none."""
+
+    vin: Vin
+    highest_index: Annotated[int, Meta(ge=0, le=1 << 60)]
+    epoch: Epoch | None = None
+
+
+class Welcome(Message, frozen=True):
+    """``welcome`` to the vehicle: its epoch, where it named another one."""
+
+    epoch: Epoch
 
 
 class Reported(Message, frozen=True):
@@ -208,6 +276,7 @@ class Reported(Message, frozen=True):
 
     outcome: OutcomeReport
     download_index: DownloadIndex | None = None
+    identity: DownloadIdentity | None = None
     sequence: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | None = None
 
 
@@ -259,6 +328,7 @@ VEHICLE_BODIES: Mapping[str, type[Message] | None] = {
     "reported": Reported,
     "getpackages": None,
     "identity": NewIdentity,
+    "welcome": Welcome,
 }
 """What each service of a vehicle takes; None: ``parameters`` is ``[null]``."""
 
@@ -269,5 +339,7 @@ BACKEND_BODIES: Mapping[str, type[Message] | None] = {
     "report": InstallReport,
     "packages": InstalledSoftware,
     "renew": RenewIdentity,
+    "stage": InstallationStage,
+    "connected": VehicleConnected,
 }
 """What each service of Core takes."""

@@ -17,3 +17,10 @@ ALREADY_COMPLETE = refuses("already_complete", 409, "{package} failed", "the VIN
 ALREADY_FAILED = refuses("already_failed", 409, "{package} failed", "the VIN is already marked as failed")
 FAILURE_RECORDED = answers("failure_recorded", "the report says that it failed, and is recorded", "{package} failed")
 """A report of failure on an open VIN, which the whitelist does not mention (docs/specification.md, B7-7)."""
+CONFLICT = refuses(
+    "other_download",
+    409,
+    "{package} failed",
+    "it names another download, or another life of the vehicle: nothing is recorded",
+)
+"""What counts for no download that Core knows; the vehicle is asked for all its packages."""

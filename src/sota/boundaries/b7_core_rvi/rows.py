@@ -40,6 +40,7 @@ INITIATE_DOWNLOAD = B7.row(
     outcomes.COMPLETE,
     outcomes.RESUMED,
     outcomes.CANCELLED,
+    also=(outcomes.CONFLICT,),
     request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
     **TO_CORE,
 )
@@ -77,7 +78,7 @@ INSTALL_REPORT = B7.row(
     outcomes.INSTALLED,
     outcomes.ALREADY_COMPLETE,
     outcomes.ALREADY_FAILED,
-    also=(outcomes.FAILURE_RECORDED,),
+    also=(outcomes.FAILURE_RECORDED, outcomes.CONFLICT),
     request=messages.InstallReport,
     **TO_CORE,
 )
@@ -95,6 +96,7 @@ ACKNOWLEDGE = B7.extension(
     "Acknowledgement",
     Service("backend", "ack"),
     answers("received", "the acknowledged blocks are not sent again, and committed soon"),
+    also=(outcomes.CONFLICT,),
     request=messages.Acknowledgement,
     **TO_CORE,
 )
@@ -180,6 +182,31 @@ CALLBACK = B7.extension(
     **TO_CORE,
 )
 
+CONNECTED = B7.extension(
+    12,
+    "Vehicle connected",
+    Service("backend", "connected"),
+    answers("received", "what the vehicle's folder remembers is compared with what Core knows"),
+    request=messages.VehicleConnected,
+    **TO_CORE,
+)
+STAGE = B7.extension(
+    13,
+    "Stage of an installation",
+    Service("backend", "stage"),
+    answers("received", "the update shows the stage while it lasts"),
+    also=(outcomes.CONFLICT,),
+    request=messages.InstallationStage,
+    **TO_CORE,
+)
+WELCOME = B7.extension(
+    14,
+    "A vehicle's epoch",
+    Service("vehicle", "welcome"),
+    answers("received", "the vehicle's folder remembers it"),
+    request=messages.Welcome,
+)
+
 RENEW_IDENTITY = B7.extension(
     30,
     "Renew a vehicle's identity",
@@ -218,6 +245,9 @@ ROWS = (
     SERVICES_UNAVAILABLE,
     INSTALLED_SOFTWARE,
     CALLBACK,
+    CONNECTED,
+    STAGE,
+    WELCOME,
     RENEW_IDENTITY,
     NEW_IDENTITY,
 )

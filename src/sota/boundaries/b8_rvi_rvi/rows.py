@@ -44,6 +44,13 @@ REPORTED = B8.extension(2, "Report received", Service("vehicle", "reported"), re
 INSTALLED_SOFTWARE = B8.extension(
     3, "Installed software", Service("backend", "packages"), request=messages.InstalledSoftware, **TO_SERVER
 )
+CONNECTED = B8.extension(
+    4, "Vehicle connected", Service("backend", "connected"), request=messages.VehicleConnected, **TO_SERVER
+)
+STAGE = B8.extension(
+    5, "Stage of an installation", Service("backend", "stage"), request=messages.InstallationStage, **TO_SERVER
+)
+WELCOME = B8.extension(6, "A vehicle's epoch", Service("vehicle", "welcome"), request=messages.Welcome)
 
 ROWS = (
     UPDATE_AVAILABLE,
@@ -56,4 +63,7 @@ ROWS = (
     ACKNOWLEDGE,
     REPORTED,
     INSTALLED_SOFTWARE,
+    CONNECTED,
+    STAGE,
+    WELCOME,
 )

@@ -10,54 +10,59 @@ from sota.boundaries.b9_rvi_client.messages import (
     Acknowledgement,
     CancelDownload,
     InitiateDownload,
+    InstallationStage,
     InstalledSoftware,
     InstallReport,
+    VehicleConnected,
 )
 from sota.boundaries.edge import Edge
 from sota.boundaries.interaction import calls
-from sota.boundaries.services import BackendServices, backend_service, local_name, vin_of
+from sota.boundaries.services import backend_service, local_name, vin_of
 from sota.boundaries.values import Message
 from sota.kit.clock import Clock
 from sota.kit.http_client import HttpClient
 
 
 class SotaClientEdge:
-    """The RVI Node Client, as the SOTA Client sees it.
-
-    ``services`` are the names that came with ``notify``: the Core to answer. Without them the standard ones are used.
-    """
+    """The RVI Node Client, as the SOTA Client sees it. Core's services have the standard names."""
 
     def __init__(self, client: HttpClient, clock: Clock | None = None) -> None:
         self._edge = Edge(client, clock)
 
     @calls("WL-B9-2", "WL-B10-3")
-    async def initiate_download(self, wanted: InitiateDownload, services: BackendServices | None = None) -> None:
+    async def initiate_download(self, wanted: InitiateDownload) -> None:
         """Ask Core for a download."""
-        await self.message(services.start if services else backend_service("start"), wanted)
+        await self.message(backend_service("start"), wanted)
 
     @calls("WL-B9-2", "WL-B10-3")
-    async def cancel_download(self, cancelled: CancelDownload, services: BackendServices | None = None) -> None:
-        """Tell Core that a download is wanted no more; an original Core has no service for it."""
-        name = services.cancel if services else backend_service("cancel")
-        if name is not None:
-            await self.message(name, cancelled)
+    async def cancel_download(self, cancelled: CancelDownload) -> None:
+        """Tell Core that a download is wanted no more."""
+        await self.message(backend_service("cancel"), cancelled)
 
     @calls("X-B9-1")
-    async def acknowledge(self, acknowledgement: Acknowledgement, services: BackendServices | None = None) -> None:
+    async def acknowledge(self, acknowledgement: Acknowledgement) -> None:
         """Tell Core which blocks are on disk."""
-        await self.message(services.ack if services else backend_service("ack"), acknowledgement)
+        await self.message(backend_service("ack"), acknowledgement)
 
     @calls("WL-B9-6")
-    async def report(
-        self, report: InstallReport, services: BackendServices | None = None, *, expires_at: int | None = None
-    ) -> None:
+    async def report(self, report: InstallReport) -> None:
         """Tell Core what became of a download."""
-        await self.message(services.report if services else backend_service("report"), report, expires_at=expires_at)
+        await self.message(backend_service("report"), report)
+
+    @calls("X-B9-13")
+    async def stage(self, stage: InstallationStage) -> None:
+        """Tell Core what the installer does now."""
+        await self.message(backend_service("stage"), stage)
+
+    @calls("X-B9-12")
+    async def connected(self, connected: VehicleConnected) -> None:
+        """Tell Core what the vehicle's folder remembers."""
+        await self.message(backend_service("connected"), connected)
 
     @calls("X-B9-10")
-    async def installed_software(self, software: InstalledSoftware, services: BackendServices | None = None) -> None:
+    async def installed_software(self, software: InstalledSoftware) -> None:
         """Tell Core everything that the vehicle has installed."""
-        await self.message(services.packages if services else backend_service("packages"), software)
+        await self.message(backend_service("packages"), software)
 
     @calls("X-B9-30")
     async def renew_identity(self, renewal: RenewIdentity) -> None:

@@ -14,6 +14,7 @@ from sota.boundaries.b7_core_rvi.messages import (
     FinishDownload,
     Firmware,
     InitiateDownload,
+    InstallationStage,
     InstalledSoftware,
     InstallReport,
     LocalChange,
@@ -22,6 +23,8 @@ from sota.boundaries.b7_core_rvi.messages import (
     ReportStatus,
     StartDownload,
     UpdateAvailable,
+    VehicleConnected,
+    Welcome,
 )
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "Firmware",
     "InitiateDownload",
     "InstallReport",
+    "InstallationStage",
     "InstalledSoftware",
     "LocalChange",
     "Operation",
@@ -44,4 +48,6 @@ __all__ = [
     "Reported",
     "StartDownload",
     "UpdateAvailable",
+    "VehicleConnected",
+    "Welcome",
 ]

@@ -163,6 +163,28 @@ CALLBACK = B9.extension(
     ),
 )
 
+CONNECTED = B9.extension(
+    12,
+    "Vehicle connected",
+    Service("backend", "connected"),
+    request=messages.VehicleConnected,
+    **TO_NODE,
+)
+STAGE = B9.extension(
+    13,
+    "Stage of an installation",
+    Service("backend", "stage"),
+    request=messages.InstallationStage,
+    **TO_NODE,
+)
+WELCOME = B9.extension(
+    14,
+    "The vehicle's epoch",
+    Service("vehicle", "welcome"),
+    answers("received", "it is remembered"),
+    request=messages.Welcome,
+)
+
 RENEW_IDENTITY = B9.extension(
     30,
     "Renew the vehicle's identity",
@@ -200,4 +222,7 @@ ROWS = (
     SERVICES_UNAVAILABLE,
     INSTALLED_SOFTWARE,
     CALLBACK,
+    CONNECTED,
+    STAGE,
+    WELCOME,
 )

@@ -203,6 +203,7 @@ def update(update_id: str, *, to: Target = HERE) -> None:
         ("status", found.status),
         ("stage or reason", found.stage or found.reason),
         *((("which means", found.reason_text),) if found.reason_text else ()),
+        *((("ended by", found.ended_by),) if found.ended_by else ()),
         ("bytes", f"{found.acknowledged} of {found.size}"),
         ("created", found.created_at),
         ("changed", found.changed_at),

@@ -15,12 +15,13 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from uuid import UUID
 
-from sota.boundaries.values import Reason
+from sota.boundaries.values import EndedBy, Reason
 from sota.core.queue import store as queue_store
 from sota.core.queue.store import Chosen, Found
 from sota.core.transfers import store
 from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import Engine
+from sota.core.transfers.model import Known
 from sota.core.transfers.store import Ending
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
@@ -44,7 +45,7 @@ class Endings:
             last = await queue_store.find_last(tx, chosen)
         if last is None:
             return 0
-        ending = Ending("cancelled", reason.value)
+        ending = Ending("cancelled", reason.value, by=EndedBy.OPERATOR)
         count = await self._end_pending(chosen, last, ending)
         if in_flight_too:
             count += await self._end_in_flight(chosen, last, ending)
@@ -80,7 +81,7 @@ class Endings:
     async def _stop(self, found: Found, ending: Ending) -> int:
         ids, vins = [update_id for update_id, _ in found], sorted({vin for _, vin in found})
 
-        async def work(tx: Tx) -> tuple[list[tuple[str, int]], int]:
+        async def work(tx: Tx) -> tuple[list[Known], int]:
             dropped = await store.open_downloads(tx, ids)
             return dropped, len(await store.end_updates(tx, ids, ending, self.clock.now()))
 

@@ -96,6 +96,7 @@ class Update:
     status: str
     stage: str | None
     reason: str | None
+    ended_by: str | None
     result_code: int | None
     result_text: str | None
     size: int

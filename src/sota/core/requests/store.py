@@ -220,6 +220,7 @@ def _to_update(row: Any, parts: Sequence[Any]) -> Update:
         status=row.status,
         stage=row.stage,
         reason=row.reason,
+        ended_by=row.ended_by,
         result_code=row.result_code,
         result_text=row.result_text,
         size=row.size,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from sota.boundaries.b2_web_core import messages
-from sota.boundaries.values import Interval, PackageId, Reason, Stage, UpdateStatus
+from sota.boundaries.values import EndedBy, Interval, PackageId, Reason, Stage, UpdateStatus
 from sota.core.requests.model import Counts, InstallRequest, Order, Update
 
 REASON_TEXTS: Mapping[Reason, str] = {
@@ -19,7 +19,7 @@ REASON_TEXTS: Mapping[Reason, str] = {
     Reason.DEPENDENCY: "Something that the package needs is not registered, or could not be installed.",
     Reason.UNREACHABLE: "The vehicle did not answer, however often it was tried.",
     Reason.DATA_PLAN: "The vehicle's data plan leaves no room for it within the interval.",
-    Reason.CANCELLED: "Somebody ended it.",
+    Reason.CANCELLED: "An operator stopped it.",
     Reason.BLACKLISTED: "A package of it was put on the blacklist.",
     Reason.RETIRED: "The vehicle was retired.",
 }
@@ -99,6 +99,7 @@ def to_update(update: Update) -> messages.Update:
         changed_at=update.changed_at,
         stage=Stage(update.stage) if update.stage else None,
         reason=reason,
+        ended_by=EndedBy(update.ended_by) if update.ended_by else None,
         reason_text=REASON_TEXTS[reason] if reason is not None else None,
         result_code=update.result_code,
         result_text=update.result_text,

@@ -9,6 +9,7 @@ from sota.boundaries.values import Reason
 from sota.core.identity.revocations import RevocationList
 from sota.core.queue.endings import Endings
 from sota.core.retirement import service
+from sota.core.transfers.model import Known
 from sota.kit.db import Tx
 from sota.kit.errors import Invalid
 from sota.kit.http_message import Call, Reply
@@ -27,7 +28,7 @@ class RetirementApi:
         """Retire a vehicle: nothing more is sent to it, its history is kept; with ``erase`` under a pseudonym."""
         erase = read_erase(call)
         vin = call.path["vin"]
-        dropped: list[tuple[str, int]] = []
+        dropped: list[Known] = []
 
         async def work(tx: Tx) -> Reply:
             dropped[:] = await service.retire(tx, vin, self.clock, erase=erase)

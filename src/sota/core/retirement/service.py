@@ -6,7 +6,7 @@ import secrets
 from uuid import UUID
 
 from sota.boundaries.b5_core_resolver.messages import VehicleRetired
-from sota.boundaries.values import Reason
+from sota.boundaries.values import EndedBy, Reason
 from sota.core import facts
 from sota.core.identity import service as identity_service
 from sota.core.identity import store as identity_store
@@ -15,13 +15,14 @@ from sota.core.requests.model import OPEN
 from sota.core.retirement import store
 from sota.core.retirement.model import pseudonym
 from sota.core.transfers import store as transfer_store
+from sota.core.transfers.model import Known
 from sota.core.transfers.store import Ending
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
 from sota.kit.errors import NotFound
 
 
-async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[tuple[str, int]]:
+async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[Known]:
     """Retire a vehicle, or erase it; gives the downloads that it should be told to drop.
 
     Raises:
@@ -39,10 +40,10 @@ async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[tuple[s
     return dropped
 
 
-async def _end_all(tx: Tx, vin: str, clock: Clock) -> list[tuple[str, int]]:
+async def _end_all(tx: Tx, vin: str, clock: Clock) -> list[Known]:
     """End what is open of a vehicle whose row is locked, each update once; return the downloads under way."""
-    chosen, ending = queue_store.of_vehicle(vin), Ending("cancelled", Reason.RETIRED.value)
-    dropped: list[tuple[str, int]] = []
+    chosen, ending = queue_store.of_vehicle(vin), Ending("cancelled", Reason.RETIRED.value, by=EndedBy.OPERATOR)
+    dropped: list[Known] = []
     for status in OPEN:
         after: UUID | None = None
         while found := await queue_store.find_some(tx, chosen, status, queue_store.LONGEST, after=after, in_order=True):

@@ -7,38 +7,41 @@ rvi_core) counts only where the operator allows it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sota.boundaries.b7_core_rvi.messages import (
     Acknowledgement,
     CancelDownload,
     InitiateDownload,
+    InstallationStage,
     InstalledSoftware,
     InstallReport,
     Reported,
+    VehicleConnected,
 )
 from sota.boundaries.b7_core_rvi.rows import INSTALL_REPORT
 from sota.boundaries.interaction import serves
 from sota.boundaries.rvi_service import Message, RviServices, answer_callback, serves_at_once, serves_service
 from sota.boundaries.values import OutcomeReport, Reason
-from sota.core.transfers import service
+from sota.core.transfers import reports, service, store
+from sota.core.transfers.conflicts import Conflicts
 from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import Engine
-from sota.core.transfers.model import DownloadState
+from sota.core.transfers.model import Claim, DownloadState
 from sota.core.transfers.registration import Registration
 from sota.core.transfers.report_writer import ReportWriter
 from sota.core.transfers.sending import TROUBLE
 from sota.core.transfers.store import Ending
 from sota.kit import metrics
-from sota.kit.errors import Forbidden, Invalid, NotFound
+from sota.kit.errors import Forbidden, Invalid, NotFound, Refused
 from sota.kit.http_message import Call, Reply
 from sota.kit.logging import get_logger, short_vin
 from sota.kit.outbox import Relay
 from sota.kit.ranges import Ranges
 
 RECEIVED = Reply("received")
-DECLINING = frozenset({Reason.DECLINED, Reason.CANCELLED})
 
 
 class TransfersApi:
@@ -50,10 +53,12 @@ class TransfersApi:
         dispatcher: Dispatcher,
         registration: Registration,
         relay: Relay,
+        conflicts: Conflicts,
         *,
         accept_unidentified_peers: bool,
     ) -> None:
         self.engine, self.dispatcher, self.registration, self.relay = engine, dispatcher, registration, relay
+        self._conflicts = conflicts
         self._reports = ReportWriter(engine.db, engine.clock)
         self._accept_unidentified = accept_unidentified_peers
         self._tasks: set[asyncio.Task[None]] = set()
@@ -63,7 +68,8 @@ class TransfersApi:
         """Begin a download. How it ends is told by ``report``; asked again when all is done, it is told here."""
         body = message.body
         self._identify(message, body.vin)
-        download = await self.engine.initiate(body.vin, body.download_index, body.services)
+        async with self._counting(body, "start"):
+            download = await self.engine.initiate(body)
         if download.state is DownloadState.INSTALLED:
             return Reply("complete", values={"package": download.package_text})
         return Reply("accepted", status=202)
@@ -73,13 +79,14 @@ class TransfersApi:
         """End an update that the vehicle does not want, or does not want any more."""
         body = message.body
         self._identify(message, body.vin)
-        reason = body.reason or Reason.CANCELLED
-        ending = Ending("cancelled", reason.value)
+        reason = Reason.DECLINED if body.reason is Reason.DECLINED else Reason.ABORTED
+        ending = Ending("cancelled", reason.value, by=reports.ended_by(reason))
         engine = self.engine
-        async with engine.locks.of(body.vin):
+        async with self._counting(body, "cancel"), engine.locks.of(body.vin):
             async with engine.db.read() as tx:
-                download = await service.require_download(tx, body.vin, body.download_index)
-            dropped = await engine.db.transact(lambda tx: service.end(tx, download.update_id, ending, engine.clock))
+                found = await store.find_download(tx, body.vin, body.download_index)
+            update_id = service.meant(found, body).update_id
+            dropped = await engine.db.transact(lambda tx: service.end(tx, update_id, ending, engine.clock))
         self._later(engine.drop(dropped, reason))
         self.dispatcher.wake([body.vin])
         get_logger().info("update_cancelled", vin=short_vin(body.vin), reason=reason.value)
@@ -90,15 +97,31 @@ class TransfersApi:
         """Take which blocks are on the vehicle's disk. A node makes these calls one after the other, so none waits."""
         body = message.body
         self._identify(message, body.vin)
-        taken = self.engine.take(body.vin, body.download_index, _ranges(body), body.outcome)
-        return RECEIVED if taken else None
+        return RECEIVED if self.engine.take(body, _ranges(body), body.outcome) else None
 
     @serves("X-B7-1")
     async def acknowledge(self, message: Message[Acknowledgement]) -> Reply:
         """Take it, or wait for what must come first: the download has to be looked up."""
         if self.take(message) is None:
             body = message.body
-            await self.engine.acknowledge(body.vin, body.download_index, _ranges(body), body.outcome)
+            async with self._counting(body, "ack"):
+                await self.engine.acknowledge(body, _ranges(body), body.outcome)
+        return RECEIVED
+
+    @serves("X-B7-13")
+    async def show_stage(self, message: Message[InstallationStage]) -> Reply:
+        """Note what the installer does now."""
+        body = message.body
+        self._identify(message, body.vin)
+        async with self._counting(body, "stage"):
+            await self.engine.show_stage(body, body.stage)
+        return RECEIVED
+
+    @serves("X-B7-12")
+    async def connected(self, message: Message[VehicleConnected]) -> Reply:
+        """Compare what the vehicle's folder remembers with what Core knows."""
+        self._identify(message, message.body.vin)
+        await self._conflicts.meet(message.body)
         return RECEIVED
 
     @serves("WL-B7-7")
@@ -110,11 +133,14 @@ class TransfersApi:
         try:
             async with engine.locks.of(body.vin):
                 recorded = await self._reports.record(body)
-                engine.forget(body.vin, body.download_index)
+                if recorded.outcome != "other_download":
+                    engine.forget(body.vin, body.download_index)
         except NotFound as unknown:
             # There is nothing that a repetition could change: the vehicle may stop.
             self._later(self._answer(body, OutcomeReport(status=404, message=unknown.detail)))
             raise
+        if recorded.outcome == "other_download":
+            await self._conflicts.note(body, "report")
         outcome = INSTALL_REPORT.outcome(recorded.outcome)
         if outcome is None or outcome.status is None:
             raise LookupError(recorded.outcome)
@@ -170,7 +196,18 @@ class TransfersApi:
         self.registration.seen(vin)
 
     async def _answer(self, report: InstallReport, outcome: OutcomeReport) -> None:
-        await self.engine.node.reported(report.vin, Reported(download_index=report.download_index, outcome=outcome))
+        reported = Reported(download_index=report.download_index, identity=report.identity, outcome=outcome)
+        await self.engine.node.reported(report.vin, reported)
+
+    @asynccontextmanager
+    async def _counting(self, claim: Claim, service_name: str) -> AsyncIterator[None]:
+        """Record a conflict where the message counts for no download."""
+        try:
+            yield
+        except Refused as refused:
+            if refused.code == "other_download":
+                await self._conflicts.note(claim, service_name)
+            raise
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         """Say something to a vehicle after its own message is answered; it asks again if this gets lost."""

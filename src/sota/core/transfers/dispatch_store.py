@@ -14,7 +14,16 @@ from sota.core.requests.model import OPEN
 from sota.core.requests.preparation_store import IS_REAL
 from sota.core.requests.set_store import IS_ITS_SET
 from sota.core.requests.store import queue_order
-from sota.core.tables import core_instance, download, install_request, package_set, preparation, update, vehicle
+from sota.core.tables import (
+    core_instance,
+    download,
+    install_request,
+    package,
+    package_set,
+    preparation,
+    update,
+    vehicle,
+)
 from sota.core.transfers.model import DownloadState
 from sota.kit.db import LIMIT_S, Tx, Utc
 
@@ -54,12 +63,23 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnouncedDownload:
+    """One file of an announced update."""
+
+    download_index: int
+    package: tuple[str, str]
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Announcement:
-    """What a vehicle is told of an update: its downloads as (index, package, size), prerequisites first."""
+    """What a vehicle is told of an update: its downloads, prerequisites first."""
 
     update_id: UUID
     vin: str
-    downloads: list[tuple[int, tuple[str, str], int]]
+    epoch: str
+    downloads: list[AnnouncedDownload]
     description: str
     request_confirmation: bool
     end_at: datetime
@@ -235,6 +255,7 @@ async def read_announcements(tx: Tx, update_ids: Sequence[UUID]) -> list[Announc
             update.c.update_id,
             update.c.vin,
             update.c.end_at,
+            vehicle.c.epoch,
             install_request.c.description,
             install_request.c.request_confirmation,
         )
@@ -242,19 +263,23 @@ async def read_announcements(tx: Tx, update_ids: Sequence[UUID]) -> list[Announc
             install_request,
             sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position),
         )
+        .join(vehicle, vehicle.c.vin == update.c.vin)
         .where(update.c.update_id.in_(list(update_ids)))
     )
     for row in await tx.execute(query):
         rows[row.update_id] = row
-    downloads: dict[UUID, list[tuple[int, tuple[str, str], int]]] = {update_id: [] for update_id in rows}
-    ordered = sa.select(download).where(download.c.update_id.in_(list(rows)))
+    downloads: dict[UUID, list[AnnouncedDownload]] = {update_id: [] for update_id in rows}
+    is_its_package = sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version)
+    ordered = sa.select(download, package.c.sha256).join(package, is_its_package)
+    ordered = ordered.where(download.c.update_id.in_(list(rows)))
     for row in await tx.execute(ordered.order_by(download.c.update_id, download.c.position)):
-        entry = (row.download_index, (row.package_name, row.package_version), row.size)
-        downloads[row.update_id].append(entry)
+        key = (row.package_name, row.package_version)
+        downloads[row.update_id].append(AnnouncedDownload(row.download_index, key, row.size, row.sha256))
     return [
         Announcement(
             update_id,
             row.vin,
+            row.epoch,
             downloads[update_id],
             row.description or "",
             bool(row.request_confirmation),

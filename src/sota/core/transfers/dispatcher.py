@@ -19,7 +19,6 @@ from typing import Protocol
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import Download, UpdateAvailable
-from sota.boundaries.services import BackendServices
 from sota.boundaries.values import Reason
 from sota.core.requests.wire import to_package_id
 from sota.core.transfers import dispatch_store, retry_store, service
@@ -35,6 +34,7 @@ AT_ONCE = 200
 MAX_RETRY_S = 3600.0
 SWEEP_EVERY_S = 60.0
 GATHER_S = 0.2
+MOST_TOLD_AGAIN = 10_000
 
 
 class DispatcherSettings(Protocol):
@@ -56,13 +56,13 @@ class Dispatcher:
     ) -> None:
         self.db, self.node, self.engine, self.clock, self.settings = db, node, engine, clock, settings
         self.available: set[str] = set()
-        self.services = BackendServices.standard()
         self._candidates: set[str] = set()
         self._wake = asyncio.Event()
         self._looked_at: datetime | None = None
         self._sweeps_at = self._silence_at = 0.0
         self._clock_ahead_s = clock_ahead_s(clock)
         self._regular_at = 0.0
+        self._told_again_at: dict[str, float] = {}
         self._silence_every_s = min(SWEEP_EVERY_S, settings.silence_s / 4)
         self._log = get_logger(program="core")
 
@@ -120,15 +120,27 @@ class Dispatcher:
         await self._repeat([due for due in quiet if due.vin in new or due.changed_at <= lately], counted=False)
         self.wake(vins)
 
+    async def tell_again(self, vin: str) -> None:
+        """Tell a vehicle again of its update under way, since it knows it under another epoch or not at all."""
+        now = time.monotonic()
+        pause_s = self.settings.notify_retry_s / 4
+        if vin not in self.available or now - self._told_again_at.get(vin, now - pause_s) < pause_s:
+            return
+        if len(self._told_again_at) >= MOST_TOLD_AGAIN:
+            self._told_again_at.clear()
+        self._told_again_at[vin] = now
+        async with self.db.read() as tx:
+            due = await dispatch_store.active_updates(tx, self.settings.instance, [vin], self.clock.now())
+        await self._repeat(due, counted=False)
+
     async def _expire(self) -> None:
         async with self.db.read() as tx:  # nobody waits for a transaction that would change nothing
             if not await dispatch_store.is_any_over(tx, self.clock.now()):
                 return
         while (dropped := await self.db.transact(lambda tx: service.expire(tx, self.clock, AT_ONCE))) is not None:
             self._log.info("updates_expired", downloads=len(dropped))
-            present = [(vin, index) for vin, index in dropped if vin in self.available]
-            await self.engine.drop(present, Reason.EXPIRED)
-            self._candidates.update(vin for vin, _ in dropped)
+            await self.engine.drop([one for one in dropped if one.vin in self.available], Reason.EXPIRED)
+            self._candidates.update(one.vin for one in dropped)
 
     async def _find_starting(self, now: datetime) -> None:
         """Find vehicles whose interval has begun since we looked, and now and then all that wait."""
@@ -215,13 +227,18 @@ class Dispatcher:
     async def _notify(self, announcement: Announcement) -> None:
         update = UpdateAvailable(
             update_id=str(announcement.update_id),
+            epoch=announcement.epoch,
             downloads=[
-                Download(download_index=index, package=to_package_id(package), size=size)
-                for index, package, size in announcement.downloads
+                Download(
+                    download_index=one.download_index,
+                    package=to_package_id(one.package),
+                    size=one.size,
+                    sha256=one.sha256,
+                )
+                for one in announcement.downloads
             ],
             description=announcement.description,
             request_confirmation=announcement.request_confirmation,
-            services=self.services,
         )
         try:
             expires_at = int(announcement.end_at.timestamp())

@@ -24,22 +24,21 @@ from uuid import UUID
 
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b7_core_rvi.client import NodeClient
-from sota.boundaries.services import VehicleServices
-from sota.boundaries.values import OutcomeReport, Reason
+from sota.boundaries.values import BEGUN, OutcomeReport, Reason, Stage
 from sota.core.transfers import service, store
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.limits import Budgets, Limits, Places
 from sota.core.transfers.locks import VinLocks
 from sota.core.transfers.lookups import Lookups
-from sota.core.transfers.model import Download, DownloadState, Phase, Transfer
+from sota.core.transfers.model import Claim, Download, DownloadState, Known, Phase, Transfer, mismatch
 from sota.core.transfers.retry_store import Retry
 from sota.core.transfers.sending import TROUBLE, Sender
 from sota.core.transfers.service import Alive, GivenUp
-from sota.core.transfers.turns import WORKERS, Turns
+from sota.core.transfers.turns import WORKERS, QuickSender, Turns
 from sota.core.transfers.writer import TransferWriter
 from sota.kit.clock import Clock
 from sota.kit.db import Database
-from sota.kit.errors import Conflict, NotFound, SotaError
+from sota.kit.errors import Conflict, Invalid, Refused, SotaError
 from sota.kit.logging import get_logger, short_vin
 from sota.kit.ranges import Ranges
 
@@ -85,7 +84,7 @@ class Engine:
         self._limits = settings.limits
         self._budgets = Budgets(self._limits, time.monotonic())
         self._sender = Sender(node, blocks, self._budgets)
-        self._turns = Turns(self._budgets, self._send_next, _Quick(self))
+        self._turns = Turns(self._budgets, self._send_next, QuickSender(node, self.send_at_once))
         node.on_room(self._turns.wake)
         self._places = Places(self._limits)
         self._transfers: dict[str, dict[int, Transfer]] = {}
@@ -96,53 +95,54 @@ class Engine:
         """Say whether a download of this vehicle is under way here."""
         return vin in self._transfers
 
-    async def initiate(self, vin: str, download_index: int, services: VehicleServices | None) -> Download:
+    async def initiate(self, claim: Claim) -> Download:
         """Begin the download that a vehicle asks for; its ``start`` goes out.
 
         Raises:
-            NotFound: there is no such download; the vehicle is told to drop it.
+            Refused: ``other_download``; the vehicle is told to drop what it names.
             Conflict: its update is over; likewise.
         """
-        async with self.locks.of(vin):
+        async with self.locks.of(claim.vin):
             try:
-                download = service.may_begin(await self._lookups.find(vin, download_index), download_index)
-            except (NotFound, Conflict):
-                self._forget(vin, download_index)
-                self._spawn(self._sender.abort([(vin, download_index)], None))
+                found = await self._lookups.find(claim.vin, claim.download_index)
+                download = service.may_begin(service.meant(found, claim))
+            except (Refused, Conflict) as error:
+                if isinstance(error, Conflict):
+                    self._forget(claim.vin, claim.download_index)
+                self._spawn(self._sender.abort([Known(claim.vin, claim.download_index, claim.identity)], None))
                 raise
             if download.state is not DownloadState.INSTALLED:
                 await self.writer.begin(download, **self._lease(), owner=self.alive.owner)
-                download = replace(download, state=DownloadState.TRANSFERRING)
-                self._adopt(download, services)
+                self._adopt(replace(download, state=DownloadState.TRANSFERRING))
             return download
 
-    def take(self, vin: str, download_index: int, ranges: Ranges, outcome: OutcomeReport | None) -> bool:
+    def take(self, claim: Claim, ranges: Ranges, outcome: OutcomeReport | None) -> bool:
         """Take an acknowledgement without anybody waiting for it; says whether that could be done.
 
         What it names is committed soon, and is not sent again from now on. One that gets lost with this process is
         told again by the vehicle, before anything more is sent to it.
         """
-        transfer = self._find(vin, download_index)
-        if transfer is None or transfer.waiting_answers >= MOST_WAITING_ANSWERS:
+        transfer = self._find(claim.vin, claim.download_index)
+        if transfer is None or transfer.waiting_answers >= MOST_WAITING_ANSWERS or not transfer.is_meant_by(claim):
             return False
         if transfer.phase is Phase.SENDING and outcome is None:
             self._commit(transfer, ranges.within(transfer.download.block_count))
             self._kick(transfer)
         else:
             transfer.waiting_answers += 1
-            self._spawn(self._acknowledge_later(transfer, ranges, outcome))
+            self._spawn(self._acknowledge_later(transfer, claim, ranges, outcome))
         return True
 
-    async def acknowledge(
-        self, vin: str, download_index: int, ranges: Ranges, outcome: OutcomeReport | None
-    ) -> Download:
+    async def acknowledge(self, claim: Claim, ranges: Ranges, outcome: OutcomeReport | None) -> Download:
         """Note what a vehicle has, then send what it lacks.
 
         Raises:
-            NotFound: there is no such download.
+            Refused: ``other_download``.
         """
+        vin, download_index = claim.vin, claim.download_index
         async with self.locks.of(vin):
-            transfer = self._find(vin, download_index) or await self._load(vin, download_index)
+            transfer = self._find(vin, download_index) or await self._load(claim)
+            service.meant(transfer.download, claim)
             if transfer.download.state is not DownloadState.TRANSFERRING:
                 return transfer.download  # a late word about what is done
             known = ranges.within(transfer.download.block_count)
@@ -162,6 +162,18 @@ class Engine:
             self._kick(transfer)
             return transfer.download
 
+    async def show_stage(self, claim: Claim, stage: Stage) -> None:
+        """Note what the installer of a vehicle does now with a download.
+
+        Raises:
+            Refused: ``other_download``.
+        """
+        if stage not in BEGUN:
+            raise Invalid(f"{stage} is not a stage of an installation.")
+        async with self.locks.of(claim.vin):
+            download = service.meant(await self._lookups.find(claim.vin, claim.download_index), claim)
+            await self.writer.stage(download.update_id, stage, **self._lease(), owner=self.alive.owner)
+
     async def resume(self, vins: Sequence[str]) -> None:
         """Take up the downloads of vehicles that are there again: ask each what it has."""
         for start in range(0, len(vins), 500):
@@ -170,8 +182,8 @@ class Engine:
             for download in found:
                 async with self.locks.of(download.vin):
                     transfer = self._find(download.vin, download.download_index)
-                    if transfer is None:
-                        self._adopt(download, None)
+                    if transfer is None or mismatch(transfer.download, download) is not None:
+                        self._adopt(download)
                     else:
                         transfer.resume()
                         self._kick(transfer)
@@ -183,21 +195,26 @@ class Engine:
                 transfer.paused = True
             self._leave(vin)
 
-    async def drop(self, downloads: Sequence[tuple[str, int]], reason: Reason | None) -> None:
+    async def drop(self, downloads: Sequence[Known], reason: Reason | None) -> None:
         """Forget downloads whose update is over, and tell their vehicles."""
-        for vin, download_index in downloads:
-            self._forget(vin, download_index)
+        for one in downloads:
+            self._forget(one.vin, one.download_index)
         await self._sender.abort(downloads, reason)
 
-    def drop_soon(self, downloads: Sequence[tuple[str, int]], reason: Reason | None) -> None:
+    def drop_soon(self, downloads: Sequence[Known], reason: Reason | None) -> None:
         """Forget downloads at once; their vehicles are told without anybody waiting for it."""
-        for vin, download_index in downloads:
-            self._forget(vin, download_index)
+        for one in downloads:
+            self._forget(one.vin, one.download_index)
         self._spawn(self._sender.abort(downloads, reason))
 
     def forget(self, vin: str, download_index: int) -> None:
         """Forget a download that the vehicle has reported."""
         self._forget(vin, download_index)
+
+    def forget_vehicle(self, vin: str) -> None:
+        """Forget all downloads of a vehicle: what they hold is of another life of it."""
+        self._transfers.pop(vin, None)
+        self._leave(vin)
 
     async def run(self) -> None:
         """Send, and look after time-outs, until cancelled."""
@@ -237,21 +254,18 @@ class Engine:
     def _find(self, vin: str, download_index: int) -> Transfer | None:
         return self._transfers.get(vin, {}).get(download_index)
 
-    async def _load(self, vin: str, download_index: int) -> Transfer:
+    async def _load(self, claim: Claim) -> Transfer:
         """Take a transfer up that another process, or we before a restart, has begun."""
-        download = service.known(await self._lookups.find(vin, download_index), download_index)
+        download = service.meant(await self._lookups.find(claim.vin, claim.download_index), claim)
         transfer = Transfer(download, download.received)
         if download.state is DownloadState.TRANSFERRING and download.update_status == "in_flight":
-            self._transfers.setdefault(vin, {})[download_index] = transfer
+            self._transfers.setdefault(claim.vin, {})[claim.download_index] = transfer
         return transfer
 
-    def _adopt(self, download: Download, services: VehicleServices | None) -> None:
+    def _adopt(self, download: Download) -> None:
         current = self._find(download.vin, download.download_index)
-        transfer = Transfer(
-            download,
-            current.received if current else download.received,
-            services or (current.services if current else None),
-        )
+        is_same = current is not None and current.identity == download.identity
+        transfer = Transfer(download, current.received if current and is_same else download.received)
         self._transfers.setdefault(download.vin, {})[download.download_index] = transfer
         self._kick(transfer)
 
@@ -286,12 +300,13 @@ class Engine:
         self.writer.note(download.vin, download.download_index, ranges)
         self._log.warning("download_incomplete", vin=short_vin(download.vin), has=ranges.text(200))
 
-    async def _acknowledge_later(self, transfer: Transfer, ranges: Ranges, outcome: OutcomeReport | None) -> None:
-        download = transfer.download
+    async def _acknowledge_later(
+        self, transfer: Transfer, claim: Claim, ranges: Ranges, outcome: OutcomeReport | None
+    ) -> None:
         try:
-            await self.acknowledge(download.vin, download.download_index, ranges, outcome)
+            await self.acknowledge(claim, ranges, outcome)
         except TROUBLE as error:  # the vehicle is asked again when its answer is late
-            self._log.warning("acknowledgement_lost", vin=short_vin(download.vin), reason=str(error))
+            self._log.warning("acknowledgement_lost", vin=short_vin(claim.vin), reason=str(error))
         finally:
             transfer.waiting_answers -= 1
 
@@ -361,8 +376,7 @@ class Engine:
             self._log.warning("abort_postponed", vin=short_vin(vin), reason=str(error))
             return
         if dropped is None:  # another Core drives it by now
-            self._transfers.pop(vin, None)
-            self._leave(vin)
+            self.forget_vehicle(vin)
             return
         self.drop_soon(dropped, reason)
         self.on_free([vin])
@@ -376,20 +390,6 @@ class Engine:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._log.error("transfer_step_crashed", exc_info=task.exception())
-
-
-class _Quick:
-    """Sends the blocks of an engine that can be sent without waiting."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def is_full(self) -> bool:
-        return self._engine.node.is_full
-
-    def __call__(self, transfer: Transfer) -> bool | None:
-        return self._engine.send_at_once(transfer)
 
 
 def _says_downloaded(download: Download, outcome: OutcomeReport | None) -> bool:

@@ -1,7 +1,9 @@
-"""Which blocks a vehicle has, and which to send next. Nothing here does I/O; time is handed in.
+"""Which download is meant, which blocks a vehicle has, and which to send next. Nothing here does I/O.
 
 Rules kept here:
 
+* what a vehicle says counts for the download whose identity it names, in the life of the vehicle whose epoch it names;
+  the index only finds it (docs/decisions/0021-a-download-has-an-identity.md);
 * the lowest block not yet acknowledged is sent first, and at most ``window`` blocks are on the way (1 is the original);
 * a block that is acknowledged is never sent again;
 * a block is sent again when its time is over, ``attempts`` times in all; then the download is given up. While earlier
@@ -13,9 +15,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 from uuid import UUID
 
-from sota.boundaries.services import VehicleServices
+import msgspec
+
+from sota.boundaries.values import DownloadIdentity, PackageId
 from sota.core.transfers.window import Window
 from sota.kit.ranges import Ranges
 
@@ -61,7 +66,9 @@ class Download:
     installer: str
     target: str | None
     signature: str | None
+    epoch: str
     allow_downgrade: bool = False
+    ended_by: str | None = None
 
     @property
     def package_text(self) -> str:
@@ -69,9 +76,103 @@ class Download:
         return "/".join(self.package)
 
     @property
+    def identity(self) -> DownloadIdentity:
+        """Which download it is, whatever its index."""
+        name, version = self.package
+        return DownloadIdentity(
+            update_id=str(self.update_id), package=PackageId(name=name, version=version), sha256=self.sha256
+        )
+
+    @property
     def block_count(self) -> int:
         """How many blocks the file has."""
         return block_count(self.size, self.block_size)
+
+
+class Claim(Protocol):
+    """What a vehicle's message about a download names."""
+
+    @property
+    def vin(self) -> str:
+        """The vehicle that speaks."""
+        ...
+
+    @property
+    def download_index(self) -> int:
+        """The handle of the download."""
+        ...
+
+    @property
+    def identity(self) -> DownloadIdentity:
+        """Which download is meant."""
+        ...
+
+    @property
+    def epoch(self) -> str | None:
+        """The life of the vehicle in which it was told of the download."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A download that a vehicle is to be told of: its handle and its identity."""
+
+    vin: str
+    download_index: int
+    identity: DownloadIdentity
+
+
+class Mismatch(StrEnum):
+    """Why a vehicle's message counts for no download."""
+
+    DOWNLOAD = "download"
+    """The index is unknown, or stands for another download."""
+    EPOCH = "epoch"
+    """The download is known; the vehicle was told of it in another life."""
+
+
+def mismatch(known: Download | None, claim: Claim) -> Mismatch | None:
+    """Compare what a vehicle names with the download that has its index."""
+    if known is None or known.identity != claim.identity:
+        return Mismatch.DOWNLOAD
+    return None if known.epoch == claim.epoch else Mismatch.EPOCH
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What Core knows of a vehicle's present life."""
+
+    vin: str
+    epoch: str
+    highest_index: int
+    """The highest index that either side has named."""
+    highest_answered: int
+    """The highest index of a download that the vehicle has asked for: its data folder must remember it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from what a vehicle remembers."""
+
+    renew: bool
+    """Core knows less than the vehicle was told in its present life: the database has lost its last commits."""
+    stale: bool
+    """The vehicle must hear its present epoch, and again of its update under way."""
+    ask: bool
+    """Register and vehicle may differ: the vehicle is asked for all its packages."""
+
+
+def judge(life: Life, epoch: str | None, highest_index: int, *, knows_update: bool = True) -> Verdict:
+    """Compare what a vehicle names with what Core knows of it.
+
+    >>> judge(Life("WVW00000000000001", "a" * 16, 7, 7), "a" * 16, 7)
+    Verdict(renew=False, stale=False, ask=False)
+    """
+    is_current = epoch == life.epoch
+    renew = is_current and (highest_index > life.highest_index or not knows_update)
+    is_behind = highest_index < life.highest_answered
+    is_new = epoch is None and not highest_index and not life.highest_answered
+    return Verdict(renew, renew or is_behind or not is_current, (renew or is_behind or not is_current) and not is_new)
 
 
 class Phase(StrEnum):
@@ -96,7 +197,6 @@ class Transfer:
 
     download: Download
     received: Ranges
-    services: VehicleServices | None = None
     phase: Phase = Phase.STARTING
     sent: dict[int, Attempt] = field(default_factory=dict)
     step: Attempt = field(default_factory=lambda: Attempt(0.0, 0))
@@ -107,6 +207,18 @@ class Transfer:
     overtaken_at: float = 0.0
     waiting_answers: int = 0
     window: Window = field(default_factory=Window)
+    identity: DownloadIdentity = field(init=False)
+    identity_json: bytes = field(init=False)
+    """Encoded once for all blocks."""
+
+    def __post_init__(self) -> None:
+        """Keep what each message is compared with and carries."""
+        self.identity = self.download.identity
+        self.identity_json = msgspec.json.encode(self.identity)
+
+    def is_meant_by(self, claim: Claim) -> bool:
+        """Report whether a message of the vehicle is about this download, in the vehicle's present life."""
+        return claim.epoch == self.download.epoch and claim.identity == self.identity
 
     @property
     def is_complete(self) -> bool:

@@ -12,10 +12,8 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
 from sota.boundaries.b7_core_rvi.client import NodeClient
-from sota.boundaries.services import BACKEND_SERVICES, CALLBACK_PATH, BackendServices, short_name, vin_of
+from sota.boundaries.services import BACKEND_SERVICES, CALLBACK_PATH, short_name, vin_of
 from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import Engine
 from sota.core.transfers.sending import TROUBLE
@@ -148,7 +146,6 @@ class Registration:
             address = self.address + CALLBACK_PATH.format(secret=self.secret, service=service)
             names[service] = await self.node.register(service, address)
         self._names = names
-        self.dispatcher.services = msgspec.convert(names, BackendServices)  # it names those of a transfer
         self._log.info("services_registered", services=sorted(names))
 
     async def _came(self, vins: set[str]) -> None:

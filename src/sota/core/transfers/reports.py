@@ -1,7 +1,9 @@
 """What vehicles report of their downloads (B7-7), recorded for many vehicles in one transaction.
 
 An update is ``installed`` only when the vehicle has said so for all its downloads; what a vehicle says that it runs is
-recorded whatever became of the update, and goes to the Resolver as a fact.
+recorded whatever became of the update, and goes to the Resolver as a fact. A report counts only for the download whose
+identity it names, in the vehicle's present life. Once an installer has run, the vehicle's word decides, also over an
+operator's stop that came too late and over a time that ran out.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from uuid import UUID
 from msgspec import UNSET
 
 from sota.boundaries.b7_core_rvi.messages import InstallReport, ReportStatus
-from sota.boundaries.values import Reason
+from sota.boundaries.values import EndedBy, Reason
 from sota.core import facts
+from sota.core.requests.model import OPEN
 from sota.core.transfers import report_store, store
-from sota.core.transfers.model import Download, DownloadState
+from sota.core.transfers.model import Download, DownloadState, mismatch
 from sota.core.transfers.store import Ending
 from sota.core.vehicles import store as vehicle_store
 from sota.core.vehicles.model import PackageKey, after_install, after_removal, differences
@@ -49,22 +52,36 @@ class Told:
 
     @property
     def is_late(self) -> bool:
-        """Whether the update is over: it expired, or a prerequisite failed. The vehicle's own words are kept."""
-        return self.of.state is DownloadState.FAILED or self.of.update_status not in ("pending", "in_flight")
+        """Whether the download is over and the report changes nothing of that."""
+        is_over = self.of.state is DownloadState.FAILED or self.of.update_status not in OPEN
+        return is_over and not self.decides
+
+    @property
+    def decides(self) -> bool:
+        """Whether an installer has run: then it is as the vehicle says, whatever Core or an operator thought.
+
+        The vehicle's own first word is its last.
+        """
+        was_ended_here = self.of.ended_by in (EndedBy.OPERATOR, EndedBy.CORE)
+        if _says_installed(self.report):
+            return was_ended_here
+        return (
+            was_ended_here and self.report.status is ReportStatus.FAILED and _reason(self.report) not in NEVER_INSTALLED
+        )
 
 
 async def record_reports(tx: Tx, reports: Sequence[InstallReport], clock: Clock) -> list[Recorded | NotFound]:
     """Record what vehicles did with their downloads, and what they run now. A VIN stands in a batch once at most.
 
-    Where a vehicle has no such download, the result in the place of its report says so.
+    A report that names no download of its vehicle changes nothing: its result is ``other_download``.
     """
     found = await store.find_downloads(tx, [(report.vin, report.download_index) for report in reports])
     results: dict[str, Recorded | NotFound] = {}
     told: list[Told] = []
     for report in reports:
         of = found.get((report.vin, report.download_index))
-        if of is None:
-            results[report.vin] = NotFound(f"There is no download {report.download_index} for this vehicle.")
+        if of is None or mismatch(of, report) is not None:
+            results[report.vin] = Recorded("other_download", report.package.text, ended=False)
         elif of.state is DownloadState.INSTALLED:
             results[report.vin] = Recorded("already_complete", of.package_text, ended=False)
         else:
@@ -113,7 +130,7 @@ async def _end(tx: Tx, told: Sequence[Told], now: datetime) -> dict[str, Recorde
     endings = {one.of.update_id: _ending(one.report) for one in told if not _says_installed(one.report)}
     endings |= {one.of.update_id: _installed(one.report) for one in told if one.of.update_id in whole}
     for ending, update_ids in _grouped(endings).items():
-        await store.end_updates(tx, update_ids, ending, now)
+        await store.end_updates(tx, update_ids, ending, now, of=(*OPEN, "cancelled", "failed"))
     return {
         one.of.vin: Recorded(
             "installed" if _says_installed(one.report) else "failure_recorded",
@@ -167,18 +184,24 @@ def _says_installed(report: InstallReport) -> bool:
 def _ending(report: InstallReport) -> Ending:
     status = "cancelled" if report.status is ReportStatus.CANCELLED else "failed"
     code, text = _first_result(report, succeeded=False)
-    return Ending(status, _reason(report).value, code, text)
+    reason = _reason(report)
+    return Ending(status, reason.value, code, text, ended_by(reason))
+
+
+def ended_by(reason: Reason) -> EndedBy:
+    """Return who in the vehicle ended an update, by its reason."""
+    return EndedBy.DRIVER if reason is Reason.DECLINED else EndedBy.VEHICLE
 
 
 def _installed(report: InstallReport) -> Ending:
     code, text = _first_result(report, succeeded=True)
-    return Ending("installed", None, code, text)
+    return Ending("installed", None, code, text, EndedBy.VEHICLE)
 
 
 def _reason(report: InstallReport) -> Reason:
-    if report.reason is not None:
-        return report.reason
-    return Reason.CANCELLED if report.status is ReportStatus.CANCELLED else Reason.INSTALL_FAILED
+    if report.status is ReportStatus.CANCELLED:
+        return report.reason if report.reason is Reason.DECLINED else Reason.ABORTED
+    return report.reason or Reason.INSTALL_FAILED
 
 
 def _first_result(report: InstallReport, *, succeeded: bool) -> tuple[int | None, str | None]:

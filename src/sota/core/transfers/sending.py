@@ -16,7 +16,7 @@ from sota.boundaries.values import Command, Reason, SignatureEnvelope
 from sota.core.requests.wire import to_package_id
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.limits import Budgets
-from sota.core.transfers.model import Download, Phase, Transfer
+from sota.core.transfers.model import Download, Known, Phase, Transfer
 from sota.kit import damage
 from sota.kit.errors import SotaError
 from sota.kit.logging import get_logger, is_debugging, short_vin
@@ -68,19 +68,20 @@ class Sender:
                 transfer.take_back(index)
             sent(error)
 
-        block = EncodedBlock(download.download_index, index, content)
-        if not self._node.send_block_at_once(download.vin, block, transfer.services, done):
+        block = EncodedBlock(download.download_index, transfer.identity_json, index, content)
+        if not self._node.send_block_at_once(download.vin, block, done):
             return None
         self._note_sent(transfer, index)
         return True
 
-    async def abort(self, downloads: Sequence[tuple[str, int]], reason: Reason | None) -> None:
+    async def abort(self, downloads: Sequence[Known], reason: Reason | None) -> None:
         """Tell vehicles to drop downloads. One that does not hear it is told when it asks for them."""
-        for vin, download_index in downloads:
+        for one in downloads:
+            abort = AbortDownload(download_index=one.download_index, identity=one.identity, reason=reason)
             try:
-                await self._node.abort(vin, AbortDownload(download_index=download_index, reason=reason))
+                await self._node.abort(one.vin, abort)
             except TROUBLE as error:
-                self._log.warning("abort_not_sent", vin=short_vin(vin), reason=str(error))
+                self._log.warning("abort_not_sent", vin=short_vin(one.vin), reason=str(error))
 
     async def _send_step(self, transfer: Transfer) -> bool:
         step, download = transfer.step, transfer.download
@@ -89,10 +90,10 @@ class Sender:
         step.at, step.number = time.monotonic(), step.number + 1
         try:
             if transfer.phase is Phase.STARTING:
-                await self._node.start_download(download.vin, to_start(download), transfer.services)
+                await self._node.start_download(download.vin, to_start(download))
             else:
-                finish = FinishDownload(download_index=download.download_index)
-                await self._node.finish(download.vin, finish, transfer.services)
+                finish = FinishDownload(download_index=download.download_index, identity=transfer.identity)
+                await self._node.finish(download.vin, finish)
         except TROUBLE:
             step.at, step.number = 0.0, step.number - 1
             raise
@@ -109,8 +110,8 @@ class Sender:
             if not transfer.may_send(index):  # acknowledged while we read it
                 return True
             self._spend(download, index)
-            block = EncodedBlock(download.download_index, index, content)
-            await self._node.send_block(download.vin, block, transfer.services)
+            block = EncodedBlock(download.download_index, transfer.identity_json, index, content)
+            await self._node.send_block(download.vin, block)
         except TROUBLE:
             transfer.take_back(index)
             raise
@@ -136,6 +137,8 @@ def to_start(download: Download) -> StartDownload:
         signature = damage.read("package", download.package_text, decode)
     return StartDownload(
         download_index=download.download_index,
+        update_id=str(download.update_id),
+        epoch=download.epoch,
         package=to_package_id(download.package),
         size=download.size,
         block_size=download.block_size,

@@ -13,7 +13,7 @@ from sota.boundaries.b7_core_rvi.messages import InstalledSoftware
 from sota.boundaries.values import Reason
 from sota.core import facts
 from sota.core.transfers import dispatch_store, retry_store, store
-from sota.core.transfers.model import Download, DownloadState
+from sota.core.transfers.model import Claim, Download, DownloadState, Known, Mismatch, mismatch
 from sota.core.transfers.retry_store import Retry
 from sota.core.transfers.store import Ending
 from sota.core.vehicles import software_store
@@ -21,7 +21,7 @@ from sota.core.vehicles import store as vehicle_store
 from sota.core.vehicles.model import PackageKey, differences
 from sota.kit.clock import Clock
 from sota.kit.db import Tx
-from sota.kit.errors import Conflict, NotFound
+from sota.kit.errors import Conflict, NotFound, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,46 +43,39 @@ class GivenUp:
     retry: Retry
 
 
-async def require_download(tx: Tx, vin: str, download_index: int) -> Download:
-    """Give a download by its index.
+def meant(found: Download | None, claim: Claim) -> Download:
+    """Return the download that a vehicle names, where its message counts for it.
 
     Raises:
-        NotFound: the vehicle has no such download.
+        Refused: ``other_download``: the vehicle has no such download, or was told of it in another life.
     """
-    return known(await store.find_download(tx, vin, download_index), download_index)
-
-
-def known(found: Download | None, download_index: int) -> Download:
-    """Give a download that was looked up.
-
-    Raises:
-        NotFound: the vehicle has no such download.
-    """
-    if found is None:
-        raise NotFound(f"There is no download {download_index} for this vehicle.")
+    if found is None or (wrong := mismatch(found, claim)) is not None:
+        which = Mismatch.DOWNLOAD if found is None else wrong
+        text = f"Download {claim.download_index} of this vehicle is not {claim.identity.package.text} of this {which}."
+        refused = Refused("other_download", text)
+        refused.__dict__["values"] = {"package": claim.identity.package.text}
+        raise refused
     return found
 
 
-def may_begin(asked: Download | None, download_index: int) -> Download:
-    """Give a download that the vehicle asks for: to begin it, to go on with it, or to say that it is installed.
+def may_begin(found: Download) -> Download:
+    """Return a download that the vehicle asks for: to begin it, to go on with it, or to say that it is installed.
 
     Raises:
-        NotFound: the vehicle has no such download.
         Conflict: its update is not under way.
     """
-    found = known(asked, download_index)
     if found.state is not DownloadState.INSTALLED and found.update_status != "in_flight":
-        raise Conflict(f"The update of download {download_index} is {found.update_status}.")
+        raise Conflict(f"The update of download {found.download_index} is {found.update_status}.")
     return found
 
 
-async def end(tx: Tx, update_id: UUID, ending: Ending, clock: Clock) -> list[tuple[str, int]]:
+async def end(tx: Tx, update_id: UUID, ending: Ending, clock: Clock) -> list[Known]:
     """End an update that is open; gives the downloads that its vehicle should be told to drop."""
     dropped = await store.open_downloads(tx, [update_id])
     return dropped if await store.end_updates(tx, [update_id], ending, clock.now()) else []
 
 
-async def give_up(tx: Tx, it: GivenUp, clock: Clock) -> list[tuple[str, int]] | None:
+async def give_up(tx: Tx, it: GivenUp, clock: Clock) -> list[Known] | None:
     """Fail an update that its vehicle does not get, and queue another try; None where another Core drives it by now.
 
     Gives the downloads that the vehicle should be told to drop.
@@ -95,7 +88,7 @@ async def give_up(tx: Tx, it: GivenUp, clock: Clock) -> list[tuple[str, int]] | 
     return dropped
 
 
-async def expire(tx: Tx, clock: Clock, limit: int) -> list[tuple[str, int]] | None:
+async def expire(tx: Tx, clock: Clock, limit: int) -> list[Known] | None:
     """Fail what is not installed at its interval's end; gives the downloads to drop, None where nothing is left.
 
     What could not be ended, because another Core was quicker, is left to the next round, so that each round ends.

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.boundaries.values import BEGUN
 from sota.core.tables import download, update
 from sota.core.transfers.model import DownloadState
 from sota.kit.db import Tx
@@ -74,6 +75,8 @@ _TRANSFERRED = (
     update.update()
     .where(
         _IS_UNDER_WAY,
+        # The vehicle's word that it installs may come before this is written.
+        sa.or_(update.c.stage.is_(None), sa.and_(*(update.c.stage != stage.value for stage in sorted(BEGUN)))),
         ~sa.exists().where(download.c.update_id == update.c.update_id, IS_TO_COME),
     )
     .values(_STAGE_VALUES)

@@ -10,25 +10,28 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.boundaries.values import DownloadIdentity, EndedBy, PackageId
 from sota.core import schedules
 from sota.core.requests.model import OPEN
 from sota.core.tables import download, install_request, package, update, vehicle
-from sota.core.transfers.model import Download, DownloadState
+from sota.core.transfers.model import Download, DownloadState, Known
 from sota.kit import damage
 from sota.kit.db import Tx
 from sota.kit.ranges import Ranges
 
+_IS_ITS_PACKAGE = sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version)
 FINAL = (DownloadState.INSTALLED.value, DownloadState.FAILED.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an update ends: its status, why, and the installer's own words."""
+    """How an update ends: its status, why, the installer's own words, and who ended it."""
 
     status: str
     reason: str | None = None
     result_code: int | None = None
     result_text: str | None = None
+    by: EndedBy = EndedBy.CORE
 
 
 async def find_download(tx: Tx, vin: str, download_index: int) -> Download | None:
@@ -59,12 +62,20 @@ async def is_driven_by(tx: Tx, update_id: UUID, owner: str) -> bool:
     return (await tx.execute(query.with_for_update())).first() is not None
 
 
-async def open_downloads(tx: Tx, update_ids: Sequence[UUID]) -> list[tuple[str, int]]:
+async def open_downloads(tx: Tx, update_ids: Sequence[UUID]) -> list[Known]:
     """Read which downloads of updates the vehicle knows of and did not report."""
-    query = sa.select(download.c.vin, download.c.download_index).where(
-        download.c.update_id.in_(list(update_ids)), download.c.state.not_in(FINAL)
+    query = (
+        sa.select(download.c.vin, download.c.download_index, download.c.update_id, package)
+        .join(package, _IS_ITS_PACKAGE)
+        .where(download.c.update_id.in_(list(update_ids)), download.c.state.not_in(FINAL))
     )
-    return [(row.vin, row.download_index) for row in await tx.execute(query)]
+    return [Known(row.vin, row.download_index, to_identity(row)) for row in await tx.execute(query)]
+
+
+def to_identity(row: Any) -> DownloadIdentity:
+    """Read the identity of a download from its ``update_id`` and the columns of its package."""
+    package_id = PackageId(name=row.name, version=row.version)
+    return DownloadIdentity(update_id=str(row.update_id), package=package_id, sha256=row.sha256)
 
 
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
@@ -83,6 +94,7 @@ _END = (
             update.c.reason: sa.bindparam("new_reason"),
             update.c.result_code: sa.bindparam("new_code"),
             update.c.result_text: sa.bindparam("new_text"),
+            update.c.ended_by: sa.bindparam("by"),
             update.c.changed_at: sa.bindparam("at"),
             update.c.completed_at: sa.bindparam("at"),
             update.c.lease_owner: None,
@@ -117,6 +129,7 @@ async def end_updates(
             "new_reason": ending.reason,
             "new_code": ending.result_code,
             "new_text": ending.result_text,
+            "by": ending.by.value,
             "at": now,
         },
     )
@@ -138,6 +151,8 @@ def _downloads() -> sa.Select[Any]:
             download,
             update.c.status.label("update_status"),
             update.c.request_id,
+            update.c.ended_by,
+            vehicle.c.epoch,
             install_request.c.command,
             install_request.c.allow_downgrade,
             package.c.uri,
@@ -152,10 +167,8 @@ def _downloads() -> sa.Select[Any]:
             install_request,
             sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position),
         )
-        .join(
-            package,
-            sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version),
-        )
+        .join(package, _IS_ITS_PACKAGE)
+        .join(vehicle, vehicle.c.vin == download.c.vin)
     )
 
 
@@ -188,5 +201,7 @@ def _to_download(row: Any) -> Download:
         installer=row.installer,
         target=row.target,
         signature=row.signature,
+        epoch=row.epoch,
+        ended_by=row.ended_by,
         allow_downgrade=row.allow_downgrade,
     )

@@ -38,6 +38,31 @@ class Quick(Protocol):
         ...
 
 
+class Node(Protocol):
+    """What is asked of the node's client."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many calls are under way as may be."""
+        ...
+
+
+class QuickSender:
+    """Sends by ``send`` what can be sent without waiting, while the node has room."""
+
+    def __init__(self, node: Node, send: Callable[[Transfer], bool | None]) -> None:
+        self._node, self._send = node, send
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing can be sent so for now."""
+        return self._node.is_full
+
+    def __call__(self, transfer: Transfer) -> bool | None:
+        """Send; see :class:`Quick`."""
+        return self._send(transfer)
+
+
 class Turns:
     """The row, and those who serve it: :meth:`work` runs :data:`WORKERS` times side by side.
 

@@ -24,10 +24,11 @@ from sota.kit.local_database import LocalDatabase
 from sota.kit.local_file import Connection
 from sota.slm.boot import Boot
 from sota.slm.conditions import Conditions
+from sota.slm.entry import State
 from sota.slm.images.carrying_out import Images, Trust
 from sota.slm.installation import Installation
 from sota.slm.installers import Capability, Installer
-from sota.slm.journal import Journal, State
+from sota.slm.journal import Journal
 from sota.slm.kept import Kept
 from sota.slm.runner import Runner
 from sota.slm.running_time import RunningTime
@@ -35,6 +36,7 @@ from sota.slm.settings import SlmSettings
 from sota.slm.worker import Worker
 
 VIN = "CONTRACT000000000"
+EPOCH = "0" * 16
 STEP_TIMEOUT_S = 120.0
 CASE_TIMEOUT_S = 240.0
 LOCK_TIMEOUT_S = 30.0
@@ -205,17 +207,20 @@ class Bay:
         self.folder.mkdir(parents=True, exist_ok=True)
         content = await asyncio.to_thread(file.read_bytes) if file else b""
         package = PackageId(name=self.subject.name, version=version)
-        download = Download(download_index=self.index, package=package, size=len(content))
+        sha256 = hashlib.sha256(content).hexdigest()
+        download = Download(download_index=self.index, package=package, size=len(content), sha256=sha256)
         update = UpdateAvailable(
-            update_id=str(new_id()), downloads=[download], description="", request_confirmation=False
+            update_id=str(new_id()), epoch=EPOCH, downloads=[download], description="", request_confirmation=False
         )
         start = StartDownload(
             download_index=self.index,
+            update_id=update.update_id,
+            epoch=EPOCH,
             package=package,
             size=len(content),
             block_size=1 << 20,
             block_count=-(-len(content) // (1 << 20)),
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=download.sha256,
             sha1="0" * 40,
             installer=installer or self.installer.name,
             command=command,

@@ -21,11 +21,12 @@ from sota.boundaries.values import Command, Reason
 from sota.kit.durable import private_folder
 from sota.kit.errors import Invalid, Refused
 from sota.kit.logging import get_logger
+from sota.slm.entry import DownloadEntry
 from sota.slm.images import commands
 from sota.slm.images.model import CHECK, UNDO, Check, Do, Ended, Result, Rule, Undo, next_move
 from sota.slm.images.store import ImageStore
 from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed
-from sota.slm.journal import DownloadEntry, Journal
+from sota.slm.journal import Journal
 from sota.slm.kept import Kept
 from sota.slm.model import Finished, Job, ResultCode, Step
 from sota.slm.versions import why_not_over
@@ -91,7 +92,7 @@ class Images:
             return Finished(False, ResultCode.INTERNAL_ERROR, Reason.INSTALL_FAILED, text)
         if not entry.state.is_begun:
             previous = await self.installed_version(start.package.name)
-            if not await self._journal.begin(entry.download_index, previous):
+            if not await self._journal.begin(entry, previous):
                 return None
         ended = await self._work(entry.download_index, image)
         if ended.succeeded:

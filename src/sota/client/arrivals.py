@@ -1,0 +1,283 @@
+"""Files that arrive from Core: a download's ``start``, its blocks and its ``finish``, and what ends it before its time.
+
+Rules kept here:
+
+* ``start``, blocks and ``finish`` count for the download whose identity they name;
+* the blocks that are here stay for a repeated ``start`` of the same file; what is done with the file is what the last
+  ``start`` says, and its signature is checked with it;
+* a download that the vehicle has cancelled takes no block.
+"""
+
+from __future__ import annotations
+
+from sota.boundaries.b7_core_rvi import outcomes
+from sota.boundaries.b9_rvi_client.client import SotaClientEdge
+from sota.boundaries.b9_rvi_client.messages import (
+    Acknowledgement,
+    Block,
+    FinishDownload,
+    InstallReport,
+    Operation,
+    ReportStatus,
+    StartDownload,
+)
+from sota.boundaries.interaction import Outcome
+from sota.boundaries.values import DownloadIdentity, OutcomeReport, Reason
+from sota.client.duties import Duties
+from sota.client.settings import ClientSettings
+from sota.client.state import ClientState, DownloadEntry, State
+from sota.client.transfer import Transfer
+from sota.client.verification import Verifier
+from sota.kit.bell import Bell
+from sota.kit.block_file import BlockWriter, StorageFull, count_blocks, open_block_file
+from sota.kit.errors import Conflict, Invalid, NotFound, Refused, SotaError
+from sota.kit.logging import get_logger
+from sota.kit.ranges import Ranges
+
+VALIDATION_FAILED, DISK_FULL, GENERAL_ERROR = 3, 15, 19
+
+
+class Arrivals:
+    """The files that arrive."""
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        state: ClientState,
+        edge: SotaClientEdge,
+        verifier: Verifier,
+        duties: Duties,
+    ) -> None:
+        self._settings, self._state, self._edge, self._verifier = settings, state, edge, verifier
+        self._duties, self._shelf, self._locks = duties, duties.shelf, duties.locks
+        self.changed = Bell()
+        """Rings when a download came to its end."""
+        self.transfers: dict[int, Transfer] = {}
+        self._log = get_logger(program="client")
+
+    async def close(self) -> None:
+        """End; what is here stays."""
+        while self.transfers:
+            await self.transfers.popitem()[1].close()
+
+    async def entry(self, download_index: int) -> DownloadEntry:
+        """Return a download.
+
+        Raises:
+            NotFound: Core never offered it.
+        """
+        entry = await self._state.download(download_index)
+        if entry is None:
+            raise NotFound(f"There is no download {download_index}.")
+        return entry
+
+    async def meant(self, download_index: int, identity: DownloadIdentity) -> DownloadEntry:
+        """Return the download that a message names.
+
+        Raises:
+            NotFound: Core never offered it.
+            Conflict: the index stands for another download.
+        """
+        entry = await self.entry(download_index)
+        if entry.identity != identity:
+            raise Conflict(f"Download {download_index} is another one: {entry.package.text} of {entry.update_id}.")
+        return entry
+
+    def arriving(self, block: Block) -> Transfer | None:
+        """Return the transfer that a block is of, if its blocks may come now."""
+        transfer = self.transfers.get(block.download_index)
+        return transfer if transfer is not None and transfer.identity == block.identity else None
+
+    async def start(self, start: StartDownload) -> None:
+        """Get ready for the blocks that Core is about to send; tell it which are here already.
+
+        Raises:
+            NotFound, Conflict: see :meth:`meant`; or it is not wanted (now).
+            Invalid: its numbers do not fit together.
+            Refused: ``verification_failed``: the signature does not hold. Nothing is transferred.
+            StorageFull: there is no room. Core is told by a report.
+        """
+        index = start.download_index
+        async with self._locks[index]:
+            entry = await self.meant(index, start.identity)
+            if start.block_count != count_blocks(start.size, start.block_size):
+                raise Invalid(f"{start.size} bytes are not {start.block_count} blocks of {start.block_size}.")
+            if entry.epoch != start.epoch:
+                await self._state.adopt(index, start.epoch)
+                entry = await self.entry(index)
+            self._duties.started(index)
+            if entry.state in {State.VERIFIED, State.HANDED} and _same_transfer(entry.start, start):
+                await self._answer(entry, outcome=None)
+            elif entry.state in {State.REPORTED, State.DONE}:
+                self._duties.report(entry)
+            elif entry.state in {State.WANTED, State.RECEIVING} and not entry.cancel_wanted:
+                await self._receive(entry, start)
+            else:
+                raise Conflict(_state_of(entry))
+
+    async def add_block(self, block: Block) -> bool:
+        """Store one block; says whether it is new. Its acknowledgement is on its way when this returns.
+
+        Raises:
+            NotFound, Conflict: see :meth:`meant`; or it was not started, or was cancelled.
+            Invalid: there is no such block.
+        """
+        transfer = self.arriving(block)
+        if transfer is not None:
+            return await transfer.add(block.index, block.content)
+        entry = await self.meant(block.download_index, block.identity)
+        if entry.state not in {State.VERIFIED, State.HANDED, State.REPORTED, State.DONE}:
+            raise Conflict(_state_of(entry))
+        await self._answer(entry, outcome=None)
+        return False
+
+    async def finish(self, finish: FinishDownload) -> DownloadEntry:
+        """Take a download as finished: whole, and what was announced and signed. Core is told the outcome by ``ack``.
+
+        Raises:
+            NotFound, Conflict: see :meth:`meant`; or it was not started, or was cancelled.
+            Refused: ``incomplete`` or ``verification_failed``.
+        """
+        index = finish.download_index
+        async with self._locks[index]:
+            entry = await self.meant(index, finish.identity)
+            transfer = self.transfers.get(index)
+            if entry.state in {State.VERIFIED, State.HANDED}:
+                await self._answer(entry, outcomes.DOWNLOADED)
+                return entry
+            if entry.state in {State.REPORTED, State.DONE}:
+                self._duties.report(entry)
+                return entry
+            if transfer is None:
+                raise Conflict(_state_of(entry))
+            if not transfer.file.complete:
+                await transfer.answer(_outcome(outcomes.INCOMPLETE, entry))
+                missing = next(transfer.file.received.missing(transfer.file.block_count))
+                raise Refused("incomplete", f"Block {missing} of download {index} is missing.")
+            await self._verify(entry, transfer)
+            await self._answer(entry, outcomes.DOWNLOADED)
+            self._duties.hand_over(entry)
+            return entry
+
+    async def take_up(self, entry: DownloadEntry) -> None:
+        """Go on with a file that was arriving: tell Core what is here."""
+        if entry.start is not None and entry.download_index not in self.transfers:
+            (await self._transfer(entry, entry.start)).acknowledge()
+
+    async def stop_receiving(self, download_index: int) -> None:
+        """Take no more blocks of a download."""
+        transfer = self.transfers.pop(download_index, None)
+        if transfer is not None:
+            await transfer.close()
+
+    async def clear(self, entry: DownloadEntry) -> None:
+        """Remove the blocks of a download, and what was being tried for it."""
+        self._duties.drop(entry.download_index)
+        await self.stop_receiving(entry.download_index)
+        await self._shelf.remove(entry.start)
+
+    async def conclude(self, entry: DownloadEntry, reason: Reason, code: int, text: str) -> None:
+        """End a download as failed by our own judgement: report it to Core, and tell the Software Loading Manager."""
+        self._log.warning("download_failed", download_index=entry.download_index, reason=str(reason), detail=text)
+        report = InstallReport(
+            vin=self._settings.vin,
+            download_index=entry.download_index,
+            identity=entry.identity,
+            status=ReportStatus.FAILED,
+            operations=[Operation(id="download", result_code=code, result_text=text)],
+            running_version=await self._duties.running_version(entry),
+            reason=reason,
+        )
+        if await self._state.keep_report(report) is None:
+            await self.clear(entry)
+            self._duties.abandon(entry)
+            self._duties.report(await self.entry(entry.download_index))
+        self.changed.ring()
+
+    async def _receive(self, entry: DownloadEntry, start: StartDownload) -> None:
+        try:
+            self._verifier.check_start(start)
+        except Refused as error:
+            await self.conclude(entry, Reason.VERIFICATION_FAILED, VALIDATION_FAILED, error.detail)
+            raise
+        if entry.start is not None and not _same_file(entry.start, start):
+            await self.clear(entry)
+        try:
+            self._shelf.check_room(start)
+            transfer = await self._transfer(entry, start)
+        except StorageFull as error:
+            await self.conclude(entry, Reason.ABORTED, DISK_FULL, error.detail)
+            raise
+        await self._state.move(start.download_index, State.RECEIVING, start=start)
+        transfer.acknowledge()
+
+    async def _transfer(self, entry: DownloadEntry, start: StartDownload) -> Transfer:
+        index = start.download_index
+        known = self.transfers.get(index)
+        if known is not None and _same_file(known.start, start):
+            known.start, known.epoch = start, entry.epoch  # what is done with the file may be something else now
+            return known
+        if known is not None:
+            await known.close()
+        file = await open_block_file(self._shelf.path(start), start.size, start.block_size, self._state.disk)
+        transfer = self.transfers[index] = Transfer(
+            start,
+            entry.epoch,
+            BlockWriter(file, self._state.disk),
+            self._edge,
+            self._settings.vin,
+            resume_s=self._settings.resume_s,
+            resume_attempts=self._settings.resume_attempts,
+        )
+        return transfer
+
+    async def _verify(self, entry: DownloadEntry, transfer: Transfer) -> None:
+        await transfer.settle()
+        file = transfer.file
+        sha256 = file.sha256() if file.is_hashed else await self._state.disk.do(file.sha256)
+        try:
+            self._verifier.check_file(transfer.start, sha256)
+        except Refused as error:
+            await self.conclude(entry, Reason.VERIFICATION_FAILED, VALIDATION_FAILED, error.detail)
+            raise
+        await self._state.move(entry.download_index, State.VERIFIED)
+        self._log.info("download_verified", download_index=entry.download_index, package=entry.package.text)
+        await self.stop_receiving(entry.download_index)
+
+    async def _answer(self, entry: DownloadEntry, outcome: Outcome | None) -> None:
+        """Acknowledge all blocks of a download that is whole."""
+        count = count_blocks(entry.start.size, entry.start.block_size) if entry.start else 0
+        acknowledgement = Acknowledgement(
+            vin=self._settings.vin,
+            download_index=entry.download_index,
+            identity=entry.identity,
+            epoch=entry.epoch,
+            received=Ranges.up_to(count).text(),
+            outcome=_outcome(outcome, entry) if outcome else None,
+        )
+        try:
+            await self._edge.acknowledge(acknowledgement)
+        except SotaError as error:  # Core asks again when it hears nothing
+            self._log.info("acknowledgement_lost", download_index=entry.download_index, detail=error.detail)
+
+
+def _state_of(entry: DownloadEntry) -> str:
+    state = "cancelled" if entry.cancel_wanted else entry.state
+    return f"Download {entry.download_index} takes nothing: it is {state}."
+
+
+def _same_file(one: StartDownload | None, other: StartDownload) -> bool:
+    return one is not None and (one.sha256, one.size, one.block_size) == (other.sha256, other.size, other.block_size)
+
+
+def _same_transfer(one: StartDownload | None, other: StartDownload) -> bool:
+    """Compare all that is signed or decides what is done with the file."""
+    return one is not None and _decisive(one) == _decisive(other)
+
+
+def _decisive(start: StartDownload) -> tuple[object, ...]:
+    return start.identity, start.size, start.installer, start.target, start.command, start.allow_downgrade
+
+
+def _outcome(outcome: Outcome, entry: DownloadEntry) -> OutcomeReport:
+    return OutcomeReport(status=outcome.status or 200, message=outcome.say(package=entry.package.text) or "")

@@ -1,0 +1,71 @@
+"""What the SOTA Client's folder remembers of the vehicle itself: its VIN, its epoch, and its highest download index.
+
+The state of another VIN is set aside before anything of it is used: its downloads are not this vehicle's, and an old
+report of it must never stand for a new installation.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from sota.client.state import DATABASE, ClientState
+from sota.kit.local_file import Connection
+from sota.kit.logging import get_logger, short_vin
+from sota.kit.set_aside import set_aside
+
+OTHER_VEHICLE = "other-vehicle"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What the folder remembers; None where it is new."""
+
+    vin: str | None
+    epoch: str | None
+    highest_index: int
+
+
+class FolderState:
+    """A table of the file ``client.db``."""
+
+    def __init__(self, state: ClientState) -> None:
+        self._database = state.database
+
+    async def read(self) -> Folder:
+        """Read what the folder remembers."""
+
+        def work(tx: Connection) -> Folder:
+            row = tx.execute("SELECT vin, epoch, highest_index FROM client_folder").fetchone()
+            return Folder(row["vin"], row["epoch"], row["highest_index"])
+
+        return await self._database.read(work)
+
+    async def remember_vin(self, vin: str) -> None:
+        """Write down whose folder it is."""
+        await self._database.transact(lambda tx: tx.execute("UPDATE client_folder SET vin = ?", (vin,)))
+
+    async def remember_epoch(self, epoch: str) -> None:
+        """Write down the vehicle's epoch."""
+        await self._database.transact(lambda tx: tx.execute("UPDATE client_folder SET epoch = ?", (epoch,)))
+
+
+async def open_for(vin: str, state: ClientState, folder: Path) -> bool:
+    """Open the state for a vehicle; says whether that of another vehicle was set aside for it."""
+    await state.open()
+    kept = FolderState(state)
+    known = await kept.read()
+    is_other = known.vin is not None and known.vin != vin
+    if is_other:
+        await state.close()
+        # The blocks first, which can be had again: interrupted here, it is done once more.
+        shutil.rmtree(folder / "blocks", ignore_errors=True)
+        aside = set_aside(folder / DATABASE, OTHER_VEHICLE)
+        get_logger(program="client").warning(
+            "state_of_another_vehicle_set_aside", vin=short_vin(vin), was=short_vin(known.vin or ""), file=aside.name
+        )
+        await state.open()
+    if known.vin != vin:
+        await kept.remember_vin(vin)
+    return is_other

@@ -1,0 +1,45 @@
+"""What the vehicle says of itself when Core can be reached: its epoch and the highest download index that it has had.
+
+Core compares this with what it knows. So a folder from an older copy, a database from a backup and a VIN that was
+registered again are noticed within one connection, and not by the next update.
+"""
+
+from __future__ import annotations
+
+from sota.boundaries.b9_rvi_client.client import SotaClientEdge
+from sota.boundaries.b9_rvi_client.messages import VehicleConnected
+from sota.client.errands import Errands, Pace
+from sota.client.folder_state import FolderState
+from sota.client.settings import ClientSettings
+
+ERRAND = "connected"
+ATTEMPTS = 10
+
+
+class Greeting:
+    """Greets Core."""
+
+    def __init__(self, settings: ClientSettings, folder: FolderState, edge: SotaClientEdge) -> None:
+        self._vin, self._folder, self._edge = settings.vin, folder, edge
+        self._pace = Pace(settings.retry_s, settings.retry_max_s, ATTEMPTS)
+        self._errands = Errands()
+
+    def core_is_there(self) -> None:
+        """Tell Core, until the node has taken it."""
+        self._errands.start(ERRAND, self._attempt, self._pace)
+        self._errands.hurry()
+
+    async def welcome(self, epoch: str) -> None:
+        """Remember the epoch that Core names."""
+        await self._folder.remember_epoch(epoch)
+
+    async def close(self) -> None:
+        """End."""
+        await self._errands.close()
+
+    async def _attempt(self) -> bool:
+        known = await self._folder.read()
+        await self._edge.connected(
+            VehicleConnected(vin=self._vin, highest_index=known.highest_index, epoch=known.epoch)
+        )
+        return True

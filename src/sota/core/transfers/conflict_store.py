@@ -1,0 +1,39 @@
+"""SQL of vehicles' messages that count for no download, and of what a vehicle's data folder remembers."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from sota.core.tables import download, update, vehicle
+from sota.core.transfers.model import DownloadState, Life
+from sota.kit.db import Tx
+
+
+async def read_life(tx: Tx, vin: str) -> Life | None:
+    """Read a vehicle's present life; None where it is not registered, or retired."""
+    of_vehicle = download.c.vin == vehicle.c.vin
+    answered = sa.and_(of_vehicle, download.c.state != DownloadState.PENDING.value)
+    query = sa.select(
+        vehicle.c.epoch,
+        vehicle.c.highest_index,
+        sa.select(sa.func.max(download.c.download_index)).where(of_vehicle).scalar_subquery().label("given"),
+        sa.select(sa.func.max(download.c.download_index)).where(answered).scalar_subquery().label("answered"),
+    ).where(vehicle.c.vin == vin, vehicle.c.retired_at.is_(None))
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        return None
+    return Life(vin, row.epoch, max(row.highest_index, row.given or 0), row.answered or 0)
+
+
+async def lock_life(tx: Tx, vin: str) -> Life | None:
+    """Read a vehicle's present life and keep others from renewing it meanwhile."""
+    await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin == vin).with_for_update())
+    return await read_life(tx, vin)
+
+
+async def has_update(tx: Tx, vin: str, update_id: UUID) -> bool:
+    """Report whether an update of this vehicle is known."""
+    query = sa.select(update.c.update_id).where(update.c.update_id == update_id, update.c.vin == vin)
+    return (await tx.execute(query)).first() is not None

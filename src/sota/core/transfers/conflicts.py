@@ -1,0 +1,122 @@
+"""What is done when a vehicle names a download, or a life of its own, that Core does not know.
+
+Rules kept here:
+
+* nothing of such a message is recorded: it is counted and logged, and the vehicle is asked for all its packages (B7-8),
+  so that the register says what is installed;
+* a vehicle that knows its present epoch, and with it an update or an index that Core does not know, was told of it by a
+  database that lost its last commits: the epoch is renewed, so that no message of before counts;
+* new downloads get indexes above every index that the vehicle has named;
+* a vehicle that names another epoch is told its present one, and of its update under way.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sota.boundaries.b7_core_rvi.messages import VehicleConnected, Welcome
+from sota.core import schedules
+from sota.core.transfers import conflict_store
+from sota.core.transfers.dispatcher import Dispatcher
+from sota.core.transfers.engine import Engine
+from sota.core.transfers.model import Claim, Life, Verdict, judge
+from sota.core.transfers.sending import TROUBLE
+from sota.core.vehicles import epoch_store
+from sota.kit import metrics
+from sota.kit.audit.model import Deed
+from sota.kit.audit.trail import AuditTrail
+from sota.kit.db import Tx
+from sota.kit.logging import get_logger, short_vin
+from sota.kit.outbox import Relay
+
+NOTHING = Verdict(renew=False, stale=False, ask=False)
+
+
+class Conflicts:
+    """Records conflicts, and compares what vehicles remember with what Core knows."""
+
+    def __init__(self, engine: Engine, dispatcher: Dispatcher, relay: Relay, audit: AuditTrail) -> None:
+        self._engine, self._dispatcher, self._relay, self._audit = engine, dispatcher, relay, audit
+        self._db, self._clock = engine.db, engine.clock
+        self._log = get_logger(program="core")
+
+    async def note(self, claim: Claim, service: str) -> None:
+        """Record that a message counts for no download, and have the vehicle asked for its packages."""
+        metrics.REFUSED.labels("core", "other_download").inc()
+        self._log.warning(
+            "download_conflict",
+            vin=short_vin(claim.vin),
+            service=service,
+            download_index=claim.download_index,
+            package=claim.identity.package.text,
+        )
+
+        async def work(tx: Tx) -> Verdict:
+            life = await conflict_store.lock_life(tx, claim.vin)
+            if life is None:
+                return NOTHING
+            known = await conflict_store.has_update(tx, claim.vin, UUID(claim.identity.update_id))
+            verdict = judge(life, claim.epoch, claim.download_index, knows_update=known)
+            await self._write(tx, life, verdict, claim.download_index)
+            await schedules.ask_for_packages(tx, claim.vin, self._clock.now())
+            return verdict
+
+        await self._follow(claim.vin, await self._db.transact(work))
+        self._relay.wake()
+
+    async def meet(self, connected: VehicleConnected) -> None:
+        """Compare what the data folder of a vehicle remembers, as it connects."""
+        vin, epoch, highest = connected.vin, connected.epoch, connected.highest_index
+        async with self._db.read() as tx:
+            life = await conflict_store.read_life(tx, vin)
+        if life is None or (judge(life, epoch, highest) == NOTHING and highest <= life.highest_index):
+            return
+
+        async def work(tx: Tx) -> Verdict:
+            life = await conflict_store.lock_life(tx, vin)
+            if life is None:
+                return NOTHING
+            verdict = judge(life, epoch, highest)
+            await self._write(tx, life, verdict, highest)
+            if verdict.ask:
+                await schedules.ask_for_packages(tx, vin, self._clock.now())
+            return verdict
+
+        verdict = await self._db.transact(work)
+        if verdict.ask:
+            self._log.warning("vehicle_remembers_another_life", vin=short_vin(vin), highest_index=highest)
+            self._relay.wake()
+        await self._follow(vin, verdict)
+
+    async def _write(self, tx: Tx, life: Life, verdict: Verdict, highest: int) -> None:
+        if highest > life.highest_index:
+            await epoch_store.raise_highest_index(tx, life.vin, highest)
+        if verdict.renew:
+            await epoch_store.renew_epochs_of(tx, [life.vin])
+
+    async def _follow(self, vin: str, verdict: Verdict) -> None:
+        if verdict.renew:
+            self._log.warning("epoch_renewed", vin=short_vin(vin))
+            await self._audit.record(
+                Deed(
+                    at=self._clock.now(),
+                    actor=f"vehicle {vin}",
+                    address="",
+                    interaction="X-B7-12",
+                    object=f"vehicles/{vin}",
+                    outcome="epoch_renewed",
+                    status=200,
+                )
+            )
+        if not verdict.stale:
+            return
+        self._engine.forget_vehicle(vin)
+        async with self._db.read() as tx:
+            life = await conflict_store.read_life(tx, vin)
+        if life is None:
+            return
+        try:
+            await self._engine.node.welcome(vin, Welcome(epoch=life.epoch))
+        except TROUBLE as error:  # the vehicle learns it with its next update
+            self._log.warning("welcome_not_sent", vin=short_vin(vin), reason=str(error))
+        await self._dispatcher.tell_again(vin)
