@@ -71,6 +71,64 @@ HOSTILE: dict[str, tuple[tarfile.TarInfo | tuple[tarfile.TarInfo, bytes], ...]] 
 }
 
 
+def extended(content: bytes, *, size: int | None = None) -> bytes:
+    """Make an archive of one file with this as its extended header."""
+    header = member("pax", tarfile.XHDTYPE, size=len(content) if size is None else size)
+    padded = content + bytes(-len(content) % tarfile.BLOCKSIZE)
+    file = member("a", size=1)
+    return b"".join(
+        (
+            header.tobuf(tarfile.USTAR_FORMAT),
+            padded,
+            file.tobuf(tarfile.USTAR_FORMAT),
+            b"x".ljust(tarfile.BLOCKSIZE, b"\0"),
+            bytes(2 * tarfile.BLOCKSIZE),
+        )
+    )
+
+
+def record(name: str, value: str) -> bytes:
+    length = len(f" {name}={value}\n".encode())
+    while len(str(length)) + len(f" {name}={value}\n".encode()) != length:
+        length += 1
+    return f"{length} {name}={value}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        record("comment", "1" * 10_000),
+        record("comment", "x" * 20_000),
+        b"1" * 8_000,
+        b"2 2 2 2 2 2 2 2 =\n",
+        b"9 a=b\n",
+        record("comment", "x") + b"0 a=b\n",
+    ],
+    ids=["digits", "too long", "digits alone", "no records", "wrong length", "length of nothing"],
+)
+def test_extended_header_that_costs_time_is_refused_before_it_is_read(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "a.tar"
+    file.write_bytes(extended(content))
+    with pytest.raises(BadArchive, match="extended header"):
+        unpack(file, None, LIMITS)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_extended_headers_of_long_names_are_read(tmp_path: Path, mode: str) -> None:
+    name = "/".join(["ü" * 60] * 5)
+    file = tmp_path / "a.tar"
+    with tarfile.open(file, mode, format=tarfile.PAX_FORMAT) as made:  # type: ignore[call-overload]
+        info = member(name, size=1, mtime=1234567890.123456)
+        made.addfile(info, io.BytesIO(b"x"))
+        # A file that begins like an extended header is none.
+        made.addfile(member("inner", size=512), io.BytesIO(extended(b"", size=5)[:512]))
+        made.addfile(member("last", size=512), io.BytesIO(b"y" * 512))
+    (tmp_path / "to").mkdir()
+    unpack(file, tmp_path / "to", LIMITS)
+    assert (tmp_path / "to" / name).read_bytes() == b"x"
+    assert (tmp_path / "to" / "last").read_bytes() == b"y" * 512
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("mode", ["w", "w:xz"])
 def test_hostile_archive_is_refused(name: str, mode: str, tmp_path: Path) -> None:

@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import IO, cast
 
 from sota.kit.durable import shared_folder, sync_folder
-from sota.kit.errors import Invalid
+from sota.slm.installers.tar_stream import HEADER_LIMIT, BadArchive, Bounded
+
+__all__ = ["BadArchive", "Limits", "Tree", "unpack"]
 
 PART = 1 << 16
-HEADER_LIMIT = 1 << 16
 DEPTH_LIMIT = 64
 NAME_LIMIT = 255
 PATH_LIMIT = 1024
@@ -52,35 +53,6 @@ class Limits:
 
     max_bytes: int
     max_files: int
-
-
-class BadArchive(Invalid):
-    """It is no tar archive, is damaged, or is not one that is unpacked here."""
-
-    code, title = "bad_archive", "Bad Archive"
-
-
-class _Bounded:
-    """The decompressed archive: gives no part larger than a header may be, and ends where the limits do."""
-
-    def __init__(self, stream: IO[bytes], limit: int) -> None:
-        self._stream = stream
-        self._limit = limit
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= HEADER_LIMIT:
-            raise BadArchive("A header in it is too long.")
-        if self._stream.tell() + size > self._limit:
-            raise BadArchive("It holds more than is allowed.")
-        return self._stream.read(size)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence != os.SEEK_SET or offset > self._limit:
-            raise BadArchive("It holds more than is allowed.")
-        return self._stream.seek(offset)
-
-    def tell(self) -> int:
-        return self._stream.tell()
 
 
 class Tree:
@@ -196,11 +168,13 @@ def unpack(file: Path, folder: Path | None, limits: Limits) -> None:
     tree = Tree(folder, limits)
     try:
         with file.open("rb") as raw, _decompressed(raw) as stream:
-            bounded = cast(IO[bytes], _Bounded(stream, limits.max_bytes + limits.max_files * 2048 + (1 << 20)))
-            with tarfile.open(fileobj=bounded, mode="r:") as archive:
+            bounded = Bounded(stream, limits.max_bytes + limits.max_files * 2048 + (1 << 20))
+            with tarfile.open(fileobj=bounded.file, mode="r:") as archive:
                 for member in _members(archive):
+                    bounded.in_content = True
                     tree.add(member, archive)
-                _check_end(bounded, archive.offset)
+                    bounded.in_content = False
+                _check_end(bounded.file, archive.offset)
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None and folder is not None:
             raise  # the disk's own

@@ -12,9 +12,13 @@ import tarfile
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from sota.slm.installers.tar_stream import BadArchive, Bounded, Forward
 
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 TIMEOUT_S = 600.0
+MAX_BYTES = 1 << 40
 
 
 def why_not_plain(file: Path, name: str, root: Path, database: Path) -> str:
@@ -29,7 +33,7 @@ def why_not_plain(file: Path, name: str, root: Path, database: Path) -> str:
         links, paths = _content(file)
         for left in database.glob(f"info/{name}.list") if name else ():
             paths += [_inside(line) for line in left.read_text(errors="surrogateescape").splitlines()]
-    except (OSError, subprocess.SubprocessError, tarfile.TarError) as error:
+    except (OSError, subprocess.SubprocessError, tarfile.TarError, BadArchive) as error:
         return f"The package cannot be looked through: {error}"
     led = _led_out(root, links, paths)
     return f"A link leads {led} of the package out of the vehicle's root" if led else ""
@@ -53,13 +57,17 @@ def _content(file: Path) -> tuple[set[PurePosixPath], list[PurePosixPath]]:
     links, paths = set(), []
     with (
         subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(file)], stdout=subprocess.PIPE) as process,
-        tarfile.open(fileobj=process.stdout, mode="r|") as archive,
+        tarfile.open(fileobj=_bounded(process), mode="r:") as archive,
     ):
         for member in archive:
             paths.append(_inside(member.name))
             if member.issym():
                 links.add(paths[-1])
     return links, paths
+
+
+def _bounded(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    return Bounded(cast(IO[bytes], Forward(cast(IO[bytes], process.stdout))), MAX_BYTES).file
 
 
 def _inside(path: str) -> PurePosixPath:
