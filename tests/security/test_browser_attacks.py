@@ -6,6 +6,7 @@ import asyncio
 import base64
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -271,7 +272,9 @@ async def test_page_that_is_asked_for_before_signing_in_stays_here(backend: Back
     assert (answer.status, stays_here(answer)) == (301, True)
 
 
-@pytest.mark.parametrize("host", [b"evil.example/", b"evil.example@localhost", b"a\\b", b"[::1", b"x y", b"a:99999999"])
+@pytest.mark.parametrize(
+    "host", [b"evil.example/", b"evil.example@localhost", b"a\\b", b"[::1", b"x y", b"a:99999999", b"evil.example"]
+)
 async def test_redirection_to_https_takes_no_address_from_a_strange_host(backend: Backend, host: bytes) -> None:
     connection = await RawConnection.open(backend.web.port)
     await connection.send(b"GET /login HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
@@ -279,6 +282,30 @@ async def test_redirection_to_https_takes_no_address_from_a_strange_host(backend
     connection.close()
     assert heard.status == 400
     assert b"location" not in heard.content.lower()
+
+
+async def test_redirection_to_https_goes_to_the_public_host_whatever_host_is_asked_for(
+    backend: Backend, tmp_path: Path
+) -> None:
+    async with backend.another(f"sqlite:///{tmp_path}/web.db", public_host="sota.example:443") as server:
+        for host, place in ((b"evil.example", b"sota.example:443"), (b"localhost", b"localhost")):
+            connection = await RawConnection.open(server.web.port)
+            await connection.send(b"GET /login HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+            heard = await connection.listen(5.0)
+            connection.close()
+            assert heard.status == 308
+            assert b"location: https://" + place in heard.content
+
+
+@pytest.mark.parametrize("path", ["//login", "/login/", "///login//", "/%6cogin/", "//", "/index.html/", "//password"])
+async def test_page_over_plain_http_is_redirected_however_its_path_is_written(backend: Backend, path: str) -> None:
+    for method in ("GET", "POST"):
+        request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        connection = await RawConnection.open(backend.web.port)
+        await connection.send(request.encode())
+        heard = await connection.listen(5.0)
+        connection.close()
+        assert heard.status == 308, heard.content
 
 
 async def test_redirection_to_https_keeps_the_path_on_this_host(backend: Backend) -> None:

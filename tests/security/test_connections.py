@@ -102,8 +102,9 @@ async def test_target_in_another_form_reaches_nothing_that_is_not_declared(backe
         b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(20_000)),
         b"GET /" + b"x" * 200_000,
         b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 101 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
     ],
-    ids=["one header without end", "headers without end", "a path without end", "too many headers"],
+    ids=["one header without end", "headers without end", "a path without end", "too many headers", "a long header"],
 )
 async def test_head_without_end_is_cut_off(backend: Backend, head: bytes) -> None:
     heard = await say(backend.web.port, head)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sota.kit.errors import StartError
+from sota.kit.http_crowd import KEEP_ALIVE_S, Crowd
 from sota.kit.http_protocol import HttpProtocol
 from sota.kit.lean import hidden
 
@@ -18,6 +19,7 @@ with hidden("uvicorn.main"):  # its command line
     from uvicorn.server import Server
 
 STOP_TIMEOUT_S = 10
+MOST_CONNECTIONS = 2000
 
 
 class _Server(Server):
@@ -29,13 +31,24 @@ class _Server(Server):
 
 
 class HttpListener:
-    """One listening address of a program."""
+    """One listening address of a program.
 
-    def __init__(self, app: Any, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+    ``per_address`` connections at most are kept of one address; 0 where all callers may have the same one.
+    """
+
+    def __init__(
+        self, app: Any, host: str, port: int, *, tls: ssl.SSLContext | None = None, per_address: int = 0
+    ) -> None:
         self._host, self._port = host, port
+
+        class Connection(HttpProtocol):
+            """One of this listener's connections."""
+
+            crowd = Crowd(MOST_CONNECTIONS, per_address)
+
         self._config = Config(
             app,
-            http=HttpProtocol,
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -44,8 +57,8 @@ class HttpListener:
             date_header=False,
             # Nobody's X-Forwarded-* is believed: it would turn plain HTTP into HTTPS and one address into another.
             proxy_headers=False,
-            limit_concurrency=2000,
-            timeout_keep_alive=75,
+            limit_concurrency=MOST_CONNECTIONS + 100,  # the crowd makes room before uvicorn refuses
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
             ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
         )

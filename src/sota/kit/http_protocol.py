@@ -7,6 +7,7 @@ Rules kept here:
 * a request names one host, and its body comes in one piece or in plain chunks (that two lengths, or a length that is
   none, are refused is the parser's part);
 * who gets an answer before his body was read may go on sending for a moment, and is then cut off;
+* a connection on which nobody waits gives way where there are too many (:class:`~sota.kit.http_crowd.Crowd`);
 * who does not take his answer is cut off too: what he does not read would stay in our memory.
 
 An application may name a *direct* route (:class:`Direct`): what is posted there is answered without the ASGI cycle,
@@ -23,6 +24,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sota.kit.http_crowd import Crowd
 from sota.kit.lean import hidden
 
 with hidden("uvicorn.main"):  # its command line
@@ -65,6 +67,8 @@ class Direct:
 class HttpProtocol(HttpToolsProtocol):
     """A connection that cannot be held open by doing nothing."""
 
+    crowd: Crowd | None = None  # of the listener, whose protocols are a class of their own
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -81,11 +85,24 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._arm("head", HEAD_TIMEOUT_S)
+        if self.crowd is not None:
+            self.crowd.enter(self, self.client[0] if self.client else "")
 
     def connection_lost(self, exc: Exception | None) -> None:
         for name in list(self._timers):
             self._disarm(name)
+        if self.crowd is not None:
+            self.crowd.leave(self, self.client[0] if self.client else "")
         super().connection_lost(exc)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody waits for an answer here: the connection is between requests, or a head is still arriving."""
+        return self._is_idle and not self._answering and not self._waiting
+
+    def cut_off(self) -> None:
+        """Close the connection at once, without a word: another one needs its place."""
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -118,11 +135,15 @@ class HttpProtocol(HttpToolsProtocol):
             self._is_too_large = True
             raise ValueError("too many headers")
         is_old = self.parser.get_http_version() != "1.1"
-        hosts = 0
+        hosts, size = 0, len(self.url)
         for name, value in self.headers:
             hosts += name == b"host"
+            size += len(name) + len(value)
             if name == b"transfer-encoding" and (is_old or value.strip().lower() != b"chunked"):
                 raise ValueError("a body in a form that is not read here")
+        if size > MAX_HEAD_BYTES:  # it came in one piece, so nothing has counted it yet
+            self._is_too_large = True
+            raise ValueError("too large a head")
         if hosts > 1 or (hosts == 0 and not is_old):
             raise ValueError("not one host")
         if self._is_direct():
@@ -152,6 +173,8 @@ class HttpProtocol(HttpToolsProtocol):
         # ``cycle`` is the request that came last: another one, where several came at once.
         has_more = self.cycle.more_body and self.cycle.response_complete
         self._is_idle = self.cycle.response_complete and not self.cycle.more_body
+        if self.crowd is not None:
+            self.timeout_keep_alive = self.crowd.keep_alive_s
         super().on_response_complete()
         if self.transport.is_closing():
             self._arm("close", LINGER_S)

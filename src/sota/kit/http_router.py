@@ -64,7 +64,7 @@ class Router:
             Invalid: the path is not UTF-8.
         """
         try:
-            segments = [unquote_to_bytes(part).decode() for part in raw_path.strip(b"/").split(b"/")]
+            segments = segments_of(raw_path)
         except UnicodeDecodeError:
             raise Invalid("The path is not UTF-8.") from None
         values: dict[str, str] = {}
@@ -79,6 +79,15 @@ class Router:
             error.__dict__["allowed"] = allowed
             raise error
         return branch.routes[method], values
+
+
+def segments_of(raw_path: bytes) -> list[str]:
+    """Split a path into its segments, and unquote each; slashes before and behind it mean nothing.
+
+    Raises:
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return [unquote_to_bytes(part).decode() for part in raw_path.strip(b"/").split(b"/")]
 
 
 def _grow(branch: Branch, segment: str) -> Branch:

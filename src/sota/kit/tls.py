@@ -66,6 +66,17 @@ def time_left(certificate: Path, now: datetime) -> timedelta:
     return ends_at - now
 
 
+def names_in(certificate: Path) -> frozenset[str]:
+    """Return the host names and addresses that a certificate is for, in small letters."""
+    try:
+        extensions = x509.load_pem_x509_certificate(certificate.read_bytes()).extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return frozenset()
+    addresses = (str(address) for address in names.get_values_for_type(x509.IPAddress))
+    return frozenset({*(name.lower() for name in names.get_values_for_type(x509.DNSName)), *addresses})
+
+
 def _is_usable(certificate: Path, key: Path) -> bool:
     """Say whether both files are there, whole, and of one pair."""
     if not (certificate.exists() and key.exists()):
@@ -110,6 +121,7 @@ class ServerCertificate:
             files = f"certificate {certificate} with key {key}" + (f" and authority {callers}" if callers else "")
             raise StartError(f"{files} cannot be used: {reason(error)}") from None
         self.context.sni_callback = self._choose
+        self.names = names_in(certificate)
 
     def refresh(self) -> bool:
         """Read the files if they have changed; says whether there is a new one. A broken one changes nothing."""
@@ -122,6 +134,7 @@ class ServerCertificate:
         except OSError as error:
             self._log.error("certificate_not_replaced", reason=reason(error))
             return False
+        self.names = names_in(self._files[0])
         self._log.info("certificate_replaced")
         return True
 

@@ -3,7 +3,8 @@
 Rules kept here (docs/specification.md, rulings 5 and 7):
 
 * plain HTTP serves the JSON API on loopback; elsewhere it redirects to HTTPS (308) unless the operator says ``serve``;
-* sign-in and the console's pages are for HTTPS only;
+* sign-in and the console's pages are for HTTPS only, however their path is written;
+* the redirect goes to a host that is known to be ours, not to whatever the Host header says;
 * a page, script or style sheet outside the console's folders is as unknown as one that its manifest does not name: 409;
 * an answer over HTTPS asks the browser to stay with HTTPS (HSTS).
 """
@@ -16,9 +17,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sota.kit.http_message import Receive, Send
+from sota.kit.http_router import segments_of
 from sota.kit.http_server import App
+from sota.kit.tls import ServerCertificate
 
 PAGES = frozenset({"/", "/index.html", "/login", "/logout", "/password"})
+UNKNOWN_HOST = b"This host name is not known here. The operator can set it as public_host.\n"
+PORT = re.compile(rb":[0-9]+$")
 HOST = re.compile(rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 # No page, script or style sheet has these names: whatever lies elsewhere is answered as they are.
@@ -26,10 +31,10 @@ NOWHERE = {".html": b"/-.html", ".js": b"/assets/-.js", ".css": b"/assets/-.css"
 
 
 class Door:
-    """The ASGI application of both ports; ``https_port`` is asked when it is needed, for it may be a free one."""
+    """The ASGI application of both ports."""
 
-    def __init__(self, app: App, https_port: Callable[[], int], *, serve_plain: bool) -> None:
-        self._app, self._https_port, self._serve_plain = app, https_port, serve_plain
+    def __init__(self, app: App, places: PublicPlaces, *, serve_plain: bool) -> None:
+        self._app, self._places, self._serve_plain = app, places, serve_plain
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Let a request in, or send it to HTTPS."""
@@ -37,24 +42,72 @@ class Door:
             return
         if scope.get("scheme") == "https":
             await self._app(_with_known_path(scope), receive, _with_hsts(send))
-        elif scope["path"] in PAGES or not (self._serve_plain or _is_loopback(scope)):
+        elif _plain_path(scope["raw_path"]) in PAGES or not (self._serve_plain or _is_loopback(scope)):
             await self._redirect(scope, send)
         else:
             await self._app(_with_known_path(scope), receive, send)
 
     async def _redirect(self, scope: Mapping[str, Any], send: Send) -> None:
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        match = HOST.fullmatch(host)
-        headers = [(b"content-length", b"0"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-        status = 400
-        if match is not None:
-            port = self._https_port()
-            place = match.group(1) + (b"" if port == 443 else b":%d" % port)
+        place = self._places.of(host, scope["server"][0] if scope.get("server") else "")
+        headers = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+        status, body = 400, UNKNOWN_HOST
+        if place is not None:
             query = b"?" + scope["query_string"] if scope["query_string"] else b""
             headers.append((b"location", b"https://" + place + scope["raw_path"] + query))
-            status = 308
+            status, body = 308, b""
+        headers += [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain; charset=utf-8")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": body})
+
+
+class PublicPlaces:
+    """Where this server is reached over HTTPS; its port is asked when it is needed, for it may be a free one."""
+
+    def __init__(self, public_host: str | None, https_port: Callable[[], int], certificate: ServerCertificate) -> None:
+        self._public_host, self._https_port, self._certificate = public_host, https_port, certificate
+
+    def of(self, host: bytes, own_address: str) -> bytes | None:
+        """Return host and port for a redirect, or None where the host is none of ours.
+
+        Ours are the certificate's names and the address that was called; any other Host header is answered with the
+        public host, where that is set.
+        """
+        match = HOST.fullmatch(host)
+        if match is None:
+            return None
+        name = match.group(1).decode("ascii").lower()
+        if self._is_ours(name, own_address):
+            return self._with_port(match.group(1))
+        if self._public_host is None:
+            return None
+        public = self._public_host.encode("ascii")
+        return public if PORT.search(public) else self._with_port(public)
+
+    def _is_ours(self, name: str, own_address: str) -> bool:
+        plain = name.strip("[]")
+        names = self._certificate.names
+        parent = plain.partition(".")[2]
+        return plain in names or (bool(parent) and f"*.{parent}" in names) or _same_address(plain, own_address)
+
+    def _with_port(self, host: bytes) -> bytes:
+        port = self._https_port()
+        return host + (b"" if port == 443 else b":%d" % port)
+
+
+def _same_address(one: str, other: str) -> bool:
+    try:
+        return ipaddress.ip_address(one) == ipaddress.ip_address(other)
+    except ValueError:
+        return False
+
+
+def _plain_path(raw_path: bytes) -> str:
+    """Return a path as the router reads it: without slashes before or behind it, unquoted segment by segment."""
+    try:
+        return "/" + "/".join(segments_of(raw_path))
+    except UnicodeDecodeError:
+        return ""  # the router refuses it
 
 
 def _is_loopback(scope: Mapping[str, Any]) -> bool:

@@ -33,7 +33,7 @@ from sota.web.console import manifest
 from sota.web.console.api import ConsoleApi
 from sota.web.console.page import Pages
 from sota.web.documents.api import DocumentsApi
-from sota.web.door import Door
+from sota.web.door import Door, PublicPlaces
 from sota.web.gateway.core_api import CoreApi
 from sota.web.gateway.fleet_api import FleetApi
 from sota.web.gateway.identity_api import IdentityApi
@@ -174,9 +174,11 @@ class WebProgram:
         settings = self.settings
         self.certificate, key = self._certificate()
         self._tls = tls.ServerCertificate(self.certificate, key)
-        door = Door(app, lambda: self.https_port, serve_plain=settings.plain_http == "serve")
-        https = HttpListener(door, settings.host, settings.https_port, tls=self._tls.context)
-        plain = HttpListener(door, settings.host, settings.port)
+        places = PublicPlaces(settings.public_host, lambda: self.https_port, self._tls)
+        door = Door(app, places, serve_plain=settings.plain_http == "serve")
+        most = settings.connections_per_address
+        https = HttpListener(door, settings.host, settings.https_port, tls=self._tls.context, per_address=most)
+        plain = HttpListener(door, settings.host, settings.port, per_address=most)
         for listener in (https, plain):
             await listener.start()
             self._listeners.append(listener)

@@ -21,6 +21,17 @@ class WebSettings(DatabaseSettings, kw_only=True, forbid_unknown_fields=True):
             description="Plain HTTP elsewhere than on loopback: redirect to HTTPS, or serve the JSON API.",
         ),
     ] = "redirect"
+    public_host: Annotated[
+        str | None,
+        Meta(
+            pattern=r"^([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?$",
+            description="Name, or name:port, that browsers are redirected to; by itself the certificate's names hold.",
+        ),
+    ] = None
+    connections_per_address: Annotated[
+        int,
+        Meta(ge=0, description="Connections kept of one address; 0 is any number, for a reverse proxy before it."),
+    ] = 256
     certificate_file: Annotated[
         Path | None,
         Meta(description="Certificate chain in PEM; without one a self-signed one is made at the first start."),

@@ -42,6 +42,17 @@ async def _refuse(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+async def test_head_over_the_limit_is_refused_although_it_comes_whole() -> None:
+    config = uvicorn.Config(_refuse, lifespan="off")
+    config.load()
+    protocol, transport = HttpProtocol(config=config, server_state=ServerState(), app_state={}), Written()
+    protocol.connection_made(transport)
+    protocol.data_received(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")
+    await asyncio.sleep(0.01)
+    assert (transport.content.split()[1], transport.closed) == (b"431", True)
+    protocol.connection_lost(None)
+
+
 async def test_end_of_a_body_that_comes_after_its_answer_is_not_taken_for_a_head() -> None:
     config = uvicorn.Config(_refuse, lifespan="off")
     config.load()

@@ -19,13 +19,13 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sota.boundaries.interaction import Role
+from sota.kit.http_crowd import network_of
 
 COOKIE = "__Host-sota"
 RETURN_COOKIE = "__Host-sota-return"
@@ -133,21 +133,6 @@ def _hashed(keys: dict[str, Patience]) -> dict[str, Patience]:
     return {
         hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest(): patience for key, patience in keys.items()
     }
-
-
-def network_of(address: str) -> str:
-    """Give what counts as one address: of IPv6 the network, in which a single customer has all addresses.
-
-    >>> network_of("2001:db8:1:2:3::4"), network_of("::ffff:192.0.2.1")
-    ('2001:db8:1:2::/64', '192.0.2.1')
-    """
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if found.version == 4:
-        return str(found)
-    return str(found.ipv4_mapped or ipaddress.ip_network((int(found), 64), strict=False))
 
 
 def new_session_token() -> str:
