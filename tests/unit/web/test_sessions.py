@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sota.boundaries.interaction import Role
 from sota.kit.db import Database
 from sota.kit.errors import Invalid, TooMany
+from sota.kit.http_crowd import network_of
 from sota.kit.migrations import upgrade
 from sota.web.accounts.service import add_account, ensure_admin, issue_token
 from sota.web.sessions.model import (
@@ -24,7 +25,6 @@ from sota.web.sessions.model import (
     Attempt,
     buckets,
     is_own_path,
-    network_of,
     read_cookie,
     read_known_mark,
     read_return_path,
