@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +17,12 @@ from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.boundaries.values import Command, Reason
 from sota.slm.contract import Bay, Fault
 from tests.support import debs
+from tests.support.confined_as_user import CANNOT
 from tests.support.hostile import REACHED, SCRIPTS, Witnesses
 from tests.support.machine import LACKS, why_no_confinement
 from tests.support.slm_subjects import ArchiveSubject, DebSubject
+
+NOBODY = 65_534
 
 
 @pytest.fixture
@@ -66,6 +73,30 @@ async def test_scripts_that_attack_the_machine_reach_nothing_outside(tmp_path: P
         path for path in subject.root.rglob("*") if stat.S_ISCHR(mode := path.lstat().st_mode) or stat.S_ISBLK(mode)
     ]
     assert devices == []
+
+
+def test_script_that_an_ordinary_user_runs_confined_reaches_nothing_outside(witnesses: Witnesses) -> None:
+    user = NOBODY if os.geteuid() == 0 else os.geteuid()
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users
+        folder = Path(name)
+        script = folder / "script"
+        script.write_text(
+            f"{witnesses.attack}\necho inside > /etc/made && chown 5:5 /etc/made && chmod 600 /etc/made\n"
+        )
+        (folder / "root/etc").mkdir(parents=True)
+        for path in (folder, folder / "root", folder / "root/etc", script):
+            os.chown(path, user, user if os.geteuid() == 0 else -1)
+        arguments = [str(user), str(folder / "root"), str(folder / "state"), str(script)]
+        command = [sys.executable, "-m", "tests.support.confined_as_user", *arguments]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+
+        if done.returncode == CANNOT:
+            pytest.skip(f"{LACKS}an ordinary user's vehicle cannot be confined ({done.stdout.strip()})")
+        made = folder / "root/etc/made"
+        assert (done.returncode, made.read_text(), made.stat().st_uid) == (0, "inside\n", user), done.stdout
+    assert "RAN" in done.stdout
+    assert REACHED not in done.stdout
+    assert witnesses.changes() == []
 
 
 @pytest.mark.usefixtures("confined")
