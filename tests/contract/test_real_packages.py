@@ -120,6 +120,8 @@ async def test_real_package_keeps_the_contract(workshop: Workshop) -> None:
 
 @pytest.mark.parametrize("workshop", sorted(set(PACKAGES) - set(KEPT)), indirect=True)
 async def test_real_package_is_removed_and_installed_again(workshop: Workshop) -> None:
+    await workshop.install()  # whatever was tried with it before
+
     report = await workshop.remove()
     assert (str(report.status), workshop.subject.running()) == ("installed", None), told(report)
     for script in ("preinst", "postinst"):

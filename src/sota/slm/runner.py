@@ -34,6 +34,7 @@ POLL_S = 0.01
 POLL_MAX_S = 0.25
 GRACE_S = 10.0
 TIMED_OUT = 124
+STANDARD_ERROR = 2
 WARN_AFTER_S = 60.0
 TEND_S, TEND_NOTHING_S = 5.0, 60.0
 KINDS = ("pid", "exit", "exit.new", "lock")
@@ -69,6 +70,7 @@ class Runner:
                 ["sh", "-c", SHELL, "sh", *command],
                 {**environment, VARIABLE: str(self._folder / key)},
                 file_actions=[
+                    *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inheritable()),
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (
                         os.POSIX_SPAWN_OPEN,
@@ -185,3 +187,13 @@ class Runner:
             return int(self._path(key, "exit").read_text())
         except (OSError, ValueError):
             return None
+
+
+def _inheritable() -> list[int]:
+    """Return the open files that were left to us at our start: a step must not get them, confined or not."""
+    found = []
+    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with contextlib.suppress(OSError):  # the folder itself
+            if int(entry) > STANDARD_ERROR and os.get_inheritable(int(entry)):
+                found.append(int(entry))
+    return found

@@ -76,6 +76,13 @@ async def test_of_a_large_output_beginning_and_end_are_told(runner: Runner, tmp_
     assert (tmp_path / "steps" / "1-1.out").stat().st_size < FILE_LIMIT
 
 
+async def test_step_gets_nothing_that_is_open_for_us(runner: Runner, tmp_path: Path) -> None:
+    with (tmp_path / "private").open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        start(runner, "ls -l /proc/self/fd")
+        assert "private" not in (await runner.wait("1-1")).output
+
+
 async def test_forgotten_step_leaves_no_files(runner: Runner, tmp_path: Path) -> None:
     start(runner, "true")
     await runner.wait("1-1")
