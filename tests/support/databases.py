@@ -141,14 +141,14 @@ class MariaDbServer:
 
 
 @contextmanager
-def running_mariadb(*options: str) -> Iterator[MariaDbServer]:
-    """Run a private server as long as the block, with further options of ``mariadbd``."""
+def running_mariadb(*options: str, parent: Path | None = None) -> Iterator[MariaDbServer]:
+    """Run a private server as long as the block, with further options of ``mariadbd``, in a folder in ``parent``."""
     missing = [
         name for name in ("mariadbd", "mariadb-install-db", "mariadb") if shutil.which(name, path=_path()) is None
     ]
     assert not missing, f"{', '.join(missing)} not found: make test installs mariadb-server, or apt-get install it"
     # A socket's path may have 107 characters: no long folder of the test run.
-    folder = Path(mkdtemp(prefix="sota-mariadb-"))
+    folder = Path(mkdtemp(prefix="sota-mariadb-", dir=parent))
     server = MariaDbServer(folder, free_ports(1)[0], options)
     try:
         _install(folder)

@@ -81,6 +81,7 @@ class System:
         self._config = folder / "sota.toml"
         tables = backend_tables(self.data, self.ports, self._secrets, self.database_url)
         self._config.write_text(to_toml(changed(tables, settings or {})))
+        self.token: str | None = None
         self.programs: dict[str, ProgramProcess] = {}
         for name in BACKEND:
             self._add_program(name, COMMANDS[name], "--config", str(self._config))
@@ -100,6 +101,7 @@ class System:
             token = await issue_token(web, Role.ADMIN, "tests")
         finally:
             await web.close()
+        self.token = token
         self._web = WebClient(self._client(self.ports.http, token))
 
     async def restart(self, *names: str) -> None:

@@ -111,7 +111,9 @@ def mariadb_engines(address: Address, pool_size: int) -> tuple[AsyncEngine, Asyn
 
 def asking_engine(address: Address) -> AsyncEngine:
     """Make an engine that opens a connection for each use: to see whether a server answers at all."""
-    return create_async_engine(address.url, poolclass=sa.pool.NullPool, connect_args=_arguments(address))
+    engine = create_async_engine(address.url, poolclass=sa.pool.NullPool, connect_args=_arguments(address))
+    _tell_closed(engine)
+    return engine
 
 
 def _arguments(address: Address, *, read_only: bool = False) -> dict[str, Any]:
@@ -141,9 +143,21 @@ def _mariadb_engine(address: Address, pool_size: int, *, read_only: bool = False
         connect_args=_arguments(address, read_only=read_only),
         **options,
     )
+    _tell_closed(engine)
     _ping_after_idling(engine)
     _drop_useless(engine)
     return engine
+
+
+def _tell_closed(engine: AsyncEngine) -> None:
+    """Say of a server that closes a new connection at once that it is away: the driver does not know what to say."""
+
+    @sa.event.listens_for(engine.sync_engine, "do_connect")
+    def _connect(dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
+        try:
+            return dialect.connect(*arguments, **options)
+        except (RuntimeError, AttributeError) as error:
+            raise dialect.loaded_dbapi.OperationalError(2003, f"The server closed the connection: {error}") from error
 
 
 def _drop_useless(engine: AsyncEngine) -> None:

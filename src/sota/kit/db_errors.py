@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 # The user, password, host or schema is wrong, or the account may not be used: waiting does not help.
 REJECTED = frozenset({1044, 1045, 1049, 1130, 1251, 1698, 1820, 1862, 4151})
+DATABASE_DENIED = 1044
 # The server gave the transaction up. 1020: a record changed since it was read; 1205: lock time-out; 1213: deadlock;
 # 1412: a migration changed the table meanwhile.
 GIVEN_UP = frozenset({1020, 1205, 1213, 1412})
@@ -40,7 +41,7 @@ FAILING = frozenset({
 # The statement was stopped: by its time limit (1969 and 4078 of MariaDB, 3024 of MySQL) or by an administrator (1317).
 STOPPED = frozenset({1317, 1907, 1969, 3024, 4078})
 
-PASSING = GIVEN_UP | LOST | AWAY | READ_ONLY | FAILING | STOPPED
+PASSING = GIVEN_UP | LOST | AWAY | READ_ONLY | FAILING | STOPPED | REJECTED
 
 # SQLite's results by the first byte of the code; the rest says where it happened (sqlite.org/rescode.html).
 SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -88,7 +89,7 @@ def is_read_only(error: BaseException) -> bool:
 def is_passing(error: DBAPIError) -> bool:
     """Return whether the store is to blame and no statement: the same request may succeed later."""
     number = _number(error)
-    if number in REJECTED:  # the connection; a statement that the user may not execute is a fault of ours
+    if number == DATABASE_DENIED:  # said of a connection, and also of a statement that is a fault of ours
         return error.statement is None
     return error.connection_invalidated or number in PASSING or _sqlite(error) in SQLITE_PASSING
 

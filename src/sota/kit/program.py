@@ -62,7 +62,7 @@ class OperationApi:
     @serves("X-B0-2")
     async def readyz(self, _call: Call[Any]) -> Reply:
         """Every program of the process can do its work now."""
-        troubles = await asyncio.gather(*(program.trouble() for program in self._programs))
+        troubles = await asyncio.gather(*(program.trouble() for program in self._programs), return_exceptions=True)
         waiting = [f"{program.name}: {why}" for program, why in zip(self._programs, troubles, strict=True) if why]
         if waiting:
             raise Refused("not_ready", f"Not ready: {'; '.join(waiting)}.", status=503)

@@ -1,0 +1,118 @@
+"""Faults of the store while a backend works, on SQLite and MariaDB: it goes on, says so, and needs no restart.
+
+``make test`` plays some with ``sota up``; ``make faults`` plays all, also with each program by itself, and prints the
+matrix: ``make faults ARGS="-k storage and frozen"`` for one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.support.databases import running_mariadb
+from tests.support.matrix_table import MATRICES, Entry, as_table
+from tests.support.processes import free_ports
+from tests.support.store_faults import MARIADB, MARIADB_FULL, SQLITE, Fault, Store, small_disk, why_not
+from tests.support.store_site import Site, apart, joined
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+SHAPES: dict[str, Callable[[Store, Path], AbstractAsyncContextManager[Site]]] = {"sota up": joined, "apart": apart}
+SAMPLE = ("disk full", "read_only", "server frozen")
+DURABLE = ("--innodb-flush-log-at-trx-commit=1",)
+sample = pytest.mark.skipif("THOROUGH" in os.environ, reason="make faults plays all faults, these too")
+thorough = pytest.mark.skipif("THOROUGH" not in os.environ, reason="make faults plays all faults; it takes minutes")
+
+
+@pytest.fixture(scope="module")
+def played(pytestconfig: pytest.Config) -> Iterator[list[Entry]]:
+    """What came of each fault; printed as a matrix when all are through."""
+    entries: list[Entry] = []
+    yield entries
+    pytestconfig.stash.setdefault(MATRICES, []).append(as_table(entries, tuple(SHAPES)))
+
+
+@pytest.fixture(scope="module")
+async def on_sqlite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    if (why := why_not(SQLITE[0])) is not None:
+        pytest.skip(why)
+    folder = tmp_path_factory.mktemp("sqlite")
+    with small_disk(folder / "disk", 64) as disk:
+        async with SHAPES[request.param](Store(disk), folder) as site:
+            yield site
+
+
+@pytest.fixture(scope="module")
+async def on_mariadb(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    folder = tmp_path_factory.mktemp("mariadb")
+    with running_mariadb(*DURABLE, *(extra := with_extra_port())) as server:
+        store = Store(folder, server, port_of(extra))
+        store.make_user()
+        async with SHAPES[request.param](store, folder) as site:
+            yield site
+
+
+def with_extra_port() -> tuple[str, ...]:
+    return (f"--extra-port={free_ports(1)[0]}", "--extra-max-connections=2")
+
+
+def port_of(options: tuple[str, ...]) -> int:
+    return int(options[0].partition("=")[2])
+
+
+async def play(site: Site, fault: Fault, played: list[Entry]) -> None:
+    if (why := why_not(fault)) is not None:
+        pytest.skip(why)
+    entry = await site.play(fault)
+    played.append(entry)
+    assert site.wrong == []
+
+
+def sampled(faults: tuple[Fault, ...]) -> list[Fault]:
+    return [fault for fault in faults if fault.name in SAMPLE]
+
+
+@sample
+@pytest.mark.parametrize("on_sqlite", ["sota up"], indirect=True)
+@pytest.mark.parametrize("fault", sampled(SQLITE), ids=str)
+async def test_some_faults_on_sqlite(on_sqlite: Site, fault: Fault, played: list[Entry]) -> None:
+    await play(on_sqlite, fault, played)
+
+
+@sample
+@pytest.mark.parametrize("on_mariadb", ["sota up"], indirect=True)
+@pytest.mark.parametrize("fault", sampled(MARIADB), ids=str)
+async def test_some_faults_on_mariadb(on_mariadb: Site, fault: Fault, played: list[Entry]) -> None:
+    await play(on_mariadb, fault, played)
+
+
+@thorough
+@pytest.mark.parametrize("on_sqlite", SHAPES, indirect=True)
+@pytest.mark.parametrize("fault", SQLITE, ids=str)
+async def test_every_fault_on_sqlite(on_sqlite: Site, fault: Fault, played: list[Entry]) -> None:
+    await play(on_sqlite, fault, played)
+
+
+@thorough
+@pytest.mark.parametrize("on_mariadb", SHAPES, indirect=True)
+@pytest.mark.parametrize("fault", MARIADB, ids=str)
+async def test_every_fault_on_mariadb(on_mariadb: Site, fault: Fault, played: list[Entry]) -> None:
+    await play(on_mariadb, fault, played)
+
+
+@thorough
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_full_disk_of_a_server(shape: str, tmp_path: Path, played: list[Entry]) -> None:
+    if (why := why_not(MARIADB_FULL)) is not None:
+        pytest.skip(why)
+    with (
+        small_disk(tmp_path / "disk", 320) as disk,
+        running_mariadb(*DURABLE, *(extra := with_extra_port()), parent=disk) as server,
+    ):
+        store = Store(disk, server, port_of(extra))
+        store.make_user()
+        async with SHAPES[shape](store, tmp_path) as site:
+            await play(site, MARIADB_FULL, played)
