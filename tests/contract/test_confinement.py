@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -97,6 +98,25 @@ def test_script_that_an_ordinary_user_runs_confined_reaches_nothing_outside(witn
     assert "RAN" in done.stdout
     assert REACHED not in done.stdout
     assert witnesses.changes() == []
+
+
+@pytest.mark.usefixtures("confined")
+async def test_step_that_will_not_end_has_ended_with_all_its_processes_before_the_way_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sota.slm.contract.bay.STEP_TIMEOUT_S", 3.0)
+    monkeypatch.setattr("sota.slm.runner.GRACE_S", 0.3)
+    subject = DebSubject(tmp_path)
+    bay = Bay(tmp_path, subject)
+    await bay.install("1.0.0")
+    stubborn = "trap '' TERM; echo begun; (setsid env -i sleep 61.4321 &) ; while :; do sleep 1; done"
+
+    report = await change(bay, "2.0.0", debs.build(tmp_path, "ivi", "2.0.0", postinst=stubborn))
+
+    assert "begun" in told(report)
+    assert "it took more than 3 s" in told(report)
+    assert (str(report.status), subject.running()) == ("failed", "1.0.0")
+    assert not runs("61.4321")
 
 
 @pytest.mark.usefixtures("confined")
@@ -220,6 +240,15 @@ async def test_link_does_not_lead_an_archive_out_of_the_vehicle(link: str, tmp_p
 
     assert "leads out of the vehicle's root" in told(report)
     assert list(outside.iterdir()) == []
+
+
+def runs(argument: str) -> bool:
+    """Return whether some process of the machine has an argument."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if argument.encode() in file.read_bytes().split(b"\0"):
+                return True
+    return False
 
 
 def without_bubblewrap(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
