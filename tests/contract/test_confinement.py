@@ -68,6 +68,7 @@ async def test_scripts_that_attack_the_machine_reach_nothing_outside(tmp_path: P
     assert [str(report.status) for report in reports] == expected
     assert [script for script in SCRIPTS if f"RAN {script}" not in text] == []
     assert "RAN postrm purge" in text
+    assert text.count("RAN ") == text.count("TRIED the sockets")
     assert [line for line in text.splitlines() if line.startswith(REACHED)] == []
     assert witnesses.changes() == []
     devices = [

@@ -37,15 +37,15 @@ quiet mknod "${DPKG_ROOT:-}/disk-$$" b 8 0 && reached "a block device"
 quiet mknod "${DPKG_ROOT:-}/node-$$" c 1 3 && reached "a character device"
 quiet unshare --user --map-root-user --mount mount --bind /tmp /usr && : # its own namespace is its own affair
 ( cat /proc/sys/kernel/core_uses_pid > /proc/sys/kernel/core_uses_pid ) 2>/dev/null && reached "a kernel parameter"
-quiet perl -MSocket -e '
-    socket(my $s, AF_UNIX, SOCK_STREAM, 0); exit !connect($s, pack_sockaddr_un($ARGV[0]))' "@FOLDER@/socket" \
-    && reached "a socket in the file system"
-quiet perl -MSocket -e '
-    socket(my $s, AF_UNIX, SOCK_STREAM, 0); exit !connect($s, pack_sockaddr_un("\0" . $ARGV[0]))' "@ABSTRACT@" \
-    && reached "an abstract socket"
-quiet perl -MSocket -e '
-    socket(my $s, AF_INET, SOCK_STREAM, 0); exit !connect($s, pack_sockaddr_in($ARGV[0], INADDR_LOOPBACK))' "@PORT@" \
-    && reached "the network"
+perl -MSocket -e '
+    my %ways = ("a socket in the file system" => [AF_UNIX, pack_sockaddr_un($ARGV[0])],
+                "an abstract socket" => [AF_UNIX, pack_sockaddr_un("\0" . $ARGV[1])],
+                "the network" => [AF_INET, pack_sockaddr_in($ARGV[2], INADDR_LOOPBACK)]);
+    for my $way (keys %ways) {
+        socket(my $socket, $ways{$way}[0], SOCK_STREAM, 0);
+        print "REACHED $way\n" if connect($socket, $ways{$way}[1]);
+    }
+    print "TRIED the sockets\n"' "@FOLDER@/socket" "@ABSTRACT@" "@PORT@"
 grep -q "^NoNewPrivs:.1" /proc/self/status || reached "programs with the rights of their owners"
 [ "$(stat -c %i /dev/null)" != "@NULL@" ] || [ "$(stat -c %u /dev/null)" != 0 ] || reached "the device node /dev/null"
 [ "$(stat -L -c %d:%i /proc/self/fd/0)" != "@NULL_FILE@" ] || reached "the device node of the standard input"
