@@ -63,6 +63,13 @@ PACKAGE_BLACKLISTED = refuses(
     "package_blacklisted", 409, "Package is blacklisted", "the package is blacklisted: it goes to no vehicle"
 )
 
+TARGET_WIDENS = refuses(
+    "target_widens",
+    409,
+    "Target would be widened",
+    "without the filter the package would go to more vehicles: the detail has their number, widen=true does it",
+)
+
 RESOLUTION_EXISTS = refuses(
     "resolution_exists", 409, "Resolution already exists", "the resolution's id stands for another package"
 )
@@ -76,6 +83,7 @@ SHARED: tuple[Outcome, ...] = (
     PACKAGE_EXISTS,
     PACKAGE_IN_USE,
     PACKAGE_BLACKLISTED,
+    TARGET_WIDENS,
     RESOLUTION_EXISTS,
 )
 """Answers that several rows share, word for word."""

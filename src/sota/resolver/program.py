@@ -29,6 +29,7 @@ from sota.resolver.explanation.service import Explanations
 from sota.resolver.facts import service as fact_service
 from sota.resolver.facts.api import FactsApi
 from sota.resolver.filters.api import FiltersApi
+from sota.resolver.filters.widening import Widening
 from sota.resolver.groups.api import GroupsApi
 from sota.resolver.index.bitmap_index import BitmapIndex
 from sota.resolver.index.fleet_index import FleetIndex
@@ -111,7 +112,7 @@ class ResolverProgram:
         app.add(
             AuditApi(self.audit),
             RegisterApi(self.once, self.clock),
-            FiltersApi(self.db, self.once, self.workers, self.clock),
+            FiltersApi(self.db, self.once, self.workers, Widening(self.index, self.previews), self.clock),
             FactsApi(self.db, self.clock, self.erasures.wake),
             ResolutionApi(resolver, records),
             RecordedApi(self.db, records, self.workers),

@@ -43,6 +43,12 @@ async def test_the_everyday_job(operator: Operator, tmp_path: Path) -> None:
     await operator.types("filters", "add", rule, f'vin_matches "^{vin}$"')
     await operator.types("filters", "attach", rule, package)
     assert rule in (await operator.types("filters", "list", rule)).output
+    with_filters = await operator.types("packages", "show", package)
+    assert re.search(rf'^filter +{rule}: vin_matches "\^{vin}\$"$', with_filters.output, re.MULTILINE)
+    detached = await operator.types("filters", "detach", rule, package)
+    assert detached.output == f"{package} without {rule}: Filter detached\n"
+    assert "none: it goes nowhere" in (await operator.types("packages", "show", package)).output
+    await operator.types("filters", "attach", rule, package)
     created = await operator.types("campaigns", "create", package, "--within", "14d", "--name", "first")
     found = REQUEST.search(created.output)
     assert found is not None, created

@@ -10,6 +10,7 @@ from sota.boundaries.b2_web_core import identity_rows as identities
 from sota.boundaries.b2_web_core import queue_rows as queues
 from sota.boundaries.b3_web_resolver import fleet_rows as fleet
 from sota.boundaries.b3_web_resolver import resolution_rows as resolutions
+from sota.boundaries.b3_web_resolver import rows as filters
 from sota.boundaries.interaction import Interaction, Outcome, Role, refuses
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED
 
@@ -66,6 +67,8 @@ ROWS = (
     passed_on(62, resolutions.CHOSEN, Role.VIEWER),
     passed_on(63, resolutions.LEFT_OUT, Role.VIEWER),
     passed_on(64, resolutions.DIFFERENCE, Role.VIEWER),
+    passed_on(65, filters.PACKAGE_FILTERS, Role.VIEWER),
+    passed_on(66, filters.DETACH_FILTER, Role.OPERATOR),
     passed_on(80, identities.ENROL, Role.ADMIN),
     passed_on(81, identities.IDENTITIES, Role.VIEWER),
     passed_on(82, identities.NEW_CODE, Role.ADMIN),

@@ -85,13 +85,6 @@ class ResolverClient(FleetClient, ResolutionClient):
         query = {"limit": limit, "cursor": cursor}
         return await self._caller.page(rows.DELETE_FILTER, {"name": name}, query=query)
 
-    @calls("X-B3-1")
-    async def filters_of(self, package: PackageId) -> list[Filter]:
-        """List a package's filters."""
-        path = {"name": package.name, "version": package.version}
-        found: list[Filter] = await self._caller.call(rows.PACKAGE_FILTERS, path)
-        return found
-
     @calls("X-B3-2")
     async def new_component(self, component: ComponentToResolve, *, key: str | None = None) -> Said:
         """Register a component."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sota.boundaries.b3_web_resolver import resolution_rows as rows
-from sota.boundaries.b3_web_resolver.messages import Resolved
+from sota.boundaries.b3_web_resolver import rows as filter_rows
+from sota.boundaries.b3_web_resolver.messages import Filter, Resolved
 from sota.boundaries.b3_web_resolver.resolution_messages import (
     Dependency,
     Difference,
@@ -21,7 +22,7 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
 )
 from sota.boundaries.calling import Caller, Page
 from sota.boundaries.interaction import calls
-from sota.boundaries.values import PackageId
+from sota.boundaries.values import PackageId, Said
 from sota.kit.http_client import HttpClient
 
 
@@ -30,6 +31,22 @@ class ResolutionClient:
 
     def __init__(self, client: HttpClient) -> None:
         self._caller = Caller(client)
+
+    @calls("X-B1-65", "X-B3-1")
+    async def filters_of(
+        self, package: PackageId, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Filter]:
+        """List a package's filters."""
+        query = {"limit": limit, "cursor": cursor}
+        return await self._caller.page(filter_rows.PACKAGE_FILTERS, _path(package), query=query)
+
+    @calls("X-B1-66", "X-B3-26")
+    async def detach(self, package: PackageId, filter_name: str, *, widen: bool = False) -> Said:
+        """Detach a filter from a package; ``widen``: although the package then goes to more vehicles."""
+        path = {**_path(package), "filter": filter_name}
+        query = {"widen": "true"} if widen else None
+        said: Said = await self._caller.call(filter_rows.DETACH_FILTER, path, query=query)
+        return said
 
     @calls("X-B1-33", "X-B3-14")
     async def dependencies_of(self, package: PackageId, *, recursive: bool = False) -> list[Dependency]:

@@ -13,6 +13,7 @@ from sota.boundaries.ordinary import (
     PACKAGE_EXISTS,
     PACKAGE_MISSING,
     RESOLUTION_EXISTS,
+    TARGET_WIDENS,
 )
 from sota.boundaries.values import Said
 
@@ -113,11 +114,20 @@ DELETE_FILTER = B3.row(
 PACKAGE_FILTERS = B3.extension(
     1,
     "The filters of a package",
-    Http("GET", "/api/v1/packages/{name}/{version}/filters"),
-    answers("listed", "the package's filters"),
+    Http("GET", "/api/v1/packages/{name}/{version}/filters", query=PAGE),
+    answers("listed", "the package's filters, by name"),
     answers("empty", "the package has none: an empty list"),
     also=(PACKAGE_MISSING,),
     response=list[messages.Filter],
+)
+DETACH_FILTER = B3.extension(
+    26,
+    "Detach a filter from a package",
+    Http("DELETE", "/api/v1/packages/{name}/{version}/filters/{filter}", query=("widen",)),
+    answers("detached", "the package has the filter no longer; the filter itself stays", "Filter detached"),
+    TARGET_WIDENS,
+    also=(NOT_FOUND,),
+    response=Said,
 )
 NEW_COMPONENT = B3.extension(
     2,
@@ -173,6 +183,7 @@ ROWS = (
     UPDATE_FILTER,
     DELETE_FILTER,
     PACKAGE_FILTERS,
+    DETACH_FILTER,
     NEW_COMPONENT,
     DELETE_PACKAGE,
     DELETE_VEHICLE,

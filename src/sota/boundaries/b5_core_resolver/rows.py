@@ -32,7 +32,7 @@ TELL_FACTS = B5.row(
 PACKAGE_FILTERS = B5.extension(
     1,
     "The filters of a package",
-    Http("GET", "/api/v1/packages/{name}/{version}/filters"),
+    Http("GET", "/api/v1/packages/{name}/{version}/filters", query=("limit", "cursor")),
     answers("listed", "the package's filters"),
     answers("empty", "the package has none: an empty list"),
     also=(PACKAGE_MISSING,),

@@ -62,6 +62,7 @@ OPERATIONS: Mapping[str, str] = MappingProxyType(
         "GET /api/v1/packages/{name}/{version}/vehicles": "list_vehicles_with_package",
         "POST /api/v1/packages/{name}/{version}/filters": "associate_filter",
         "GET /api/v1/packages/{name}/{version}/filters": "list_package_filters",
+        "DELETE /api/v1/packages/{name}/{version}/filters/{filter}": "detach_filter",
         "POST /api/v1/filters": "create_filter",
         "GET /api/v1/filters": "search_filters",
         "PUT /api/v1/filters/{name}": "update_filter",

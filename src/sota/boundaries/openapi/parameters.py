@@ -27,6 +27,7 @@ PATH: Mapping[str, tuple[str, dict[str, Any], str]] = {
     "name": ("a name: of the package, or of the filter", _TEXT, "ivi"),
     "version": ("the package's version", _TEXT, "2.1.0"),
     "part_number": ("a component's part number", _TEXT, "TCU-5G.2"),
+    "filter": ("the name of a filter", _TEXT, "my-filter"),
     "group": ("the name of a group of vehicles", plain(msgspec.json.schema(Label)), "pilot"),
     "user": ("the name of an account", _TEXT, "alice"),
     "page": ("a page of the console", _TEXT, "index"),
@@ -63,6 +64,10 @@ QUERY: Mapping[str, tuple[str, dict[str, Any]]] = {
         {"type": "string", "enum": ["true", "false"]},
     ),
     "needs": ("only the dependency on this package", {"type": "string", "pattern": r"^[A-Za-z0-9.+_-]{1,100}$"}),
+    "widen": (
+        "whether the package may go to more vehicles without the filter",
+        {"type": "string", "enum": ["true", "false"]},
+    ),
     "v": ("the file's hash, so that a browser keeps one version of it", {"type": "string"}),
     "to": ("the id of the resolution to compare with", plain(msgspec.json.schema(Id))),
     "file": ("the file that the package is known to have; with another one it is another package", {"type": "string"}),

@@ -166,7 +166,7 @@ def read_vins(file: Path) -> Iterator[str]:
             raise StartError(f"{file}, line {number}: {error}") from None
 
 
-def confirm(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool, option: str = "--yes") -> None:
     """Ask on the terminal whether to go on.
 
     Raises:
@@ -175,6 +175,6 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise StartError(f"{question} Say --yes.")
+        raise StartError(f"{question} Say {option}.")
     if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
         raise StartError("nothing was done", exit_code=1)

@@ -9,6 +9,7 @@ from sota.cli.ctl.expressions import check, preview, tidy
 from sota.cli.ctl.output import show_done, show_list
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import collect, talk
+from sota.kit.errors import Refused
 
 HERE = Target()
 app = App(name="filters", help="Write the filters that choose vehicles, and give them to packages.")
@@ -92,3 +93,27 @@ def attach(name: str, package: str, *, to: Target = HERE) -> None:
     """
     said = talk(to, lambda web: web.associate(read_package(package), name))
     show_done(f"{package} with {name}: {said.message}", said, json=to.json)
+
+
+@app.command
+def detach(name: str, package: str, *, widen: Switch = False, to: Target = HERE) -> None:
+    """Take a filter from a package; without its last one the package goes to no vehicle.
+
+    Parameters
+    ----------
+    name
+        The filter.
+    package
+        NAME/VERSION.
+    widen
+        Do not ask where the package would go to more vehicles.
+    """
+    wanted = read_package(package)
+    try:
+        said = talk(to, lambda web: web.detach(wanted, name, widen=widen))
+    except Refused as error:
+        if error.code != "target_widens":
+            raise
+        confirm(f"{error.detail.partition(' Say ')[0]} Detach it?", yes=False, option="--widen")
+        said = talk(to, lambda web: web.detach(wanted, name, widen=True))
+    show_done(f"{package} without {name}: {said.message}", said, json=to.json)

@@ -12,6 +12,8 @@ from cyclopts import App
 
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
+from sota.boundaries.b2_web_core.messages import Package
+from sota.boundaries.b3_web_resolver.messages import Filter
 from sota.boundaries.values import SignatureEnvelope
 from sota.cli.ctl.arguments import MOST, Most, Switch, confirm, read_package
 from sota.cli.ctl.output import progress, show_done, show_list, show_one
@@ -125,16 +127,23 @@ def list_packages(regex: str | None = None, *, most: Most = MOST, to: Target = H
 
 @app.command
 def show(package: str, *, to: Target = HERE) -> None:
-    """Show one package.
+    """Show one package and its filters.
 
     Parameters
     ----------
     package
         NAME/VERSION.
     """
-    found = talk(to, lambda web: web.package(read_package(package)))
+    wanted = read_package(package)
+
+    async def work(web: WebClient) -> tuple[Package, list[Filter]]:
+        found = await web.package(wanted)
+        return found, await collect(lambda **page: web.filters_of(wanted, **page), None)
+
+    found, filters = talk(to, work)
     fields = [(name.replace("_", " "), value) for name, value in msgspec.structs.asdict(found).items()]
-    show_one(fields, found, json=to.json)
+    fields += [("filter", f"{one.name}: {one.expression}") for one in filters] or [("filters", "none: it goes nowhere")]
+    show_one(fields, {**msgspec.to_builtins(found), "filters": filters}, json=to.json)
 
 
 @app.command

@@ -22,7 +22,7 @@ from sota.kit.service_credentials import ServiceCaller
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 NAMING = ("vin", "part_number", "name", "version", "package", "filter", "role", "disabled", "reset_password")
-ASKED_FOR = ("stop",)
+ASKED_FOR = ("stop", "widen")
 MADE = ("install_request_id", "id")
 MOST_ENTRIES = 5
 

@@ -8,12 +8,14 @@ from sota.boundaries.b3_web_resolver.messages import Association, Filter, Filter
 from sota.boundaries.interaction import serves
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
+from sota.kit.errors import Invalid, Refused
 from sota.kit.http_message import Call, Reply
 from sota.kit.idempotency import Idempotency
 from sota.kit.paging import link_next, link_to, make_cursor, read_cursor, read_limit
-from sota.resolver.filters import service
+from sota.resolver.filters import service, store
 from sota.resolver.filters.service import Page
 from sota.resolver.filters.store import StoredFilter
+from sota.resolver.filters.widening import Widening
 from sota.resolver.index.workers import Workers
 
 FILTERS = "/api/v1/filters"
@@ -22,8 +24,8 @@ FILTERS = "/api/v1/filters"
 class FiltersApi:
     """What the Web Server does with filters."""
 
-    def __init__(self, db: Database, once: Idempotency, workers: Workers, clock: Clock) -> None:
-        self.db, self.once, self.workers, self.clock = db, once, workers, clock
+    def __init__(self, db: Database, once: Idempotency, workers: Workers, widening: Widening, clock: Clock) -> None:
+        self.db, self.once, self.workers, self.widening, self.clock = db, once, workers, widening, clock
 
     @serves("WL-B3-4")
     async def create(self, call: Call[Filter]) -> Reply:
@@ -83,10 +85,34 @@ class FiltersApi:
 
     @serves("X-B3-1", "X-B5-1")
     async def of_package(self, call: Call[Any]) -> Reply:
-        """Give the filters of a package."""
+        """Return the filters of a package, a page at a time."""
+        limit, after = read_limit(call.query), read_cursor(call)
         async with self.db.read() as tx:
             filters = await service.package_filters(tx, call.path["name"], call.path["version"])
-        return Reply("listed" if filters else "empty", to_wire(filters))
+        rest = [one for one in filters if after is None or one.name > after]
+        headers = link_next(call, rest[limit - 1].name) if len(rest) > limit else {}
+        return Reply("listed" if rest else "empty", to_wire(rest[:limit]), headers=headers)
+
+    @serves("X-B3-26")
+    async def detach(self, call: Call[Any]) -> Reply:
+        """Detach a filter from a package."""
+        name, version, filter_name = call.path["name"], call.path["version"], call.path["filter"]
+        if not _read_flag(call, "widen"):
+            async with self.db.read() as tx:
+                filters = (await store.find_package_filters(tx, name, version)).data or []
+            added = await self.widening.count(filters, filter_name)
+            if added:
+                text = f"Without {filter_name}, {name}/{version} goes to {added} vehicles more."
+                raise Refused("target_widens", f"{text} Say widen=true if that is meant.")
+        await self.db.transact(lambda tx: service.detach_filter(tx, name, version, filter_name))
+        return Reply("detached")
+
+
+def _read_flag(call: Call[Any], name: str) -> bool:
+    text = call.query.get(name, "false")
+    if text not in ("true", "false"):
+        raise Invalid(f"{name} must be true or false, not {text[:40]!r}.")
+    return text == "true"
 
 
 def available(outcome: str, call: Call[Any], page: Page) -> Reply:

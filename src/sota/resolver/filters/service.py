@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
-from sota.kit.errors import Failed, Refused
+from sota.kit.errors import Failed, NotFound, Refused
 from sota.resolver.filters import store
 from sota.resolver.filters.store import StoredFilter
 from sota.resolver.groups import service as group_service
@@ -66,6 +66,16 @@ async def attach_filter(tx: Tx, name: str, version: str, filter_name: str) -> No
         raise Refused("filter_label_missing", f"There is no filter {filter_name}: create it first.")
     if outcome == "package_missing":
         raise Refused("package_missing", f"Package {name}/{version} is not registered: upload it first.")
+
+
+async def detach_filter(tx: Tx, name: str, version: str, filter_name: str) -> None:
+    """Detach a filter from a package.
+
+    Raises:
+        NotFound: the package has no such filter, or is not registered.
+    """
+    if not await store.delete_association(tx, name, version, filter_name):
+        raise NotFound(f"Package {name}/{version} has no filter {filter_name}.")
 
 
 async def package_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]:

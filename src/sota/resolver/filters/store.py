@@ -54,6 +54,17 @@ async def insert_association(tx: Tx, name: str, version: str, filter_name: str) 
     return StoreResult.of(rows.NEW_ASSOCIATION, "success")
 
 
+async def delete_association(tx: Tx, name: str, version: str, filter_name: str) -> bool:
+    """Detach a filter from a package; return whether the package had it."""
+    find_package = sa.select(package.c.id).where(package.c.name == name, package.c.version == version)
+    find_filter = sa.select(tables.filter.c.id).where(tables.filter.c.name == filter_name)
+    this = package_filter.delete().where(
+        package_filter.c.package_id == find_package.scalar_subquery(),
+        package_filter.c.filter_id == find_filter.scalar_subquery(),
+    )
+    return bool((await tx.execute(this)).rowcount)
+
+
 @calls("WL-B6-5")
 async def find_package_filters(tx: Tx, name: str, version: str) -> StoreResult[list[StoredFilter]]:
     """Look up the filters of a package: ``found`` or ``missing``."""

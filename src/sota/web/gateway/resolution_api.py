@@ -23,6 +23,23 @@ class ResolutionApi:
     def __init__(self, resolver: ResolutionClient, core: CoreClient) -> None:
         self._resolver, self._core = resolver, core
 
+    @serves("X-B1-65")
+    async def filters_of(self, call: Call[Any]) -> Reply:
+        """List a package's filters."""
+        with answering(call.row):
+            return listed(call, await self._resolver.filters_of(_package(call), **paging(call.query)))
+
+    @serves("X-B1-66")
+    async def detach(self, call: Call[Any]) -> Reply:
+        """Detach a filter from a package."""
+        widen = call.query.get("widen", "false")
+        if widen not in ("true", "false"):
+            raise Invalid(f"widen must be true or false, not {widen[:40]!r}.")
+        with answering(call.row):
+            await self._core.wait_for_resolver()
+            await self._resolver.detach(_package(call), call.path["filter"], widen=widen == "true")
+        return Reply("detached")
+
     @serves("X-B1-33")
     async def dependencies(self, call: Call[Any]) -> Reply:
         """List what a package needs."""
