@@ -3,7 +3,9 @@
 .PHONY: help setup demo test lint format conformance mutants bench bench-pairs bench-100m fuzz faults lock clean
 SHELL := /bin/bash
 
-bin := .venv/bin
+# PYTHON=python3.13 (or a path) chooses the interpreter; each has a virtual environment of its own.
+bin := .venv$(if $(PYTHON),-$(notdir $(PYTHON)))/bin
+export PYTHON
 typed := $(wildcard src tests bench)
 # Three workers for two cores, because many tests wait for processes; those of one file stay together, because they share what they
 # started; slow folders first (tests/conftest.py). ARGS may say otherwise: ARGS="-n 0".
@@ -19,7 +21,7 @@ demo: setup ## Run the whole system doing its main job; ARGS="--once" ends when 
 	@scripts/setup --system bubblewrap || echo "demo: without bubblewrap, packages with maintainer scripts are refused"
 	$(bin)/sota demo $(ARGS)
 
-test: setup ## Run every test, on SQLite and on MariaDB; ARGS="-k campaign" for some of them
+test: setup ## Run every test, on SQLite and on MariaDB; ARGS="-k campaign" for some of them, PYTHON=python3.13 for another Python
 	@scripts/setup --system mariadb-server rauc swupdate bubblewrap
 	$(pytest) $(ARGS)
 
@@ -65,5 +67,5 @@ lock: setup ## Make requirements/*.lock anew; ARGS="--upgrade" for the newest al
 	scripts/setup
 
 clean: ## Remove what was made: .venv, caches, builds (var/, with its databases, stays)
-	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def with_free_ports(script: str) -> str:
 def test_tour_prints_what_the_readme_shows(tmp_path: Path) -> None:
     tour = section((ROOT / "README.md").read_text(), "A tour in five minutes")
     script = "set -eu\n" + with_free_ports("\n".join(blocks(tour)))
-    environment = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     output = tmp_path / "output"
     with output.open("wb") as log:
         process = subprocess.Popen(
