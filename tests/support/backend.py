@@ -35,6 +35,7 @@ from sota.web.accounts.model import FIRST_ADMIN
 from sota.web.accounts.service import change_account, issue_token
 from sota.web.program import WebProgram
 from sota.web.settings import WebSettings
+from tests.support.clocks import HeldClock
 from tests.support.processes import free_ports
 
 JSON = {"content-type": "application/json"}
@@ -146,6 +147,8 @@ class Backend(Server):
     resolver: ResolverProgram = field(kw_only=True)
     settings: Mapping[str, Any] = field(kw_only=True)
     folder: Path = field(kw_only=True)
+    clock: HeldClock = field(kw_only=True)
+    """The Web Server's."""
 
     @contextlib.asynccontextmanager
     async def another(self, database: str, **changes: Any) -> AsyncIterator[Server]:
@@ -255,8 +258,9 @@ async def running_backend(
             "intent_retry_s": 0.5,
             "call_timeout_s": 10.0,
         }
-        web = WebProgram(WebSettings(**settings))
-        backend = Backend(web, core=core, resolver=resolver, settings=settings, folder=folder)
+        clock = HeldClock()
+        web = WebProgram(WebSettings(**settings), clock=clock)
+        backend = Backend(web, core=core, resolver=resolver, settings=settings, folder=folder, clock=clock)
         await backend.start()
         stack.push_async_callback(backend.stop)
         yield backend

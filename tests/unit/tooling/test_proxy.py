@@ -84,7 +84,7 @@ async def test_a_throttle_holds_for_each_connection() -> None:
         took = time.monotonic() - began
 
     assert heard == [content] * 3
-    assert 0.9 < took < 5
+    assert took > 0.9
 
 
 async def test_bits_are_flipped_as_often_as_asked_and_nothing_else_changes() -> None:
