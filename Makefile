@@ -22,7 +22,7 @@ demo: setup ## Run the whole system doing its main job; ARGS="--once" ends when 
 	$(bin)/sota demo $(ARGS)
 
 test: setup ## Run every test, on SQLite and on MariaDB; ARGS="-k campaign" for some of them, PYTHON=python3.13 for another Python
-	@scripts/setup --system mariadb-server rauc swupdate bubblewrap
+	@scripts/setup --system mariadb-server rauc swupdate bubblewrap faketime
 	$(pytest) $(ARGS)
 
 lint: setup ## Check format, style, types, import rules and the tree
@@ -59,7 +59,7 @@ fuzz: setup ## Give every property test many more examples than `make test` does
 	$(bin)/python -m pytest -m hypothesis --hypothesis-profile=fuzz -o faulthandler_timeout=1800 $(ARGS)
 
 faults: setup ## Kill and cut programs in the middle of their work, and see that they go on rightly
-	@scripts/setup --system mariadb-server rauc swupdate bubblewrap mmdebstrap
+	@scripts/setup --system mariadb-server rauc swupdate bubblewrap mmdebstrap faketime
 	THOROUGH=1 $(bin)/python -m pytest -s tests/faults tests/contract $(ARGS)
 
 lock: setup ## Make requirements/*.lock anew; ARGS="--upgrade" for the newest allowed versions

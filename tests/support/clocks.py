@@ -1,10 +1,11 @@
-"""A clock for programs that run in the test's process: the machine's own, until a test holds it still."""
+"""Clocks that a test sets: of programs in its own process, and of processes, which get theirs from libfaketime."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 
 class HeldClock:
@@ -30,3 +31,23 @@ class HeldClock:
     def pass_time(self, **spans: float) -> None:
         """Let time go by; it stays gone by."""
         self._ahead += timedelta(**spans)
+
+
+class SetClock:
+    """The clock of the processes that have :attr:`environment`; what counts since the boot is left alone."""
+
+    def __init__(self, library: Path, file: Path, *, ahead_s: float = 0.0) -> None:
+        self._file = file
+        self.environment = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        self.set(ahead_s)
+
+    def set(self, ahead_s: float) -> None:
+        """Set it so far ahead of the machine's clock, or behind it; running processes see it at once."""
+        new = self._file.with_name(f".{self._file.name}.new")
+        new.write_text(f"{ahead_s:+.0f}\n")
+        new.replace(self._file)

@@ -46,9 +46,13 @@ class DebFile:
 
     def signed_by(self, key: Ed25519PrivateKey) -> Signature:
         """Sign it."""
+        return self.signed_as(key, "deb")
+
+    def signed_as(self, key: Ed25519PrivateKey, installer: str) -> Signature:
+        """Sign it for an installer."""
         with self.file.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        return sign(key, SignedFields(self.id.name, self.id.version, self.file.stat().st_size, sha256, "deb"))
+        return sign(key, SignedFields(self.id.name, self.id.version, self.file.stat().st_size, sha256, installer))
 
     def metadata(self, signature: Signature | None) -> PackageMetadata:
         """Say what the upload says."""

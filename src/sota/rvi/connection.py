@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self.rights = Rights()
         self.vin: str | None = None
         self.announced: dict[str, None] = {}
-        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self.ended: asyncio.Future[Exception | None] = self._loop.create_future()
 
     # What asyncio tells us
 
@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
         """Tell the node that this connection is over."""
         self.resume_writing()
         if not self.ended.done():
-            self.ended.set_result(None)
+            self.ended.set_result(error)
         self._context.owner.closed(self)
         if self.greeted:
             self._context.log.info("peer_disconnected", peer=self.label, error=str(error) if error else None)

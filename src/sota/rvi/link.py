@@ -22,6 +22,7 @@ from sota.rvi.codec import JSON, MSGPACK, Codec
 from sota.rvi.connection import Connection
 from sota.rvi.context import Context
 from sota.rvi.credentials import Identity
+from sota.rvi.handshakes import Handshakes
 from sota.rvi.settings import read_peer
 
 HANDSHAKE_TIMEOUT_S = 10.0
@@ -40,6 +41,7 @@ class Link:
 
     def __init__(self, context: Context[Connection]) -> None:
         self._context = context
+        self._handshakes = Handshakes(context.log)
         self._servers: list[asyncio.Server] = []
         self._secure_servers: set[asyncio.Server] = set()
         self._secure_socket: socket.socket | None = None
@@ -132,7 +134,8 @@ class Link:
         self._renewing_until = asyncio.get_running_loop().time() + RENEWAL_S
 
     def _server_tls(self) -> ssl.SSLContext:
-        return server_context(self._context.identity, trust_clock=self._context.settings.trust_clock)
+        context = server_context(self._context.identity, trust_clock=self._context.settings.trust_clock)
+        return self._handshakes.watch(context)
 
     def _make_client_tls(self) -> ssl.SSLContext:
         return client_context(self._context.identity, trust_clock=self._context.settings.trust_clock)
@@ -173,11 +176,15 @@ class Link:
                         ssl=self._client_tls if secure else None,
                         server_hostname=host if secure else None,
                     )
-                await connection.ended
+                error = await connection.ended
+                if secure and not connection.greeted:
+                    self._handshakes.failed("connecting", error, f"{host}:{port}")
                 if connection.generation != self._context.generation or (
                     connection.greeted and loop.time() - began > LASTING_S
                 ):
                     pause = settings.reconnect_s
+            except ssl.SSLError as refusal:
+                self._handshakes.failed("connecting", refusal, f"{host}:{port}")
             except (OSError, TimeoutError) as error:
                 self._context.log.info("peer_not_reached", address=f"{host}:{port}", error=str(error) or "time-out")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
