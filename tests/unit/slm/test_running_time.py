@@ -18,6 +18,7 @@ from sota.slm.consent import Consents, Limits
 from sota.slm.journal import Journal
 from sota.slm.running_time import BUILT, RunningTime
 from sota.slm.settings import SlmSettings
+from tests.support.identities import EPOCH
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -69,7 +70,10 @@ class Vehicle:
     async def accept(self) -> UpdateAvailable:
         body = {
             "update_id": str(new_id()),
-            "downloads": [{"download_index": 1, "package": {"name": "ivi", "version": "1.0.0"}, "size": 1}],
+            "epoch": EPOCH,
+            "downloads": [
+                {"download_index": 1, "package": {"name": "ivi", "version": "1.0.0"}, "size": 1, "sha256": "0" * 64}
+            ],
             "description": "",
             "request_confirmation": True,
         }
