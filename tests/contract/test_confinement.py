@@ -55,17 +55,14 @@ async def test_scripts_that_attack_the_machine_reach_nothing_outside(tmp_path: P
     build = witnesses.build
 
     reports = [
-        await change(bay, "0.9.0", build(tmp_path, "0.9.0", failing="postinst")),
-        await change(bay, "1.0.0", build(tmp_path, "1.0.0")),
+        await change(bay, "1.0.0", build(tmp_path, "1.0.0", failing="postinst")),
         await change(bay, "2.0.0", build(tmp_path, "2.0.0")),
-        await change(bay, "3.0.0", build(tmp_path, "3.0.0", failing="postinst")),
-        await change(bay, "2.0.0", None, Command.REMOVE),
-        await change(bay, "4.0.0", build(tmp_path, "4.0.0", failing="postinst")),
+        await change(bay, "3.0.0", build(tmp_path, "3.0.0")),
+        await change(bay, "3.0.0", None, Command.REMOVE),
     ]
 
     text = told(*reports)
-    expected = ["failed", "installed", "installed", "failed", "installed", "failed"]
-    assert [str(report.status) for report in reports] == expected
+    assert [str(report.status) for report in reports] == ["failed", "installed", "installed", "installed"]
     assert [script for script in SCRIPTS if f"RAN {script}" not in text] == []
     assert "RAN postrm purge" in text
     assert text.count("RAN ") == text.count("TRIED the sockets")
