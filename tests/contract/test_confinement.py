@@ -118,6 +118,13 @@ async def test_step_that_will_not_end_has_ended_with_all_its_processes_before_th
 
 
 @pytest.mark.usefixtures("confined")
+async def test_scripts_carry_the_mark_of_their_step(tmp_path: Path) -> None:
+    file = debs.build(tmp_path, "ivi", "1.0.0", postinst='echo "of $SOTA_STEP"')
+    report = await change(Bay(tmp_path, DebSubject(tmp_path)), "1.0.0", file)
+    assert f"of {tmp_path}/bay/steps/1-1\n" in f"{told(report)}\n"
+
+
+@pytest.mark.usefixtures("confined")
 async def test_absolute_path_of_a_script_leads_into_the_vehicle(tmp_path: Path) -> None:
     subject = DebSubject(tmp_path)
     # Where the vehicle's own file is not at its absolute path, nothing is confined, and nothing may be written.

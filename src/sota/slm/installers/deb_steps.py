@@ -28,6 +28,7 @@ from sota.kit.durable import shared_folder, write_atomic
 from sota.slm.installers.deb_copy import conffiles_of, info_file, locate
 from sota.slm.installers.deb_survey import FORMAT, Package, Record, is_lost, parse, read_record
 from sota.slm.model import NOT_BEGUN, Step
+from sota.slm.step_processes import VARIABLE
 
 LOCKS = ("lock-frontend", "lock")
 """A front end such as apt holds the first for all of its work, and the second only while dpkg does not run."""
@@ -205,6 +206,8 @@ class Steps:
 
     def _dpkg(self, *arguments: str) -> int:
         environment = {**self._setup.environment, "DPKG_FRONTEND_LOCKED": "1"}  # by us
+        if VARIABLE in os.environ:  # dpkg and what it runs are found by it, should we be killed
+            environment[VARIABLE] = os.environ[VARIABLE]
         command = [*self._setup.dpkg, *arguments]
         # The step's own time-out, which is the vehicle's, ends us and dpkg together.
         return subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
