@@ -23,10 +23,11 @@ CHUNK = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class RandomFile:
-    """A package of random bytes: a simulated vehicle takes any file."""
+    """A package of random bytes: a simulated vehicle takes any file but one for the installer ``image``."""
 
     id: PackageId
     content: bytes
+    installer: str = "deb"
 
     @classmethod
     def make(cls, name: str, version: str, size: int, *, seed: int = 1) -> RandomFile:
@@ -36,11 +37,11 @@ class RandomFile:
     async def upload(self, system: System) -> None:
         """Upload it, signed by the key that the system's vehicles trust."""
         sha256 = hashlib.sha256(self.content).hexdigest()
-        fields = SignedFields(self.id.name, self.id.version, len(self.content), sha256, "deb")
+        fields = SignedFields(self.id.name, self.id.version, len(self.content), sha256, self.installer)
         metadata = PackageMetadata(
             name=self.id.name,
             version=self.id.version,
-            installer="deb",
+            installer=self.installer,
             signature=msgspec.convert(sign(system.signing_key, fields), SignatureEnvelope),
         )
         await system.web.upload_package(metadata, self._parts(), f"{self.id.name}.bin")

@@ -115,6 +115,8 @@ class Vehicle:
                 root=self._data / "root",
                 client_token_file=common.secrets / "slm-to-client.token",
                 credentials_file=common.secrets / "slm.toml",
+                keys=common.keys,
+                allow_unsigned_images=common.allow_unsigned,
                 stop_wait_s=0.0,
             ),
             network=self._memory,

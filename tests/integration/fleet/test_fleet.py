@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.b2_web_core.messages import Update
-from sota.boundaries.values import UpdateStatus
+from sota.boundaries.values import PackageId, UpdateStatus
 from sota.fleet.enrolment import vins_of
 from sota.fleet.profile import Dice, Faults, Profile
 from tests.support.fleet import FleetProcess, RandomFile
+from tests.support.images import build, install
 from tests.support.system import System, running_system
 from tests.support.waiting import until
 
@@ -57,6 +58,25 @@ async def test_every_vehicle_is_updated_and_the_summary_says_so(system: System, 
     assert sorted(updates) == vins_of(VEHICLES, 1)
     known = await system.web.packages_of(vins_of(1, 1)[0])
     assert [(one.name, one.version) for one in known] == [("ivi", "1.0.0")]
+
+
+async def test_update_image_that_the_fleets_key_signed_is_rehearsed(system: System, tmp_path: Path) -> None:
+    (tmp_path / "part").write_bytes(bytes(10_000))
+    operations = [install(name, "3.0.0", tmp_path / "part") for name in ("library", "ivi")]
+    image = build(tmp_path, system.signing_key, "spring", "3.0.0", operations)
+    package = RandomFile(PackageId(name="spring", version="3.0.0"), image.read_bytes(), installer="image")
+    await package.upload(system)
+    fleet = FleetProcess(system, tmp_path, VEHICLES, seed=3, profile="[installation]\nmean_s = 0.1", options=["--once"])
+    fleet.start()
+    await _all_connected(fleet)
+    await system.queue(package.id, fleet.expression)
+
+    code, summary = await fleet.run_once(TIMEOUT_S)
+
+    assert code == 0, fleet.tail()
+    assert (summary["installed"], summary["failed"]) == (VEHICLES, 0)
+    known = await system.web.packages_of(vins_of(1, 3)[0])
+    assert ("spring", "3.0.0") in [(one.name, one.version) for one in known]
 
 
 async def test_faults_of_the_profile_are_reported_truthfully_and_are_the_same_for_a_seed(
