@@ -302,7 +302,8 @@ def _decide_way_back(job: Job, history: Sequence[StepRecord], found: Found) -> D
         if waits and history[-1].step is not Step.BOOT and tried[-1].exit_code == 0:
             return Run(Step.BOOT)
         confirmations = [record for record in history[history.index(tried[0]) :] if record.step is Step.CONFIRM]
-        if found.has_started(job.previous_version) and _is_due(confirmations):
+        unconfirmed = found.health is Health.UNCONFIRMED and found.has_started(job.previous_version)
+        if unconfirmed and _is_due(confirmations):
             return Run(Step.CONFIRM)
     return Finished(False, code, reason, _what_is_left(job, found, can))
 

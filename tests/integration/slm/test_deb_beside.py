@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ pytestmark = pytest.mark.anyio
 
 RENAMES = {"Conflicts": "old", "Replaces": "old", "Provides": "old"}
 CONF = "/etc/old.conf"
+PLACES = [place / 2 for place in range(2, 16)] if os.environ.get("THOROUGH") == "1" else (3.5, 5)
+"""The writes to the journal before (n) or after (n.5) which the power goes, or the program alone."""
 
 
 @pytest.fixture
@@ -86,14 +89,16 @@ async def test_renamed_package_installs(workshop: DebWorkshop, tmp_path: Path) -
     assert list(workshop.kept.glob("before/*")) == []
 
 
-async def test_way_back_of_a_renamed_package_survives_the_loss_of_power(workshop: DebWorkshop, tmp_path: Path) -> None:
-    workshop.furnish(debs.build(tmp_path, "old", "1.0.0"))
+@pytest.mark.parametrize("loss", Loss)
+async def test_way_back_of_a_renamed_package_survives_a_loss_at_each_write(
+    loss: Loss, workshop: DebWorkshop, tmp_path: Path
+) -> None:
+    workshop.furnish(debs.build(tmp_path, "old", "1.0.0"), debs.build(tmp_path, "user", "1.0.0", depends="old"))
     before = workshop.states()
-    for number, lose_at in enumerate((3, 3.5, 4.5, 5.5), start=2):
-        workshop.subject.name, version = "ivi", f"{number}.0.0"
-        file = debs.build(tmp_path, "ivi", version, postinst=BREAK, fields=RENAMES)
-        report = await workshop.update(file, lose_at=lose_at, loss=Loss.POWER)
-        assert (report.status, workshop.states()) == ("failed", before)
+    for number, lose_at in enumerate(PLACES, start=2):
+        file = debs.build(tmp_path, "ivi", f"{number}.0.0", postinst=BREAK, fields=RENAMES)
+        report = await workshop.update(file, lose_at=lose_at, loss=loss)
+        assert (report.status, workshop.states()) == ("failed", before), (loss, lose_at)
 
 
 TRIGGERS = {"postinst": '[ "$1" != triggered ] || [ ! -e "$DPKG_ROOT/opt/ivi/bad" ]'}

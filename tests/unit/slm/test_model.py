@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sota.boundaries.values import Command, Reason
 from sota.slm.model import (
     MAX_INTERRUPTIONS,
+    Beside,
     Finished,
     Found,
     Health,
@@ -271,3 +272,43 @@ def test_end_of_what_was_checked(
     assert (finished.code, finished.reason) == (code, reason)
     assert finished.succeeded is (reason is None)
     assert text in finished.text
+
+
+UPDATE = Job("ivi", "2.0.0", Command.INSTALL, previous_version="1.0.0", can_restore=True)
+REMOVAL = Job("ivi", "1.0.0", Command.REMOVE, previous_version="1.0.0", can_restore=True)
+BESIDE_BROKE, BESIDE_CHANGED = Beside(broken=("nav is half-configured",)), Beside(changed=("old was removed",))
+DONE, BROKE = StepRecord(Step.INSTALL, 0), StepRecord(Step.COMPARE, 1, "nav is half-configured")
+
+
+@pytest.mark.parametrize(
+    ("job", "history", "found", "step"),
+    [
+        (UPDATE, [DONE], Found(Health.INSTALLED, "2.0.0", beside=BESIDE_BROKE), Step.COMPARE),
+        (UPDATE, [StepRecord(Step.INSTALL, None)], Found(Health.INSTALLED, "2.0.0", beside=BESIDE_BROKE), Step.REPAIR),
+        (UPDATE, [DONE, BROKE], Found(Health.INSTALLED, "2.0.0", beside=BESIDE_BROKE), Step.RESTORE),
+        (UPDATE, [StepRecord(Step.INSTALL, 1)], Found(Health.INSTALLED, "1.0.0", beside=BESIDE_CHANGED), Step.RESTORE),
+        (REMOVAL, [StepRecord(Step.REMOVE, 1)], Found(Health.ABSENT, beside=BESIDE_BROKE), Step.COMPARE),
+        (REMOVAL, [StepRecord(Step.REMOVE, 1), BROKE], Found(Health.ABSENT, beside=BESIDE_BROKE), Step.RESTORE),
+    ],
+)
+def test_what_follows_when_another_package_changed(
+    job: Job, history: list[StepRecord], found: Found, step: Step
+) -> None:
+    assert decide(job, history, found) == Run(step)
+
+
+def test_update_that_replaces_another_package_is_a_success() -> None:
+    decision = decide(UPDATE, [DONE], Found(Health.INSTALLED, "2.0.0", beside=BESIDE_CHANGED))
+    assert isinstance(decision, Finished)
+    assert decision.succeeded
+
+
+def test_update_is_rolled_back_only_when_all_other_packages_are_as_before() -> None:
+    history = [DONE, BROKE, StepRecord(Step.RESTORE, 0)]
+    whole = decide(UPDATE, history, Found(Health.INSTALLED, "1.0.0"))
+    partly = decide(UPDATE, history, Found(Health.INSTALLED, "1.0.0", beside=BESIDE_CHANGED))
+    assert isinstance(whole, Finished)
+    assert isinstance(partly, Finished)
+    assert (whole.code, whole.reason) == (ResultCode.DEPENDENCY_FAILURE, Reason.ROLLED_BACK)
+    assert partly.reason is Reason.DEPENDENCY
+    assert "others are not as before: it is installed now, version 1.0.0; old was removed" in partly.text

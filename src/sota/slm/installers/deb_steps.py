@@ -87,7 +87,10 @@ class Steps:
             return self._restore()
         if step is Step.DISCARD:
             return self._discard()
-        return self._dpkg("--remove", self._setup.name)
+        if step is Step.REMOVE:
+            return self._dpkg("--remove", self._setup.name)
+        print(f"dpkg has no command to {step} {self._setup.name}", file=sys.stderr)
+        return 1
 
     def _install(self) -> int:
         code = self._dpkg("--install", self._setup.file)
