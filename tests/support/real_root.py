@@ -59,11 +59,15 @@ VOLATILE = (
 FAILS_LATE = "trap 'exit 1' EXIT"
 
 
+class CannotMake(Exception):
+    """This machine cannot make the root."""
+
+
 def make_root(folder: Path) -> Path:
     """Unpack a fresh root below ``folder``, making the archive first where there is none.
 
     Raises:
-        subprocess.SubprocessError: it cannot be made, for example because no package registry is reached.
+        CannotMake: mmdebstrap fails, for example because no package registry is reached.
     """
     archive = _archive()
     root = folder / "root"
@@ -95,7 +99,12 @@ def _archive() -> Path:
         release,
         str(new),
     ]
-    subprocess.run(command, check=True, timeout=MAKE_TIMEOUT_S, capture_output=True)
+    done = subprocess.run(command, check=False, timeout=MAKE_TIMEOUT_S, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise CannotMake(f"mmdebstrap: {done.stderr.strip().splitlines()[-1:]}")
+    for old in CACHE.glob("root-*.tar"):
+        if old != new:
+            old.unlink()
     new.replace(archive)
     return archive
 

@@ -176,6 +176,8 @@ class Confinement:
 
     def misleading_link(self) -> str:
         """Return which of the root's own folders is a link where we mount: it could lead the mount elsewhere."""
+        if not self.needed:
+            return ""
         names = MADE_FOLDERS if self.is_whole else (*MADE_FOLDERS, "etc")
         for name in names:
             if (self.root / name).is_symlink():
