@@ -114,5 +114,6 @@ async def test_full_disk_of_a_server(shape: str, tmp_path: Path, played: list[En
     ):
         store = Store(disk, server, port_of(extra))
         store.make_user()
-        async with SHAPES[shape](store, tmp_path) as site:
+        (tmp_path / "site").mkdir()
+        async with SHAPES[shape](store, tmp_path / "site") as site:
             await play(site, MARIADB_FULL, played)

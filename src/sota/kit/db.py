@@ -216,9 +216,7 @@ class Database:
                 yield tx
                 return
             try:
-                tx.repeats = False
-                await tx.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-                await tx.execute(sa.text("START TRANSACTION WITH CONSISTENT SNAPSHOT"))
+                await tx.begin_one_moment()
                 yield tx
                 await tx.execute(sa.text("COMMIT"))
             except BaseException:

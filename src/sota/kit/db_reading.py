@@ -42,6 +42,21 @@ class ReadConnection(AsyncConnection):
             await pause_before(attempt)
             attempt += 1
 
+    async def begin_one_moment(self) -> None:
+        """Begin a transaction that sees what is committed now, of which no statement is repeated from here on."""
+        self.repeats = False
+        attempt = 1
+        while True:
+            try:
+                await super().execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+                await super().execute(sa.text("START TRANSACTION WITH CONSISTENT SNAPSHOT"))
+                return
+            except DBAPIError as error:
+                if attempt == ATTEMPTS or not db_errors.is_repeatable(error):
+                    raise
+            await self.rollback()
+            attempt += 1
+
     async def execute(
         self, statement: Any, parameters: Any = None, *, execution_options: Any = None
     ) -> sa.CursorResult[Any]:

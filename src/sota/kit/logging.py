@@ -6,12 +6,13 @@ secrets, tokens, or full VINs at info level: :func:`short_vin` shortens them.
 
 from __future__ import annotations
 
+import contextlib
 import logging as stdlib_logging
 import re
 import sys
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import msgspec
 
@@ -38,7 +39,8 @@ def configure(level: str = "info", *, output: TextIO | None = None, program: str
     numeric = getattr(stdlib_logging, level.upper())
     # uvicorn, asyncio and alembic speak through the standard library: only their warnings are news.
     render = _render_text if stream.isatty() else _render_json
-    stdlib_logging.basicConfig(stream=stream, level=max(numeric, stdlib_logging.WARNING), force=True)
+    lossy = cast(TextIO, _Lossy(stream))
+    stdlib_logging.basicConfig(stream=lossy, level=max(numeric, stdlib_logging.WARNING), force=True)
     for handler in stdlib_logging.getLogger().handlers:
         handler.setFormatter(_Standard(render))
     structlog.configure(
@@ -51,12 +53,28 @@ def configure(level: str = "info", *, output: TextIO | None = None, program: str
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(lossy),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.clear_contextvars()
     if program:
         structlog.contextvars.bind_contextvars(program=program)
+
+
+class _Lossy:
+    """Writes to a stream, and passes over what it does not take: a full disk must not fail a request for its log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class _Standard(stdlib_logging.Formatter):

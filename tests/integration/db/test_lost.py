@@ -138,6 +138,16 @@ async def test_read_of_one_moment_is_not_patched_together(mariadb_server: MariaD
         assert await counted(database) == {"first": 0, "second": 0}
 
 
+async def test_read_of_one_moment_begins_on_a_connection_that_lives(mariadb_server: MariaDbServer) -> None:
+    async with counters(mariadb_server.new_schema()) as database:
+        for _ in range(3):
+            async with database.read() as tx:
+                number = await connection_of(tx)
+            await asyncio.to_thread(mariadb_server.execute, f"KILL {number}")
+            async with database.read_one_moment() as tx:  # the killed one, used a moment ago and so not tried before
+                assert len((await tx.execute(sa.select(COUNTER))).all()) == 2
+
+
 async def test_commit_whose_answer_is_lost_is_not_done_twice(mariadb_server: MariaDbServer) -> None:
     proxy = Proxy(free_ports(1)[0], mariadb_server.port)
     await proxy.start()

@@ -7,6 +7,8 @@ import signal
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,15 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from sota.boundaries.interaction import Role
 from sota.kit import db_health
 from sota.kit.database_settings import DatabaseSettings
 from sota.kit.db import Database, Tx
 from sota.kit.errors import Unavailable
+from sota.kit.migrations import upgrade
+from sota.web.accounts.service import add_account
+from sota.web.sessions.model import Attempt
+from sota.web.sessions.service import Sessions
 from tests.support.databases import PASSWORD, MariaDbServer, running_mariadb
 from tests.support.store_faults import SQL_MODES
 from tests.support.waiting import until
@@ -220,3 +227,29 @@ async def test_file_that_is_no_database_any_more_is_unavailable(tmp_path: Path) 
         assert await read_all(database) == [1]
     finally:
         await database.close()
+
+
+@dataclass(slots=True)
+class Moment:
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+
+async def test_session_is_found_where_it_cannot_be_extended(own_server: MariaDbServer) -> None:
+    database, clock = Database(own_server.new_schema()), Moment(datetime(2026, 3, 1, tzinfo=UTC))
+    await upgrade(database, "sota.web.migrations")
+    await add_account(database, "alice", Role.OPERATOR, "a password of alice")
+    sessions = Sessions(database, clock, idle_s=1800, limit_s=12 * 3600)
+    session = await sessions.sign_in(Attempt("alice", "192.0.2.1"), "a password of alice", replaces=None)
+    assert session is not None
+    clock.at += timedelta(minutes=20)
+    own_server.execute("SET GLOBAL read_only = 1")
+    try:
+        assert await sessions.find(session.token) is not None
+    finally:
+        own_server.execute("SET GLOBAL read_only = 0")
+    clock.at += timedelta(minutes=20)
+    assert await sessions.find(session.token) is None
+    await database.close()

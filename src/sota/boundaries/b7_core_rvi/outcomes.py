@@ -24,3 +24,4 @@ CONFLICT = refuses(
     "it names another download, or another life of the vehicle: nothing is recorded",
 )
 """What counts for no download that Core knows; the vehicle is asked for all its packages."""
+OVER = refuses("conflict", 409, "Conflict", "the download's update is over: the vehicle is told to drop it")

@@ -40,7 +40,7 @@ INITIATE_DOWNLOAD = B7.row(
     outcomes.COMPLETE,
     outcomes.RESUMED,
     outcomes.CANCELLED,
-    also=(outcomes.CONFLICT,),
+    also=(outcomes.CONFLICT, outcomes.OVER),
     request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
     **TO_CORE,
 )

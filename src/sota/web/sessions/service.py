@@ -16,7 +16,8 @@ from sota.boundaries.interaction import Role
 from sota.kit import damage
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
-from sota.kit.errors import Invalid
+from sota.kit.errors import Invalid, Unavailable
+from sota.kit.logging import get_logger
 from sota.web.accounts.model import Account, check_password, hash_token
 from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import change_account, check_credentials
@@ -63,7 +64,10 @@ class Sessions:
         if session is None or now >= session.ends_at or now >= session.last_used_at + self._idle:
             return None
         if now >= session.last_used_at + min(TOUCH_EVERY, self._idle / 4):
-            await self._db.transact(lambda tx: store.touch_session(tx, token_hash, now))
+            try:
+                await self._db.transact(lambda tx: store.touch_session(tx, token_hash, now))
+            except Unavailable as error:  # who only reads can do so on a store that takes no writes
+                get_logger(feature="sessions").warning("session_not_extended", reason=error.detail)
         return session
 
     async def end(self, token: str) -> None:
