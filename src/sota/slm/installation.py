@@ -23,7 +23,7 @@ from sota.slm.installers import BadPackage, Capability, Installer, InstallerFail
 from sota.slm.journal import Journal
 from sota.slm.model import Finished, Job, ResultCode, StepRecord, code_of
 from sota.slm.versions import why_not_over
-from sota.slm.worker import ATTEMPTS, Task, Worker
+from sota.slm.worker import ATTEMPTS, Task, Worker, code_without_answer
 
 TEXTS_LIMIT = 250_000
 """Characters of all steps' output together: a report is one message, however often its steps were interrupted."""
@@ -87,7 +87,8 @@ class Installation:
             except InstallerFailed as error:
                 self._log.error("installer_failed", download_index=entry.download_index, detail=error.detail)
                 if attempt == ATTEMPTS:
-                    await self.fail(entry, ResultCode.INTERNAL_ERROR, Reason.INSTALL_FAILED, error.detail)
+                    code = code_without_answer(error.detail)
+                    await self.fail(entry, code, Reason.INSTALL_FAILED, error.detail)
                     return
                 await asyncio.sleep(self._worker.pause_s * attempt)
                 entry = await self._journal.download(entry.download_index) or entry

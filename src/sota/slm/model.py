@@ -36,7 +36,7 @@ from sota.boundaries.values import Command, Reason
 MAX_INTERRUPTIONS = 5
 NOT_BEGUN = 75
 """Exit code (EX_TEMPFAIL) of a step that touched nothing, because another process holds what it needs."""
-LOCKED_TEXT = "locked by another process"
+LOCKED_TEXT, NO_SPACE_TEXT = "locked by another process", "No space left on device"
 DEPENDENCY_TEXTS = (
     "dependency problem",  # Depends and, as pre-dependency problem, Pre-Depends
     "conflicting packages - not installing",
@@ -370,7 +370,7 @@ def failure(job: Job, history: Sequence[StepRecord]) -> tuple[ResultCode, Reason
         return ResultCode.INTERNAL_ERROR, Reason.INSTALL_FAILED
     if (forward and forward[-1].step is Step.COMPARE) or any(text in output for text in DEPENDENCY_TEXTS):
         return ResultCode.DEPENDENCY_FAILURE, Reason.DEPENDENCY
-    if "No space left on device" in output:
+    if NO_SPACE_TEXT in output:
         return ResultCode.DISK_FULL, Reason.INSTALL_FAILED
     if forward and (forward[-1].exit_code == 0 or forward[-1].step in {Step.CHECK, Step.LOOK}):
         return _plain_code(job), Reason.VERIFICATION_FAILED

@@ -17,7 +17,18 @@ from sota.kit.logging import get_logger
 from sota.slm.boot import ENVIRONMENT, Boot
 from sota.slm.installers import Command, Installer, InstallerFailed, Shared
 from sota.slm.journal import Journal, OpenStep
-from sota.slm.model import MAX_INTERRUPTIONS, Finished, Found, Health, Job, Step, StepRecord, decide
+from sota.slm.model import (
+    MAX_INTERRUPTIONS,
+    NO_SPACE_TEXT,
+    Finished,
+    Found,
+    Health,
+    Job,
+    ResultCode,
+    Step,
+    StepRecord,
+    decide,
+)
 from sota.slm.runner import Ended, Runner
 
 ATTEMPTS = 5
@@ -230,3 +241,8 @@ class Worker:
 def _key(download_index: int, number: int) -> str:
     """Return the name of a step for the runner."""
     return f"{download_index}-{number}"
+
+
+def code_without_answer(detail: str) -> ResultCode:
+    """Return the result code where an installer cannot be asked, or cannot begin, from what it says."""
+    return ResultCode.DISK_FULL if NO_SPACE_TEXT in detail else ResultCode.INTERNAL_ERROR

@@ -115,6 +115,36 @@ async def test_lost_status_file_of_dpkg_is_not_an_empty_vehicle(damage: str, tmp
     assert workshop.states() == {"ivi": "ii 2.0.0", "nav": "ii 1.0.0"}
 
 
+async def test_lost_lists_of_dpkg_are_not_packages_without_files(tmp_path: Path) -> None:
+    workshop = DebWorkshop(tmp_path)
+    workshop.furnish(debs.build(tmp_path, "ivi", "1.0.0", files={"/opt/ivi/old": "old\n"}))
+    (workshop.database / "info").rename(tmp_path / "info")
+
+    report = await workshop.update(debs.build(tmp_path, "ivi", "2.0.0"))
+
+    assert (report.status, report.operations[-1].result_code) == ("failed", ResultCode.INTERNAL_ERROR)
+    assert "has no list of files" in report.operations[-1].result_text
+    assert workshop.read("/opt/ivi/version") == "1.0.0\n"
+
+
+async def test_full_disk_for_what_going_back_needs_refuses_the_update(tmp_path: Path) -> None:
+    workshop = DebWorkshop(tmp_path)
+    workshop.furnish(debs.build(tmp_path, "ivi", "1.0.0"))
+    (tmp_path / "bay").mkdir()
+    with small_disk(workshop.kept, "64k") as mounted:
+        if mounted is None:
+            pytest.skip(f"{LACKS}a small disk cannot be mounted, to be filled ({why_no_mount()})")
+        (workshop.kept / "before").mkdir()
+        (workshop.kept / "filler").write_bytes(bytes(48 << 10))
+        (workshop.kept / "filler.more").touch()
+        with contextlib.suppress(OSError):
+            (workshop.kept / "filler.more").write_bytes(bytes(64 << 10))
+        report = await workshop.update(debs.build(tmp_path, "ivi", "2.0.0"))
+
+    assert (report.status, report.operations[-1].result_code) == ("failed", ResultCode.DISK_FULL)
+    assert workshop.states() == {"ivi": "ii 1.0.0"}
+
+
 @pytest.mark.parametrize("lock", ["lock-frontend", "lock"])
 async def test_update_waits_for_whoever_works_with_the_package_database(lock: str, tmp_path: Path) -> None:
     workshop = DebWorkshop(tmp_path)

@@ -30,7 +30,7 @@ from sota.slm.journal import Journal
 from sota.slm.kept import Kept
 from sota.slm.model import Finished, Job, ResultCode, Step
 from sota.slm.versions import why_not_over
-from sota.slm.worker import ATTEMPTS, Task, Worker
+from sota.slm.worker import ATTEMPTS, Task, Worker, code_without_answer
 
 TEXT_LIMIT, TEXTS_LIMIT = 4096, 200_000
 """Characters of one operation's text in the report, and of all together: a report is one message."""
@@ -161,7 +161,8 @@ class Images:
             except InstallerFailed as error:
                 self._log.error("installer_failed", download_index=index, detail=error.detail)
                 if attempt == ATTEMPTS:
-                    return Result(ResultCode.INTERNAL_ERROR, await self._output(index, operation.id, error.detail))
+                    text = await self._output(index, operation.id, error.detail)
+                    return Result(code_without_answer(error.detail), text)
             await asyncio.sleep(self._worker.pause_s * attempt)
             attempt += 1
 

@@ -17,6 +17,7 @@ from sota.slm.installers.deb_steps import LOCK_POLL_S, LOCKS
 from sota.slm.installers.deb_survey import FORMAT, Package, parse
 
 BUILD_TIMEOUT_S = 600.0
+WAY_OUT = "A workshop must restore it, for example from status-old, /var/backups or a copy of the vehicle's disk."
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -50,20 +51,22 @@ class DebDatabase:
                 (self.folder / file).chmod(0o644)
 
     def why_not_true(self) -> str:
-        """Return why dpkg's status file cannot be true; nothing where it may be.
+        """Return why dpkg's database cannot be true; nothing where it may be.
 
-        dpkg takes a status file that is missing or empty for a vehicle without packages, and writes it so.
+        dpkg takes a status file that is missing or empty for a vehicle without packages, and writes it so. Without the
+        lists of files it takes packages for empty, and leaves their files behind.
         """
-        status = self.folder / "status"
+        status, info = self.folder / "status", self.folder / "info"
+        lists = sorted(file.name.removesuffix(".list") for file in info.glob("*.list"))
         if status.exists() and status.stat().st_size > 0:
-            return ""
-        lists = sorted(file.name.removesuffix(".list") for file in (self.folder / "info").glob("*.list"))
+            lost = not lists and b" ok installed\n" in status.read_bytes()
+            return f"dpkg's database is damaged: {info} has no list of files. {WAY_OUT}" if lost else ""
         if not lists or any((self.folder / "updates").glob("[0-9]*")):  # dpkg's first work, which was interrupted
             return ""
         what = "is empty" if status.exists() else "is missing"
         return (
             f"dpkg's database is damaged: {status} {what}, and {len(lists)} packages are in its folder info"
-            f" ({', '.join(lists[:3])}, …). A workshop must restore it, for example from status-old or /var/backups."
+            f" ({', '.join(lists[:3])}, …). {WAY_OUT}"
         )
 
     async def packages(self, *names: str) -> dict[str, Package]:
