@@ -19,7 +19,20 @@ from tests.support.real_root import BESIDE, PACKAGES, CannotMake, RealSubject, d
 
 THOROUGH = os.environ.get("THOROUGH") == "1"
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
-KEPT = ("base-files", "cron", "gzip", "hostname", "libc-bin", "sed", "mawk", "passwd", "tzdata", "adduser", "ucf")
+KEPT = (
+    "base-files",
+    "cron",
+    "gzip",
+    "hostname",
+    "libc-bin",
+    "sed",
+    "mawk",
+    "passwd",
+    "procps",
+    "tzdata",
+    "adduser",
+    "ucf",
+)
 """Essential, or others in the root depend on them: they cannot be removed."""
 
 pytestmark = pytest.mark.skipif(not THOROUGH, reason="a whole Debian is downloaded: make faults")

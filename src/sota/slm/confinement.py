@@ -14,8 +14,10 @@ runs inside bubblewrap (``bwrap``):
 * Of root's capabilities only those remain that the owner of files needs. Nothing can be mounted, no device be made, and
   no program gains rights (``no_new_privs``).
 
-An ordinary user gets this through a user namespace that knows one user. Every change of an owner would fail there, as a
-user may not make one outside either; a filter answers these calls with success, and all files stay that user's.
+* A filter (``call_filter.py``) refuses the calls for key rings, which belong to no namespace.
+
+An ordinary user gets this through a user namespace that knows one user. Every change of an owner would fail there; the
+filter answers these calls with success, and all files stay that user's.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sota.kit.durable import write_atomic
-from sota.slm.chown_filter import chown_filter
+from sota.slm.call_filter import call_filter
 
 INSIDE = Path("/run/sota/root")
 """The vehicle's root once more, for dpkg: below ``/usr`` the machine's own files may be in the way."""
@@ -85,11 +87,11 @@ class Confinement:
         """
         launch: Sequence[str] = ("/bin/sh", "-c", LAUNCH, "sh")
         own: list[str] = []
+        if self._filter.exists():
+            launch = ("/bin/sh", "-c", LAUNCH_FILTERED, "sh", str(self._filter))
+            own += ["--seccomp", "3"]
         if os.geteuid() != 0:
             own += ["--unshare-user", "--uid", "0", "--gid", "0"]
-            if self._filter.exists():
-                launch = ("/bin/sh", "-c", LAUNCH_FILTERED, "sh", str(self._filter))
-                own += ["--seccomp", "3"]
         for kind in ("ipc", "pid", "net", "uts", "cgroup-try"):
             own.append(f"--unshare-{kind}")
         own += ["--die-with-parent", "--chdir", "/", "--cap-drop", "ALL"]
@@ -130,7 +132,7 @@ class Confinement:
 
     @property
     def _filter(self) -> Path:
-        return self._state / "chown.bpf"
+        return self._state / "calls.bpf"
 
     def _node(self, name: str) -> Path:
         return self._state / "dev" / name
@@ -140,10 +142,10 @@ class Confinement:
         try:
             for folder in (self.root, self._state):
                 folder.mkdir(parents=True, exist_ok=True)
+            content = call_filter(os.uname().machine, keep_owners=os.geteuid() != 0)
+            if content:
+                write_atomic(self._filter, content, mode=0o600)
             if os.geteuid() != 0:
-                content = chown_filter(os.uname().machine)
-                if content:
-                    write_atomic(self._filter, content)
                 return ""
             self._node("null").parent.mkdir(mode=0o700, exist_ok=True)
             for name, minor in DEVICES.items():
