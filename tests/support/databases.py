@@ -72,6 +72,22 @@ class MariaDbServer:
         assert result.returncode == 0, result.stderr
         return result.stdout
 
+    def dump(self, file: Path, *schemas: str) -> None:
+        """Copy schemas, as they are at one moment, to a file."""
+        options = ["--single-transaction", "--hex-blob", "--skip-add-locks", "--databases", *schemas]
+        with file.open("wb") as output:
+            subprocess.run(["mariadb-dump", *self._as_root, *options], stdout=output, check=True, timeout=60)
+
+    def load(self, file: Path, *schemas: str) -> None:
+        """Replace schemas by what a file holds of them."""
+        self.execute(*(f"DROP DATABASE {schema}" for schema in schemas))
+        with file.open("rb") as content:
+            subprocess.run(["mariadb", *self._as_root], stdin=content, check=True, timeout=60)
+
+    @property
+    def _as_root(self) -> list[str]:
+        return ["--no-defaults", f"--socket={self._socket}", "--user=root"]
+
     def answers(self) -> bool:
         """Say whether the server takes statements."""
         try:

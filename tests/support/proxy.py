@@ -65,14 +65,20 @@ class Proxy:
         self._until_flip = self._next_flip()
         self.cut_count = self.flip_count = self.reorder_count = self.bytes = 0
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether connections are taken."""
+        return self._server is not None
+
     async def start(self) -> None:
         """Listen."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=1024)
 
     async def stop(self) -> None:
         """Stop listening and end all connections."""
-        if self._server is not None:
-            self._server.close()
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
         await self.cut()
 
     def hold(self, direction: Direction) -> None:

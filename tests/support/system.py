@@ -189,6 +189,11 @@ class System:
             await self.restart(*names)
         return files
 
+    async def start_in(self, files: VehicleFiles, *, through_proxy: bool = False) -> None:
+        """Start a vehicle in a folder that another one had."""
+        link = self.proxy.port if through_proxy else self.ports.link
+        await self.restart(*self._put_together(files, link))
+
     def _put_together(self, files: VehicleFiles, link: int) -> list[str]:
         edge, client, slm, operation = free_ports(4)
         self._operation_ports[files.vin] = operation
@@ -304,6 +309,11 @@ class System:
         """The Resolver, as the Web Server sees it."""
         token = (self._secrets / "web-to-resolver.token").read_text().strip()
         return ResolverClient(self._client(self.ports.resolver, token))
+
+    @property
+    def server(self) -> str | None:
+        """The MariaDB server's address, if the databases are there."""
+        return self._server
 
     @property
     def repository(self) -> Path:
