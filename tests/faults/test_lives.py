@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.support.lives import SETTINGS, Cell, Ground, Result, as_matrix, cells_of
+from tests.support.lives import SETTINGS, Ground
+from tests.support.lives_matrix import Cell, Result, as_matrix, cells_of
 from tests.support.matrix_table import MATRICES
 from tests.support.system import running_system
 

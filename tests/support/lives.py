@@ -17,8 +17,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,72 +29,28 @@ from sota.core import tables as core
 from sota.kit.errors import SotaError
 from sota.resolver import tables as resolver
 from tests.support.databases import MariaDbServer
-from tests.support.matrix_table import RIGHT, WRONG, Entry, as_table
+from tests.support.lives_matrix import DATABASES, OLDER, Cell, Result
 from tests.support.packages import DebFile
 from tests.support.system import System
 from tests.support.system_settings import BACKEND, Settings
 from tests.support.vehicle_files import VehicleFiles
 from tests.support.waiting import until
 
-DATABASES = ("core", "resolver", "web")
-CHANGES = (
-    "Core's database of an older copy",
-    "the Resolver's database of an older copy",
-    "Core's and the Resolver's",
-    "all, by sota restore",
-    "VIN erased and registered",
-    "another VIN's identity",
-    "the vehicle's folder of a copy",
-    "last commits lost",
-)
-OLDER: dict[str, tuple[str, ...]] = {CHANGES[0]: ("core",), CHANGES[1]: ("resolver",), CHANGES[2]: ("core", "resolver")}
-MOMENTS = ("before notify", "between blocks", "before the report", "after it")
 SETTINGS: dict[str, Settings] = {
-    "core": {"block_size": 4096, "window": 1, "vehicle_bytes_per_s": 60_000, "notify_retry_s": 1.0},
+    "core": {
+        "block_size": 4096,
+        "window": 1,
+        "vehicle_bytes_per_s": 60_000,
+        "notify_retry_s": 1.0,
+        "resolver_check_s": 1.0,
+    },
     "web": {"intent_retry_s": 0.5},
 }
-BLOCKS = 20
+BLOCKS, FEW_BLOCKS = 80, 4
 CELL_TIMEOUT_S = 90.0
 NUMBERS = itertools.count(1)
 # The second package waits for a file in the vehicle's root: an installation that is seen to be under way.
 WAITS = 'until [ -e "$DPKG_ROOT/go" ]; do sleep 0.1; done'
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One place: what is changed, when, and on which engine."""
-
-    engine: str
-    change: str
-    moment: str
-
-    def __str__(self) -> str:
-        return f"{self.engine:<8} {self.change:<42} {self.moment}"
-
-
-@dataclass(slots=True)
-class Result:
-    """What came of it; ``wrong`` is empty where all is as it should be."""
-
-    cell: Cell
-    wrong: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        return f"{self.cell}  {WRONG if self.wrong else RIGHT}{': ' if self.wrong else ''}{'; '.join(self.wrong)}"
-
-
-def cells_of(engine: str) -> list[Cell]:
-    """List the places of an engine."""
-    return [Cell(engine, change, moment) for change in CHANGES for moment in MOMENTS]
-
-
-def as_matrix(results: Sequence[Result]) -> str:
-    """Print all of them."""
-    entries = (
-        Entry(result.cell.engine, result.cell.change, result.cell.moment, WRONG if result.wrong else RIGHT)
-        for result in results
-    )
-    return as_table(entries, MOMENTS)
 
 
 class Ground:
@@ -126,7 +80,7 @@ class Ground:
                 f"{name}-{number}",
                 "1.0.0",
                 postinst=WAITS if name == "second" else "",
-                payload_bytes=BLOCKS * 4096,
+                payload_bytes=4096 * (BLOCKS if name == "second" else FEW_BLOCKS),
             )
             for name in ("first", "second", "third")
         ]
@@ -264,7 +218,7 @@ class Life:
         if self.cell.change == "last commits lost":
             await asyncio.to_thread(self.ground.copy, "lost", *DATABASES)
         if moment == "between blocks":
-            await self.system.wait_for(second, self.vin, lambda update: 2 <= update.acknowledged < BLOCKS)
+            await self.system.wait_for(second, self.vin, lambda update: 0 < update.acknowledged < update.size)
             await self.system.proxy.stop()
         elif moment == "before the report":
             await self._installing()

@@ -19,6 +19,7 @@ from sota.core.audit.api import AuditApi
 from sota.core.blacklist.api import BlacklistApi
 from sota.core.components.api import ComponentsApi
 from sota.core.following.api import FollowingApi
+from sota.core.following.resync import Resync
 from sota.core.following.service import Following
 from sota.core.housekeeping import keep_house
 from sota.core.identity.api import IdentitiesApi, RenewalApi
@@ -79,7 +80,8 @@ class CoreProgram:
         self._node_http = HttpClient(settings.node_url, timeout_s=10, pool=64)
         self._node_pipe = HttpPipe(settings.node_url, pool=WORKERS) if settings.node_url.startswith("http:") else None
         resolver, node = FactsClient(self._resolver_http), NodeClient(self._node_http, self.clock, self._node_pipe)
-        senders = Senders(self.db, resolver, node, self.clock)
+        self.resync = Resync(self.db, resolver, self.clock, settings.data, every_s=settings.resolver_check_s)
+        senders = Senders(self.db, self.resync, node, self.clock)
         self.relay = Relay(
             self.db,
             tables.outbox,
@@ -91,6 +93,7 @@ class CoreProgram:
             },
             self.clock,
         )
+        self.resync.relay = self.relay
         self.writer = TransferWriter(self.db, self.clock, pause_s=settings.ack_commit_s)
         alive = Alive(
             settings.instance, timedelta(seconds=settings.lease_s), timedelta(seconds=settings.notify_retry_s)
@@ -163,6 +166,7 @@ class CoreProgram:
         self._background.keep("core certificate", self.tls.run)
         self._background.keep("core acknowledgements", self.writer.run)
         self._background.keep("core outbox", self.relay.run)
+        self._background.keep("core resync", self.resync.run)
         self._background.keep("core presence", self.registration.run_events)
         self._background.keep("core registration", self.registration.run)
         self._background.keep("core dispatcher", self.dispatcher.run)

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import msgspec
 
-from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.b5_core_resolver.messages import Fact, FactStatus
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
 from sota.boundaries.values import Interval
+from sota.core.following.resync import Resync
 from sota.core.requests.store import find_request, list_open
 from sota.core.requests.wire import to_package_id
 from sota.core.schedules import ScheduledSlice
@@ -28,7 +28,7 @@ SCHEDULED_AT_ONCE = 500
 class Senders:
     """The senders of Core's outbox, one for each kind of entry."""
 
-    def __init__(self, db: Database, resolver: FactsClient, node: NodeClient, clock: Clock) -> None:
+    def __init__(self, db: Database, resolver: Resync, node: NodeClient, clock: Clock) -> None:
         self._db, self._resolver, self._node, self._clock = db, resolver, node, clock
 
     async def send_facts(self, entries: list[Entry]) -> None:

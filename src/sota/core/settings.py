@@ -113,6 +113,10 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     lease_s: Annotated[
         float, Meta(ge=1, le=3600, description="Seconds for which a transfer stays this Core's without a sign of life.")
     ] = 120.0
+    resolver_check_s: Annotated[
+        float,
+        Meta(gt=0, le=3600, description="Seconds between checks that the Resolver remembers what it was told last."),
+    ] = 10.0
     resolver_wait_s: Annotated[
         float,
         Meta(gt=0, le=25, description="How long a request waits for the Resolver to learn what Core acknowledged."),
