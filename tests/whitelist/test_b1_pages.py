@@ -291,3 +291,19 @@ async def test_console_says_when_core_is_away(cut_off: Server) -> None:
     page = await browser.console()
     assert page.status == 200
     assert b"SOTA Core does not answer" in page.body
+
+
+async def test_console_gives_the_reason_of_a_search_that_fails_and_nothing_false(backend: Backend) -> None:
+    await backend.with_vehicle()
+    package = await backend.with_targeted_package()
+    name, version = package.split("/")
+    interval = {"start": "2030-01-01T00:00:00Z", "end": "2040-01-01T00:00:00Z"}
+    body = {"package": {"name": name, "version": version}, "priority": 1, "interval": interval}
+    assert (await backend.ask("POST", "/api/v1/install-requests", body)).status == 200
+    page = (await (await backend.signed_in()).console({"regex": "("})).body.decode()
+    assert "The search failed: The regular expression does not compile" in page
+    assert package in page, "the install requests are known all the same"
+    for false in ("cannot be read", "No install requests yet", "No vehicle matches", "No vehicle is registered"):
+        assert false not in page
+    odd = (await (await backend.signed_in()).console({"cursor": "nonsense"})).body.decode()
+    assert "The vehicles are not known now: The cursor is not one that this list returned" in odd

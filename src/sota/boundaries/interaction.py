@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from sota.boundaries.values import check_path
+from sota.boundaries.wording import in_words
 from sota.kit.marks import serves
 
 __all__ = [
@@ -225,6 +226,10 @@ class Interaction:
             msgspec.ValidationError: one has another form.
         """
         check_path(values)
+
+    def in_words(self, error: Exception) -> str:
+        """Write for a person what the validator of a body or path found."""
+        return in_words(error)
 
     def with_path(self, **changes: Any) -> Interaction:
         """Copy the row with a changed way (tests use it to declare a wrong one)."""

@@ -35,6 +35,7 @@ COMMANDS = {
     "enrol": ("sota.cli.enrol:enrol", "Issue a vehicle's certificate and credential."),
     "identity": ("sota.cli.identity:app", "On the vehicle: get an identity for a key of its own."),
     "keys": ("sota.cli.keys:app", "Make keys that sign packages, and sign a package."),
+    "completion": ("sota.cli.completion:completion", "Let the shell complete commands and options."),
     "whitelist": ("sota.cli.whitelist:whitelist", "Print the whitelist: rows, outcomes, both ends, tests."),
 }
 
@@ -50,9 +51,6 @@ def make(called: str = "") -> App:
     for name, (path, line) in COMMANDS.items():
         # Given a line, the library would take it instead of what the command says itself.
         app.command(path, name=name, help=None if name == called else line)
-    app.register_install_completion_command(
-        name="completion", help="Let the shell complete sota's commands and options."
-    )
     return app
 
 

@@ -195,7 +195,7 @@ class App:
         try:
             call.row.check_path(call.path)
         except msgspec.ValidationError as error:
-            raise Invalid(f"The path: {error}.") from None
+            raise Invalid(f"The path: {call.row.in_words(error)}.") from None
         if call.row.request is not None and call.row.way.max_body is not None:
             call.body = await self._read_body(call)
 
@@ -212,7 +212,7 @@ class App:
         try:
             return decoder.decode(content)
         except msgspec.ValidationError as error:
-            raise Invalid(f"{error}.") from None
+            raise Invalid(f"{call.row.in_words(error)}.") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Invalid(f"The body is not JSON: {error}.") from None
 

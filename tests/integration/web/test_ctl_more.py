@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from sota.boundaries.interaction import Role
+from sota.core.vehicles import store as vehicle_store
+from sota.web.accounts.service import issue_token
 from tests.support.backend import new_name
 from tests.support.operator import REQUEST, Operator
 
@@ -48,7 +52,9 @@ async def test_what_a_request_decides_before_and_after(operator: Operator) -> No
     assert explained.output.startswith(f"{vin}: in\n")
     assert f"1. {needed}: " in explained.output
     unsaved = await operator.types("vehicles", "explain", vin, "--expression", f'vin_matches "^{other}$"')
-    assert unsaved.output.startswith(f"{vin}: out\nfalse expression\n  false vin_matches")
+    assert unsaved.output.startswith(
+        f"{vin}: out, the expression is false for it\nfalse expression\n  false vin_matches"
+    )
     assert "either a package" in (await operator.types("vehicles", "explain", vin, code=2)).errors
     assert "Say --yes" in (await operator.types("packages", "drop", package, code=2)).errors
     assert (await operator.types("packages", "drop", package, needed.partition("/")[0], "--json")).output == "[]\n"
@@ -161,3 +167,48 @@ async def test_components_are_found_by_number_and_name(operator: Operator) -> No
     found = await operator.types("components", "list", "--id", parts[0], "--id", parts[1], "--json")
     assert {component["part_number"] for component in json.loads(found.output)} == set(parts)
     assert parts[1] in (await operator.types("components", "list", "--name", f"name of {parts[1]}")).output
+
+
+async def test_explanation_leads_with_what_decided(operator: Operator) -> None:
+    vin, other = await operator.backend.with_vehicle(), await operator.backend.with_vehicle()
+    rule = new_name("rule")
+    await operator.types("filters", "add", rule, f'vin_matches "^{other}$"')
+    package = await operator.backend.with_package()
+    await operator.types("filters", "attach", rule, package)
+    name, _, version = package.partition("/")
+    installed = [{"name": name, "version": version}]
+    answer = await operator.backend.ask("PUT", f"/api/v1/vehicles/{vin}/packages", installed)
+    assert answer.status == 200
+    lines = (await operator.types("vehicles", "explain", vin, package)).output.splitlines()
+    assert lines[0] == f"{vin}: out, {rule} is false for it"
+
+
+async def test_words_of_a_choice_are_those_of_the_api(operator: Operator) -> None:
+    help_text = (await operator.types("requests", "list", "--help")).output
+    assert "in_flight" in help_text
+    assert "in-flight" not in help_text
+    package = await operator.backend.with_targeted_package()
+    created = await operator.types("requests", "create", package, "--within", "1d")
+    found = REQUEST.search(created.output)
+    assert found is not None
+    listed = await operator.types("requests", "vehicles", found[1], "--status", "in_flight", "--json")
+    assert json.loads(listed.output) == []
+
+
+async def test_slip_is_explained_in_words_and_a_role_by_the_server_alone(operator: Operator) -> None:
+    slip = await operator.types("vehicles", "add", "wvw", code=1)
+    assert "vin must be a VIN: 17 capital letters and digits" in slip.errors
+    viewer = await issue_token(operator.backend.web.db, Role.OPERATOR, new_name("token"))
+    refused = await operator.types("users", "list", SOTA_TOKEN=viewer, code=1)
+    assert "needs the role admin; yours is operator" in refused.errors
+    assert "operator or admin" not in refused.errors
+
+
+async def test_vehicle_that_is_connected_was_seen_now(operator: Operator) -> None:
+    vin, absent = await operator.backend.with_vehicle(), await operator.backend.with_vehicle()
+    core = operator.backend.core
+    await core.db.transact(lambda tx: vehicle_store.mark_connected(tx, [vin], True, core.clock.now()))
+    shown = (await operator.types("vehicles", "show", vin)).output
+    assert re.search(r"^last seen +now$", shown, re.MULTILINE)
+    assert re.search(r"^connected since +20\d\d-", shown, re.MULTILINE)
+    assert re.search(r"^last seen +-$", (await operator.types("vehicles", "show", absent)).output, re.MULTILINE)

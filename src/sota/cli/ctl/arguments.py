@@ -15,8 +15,11 @@ from cyclopts import Parameter, validators
 
 from sota.boundaries.b2_web_core.messages import NewVehicle
 from sota.boundaries.values import InstalledPackage, Interval, PackageId
+from sota.boundaries.wording import in_words
 from sota.kit.errors import StartError
 
+# Words of a choice are written as the API writes them: in_flight, not in-flight.
+AS_WRITTEN = Parameter(name_transform=lambda name: name.strip("_").lower().replace("-", "_"))
 Switch = Annotated[bool, Parameter(negative=())]
 BOM = "\ufeff"  # what some editors put before a file
 # Both take - for standard input, which looks like an option.
@@ -163,7 +166,7 @@ def read_vins(file: Path) -> Iterator[str]:
             written = content if content.startswith("{") else msgspec.json.encode({"vin": content})
             yield msgspec.json.decode(written, type=NewVehicle).vin
         except msgspec.DecodeError as error:
-            raise StartError(f"{file}, line {number}: {error}") from None
+            raise StartError(f"{file}, line {number}: {in_words(error)}") from None
 
 
 def confirm(question: str, *, yes: bool, option: str = "--yes") -> None:

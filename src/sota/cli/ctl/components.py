@@ -7,6 +7,7 @@ from cyclopts import App
 
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import Component
+from sota.boundaries.wording import in_words
 from sota.cli.ctl.arguments import MOST, Most
 from sota.cli.ctl.output import show_done, show_list
 from sota.cli.ctl.profile import Target
@@ -63,6 +64,6 @@ def add(part_number: str, *, name: str | None = None, description: str = "", to:
     try:
         component = msgspec.convert({"part_number": part_number, "name": name, "description": description}, Component)
     except msgspec.ValidationError as error:
-        raise StartError(str(error)) from None
+        raise StartError(in_words(error)) from None
     said = talk(to, lambda web: web.new_component(component))
     show_done(f"{part_number}: {said.message}", said, json=to.json)

@@ -49,12 +49,13 @@ def show_one(fields: Sequence[tuple[str, Any]], item: Any, *, json: bool) -> Non
         print(f"{name.ljust(width)}  {printable(value)}")
 
 
-def show_done(text: str, item: Any, *, json: bool) -> None:
-    """Print what a command did: a sentence, or the answer as JSON."""
+def show_done(text: str | Sequence[str], item: Any, *, json: bool) -> None:
+    """Print what a command did: a sentence or several, a line each, or the answer as JSON."""
     if json:
         print_json(item)
-    else:
-        print(printable(text))
+        return
+    for line in [text] if isinstance(text, str) else text:
+        print(printable(line))
 
 
 def print_json(item: Any) -> None:

@@ -68,8 +68,13 @@ def build(
     with told(target):
         write_whole(target, make_it)
     found = {"file": str(target), "kind": kind, "bytes": target.stat().st_size, "sha256": _sha256(target)}
-    then = f"sota ctl packages upload {target} --name {read.name} --version {read.version} --installer {kind}"
-    show_done(f"{target}: {found['bytes']} bytes, SHA-256 {found['sha256']}\nUpload it: {then}", found, json=json)
+    named = f"--name {read.name} --version {read.version} --installer {kind}"
+    signed_by = str(key) if key is not None else "NAME.key.pem"
+    lines = [
+        f"{target}: {found['bytes']} bytes, SHA-256 {found['sha256']}",
+        f"Upload it, signed: sota ctl packages upload {target} {named} --key {signed_by}",
+    ]
+    show_done(lines, found, json=json)
 
 
 def sign(image: Path, *, key: Path, json: bool = False) -> None:

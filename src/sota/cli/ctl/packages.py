@@ -15,6 +15,7 @@ from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.b2_web_core.messages import Package
 from sota.boundaries.b3_web_resolver.messages import Filter
 from sota.boundaries.values import SignatureEnvelope
+from sota.boundaries.wording import in_words
 from sota.cli.ctl.arguments import MOST, Most, Switch, confirm, read_package
 from sota.cli.ctl.output import progress, show_done, show_list, show_one
 from sota.cli.ctl.package_download import download
@@ -91,7 +92,7 @@ def upload(
         try:
             metadata = msgspec.convert(fields, PackageMetadata)
         except msgspec.ValidationError as error:
-            raise StartError(str(error)) from None
+            raise StartError(in_words(error)) from None
         sending = bars.add_task("uploading", total=file.stat().st_size)
 
         async def parts() -> AsyncIterator[bytes]:

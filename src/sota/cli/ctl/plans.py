@@ -9,8 +9,11 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
     ClauseKind,
     Dependency,
     ExplainRequest,
+    Explanation,
     FilterExplained,
+    Verdict,
 )
+from sota.boundaries.wording import in_words
 from sota.cli.ctl.arguments import Switch, confirm, read_package
 from sota.cli.ctl.output import show_done, show_list, show_one
 from sota.cli.ctl.profile import Target
@@ -101,16 +104,26 @@ def explain(vin: str, package: str | None = None, *, expression: str | None = No
     try:
         request = msgspec.convert(fields, ExplainRequest)
     except msgspec.ValidationError as error:
-        raise StartError(str(error)) from None
+        raise StartError(in_words(error)) from None
     found = talk(to, lambda web: web.explain(request))
-    lines = [f"{found.vin}: {found.verdict}" + (f", {found.reason}" if found.reason else "")]
+    lines = [", ".join(filter(None, (f"{found.vin}: {found.verdict}", _main_reason(found))))]
     for one in found.filters:
         lines += _filter_lines(one)
+    if found.verdict is Verdict.OUT and found.reason:
+        lines.append(f"If the filters chose it: {found.reason}")
     lines += [f"{number}. {step.package.text}: {step.because}" for number, step in enumerate(found.steps, 1)]
     if to.json:
         show_done("", found, json=True)
     for line in () if to.json else lines:
         show_done(line, None, json=False)
+
+
+def _main_reason(found: Explanation) -> str | None:
+    """Return what decided against it: a filter that is false comes before anything that dependencies say."""
+    false = [one.name or "the expression" for one in found.filters if not one.value]
+    if false:
+        return f"{' and '.join(false)} {'is' if len(false) == 1 else 'are'} false for it"
+    return found.reason
 
 
 def _filter_lines(explained: FilterExplained) -> list[str]:

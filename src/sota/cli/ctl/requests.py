@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Annotated
 
 from cyclopts import App
 
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import InstallRequest, QueueRequest, RequestChanged, RequestStatus
-from sota.boundaries.values import Command
-from sota.cli.ctl.arguments import ANY_TIME, MOST, Most, Priority, Switch, When, read_package, read_span
+from sota.boundaries.values import Command, UpdateStatus
+from sota.cli.ctl.arguments import ANY_TIME, AS_WRITTEN, MOST, Most, Priority, Switch, When, read_package, read_span
 from sota.cli.ctl.output import show_done, show_list, show_one
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.resolutions import packages_text
@@ -74,7 +75,7 @@ def list_requests(
     *,
     package: str | None = None,
     vin: str | None = None,
-    status: RequestStatus | None = None,
+    status: Annotated[RequestStatus | None, AS_WRITTEN] = None,
     most: Most = MOST,
     to: Target = HERE,
 ) -> None:
@@ -152,7 +153,7 @@ def show(request: str, *, to: Target = HERE) -> None:
 def vehicles(
     request: str,
     *,
-    status: str | None = None,
+    status: Annotated[UpdateStatus | None, AS_WRITTEN] = None,
     most: Most = MOST,
     to: Target = HERE,
 ) -> None:
@@ -163,10 +164,11 @@ def vehicles(
     request
         Its id.
     status
-        Only those that are pending, in_flight, installed, failed or cancelled.
+        Only those that stand so.
     """
+    stands = status.value if status else None
     found = talk(
-        to, lambda web: collect(lambda **page: web.request_vehicles(request, status=status, **page), most.items)
+        to, lambda web: collect(lambda **page: web.request_vehicles(request, status=stands, **page), most.items)
     )
     rows = [(u.vin, u.status, u.stage or u.reason, u.acknowledged, u.size, u.changed_at) for u in found]
     show_list(("VIN", "Status", "Stage or reason", "Bytes", "Of", "Changed"), rows, found, json=to.json)

@@ -22,7 +22,6 @@ CANNOT_REACH = 3
 # What somebody who meets this refusal does next.
 ADVICE = {
     "unauthenticated": "the token is unknown, expired or revoked: make another with sota tokens new",
-    "forbidden": "the token's role does not allow this: it takes one of an operator or admin",
     "password_change_due": "sign in on the console and choose a password first",
     "filters_missing": "give the package a filter: sota ctl filters attach FILTER PACKAGE",
     "package_missing": "upload it first: sota ctl packages upload",

@@ -8,6 +8,7 @@ import msgspec
 from cyclopts import App
 
 from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewToken
+from sota.boundaries.wording import in_words
 from sota.cli.ctl.arguments import MOST, Most, Switch
 from sota.cli.ctl.output import printable, show_done, show_list
 from sota.cli.ctl.profile import Target
@@ -55,7 +56,7 @@ def new(
     try:
         wanted = msgspec.convert({"name": name, "role": role, "days": days, "service": service}, NewToken)
     except msgspec.ValidationError as error:
-        raise StartError(str(error)) from None
+        raise StartError(in_words(error)) from None
     made = administer(to, lambda web: web.new_token(wanted))
     if out is None:
         show_done(made.token, made, json=to.json)

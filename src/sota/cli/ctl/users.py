@@ -6,6 +6,7 @@ import msgspec
 from cyclopts import App
 
 from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewUser, UserChange, UserCreated
+from sota.boundaries.wording import in_words
 from sota.cli.ctl.arguments import MOST, Most, Switch, confirm
 from sota.cli.ctl.output import show_done, show_list
 from sota.cli.ctl.profile import Target
@@ -38,7 +39,7 @@ def add(name: str, *, role: AccountRole, to: Target = HERE) -> None:
     try:
         user = msgspec.convert({"name": name, "role": role}, NewUser)
     except msgspec.ValidationError as error:
-        raise StartError(str(error)) from None
+        raise StartError(in_words(error)) from None
     _show(administer(to, lambda web: web.new_user(user)), to)
 
 

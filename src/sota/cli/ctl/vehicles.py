@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 from cyclopts import App
 
 from sota.boundaries.b1_browser_web.client import WebClient
-from sota.boundaries.b2_web_core.messages import Update
+from sota.boundaries.b2_web_core.messages import Update, Vehicle
 from sota.cli.ctl.arguments import MOST, Most, Switch, VinFile, confirm, read_attribute, read_installed, read_vins
 from sota.cli.ctl.identities import add_commands
 from sota.cli.ctl.output import printable, show_done, show_list, show_one
@@ -34,7 +35,7 @@ def list_vehicles(regex: str | None = None, *, most: Most = MOST, to: Target = H
     """
 
     found = talk(to, lambda web: collect(lambda **page: web.search_vehicles(regex, **page), most.items))
-    rows = [(v.vin, v.connected, v.last_seen_at, v.registered_at, v.retired_at) for v in found]
+    rows = [(v.vin, v.connected, _seen(v), v.registered_at, v.retired_at) for v in found]
     show_list(("VIN", "Connected", "Last seen", "Registered", "Retired"), rows, found, json=to.json)
 
 
@@ -102,7 +103,8 @@ def show(vin: str, *, to: Target = HERE) -> None:
     fields = [
         ("VIN", found.vin),
         ("connected", found.connected),
-        ("last seen", found.last_seen_at),
+        ("last seen", _seen(found)),
+        *([("connected since", found.last_seen_at)] if found.connected else []),
         ("registered", found.registered_at),
         ("retired", found.retired_at),
         ("components", ", ".join(found.components)),
@@ -110,6 +112,11 @@ def show(vin: str, *, to: Target = HERE) -> None:
         *[("update", _line(update)) for update in found.updates],
     ]
     show_one(fields, found, json=to.json)
+
+
+def _seen(vehicle: Vehicle) -> datetime | str | None:
+    """Return when a vehicle was last seen; while it is connected, what is known is when that began."""
+    return "now" if vehicle.connected else vehicle.last_seen_at
 
 
 @app.command

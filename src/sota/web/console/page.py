@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,12 +27,13 @@ CALLS_AT_ONCE = 8
 
 @dataclass(slots=True)
 class Overview:
-    """What the first page shows. ``problem`` says why something is missing."""
+    """What the first page shows. A ``…_problem`` says why the list is not known: then it is not shown as empty."""
 
-    requests: list[InstallRequest]
-    vehicles: list[VehicleDetail]
+    requests: list[InstallRequest] = field(default_factory=list)
+    vehicles: list[VehicleDetail] = field(default_factory=list)
     next_cursor: str | None = None
-    problem: str | None = None
+    requests_problem: str | None = None
+    vehicles_problem: str | None = None
 
 
 class Pages:
@@ -72,21 +73,33 @@ class Pages:
         return self._render("index.html", session=session, overview=overview, regex=regex or "", following=following)
 
     async def _overview(self, regex: str | None, cursor: str | None) -> Overview:
-        try:
-            open_requests, completed, page = await asyncio.gather(
-                self._core.queued_requests(limit=REQUESTS_A_PAGE),
-                self._core.queued_requests(status="completed", limit=REQUESTS_A_PAGE),
-                self._core.search_vehicles(regex, limit=VEHICLES_A_PAGE, cursor=cursor),
-            )
-            gate = asyncio.Semaphore(CALLS_AT_ONCE)
-            vehicles = await asyncio.gather(*(self._vehicle(gate, vehicle.vin) for vehicle in page.items))
-        except Unavailable:
-            return Overview([], [], problem="SOTA Core does not answer.")
-        except Refused as error:
-            return Overview([], [], problem=error.title)
-        requests = {request.install_request_id: request for request in (*open_requests.items, *completed.items)}
-        newest_first = sorted(requests.values(), key=lambda request: request.created_at, reverse=True)
-        return Overview(newest_first, list(vehicles), page.cursor)
+        overview = Overview()
+        requests, vehicles = await asyncio.gather(
+            self._requests(), self._vehicles(regex, cursor), return_exceptions=True
+        )
+        if isinstance(requests, BaseException):
+            overview.requests_problem = _why(requests)
+        else:
+            overview.requests = requests
+        if isinstance(vehicles, BaseException):
+            overview.vehicles_problem = _why(vehicles)
+        else:
+            overview.vehicles, overview.next_cursor = vehicles
+        return overview
+
+    async def _requests(self) -> list[InstallRequest]:
+        pages = await asyncio.gather(
+            self._core.queued_requests(limit=REQUESTS_A_PAGE),
+            self._core.queued_requests(status="completed", limit=REQUESTS_A_PAGE),
+        )
+        requests = {request.install_request_id: request for page in pages for request in page.items}
+        return sorted(requests.values(), key=lambda request: request.created_at, reverse=True)
+
+    async def _vehicles(self, regex: str | None, cursor: str | None) -> tuple[list[VehicleDetail], str | None]:
+        page = await self._core.search_vehicles(regex, limit=VEHICLES_A_PAGE, cursor=cursor)
+        gate = asyncio.Semaphore(CALLS_AT_ONCE)
+        details = await asyncio.gather(*(self._vehicle(gate, vehicle.vin) for vehicle in page.items))
+        return list(details), page.cursor
 
     async def _vehicle(self, gate: asyncio.Semaphore, vin: str) -> VehicleDetail:
         async with gate:
@@ -94,6 +107,15 @@ class Pages:
 
     def _render(self, name: str, **values: Any) -> bytes:
         return self._templates.get_template(name).render(**values).encode()
+
+
+def _why(error: BaseException) -> str:
+    """Return in a sentence why a list is not known."""
+    if isinstance(error, Unavailable):
+        return "SOTA Core does not answer."
+    if isinstance(error, Refused):
+        return error.detail or f"{error.title}."
+    raise error
 
 
 def percent(update: Update) -> int:

@@ -131,12 +131,14 @@ async function keepUpToDate() {
   const requests = document.getElementById("requests");
   const vehicles = document.getElementById("vehicles");
   const query = vehiclesQuery();
+  // A search that failed fails again: the page says why, and the server did answer.
+  const searches = document.getElementById("content").dataset.notFound === undefined;
   let pause = PAUSE_MS;
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, pause));
     if (document.hidden) continue;
     try {
-      await Promise.all([refreshRequests(requests), refreshVehicles(vehicles, query)]);
+      await Promise.all([refreshRequests(requests), searches ? refreshVehicles(vehicles, query) : null]);
       pause = PAUSE_MS;
       live.hidden = true;
     } catch {

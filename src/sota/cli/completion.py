@@ -1,0 +1,41 @@
+"""``sota completion``: let the shell complete commands and options. Nothing is written unless it is asked for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sota.cli.ctl.arguments import Switch, confirm
+from sota.kit.errors import StartError
+
+Shell = Literal["bash", "zsh", "fish", "powershell"]
+
+
+def completion(shell: Shell | None = None, *, install: Switch = False, yes: Switch = False) -> None:
+    """Print the script that lets a shell complete sota's commands and options.
+
+    For this session: eval "$(sota completion bash)".
+
+    Parameters
+    ----------
+    shell
+        For which shell; without it, the one that runs.
+    install
+        Write the script to the shell's own folder, and a line to its start-up file that loads it.
+    yes
+        Do not ask before it is written.
+    """
+    from cyclopts.completion import ShellDetectionError, detect_shell
+
+    from sota.cli.main import make
+
+    try:
+        chosen = shell or detect_shell()
+    except ShellDetectionError:
+        raise StartError("which shell? sota completion bash, zsh, fish or powershell") from None
+    app = make()
+    if not install:
+        print(app.generate_completion(shell=chosen))
+        return
+    started = "" if chosen == "fish" else ", and a line to its start-up file"
+    confirm(f"Write the completion script for {chosen} to your home folder{started}?", yes=yes)
+    print(f"{app.install_completion(shell=chosen)}: written; it works in a new shell")
