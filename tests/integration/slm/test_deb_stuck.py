@@ -102,3 +102,18 @@ async def test_configuration_that_the_new_version_ships_as_a_plain_file_comes_ba
     report = await workshop.update(debs.build(tmp_path, "ivi", "2.0.0", files={CONF: "of 2.0.0\n"}, postinst=BREAK))
 
     assert (report.reason, workshop.read(CONF)) == (Reason.ROLLED_BACK, "the owner's\n")
+
+
+async def test_file_that_a_failed_first_version_had_diverted_is_in_its_place_again(
+    workshop: DebWorkshop, tmp_path: Path
+) -> None:
+    workshop.furnish(debs.build(tmp_path, "other", "1.0.0", files={"/usr/sbin/tool": "other's\n"}))
+    divert = "dpkg-divert --package ivi --add --rename --divert /usr/sbin/tool.real /usr/sbin/tool"
+    scripts = {**FAIL_ALL, "preinst": divert}
+
+    report = await workshop.update(
+        debs.build(tmp_path, "ivi", "1.0.0", files={"/usr/sbin/tool": "ivi's\n"}, scripts=scripts)
+    )
+
+    assert (report.status, workshop.states()) == ("failed", {"other": "ii 1.0.0"})
+    assert (workshop.read("/usr/sbin/tool"), workshop.read("/usr/sbin/tool.real")) == ("other's\n", None)

@@ -66,9 +66,10 @@ def make(place: Place) -> DebInstaller:
 
 @dataclass(frozen=True, slots=True)
 class Dpkg:
-    """How dpkg is run, up to its own arguments; ``files`` are the paths of files as it sees them."""
+    """How dpkg and dpkg-divert are run, up to their own arguments, and where they see ``files``."""
 
     arguments: tuple[str, ...]
+    divert: tuple[str, ...]
     environment: Mapping[str, str]
     files: Mapping[Path, str]
 
@@ -163,7 +164,8 @@ class DebInstaller:
             if package in replaced:
                 companions[package.key] = companion(installed, f"{package.name}_{package.architecture}.deb")
                 await self.save(package.key, new / companions[package.key].file)
-        await asyncio.to_thread(write_record, new, Record(packages, companions, tuple(conffiles)))
+        diversions = tuple(await self._database.diversions())
+        await asyncio.to_thread(write_record, new, Record(packages, companions, tuple(conffiles), diversions))
         new.replace(folder)
         sync_folder(folder.parent)
 
@@ -188,6 +190,7 @@ class DebInstaller:
             return refuse(error.detail)
         setup = Setup(
             dpkg=dpkg.arguments,
+            divert=dpkg.divert,
             environment=dpkg.environment,
             root=str(self.root),
             name=job.name,
@@ -210,7 +213,7 @@ class DebInstaller:
         common = ("--force-confdef", "--force-confold")
         environment, plain = self._database.environment, {file: str(file) for file in files}
         if not self._confinement.needed:
-            return Dpkg(("dpkg", "--log=/var/log/dpkg.log", *common), environment, plain)
+            return Dpkg(("dpkg", "--log=/var/log/dpkg.log", *common), ("dpkg-divert",), environment, plain)
         why = self._confinement.why_not()
         if why:
             if link := self._confinement.misleading_link():
@@ -218,12 +221,16 @@ class DebInstaller:
             scripted = with_scripts(self._database.folder)
             if scripted:
                 raise Unsafe(f"The maintainer scripts of {scripted[0]} are not run on this machine: {why}")
-            return Dpkg(("dpkg", *_beside(self.root), *common), environment, plain)
+            divert = ("dpkg-divert", f"--root={self.root}")
+            return Dpkg(("dpkg", *_beside(self.root), *common), divert, environment, plain)
         # A whole system's dpkg sees its own root; the machine's dpkg works from beside it.
-        options = ("--log=/var/log/dpkg.log",) if self._confinement.is_whole else _beside(INSIDE)
-        confined = self._confinement.command(("dpkg", *options, *common), files)
+        whole = self._confinement.is_whole
+        options = ("--log=/var/log/dpkg.log",) if whole else _beside(INSIDE)
         return Dpkg(
-            confined, {**environment, "HOME": "/"}, {file: self._confinement.file_inside(file) for file in files}
+            self._confinement.command(("dpkg", *options, *common), files),
+            self._confinement.command(("dpkg-divert", *(() if whole else (f"--root={INSIDE}",)))),
+            {**environment, "HOME": "/"},
+            {file: self._confinement.file_inside(file) for file in files},
         )
 
     async def _check_reach(self, file: Path, name: str) -> None:

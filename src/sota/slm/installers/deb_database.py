@@ -95,7 +95,7 @@ class DebDatabase:
         if code != 0:
             raise InstallerFailed(f"dpkg-query: {errors}")
         found = Installed(self.root, self.folder, name, stanza)
-        return replace(found, diversions=await self._diversions(name, found.listed))
+        return replace(found, diversions=await self._diverted(name, found.listed))
 
     async def pack(self, name: str, file: Path) -> None:
         """Make a package file out of what is installed.
@@ -137,15 +137,24 @@ class DebDatabase:
         """Run one of dpkg's programs that changes nothing in the vehicle."""
         return await ask(*arguments, environment=self.environment, timeout_s=timeout_s)
 
-    async def _diversions(self, name: str, listed: Sequence[str]) -> dict[str, str]:
-        """Return where other packages, or the vehicle's owner, had files of a package put instead."""
-        divert = ("dpkg-divert", f"--admindir={self.folder}")
-        code, told, errors = await self.ask(*divert, "--list")
+    async def diversions(self) -> list[str]:
+        """List all diversions, a line each.
+
+        Raises:
+            InstallerFailed: they cannot be read.
+        """
+        code, told, errors = await self.ask("dpkg-divert", f"--admindir={self.folder}", "--list")
         if code != 0:
             raise InstallerFailed(f"dpkg-divert: {errors}")
+        return told.splitlines()
+
+    async def _diverted(self, name: str, listed: Sequence[str]) -> dict[str, str]:
+        """Return where other packages, or the vehicle's owner, had files of a package put instead."""
+        divert = ("dpkg-divert", f"--admindir={self.folder}")
+        told = await self.diversions()
         found = {}
         for path in listed if told else ():
-            if f"diversion of {path} to " not in told:
+            if not any(f"diversion of {path} to " in line for line in told):
                 continue
             _, by, _ = await self.ask(*divert, "--listpackage", path)
             code, place, errors = await self.ask(*divert, "--truename", path)

@@ -26,7 +26,7 @@ import msgspec
 
 from sota.kit.durable import shared_folder, write_atomic
 from sota.slm.installers.deb_copy import conffiles_of, info_file, locate
-from sota.slm.installers.deb_survey import FORMAT, Package, Record, is_lost, parse, read_record
+from sota.slm.installers.deb_survey import FORMAT, Package, Record, diverted_since, is_lost, parse, read_record
 from sota.slm.model import NOT_BEGUN, Step
 from sota.slm.step_processes import VARIABLE
 
@@ -41,12 +41,15 @@ OWN = ("--force-remove-essential", "--force-remove-protected")
 
 
 class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One package and how dpkg is run for it; ``file`` is what is installed or restored, as a path that dpkg sees.
+    """One package, and how dpkg and dpkg-divert are run for it.
+
+    ``file`` is what is installed or restored, as a path that dpkg sees.
 
     ``before`` is the folder of the record, and ``before_inside`` the same as dpkg sees it.
     """
 
     dpkg: tuple[str, ...]
+    divert: tuple[str, ...]
     environment: Mapping[str, str]
     root: str
     name: str
@@ -108,6 +111,8 @@ class Steps:
             if found is not None and found.version == self._setup.version != self._setup.previous_version:
                 self._leave_scripts_out(found)
             code = self._dpkg(*WHOLE_STATE, "--install", self._setup.file, *self._lost())
+        if self._is_as_before():
+            self._take_diversions_back()
         self._configure([])
         self._put_configuration_back()
         return 0 if self._is_as_before() else code or 1
@@ -122,6 +127,8 @@ class Steps:
         if found is not None and not self._is_gone():
             self._leave_scripts_out(found)
             code = self._dpkg(*remove)
+        if self._is_gone():
+            self._take_diversions_back()
         if lost and self._dpkg("--install", *lost) != 0:
             code = self._dpkg(*WHOLE_STATE, "--install", *self._lost())
         self._configure([])
@@ -158,6 +165,13 @@ class Steps:
         print(f"the scripts of {package.name} {package.version} fail: it is taken back without them", flush=True)
         for script in SCRIPTS:
             info_file(self._database, package.key, script).unlink(missing_ok=True)
+
+    def _take_diversions_back(self) -> None:
+        """Put the files of others back that the package had diverted and that its own scripts left so."""
+        if self._is_recorded:
+            listed = self._query("dpkg-divert", "--list").splitlines()
+            for path in diverted_since(self._record.diversions, listed, self._setup.name):
+                self._run(*self._setup.divert, "--package", self._setup.name, "--remove", "--rename", path)
 
     def _put_configuration_back(self) -> None:
         """Bring back each recorded configuration file, and remove those that came beside what a package had left."""
@@ -198,20 +212,25 @@ class Steps:
         return parse(self._ask(f"--showformat={FORMAT}", "--show"))
 
     def _ask(self, *arguments: str) -> str:
-        command = ["dpkg-query", f"--admindir={self._database}", *arguments]
+        return self._query("dpkg-query", *arguments)
+
+    def _query(self, program: str, *arguments: str) -> str:
+        command = [program, f"--admindir={self._database}", *arguments]
         done = subprocess.run(
             command, env=self._setup.environment, capture_output=True, timeout=QUERY_TIMEOUT_S, check=False
         )
         errors = done.stderr.decode(errors="replace")
         if done.returncode != 0 and "no packages found" not in errors and "is not installed" not in errors:
-            raise OSError(f"dpkg-query: {errors}")
+            raise OSError(f"{program}: {errors}")
         return done.stdout.decode(errors="surrogateescape")
 
     def _dpkg(self, *arguments: str) -> int:
+        return self._run(*self._setup.dpkg, *arguments)
+
+    def _run(self, *command: str) -> int:
         environment = {**self._setup.environment, "DPKG_FRONTEND_LOCKED": "1"}  # by us
         if VARIABLE in os.environ:  # dpkg and what it runs are found by it, should we be killed
             environment[VARIABLE] = os.environ[VARIABLE]
-        command = [*self._setup.dpkg, *arguments]
         # The step's own time-out, which is the vehicle's, ends us and dpkg together.
         return subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
 

@@ -34,6 +34,7 @@ FORMAT = "\\t".join(f"${{{field}}}" for field in FIELDS) + "\\n"
 RELATION = re.compile(
     r"\s*([a-zA-Z0-9][a-zA-Z0-9+.-]*)(?::[a-z0-9-]+)?\s*(?:\(\s*(<<|<=|=|>=|>>)\s*([^)\s]+)\s*\))?\s*"
 )
+DIVERSION = re.compile(r"diversion of (.+?) to .+ by (\S+)")
 COMPARE_TIMEOUT_S = 30.0
 
 
@@ -103,6 +104,8 @@ class Record(msgspec.Struct, frozen=True):
     packages: dict[str, Package]
     companions: dict[str, Companion] = {}
     conffiles: tuple[KeptConffile, ...] = ()
+    diversions: tuple[str, ...] = ()
+    """What ``dpkg-divert --list`` said."""
 
     def target(self, name: str) -> Package | None:
         """Return the package that is updated, as it was; None where dpkg did not know it."""
@@ -159,6 +162,16 @@ def may_be_replaced(packages: Iterable[Package], name: str, replaces: str) -> li
         and package.name != name
         and (package.names & replaced or package.want not in {"install", "hold"})
     ]
+
+
+def diverted_since(before: Collection[str], now: Iterable[str], name: str) -> list[str]:
+    """Return the paths that a package had diverted since, from what ``dpkg-divert --list`` said and says.
+
+    >>> diverted_since((), ["diversion of /bin/a to /bin/a.real by ivi", "diversion of /bin/b to /b by nav"], "ivi")
+    ['/bin/a']
+    """
+    added = (DIVERSION.fullmatch(line) for line in now if line not in before)
+    return [found[1] for found in added if found and found[2] == name]
 
 
 def is_lost(record: Record, key: str, now: Mapping[str, Package], database: Path) -> bool:
