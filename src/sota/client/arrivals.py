@@ -126,7 +126,7 @@ class Arrivals:
         if transfer is not None:
             return await transfer.add(block.index, block.content)
         entry = await self.meant(block.download_index, block.identity)
-        if entry.state not in {State.VERIFIED, State.HANDED, State.REPORTED, State.DONE}:
+        if entry.state not in {State.VERIFIED, State.HANDED} and not entry.is_installed:
             raise Conflict(_state_of(entry))
         await self._answer(entry, outcome=None)
         return False
@@ -147,7 +147,8 @@ class Arrivals:
                 return entry
             if entry.state in {State.REPORTED, State.DONE}:
                 self._duties.report(entry)
-                return entry
+                if entry.is_installed:
+                    return entry
             if transfer is None:
                 raise Conflict(_state_of(entry))
             if not transfer.file.complete:

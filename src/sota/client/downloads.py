@@ -26,7 +26,7 @@ from sota.client.settings import ClientSettings
 from sota.client.shelf import Shelf
 from sota.client.state import ClientState, DownloadEntry, Offered, State
 from sota.client.verification import Verifier
-from sota.kit.errors import Invalid, Refused, SotaError
+from sota.kit.errors import Conflict, Invalid, Refused, SotaError
 from sota.kit.logging import get_logger
 
 IDLE_CHECK_S = 30.0
@@ -171,11 +171,14 @@ class Downloads:
 
         Raises:
             NotFound: Core never offered it.
+            Conflict: an installer is at work on it.
         """
         async with self._locks[download_index]:
             entry = await self.arrivals.entry(download_index)
             if entry.state.is_over:
                 return
+            if entry.state is State.HANDED:
+                await self._end_at_loading_manager(entry)
             await self._state.want_cancel(download_index)
             await self.arrivals.stop_receiving(download_index)
             self._duties.cancel(entry)
@@ -258,6 +261,13 @@ class Downloads:
             return False
         entries = [await self.arrivals.entry(download.download_index) for download in update.downloads]
         return all(entry.is_installed for entry in entries)
+
+    async def _end_at_loading_manager(self, entry: DownloadEntry) -> None:
+        try:
+            await self._slm.cancel(entry.download_index)
+        except Refused as error:
+            if error.code == "conflict":
+                raise Conflict(f"Download {entry.download_index} is being installed, or was.") from None
 
     async def _keep_stray(self, report: InstallReport) -> None:
         self._log.warning(

@@ -6,11 +6,14 @@ report of it must never stand for a new installation.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 from sota.client.state import DATABASE, ClientState
+from sota.kit.errors import StartError
 from sota.kit.local_file import Connection
 from sota.kit.logging import get_logger, short_vin
 from sota.kit.set_aside import set_aside
@@ -52,20 +55,39 @@ class FolderState:
 
 
 async def open_for(vin: str, state: ClientState, folder: Path) -> bool:
-    """Open the state for a vehicle; says whether that of another vehicle was set aside for it."""
+    """Open the state for a vehicle; says whether that of another vehicle was set aside for it.
+
+    Raises:
+        StartError: it is another vehicle's, and stands in a file that other programs share.
+    """
+    is_other = _set_aside_unless(vin, folder)
     await state.open()
     kept = FolderState(state)
-    known = await kept.read()
-    is_other = known.vin is not None and known.vin != vin
-    if is_other:
-        await state.close()
-        # The blocks first, which can be had again: interrupted here, it is done once more.
-        shutil.rmtree(folder / "blocks", ignore_errors=True)
-        aside = set_aside(folder / DATABASE, OTHER_VEHICLE)
-        get_logger(program="client").warning(
-            "state_of_another_vehicle_set_aside", vin=short_vin(vin), was=short_vin(known.vin or ""), file=aside.name
-        )
-        await state.open()
-    if known.vin != vin:
+    known = (await kept.read()).vin
+    if known is None:
         await kept.remember_vin(vin)
+    elif known != vin:
+        raise StartError(f"client: {folder} is the folder of another vehicle")
     return is_other
+
+
+def _set_aside_unless(vin: str, folder: Path) -> bool:
+    """Move the state aside if it is another vehicle's, and remove its blocks, which can be had again."""
+    file = folder / DATABASE
+    known = _vin_in(file) if file.exists() else None
+    if known is None or known == vin:
+        return False
+    shutil.rmtree(folder / "blocks", ignore_errors=True)  # first: interrupted here, all of it is done once more
+    aside = set_aside(file, OTHER_VEHICLE)
+    get_logger(program="client").warning(
+        "state_of_another_vehicle_set_aside", vin=short_vin(vin), was=short_vin(known), file=aside.name
+    )
+    return True
+
+
+def _vin_in(file: Path) -> str | None:
+    """Read whose state a file is; None where it does not tell, or cannot be read: opening it says why."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file)) as connection:
+        row = connection.execute("SELECT vin FROM client_folder").fetchone()
+        return str(row[0]) if row is not None and row[0] is not None else None
+    return None

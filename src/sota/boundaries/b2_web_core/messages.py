@@ -234,11 +234,15 @@ class Update(Message, frozen=True):
 
 
 class RequestChanged(Message, frozen=True):
-    """What a cancel, stop or retry did: how many updates it ended or made anew, and how the request stands now."""
+    """What a cancel, stop or retry did: how many updates it ended or made anew, and how the request stands now.
+
+    ``installing``: how many could not be stopped, since an installer is at work on them: their vehicles end them.
+    """
 
     install_request_id: Id
     changed: int
     counts: Counts
+    installing: int = 0
 
 
 QueueOrder = Annotated[list[Id], Meta(max_length=10_000, description="every pending update of the vehicle, in order")]

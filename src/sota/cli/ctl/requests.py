@@ -290,7 +290,8 @@ def retry(request: str, *, to: Target = HERE) -> None:
 
 
 def _show_change(what: str, changed: RequestChanged, to: Target) -> None:
-    show_done(f"{changed.changed} {what}", changed, json=to.json)
+    goes_on = f"; {changed.installing} go on, since their installation has begun" if changed.installing else ""
+    show_done(f"{changed.changed} {what}{goes_on}", changed, json=to.json)
 
 
 def _line(found: InstallRequest) -> str:

@@ -7,6 +7,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from sota.boundaries.b2_web_core import messages
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.interaction import serves
@@ -111,7 +113,11 @@ class QueueApi:
             parts = await request_service.require_real_request(tx, request_id)
         chosen = store.of_request(request_id, [part.position for part in parts])
         changed = await self.endings.end(chosen, Reason.CANCELLED, in_flight_too=in_flight_too)
-        return Reply(outcome, await self._changed(request_id, changed))
+        body = await self._changed(request_id, changed)
+        if in_flight_too:
+            async with self.db.read() as tx:
+                body = msgspec.structs.replace(body, installing=await store.count_installing(tx, chosen))
+        return Reply(outcome, body)
 
     async def _try_again(self, parts: list[InstallRequest], retrying: Retrying) -> int:
         """Try again what had ended when the retry began; return how many updates that made."""

@@ -6,6 +6,7 @@ Rules kept here:
 
 * a call ends the updates that exist when it begins, and no later ones: two operators, one of whom cancels while the
   other tries again, do not chase each other;
+* what an installer is at work on goes on: only its vehicle can end it;
 * what cannot be ended, because another call was quicker, is passed over and not looked at a second time;
 * a call that was interrupted is repeated by sending it again: what is over is passed over.
 """
@@ -18,6 +19,7 @@ from uuid import UUID
 from sota.boundaries.values import EndedBy, Reason
 from sota.core.queue import store as queue_store
 from sota.core.queue.store import Chosen, Found
+from sota.core.transfers import service as transfer_service
 from sota.core.transfers import store
 from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import Engine
@@ -82,8 +84,7 @@ class Endings:
         ids, vins = [update_id for update_id, _ in found], sorted({vin for _, vin in found})
 
         async def work(tx: Tx) -> tuple[list[Known], int]:
-            dropped = await store.open_downloads(tx, ids)
-            return dropped, len(await store.end_updates(tx, ids, ending, self.clock.now()))
+            return await transfer_service.stop(tx, ids, ending, self.clock)
 
         async with AsyncExitStack() as locks:
             for vin in vins:  # in one order, so that two who stop do not wait for each other

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.boundaries.values import BEGUN
 from sota.core.requests.model import OPEN, PackageKey, Update
 from sota.core.requests.preparation_store import IS_REAL
 from sota.core.requests.set_store import IS_ITS_SET, read_parts
@@ -87,6 +88,15 @@ async def find_some(
     if in_order:
         query = query.order_by(update.c.update_id)
     return [(row.update_id, row.vin) for row in await tx.execute(query)]
+
+
+async def count_installing(tx: Tx, chosen: Chosen) -> int:
+    """Count the chosen updates that an installer is at work on."""
+    stages = [stage.value for stage in sorted(BEGUN)]
+    begun = chosen.with_only_columns(update.c.update_id).where(
+        update.c.status == "in_flight", update.c.stage.in_(stages)
+    )
+    return int((await tx.execute(sa.select(sa.func.count()).select_from(begun.subquery()))).scalar_one())
 
 
 def bringing(package: PackageKey, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:

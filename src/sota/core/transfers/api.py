@@ -24,7 +24,7 @@ from sota.boundaries.b7_core_rvi.messages import (
 from sota.boundaries.b7_core_rvi.rows import INSTALL_REPORT
 from sota.boundaries.interaction import serves
 from sota.boundaries.rvi_service import Message, RviServices, answer_callback, serves_at_once, serves_service
-from sota.boundaries.values import OutcomeReport, Reason
+from sota.boundaries.values import BEGUN, OutcomeReport, Reason
 from sota.core.transfers import reports, service, store
 from sota.core.transfers.conflicts import Conflicts
 from sota.core.transfers.dispatcher import Dispatcher
@@ -35,7 +35,7 @@ from sota.core.transfers.report_writer import ReportWriter
 from sota.core.transfers.sending import TROUBLE
 from sota.core.transfers.store import Ending
 from sota.kit import metrics
-from sota.kit.errors import Forbidden, Invalid, NotFound, Refused
+from sota.kit.errors import Conflict, Forbidden, Invalid, NotFound, Refused
 from sota.kit.http_message import Call, Reply
 from sota.kit.logging import get_logger, short_vin
 from sota.kit.outbox import Relay
@@ -86,7 +86,9 @@ class TransfersApi:
             async with engine.db.read() as tx:
                 found = await store.find_download(tx, body.vin, body.download_index)
             update_id = service.meant(found, body).update_id
-            dropped = await engine.db.transact(lambda tx: service.end(tx, update_id, ending, engine.clock))
+            dropped, ended = await engine.db.transact(lambda tx: service.stop(tx, [update_id], ending, engine.clock))
+        if not ended and found is not None and found.update_stage in BEGUN:
+            raise Conflict("An installer is at work on this update: how it ends, its report tells.")
         self._later(engine.drop(dropped, reason))
         self.dispatcher.wake([body.vin])
         get_logger().info("update_cancelled", vin=short_vin(body.vin), reason=reason.value)

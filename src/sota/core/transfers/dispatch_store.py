@@ -10,6 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.boundaries.values import BEGUN
 from sota.core.requests.model import OPEN
 from sota.core.requests.preparation_store import IS_REAL
 from sota.core.requests.set_store import IS_ITS_SET
@@ -118,8 +119,14 @@ _STARTING = (
 )
 _IS_OVER = sa.and_(install_request.c.closed_at.is_(None), install_request.c.end_at <= _NOW)
 _ANY_OVER = sa.select(install_request.c.id).where(_IS_OVER).limit(1)
+# What an installer is at work on is ended by its vehicle alone.
+_IS_NOT_BEGUN = sa.or_(update.c.stage.is_(None), update.c.stage.not_in([stage.value for stage in sorted(BEGUN)]))
 _EXPIRED = (
-    sa.select(update.c.update_id).select_from(install_request).join(update, _IS_OPEN_PART).where(_IS_OVER).limit(_MOST)
+    sa.select(update.c.update_id)
+    .select_from(install_request)
+    .join(update, _IS_OPEN_PART)
+    .where(_IS_OVER, _IS_NOT_BEGUN)
+    .limit(_MOST)
 )
 
 

@@ -69,6 +69,7 @@ class Download:
     epoch: str
     allow_downgrade: bool = False
     ended_by: str | None = None
+    update_stage: str | None = None
 
     @property
     def package_text(self) -> str:

@@ -64,7 +64,7 @@ class Told:
         """
         was_ended_here = self.of.ended_by in (EndedBy.OPERATOR, EndedBy.CORE)
         if _says_installed(self.report):
-            return was_ended_here
+            return was_ended_here or self.of.update_status == "cancelled"
         return (
             was_ended_here and self.report.status is ReportStatus.FAILED and _reason(self.report) not in NEVER_INSTALLED
         )

@@ -5,6 +5,7 @@ What vehicles report of their downloads is in ``reports.py``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -73,6 +74,14 @@ async def end(tx: Tx, update_id: UUID, ending: Ending, clock: Clock) -> list[Kno
     """End an update that is open; gives the downloads that its vehicle should be told to drop."""
     dropped = await store.open_downloads(tx, [update_id])
     return dropped if await store.end_updates(tx, [update_id], ending, clock.now()) else []
+
+
+async def stop(tx: Tx, update_ids: Sequence[UUID], ending: Ending, clock: Clock) -> tuple[list[Known], int]:
+    """End updates unless an installer is at work on them; gives the downloads to drop, and how many updates ended."""
+    under_way = await store.open_downloads(tx, update_ids)
+    ended = await store.end_updates(tx, update_ids, ending, clock.now(), spare_begun=True)
+    texts = {str(update_id) for update_id in ended}
+    return [one for one in under_way if one.identity.update_id in texts], len(ended)
 
 
 async def give_up(tx: Tx, it: GivenUp, clock: Clock) -> list[Known] | None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from sota.boundaries.values import DownloadIdentity, EndedBy, PackageId
+from sota.boundaries.values import BEGUN, DownloadIdentity, EndedBy, PackageId
 from sota.core import schedules
 from sota.core.requests.model import OPEN
 from sota.core.tables import download, install_request, package, update, vehicle
@@ -80,7 +80,7 @@ def to_identity(row: Any) -> DownloadIdentity:
 
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _OF_STATUS = (
-    sa.select(update.c.update_id, update.c.vin)
+    sa.select(update.c.update_id, update.c.vin, update.c.stage)
     .where(update.c.update_id.in_(_IDS), update.c.status.in_(sa.bindparam("statuses", expanding=True)))
     .with_for_update()
 )
@@ -111,13 +111,22 @@ _FREE = (
 
 
 async def end_updates(
-    tx: Tx, update_ids: Sequence[UUID], ending: Ending, now: datetime, *, of: Sequence[str] = OPEN
+    tx: Tx,
+    update_ids: Sequence[UUID],
+    ending: Ending,
+    now: datetime,
+    *,
+    of: Sequence[str] = OPEN,
+    spare_begun: bool = False,
 ) -> list[UUID]:
     """End those updates that are still open, give their vehicles free, and say which they were.
 
     What ends otherwise than by installation is taken back from the node. ``of``: only those of these states.
+    ``spare_begun``: not those whose installer is at work: only the vehicle can end them.
     """
     found = (await tx.execute(_OF_STATUS, {"ids": list(update_ids), "statuses": list(of)})).all()
+    if spare_begun:
+        found = [row for row in found if row.stage not in BEGUN]
     ended = [row.update_id for row in found]
     if not ended:
         return []
@@ -152,6 +161,7 @@ def _downloads() -> sa.Select[Any]:
             update.c.status.label("update_status"),
             update.c.request_id,
             update.c.ended_by,
+            update.c.stage.label("update_stage"),
             vehicle.c.epoch,
             install_request.c.command,
             install_request.c.allow_downgrade,
@@ -203,5 +213,6 @@ def _to_download(row: Any) -> Download:
         signature=row.signature,
         epoch=row.epoch,
         ended_by=row.ended_by,
+        update_stage=row.update_stage,
         allow_downgrade=row.allow_downgrade,
     )
