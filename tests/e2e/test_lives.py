@@ -91,7 +91,7 @@ async def test_folder_of_another_vehicle_makes_nothing_installed(tmp_path: Path)
         await system.programs[VIN].stop()
         other = await system.add_vehicle(OTHER, start=False)
         shutil.rmtree(other.data)
-        shutil.copytree(car.data, other.data)
+        car.data.rename(other.data)
         enrol(system, OTHER, other)
         await system.restart(OTHER)
 

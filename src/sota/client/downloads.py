@@ -119,6 +119,8 @@ class Downloads:
                 if transfer is not None:
                     transfer.epoch = entry.epoch
                     transfer.hurry()
+        if offered.replaced:  # Core has lost what it knew of these
+            await self.tell_software()
         is_installed = await self._offer(update, offered)
         self._duties.hurry()
         return is_installed

@@ -11,6 +11,7 @@ from sota.boundaries.b9_rvi_client.messages import VehicleConnected
 from sota.client.errands import Errands, Pace
 from sota.client.folder_state import FolderState
 from sota.client.settings import ClientSettings
+from sota.kit.errors import SotaError
 
 ERRAND = "connected"
 ATTEMPTS = 10
@@ -30,7 +31,14 @@ class Greeting:
         self._errands.hurry()
 
     async def welcome(self, epoch: str) -> None:
-        """Remember the epoch that Core names."""
+        """Answer a Core that names the vehicle's epoch with what the folder remembered until now; then remember that.
+
+        Core asks so after its own start, at which it may have another database than before.
+        """
+        try:
+            await self._attempt()
+        except SotaError:  # the next connection tells it
+            pass
         await self._folder.remember_epoch(epoch)
 
     async def close(self) -> None:

@@ -121,12 +121,14 @@ class CoreProgram:
             taken_over=self.registration.take_over,
         )
         self.once = Idempotency(self.db, tables.idempotency, self.clock)
+        conflicts = Conflicts(self.engine, self.dispatcher, self.relay, self.audit)
+        self.registration.on_found = conflicts.ask
         self.transfers = TransfersApi(
             self.engine,
             self.dispatcher,
             self.registration,
             self.relay,
-            Conflicts(self.engine, self.dispatcher, self.relay, self.audit),
+            conflicts,
             accept_unidentified_peers=settings.accept_unidentified_peers,
         )
         self.authority = KeptAuthority(settings.authority, timedelta(days=settings.identity_days))

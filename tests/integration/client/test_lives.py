@@ -146,7 +146,7 @@ async def test_begun_installation_ends_under_its_own_name_before_another_takes_i
     own = await vehicle.node.heard("report")
     assert (told["identity"], told["stage"], told["epoch"]) == (slow.identity, "installing", slow.epoch)
     assert (own["identity"], own["status"]) == (slow.identity, "installed")
-    assert (await vehicle.node.heard("packages"))["packages"] == [{"name": "slow", "version": "1.0.0"}]
+    await packages_told(vehicle, [{"name": "slow", "version": "1.0.0"}])
     core = PlayedCore(vehicle.node, nav)
     await vehicle.node.tell("reported", {**slow.named, "outcome": {"status": 409, "message": "slow/1.0.0 failed"}})
     await core.run_until_reported(1)
@@ -184,12 +184,14 @@ async def test_vehicle_tells_what_its_folder_remembers_and_learns_its_epoch(vehi
     told = await vehicle.node.heard("connected")
 
     await vehicle.node.tell("welcome", {"epoch": OTHER_EPOCH})
+    answer = await vehicle.node.heard("connected")
     await vehicle.stop_client()
     await vehicle.start_client()
     await vehicle.node.say_core_is_there()
 
     assert new == {"vin": ivi_vin(vehicle), "highest_index": 0}
     assert told == {"vin": ivi_vin(vehicle), "highest_index": 1, "epoch": ivi.epoch}
+    assert answer == told
     assert (await vehicle.node.heard("connected"))["epoch"] == OTHER_EPOCH
 
 
@@ -294,6 +296,15 @@ async def test_messages_for_another_download_change_nothing(
         return any(body["received"] == "1-4" for service, body in vehicle.node.seen if service == "ack")
 
     await until(acknowledged, "the download goes on")
+
+
+async def packages_told(vehicle: Vehicle, expected: list[dict[str, str]]) -> None:
+    """Wait until Core is told that exactly these packages are installed."""
+
+    async def look() -> bool:
+        return any(body["packages"] == expected for service, body in vehicle.node.seen if service == "packages")
+
+    await until(look, f"Core hears of {expected}")
 
 
 def ivi_vin(vehicle: Vehicle) -> str:

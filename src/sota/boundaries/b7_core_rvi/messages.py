@@ -263,7 +263,7 @@ class VehicleConnected(Message, frozen=True):
 
 
 class Welcome(Message, frozen=True):
-    """``welcome`` to the vehicle: its epoch, where it named another one."""
+    """``welcome`` to the vehicle: its epoch. The vehicle answers with ``connected``, as its folder was until then."""
 
     epoch: Epoch
 

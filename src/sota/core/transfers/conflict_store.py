@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,6 +26,12 @@ async def read_life(tx: Tx, vin: str) -> Life | None:
     if row is None:
         return None
     return Life(vin, row.epoch, max(row.highest_index, row.given or 0), row.answered or 0)
+
+
+async def read_epochs(tx: Tx, vins: Collection[str]) -> dict[str, str]:
+    """Read the epochs of vehicles."""
+    query = sa.select(vehicle.c.vin, vehicle.c.epoch).where(vehicle.c.vin.in_(list(vins)))
+    return {row.vin: row.epoch for row in await tx.execute(query)}
 
 
 async def lock_life(tx: Tx, vin: str) -> Life | None:

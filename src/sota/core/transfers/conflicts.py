@@ -29,6 +29,7 @@ from sota.kit.db import Tx
 from sota.kit.logging import get_logger, short_vin
 from sota.kit.outbox import Relay
 
+ASKED_AT_ONCE = 500
 NOTHING = Verdict(renew=False, stale=False, ask=False)
 
 
@@ -87,6 +88,15 @@ class Conflicts:
             self._log.warning("vehicle_remembers_another_life", vin=short_vin(vin), highest_index=highest)
             self._relay.wake()
         await self._follow(vin, verdict)
+
+    async def ask(self, vins: set[str]) -> None:
+        """Tell vehicles their epoch, so that each says what it remembers: they were connected before Core was there."""
+        waiting = sorted(vins)
+        for start in range(0, len(waiting), ASKED_AT_ONCE):
+            async with self._db.read() as tx:
+                epochs = await conflict_store.read_epochs(tx, waiting[start : start + ASKED_AT_ONCE])
+            for vin, epoch in epochs.items():
+                await self._engine.node.welcome(vin, Welcome(epoch=epoch))
 
     async def _write(self, tx: Tx, life: Life, verdict: Verdict, highest: int) -> None:
         if highest > life.highest_index:

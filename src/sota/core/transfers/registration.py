@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
@@ -38,6 +38,10 @@ def vehicles_in(names: Iterable[str]) -> set[str]:
     return {vin for name in names if short_name(name) == "notify" and (vin := vin_of(name))}
 
 
+async def nothing_follows(_vins: set[str]) -> None:
+    """Do nothing."""
+
+
 class Registration:
     """Keeps Core registered, and the dispatcher told who is connected."""
 
@@ -60,6 +64,8 @@ class Registration:
         self._events: deque[tuple[bool, set[str]]] = deque()
         self._happened = asyncio.Event()
         self._heard = 0
+        self.on_found: Callable[[set[str]], Awaitable[None]] = nothing_follows
+        """Called with vehicles that were there before Core knew: these tell what they remember only when asked."""
         self._log = get_logger(program="core")
 
     async def run(self) -> None:
@@ -86,7 +92,9 @@ class Registration:
             known = set(await self.node.available_services())
         self.registered.set()
         present = vehicles_in(known)
-        await self._came(present - self.dispatcher.available)
+        found = present - self.dispatcher.available
+        await self._came(found)
+        await self.on_found(found)
         if (
             heard == self._heard
         ):  # otherwise somebody came while the node was answering, and its list is older than that
