@@ -121,7 +121,7 @@ async def test_retry_gives_what_was_cancelled_a_new_update_in_the_same_request(c
     assert (again.body["changed"], again.body["counts"]) == (0, counts(pending=1))
     old = await core.web.send("GET", f"/updates/{first['update_id']}")
     assert old.body["status"] == "cancelled"
-    listed = await core.web.send("GET", "/install-requests", query={"vin": vin, "status": "pending"})
+    listed = await core.web.send("GET", "/install-requests", query={"vin": vin, "status": "running"})
     assert [request["install_request_id"] for request in listed.body] == [request_id]
 
 
@@ -349,7 +349,7 @@ async def test_downgrade_is_left_out_unless_the_request_allows_it(
     await core.add_package(name, queued_version, expression=f'vin_matches "{vin}"')
     request_id = await core.queue(name, queued_version)
     request = await core.web.send("GET", f"/install-requests/{request_id}")
-    assert (request.body["counts"], request.body["left_out"], request.body["status"]) == (counts(), 1, "completed")
+    assert (request.body["counts"], request.body["left_out"], request.body["status"]) == (counts(), 1, "failed")
     allowed = await core.queue(name, queued_version, allow_downgrade=True)
     request = await core.web.send("GET", f"/install-requests/{allowed}")
     assert (request.body["counts"], request.body["left_out"]) == (counts(pending=1), 0)

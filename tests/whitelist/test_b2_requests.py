@@ -130,7 +130,7 @@ async def test_queued_requests_are_listed_with_their_counts(core: RunningCore) -
     answer = await core.web.send("GET", "/install-requests", query={"package": f"{name}/2.1.0", "vin": vin})
     assert answer.status == 200
     [request] = answer.body
-    assert (request["install_request_id"], request["status"], request["priority"]) == (request_id, "pending", 10)
+    assert (request["install_request_id"], request["status"], request["priority"]) == (request_id, "running", 10)
     assert request["counts"] == {"pending": 1, "in_flight": 0, "installed": 0, "failed": 0, "cancelled": 0}
     assert request["package"] == {"name": name, "version": "2.1.0"}
 
@@ -194,7 +194,7 @@ async def test_pages_of_a_request_and_its_updates(core: RunningCore) -> None:
     vin, name = await core.add_target()
     request_id = await core.queue(name, "2.1.0")
     request = await core.web.send("GET", f"/install-requests/{request_id}")
-    assert (request.status, request.body["status"]) == (200, "pending")
+    assert (request.status, request.body["status"]) == (200, "running")
     update = await core.update_of(request_id)
     updates = await core.web.send("GET", f"/install-requests/{request_id}/vehicles")
     assert (updates.status, updates.body) == (200, [update])

@@ -214,7 +214,7 @@ class CoreProgram:
             VehiclesApi(self.db, self.once, self.relay, self.clock),
             PackagesApi(self.db, self.once, self.clock),
             ComponentsApi(self.db, self.once, self.clock),
-            RequestsApi(self.db, self.once, resolver, self.queueing),
+            RequestsApi(self.db, self.once, resolver, self.queueing, self.clock),
             QueueApi(self.endings, resolver, self.following),
             FollowingApi(self.following),
             self.blacklist,

@@ -109,6 +109,8 @@ install_request = sa.Table(
     sa.Column("resolution_id", Id),
     # When its interval was over and none of its updates was open any more: nobody looks for expired ones again.
     sa.Column("closed_at", Utc),
+    # What an operator made of it: ``stopped`` or ``cancelled``.
+    sa.Column("ended_as", code_text(16)),
     sa.Index("install_request_by_package", "package_name", "package_version", "id"),
     sa.Index("install_request_by_end", "closed_at", "end_at"),
     info=holds("WL-B4-11"),

@@ -12,6 +12,7 @@ import pytest
 from tests.support.core import RunningCore, queue_request, running_core
 from tests.support.provisioning import built, provision
 from tests.support.resolver import Answer, new_name, new_vin
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 STREAMS, LINES = 4, 500
@@ -19,7 +20,7 @@ STREAMS, LINES = 4, 500
 
 @pytest.fixture(scope="module")
 async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core"), resolver_wait_s=20.0) as started:
+    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
         yield started
 
 
@@ -28,6 +29,17 @@ async def offered(core: RunningCore, part_number: str) -> dict[str, Any]:
     name = new_name("ivi")
     await core.add_package(name, "2.1.0", expression=f'has_component "^{part_number}$"')
     return queue_request(name, "2.1.0")
+
+
+async def accepted(core: RunningCore, request: dict[str, Any]) -> Answer:
+    """Send a request until it is accepted; the only other answer is 503."""
+
+    async def send() -> Answer | None:
+        answer = await core.web.send("POST", "/install-requests", request)
+        assert answer.status in (200, 503), answer.body
+        return answer if answer.status == 200 else None
+
+    return await until(send, "the request is accepted", timeout_s=60)
 
 
 async def queued_for(core: RunningCore, answer: Answer) -> int:
@@ -67,7 +79,7 @@ async def test_request_right_after_an_import_reaches_each_vehicle(core: RunningC
     lines = [built(new_vin(), ("base", "1.0.0"), components=(number,)) for _ in range(3 * LINES)]
 
     imported = await provision(core.logistics, lines)
-    answer = await core.web.send("POST", "/install-requests", request)
+    answer = await accepted(core, request)
 
     assert {result["status"] for result in imported.body} == {"inserted"}
     assert await queued_for(core, answer) == len(lines)

@@ -110,7 +110,7 @@ async def test_long_request_is_queued_for_each_vehicle_once(core: RunningCore) -
     for _ in range(2):
         request_id = await core.queue(name, "2.1.0")
         shown = (await core.web.send("GET", f"/install-requests/{request_id}")).body
-        assert (shown["status"], shown["counts"]["pending"], shown.get("left_out_reasons")) == ("pending", FLEET, None)
+        assert (shown["status"], shown["counts"]["pending"], shown.get("left_out_reasons")) == ("running", FLEET, None)
         shown = (await core.web.send("GET", f"/install-requests/{request_id}/vehicles", query={"limit": "1"})).body
         assert shown[0]["packages"] == [{"name": name, "version": "2.1.0"}]
     assert await rows_of(core, tables.update, package_name=name) == 2 * FLEET

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from sota.core.packages.model import is_older, version_key
-from sota.core.requests.model import Counts, Order, in_order, refused_versions
+from sota.core.requests.model import Counts, InstallRequest, Order, in_order, refused_versions, status_of
 from sota.core.vehicles.model import after_install, after_removal, differences
+from sota.kit.clock import new_id
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 IVI = ("ivi", "2.1.0")
@@ -36,17 +37,32 @@ def test_downgrade_needs_the_requests_consent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "status"),
+    ("counts", "ended_as", "status"),
     [
-        (Counts(), "completed"),
-        (Counts(pending=2), "pending"),
-        (Counts(pending=2, installed=1), "in_flight"),
-        (Counts(in_flight=1), "in_flight"),
-        (Counts(installed=1, failed=1, cancelled=1), "completed"),
+        (Counts(), None, "failed"),
+        (Counts(pending=2), None, "running"),
+        (Counts(pending=2, installed=1), None, "running"),
+        (Counts(in_flight=1), "cancelled", "running"),
+        (Counts(installed=1, failed=1, cancelled=1), None, "completed"),
+        (Counts(failed=1, cancelled=1), None, "failed"),
+        (Counts(installed=1, cancelled=1), "cancelled", "cancelled"),
+        (Counts(cancelled=2), "stopped", "stopped"),
     ],
 )
-def test_status_of_a_request_follows_from_its_updates(counts: Counts, status: str) -> None:
-    assert counts.status == status
+def test_status_of_a_request_follows_from_its_updates(counts: Counts, ended_as: str | None, status: str) -> None:
+    assert status_of([request(ended_as=ended_as)], counts, NOW) == status
+
+
+def test_request_is_scheduled_until_its_interval_begins() -> None:
+    before = NOW - timedelta(seconds=1)
+    assert status_of([request()], Counts(pending=2), before) == "scheduled"
+    assert status_of([request()], Counts(pending=2), NOW) == "running"
+    assert status_of([request()], Counts(pending=1, cancelled=1), before) == "running"
+
+
+def request(ended_as: str | None = None) -> InstallRequest:
+    """A request whose interval has just begun."""
+    return InstallRequest(new_id(), 0, "request", None, order(), 0, NOW, ended_as=ended_as)
 
 
 def test_counts_add_up() -> None:

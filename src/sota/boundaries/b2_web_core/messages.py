@@ -135,9 +135,11 @@ QueueRequests = Annotated[list[QueueRequest], Meta(min_length=1, max_length=1000
 
 
 class Queued(Message, frozen=True):
-    """The Install Request ID of what was queued."""
+    """The Install Request ID of what was queued; with 0 ``vehicles`` and a warning where no vehicle was chosen."""
 
     install_request_id: Id
+    vehicles: int | None = None
+    warning: str | None = None
 
 
 class NewCampaign(Request, Timed, frozen=True):
@@ -156,23 +158,40 @@ class NewCampaign(Request, Timed, frozen=True):
 
 
 class CampaignCreated(Message, frozen=True):
-    """The campaign's id and that of its install request."""
+    """The campaign's id and that of its install request; ``vehicles`` and ``warning`` as of :class:`Queued`."""
 
     message: str
     campaign_id: Id
     install_request_id: Id
+    vehicles: int | None = None
+    warning: str | None = None
 
 
 class RequestStatus(StrEnum):
     """How far an install request is, over all its vehicles.
 
     ``preparing``: it is still being written, and not queued yet; its counts show how far that is. Lists leave it out.
+    ``scheduled``: its interval has not begun. ``running``: some updates are open. When none is open it is ``completed``
+    where at least one package was installed and ``failed`` where none was; or ``stopped`` or ``cancelled``, where an
+    operator ended it. ``paused`` is reserved.
     """
 
     PREPARING = "preparing"
-    PENDING = "pending"
-    IN_FLIGHT = "in_flight"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
     COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether none of the request's updates is open."""
+        return self in ENDED_REQUEST
+
+
+ENDED_REQUEST = (RequestStatus.COMPLETED, RequestStatus.FAILED, RequestStatus.STOPPED, RequestStatus.CANCELLED)
 
 
 class Counts(Message, frozen=True):
@@ -186,7 +205,7 @@ class Counts(Message, frozen=True):
 
 
 class InstallRequest(Message, frozen=True):
-    """An install request and how it goes: ``completed`` when none of its updates is open.
+    """An install request and how it goes.
 
     ``left_out``: vehicles that got no update, ``left_out_reasons`` how many and why: ``installed_already``,
     ``not_installed``, ``downgrade``, ``unknown_vin``. Whom the Resolver left out is in its own records, of the ids

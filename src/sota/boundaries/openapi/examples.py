@@ -191,7 +191,7 @@ EXAMPLES: Mapping[type, Any] = MappingProxyType(
             "package": PACKAGE,
             "priority": 10,
             "interval": INTERVAL,
-            "status": "in_flight",
+            "status": "running",
             "counts": COUNTS,
             "left_out": 3,
             "created_at": MOMENT,

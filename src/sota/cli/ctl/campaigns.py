@@ -6,7 +6,7 @@ from cyclopts import App
 
 from sota.boundaries.b2_web_core.messages import NewCampaign
 from sota.cli.ctl.arguments import ANY_TIME, Priority, When, read_package
-from sota.cli.ctl.output import show_done
+from sota.cli.ctl.output import show_done, warn
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import talk
 
@@ -40,3 +40,4 @@ def create(
     )
     created = talk(to, lambda web: web.new_campaign(campaign))
     show_done(f"{created.message}: request {created.install_request_id}", created, json=to.json)
+    warn(created.warning)

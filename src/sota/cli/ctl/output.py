@@ -58,6 +58,12 @@ def show_done(text: str | Sequence[str], item: Any, *, json: bool) -> None:
         print(printable(line))
 
 
+def warn(text: str | None) -> None:
+    """Print what the caller should know besides, if anything."""
+    if text:
+        print(f"warning: {text}", file=sys.stderr)
+
+
 def print_json(item: Any) -> None:
     """Print an answer as the API gave it, indented."""
     print(msgspec.json.format(msgspec.json.encode(item), indent=2).decode())

@@ -12,7 +12,7 @@ from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import InstallRequest, QueueRequest, RequestChanged, RequestStatus
 from sota.boundaries.values import Command, UpdateStatus
 from sota.cli.ctl.arguments import ANY_TIME, AS_WRITTEN, MOST, Most, Priority, Switch, When, read_package, read_span
-from sota.cli.ctl.output import show_done, show_list, show_one
+from sota.cli.ctl.output import show_done, show_list, show_one, warn
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.resolutions import packages_text
 from sota.cli.ctl.session import collect, talk
@@ -68,6 +68,7 @@ def create(
     ]
     queued = talk(to, lambda web: web.queue_package(wanted[0]) if len(wanted) == 1 else web.queue_packages(wanted))
     show_done(f"Queued: request {queued.install_request_id}", queued, json=to.json)
+    warn(queued.warning)
 
 
 @app.command(name="list")
@@ -238,7 +239,7 @@ def watch(request: str, *, timeout: str | None = None, to: Target = HERE) -> Non
                 if line != seen and not to.json:
                     print(line, flush=True)
                 seen = line
-                if found.status is RequestStatus.COMPLETED:
+                if found.status.is_over:
                     return found
                 await asyncio.sleep(LOOK_S)
 

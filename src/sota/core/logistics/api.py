@@ -25,6 +25,7 @@ from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle, Prov
 from sota.boundaries.interaction import serves
 from sota.core.logistics import service
 from sota.core.logistics.model import Known, Line
+from sota.core.vehicles.model import two_versions
 from sota.kit.clock import Clock
 from sota.kit.db import Database
 from sota.kit.errors import Invalid, SotaError, Unavailable
@@ -81,7 +82,7 @@ class LogisticsApi:
                     continue
                 try:
                     line = self._read_line(number, text)
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, ValueError) as error:
                     spool.write([_refused(number, str(error))])
                     continue
                 if line.vin in batch or len(batch) == BATCH:
@@ -99,6 +100,9 @@ class LogisticsApi:
     def _read_line(self, number: int, text: bytes) -> Line:
         vehicle = self._decoder.decode(text)
         packages = {(package.name, package.version) for package in vehicle.packages}
+        name = two_versions(packages)
+        if name is not None:
+            raise ValueError(f"The package {name} stands in it in two versions: a vehicle has one.")
         return Line(number, vehicle.vin, Known(set(vehicle.components), packages, vehicle.data_plan))
 
     async def _provision(self, batch: list[Line], spool: Spool) -> None:

@@ -113,6 +113,8 @@ class QueueApi:
             parts = await request_service.require_real_request(tx, request_id)
         chosen = store.of_request(request_id, [part.position for part in parts])
         changed = await self.endings.end(chosen, Reason.CANCELLED, in_flight_too=in_flight_too)
+        if changed:
+            await self.db.transact(lambda tx: request_store.note_end(tx, request_id, outcome))
         body = await self._changed(request_id, changed)
         if in_flight_too:
             async with self.db.read() as tx:

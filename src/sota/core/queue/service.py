@@ -12,6 +12,7 @@ from sota.core.queue.model import arrange
 from sota.core.queue.store import Ended
 from sota.core.requests import queue_store, set_store
 from sota.core.requests import service as request_service
+from sota.core.requests import store as request_store
 from sota.core.requests.model import InstallRequest, PackageKey, in_order
 from sota.core.requests.queue_store import Slice
 from sota.core.requests.set_store import Sets
@@ -84,6 +85,8 @@ async def try_again(
         group = [one for one in ended if one.position == part.position and one.update_id not in retrying.own]
         if group:
             queued += await _try_part_again(tx, part, group, resolved, sets, clock)
+    if queued:
+        await request_store.note_end(tx, request_id, None)
     return Tried(ended[-1].update_id if ended else None, queued)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -15,27 +14,32 @@ from sota.boundaries.interaction import serves
 from sota.boundaries.values import PackageId, UpdateStatus, Vin
 from sota.core.requests import service, store
 from sota.core.requests.model import Counts, Order
-from sota.core.requests.queueing import Queueing, Wanted
+from sota.core.requests.queueing import Answer, Queueing, Wanted
 from sota.core.requests.wire import from_campaign, from_request, to_request, to_update
+from sota.kit.clock import Clock
 from sota.kit.db import Database
 from sota.kit.errors import Invalid, NotFound, Refused
 from sota.kit.http_message import Call, Reply
 from sota.kit.idempotency import Idempotency
 from sota.kit.paging import BY_PLACE, link_next, read_cursor, read_limit
 
+NO_VEHICLE = "No vehicle was chosen: no registered vehicle passes the filters, or all that do were left out."
+
 
 class RequestsApi:
     """What the Web Server asks about install requests."""
 
-    def __init__(self, db: Database, once: Idempotency, resolver: FactsClient, queueing: Queueing) -> None:
-        self.db, self.once, self.resolver, self.queueing = db, once, resolver, queueing
+    def __init__(
+        self, db: Database, once: Idempotency, resolver: FactsClient, queueing: Queueing, clock: Clock
+    ) -> None:
+        self.db, self.once, self.resolver, self.queueing, self.clock = db, once, resolver, queueing, clock
 
     @serves("WL-B2-3")
     async def create_campaign(self, call: Call[messages.NewCampaign]) -> Reply:
         """Create a campaign: a named request, queued at once."""
 
-        def answer(request_id: UUID) -> Reply:
-            return Reply("campaign_created", {"campaign_id": str(request_id), "install_request_id": str(request_id)})
+        def answer(request_id: UUID, vehicles: int) -> Reply:
+            return Reply("campaign_created", {"campaign_id": str(request_id), **_queued_body(request_id, vehicles)})
 
         orders = [from_campaign(call.body)]
         return await self._queue(call, "campaign", call.body.name, orders, answer)
@@ -58,12 +62,15 @@ class RequestsApi:
         if package is not None and not await self.resolver.filters_of(package):
             raise Refused("filters_missing", f"Package {package.text} has no filters: it is queued for nobody.")
         key = (package.name, package.version) if package is not None else None
+        now = self.clock.now()
         async with self.db.read() as tx:
-            page = await store.list_requests(tx, package=key, vin=vin, status=status, after=after, count=limit + 1)
+            page = await store.list_requests(
+                tx, package=key, vin=vin, status=status, now=now, after=after, count=limit + 1
+            )
             counts = await store.count_updates(tx, {request.id for request in page[:limit]})
         more = len(page) > limit
         page = page[:limit]
-        listed = [to_request([part], counts.get((part.id, part.position), Counts())) for part in page]
+        listed = [to_request([part], counts.get((part.id, part.position), Counts()), now) for part in page]
         headers = link_next(call, (str(page[-1].id), page[-1].position)) if more else {}
         return Reply("listed" if listed else "empty", listed, headers=headers)
 
@@ -74,7 +81,7 @@ class RequestsApi:
         async with self.db.read() as tx:
             parts = await service.require_request(tx, request_id)
             counts = await store.count_updates(tx, [request_id])
-        return Reply("found", to_request(parts, sum(counts.values(), Counts())))
+        return Reply("found", to_request(parts, sum(counts.values(), Counts()), self.clock.now()))
 
     @serves("X-B2-3")
     async def list_vehicles(self, call: Call[Any]) -> Reply:
@@ -112,9 +119,7 @@ class RequestsApi:
         headers = link_next(call, str(page[limit - 1].update_id)) if len(page) > limit else {}
         return Reply("listed" if listed else "empty", listed, headers=headers)
 
-    async def _queue(
-        self, call: Call[Any], kind: str, name: str | None, orders: list[Order], answer: Callable[[UUID], Reply]
-    ) -> Reply:
+    async def _queue(self, call: Call[Any], kind: str, name: str | None, orders: list[Order], answer: Answer) -> Reply:
         known = await self.once.find(call)
         if known is not None:
             return known
@@ -122,8 +127,13 @@ class RequestsApi:
         return await self.queueing.queue(Wanted(kind, name, orders, missing, answer), partial(self.once.transact, call))
 
 
-def _queued(request_id: UUID) -> Reply:
-    return Reply("queued", {"install_request_id": str(request_id)})
+def _queued(request_id: UUID, vehicles: int) -> Reply:
+    return Reply("queued", _queued_body(request_id, vehicles))
+
+
+def _queued_body(request_id: UUID, vehicles: int) -> dict[str, Any]:
+    body = {"install_request_id": str(request_id)}
+    return body if vehicles else {**body, "vehicles": 0, "warning": NO_VEHICLE}
 
 
 def _read_package(call: Call[Any]) -> PackageId | None:

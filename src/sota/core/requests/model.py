@@ -5,12 +5,13 @@ Rules kept here:
 * a vehicle that has the package already gets no update, and neither does one that would be downgraded unawares;
 * prerequisites come first, the package itself last;
 * a blacklisted package is sent to nobody, neither by itself nor as a prerequisite;
-* a request is completed when none of its updates is open.
+* a request is over when none of its updates is open: completed where one was installed, failed where none was, or
+  stopped or cancelled, where an operator ended it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -56,12 +57,19 @@ class Counts:
     cancelled: int = 0
 
     @property
-    def status(self) -> str:
-        """How far it is: ``pending`` while nothing has begun, ``completed`` when nothing is open."""
-        if not self.pending and not self.in_flight:
-            return "completed"
-        begun = self.in_flight or self.installed or self.failed or self.cancelled
-        return "in_flight" if begun else "pending"
+    def is_open(self) -> bool:
+        """Whether some are open."""
+        return bool(self.pending or self.in_flight)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether some are beyond waiting."""
+        return bool(self.in_flight or self.installed or self.failed or self.cancelled)
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return self.pending + self.in_flight + self.installed + self.failed + self.cancelled
 
     def __add__(self, other: Counts) -> Counts:
         """Add two."""
@@ -70,7 +78,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class InstallRequest:
-    """A request as it is stored; a batch is several of one id, by position. ``is_prepared``: it is still written."""
+    """A request as it is stored; a batch is several of one id, by position. ``is_prepared``: it is still written.
+
+    ``ended_as`` is what an operator made of it, ``stopped`` or ``cancelled``, unless it was tried again since.
+    """
 
     id: UUID
     position: int
@@ -82,6 +93,7 @@ class InstallRequest:
     resolution_id: UUID | None = None
     left_out_reasons: Mapping[str, int] = field(default_factory=dict)
     is_prepared: bool = False
+    ended_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,17 @@ class Update:
     created_at: datetime
     changed_at: datetime
     completed_at: datetime | None
+
+
+def status_of(parts: Sequence[InstallRequest], counts: Counts, now: datetime) -> str:
+    """Say how far a request is; ``counts`` are of all its parts that are given."""
+    first = parts[0]
+    if first.is_prepared:
+        return "preparing"
+    if counts.is_open:
+        is_scheduled = not counts.is_begun and now < min(part.order.start for part in parts)
+        return "scheduled" if is_scheduled else "running"
+    return first.ended_as or ("completed" if counts.installed else "failed")
 
 
 def in_order(order: Order, packages: Iterable[PackageKey]) -> tuple[PackageKey, ...]:

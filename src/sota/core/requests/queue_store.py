@@ -38,12 +38,16 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What was written of a slice: how many updates, with ids from ``first`` to ``last``, and who was left out."""
+    """What was written of a slice: updates with ids from ``first`` to ``last``, and who was left out.
+
+    ``written`` is how many updates, ``queued`` how many of them are not failed ones.
+    """
 
     slice: Slice
     first: UUID
     last: UUID
     queued: int
+    written: int
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -146,7 +150,7 @@ async def stage(
         statement = write.updates("all")
     queued = (await tx.execute(statement, values)).rowcount
     left_out = {} if queued == len(vins) else await _count_left_out(tx, order, listed, total=len(vins), queued=queued)
-    return Staged(part, first, last, 0 if set_number is None else queued, left_out)
+    return Staged(part, first, last, 0 if set_number is None else queued, queued, left_out)
 
 
 async def read_staged(tx: Tx, staged: Staged) -> list[tuple[UUID, str]]:

@@ -52,6 +52,10 @@ Transact = Callable[[Callable[[Tx], Awaitable[Reply]]], Awaitable[Reply]]
 """Does work in one transaction, once for an Idempotency-Key (:meth:`sota.kit.idempotency.Idempotency.transact`)."""
 
 
+Answer = Callable[[UUID, int], Reply]
+"""Makes the answer of a request's id and the number of vehicles that it was queued for."""
+
+
 class Dispatching(Protocol):
     """Who brings queued updates to their vehicles."""
 
@@ -75,7 +79,7 @@ class Wanted:
     name: str | None
     orders: Sequence[Order]
     missing: str
-    answer: Callable[[UUID], Reply]
+    answer: Answer
 
 
 @dataclass(slots=True)
@@ -91,13 +95,14 @@ class _Written:
             self.vins.append("".join(one.slice.vins))
             # The VINs themselves are not needed any more; a million of them are a lot of memory.
             self.staged.append(
-                Staged(Slice(one.slice.position, one.slice.packages, ()), one.first, one.last, one.queued)
+                Staged(Slice(one.slice.position, one.slice.packages, ()), one.first, one.last, one.queued, one.written)
             )
             self.left_out.setdefault(one.slice.position, Counter()).update(one.left_out)
 
     @property
-    def queued(self) -> int:
-        return sum(one.queued for one in self.staged)
+    def chosen(self) -> int:
+        """How many updates were written, failed ones included."""
+        return sum(one.written for one in self.staged)
 
 
 class Queueing:
@@ -196,10 +201,10 @@ class Queueing:
             sets.add(numbered)
             written.add(await _stage(tx, parts, batch, packages, sets))
             await self._finish(tx, parts, written)
-            return wanted.answer(parts[0].id)
+            return wanted.answer(parts[0].id, written.chosen)
 
         reply = await transact(work)
-        return reply, written if reply.body == wanted.answer(parts[0].id).body else None
+        return reply, written if _is_of(reply, parts[0].id) else None
 
     async def _prepared(
         self, wanted: Wanted, parts: Sequence[InstallRequest], batches: AsyncIterator[list[Slice]], transact: Transact
@@ -220,14 +225,14 @@ class Queueing:
             if not await preparation_store.end(tx, one):
                 raise _taken()
             await self._finish(tx, parts, written)
-            return wanted.answer(one.request_id)
+            return wanted.answer(one.request_id, written.chosen)
 
         self._under_way.add(one)
         try:
             await self.db.transact(begin)
             written, packages = await self._write_all(one, parts, batches)
             reply = await transact(end)
-            is_real = reply.body == wanted.answer(one.request_id).body
+            is_real = _is_of(reply, one.request_id)
         finally:
             self._under_way.discard(one)
             if not is_real:  # refused, interrupted, or a twin of this request was quicker
@@ -373,6 +378,11 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _is_of(reply: Reply, request_id: UUID) -> bool:
+    """Return whether an answer is of this request, and not of an earlier one under the same Idempotency-Key."""
+    return bool(reply.body["install_request_id"] == str(request_id))
 
 
 def _taken() -> Unavailable:

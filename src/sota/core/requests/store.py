@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -55,7 +56,16 @@ def to_request(row: Any) -> InstallRequest:
         decode = functools.partial(msgspec.json.decode, row.left_out_reasons, type=dict[str, int])
         reasons = damage.readable("install_request", row.id, decode, reasons)
     return InstallRequest(
-        row.id, row.position, row.kind, row.name, order, row.left_out, row.created_at, row.resolution_id, reasons
+        row.id,
+        row.position,
+        row.kind,
+        row.name,
+        order,
+        row.left_out,
+        row.created_at,
+        row.resolution_id,
+        reasons,
+        ended_as=row.ended_as,
     )
 
 
@@ -73,6 +83,7 @@ async def list_requests(
     package: tuple[str, str] | None,
     vin: str | None,
     status: str | None,
+    now: datetime,
     after: RequestKey | None,
     count: int,
 ) -> list[InstallRequest]:
@@ -80,7 +91,8 @@ async def list_requests(
     query = _request_list(package is not None, vin is not None, status, after is not None)
     name, version = package or (None, None)
     after_id, after_position = after or (None, None)
-    given = {"name": name, "version": version, "vin": vin, "after_id": after_id, "after_position": after_position}
+    given: dict[str, Any] = {"name": name, "version": version, "vin": vin, "now": now}
+    given |= {"after_id": after_id, "after_position": after_position}
     return [to_request(row) for row in await tx.execute(query, given | {"count": count})]
 
 
@@ -96,19 +108,30 @@ def _request_list(by_package: bool, by_vin: bool, status: str | None, goes_on: b
     if by_vin:
         query = query.where(_has_update(update.c.vin == sa.bindparam("vin")))
     is_open, is_begun = _has_update(update.c.status.in_(OPEN)), _has_update(update.c.status != "pending")
-    if status == "completed":
-        query = query.where(~is_open)
-    elif status == "pending":
-        query = query.where(is_open, ~is_begun)
-    elif status == "in_flight":
-        query = query.where(is_open, is_begun)
-    else:
-        query = query.where(is_open)
+    is_installed = _has_update(update.c.status == "installed")
+    is_scheduled = sa.and_(~is_begun, table.c.start_at > sa.bindparam("now", type_=table.c.start_at.type))
+    conditions = {
+        "scheduled": (is_open, is_scheduled),
+        "running": (is_open, ~is_scheduled),
+        "completed": (~is_open, table.c.ended_as.is_(None), is_installed),
+        "failed": (~is_open, table.c.ended_as.is_(None), ~is_installed),
+        "stopped": (~is_open, table.c.ended_as == "stopped"),
+        "cancelled": (~is_open, table.c.ended_as == "cancelled"),
+        # Reserved, or left out of lists.
+        "paused": (sa.false(),),
+        "preparing": (sa.false(),),
+    }
+    query = query.where(*(conditions[status] if status is not None else (is_open,)))
     if goes_on:
         after_id = sa.bindparam("after_id", type_=table.c.id.type)
         follows = sa.and_(table.c.id == after_id, table.c.position > sa.bindparam("after_position"))
         query = query.where(sa.or_(table.c.id > after_id, follows))
     return query
+
+
+async def note_end(tx: Tx, request_id: UUID, ended_as: str | None) -> None:
+    """Note that an operator has ended a request, and how; None: that it goes on."""
+    await tx.execute(install_request.update().where(install_request.c.id == request_id).values(ended_as=ended_as))
 
 
 async def count_updates(tx: Tx, request_ids: Collection[UUID]) -> dict[RequestKey, Counts]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sota.boundaries.b2_web_core import messages
 from sota.boundaries.values import EndedBy, Interval, PackageId, Reason, Stage, UpdateStatus
-from sota.core.requests.model import Counts, InstallRequest, Order, Update
+from sota.core.requests.model import Counts, InstallRequest, Order, Update, status_of
 
 REASON_TEXTS: Mapping[Reason, str] = {
     Reason.EXPIRED: "The interval of the install request ended before the package was installed.",
@@ -50,7 +51,7 @@ def to_package_id(package: tuple[str, str]) -> PackageId:
     return PackageId(name=package[0], version=package[1])
 
 
-def to_request(parts: Sequence[InstallRequest], counts: Counts) -> messages.InstallRequest:
+def to_request(parts: Sequence[InstallRequest], counts: Counts, now: datetime) -> messages.InstallRequest:
     """Write a request; of a batch, its first package, its first priority and the hull of its intervals."""
     first = parts[0]
     left_out: Counter[str] = Counter()
@@ -61,7 +62,7 @@ def to_request(parts: Sequence[InstallRequest], counts: Counts) -> messages.Inst
         package=to_package_id(first.order.package),
         priority=min(part.order.priority for part in parts),
         interval=Interval(start=min(part.order.start for part in parts), end=max(part.order.end for part in parts)),
-        status=messages.RequestStatus("preparing" if first.is_prepared else counts.status),
+        status=messages.RequestStatus(status_of(parts, counts, now)),
         counts=to_counts(counts),
         left_out=sum(part.left_out for part in parts),
         created_at=first.created_at,

@@ -13,10 +13,10 @@ from sota.core.requests import store as request_store
 from sota.core.requests.wire import to_update
 from sota.core.search import Pattern, read_flag, search
 from sota.core.vehicles import service, software_store, store
-from sota.core.vehicles.model import PackageKey, Vehicle
+from sota.core.vehicles.model import PackageKey, Vehicle, two_versions
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
-from sota.kit.errors import Failed
+from sota.kit.errors import Failed, Invalid
 from sota.kit.http_message import Call, Reply
 from sota.kit.idempotency import Idempotency
 from sota.kit.outbox import Relay
@@ -78,6 +78,9 @@ class VehiclesApi:
         packages = {(package.name, package.version) for package in call.body}
         if len(packages) != len(call.body):
             raise Failed("A package stands in the list twice.")
+        name = two_versions(packages)
+        if name is not None:
+            raise Invalid(f"The package {name} stands in the list in two versions: a vehicle has one.")
         vin = call.path["vin"]
         if await self.db.transact(lambda tx: service.change_packages(tx, vin, packages, self.clock)):
             self.relay.wake()  # most reports bring nothing new

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,6 +28,20 @@ class Vehicle:
     last_seen_at: datetime | None
     connected: bool
     retired_at: datetime | None = None
+
+
+def two_versions(packages: Iterable[PackageKey]) -> str | None:
+    """Return the name of a package that stands in a list in two versions: a vehicle has one.
+
+    >>> two_versions([("ivi", "1.0.0"), ("maps", "1.0.0"), ("ivi", "2.0.0")])
+    'ivi'
+    """
+    seen: set[str] = set()
+    for name, _ in packages:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def differences(before: set[PackageKey], after: set[PackageKey]) -> tuple[set[PackageKey], set[PackageKey]]:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import jinja2
 
 from sota.boundaries.b2_web_core.client import CoreClient
-from sota.boundaries.b2_web_core.messages import InstallRequest, Update, VehicleDetail
+from sota.boundaries.b2_web_core.messages import ENDED_REQUEST, InstallRequest, Update, VehicleDetail
 from sota.boundaries.values import UpdateStatus
 from sota.kit.errors import Refused, Unavailable
 from sota.web.console.manifest import Asset
@@ -90,7 +90,7 @@ class Pages:
     async def _requests(self) -> list[InstallRequest]:
         pages = await asyncio.gather(
             self._core.queued_requests(limit=REQUESTS_A_PAGE),
-            self._core.queued_requests(status="completed", limit=REQUESTS_A_PAGE),
+            *(self._core.queued_requests(status=status, limit=REQUESTS_A_PAGE) for status in ENDED_REQUEST),
         )
         requests = {request.install_request_id: request for page in pages for request in page.items}
         return sorted(requests.values(), key=lambda request: request.created_at, reverse=True)

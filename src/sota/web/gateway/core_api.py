@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b2_web_core.messages import NewCampaign, QueueRequest
 from sota.boundaries.interaction import serves
@@ -24,8 +26,9 @@ class CoreApi:
         """Create a campaign."""
         with answering(call.row):
             created = await self._core.new_campaign(call.body, key=key_of(call))
-        ids = {"campaign_id": created.campaign_id, "install_request_id": created.install_request_id}
-        return Reply("campaign_created", ids)
+        body = msgspec.to_builtins(created)
+        del body["message"]  # the row says its own
+        return Reply("campaign_created", body)
 
     @serves("WL-B1-8")
     async def queue_package(self, call: Call[QueueRequest]) -> Reply:

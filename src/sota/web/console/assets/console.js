@@ -102,11 +102,12 @@ function vehicleRow(vehicle) {
 }
 
 async function refreshRequests(body) {
-  const [open, completed] = await Promise.all([
+  const ended = ["completed", "failed", "stopped", "cancelled"];
+  const listed = await Promise.all([
     ask("/api/v1/install-requests?limit=10"),
-    ask("/api/v1/install-requests?status=completed&limit=10"),
+    ...ended.map((status) => ask(`/api/v1/install-requests?status=${status}&limit=10`)),
   ]);
-  const requests = new Map([...open, ...completed].map((request) => [request.install_request_id, request]));
+  const requests = new Map(listed.flat().map((request) => [request.install_request_id, request]));
   if (requests.size === 0) return;
   const newestFirst = [...requests.values()].sort((a, b) => b.created_at.localeCompare(a.created_at));
   body.replaceChildren(...newestFirst.map(requestRow));
