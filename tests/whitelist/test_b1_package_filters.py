@@ -87,3 +87,39 @@ async def test_resolver_detaches_for_the_web_server_alone(backend: Backend) -> N
     await stranger.close()
     assert (answer.status, answer.message) == (404, "Authentication Failed")
     assert await filters_of(backend, package) == [name]
+
+
+@pytest.mark.whitelist("WL-B1-25", "target_widens")
+@pytest.mark.whitelist("WL-B3-9", "target_widens")
+async def test_filter_without_which_packages_go_to_more_vehicles_is_deleted_on_request_alone(backend: Backend) -> None:
+    prefix = "ZZY"
+    vins = [await backend.with_vehicle(prefix) for _ in range(3)]
+    narrow, wide = await backend.with_filter(f'vin_matches "^{vins[0]}$"'), await backend.with_filter()
+    packages = [await backend.with_package() for _ in range(2)]
+    for package in packages:
+        for name in (narrow, wide):
+            await backend.ask("POST", f"/api/v1/packages/{package}/filters", {"filter": name})
+
+    refused = await backend.ask("DELETE", f"/api/v1/filters/{narrow}")
+
+    assert (refused.status, refused.message) == (409, "Target would be widened")
+    for package in packages:
+        assert f"{package} goes to " in refused.body["detail"]
+        assert await filters_of(backend, package) == sorted([narrow, wide])
+    assert (await backend.ask("DELETE", f"/api/v1/filters/{narrow}", query={"widen": "yes"})).status == 400
+    # Without the other one no vehicle more is meant; and alone, a filter may go: the package then goes to no vehicle.
+    assert (await backend.ask("DELETE", f"/api/v1/filters/{wide}")).status == 200
+    assert (await backend.ask("DELETE", f"/api/v1/filters/{narrow}")).status == 200
+    assert await filters_of(backend, packages[0]) == []
+
+
+async def test_filter_is_deleted_although_packages_go_to_more_vehicles_where_that_is_meant(backend: Backend) -> None:
+    vin = await backend.with_vehicle("ZZW")
+    narrow, wide = await backend.with_filter("FALSE"), await backend.with_filter(f'vin_matches "{vin}"')
+    package = await backend.with_package()
+    for name in (narrow, wide):
+        await backend.ask("POST", f"/api/v1/packages/{package}/filters", {"filter": name})
+    refused = await backend.ask("DELETE", f"/api/v1/filters/{narrow}")
+    assert f"{package} goes to 1 vehicles more" in refused.body["detail"]
+    assert (await backend.ask("DELETE", f"/api/v1/filters/{narrow}", query={"widen": "true"})).status == 200
+    assert await filters_of(backend, package) == [wide]

@@ -160,7 +160,7 @@ class WebProgram:
             CoreApi(core),
             QueueApi(core),
             IdentityApi(core, EnrolmentThrottle(self.db, self.clock)),
-            ResolverApi(resolver),
+            ResolverApi(resolver, core),
             FleetApi(resolver, core),
             ResolutionApi(resolver, core),
             RegistersApi(self.registers),

@@ -57,7 +57,7 @@ async def test_the_everyday_job(operator: Operator, tmp_path: Path) -> None:
     assert re.search(rf"{vin} +pending", (await operator.types("requests", "vehicles", found[1])).output)
     assert (await operator.types("requests", "cancel", found[1])).output == "1 cancelled\n"
     watched = await operator.types("requests", "watch", found[1])
-    assert "completed: 0 pending, 0 in flight, 0 installed, 0 failed, 1 cancelled" in watched.output
+    assert "cancelled: 0 pending, 0 in flight, 0 installed, 0 failed, 1 cancelled" in watched.output
     assert (await operator.types("requests", "retry", found[1])).output == "1 tried again\n"
     timed_out = await operator.types("requests", "watch", found[1], "--timeout", "1s", code=1)
     assert "is not over after 1s" in timed_out.errors

@@ -18,6 +18,7 @@ from sota.boundaries.ordinary import (
     PACKAGE_EXISTS,
     PACKAGE_IN_USE,
     PACKAGE_MISSING,
+    TARGET_WIDENS,
 )
 from sota.boundaries.values import BATCH_LIMIT, Said, Vin
 
@@ -165,10 +166,11 @@ UPDATE_FILTER = B1.row(
 DELETE_FILTER = B1.row(
     25,
     "Delete Filter Request",
-    Http("DELETE", "/api/v1/filters/{name}", query=PAGED),
+    Http("DELETE", "/api/v1/filters/{name}", query=("widen", *PAGED)),
     answers("deleted", "the available filters, this one and its associations gone"),
     FILTER_MISSING,
     fails("Delete Filter Request"),
+    also=(TARGET_WIDENS,),
     response=list[messages.Filter],
     role=Role.OPERATOR,
 )

@@ -80,9 +80,14 @@ class ResolverClient(FleetClient, ResolutionClient):
         )
 
     @calls("WL-B3-9")
-    async def delete_filter(self, name: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Filter]:
-        """Delete a filter and its associations; return a page of the available filters."""
-        query = {"limit": limit, "cursor": cursor}
+    async def delete_filter(
+        self, name: str, *, widen: bool = False, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Filter]:
+        """Delete a filter and its associations; return a page of the available filters.
+
+        ``widen``: although packages then go to more vehicles.
+        """
+        query = {"widen": "true" if widen else None, "limit": limit, "cursor": cursor}
         return await self._caller.page(rows.DELETE_FILTER, {"name": name}, query=query)
 
     @calls("X-B3-2")

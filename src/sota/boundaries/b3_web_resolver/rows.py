@@ -104,10 +104,11 @@ UPDATE_FILTER = B3.row(
 DELETE_FILTER = B3.row(
     9,
     "Delete Filter Request",
-    Http("DELETE", "/api/v1/filters/{name}", query=PAGE),
+    Http("DELETE", "/api/v1/filters/{name}", query=("widen", *PAGE)),
     answers("deleted", "the available filters, this one and its associations gone"),
     FILTER_MISSING,
     fails("Delete Filter Request"),
+    also=(TARGET_WIDENS,),
     response=list[messages.Filter],
 )
 

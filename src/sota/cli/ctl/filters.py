@@ -65,8 +65,8 @@ def update(name: str, expression: str, *, to: Target = HERE) -> None:
 
 
 @app.command
-def delete(name: str, *, yes: Switch = False, to: Target = HERE) -> None:
-    """Delete a filter and take it from its packages; a package without any filter goes to nobody.
+def delete(name: str, *, yes: Switch = False, widen: Switch = False, to: Target = HERE) -> None:
+    """Delete a filter and take it from its packages; a package without any filter goes to no vehicle.
 
     Parameters
     ----------
@@ -74,9 +74,17 @@ def delete(name: str, *, yes: Switch = False, to: Target = HERE) -> None:
         The filter.
     yes
         Do not ask.
+    widen
+        Nor where packages would go to more vehicles without it.
     """
     confirm(f"Delete the filter {name}?", yes=yes)
-    talk(to, lambda web: web.delete_filter(name))
+    try:
+        talk(to, lambda web: web.delete_filter(name, widen=widen))
+    except Refused as error:
+        if error.code != "target_widens":
+            raise
+        confirm(f"{error.detail.partition(' Say ')[0]} Delete it?", yes=False, option="--widen")
+        talk(to, lambda web: web.delete_filter(name, widen=True))
     show_done(f"{name}: deleted", {"name": name}, json=to.json)
 
 

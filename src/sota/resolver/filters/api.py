@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
@@ -19,6 +20,7 @@ from sota.resolver.filters.widening import Widening
 from sota.resolver.index.workers import Workers
 
 FILTERS = "/api/v1/filters"
+NAMED = 3
 
 
 class FiltersApi:
@@ -76,12 +78,26 @@ class FiltersApi:
     async def delete(self, call: Call[Any]) -> Reply:
         """Delete a filter; answer with a page of the available filters."""
         limit, after = read_limit(call.query), read_cursor(call, path=FILTERS)
+        name, looked_at = call.path["name"], None
+        if not _read_flag(call, "widen"):
+            async with self.db.read() as tx:
+                looked_at = await store.find_targets(tx, name)
+            await self._require_no_wider(name, looked_at)
 
         async def work(tx: Tx) -> Page:
-            await service.delete_filter(tx, call.path["name"])
+            await service.delete_filter(tx, name, looked_at)
             return await service.list_filters(tx, after, limit)
 
         return available("deleted", call, await self.db.transact(work))
+
+    async def _require_no_wider(self, name: str, targets: Mapping[str, Sequence[StoredFilter]]) -> None:
+        """Refuse where packages with several filters go to more vehicles without this one."""
+        added = {package: await self.widening.count(filters, name) for package, filters in targets.items()}
+        wider = [f"{package} goes to {count} vehicles more" for package, count in added.items() if count]
+        if wider:
+            others = f", and so do {len(wider) - NAMED} packages more" if len(wider) > NAMED else ""
+            text = f"Without {name}, {', '.join(wider[:NAMED])}{others}."
+            raise Refused("target_widens", f"{text} Say widen=true if that is meant.")
 
     @serves("X-B3-1", "X-B5-1")
     async def of_package(self, call: Call[Any]) -> Reply:

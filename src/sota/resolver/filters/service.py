@@ -5,11 +5,12 @@ A filter is parsed, and its regular expressions compiled, before it is stored; w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sota.kit.clock import Clock
 from sota.kit.db import Database, Tx
-from sota.kit.errors import Failed, NotFound, Refused
+from sota.kit.errors import Failed, NotFound, Refused, Unavailable
 from sota.resolver.filters import store
 from sota.resolver.filters.store import StoredFilter
 from sota.resolver.groups import service as group_service
@@ -115,12 +116,19 @@ async def change_filter(tx: Tx, name: str, expression: str, meaning: Expression)
         raise Refused("filter_missing", f"There is no filter {name}.")
 
 
-async def delete_filter(tx: Tx, name: str) -> None:
+async def delete_filter(tx: Tx, name: str, looked_at: Mapping[str, list[StoredFilter]] | None = None) -> None:
     """Delete a filter; packages that had it lose it.
+
+    ``looked_at``: the packages with this filter, and all filters of each, that were found harmless.
 
     Raises:
         Refused: ``filter_missing``.
+        Unavailable: they are others by now.
     """
+    if looked_at is not None:
+        await store.lock_filter(tx, name)  # nothing is attached to it from here on
+        if await store.find_targets(tx, name) != looked_at:
+            raise Unavailable("Filters of packages were changed meanwhile: try again.")
     if (await store.delete_filters(tx, [name])).outcome == "missing":
         raise Refused("filter_missing", f"There is no filter {name}.")
 

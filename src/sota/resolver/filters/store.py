@@ -39,12 +39,13 @@ async def insert_filter(tx: Tx, name: str, expression: str, now: datetime) -> St
 @calls("WL-B6-4")
 async def insert_association(tx: Tx, name: str, version: str, filter_name: str) -> StoreResult[None]:
     """Attach a filter to a package: ``success``, ``exists``, ``filter_missing`` or ``package_missing``."""
+    # Locked, so that neither goes away before the association is there.
     find_filter = sa.select(tables.filter.c.id).where(tables.filter.c.name == filter_name)
-    filter_id = (await tx.execute(find_filter)).scalar_one_or_none()
+    filter_id = (await tx.execute(find_filter.with_for_update(read=True))).scalar_one_or_none()
     if filter_id is None:
         return StoreResult.of(rows.NEW_ASSOCIATION, "filter_missing")
     find_package = sa.select(package.c.id).where(package.c.name == name, package.c.version == version)
-    package_id = (await tx.execute(find_package)).scalar_one_or_none()
+    package_id = (await tx.execute(find_package.with_for_update(read=True))).scalar_one_or_none()
     if package_id is None:
         return StoreResult.of(rows.NEW_ASSOCIATION, "package_missing")
     try:
@@ -79,6 +80,29 @@ async def find_package_filters(tx: Tx, name: str, version: str) -> StoreResult[l
     if not found:
         return StoreResult.of(rows.FIND_PACKAGE_FILTERS, "missing")
     return StoreResult.of(rows.FIND_PACKAGE_FILTERS, "found", found)
+
+
+async def find_targets(tx: Tx, name: str) -> dict[str, list[StoredFilter]]:
+    """Find the packages that have a filter, each with all its filters."""
+    own = package_filter.alias("own")
+    query = (
+        sa.select(package.c.name, package.c.version, tables.filter.c.name.label("filter"), tables.filter.c.expression)
+        .select_from(own)
+        .join(package, package.c.id == own.c.package_id)
+        .join(package_filter, package_filter.c.package_id == package.c.id)
+        .join(tables.filter, tables.filter.c.id == package_filter.c.filter_id)
+        .where(own.c.filter_id == sa.select(tables.filter.c.id).where(tables.filter.c.name == name).scalar_subquery())
+        .order_by(package.c.name, package.c.version, tables.filter.c.name)
+    )
+    found: dict[str, list[StoredFilter]] = {}
+    for row in await tx.execute(query):
+        found.setdefault(f"{row.name}/{row.version}", []).append(StoredFilter(row.filter, row.expression))
+    return found
+
+
+async def lock_filter(tx: Tx, name: str) -> None:
+    """Let nothing be attached to a filter until the transaction ends."""
+    await tx.execute(sa.select(tables.filter.c.id).where(tables.filter.c.name == name).with_for_update())
 
 
 @calls("WL-B6-8")

@@ -62,6 +62,18 @@ def paging(query: Mapping[str, str]) -> dict[str, Any]:
     return {"limit": int(limit) if limit is not None else None, "cursor": query.get("cursor")}
 
 
+def read_flag(query: Mapping[str, str], name: str) -> bool:
+    """Read a query parameter that says yes or no; no where it is missing.
+
+    Raises:
+        Invalid: it is neither ``true`` nor ``false``.
+    """
+    text = query.get(name, "false")
+    if text not in ("true", "false"):
+        raise Invalid(f"{name} must be true or false, not {text[:40]!r}.")
+    return text == "true"
+
+
 def key_of(call: Call[Any]) -> str | None:
     """Give the caller's ``Idempotency-Key``, made its own: one caller's key is never another's."""
     key = call.headers.get("idempotency-key")

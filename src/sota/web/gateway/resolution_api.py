@@ -11,7 +11,7 @@ from sota.boundaries.interaction import serves
 from sota.boundaries.values import PackageId
 from sota.kit.errors import Invalid
 from sota.kit.http_message import Call, Reply
-from sota.web.gateway.answer import answering, listed, paging
+from sota.web.gateway.answer import answering, listed, paging, read_flag
 
 
 class ResolutionApi:
@@ -32,12 +32,10 @@ class ResolutionApi:
     @serves("X-B1-66")
     async def detach(self, call: Call[Any]) -> Reply:
         """Detach a filter from a package."""
-        widen = call.query.get("widen", "false")
-        if widen not in ("true", "false"):
-            raise Invalid(f"widen must be true or false, not {widen[:40]!r}.")
+        widen = read_flag(call.query, "widen")
         with answering(call.row):
             await self._core.wait_for_resolver()
-            await self._resolver.detach(_package(call), call.path["filter"], widen=widen == "true")
+            await self._resolver.detach(_package(call), call.path["filter"], widen=widen)
         return Reply("detached")
 
     @serves("X-B1-33")

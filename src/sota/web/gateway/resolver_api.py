@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b3_web_resolver.client import ResolverClient
 from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
 from sota.boundaries.calling import Page
@@ -11,7 +12,7 @@ from sota.boundaries.interaction import serves
 from sota.boundaries.values import PackageId
 from sota.kit.http_message import Call, Reply
 from sota.kit.paging import link_to
-from sota.web.gateway.answer import answering, listed, paging
+from sota.web.gateway.answer import answering, listed, paging, read_flag
 
 FILTERS = "/api/v1/filters"
 
@@ -19,8 +20,8 @@ FILTERS = "/api/v1/filters"
 class ResolverApi:
     """What the Resolver keeps: filters, and which package has which."""
 
-    def __init__(self, resolver: ResolverClient) -> None:
-        self._resolver = resolver
+    def __init__(self, resolver: ResolverClient, core: CoreClient) -> None:
+        self._resolver, self._core = resolver, core
 
     @serves("WL-B1-6")
     async def new_filter(self, call: Call[Filter]) -> Reply:
@@ -58,10 +59,12 @@ class ResolverApi:
     @serves("WL-B1-25")
     async def delete_filter(self, call: Call[Any]) -> Reply:
         """Delete a filter and its associations."""
+        name, widen = call.path["name"], read_flag(call.query, "widen")
         with answering(call.row):
-            return _available(
-                "deleted", call, await self._resolver.delete_filter(call.path["name"], **paging(call.query))
-            )
+            if not widen:  # what it would add is counted
+                await self._core.wait_for_resolver()
+            page = await self._resolver.delete_filter(name, widen=widen, **paging(call.query))
+            return _available("deleted", call, page)
 
 
 def _available(outcome: str, call: Call[Any], page: Page[Filter]) -> Reply:
