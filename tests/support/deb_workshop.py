@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.boundaries.values import Command
 from sota.slm.contract import Bay, Loss
 from tests.support import debs
+from tests.support.machine import LACKS, why_no_confinement
 from tests.support.slm_subjects import DebSubject
 
 BREAK = 'echo "the display does not answer" >&2; exit 3'
@@ -19,6 +22,9 @@ class DebWorkshop:
     """One vehicle with dpkg in ``folder``. Packages are built with :func:`tests.support.debs.build`."""
 
     def __init__(self, folder: Path) -> None:
+        why = why_no_confinement()
+        if why is not None:
+            pytest.skip(f"{LACKS}a simulated vehicle's packages cannot be confined ({why})")
         self.folder = folder
         self.subject = DebSubject(folder)
         self.root = self.subject.root
