@@ -142,7 +142,7 @@ def fill(folder: Path) -> None:
 
 
 def make_room(folder: Path) -> None:
-    """Give it back."""
+    """Remove what took the room."""
     (folder / "ballast").unlink()
 
 

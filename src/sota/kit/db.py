@@ -300,7 +300,7 @@ class Database:
                 await engine.dispose()
 
     async def _ask(self) -> None:
-        """Connect anew, which no server that hangs lets happen."""
+        """Open another connection, which a server that hangs does not let happen."""
         if self._asker is not None:
             async with self._asker.connect():
                 pass

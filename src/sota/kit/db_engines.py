@@ -150,7 +150,7 @@ def _mariadb_engine(address: Address, pool_size: int, *, read_only: bool = False
 
 
 def _tell_closed(engine: AsyncEngine) -> None:
-    """Say of a server that closes a new connection at once that it is away: the driver does not know what to say."""
+    """Report a server that closes a new connection at once as away: the driver raises no error of a database."""
 
     @sa.event.listens_for(engine.sync_engine, "do_connect")
     def _connect(dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:

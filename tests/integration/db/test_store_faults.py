@@ -186,7 +186,7 @@ async def read_all(database: Database) -> list[int]:
         return list((await tx.execute(sa.select(ODD.c.id))).scalars())
 
 
-async def test_killed_connections_are_noticed_by_nobody(own_server: MariaDbServer) -> None:
+async def test_killed_connections_fail_no_request(own_server: MariaDbServer) -> None:
     url = own_server.new_schema()
     async with opened(url) as database:
         for turn in (1, 2, 3):

@@ -87,7 +87,7 @@ async def _erase_from(tx: Tx, id: UUID, vin: str) -> None:
     for attempt, chunk in await store.find_chunks_around(tx, id, vin):
         try:
             without = damage.read("resolution_chunk", f"{id} {chunk.name}", partial(chunk.without, vin))
-        except Damaged:  # nobody can read the VIN there either; the other chunks and VINs go on
+        except Damaged:  # the VIN cannot be read there either; the other chunks and VINs go on
             continue
         if without is not None:
             await store.replace_chunk(tx, id, attempt, without)
