@@ -51,7 +51,8 @@ class OwnThread:
 
     def __init__(self, name: str) -> None:
         self.disk: Disk = PlainDisk()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sqlite-{name}")
+        self._name = f"sqlite-{name}"
+        self._thread: ThreadPoolExecutor | None = None
 
     def file(self, path: Path) -> LocalFile:
         """Give a file of the program's own."""
@@ -67,7 +68,7 @@ class OwnThread:
                 sync()
             return result
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, both)
+        return await asyncio.get_running_loop().run_in_executor(self._started(), both)
 
     def may_work_here(self, file: LocalFile) -> bool:
         """Never: a disk that hangs must not hold a vehicle's other work up."""
@@ -75,9 +76,17 @@ class OwnThread:
         return False
 
     async def leave(self, file: LocalFile) -> None:
-        """Close the file and end the thread."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, file.release)
-        self._thread.shutdown(wait=False)
+        """Close the file and end the thread; a file that is opened again gets another one."""
+        thread, self._thread = self._started(), None
+        try:
+            await asyncio.get_running_loop().run_in_executor(thread, file.release)
+        finally:
+            thread.shutdown(wait=False)
+
+    def _started(self) -> ThreadPoolExecutor:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
+        return self._thread
 
 
 class SharedThreads:

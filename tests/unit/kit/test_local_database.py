@@ -157,3 +157,14 @@ async def test_locked_file_is_unavailable_for_now(tmp_path: Path, monkeypatch: p
     other.close()
     await database.transact(insert)
     await database.close()
+
+
+async def test_closed_file_can_be_opened_again(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path / "x.db", (FIRST,))
+    await database.open()
+    await database.transact(insert)
+    before = await database.read(names)
+    await database.close()
+    await database.open()
+    assert await database.read(names) == before
+    await database.close()

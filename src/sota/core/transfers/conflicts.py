@@ -7,7 +7,8 @@ Rules kept here:
 * a vehicle that knows its present epoch, and with it an update or an index that Core does not know, was told of it by a
   database that lost its last commits: the epoch is renewed, so that no message of before counts;
 * new downloads get indexes above every index that the vehicle has named;
-* a vehicle that names another epoch is told its present one, and of its update under way.
+* a vehicle that names another epoch is told its present one, and of its update under way;
+* a vehicle that waits for blocks of an update that Core does not know is told to drop it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class Conflicts:
             package=claim.identity.package.text,
         )
 
+        known = True
+
         async def work(tx: Tx) -> Verdict:
+            nonlocal known
             life = await conflict_store.lock_life(tx, claim.vin)
             if life is None:
                 return NOTHING
@@ -63,6 +67,10 @@ class Conflicts:
             return verdict
 
         await self._follow(claim.vin, await self._db.transact(work))
+        if (
+            service == "ack" and not known
+        ):  # it waits for blocks that nobody will send, and what comes next waits for it
+            self._engine.disown(claim)
         self._relay.wake()
 
     async def meet(self, connected: VehicleConnected) -> None:

@@ -109,7 +109,7 @@ class Engine:
             except (Refused, Conflict) as error:
                 if isinstance(error, Conflict):
                     self._forget(claim.vin, claim.download_index)
-                self._spawn(self._sender.abort([Known(claim.vin, claim.download_index, claim.identity)], None))
+                self.disown(claim)
                 raise
             if download.state is not DownloadState.INSTALLED:
                 await self.writer.begin(download, **self._lease(), owner=self.alive.owner)
@@ -200,6 +200,10 @@ class Engine:
         for one in downloads:
             self._forget(one.vin, one.download_index)
         await self._sender.abort(downloads, reason)
+
+    def disown(self, claim: Claim) -> None:
+        """Tell a vehicle to drop a download that Core does not know: others must not wait for it in vain."""
+        self._spawn(self._sender.abort([Known(claim.vin, claim.download_index, claim.identity)], None))
 
     def drop_soon(self, downloads: Sequence[Known], reason: Reason | None) -> None:
         """Forget downloads at once; their vehicles are told without anybody waiting for it."""
