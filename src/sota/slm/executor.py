@@ -37,6 +37,7 @@ from sota.slm.journal import Journal
 from sota.slm.model import ResultCode
 from sota.slm.settings import SlmSettings
 
+ARRIVING = frozenset({State.OFFERED, State.WANTED, State.RECEIVING})
 KEEP_S = 300.0
 """While an update waits for the driver it is looked at so often, so that the time for which it waited is kept."""
 STAGES = {
@@ -228,14 +229,22 @@ class Executor:
             if current is None or current.state.is_final:
                 failed = failed or (current if current and current.state is not State.INSTALLED else None)
                 continue
-            if failed is not None and not current.state.is_begun:
-                await self._give_up(current, failed)
-            else:
-                await self._installation.carry_out(current, self._inbox.path(index))
-                after = await self._journal.download(index)
-                failed = failed or (after if after and after.state is not State.INSTALLED else None)
-            await self._inbox.discard(index)
-            self._bell.ring()
+            if failed is None and current.state in ARRIVING:
+                return  # it was offered again under another index meanwhile, and has not been fetched yet
+            failed = await self._end_download(current, failed)
+
+    async def _end_download(self, current: DownloadEntry, failed: DownloadEntry | None) -> DownloadEntry | None:
+        """Install a download, or give it up for one that failed before; return the one that failed, if any."""
+        index = current.download_index
+        if failed is not None and not current.state.is_begun:
+            await self._give_up(current, failed)
+        else:
+            await self._installation.carry_out(current, self._inbox.path(index))
+            after = await self._journal.download(index)
+            failed = failed or (after if after and after.state is not State.INSTALLED else None)
+        await self._inbox.discard(index)
+        self._bell.ring()
+        return failed
 
     async def _wait_for_conditions(self, update: UpdateAvailable) -> DownloadEntry | None:
         """Wait until the vehicle is as it must be; gives the download that was cancelled or failed meanwhile.

@@ -99,8 +99,7 @@ class Engine:
         """Begin the download that a vehicle asks for; its ``start`` goes out.
 
         Raises:
-            Refused: ``other_download``; the vehicle is told to drop what it names.
-            Conflict: its update is over; likewise.
+            Refused, Conflict: ``other_download``, or its update is over; the vehicle is told to drop what it names.
         """
         async with self.locks.of(claim.vin):
             try:
@@ -358,9 +357,8 @@ class Engine:
     async def _give_up(self, transfer: Transfer) -> None:
         download = transfer.download
         async with self.locks.of(download.vin):
-            if self._find(download.vin, download.download_index) is not transfer:
-                return
-            if not transfer.is_exhausted(self.settings.attempts):
+            is_it = self._find(download.vin, download.download_index) is transfer
+            if not (is_it and transfer.is_exhausted(self.settings.attempts)):
                 return  # the vehicle spoke while we waited for the lock
             self._log.warning("download_aborted", vin=short_vin(download.vin), package=download.package_text)
             spoke = transfer.corrections >= self.settings.attempts
@@ -398,6 +396,5 @@ class Engine:
 
 def _says_downloaded(download: Download, outcome: OutcomeReport | None) -> bool:
     """Tell the answer to ``finish`` from a late one to a block: it carries the row's own words."""
-    if outcome is None or outcome.status != 200:
-        return False
-    return outcome.message == outcomes.DOWNLOADED.say(package=download.package_text)
+    words = outcomes.DOWNLOADED.say(package=download.package_text)
+    return outcome is not None and outcome.status == 200 and outcome.message == words
