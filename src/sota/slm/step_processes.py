@@ -1,6 +1,7 @@
 """The processes of a step: all that it started, also those that left its session or lost their parent.
 
-They are known by a variable of their environment that names the step, and by the sessions of those that have it. What a
+They are known by a variable of their environment that names the step, by the sessions of those that have it, and as
+their descendants. A step whose program is ours keeps descendants whose parent has ended (:func:`adopt_orphans`). What a
 step started in a process namespace of its own is found too: the machine's ``/proc`` has it. The program that looks, and
 its own session, never belong to a step, although a package may have started it again.
 """
@@ -8,13 +9,25 @@ its own session, never belong to a step, although a package may have started it 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 VARIABLE = "SOTA_STEP"
 DEAD = (b"Z", b"X")
 PROCESSES = Path("/proc")
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Process(NamedTuple):
+    """A process that lives; ``started`` tells it from an earlier one with its id."""
+
+    parent: int
+    session: int
+    started: int
 
 
 class StepProcesses:
@@ -24,15 +37,21 @@ class StepProcesses:
         self._mark = f"{VARIABLE}={step}".encode()
         self._sessions: set[int] = set()
         """Remembered from one look to the next: what cleared its environment stays in its session."""
+        self._known: set[tuple[int, int]] = set()
+        """The same for what lost its parent: ids, each with when it started."""
         self._told: set[int] = set()
 
     def find(self) -> list[int]:
         """Return the ids of those that live."""
-        sessions = dict(_sessions())
-        marked = {pid for pid in sessions if self._is_marked(pid)}
-        self._sessions |= {sessions[pid] for pid in marked}
+        living = _living()
         own = os.getsid(0)
-        return [pid for pid, at in sessions.items() if at != own and (pid in marked or at in self._sessions)]
+        found = {pid for pid in living if self._is_marked(pid)}
+        self._sessions |= {living[pid].session for pid in found}
+        found |= {pid for pid, one in living.items() if one.session in self._sessions}
+        found |= {pid for pid, one in living.items() if (pid, one.started) in self._known}
+        found = {pid for pid in _with_descendants(found, living) if living[pid].session != own}
+        self._known |= {(pid, living[pid].started) for pid in found}
+        return sorted(found)
 
     def terminate(self) -> bool:
         """Ask each to end, once; returns whether there were any."""
@@ -56,16 +75,29 @@ class StepProcesses:
             return False
 
 
-def _sessions() -> list[tuple[int, int]]:
-    """Return id and session of every process that lives."""
-    found = []
+def adopt_orphans() -> None:
+    """Have each descendant of this process whose parent ends become its child: it cannot leave the step unseen."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _living() -> dict[int, Process]:
+    """Return every process that lives, by its id."""
+    found = {}
     for entry in os.listdir(PROCESSES):  # noqa: PTH208 - a path object for each of a thousand entries takes its time
         if entry.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
-                # After the name, which may hold anything: state, parent, group, session.
+                # After the name, which may hold anything: state, parent, group, session …, 20th when it started.
                 fields = (PROCESSES / entry / "stat").read_bytes().rpartition(b")")[2].split()
                 if fields[0] not in DEAD:
-                    found.append((int(entry), int(fields[3])))
+                    found[int(entry)] = Process(int(fields[1]), int(fields[3]), int(fields[19]))
+    return found
+
+
+def _with_descendants(found: set[int], living: Mapping[int, Process]) -> set[int]:
+    size = -1
+    while size != len(found):
+        size = len(found)
+        found = found | {pid for pid, one in living.items() if one.parent in found}
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +16,19 @@ from sota.slm.runner import Runner
 from tests.support.waiting import until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
+ADOPTING = """if True:
+    import subprocess, sys, time
+    from sota.slm.step_processes import adopt_orphans
+    adopt_orphans()
+    subprocess.run(["sh", "-c", "(setsid env -i $1 &)", "sh", sys.argv[1]])
+    time.sleep(600)
+"""
 WAYS = {
     "in its session": '"$1" & wait',
     "in a session of its own": 'setsid "$1" & wait',
     "without its environment": 'env -i "$1" & wait',
+    "in a session of its own without its environment": 'setsid env -i "$1" & wait',
+    "without its parent": f"exec {sys.executable} -c '{ADOPTING}' \"$1\"",
     "as its only process": 'exec "$1"',
     "without its shell": 'kill -9 $PPID; exec "$1"',
 }

@@ -28,7 +28,7 @@ from sota.kit.durable import shared_folder, write_atomic
 from sota.slm.installers.deb_copy import conffiles_of, info_file, locate
 from sota.slm.installers.deb_survey import FORMAT, Package, Record, diverted_since, is_lost, parse, read_record
 from sota.slm.model import NOT_BEGUN, Step
-from sota.slm.step_processes import VARIABLE
+from sota.slm.step_processes import VARIABLE, adopt_orphans
 
 LOCKS = ("lock-frontend", "lock")
 """A front end such as apt holds the first for all of its work, and the second only while dpkg does not run."""
@@ -269,6 +269,7 @@ def _take(descriptor: int) -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """Carry out the step that the arguments name; returns the exit code."""
+    adopt_orphans()
     try:
         setup = msgspec.json.decode(arguments[0], type=Setup)
         with front_end_lock(Path(setup.root) / "var/lib/dpkg", setup.lock_timeout_s):
