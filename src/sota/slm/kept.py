@@ -7,6 +7,7 @@ back, and is made anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import glob
 import shutil
 from pathlib import Path
@@ -60,15 +61,22 @@ class Kept:
             self._log.warning("previous_version_not_saved", package=package.name, detail=str(error))
             return None
         finally:
-            new.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
         return file
 
     async def before(self, download_index: int, operation: str) -> Path:
         """Return the folder where an installer writes down what was there before an operation.
 
         Those of downloads that have ended go, where a loss of power kept them.
+
+        Raises:
+            InstallerFailed: the disk refuses it.
         """
-        folder = private_folder(self._folder / BEFORE)
+        try:
+            folder = private_folder(self._folder / BEFORE)
+        except OSError as error:
+            raise InstallerFailed(f"What going back needs cannot be kept: {error}.") from error
         for other in folder.iterdir():
             index = other.name.lstrip(".").partition("-")[0]
             entry = await self._journal.download(int(index)) if index.isdecimal() else None

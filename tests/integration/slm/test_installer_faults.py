@@ -53,6 +53,16 @@ def held(lock: Path) -> Iterator[None]:
             holder.communicate()
 
 
+def fill(disk: Path) -> None:
+    """Leave no room on a small disk, neither for content nor for files."""
+    with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 12))
+    with contextlib.suppress(OSError):
+        for number in range(30):
+            (disk / f"filler-{number}").touch()
+
+
 def remount(disk: Path, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True, capture_output=True, timeout=30)
 
@@ -127,18 +137,17 @@ async def test_lost_lists_of_dpkg_are_not_packages_without_files(tmp_path: Path)
     assert workshop.read("/opt/ivi/version") == "1.0.0\n"
 
 
-async def test_full_disk_for_what_going_back_needs_refuses_the_update(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_begun", [True, False], ids=["the file", "its folder"])
+async def test_full_disk_for_what_going_back_needs_refuses_the_update(is_begun: bool, tmp_path: Path) -> None:
     workshop = DebWorkshop(tmp_path)
     workshop.furnish(debs.build(tmp_path, "ivi", "1.0.0"))
     (tmp_path / "bay").mkdir()
-    with small_disk(workshop.kept, "64k") as mounted:
+    with small_disk(workshop.kept, "64k,nr_inodes=20") as mounted:
         if mounted is None:
             pytest.skip(f"{LACKS}a small disk cannot be mounted, to be filled ({why_no_mount()})")
-        (workshop.kept / "before").mkdir()
-        (workshop.kept / "filler").write_bytes(bytes(48 << 10))
-        (workshop.kept / "filler.more").touch()
-        with contextlib.suppress(OSError):
-            (workshop.kept / "filler.more").write_bytes(bytes(64 << 10))
+        if is_begun:
+            (workshop.kept / "before").mkdir()
+        fill(workshop.kept)
         report = await workshop.update(debs.build(tmp_path, "ivi", "2.0.0"))
 
     assert (report.status, report.operations[-1].result_code) == ("failed", ResultCode.DISK_FULL)
