@@ -19,6 +19,8 @@ from tests.support.system import running_system
 SEED = int(os.environ.get("SOTA_FAULT_SEED", "1"))
 ENGINES = ("sqlite", "mariadb")
 SAMPLE = 1
+# Ends and starts the whole backend twice.
+SLOW = {"all, by sota restore"}
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -48,7 +50,7 @@ async def _are_right(ground: Ground, cells: list[Cell], played: list[Result]) ->
 
 @pytest.mark.slow
 async def test_a_few_lives(ground: Ground, played: list[Result]) -> None:
-    cells = cells_of(ground.engine)
+    cells = [cell for cell in cells_of(ground.engine) if cell.change not in SLOW]
     await _are_right(ground, random.Random(SEED).sample(cells, SAMPLE), played)
 
 

@@ -92,7 +92,7 @@ class Ground:
         """Play one place."""
         result, life = Result(cell), Life(self, cell, f"WVWZZZ1KZ7L{next(NUMBERS):06}")
         try:
-            async with asyncio.timeout(2 * CELL_TIMEOUT_S):
+            async with asyncio.timeout(4 * CELL_TIMEOUT_S):  # a vehicle may wait a minute to connect again
                 result.wrong = await life.play()
         except (AssertionError, TimeoutError, SotaError) as error:
             result.wrong = [f"{type(error).__name__}: {error}"[:2000]]
