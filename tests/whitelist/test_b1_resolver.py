@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -238,12 +239,14 @@ async def test_resolver_that_is_away_is_told(cut_off: Server) -> None:
 
 
 async def test_preview_and_explanation_see_what_was_acknowledged_before_them(backend: Backend) -> None:
-    name, vin = new_name("firmware"), await backend.with_vehicle()
+    name, vins = new_name("firmware"), [await backend.with_vehicle() for _ in range(20)]
     expression = f'has_package "^{name}$" "^1"'
-    for version, count in (("1.0.0", 1), ("2.0.0", 0), ("1.1.0", 1)):
-        changed = await backend.ask("PUT", f"/api/v1/vehicles/{vin}/packages", [pair(f"{name}/{version}")])
-        assert changed.status == 200
+    for version, count in (("1.0.0", len(vins)), ("2.0.0", 0), ("1.1.0", len(vins))):
+        changed = await asyncio.gather(
+            *(backend.ask("PUT", f"/api/v1/vehicles/{vin}/packages", [pair(f"{name}/{version}")]) for vin in vins)
+        )
+        assert {answer.status for answer in changed} == {200}
         preview = await backend.ask("POST", "/api/v1/filters/preview", {"expression": expression})
         assert (preview.status, preview.body["count"]) == (200, count)
-        explained = await backend.ask("POST", "/api/v1/resolve/explain", {"vin": vin, "expression": expression})
+        explained = await backend.ask("POST", "/api/v1/resolve/explain", {"vin": vins[0], "expression": expression})
         assert (explained.status, explained.body["verdict"]) == (200, "in" if count else "out")
