@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,13 +16,12 @@ from uuid import UUID
 from sota.boundaries.authority import Issued
 from sota.boundaries.b2_web_core.identity_messages import IssuedBy
 from sota.core.identity import store
-from sota.core.identity.model import Identity
+from sota.core.identity.model import Identity, make_code
 from sota.kit.clock import new_id
 from sota.kit.db import Tx
 from sota.kit.errors import NotFound, Refused
 
 REPLACED = "replaced"
-CODE_BYTES = 24
 NO_CODE = "0" * 64
 
 
@@ -60,7 +58,7 @@ async def new_code(tx: Tx, vin: str, now: datetime, valid: timedelta) -> tuple[s
         NotFound: the vehicle is not registered.
     """
     await _require(tx, vin)
-    code = secrets.token_urlsafe(CODE_BYTES)
+    code = make_code()
     await store.keep_code(tx, vin, _hash(code), now, now + valid)
     return code, now + valid
 
