@@ -219,6 +219,13 @@ def test_what_is_wrong_is_told_with_its_line_and_leaves_no_file(folder: Path, wr
     assert sorted(folder.iterdir()) == before
 
 
+def test_upload_that_is_suggested_is_signed_and_on_a_line_of_its_own(folder: Path) -> None:
+    done = ctl("build", "maps.toml", cwd=folder)
+    made, suggested = done.stdout.splitlines()
+    assert "SHA-256" in made
+    assert re.fullmatch(r"Upload it, signed: sota ctl packages upload \S+ --name .* --key NAME\.key\.pem", suggested)
+
+
 def test_link_that_leads_outside_is_refused(folder: Path) -> None:
     (folder / "maps/way").symlink_to("../../secret")
     done = ctl("build", "maps.toml", cwd=folder)
