@@ -26,6 +26,7 @@ KNOWN = {
     "update_id": "01890a5d-ac96-774b-bcce-b302099a8058",
     "name": "nothing",
     "group": "nothing",
+    "filter": "nothing",
     "user": "nobody",
     "version": "1.0.0",
 }

@@ -31,6 +31,7 @@ KNOWN = {
     "version": "1.0.0",
     "user": "nobody",
     "group": "nothing",
+    "filter": "nothing",
 }
 CHANGES = sorted(
     {

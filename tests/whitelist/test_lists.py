@@ -20,6 +20,7 @@ KNOWN = {
     "name": "ivi",
     "version": "1.0.0",
     "group": "pilot",
+    "filter": "all",
 }
 LISTS = [
     row

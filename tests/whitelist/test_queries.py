@@ -22,6 +22,7 @@ KNOWN = {
     "version": "1.0.0",
     "part_number": "TCU-5G",
     "group": "pilot",
+    "filter": "all",
     "user": "alice",
     "page": "index",
     "file": "console",
