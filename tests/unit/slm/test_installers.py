@@ -11,7 +11,7 @@ import pytest
 from sota.boundaries.values import Command
 from sota.kit.errors import StartError
 from sota.slm.installers import BadPackage, InstallerFailed, Place, ask, load
-from sota.slm.model import Job, Step
+from sota.slm.model import Health, Job, Step
 from sota.slm.program import load_installers
 from sota.slm.settings import SlmSettings
 
@@ -79,6 +79,16 @@ async def test_unit_that_cannot_tell_is_a_failure_and_not_an_absence(query: list
     installer = load("command", place(tmp_path, units={"gateway": {**UNIT, "query": query}}))
     with pytest.raises(InstallerFailed):
         await installer.find("gateway")
+
+
+async def test_archive_that_cannot_be_read_is_a_failure_and_not_an_absence(tmp_path: Path) -> None:
+    installer = load("archive", place(tmp_path))
+    installer.prepare()
+    unreadable = tmp_path / "opt/archives/ivi"
+    unreadable.symlink_to(unreadable)  # a circle: the system refuses to follow it, for root as well
+    with pytest.raises(InstallerFailed, match="cannot look ivi up"):
+        await installer.find("ivi")
+    assert (await installer.find("maps")).health is Health.ABSENT
 
 
 async def test_question_without_an_answer_is_ended(tmp_path: Path) -> None:

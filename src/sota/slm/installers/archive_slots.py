@@ -13,6 +13,7 @@ This file is also the program that carries out the steps: ``python -m sota.slm.i
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import resource
@@ -28,6 +29,8 @@ from sota.kit.errors import SotaError
 from sota.slm.installers.archive_files import Limits, unpack
 
 SLOTS = ("a", "b")
+NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL})
+"""What reading a link says where there is none, or something else that is no link."""
 MEMORY_BYTES = 1 << 30
 """For the process that unpacks: a dictionary of a hostile xz file fails there and nowhere else."""
 
@@ -47,18 +50,28 @@ class Slots:
         self._link = folder / "current"
 
     def current(self) -> str | None:
-        """Give the place that is in use; None where none is."""
+        """Return the place that is in use; None where none is.
+
+        Raises:
+            OSError: that cannot be read, which is not the same as that nothing is there.
+        """
         try:
             target = os.readlink(self._link)  # noqa: PTH115 - the text itself, which need not be a path of ours
-        except OSError:
-            return None
+        except OSError as error:
+            if error.errno in NOTHING_THERE:
+                return None
+            raise
         return target if target in SLOTS else None
 
     def read(self, slot: str) -> Slot | None:
-        """Give what a place holds; None where it holds nothing that counts."""
+        """Return what a place holds; None where it holds nothing that counts.
+
+        Raises:
+            OSError: that cannot be read.
+        """
         try:
             found = msgspec.json.decode((self.folder / f"{slot}.json").read_bytes(), type=Slot)
-        except (OSError, msgspec.DecodeError):
+        except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
             return None
         return found if (self.folder / slot).is_dir() else None
 
