@@ -15,7 +15,7 @@ from pathlib import Path
 from sota.boundaries.values import PackageId
 from sota.kit.durable import private_folder, sync, sync_folder
 from sota.kit.logging import get_logger
-from sota.slm.installers import Capability, Installer, InstallerFailed
+from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed
 from sota.slm.journal import Journal
 from sota.slm.model import Health
 
@@ -48,11 +48,13 @@ class Kept:
         if previous is None or Capability.RESTORE not in installer.capabilities:
             return None
         file = self._file(package.name, previous, installer.name)
-        if file is None or file.exists():
-            return file
+        if file is None:
+            return None
         history, opened = await self._journal.steps(download_index, operation)
         if history or opened:
-            return None
+            return file if file.exists() else None
+        if file.exists() and await self._is_whole(installer, file, package.name, previous):
+            return file
         new = file.with_name(f".{file.name}.new")
         try:
             await installer.save(package.name, new)
@@ -64,6 +66,16 @@ class Kept:
             with contextlib.suppress(OSError):
                 new.unlink(missing_ok=True)
         return file
+
+    async def _is_whole(self, installer: Installer, file: Path, name: str, version: str) -> bool:
+        """Say whether a kept file is one that can be gone back to; one that a disk has damaged is made again."""
+        try:
+            await installer.inspect(file, name, version)
+        except BadPackage as error:
+            self._log.error("kept_file_damaged", file=str(file), detail=error.detail, hint="it is made again")
+            await asyncio.to_thread(file.unlink, missing_ok=True)
+            return False
+        return True
 
     async def before(self, download_index: int, operation: str) -> Path:
         """Return the folder where an installer writes down what was there before an operation.

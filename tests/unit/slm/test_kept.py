@@ -74,3 +74,14 @@ async def test_copy_in_whose_middle_the_power_goes_is_made_again(kept: Kept, tmp
     assert file is not None
     await make(Place(tmp_path / "root", tmp_path)).inspect(file, "ivi", "1.0.0")
     assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a package" * 1000])
+async def test_kept_file_that_a_disk_has_damaged_is_made_again(kept: Kept, tmp_path: Path, damage: bytes) -> None:
+    file = tmp_path / "kept" / "ivi_1.0.0.deb"
+    file.write_bytes(damage)
+    installer = make(Place(tmp_path / "root", tmp_path))
+
+    assert await kept.secure(1, "", installer, NEW, "1.0.0") == file
+
+    await installer.inspect(file, "ivi", "1.0.0")
