@@ -18,6 +18,7 @@ from tests.support.clock_moments import MOMENTS, MOVES, Case, Move
 from tests.support.clocks import SetClock
 from tests.support.machine import LACKS, faketime_library
 from tests.support.system import System, running_system
+from tests.support.system_settings import BACKEND
 from tests.support.transfer_faults import SLOW, begin_transfer
 from tests.support.waiting import until
 
@@ -54,20 +55,23 @@ async def test_a_vehicles_clock_that_is_set_changes_no_wait(
 
 
 @pytest.mark.parametrize("hours", HOURS)
-async def test_cores_clock_that_is_set_during_a_transfer_neither_stops_nor_repeats_it(
+async def test_a_backends_clock_that_is_set_during_a_transfer_neither_stops_nor_repeats_it(
     library: Path, tmp_path: Path, hours: int
 ) -> None:
-    async with running_system(tmp_path / "system", settings=SLOW) as system:
-        clock = SetClock(library, tmp_path / "clock")
-        system.programs["core"].environment |= clock.environment
-        system.kill("core")
-        await system.restart("core")
+    clock = SetClock(library, tmp_path / "clock", cached=True)
+    system = System(tmp_path / "system", settings=SLOW)
+    for name in BACKEND:
+        system.programs[name].environment |= clock.environment
+    try:
+        await system.start_backend()
         transfer = await begin_transfer(system, tmp_path)
         mark = system.programs["core"].mark()
         clock.set(hours * 3600.0)
         committed = await transfer.committed()
         await transfer.wait_until_installed()
         assert not committed & set(transfer.sent(since=mark))
+    finally:
+        await system.stop()
 
 
 @pytest.mark.skipif(not THOROUGH, reason="make faults plays it")

@@ -177,12 +177,17 @@ async def consent(case: Case) -> None:
     async def asked() -> ConsentQuestion | None:
         return next((each for each in await driver.consent() if each.deferred_until is None), None)
 
+    async def moved() -> bool:
+        [waiting] = await driver.consent()
+        at = waiting.deferred_until
+        return at is not None and (at - datetime.now(UTC)).total_seconds() > case.move.after_s + DAY_S - 900
+
     try:
         question = await until(asked, "the driver is asked", timeout_s=60)
         await driver.decide(question.update_id, ConsentAnswer(decision=Decision.DEFER))
         case.set_clock()
         if case.move.is_forward:
-            assert await asked() is None
+            await until(moved, "the time to which it was put off is shown by the clock as it is now", timeout_s=60)
         else:
             await until(asked, "the driver is asked again", timeout_s=60)
         await driver.decide(question.update_id, ConsentAnswer(decision=Decision.ACCEPT))

@@ -36,18 +36,19 @@ class HeldClock:
 class SetClock:
     """The clock of the processes that have :attr:`environment`; what counts since the boot is left alone."""
 
-    def __init__(self, library: Path, file: Path, *, ahead_s: float = 0.0) -> None:
+    def __init__(self, library: Path, file: Path, *, cached: bool = False) -> None:
+        """Make it right at first; ``cached`` is for programs that ask for the time all the time."""
         self._file = file
         self.environment = {
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(file),
-            "FAKETIME_NO_CACHE": "1",
+            **({"FAKETIME_CACHE_DURATION": "1"} if cached else {"FAKETIME_NO_CACHE": "1"}),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-        self.set(ahead_s)
+        self.set(0.0)
 
     def set(self, ahead_s: float) -> None:
-        """Set it so far ahead of the machine's clock, or behind it; running processes see it at once."""
+        """Set it so far ahead of the machine's clock, or behind it; running processes see it within a second."""
         new = self._file.with_name(f".{self._file.name}.new")
         new.write_text(f"{ahead_s:+.0f}\n")
         new.replace(self._file)
