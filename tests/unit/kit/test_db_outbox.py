@@ -169,9 +169,13 @@ async def test_what_was_put_off_by_a_later_clock_is_sent_soon_and_in_its_order(
     await until(lambda: is_due(database, clock.moment + timedelta(minutes=2)), "the clock is followed")
     await fill(database, clock, ("A", "removed"))
     receiver.away = False
-    clock.moment += timedelta(minutes=2)
-    relay.wake()
-    await until(lambda: got(receiver, 2), "both are sent")
+
+    async def are_sent() -> bool:
+        clock.moment += timedelta(minutes=2)  # what was put off a moment ago is due
+        relay.wake()
+        return len(receiver.got) == 2
+
+    await until(are_sent, "both are sent")
     running.cancel()
     assert receiver.got == ["installed", "removed"]
 
@@ -179,10 +183,6 @@ async def test_what_was_put_off_by_a_later_clock_is_sent_soon_and_in_its_order(
 async def is_due(database: Database, latest: datetime) -> bool:
     async with database.read() as connection:
         return bool((await connection.execute(sa.select(OUTBOX.c.due_at))).scalar_one() <= latest)
-
-
-async def got(receiver: Receiver, count: int) -> bool:
-    return len(receiver.got) == count
 
 
 async def test_a_receiver_that_hangs_holds_up_no_other(database: Database) -> None:
