@@ -51,7 +51,7 @@ async def _are_right(ground: Ground, cells: list[Cell], played: list[Result]) ->
 @pytest.mark.slow
 async def test_a_few_lives(ground: Ground, played: list[Result]) -> None:
     cells = [cell for cell in cells_of(ground.engine) if cell.change not in SLOW]
-    await _are_right(ground, random.Random(SEED).sample(cells, SAMPLE), played)
+    await _are_right(ground, random.Random(f"{SEED} {ground.engine}").sample(cells, SAMPLE), played)
 
 
 @pytest.mark.slow
