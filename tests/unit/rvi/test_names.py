@@ -39,9 +39,10 @@ def test_vin_of_a_service() -> None:
     assert vin_of("genivi.org/backend/sota/start") is None
 
 
-def test_the_whitelist_and_its_extensions_name_fourteen_services() -> None:
-    assert declared_services("backend") == {"start", "cancel", "ack", "report", "packages", "renew"}
-    vehicle = {"notify", "start", "abort", "chunk", "finish", "reported", "getpackages", "identity"}
+def test_the_whitelist_and_its_extensions_name_these_services() -> None:
+    backend = {"start", "cancel", "ack", "report", "packages", "renew", "connected", "stage"}
+    assert declared_services("backend") == backend
+    vehicle = {"notify", "start", "abort", "chunk", "finish", "reported", "getpackages", "identity", "welcome"}
     assert declared_services("vehicle") == vehicle
 
 
