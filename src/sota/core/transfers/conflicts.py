@@ -104,7 +104,7 @@ class Conflicts:
             async with self._db.read() as tx:
                 epochs = await conflict_store.read_epochs(tx, waiting[start : start + ASKED_AT_ONCE])
             for vin, epoch in epochs.items():
-                await self._engine.node.welcome(vin, Welcome(epoch=epoch))
+                await self._welcome(vin, epoch)
 
     async def _write(self, tx: Tx, life: Life, verdict: Verdict, highest: int) -> None:
         if highest > life.highest_index:
@@ -133,8 +133,11 @@ class Conflicts:
             life = await conflict_store.read_life(tx, vin)
         if life is None:
             return
+        await self._welcome(vin, life.epoch)
+        await self._dispatcher.tell_again(vin)
+
+    async def _welcome(self, vin: str, epoch: str) -> None:
         try:
-            await self._engine.node.welcome(vin, Welcome(epoch=life.epoch))
+            await self._engine.node.welcome(vin, Welcome(epoch=epoch))
         except TROUBLE as error:  # the vehicle learns it with its next update
             self._log.warning("welcome_not_sent", vin=short_vin(vin), reason=str(error))
-        await self._dispatcher.tell_again(vin)
