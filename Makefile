@@ -30,7 +30,9 @@ lint: setup ## Check format, style, types, import rules and the tree
 	$(bin)/ruff check
 	$(bin)/mypy $(typed)
 	$(bin)/mypy scripts/check-tree
+	$(bin)/mypy scripts/check-imports
 	$(bin)/lint-imports --no-logo
+	$(bin)/python scripts/check-imports
 	$(bin)/python scripts/check-tree
 
 format: setup ## Put the code into its format and mend what can be mended

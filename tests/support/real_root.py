@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sota.slm.contract import Fault
-from sota.slm.installers import Installer, Place, load
+from sota.slm.installers import Installer, Place
+from sota.slm.installers.loading import load
 from tests.support import debs
 
 PACKAGES = {

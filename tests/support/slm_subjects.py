@@ -13,7 +13,8 @@ from pathlib import Path
 
 from sota.kit.durable import write_atomic
 from sota.slm.contract import Fault, NotApplicable
-from sota.slm.installers import Installer, Place, load
+from sota.slm.installers import Installer, Place
+from sota.slm.installers.loading import load
 from tests.support import debs
 from tests.support.machine import LACKS, why_no_loop_device, why_no_mount
 from tests.support.rauc_system import RaucSystem

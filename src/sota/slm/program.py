@@ -28,7 +28,8 @@ from sota.slm.executor import Executor
 from sota.slm.images.carrying_out import Images, Trust
 from sota.slm.inbox import Inbox
 from sota.slm.installation import Installation
-from sota.slm.installers import Capability, Installer, InstallerFailed, Place, load
+from sota.slm.installers import Capability, Installer, InstallerFailed, Place
+from sota.slm.installers.loading import load
 from sota.slm.journal import Journal
 from sota.slm.kept import Kept
 from sota.slm.own_commands import confine_own_commands

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from sota.kit.package_signature import make_key_pair
-from sota.slm.installers import Place, ask, load
+from sota.slm.installers import Place, ask
+from sota.slm.installers.loading import load
 from sota.slm.installers.swupdate_slots import says_success
 from tests.support.rauc_system import make_key, run
 from tests.support.slm_subjects import SwupdateSubject, version_in

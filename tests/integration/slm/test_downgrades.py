@@ -8,7 +8,8 @@ import pytest
 
 from sota.boundaries.values import Command
 from sota.slm.contract import Bay
-from sota.slm.installers import Place, load
+from sota.slm.installers import Place
+from sota.slm.installers.loading import load
 from sota.slm.model import ResultCode
 from sota.slm.versions import why_not_over
 from tests.support import debs

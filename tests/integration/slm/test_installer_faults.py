@@ -13,7 +13,8 @@ import pytest
 
 from sota.boundaries.values import Command, Reason
 from sota.slm.contract import Bay, Fault
-from sota.slm.installers import Place, load
+from sota.slm.installers import Place
+from sota.slm.installers.loading import load
 from sota.slm.model import NOT_BEGUN, Finished, Found, Health, Job, ResultCode, Run, Step, StepRecord, decide
 from tests.support import debs
 from tests.support.deb_workshop import DebWorkshop

@@ -13,7 +13,8 @@ from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.boundaries.values import Command, Reason
 from sota.kit.errors import StartError
 from sota.slm.contract import Bay, Fault, NotApplicable
-from sota.slm.installers import Capability, Place, load
+from sota.slm.installers import Capability, Place
+from sota.slm.installers.loading import load
 from sota.slm.model import ResultCode
 from tests.support.rauc_system import make_dated_key, make_key
 from tests.support.slm_subjects import RaucSubject, SwupdateSubject, system_image

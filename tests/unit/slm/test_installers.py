@@ -10,7 +10,8 @@ import pytest
 
 from sota.boundaries.values import Command
 from sota.kit.errors import StartError
-from sota.slm.installers import BadPackage, InstallerFailed, Place, ask, load
+from sota.slm.installers import BadPackage, InstallerFailed, Place, ask
+from sota.slm.installers.loading import load
 from sota.slm.model import Health, Job, Step
 from sota.slm.program import load_installers
 from sota.slm.settings import SlmSettings

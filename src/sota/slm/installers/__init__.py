@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import os
-import re
 import signal
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +26,6 @@ from sota.kit.errors import SotaError, StartError
 from sota.slm.model import Beside, Found, Job, Step
 from sota.slm.step_output import printable
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 QUERY_TIMEOUT_S = 30.0
 OUTPUT_LIMIT = 8 << 20
 END_TIMEOUT_S = 5.0
@@ -183,31 +180,6 @@ class Shared(Protocol):
             InstallerFailed: the database cannot be read.
         """
         ...
-
-
-def load(name: str, place: Place) -> Installer:
-    """Find an installer by its name: a file beside this one, or a module ``sota_installer_<name>`` that was installed.
-
-    What the operating system refuses it is an :class:`InstallerFailed` (``guard.py``).
-
-    Raises:
-        StartError: there is none, or its options do not fit.
-    """
-    if not NAME.fullmatch(name):
-        raise StartError(f"slm: {name!r} is no name of an installer: small letters, digits and _")
-    for module in (f"{__name__}.{name}", f"sota_installer_{name}"):
-        try:
-            make = importlib.import_module(module).make
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise StartError(f"slm: installer {name!r} needs the module {error.name!r}") from None
-        except AttributeError:
-            raise StartError(f"slm: {module} has no function make(place)") from None
-        else:
-            from sota.slm.installers.guard import Guarded  # it imports this module
-
-            return Guarded(make(place))
-    raise StartError(f"slm: there is no installer {name!r}")
 
 
 async def ask(
