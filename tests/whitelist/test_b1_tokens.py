@@ -297,9 +297,9 @@ async def test_nothing_is_begun_that_cannot_be_told(backend: Backend) -> None:
         answer = await backend.ask("POST", "/api/v1/vehicles", {"vin": vin})
     finally:
         await backend.web.db.transact(lambda tx: tx.execute(sa.text("ALTER TABLE audit_away RENAME TO audit_open")))
-    assert answer.status == 500
+    assert answer.status == 503
     assert (await backend.ask("GET", f"/api/v1/vehicles/{vin}")).status == 404
-    assert [record.outcome for record in (await api.audit(about=vin)).items] == ["failed"]
+    assert [record.outcome for record in (await api.audit(about=vin)).items] == ["unavailable"]
     async with backend.web.db.read() as tx:
         assert (await tx.execute(sa.select(OPEN.c.id))).all() == [], "what has ended is no longer open"
 

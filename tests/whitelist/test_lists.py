@@ -25,7 +25,8 @@ KNOWN = {
 LISTS = [
     row
     for row in rows_in(DOCUMENTED["web"])
-    if isinstance(row.way, Http) and "cursor" in row.way.query and row.way.method == "GET"
+    if isinstance(row.way, Http) and "cursor" in row.way.query and row.way.path.startswith("/api/")
+    if row.way.method == "GET"
 ]
 FOREIGN: list[Any] = [
     "zz",

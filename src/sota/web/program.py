@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ MIGRATIONS = "sota.web.migrations"
 RESUME_EVERY_S = 1.0
 SWEEP_EVERY_S = 15.0
 CERTIFICATE_EVERY_S = 2.0
-LOOK_EVERY_S = 86_400.0
+LOOK_EVERY = timedelta(days=1)
 ENDS_SOON = timedelta(days=14)
 
 
@@ -222,11 +221,13 @@ class WebProgram:
             await asyncio.sleep(min(SWEEP_EVERY_S, self.settings.upload_note_s))
 
     async def _keep_certificate(self) -> None:
-        looks_at = time.monotonic()
+        looked_at: datetime | None = None
         while True:
-            if time.monotonic() >= looks_at:
+            now = self.clock.now()
+            # A clock that was set, forward or back, may have changed how long is left.
+            if looked_at is None or abs(now - looked_at) >= LOOK_EVERY:
                 await asyncio.to_thread(self._look_after_certificate)
-                looks_at = time.monotonic() + LOOK_EVERY_S
+                looked_at = now
             await asyncio.sleep(CERTIFICATE_EVERY_S)
             await asyncio.to_thread(self._tls.refresh)
 

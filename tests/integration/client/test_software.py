@@ -45,6 +45,8 @@ async def test_package_installed_by_hand_is_told_until_core_has_it(vehicle: Vehi
 
 
 async def test_update_of_ours_is_no_local_change(vehicle: Vehicle, tmp_path: Path) -> None:
+    with pytest.raises(TimeoutError):  # the first look, which others compare with
+        await vehicle.node.heard("packages", timeout_s=1.0)
     offer = vehicle.offer(1, "ivi", "1.0.0", debs.build(tmp_path, "ivi", "1.0.0"))
     await vehicle.node.tell("notify", notify(offer))
     await PlayedCore(vehicle.node, offer).run_until_reported(1)

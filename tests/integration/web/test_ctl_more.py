@@ -184,7 +184,7 @@ async def test_explanation_leads_with_what_decided(operator: Operator) -> None:
 
 
 async def test_words_of_a_choice_are_those_of_the_api(operator: Operator) -> None:
-    help_text = (await operator.types("requests", "list", "--help")).output
+    help_text = (await operator.types("requests", "vehicles", "--help")).output
     assert "in_flight" in help_text
     assert "in-flight" not in help_text
     package = await operator.backend.with_targeted_package()
