@@ -95,12 +95,12 @@ class ClientForSlm:
 
     @calls("X-B10-9")
     async def stage(self, stage: InstallationStage) -> None:
-        """Tell what the installer does now."""
+        """Report what the installer does now."""
         await self._caller.call(rows.STAGE, body=stage)
 
     @calls("X-B10-40")
     async def local_changes(self, changes: list[LocalChange]) -> None:
-        """Tell what was changed in the vehicle by somebody else than us; none: Core should hear what is installed."""
+        """Report changes made by others; an empty list asks that Core be told what is installed."""
         await self._caller.call(rows.LOCAL_CHANGES, body=changes)
 
 

@@ -253,7 +253,7 @@ class Update(Message, frozen=True):
 
 
 class RequestChanged(Message, frozen=True):
-    """What a cancel, stop or retry did: how many updates it ended or made anew, and how the request stands now.
+    """What a cancel, stop or retry did: how many updates it ended or created again, and how the request stands now.
 
     ``installing``: how many could not be stopped, since an installer is at work on them: their vehicles end them.
     """

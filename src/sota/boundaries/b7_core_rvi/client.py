@@ -94,12 +94,12 @@ class NodeClient:
 
     @calls("X-B7-2")
     async def reported(self, vin: str, reported: Reported) -> None:
-        """Tell a vehicle that its report has arrived."""
+        """Confirm to a vehicle that its report has arrived."""
         await self.message(vehicle_service(vin, "reported"), reported)
 
     @calls("X-B7-14")
     async def welcome(self, vin: str, welcome: Welcome) -> None:
-        """Tell a vehicle its epoch."""
+        """Send a vehicle its epoch."""
         await self.message(vehicle_service(vin, "welcome"), welcome)
 
     @calls("X-B7-31")

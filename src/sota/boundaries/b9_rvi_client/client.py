@@ -36,7 +36,7 @@ class SotaClientEdge:
 
     @calls("WL-B9-2", "WL-B10-3")
     async def cancel_download(self, cancelled: CancelDownload) -> None:
-        """Tell Core that a download is wanted no more."""
+        """Report to Core that a download is not wanted any more."""
         await self.message(backend_service("cancel"), cancelled)
 
     @calls("X-B9-1")
