@@ -42,9 +42,9 @@ from bench.api_seed import (
 )
 from bench.processes import SOTA, BenchmarkError, free_ports, get, running, wait_until
 from bench.report import Measurement
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program, Role
-from sota.kit.db import Database
-from sota.kit.service_credentials import issue
+from sota.kit.sql.database import Database
 from sota.web.accounts.service import issue_token
 from tests.support.databases import MariaDbServer, running_mariadb
 

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from sota.core.tables import vehicle
-from sota.kit.db import Database
+from sota.kit.sql.database import Database
 
 
 def application(url: str) -> Starlette:

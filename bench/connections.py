@@ -27,7 +27,7 @@ from bench.connections_sinks import make_tokens, vin
 from bench.processes import SOTA, BenchmarkError, free_ports, get, running, settled_mb, wait_until
 from bench.report import Measurement
 from sota.boundaries.authority import Authority
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 
 VEHICLES = 15_000
 CALLERS = 16

@@ -32,11 +32,11 @@ from bench.api_seed import vin
 from bench.processes import SOTA, BenchmarkError, free_ports, get, running, wait_until
 from bench.queue_seed import NEW, OLD, ONE_IN, PACKAGE, mariadb, seed_core, seed_resolver, sqlite
 from bench.report import Measurement
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program
-from sota.kit import migrations
-from sota.kit.db import Database
-from sota.kit.http_client import HttpClient
-from sota.kit.service_credentials import issue
+from sota.kit.http.client import HttpClient
+from sota.kit.sql import migrations
+from sota.kit.sql.database import Database
 from tests.support.databases import running_mariadb
 
 VEHICLES = 1_000_000

@@ -20,8 +20,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from bench.resolver_data import Part, components, packages, parts, write_files
-from sota.kit.db import Database
-from sota.kit.migrations import upgrade
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import upgrade
 from sota.resolver.changes.model import Kind
 from sota.resolver.program import MIGRATIONS
 from tests.support.databases import MariaDbServer

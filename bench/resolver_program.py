@@ -17,8 +17,8 @@ import msgspec
 
 from bench.processes import SOTA, BenchmarkError, free_ports, get, running, wait_until
 from bench.resolver_data import F2, PACKAGES, Part, packages
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program
-from sota.kit.service_credentials import issue
 
 TARGET = {"name": "target", "version": "1.0.0"}
 # What the target needs; the first of them needs something, too.

@@ -36,14 +36,14 @@ from bench.report import Measurement
 from bench.transfer_chain import WIRE_BYTES
 from bench.transfer_sink import BEGUN
 from sota.boundaries.authority import Authority, Grant
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program
 from sota.boundaries.services import BACKEND_SERVICES
 from sota.core import tables
-from sota.kit import migrations
-from sota.kit.clock import new_id
-from sota.kit.db import Database, Tx
-from sota.kit.durable import write_atomic
-from sota.kit.service_credentials import issue
+from sota.kit.files.durable import write_atomic
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql import migrations
+from sota.kit.sql.database import Database, Tx
 from tests.support.databases import running_mariadb
 
 VEHICLES = 500

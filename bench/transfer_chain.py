@@ -22,7 +22,7 @@ from typing import cast
 
 import uvloop
 
-from sota.kit.memory import keep_freed
+from sota.kit.runtime.memory import keep_freed
 from sota.rvi.credentials import Identity
 from sota.rvi.link import client_context, server_context
 

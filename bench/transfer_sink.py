@@ -20,7 +20,7 @@ import msgpack
 import uvloop
 
 from sota.boundaries.services import VEHICLE_SERVICES, backend_service, vehicle_service
-from sota.kit.memory import keep_freed
+from sota.kit.runtime.memory import keep_freed
 from sota.rvi.credentials import Identity
 from sota.rvi.link import client_context
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.b10_client_slm.messages import InstallReport
+from sota.boundaries.package_signature import make_key_pair
 from sota.boundaries.values import Command
-from sota.kit.package_signature import make_key_pair
 from sota.slm.contract import Bay, Fault, Loss
 from tests.support import debs
 from tests.support.images import build, install

@@ -9,7 +9,7 @@ import pytest
 from sota.boundaries.authority import Authority, prepare, retire, switch
 from sota.boundaries.b2_web_core.identity_messages import IssuedBy, NewEnrolment, Revocation
 from sota.cli.identity_files import write_identity
-from sota.kit import x509
+from sota.kit.security import x509
 from tests.support.system import System, running_system
 from tests.support.vehicle_files import VehicleFiles
 from tests.support.waiting import until

@@ -15,8 +15,8 @@ import pytest
 
 from sota.boundaries.b2_web_core.messages import Update
 from sota.boundaries.b3_web_resolver.messages import Filter, PackageToResolve
+from sota.boundaries.package_signature import make_key_pair
 from sota.boundaries.values import PackageId, Reason, UpdateStatus
-from sota.kit.package_signature import make_key_pair
 from tests.support.packages import DebFile
 from tests.support.system import System, running_system
 from tests.support.vehicle_files import VehicleFiles

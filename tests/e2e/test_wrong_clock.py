@@ -22,7 +22,7 @@ offset = float(os.environ["WRONG_BY_S"])
 real, real_ns = time.time, time.time_ns
 time.time = lambda: real() + offset
 time.time_ns = lambda: real_ns() + int(offset * 1e9)
-from sota.kit.clock import SystemClock
+from sota.kit.runtime.clock import SystemClock
 open(os.environ["CLOCK_SEEN"], "w").write(str(time.time()))
 SystemClock.now = lambda self: datetime.datetime.fromtimestamp(time.time(), datetime.UTC)
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.authority import Authority, prepare, switch
-from sota.kit import x509
+from sota.kit.security import x509
 from tests.support.clock_moments import MOMENTS, MOVES, Case, Move
 from tests.support.clocks import SetClock
 from tests.support.machine import LACKS, faketime_library
@@ -51,7 +51,11 @@ async def test_a_vehicles_clock_that_is_set_changes_no_wait(
 ) -> None:
     vin = f"WVWZZZCLK{CELLS.index((moment, move)):08}"
     play: Callable[[Case], Awaitable[None]] = MOMENTS[moment]
-    await play(Case(system, tmp_path, vin, move, SetClock(library, tmp_path / "clock")))
+    case = Case(system, tmp_path, vin, move, SetClock(library, tmp_path / "clock"))
+    try:
+        await play(case)
+    finally:
+        await case.stop()
 
 
 @pytest.mark.skipif(not THOROUGH, reason="make faults plays it; tests/integration/core sets a backend's clock, too")

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
+from sota.boundaries.binding.service_credentials import issue
 from sota.kit.errors import Unavailable
-from sota.kit.service_credentials import issue
 from tests.conftest import new_database
 from tests.support.core import new_package, queue_request
 from tests.support.processes import ProgramProcess, free_ports

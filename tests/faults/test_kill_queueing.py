@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from sota.boundaries.binding.service_credentials import issue
 from sota.core import tables
-from sota.kit.db import Database
 from sota.kit.errors import Unavailable
-from sota.kit.service_credentials import issue
+from sota.kit.sql.database import Database
 from tests.support.core import new_package, queue_request
 from tests.support.processes import ProgramProcess, free_ports
 from tests.support.resolver import ProgramCaller, RunningResolver, running_resolver

@@ -21,9 +21,9 @@ import sqlalchemy as sa
 from sota.core import tables as core
 from sota.kit.audit.model import Wanted
 from sota.kit.audit.trail import AuditTrail
-from sota.kit.clock import SystemClock
-from sota.kit.db import Database
 from sota.kit.errors import SotaError, Unavailable
+from sota.kit.runtime.clock import SystemClock
+from sota.kit.sql.database import Database
 from sota.resolver import tables as resolver
 from tests.support.packages import DebFile
 from tests.support.system import System, running_system

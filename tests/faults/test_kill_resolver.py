@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from sota.kit.clock import SystemClock
-from sota.kit.db import Database
+from sota.boundaries.binding.service_credentials import issue
 from sota.kit.errors import Unavailable
-from sota.kit.http_client import HttpClient
-from sota.kit.migrations import upgrade
-from sota.kit.service_credentials import issue
+from sota.kit.http.client import HttpClient
+from sota.kit.runtime.clock import SystemClock
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import upgrade
 from sota.resolver.changes.model import Kind
 from sota.resolver.index.loading import load
 from sota.resolver.index.workers import Workers

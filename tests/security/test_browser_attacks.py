@@ -14,8 +14,8 @@ import pytest
 
 from sota.boundaries.b1_browser_web.browser import Browser
 from sota.boundaries.interaction import Role
-from sota.kit import tls
-from sota.kit.http_client import Response
+from sota.kit.http.client import Response
+from sota.kit.security import tls
 from sota.web.accounts.service import add_account
 from tests.support.backend import Backend, new_name, new_vin
 from tests.support.raw_http import Heard, RawConnection

@@ -10,8 +10,9 @@ import time
 
 import pytest
 
+from sota.boundaries.binding import call as http_message
 from sota.boundaries.interaction import Role
-from sota.kit import http_message, http_protocol
+from sota.kit.http import protocol as http_protocol
 from sota.web.accounts.service import issue_token
 from tests.support.backend import Backend, multipart, new_name
 from tests.support.raw_http import Heard, RawConnection, say

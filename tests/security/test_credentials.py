@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Http, Interaction, Program, Role
 from sota.boundaries.table import TABLE
-from sota.kit.http_client import HttpClient
-from sota.kit.service_credentials import issue
+from sota.kit.http.client import HttpClient
 from sota.web.accounts.model import hash_token
 from sota.web.accounts.service import issue_token
 from sota.web.tables import API_TOKEN

@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from sota.boundaries.interaction import Role
-from sota.kit import logging
+from sota.kit.runtime import logging
 from sota.web.accounts.service import add_account
 from tests.support.backend import Backend, new_name
 

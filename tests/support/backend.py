@@ -23,12 +23,12 @@ import msgspec
 
 from sota.boundaries.b1_browser_web.browser import Browser
 from sota.boundaries.b1_browser_web.client import WebClient
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program, Role
 from sota.core.program import CoreProgram
 from sota.core.settings import CoreSettings
-from sota.kit import tls
-from sota.kit.http_client import HttpClient, Response
-from sota.kit.service_credentials import issue
+from sota.kit.http.client import HttpClient, Response
+from sota.kit.security import tls
 from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
 from sota.web.accounts.model import FIRST_ADMIN

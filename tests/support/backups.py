@@ -17,9 +17,9 @@ from sota.cli.ending import ending
 from sota.cli.main import make
 from sota.cli.schemas import create_schemas, database_url
 from sota.core import tables as core
-from sota.kit.db import Database, Id, Tx, Utc
-from sota.kit.durable import private_folder, write_atomic
-from sota.kit.migrations import upgrade
+from sota.kit.files.durable import private_folder, write_atomic
+from sota.kit.sql.database import Database, Id, Tx, Utc
+from sota.kit.sql.migrations import upgrade
 from sota.resolver import tables as resolver
 from sota.web import tables as web
 

@@ -11,8 +11,8 @@ import msgspec
 
 from sota.boundaries.b2_web_core.messages import Update
 from sota.boundaries.values import Reason, UpdateStatus
-from sota.kit.block_file import count_blocks
 from sota.kit.errors import Unavailable
+from sota.kit.files.block_file import count_blocks
 from tests.support.fleet import FleetProcess, RandomFile
 from tests.support.processes import free_ports
 from tests.support.proxy import Proxy, Weather

@@ -15,8 +15,8 @@ from sota.boundaries.b2_web_core.messages import QueueRequest
 from sota.boundaries.b10_client_slm.client import HeadUnitClient
 from sota.boundaries.b10_client_slm.messages import ConsentAnswer, ConsentQuestion, Decision
 from sota.boundaries.values import Interval, PackageId, UpdateStatus
-from sota.kit.durable import write_atomic
-from sota.kit.http_client import HttpClient
+from sota.kit.files.durable import write_atomic
+from sota.kit.http.client import HttpClient
 from tests.support import images
 from tests.support.clocks import SetClock
 from tests.support.packages import DebFile, Signature
@@ -79,9 +79,18 @@ class Case:
         self.system.programs[self.slm].environment |= own
         await self.system.restart(*names)
 
+    async def stop(self) -> None:
+        """Stop its programs: a process whose clock is set needs many times the processor time of another one."""
+        await self.system.stop_programs(*(name for name in self.names if name in self.system.programs))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the vehicle's programs, its node first."""
+        return [f"{self.vin}/{part}" for part in ("node", "client", "slm")]
+
     def give_clock(self) -> list[str]:
-        """Give the vehicle's programs its clock; returns their names."""
-        names = [f"{self.vin}/{part}" for part in ("node", "client", "slm")]
+        """Set the clock of the vehicle's programs; returns their names."""
+        names = self.names
         for name in names:
             self.system.programs[name].environment |= self.clock.environment
         self.system.programs[names[0]].environment["SOTA_RVI_NODE_TRUST_CLOCK"] = "false"  # as in deploy/vehicle.toml

@@ -11,9 +11,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sota.boundaries.binding.service_credentials import issue
 from sota.core.program import CoreProgram
 from sota.core.settings import CoreSettings
-from sota.kit.service_credentials import issue
 from tests.support.edge import EdgePlayer, VehiclePlayer, identity_of
 from tests.support.resolver import ProgramCaller, RunningResolver, new_name, running_resolver
 from tests.support.waiting import until

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sota.boundaries.services import BACKEND_SERVICES, VEHICLE_SERVICES, backend_service, vehicle_service
-from sota.kit.http_client import HttpClient
-from sota.kit.http_listener import HttpListener
+from sota.kit.http.client import HttpClient
+from sota.kit.http.listener import HttpListener
 from tests.support.waiting import until
 
 Answer = tuple[int, dict[str, Any]]

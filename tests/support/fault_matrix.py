@@ -33,9 +33,9 @@ from sota.boundaries.services import backend_service
 from sota.boundaries.values import Interval, PackageId, UpdateStatus
 from sota.core.tables import download, operation_result
 from sota.kit.errors import SotaError, Unavailable
-from sota.kit.faults import AFTER, BEFORE
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 from sota.kit.ranges import Ranges
+from sota.kit.runtime.faults import AFTER, BEFORE
 from sota.resolver import tables as resolver
 from tests.support.matrix_table import NOT_REACHED, RIGHT, WRONG, Entry, as_table
 from tests.support.packages import DebFile
@@ -77,7 +77,7 @@ class Cell:
 
     @property
     def plan(self) -> str:
-        """What the program is told (``kit/faults.py``)."""
+        """What the program is told (``kit/runtime/faults.py``)."""
         return f"{self.side} {self.step} {self.number}"
 
     @property

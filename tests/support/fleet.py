@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
+from sota.boundaries.package_signature import SignedFields, sign
 from sota.boundaries.values import PackageId, SignatureEnvelope
-from sota.kit.package_signature import SignedFields, sign
 from tests.support.processes import ProgramProcess
 from tests.support.system import System
 

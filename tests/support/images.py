@@ -10,7 +10,7 @@ import msgspec
 
 from sota.boundaries.update_image.image import sign_manifest, write_image
 from sota.boundaries.update_image.manifest import ImageFile, parse
-from sota.kit import flat_tar
+from sota.kit.files import flat_tar
 
 
 def install(name: str, version: str, file: Path, *, installer: str = "deb", **more: Any) -> tuple[dict[str, Any], Path]:

@@ -12,8 +12,8 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
+from sota.boundaries.package_signature import SignedFields, sign
 from sota.boundaries.values import PackageId, SignatureEnvelope
-from sota.kit.package_signature import SignedFields, sign
 from tests.support.debs import build
 
 CHUNK = 1 << 18

@@ -14,7 +14,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-from sota.kit.http_client import Response
+from sota.kit.http.client import Response
 from sota.rvi.callback import Target
 
 CALLS = 50

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from sota.kit.http_client import HttpClient
-from sota.kit.service_credentials import issue
+from sota.boundaries.binding.service_credentials import issue
+from sota.kit.http.client import HttpClient
 from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
 

@@ -16,7 +16,7 @@ import httptools
 import msgpack
 
 from sota.boundaries.authority import Authority
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 from sota.rvi.codec import JSON, MSGPACK, Codec, Decoder, Packet
 from sota.rvi.credentials import Identity
 from sota.rvi.link import client_context, server_context

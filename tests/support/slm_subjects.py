@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sota.kit.durable import write_atomic
+from sota.kit.files.durable import write_atomic
 from sota.slm.contract import Fault, NotApplicable
 from sota.slm.installers import Installer, Place
 from sota.slm.installers.loading import load

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from sota.kit.db import Database, Tx
+from sota.kit.sql.database import Database, Tx
 from tests.support.databases import PASSWORD, MariaDbServer
 from tests.support.machine import LACKS, why_no_loop_device
 

@@ -20,7 +20,7 @@ import msgspec
 
 from sota.cli.schemas import create_schemas
 from sota.kit.errors import Unavailable
-from sota.kit.http_client import HttpClient, Response
+from sota.kit.http.client import HttpClient, Response
 from tests.support.matrix_table import RIGHT, WRONG, Entry
 from tests.support.processes import ProgramProcess, free_ports
 from tests.support.store_faults import Fault, Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from sota.kit.durable import write_atomic
+from sota.kit.files.durable import write_atomic
 from tests.support.rauc_system import make_key, run
 
 DESCRIPTION = """software =

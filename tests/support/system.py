@@ -37,15 +37,15 @@ from sota.boundaries.b3_web_resolver.client import ResolverClient
 from sota.boundaries.b12_logistics_core.client import LogisticsClient
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle
 from sota.boundaries.interaction import Role
+from sota.boundaries.package_signature import make_key_pair
 from sota.boundaries.values import InstalledPackage, Interval, PackageId, UpdateStatus
 from sota.cli.backend import prepare_secrets
 from sota.cli.schemas import create_schemas, database_url
 from sota.core.tables import outbox
-from sota.kit.db import Database
 from sota.kit.errors import Unavailable
-from sota.kit.faults import VARIABLE
-from sota.kit.http_client import HttpClient
-from sota.kit.package_signature import make_key_pair
+from sota.kit.http.client import HttpClient
+from sota.kit.runtime.faults import VARIABLE
+from sota.kit.sql.database import Database
 from sota.web.accounts.service import issue_token
 from tests.support.packages import DebFile, Signature
 from tests.support.processes import ProgramProcess, free_ports, left_over
@@ -71,7 +71,7 @@ class System:
         settings: Mapping[str, Settings] | None = None,
         faults: bool = False,
     ) -> None:
-        """Prepare it; with ``faults`` each program may be told where to end (``kit/faults.py``)."""
+        """Prepare it; with ``faults`` each program may be told where to end (``kit/runtime/faults.py``)."""
         self.folder, self._server, self._faults = folder, server, faults
         self.ports = Ports.free()
         self.data = folder / "backend"
@@ -114,6 +114,10 @@ class System:
     def kill(self, name: str) -> None:
         """End a program by SIGKILL."""
         self.programs[name].kill()
+
+    async def stop_programs(self, *names: str) -> None:
+        """Stop programs, together, as a service manager does."""
+        await asyncio.gather(*(self.programs[name].stop() for name in names))
 
     async def wait_ready(self, name: str) -> None:
         """Wait until a program can do its work."""

@@ -20,17 +20,17 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program
+from sota.boundaries.package_signature import SignedFields, make_key_pair, sign
 from sota.boundaries.services import VEHICLE_SERVICES
 from sota.client.program import ClientProgram
 from sota.client.settings import ClientSettings
-from sota.kit.clock import new_id
-from sota.kit.durable import write_atomic
-from sota.kit.http_client import HttpClient, Response
-from sota.kit.http_listener import HttpListener
-from sota.kit.package_signature import SignedFields, make_key_pair, sign
+from sota.kit.files.durable import write_atomic
+from sota.kit.http.client import HttpClient, Response
+from sota.kit.http.listener import HttpListener
 from sota.kit.ranges import Ranges
-from sota.kit.service_credentials import issue
+from sota.kit.runtime.clock import new_id
 from sota.slm.program import SlmProgram
 from sota.slm.settings import SlmSettings
 from tests.support.identities import EPOCH

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from sota.kit.settings import Settings
+from sota.kit.runtime.settings import Settings
 from tests.support.processes import ProgramProcess
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.interaction import Role
-from sota.kit.db import Database
 from sota.kit.errors import Unavailable
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
+from sota.kit.sql.database import Database
 from sota.web.accounts.service import issue_token
 from tests.support.backend import Backend
 from tests.support.processes import ProgramProcess, free_ports

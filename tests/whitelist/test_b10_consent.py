@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from sota.boundaries.b10_client_slm.driver import DriverBrowser
-from sota.kit.clock import new_id
-from sota.kit.http_client import HttpClient, Response
+from sota.kit.http.client import HttpClient, Response
+from sota.kit.runtime.clock import new_id
 from tests.support import debs
 from tests.support.vehicle import Offer, PlayedCore, Vehicle, notify, running_vehicle
 from tests.support.waiting import until

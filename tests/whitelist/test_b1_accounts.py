@@ -14,7 +14,7 @@ from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewUser, 
 from sota.boundaries.b1_browser_web.browser import Browser
 from sota.boundaries.interaction import Role
 from sota.kit.errors import Refused
-from sota.kit.paging import make_cursor
+from sota.kit.http.paging import make_cursor
 from sota.web.accounts.service import add_account, issue_token
 from sota.web.accounts.store import find_account
 from sota.web.program import WebProgram

@@ -9,7 +9,7 @@ import pytest
 
 from sota.boundaries.authority import Authority, make_request
 from sota.boundaries.interaction import Role
-from sota.kit.paging import make_cursor
+from sota.kit.http.paging import make_cursor
 from sota.web.sessions.model import ENROLMENTS
 from tests.conftest import new_database
 from tests.support.backend import Answer, Backend

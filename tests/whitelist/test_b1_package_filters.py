@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sota.boundaries.interaction import Role
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 from tests.support.backend import Backend, new_name, read
 
 UNKNOWN = "no-such-package/1.0.0"

@@ -8,8 +8,8 @@ import pytest
 
 from sota.boundaries.b1_browser_web.browser import Browser
 from sota.boundaries.interaction import Role
-from sota.kit import tls
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
+from sota.kit.security import tls
 from tests.support.backend import Backend, Server, new_name
 
 

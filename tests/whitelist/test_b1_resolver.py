@@ -10,8 +10,8 @@ import pytest
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.interaction import Role
 from sota.boundaries.values import PackageId
-from sota.kit.clock import new_id
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
+from sota.kit.runtime.clock import new_id
 from tests.support.backend import Backend, Server, new_name, new_vin
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"

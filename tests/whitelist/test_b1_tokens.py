@@ -16,7 +16,7 @@ from sota.boundaries.interaction import Http, Program, Role
 from sota.boundaries.openapi import DOCUMENTED, document
 from sota.boundaries.table import TABLE, rows_for
 from sota.kit.audit.tables import OPEN
-from sota.kit.paging import make_cursor
+from sota.kit.http.paging import make_cursor
 from sota.web.accounts.service import add_account, change_account, make_token
 from sota.web.accounts.store import find_account
 from tests.support.backend import Answer, Backend, Server, new_name, new_vin

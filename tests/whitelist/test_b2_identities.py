@@ -12,9 +12,9 @@ import pytest
 from sota.boundaries.authority import Authority, make_request, prepare, retire, switch
 from sota.core.identity import store
 from sota.core.tables import enrolment_code, identity
-from sota.kit import x509
 from sota.kit.audit.model import Wanted
-from sota.kit.paging import make_cursor
+from sota.kit.http.paging import make_cursor
+from sota.kit.security import x509
 from sota.rvi.credentials import Rights, TrustAnchor
 from tests.support.core import RunningCore, running_core
 from tests.support.edge import Answer as EdgeAnswer

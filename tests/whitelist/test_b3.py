@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 from sota.resolver import tables
 from tests.support.resolver import RunningResolver, new_name, new_vin, running_resolver
 

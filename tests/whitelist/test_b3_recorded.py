@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sota.kit.clock import new_id
+from sota.kit.runtime.clock import new_id
 from sota.resolver.dependencies.model import Package
 from sota.resolver.recorded import store
 from tests.support.resolver import RunningResolver, new_name, running_resolver

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from sota.boundaries.binding.service_credentials import issue
 from sota.core.components import store as components
 from sota.core.components.model import Component
 from sota.core.packages import store as packages
@@ -16,9 +17,8 @@ from sota.core.packages.model import Package
 from sota.core.program import CoreProgram
 from sota.core.requests import store as requests
 from sota.core.vehicles import store as vehicles
-from sota.kit.clock import new_id
 from sota.kit.errors import StartError
-from sota.kit.service_credentials import issue
+from sota.kit.runtime.clock import new_id
 from tests.support.core import RunningCore, core_settings, running_core
 from tests.support.resolver import new_name, new_vin
 

@@ -9,7 +9,7 @@ import pytest
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import FinishDownload
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 from tests.support.core import RunningCore, running_core
 from tests.support.identities import IDENTITY
 from tests.support.rvi import VIN, Identities, RecordingService, backend_settings, running, vehicle_settings

@@ -16,7 +16,7 @@ import pytest
 
 from sota.boundaries.authority import Authority, make_request, prepare, switch
 from sota.client.identity_key import PENDING_KEY, make_pending
-from sota.kit.durable import READY, finish_replacing, write_atomic
+from sota.kit.files.durable import READY, finish_replacing, write_atomic
 from sota.rvi.credentials import Identity
 from tests.support.vehicle import VIN, Vehicle, running_vehicle
 from tests.support.waiting import until

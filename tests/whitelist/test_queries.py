@@ -10,7 +10,7 @@ from sota.boundaries.b1_browser_web.browser import Browser
 from sota.boundaries.interaction import Http, Interaction, Program, Role
 from sota.boundaries.openapi.parameters import QUERY, STATUS
 from sota.boundaries.table import TABLE
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 from tests.support.backend import Backend, read, running_backend
 
 pytestmark = pytest.mark.anyio

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from msgspec import Meta
 
+from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.values import Instant, Message, in_utc
 from sota.kit.audit.model import Record, Verdict, Wanted
 from sota.kit.errors import Invalid
-from sota.kit.http_message import Call, Reply
-from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.kit.http.paging import link_next, read_cursor, read_limit
 
 PAGED = ("limit", "cursor")
 QUERY = ("actor", "object", "interaction", "since", "until", *PAGED)

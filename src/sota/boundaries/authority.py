@@ -41,8 +41,8 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from sota.boundaries.services import BACKEND_PREFIX, VEHICLE_PREFIX, is_vin
-from sota.kit.durable import private_folder, sync_folder, write_atomic
-from sota.kit.x509 import fingerprint
+from sota.kit.files.durable import private_folder, sync_folder, write_atomic
+from sota.kit.security.x509 import fingerprint
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey

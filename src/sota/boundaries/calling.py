@@ -21,7 +21,7 @@ import msgspec
 
 from sota.boundaries.interaction import Http, Interaction, Lines
 from sota.kit.errors import Refused, Unavailable
-from sota.kit.http_client import HttpClient, Response
+from sota.kit.http.client import HttpClient, Response
 
 Item = TypeVar("Item")
 JSON = "application/json"

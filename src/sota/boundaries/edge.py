@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from sota.boundaries.services import EdgeResult
-from sota.kit.clock import Clock, SystemClock
 from sota.kit.errors import Refused, SotaError, Unavailable
-from sota.kit.http_client import HttpClient
-from sota.kit.http_pipe import Answer, HttpPipe
+from sota.kit.http.client import HttpClient
+from sota.kit.http.pipeline import Answer, HttpPipe
+from sota.kit.runtime.clock import Clock, SystemClock
 
 MESSAGE_TTL_S = 300
 Sent = Callable[[SotaError | None], None]

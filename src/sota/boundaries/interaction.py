@@ -4,21 +4,20 @@ Rules kept here:
 
 * a row names its caller, its callee, how the call travels, and **every** outcome with its status and literal message;
 * routes, clients, the API document and the conformance page are made from rows, never beside them;
-* ``serves`` and ``calls`` mark the two ends of a row in the source.
+* both ends of a row are marked in the source (``binding/decorators.py``).
 
 Nothing here does I/O.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from sota.boundaries.values import check_path
 from sota.boundaries.wording import in_words
-from sota.kit.marks import serves
 
 __all__ = [
     "ACCEPTED",
@@ -36,12 +35,9 @@ __all__ = [
     "Way",
     "answers",
     "behaves",
-    "calls",
     "fails",
-    "holds",
     "refuses",
     "results",
-    "serves",
 ]
 
 
@@ -298,21 +294,3 @@ class Lines:
     """A body of NDJSON: one ``item`` a line, streamed."""
 
     item: Any
-
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def calls(*ids: str) -> Callable[[Function], Function]:
-    """Mark the function that makes these calls: the caller's end. ``sota whitelist <id>`` shows where it stands."""
-
-    def mark(function: Function) -> Function:
-        function.__dict__["__calls__"] = ids
-        return function
-
-    return mark
-
-
-def holds(*ids: str) -> dict[str, Any]:
-    """Mark the table that answers these rows of a database boundary, as SQLAlchemy's ``Table(info=holds(...))``."""
-    return {"rows": ids}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sota.boundaries.interaction import Interaction
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 
 Data = TypeVar("Data")
 _log = get_logger()

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sota.boundaries.authority import Authority
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program
 from sota.cli.schemas import database_url
 from sota.core.program import CoreProgram
 from sota.core.settings import CoreSettings
-from sota.kit.data_folder import Claim
-from sota.kit.durable import private_folder, write_atomic
-from sota.kit.service_credentials import issue
+from sota.kit.files.data_folder import Claim
+from sota.kit.files.durable import private_folder, write_atomic
 from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
 from sota.rvi.program import NodeProgram

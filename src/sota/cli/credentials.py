@@ -6,9 +6,9 @@ from pathlib import Path
 
 from cyclopts import App
 
+from sota.boundaries.binding.service_credentials import issue as issue_token
 from sota.boundaries.interaction import Program
-from sota.kit.durable import write_atomic
-from sota.kit.service_credentials import issue as issue_token
+from sota.kit.files.durable import write_atomic
 
 app = App(name="credentials", help="Issue the credentials that programs show each other.")
 

@@ -18,10 +18,10 @@ from cyclopts import Parameter
 
 from sota.cli.schemas import database_url
 from sota.core.settings import CoreSettings
-from sota.kit.db import Database
 from sota.kit.errors import StartError
-from sota.kit.migrations import current, upgrade
-from sota.kit.settings import load
+from sota.kit.runtime.settings import load
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import current, upgrade
 from sota.resolver.settings import ResolverSettings
 from sota.web.settings import WebSettings
 

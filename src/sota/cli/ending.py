@@ -9,8 +9,8 @@ import os
 import sys
 from collections.abc import Callable
 
-from sota.kit.data_folder import PASSING
 from sota.kit.errors import SotaError, StartError
+from sota.kit.files.data_folder import PASSING
 
 SERVER_ONLY = frozenset(
     {

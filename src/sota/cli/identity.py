@@ -39,7 +39,7 @@ def install(folder: Path, *, to: Path) -> None:
     to
         The identity folder, where the key is.
     """
-    from sota.kit.durable import replace_together
+    from sota.kit.files.durable import replace_together
 
     try:
         files = {name: (folder / name).read_bytes() for name in ("root.pem", "device.pem", "credential.jwt")}
@@ -71,8 +71,8 @@ def enrol(vin: str, *, server: str, code: str, to: Path, ca: Path | None = None)
     from sota.boundaries.b1_browser_web.client import WebClient
     from sota.boundaries.b2_web_core.identity_messages import CodeEnrolment, Enrolled
     from sota.cli.identity_files import write_identity
-    from sota.kit.http_client import HttpClient
-    from sota.kit.tls import trusting
+    from sota.kit.http.client import HttpClient
+    from sota.kit.security.tls import trusting
 
     if not server.startswith(("https://", "http://127.0.0.1", "http://localhost")):
         raise StartError("--server: https:// only, except to this machine itself")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sota.boundaries.b2_web_core.identity_messages import Enrolled
-from sota.kit.durable import private_folder, replace_together
 from sota.kit.errors import StartError
+from sota.kit.files.durable import private_folder, replace_together
 
 
 def write_identity(folder: Path, identity: Enrolled, key: bytes | None = None) -> None:

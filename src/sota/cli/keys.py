@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 from cyclopts import App
 
+from sota.boundaries.package_signature import SignedFields, load_private_key, make_key_pair, sign
 from sota.kit.errors import StartError
-from sota.kit.package_signature import SignedFields, load_private_key, make_key_pair, sign
 
 app = App(name="keys", help="Make keys that sign packages, and sign a package.")
 

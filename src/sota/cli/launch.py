@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sota.boundaries.b0_operation.rows import ROWS as OPERATION_ROWS
-from sota.kit.data_folder import Claim, claimed
+from sota.boundaries.binding.operation import operation_app
 from sota.kit.errors import StartError
-from sota.kit.logging import configure
-from sota.kit.program import RunnableProgram, run
-from sota.kit.settings import Settings, describe, load
+from sota.kit.files.data_folder import Claim, claimed
+from sota.kit.http.listener import HttpListener
+from sota.kit.runtime.logging import configure
+from sota.kit.runtime.program import RunnableProgram, run
+from sota.kit.runtime.settings import Settings, describe, load
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -36,13 +37,9 @@ def launch(
     """
 
     async def main() -> None:
-        await run(
-            make(),
-            operation_rows=OPERATION_ROWS,
-            host=host,
-            operation_port=operation_port,
-            when_ready=when_ready,
-        )
+        programs = make()
+        operation = HttpListener(operation_app(programs), host, operation_port) if operation_port else None
+        await run(programs, operation=operation, when_ready=when_ready)
 
     with claimed(*claims):
         configure(log_level)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from sota.kit import db_errors
-from sota.kit.db import Database
 from sota.kit.errors import StartError
-from sota.kit.settings import read_secret
+from sota.kit.runtime.settings import read_secret
+from sota.kit.sql import errors as db_errors
+from sota.kit.sql.database import Database
 
 PROGRAMS = ("web", "core", "resolver")
 PREFIX = "sota"

@@ -16,8 +16,8 @@ from sota.boundaries.interaction import Role
 from sota.cli.columns import print_columns
 from sota.cli.databases import HERE, Place
 from sota.cli.web_database import web_database
-from sota.kit.durable import write_atomic
 from sota.kit.errors import Invalid, NotFound
+from sota.kit.files.durable import write_atomic
 from sota.web.accounts import token_store
 from sota.web.accounts.model import Token
 from sota.web.accounts.service import make_token

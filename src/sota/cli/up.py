@@ -66,7 +66,7 @@ def up(
     """
     from sota.cli.backend import Ports, claims_of
     from sota.cli.up_ready import Ready
-    from sota.kit.data_folder import claimed
+    from sota.kit.files.data_folder import claimed
 
     ports = Ports(http_port, https_port, core_port, resolver_port, edge_port, link_port, operation_port)
     ready = Ready(data, ports, database, prints=json_ready, file=ready_file)

@@ -18,9 +18,9 @@ from pathlib import Path
 from sota.boundaries.interaction import Role
 from sota.cli.backend import Backend, Ports, assemble
 from sota.cli.schemas import create_schemas
-from sota.kit.durable import write_atomic
 from sota.kit.errors import SotaError, StartError
-from sota.kit.program import RunnableProgram
+from sota.kit.files.durable import write_atomic
+from sota.kit.runtime.program import RunnableProgram
 from sota.web.accounts import token_store
 from sota.web.accounts.model import FIRST_ADMIN
 from sota.web.accounts.service import issue_token

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program
 from sota.client.program import ClientProgram
 from sota.client.settings import ClientSettings
-from sota.kit.durable import private_folder, write_atomic
 from sota.kit.errors import StartError
-from sota.kit.program import RunnableProgram
-from sota.kit.service_credentials import issue
-from sota.kit.settings import load
+from sota.kit.files.durable import private_folder, write_atomic
+from sota.kit.runtime.program import RunnableProgram
+from sota.kit.runtime.settings import load
 from sota.rvi.program import NodeProgram
 from sota.rvi.settings import NodeSettings
 from sota.slm.program import SlmProgram

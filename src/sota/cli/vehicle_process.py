@@ -42,7 +42,7 @@ def run(order: VehicleOrder) -> None:
     """Run the vehicle until a signal ends it."""
     from sota.cli.launch import launch
     from sota.cli.vehicle_parts import VehiclePorts, assemble
-    from sota.kit.data_folder import Claim
+    from sota.kit.files.data_folder import Claim
 
     ports = VehiclePorts(order.edge_port, order.client_port, order.slm_port)
     launch(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from sota.cli.databases import Place, open_database
 from sota.kit.audit.model import Deed
 from sota.kit.audit.trail import AuditTrail
-from sota.kit.clock import Clock, SystemClock
-from sota.kit.db import Database
+from sota.kit.runtime.clock import Clock, SystemClock
+from sota.kit.sql.database import Database
 
 
 @dataclass(frozen=True, slots=True)

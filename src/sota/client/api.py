@@ -9,12 +9,12 @@ from sota.boundaries.b10_client_slm.messages import (
     LocalChange,
     ReportStatus,
 )
-from sota.boundaries.interaction import serves
-from sota.boundaries.rvi_service import RviServices, answer_callback
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.binding.rvi_service import RviServices, answer_callback
 from sota.client.downloads import Downloads
 from sota.client.software import Software
-from sota.kit.http_message import Call, Reply
-from sota.kit.prefer import wait_s
+from sota.kit.http.prefer_header import wait_s
 
 
 class LoadingManagerApi:

@@ -28,11 +28,11 @@ from sota.client.settings import ClientSettings
 from sota.client.state import ClientState, DownloadEntry, State
 from sota.client.transfer import Transfer
 from sota.client.verification import Verifier
-from sota.kit.bell import Bell
-from sota.kit.block_file import BlockWriter, StorageFull, count_blocks, open_block_file
 from sota.kit.errors import Conflict, Invalid, NotFound, Refused, SotaError
-from sota.kit.logging import get_logger
+from sota.kit.files.block_file import BlockWriter, StorageFull, count_blocks, open_block_file
 from sota.kit.ranges import Ranges
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.notifier import Bell
 
 VALIDATION_FAILED, DISK_FULL, GENERAL_ERROR = 3, 15, 19
 

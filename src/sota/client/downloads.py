@@ -27,7 +27,7 @@ from sota.client.shelf import Shelf
 from sota.client.state import ClientState, DownloadEntry, Offered, State
 from sota.client.verification import Verifier
 from sota.kit.errors import Conflict, Invalid, Refused, SotaError
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 
 IDLE_CHECK_S = 30.0
 ON_DISK = {State.RECEIVING, State.VERIFIED}

@@ -12,9 +12,9 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sota.kit.bell import Bell
 from sota.kit.errors import SotaError
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.notifier import Bell
 
 Attempt = Callable[[], Awaitable[bool]]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from sota.client.state import DATABASE, ClientState
 from sota.kit.errors import StartError
-from sota.kit.local_file import Connection
-from sota.kit.logging import get_logger, short_vin
-from sota.kit.set_aside import set_aside
+from sota.kit.files.set_aside import set_aside
+from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.sql.local_file import Connection
 
 OTHER_VEHICLE = "other-vehicle"
 

@@ -14,8 +14,8 @@ import msgspec
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.b10_client_slm.messages import StartDownload
 from sota.boundaries.values import Command
-from sota.kit.block_file import count_blocks
-from sota.kit.disk import Disk
+from sota.kit.files.block_file import count_blocks
+from sota.kit.files.disk import Disk
 from sota.kit.ranges import Ranges
 
 BLOCK_BYTES = 1 << 20
@@ -43,7 +43,7 @@ async def hand_over(slm: SlmClient, start: StartDownload, file: Path, disk: Disk
 
 
 def _read(file: Path, index: int, size: int) -> bytes:
-    """Read one block. The file ends with the marks of its blocks (kit/block_file.py), which are not of the package."""
+    """Read one block. Behind the package the file has a map of its blocks (kit/files/block_file.py)."""
     offset = (index - 1) * BLOCK_BYTES
     with file.open("rb", buffering=0) as content:
         content.seek(offset)

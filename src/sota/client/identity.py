@@ -27,16 +27,16 @@ import msgspec
 
 from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity, RenewIdentity
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.boundaries.interaction import serves
-from sota.boundaries.rvi_service import Message
+from sota.boundaries.binding.call import Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.binding.rvi_service import Message
 from sota.client.identity_key import PENDING_KEY, PENDING_REQUEST
 from sota.client.settings import ClientSettings
-from sota.kit import rs256, x509
-from sota.kit.bell import Bell
-from sota.kit.durable import finish_replacing, replace_together
 from sota.kit.errors import Invalid, SotaError
-from sota.kit.http_message import Reply
-from sota.kit.logging import get_logger
+from sota.kit.files.durable import finish_replacing, replace_together
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.notifier import Bell
+from sota.kit.security import rs256, x509
 
 KEY_TIMEOUT_S = 120.0
 MAX_ANCHORS = 8

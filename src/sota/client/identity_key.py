@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sota.kit.durable import private_folder, replace_together
+from sota.kit.files.durable import private_folder, replace_together
 
 # Not *.key: the node, which watches those, has nothing to do with them.
 PENDING_KEY, PENDING_REQUEST = "device.key.pending", "device.csr.pending"

@@ -14,7 +14,7 @@ from sota.client.downloads import Downloads
 from sota.client.software import Software
 from sota.client.state import ClientState
 from sota.kit.errors import Refused, SotaError
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 
 CHECK_S = 30.0
 

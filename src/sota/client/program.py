@@ -7,8 +7,10 @@ from functools import partial
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.rows import CALLBACK
 from sota.boundaries.b10_client_slm.client import SlmClient
+from sota.boundaries.binding.app import App
+from sota.boundaries.binding.rvi_service import DirectCallbacks, RviServices
+from sota.boundaries.binding.service_credentials import ServiceCredentials, keep_secret
 from sota.boundaries.interaction import Program
-from sota.boundaries.rvi_service import DirectCallbacks, RviServices
 from sota.boundaries.table import rows_for
 from sota.client.api import CallbackApi, LoadingManagerApi
 from sota.client.downloads import Downloads
@@ -23,13 +25,11 @@ from sota.client.software import Software, differences
 from sota.client.software_state import SoftwareState
 from sota.client.state import ClientState
 from sota.client.verification import Verifier
-from sota.kit.database_threads import Threads
-from sota.kit.durable import private_folder
-from sota.kit.http_server import App
-from sota.kit.network import Listener, Network, Sockets
-from sota.kit.program import Background
-from sota.kit.service_credentials import ServiceCredentials, keep_secret
-from sota.kit.settings import read_secret
+from sota.kit.files.durable import private_folder
+from sota.kit.http.network import Listener, Network, Sockets
+from sota.kit.runtime.program import Background
+from sota.kit.runtime.settings import read_secret
+from sota.kit.sql.local_threads import Threads
 
 
 class ClientProgram:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.services import vehicle_service
 from sota.kit.errors import SotaError
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 
 FIRST_PAUSE_S = 0.2
 

@@ -15,13 +15,13 @@ from sota.boundaries.b9_rvi_client.messages import (
     UpdateAvailable,
     Welcome,
 )
-from sota.boundaries.interaction import serves
-from sota.boundaries.rvi_service import Message, serves_at_once, serves_service
+from sota.boundaries.binding.call import Reply
+from sota.boundaries.binding.decorators import serves, serves_at_once, serves_service
+from sota.boundaries.binding.rvi_service import Message
 from sota.boundaries.services import BACKEND_SERVICES, short_name
 from sota.client.downloads import Downloads
 from sota.client.greeting import Greeting
 from sota.client.software import Software
-from sota.kit.http_message import Reply
 
 BEGUN = 202
 

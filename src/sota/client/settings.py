@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sota.boundaries.values import Vin
-from sota.kit.settings import Annotated, Meta, Settings
+from sota.kit.runtime.settings import Annotated, Meta, Settings
 
 
 class ClientSettings(Settings, kw_only=True, forbid_unknown_fields=True):

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from sota.boundaries.b9_rvi_client.messages import StartDownload
-from sota.kit.block_file import StorageFull
-from sota.kit.disk import Disk
-from sota.kit.durable import private_folder
+from sota.kit.files.block_file import StorageFull
+from sota.kit.files.disk import Disk
+from sota.kit.files.durable import private_folder
 
 
 class Shelf:

@@ -24,9 +24,9 @@ from sota.boundaries.values import InstalledPackage, OutcomeReport
 from sota.client.errands import Errands, Pace
 from sota.client.settings import ClientSettings
 from sota.client.software_state import SoftwareState
-from sota.kit.bell import Bell
 from sota.kit.errors import Refused, SotaError
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.notifier import Bell
 
 ERRAND = "software"
 FIRST_LOOK_S = 60.0

@@ -10,7 +10,7 @@ import msgspec
 from sota.boundaries.b9_rvi_client.messages import LocalChange
 from sota.boundaries.values import InstalledPackage
 from sota.client.state import ClientState
-from sota.kit.local_file import Connection
+from sota.kit.sql.local_file import Connection
 
 MOST_CHANGES = 1000
 Compare = Callable[[list[InstalledPackage], list[InstalledPackage], datetime], list[LocalChange]]

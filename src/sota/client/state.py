@@ -1,7 +1,7 @@
 """What the SOTA Client keeps on disk: the updates it was told of and how far each download has come.
 
-The blocks themselves are beside it in files (``kit/block_file.py``). Every change of state is on disk before anybody is
-told of it. What the folder remembers of the vehicle itself is in ``folder_state.py``.
+The blocks themselves are beside it in files (``kit/files/block_file.py``). Every change of state is on disk before
+another program hears of it. What the folder remembers of the vehicle itself is in ``folder_state.py``.
 
 An index is a handle: a known one that comes with another identity stands for another download from then on, and the
 old one is forgotten.
@@ -19,11 +19,11 @@ import msgspec
 from sota.boundaries.b9_rvi_client.messages import Download, InstallReport, ReportStatus, StartDownload, UpdateAvailable
 from sota.boundaries.values import DownloadIdentity, PackageId, Size, Stage
 from sota.client.state_schema import SCHEMA
-from sota.kit.database_threads import Threads
-from sota.kit.disk import Disk, PlainDisk
-from sota.kit.local_database import LocalDatabase
-from sota.kit.local_file import Connection
-from sota.kit.set_aside import read_stored
+from sota.kit.files.disk import Disk, PlainDisk
+from sota.kit.files.set_aside import read_stored
+from sota.kit.sql.local_database import LocalDatabase
+from sota.kit.sql.local_file import Connection
+from sota.kit.sql.local_threads import Threads
 
 DATABASE = "client.db"
 REMEMBERED = 1_000

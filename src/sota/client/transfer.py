@@ -11,10 +11,10 @@ import asyncio
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import Acknowledgement, StartDownload
 from sota.boundaries.values import OutcomeReport
-from sota.kit.bell import Bell
-from sota.kit.block_file import BlockWriter
 from sota.kit.errors import SotaError
-from sota.kit.logging import get_logger
+from sota.kit.files.block_file import BlockWriter
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.notifier import Bell
 
 RANGES_LIMIT = 65_536
 ACK_PAUSE_S = 1.0

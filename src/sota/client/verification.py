@@ -32,7 +32,7 @@ class Verifier:
                 return
             raise Refused("verification_failed", f"{start.package.text} is not signed.")
         # The libraries of signatures take 11 MB: a vehicle that waits for an update does without (docs/decisions/0012).
-        from sota.kit.package_signature import SignedFields, load_public_keys, verify
+        from sota.boundaries.package_signature import SignedFields, load_public_keys, verify
 
         keys = load_public_keys(self._keys)
         if self._accepted == (start, keys):

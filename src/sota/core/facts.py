@@ -13,9 +13,9 @@ import msgspec
 from sota.boundaries.b5_core_resolver.messages import Fact, PackageAdded, PackageRemoved
 from sota.boundaries.values import InstalledPackage
 from sota.core import tables
-from sota.kit.clock import Clock, new_id
-from sota.kit.db import Tx
-from sota.kit.outbox import Delivery, Sender
+from sota.kit.runtime.clock import Clock, new_id
+from sota.kit.sql.database import Tx
+from sota.kit.sql.outbox import Delivery, Sender
 
 KIND = "facts"
 # The Resolver takes in many facts as quickly as a few. A campaign waits for it, so it is asked again soon.

@@ -6,10 +6,10 @@ import asyncio
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from sota.boundaries.binding.idempotency import Idempotency
 from sota.core.blacklist.api import BlacklistApi
 from sota.kit.errors import SotaError
-from sota.kit.idempotency import Idempotency
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 
 EVERY_S = 3600.0
 

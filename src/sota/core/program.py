@@ -11,8 +11,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.rows import CALLBACK
+from sota.boundaries.binding.audited_app import AuditedApp
+from sota.boundaries.binding.idempotency import Idempotency
+from sota.boundaries.binding.rvi_service import DirectCallbacks, RviServices
+from sota.boundaries.binding.service_credentials import ServiceCredentials
 from sota.boundaries.interaction import Program
-from sota.boundaries.rvi_service import DirectCallbacks, RviServices
 from sota.boundaries.table import rows_for
 from sota.core import facts, tables
 from sota.core.audit.api import AuditApi
@@ -46,22 +49,19 @@ from sota.core.transfers.service import Alive
 from sota.core.transfers.turns import WORKERS
 from sota.core.transfers.writer import TransferWriter
 from sota.core.vehicles.api import VehiclesApi
-from sota.kit import migrations
-from sota.kit.audit.app import AuditedApp
 from sota.kit.audit.trail import AuditTrail
-from sota.kit.clock import Clock, SystemClock
-from sota.kit.db import Database
 from sota.kit.errors import SotaError
-from sota.kit.http_client import HttpClient
-from sota.kit.http_listener import HttpListener
-from sota.kit.http_pipe import HttpPipe
-from sota.kit.idempotency import Idempotency
-from sota.kit.memory import keep_freed
-from sota.kit.outbox import Relay
-from sota.kit.program import Background
-from sota.kit.service_credentials import ServiceCredentials
-from sota.kit.service_tls import TlsDoor, calling_of
-from sota.kit.settings import read_secret
+from sota.kit.http.client import HttpClient
+from sota.kit.http.listener import HttpListener
+from sota.kit.http.pipeline import HttpPipe
+from sota.kit.runtime.clock import Clock, SystemClock
+from sota.kit.runtime.memory import keep_freed
+from sota.kit.runtime.program import Background
+from sota.kit.runtime.settings import read_secret
+from sota.kit.security.service_tls import TlsDoor, calling_of
+from sota.kit.sql import migrations
+from sota.kit.sql.database import Database
+from sota.kit.sql.outbox import Relay
 
 MIGRATIONS = "sota.core.migrations"
 

@@ -16,11 +16,11 @@ from sota.core.following.resync import Resync
 from sota.core.requests.store import find_request, list_open
 from sota.core.requests.wire import to_package_id
 from sota.core.schedules import ScheduledSlice
-from sota.kit.clock import Clock
-from sota.kit.db import Database
 from sota.kit.errors import Refused, Unavailable
-from sota.kit.logging import get_logger, short_vin
-from sota.kit.outbox import Entry
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.sql.database import Database
+from sota.kit.sql.outbox import Entry
 
 SCHEDULED_AT_ONCE = 500
 

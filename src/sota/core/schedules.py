@@ -15,8 +15,8 @@ import msgspec
 
 from sota.boundaries.b7_core_rvi.messages import UnscheduledUpdate
 from sota.core import tables
-from sota.kit.clock import new_id
-from sota.kit.db import Tx
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.database import Tx
 
 SCHEDULE = "schedule"
 UNSCHEDULE = "unschedule"

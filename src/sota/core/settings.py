@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sota.core.transfers.limits import Limits
 from sota.core.transfers.retry_store import Retry
-from sota.kit.database_settings import DatabaseSettings, DatabaseUrl
-from sota.kit.service_tls import (
+from sota.kit.runtime.settings import Annotated, Meta
+from sota.kit.security.service_tls import (
     CallersAuthority,
     ServicesAuthority,
     ServicesCertificate,
@@ -18,7 +18,7 @@ from sota.kit.service_tls import (
     TlsKey,
     TlsPort,
 )
-from sota.kit.settings import Annotated, Meta
+from sota.kit.sql.settings import DatabaseSettings, DatabaseUrl
 
 
 class CoreSettings(DatabaseSettings, kw_only=True):

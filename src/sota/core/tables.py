@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from sota.boundaries.interaction import holds
+from sota.boundaries.binding.decorators import holds
+from sota.boundaries.binding.idempotency import idempotency_table
 from sota.core.vehicles.model import new_epoch
 from sota.kit.audit.tables import add_audit_tables
-from sota.kit.db import Id, Utc, code_text, exact_text, long_text
-from sota.kit.idempotency import idempotency_table
-from sota.kit.outbox import outbox_table
+from sota.kit.sql.database import Id, Utc, code_text, exact_text, long_text
+from sota.kit.sql.outbox import outbox_table
 
 METADATA = sa.MetaData()
 

@@ -7,9 +7,9 @@ import contextlib
 import time
 from collections import deque
 
+from sota.fleet.memory_network import Memory, MemoryClient
 from sota.kit.errors import Unavailable
-from sota.kit.http_client import Response
-from sota.kit.network import Memory, MemoryClient
+from sota.kit.http.client import Response
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 HEADERS = {"content-type": "application/json"}

@@ -10,12 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sota.boundaries.authority import Authority
 from sota.boundaries.b12_logistics_core.client import LogisticsClient
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle, ProvisionStatus
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program
 from sota.boundaries.values import InstalledPackage
-from sota.kit.durable import private_folder, write_atomic
 from sota.kit.errors import StartError
-from sota.kit.http_client import HttpClient
-from sota.kit.service_credentials import issue
+from sota.kit.files.durable import private_folder, write_atomic
+from sota.kit.http.client import HttpClient
 
 MAX_SEED, MAX_VEHICLES = 10**5, 10**6
 

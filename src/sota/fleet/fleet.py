@@ -17,12 +17,12 @@ from sota.fleet.counts import Counts, Snapshot
 from sota.fleet.enrolment import MAX_VEHICLES, prepare_secrets, vins_of
 from sota.fleet.profile import Dice, Profile
 from sota.fleet.vehicle import Common, Vehicle
-from sota.kit.database_threads import SharedThreads
-from sota.kit.durable import private_folder
 from sota.kit.errors import StartError
-from sota.kit.logging import get_logger
-from sota.kit.memory import keep_freed
-from sota.kit.whole_sync import WholeSync
+from sota.kit.files.durable import private_folder
+from sota.kit.files.syncfs import WholeSync
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.memory import keep_freed
+from sota.kit.sql.local_threads import SharedThreads
 from sota.rvi.names import ServiceTable
 
 AT_ONCE = 32
@@ -59,7 +59,7 @@ class FleetPlan:
 
 
 class Fleet:
-    """The vehicles. A program, as ``kit/program.py`` runs them."""
+    """The vehicles. A program, as ``kit/runtime/program.py`` runs them."""
 
     name = "fleet"
 
@@ -96,7 +96,7 @@ class Fleet:
         keep_freed()
         gc.set_threshold(*COLLECT_AFTER)
         # A vehicle waits without the libraries of signatures (docs/decisions/0012); here they are used at once.
-        await asyncio.to_thread(importlib.import_module, "sota.kit.package_signature")
+        await asyncio.to_thread(importlib.import_module, "sota.boundaries.package_signature")
         await self._some_at_a_time([self._start(vehicle) for vehicle in self.vehicles.values()])
         get_logger(program="fleet").info("fleet_started", vehicles=len(self.vehicles))
 

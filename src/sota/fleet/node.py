@@ -15,9 +15,9 @@ import msgspec
 
 from sota.boundaries.services import BACKEND_SERVICES, short_name, vehicle_service
 from sota.fleet.delivery import Deliveries
-from sota.kit.http_client import Response
-from sota.kit.logging import get_logger
-from sota.kit.network import Memory
+from sota.fleet.memory_network import Memory
+from sota.kit.http.client import Response
+from sota.kit.runtime.logging import get_logger
 from sota.rvi.connection import Connection
 from sota.rvi.context import Context
 from sota.rvi.credentials import CredentialError, Identity

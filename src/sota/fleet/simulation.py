@@ -14,8 +14,8 @@ import msgspec
 
 from sota.boundaries.values import InstalledPackage
 from sota.fleet.profile import Dice
-from sota.kit.disk import Disk
-from sota.kit.durable import sync_file, sync_folder
+from sota.kit.files.disk import Disk
+from sota.kit.files.durable import sync_file, sync_folder
 from sota.slm.installers import Capability, Command
 from sota.slm.model import Found, Health, Job, Step
 from sota.slm.runner import Ended, Runner

@@ -14,11 +14,11 @@ from sota.boundaries.b9_rvi_client.messages import StartDownload, UpdateAvailabl
 from sota.client.program import ClientProgram
 from sota.client.settings import ClientSettings
 from sota.fleet.counts import Counts
+from sota.fleet.memory_network import Memory
 from sota.fleet.node import FleetNode, Observer
 from sota.fleet.profile import Dice
 from sota.fleet.simulation import STANDS_FOR, SimulatedInstaller, SimulatedRunner, Software
-from sota.kit.database_threads import OneFile, SharedThreads
-from sota.kit.network import Memory
+from sota.kit.sql.local_threads import OneFile, SharedThreads
 from sota.rvi.names import VEHICLE_PREFIX, ServiceTable
 from sota.rvi.settings import NodeSettings
 from sota.slm.program import SlmProgram

@@ -147,7 +147,7 @@ class Unavailable(SotaError):
 
 
 class Damaged(Unavailable):
-    """A row of the store cannot be read: :mod:`sota.kit.damage`."""
+    """A row of the store cannot be read: :mod:`sota.kit.sql.damaged_rows`."""
 
 
 class StartError(SotaError):

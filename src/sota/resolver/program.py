@@ -6,20 +6,20 @@ import asyncio
 import contextlib
 import sys
 
+from sota.boundaries.binding.audited_app import AuditedApp
+from sota.boundaries.binding.idempotency import Idempotency
+from sota.boundaries.binding.service_credentials import ServiceCredentials
 from sota.boundaries.interaction import Program
 from sota.boundaries.table import rows_for
-from sota.kit.audit.app import AuditedApp
 from sota.kit.audit.trail import AuditTrail
-from sota.kit.clock import Clock, SystemClock
-from sota.kit.db import Database
 from sota.kit.errors import SotaError
-from sota.kit.http_listener import HttpListener
-from sota.kit.idempotency import Idempotency
-from sota.kit.logging import get_logger
-from sota.kit.migrations import upgrade
-from sota.kit.program import Background
-from sota.kit.service_credentials import ServiceCredentials
-from sota.kit.service_tls import TlsDoor
+from sota.kit.http.listener import HttpListener
+from sota.kit.runtime.clock import Clock, SystemClock
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.program import Background
+from sota.kit.security.service_tls import TlsDoor
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import upgrade
 from sota.resolver import tables
 from sota.resolver.attributes.api import AttributesApi
 from sota.resolver.audit.api import AuditApi

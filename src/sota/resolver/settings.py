@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sota.kit.database_settings import DatabaseSettings, DatabaseUrl
-from sota.kit.service_tls import CallersAuthority, TlsCertificate, TlsHost, TlsKey, TlsPort
-from sota.kit.settings import Annotated, Meta
+from sota.kit.runtime.settings import Annotated, Meta
+from sota.kit.security.service_tls import CallersAuthority, TlsCertificate, TlsHost, TlsKey, TlsPort
+from sota.kit.sql.settings import DatabaseSettings, DatabaseUrl
 
 
 class ResolverSettings(DatabaseSettings, kw_only=True):

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from sota.boundaries.interaction import calls
+from sota.boundaries.binding.decorators import calls
 from sota.kit.errors import Invalid
-from sota.kit.http_answer import AnswerTooLong
-from sota.kit.http_client import Response
-from sota.kit.http_connection import ClientConnection
-from sota.kit.http_heads import KnownHeads, read_answer
+from sota.kit.http.answer import AnswerTooLong
+from sota.kit.http.client import Response
+from sota.kit.http.connection import ClientConnection
+from sota.kit.http.heads import KnownHeads, read_answer
 
 CONNECT_TIMEOUT_S = 5.0
 KEPT_IDLE_S = 2.0

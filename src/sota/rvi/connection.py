@@ -20,9 +20,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from sota.boundaries.interaction import calls, serves
-from sota.kit import metrics
-from sota.kit.logging import short_vin
+from sota.boundaries.binding.decorators import calls, serves
+from sota.kit.runtime import metrics
+from sota.kit.runtime.logging import short_vin
 from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet, RcvData, language_of
 from sota.rvi.confirmation import Confirmations
 from sota.rvi.context import Context

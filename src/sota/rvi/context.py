@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 from sota.rvi.codec import Codec
 from sota.rvi.credentials import Identity, Rights, read_all
 from sota.rvi.message import Message

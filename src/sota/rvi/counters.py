@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from sota.kit.metrics import REGISTRY, Gauge
+from sota.kit.runtime.metrics import REGISTRY, Gauge
 
 
 class Tally:

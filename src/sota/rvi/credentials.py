@@ -24,8 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sota.kit import rs256, x509
-from sota.kit.durable import finish_replacing
+from sota.kit.files.durable import finish_replacing
+from sota.kit.security import rs256, x509
 from sota.rvi.names import VEHICLE_PREFIX, Pattern, is_vin
 
 MAX_CREDENTIAL_BYTES = 64 << 10

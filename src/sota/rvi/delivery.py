@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from sota.boundaries.interaction import calls
-from sota.kit.http_client import Response
+from sota.boundaries.binding.decorators import calls
+from sota.kit.http.client import Response
 from sota.rvi.callback import Address
 from sota.rvi.lane import FIRST_PAUSE_S, LONGEST_PAUSE_S, TAKEN, Answer, CallOptions, Lane, is_answer, tell
 from sota.rvi.message import Message

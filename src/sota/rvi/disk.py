@@ -18,11 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sota.kit import faults
-from sota.kit.durable import private_file, private_folder
 from sota.kit.errors import StartError, Unavailable
-from sota.kit.logging import get_logger
-from sota.kit.set_aside import is_damage, set_aside
+from sota.kit.files.durable import private_file, private_folder
+from sota.kit.files.set_aside import is_damage, set_aside
+from sota.kit.runtime import faults
+from sota.kit.runtime.logging import get_logger
 
 Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Any]

@@ -26,10 +26,10 @@ import msgspec
 
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
 from sota.boundaries.b7_core_rvi.rows import SCHEDULE_UPDATE
-from sota.boundaries.interaction import serves
-from sota.kit import metrics
+from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import Invalid, SotaError
-from sota.kit.http_client import Response
+from sota.kit.http.client import Response
+from sota.kit.runtime import metrics
 from sota.rvi.callback import Address, Target
 from sota.rvi.codec import pack
 from sota.rvi.edge_requests import (

@@ -3,7 +3,7 @@
 Any path is the edge; only POST is answered. A request with another content type than JSON, or with an ``Origin`` (a
 web page that tries to reach the node through somebody's browser), is refused. Requests of one connection are answered
 in their order, one at a time; nothing more is read from it while one waits. A head that is known is not parsed again
-(kit/http_heads.py), and what is left of a large body is read to where it stays.
+(kit/http/heads.py), and what is left of a large body is read to where it stays.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import cast
 
 import httptools
 
-from sota.kit import metrics
 from sota.kit.errors import StartError
-from sota.kit.http_heads import Head, KnownHeads, read_request
-from sota.kit.logging import get_logger
+from sota.kit.http.heads import Head, KnownHeads, read_request
+from sota.kit.runtime import metrics
+from sota.kit.runtime.logging import get_logger
 from sota.rvi.edge import Answered, Edge
 from sota.rvi.settings import NodeSettings
 

@@ -27,9 +27,9 @@ from typing import Any
 
 import msgspec
 
-from sota.kit import metrics
 from sota.kit.errors import StartError
-from sota.kit.logging import get_logger
+from sota.kit.runtime import metrics
+from sota.kit.runtime.logging import get_logger
 from sota.rvi.edge import REFUSALS, Edge, EdgeNode, Result, message_result
 from sota.rvi.edge_requests import MessageParams
 from sota.rvi.websocket import SocketProtocol

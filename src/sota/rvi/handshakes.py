@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from structlog.typing import FilteringBoundLogger
 
-from sota.kit.metrics import Counter
+from sota.kit.runtime.metrics import Counter
 
 EVERY_S = 60.0
 FAILED = Counter(

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from sota.kit.errors import StartError
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 from sota.rvi.connection import Connection
 from sota.rvi.context import Context
 from sota.rvi.credentials import CredentialError, Identity

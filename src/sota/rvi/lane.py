@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sota.boundaries.interaction import calls
-from sota.kit.http_client import Response
+from sota.boundaries.binding.decorators import calls
+from sota.kit.http.client import Response
 from sota.rvi import counters
 from sota.rvi.message import Message, Peer
 

@@ -19,11 +19,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
-from sota.kit import metrics
-from sota.kit.background import Background
 from sota.kit.errors import Refused, StartError, Unavailable
-from sota.kit.http_client import Response
-from sota.kit.logging import get_logger
+from sota.kit.http.client import Response
+from sota.kit.runtime import metrics
+from sota.kit.runtime.background import Background
+from sota.kit.runtime.logging import get_logger
 from sota.rvi import counters
 from sota.rvi.calendar import Calendar
 from sota.rvi.callback import Address

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sota.kit.memory import keep_freed
+from sota.kit.runtime.memory import keep_freed
 from sota.rvi.node import Node
 from sota.rvi.settings import NodeSettings
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from sota.kit.errors import Unavailable
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 from sota.rvi import counters
 from sota.rvi.connection import Connection
 from sota.rvi.delivery import LocalService

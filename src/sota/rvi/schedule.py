@@ -25,9 +25,9 @@ from pathlib import Path
 
 import msgspec
 
-from sota.kit import metrics
 from sota.kit.errors import Unavailable
-from sota.kit.logging import get_logger
+from sota.kit.runtime import metrics
+from sota.kit.runtime.logging import get_logger
 from sota.rvi.disk import Disk
 from sota.rvi.message import Message, Peer
 

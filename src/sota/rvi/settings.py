@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from sota.kit.errors import StartError
-from sota.kit.settings import Annotated, Meta, Settings
+from sota.kit.runtime.settings import Annotated, Meta, Settings
 
 PEER_SCHEMES = {"tls": "msgpack", "tls+json": "json", "tcp": "json"}
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from sota.boundaries.b10_client_slm.messages import Download, UpdateAvailable
-from sota.kit.local_file import Connection
+from sota.kit.sql.local_file import Connection
 from sota.slm.entry import DownloadEntry, State, entry_of, forget_steps, remove, remove_empty_updates
 
 

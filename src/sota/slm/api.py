@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import msgspec
 
 from sota.boundaries.b10_client_slm.messages import BlocksReceived, InstalledSoftware, StartDownload, UpdateAvailable
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.values import UpdateStatus
-from sota.kit.block_file import StorageFull
 from sota.kit.errors import Invalid, Refused
-from sota.kit.http_message import Call, Reply
-from sota.kit.prefer import wait_s
+from sota.kit.files.block_file import StorageFull
+from sota.kit.http.prefer_header import wait_s
 from sota.slm.executor import Executor
 from sota.slm.firmware import read_firmware
 from sota.slm.images.store import ImageStore

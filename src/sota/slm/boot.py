@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 from sota.slm.installers import InstallerFailed, ask
 from sota.slm.runner import Ended
 from sota.slm.running_time import RunningTime

@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from sota.kit.local_file import Connection
+from sota.kit.sql.local_file import Connection
 from sota.slm.boot import ENVIRONMENT
 from sota.slm.installers import InstallerFailed, ask
 from sota.slm.journal import Journal

@@ -29,7 +29,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from sota.kit.durable import write_atomic
+from sota.kit.files.durable import write_atomic
 from sota.slm.call_filter import call_filter
 
 INSIDE = Path("/run/sota/root")

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 
 from sota.boundaries.b10_client_slm.messages import ConsentQuestion, Decision, UpdateAvailable, Waiting
 from sota.kit.errors import Invalid, NotFound, Refused
-from sota.kit.local_database import Row
-from sota.kit.local_file import Connection
-from sota.kit.set_aside import read_stored
+from sota.kit.files.set_aside import read_stored
+from sota.kit.sql.local_database import Row
+from sota.kit.sql.local_file import Connection
 from sota.slm.entry import OPEN
 from sota.slm.journal import Journal
 from sota.slm.running_time import RunningTime

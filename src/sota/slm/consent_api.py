@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from sota.boundaries.b10_client_slm.messages import ConsentAnswer
 from sota.boundaries.b10_client_slm.rows import FORM_LIMIT
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import NotFound
-from sota.kit.http_message import Call, Reply
 from sota.slm import driver_page
 from sota.slm.consent import Consents
 from sota.slm.executor import Executor

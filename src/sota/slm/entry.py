@@ -11,8 +11,8 @@ import msgspec
 
 from sota.boundaries.b10_client_slm.messages import StartDownload
 from sota.boundaries.values import DownloadIdentity, PackageId, Reason
-from sota.kit.local_file import Connection
-from sota.kit.set_aside import read_stored
+from sota.kit.files.set_aside import read_stored
+from sota.kit.sql.local_file import Connection
 
 OPEN = "state NOT IN ('installed', 'failed', 'cancelled')"
 

@@ -26,9 +26,9 @@ from sota.boundaries.b10_client_slm.messages import (
     Waiting,
 )
 from sota.boundaries.values import Command, OutcomeReport, Reason, Stage, UpdateStatus
-from sota.kit.bell import Bell
 from sota.kit.errors import Conflict, NotFound, Refused, SotaError, Unavailable
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.notifier import Bell
 from sota.slm.consent import Consents
 from sota.slm.entry import DownloadEntry, State
 from sota.slm.inbox import Inbox

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from sota.boundaries.b10_client_slm.messages import StartDownload
 from sota.boundaries.values import Command
-from sota.kit.bell import Bell
-from sota.kit.block_file import BlockWriter, StorageFull, count_blocks, open_block_file
-from sota.kit.durable import private_folder
 from sota.kit.errors import Conflict, Invalid, NotFound, Refused
+from sota.kit.files.block_file import BlockWriter, StorageFull, count_blocks, open_block_file
+from sota.kit.files.durable import private_folder
 from sota.kit.ranges import Ranges
+from sota.kit.runtime.notifier import Bell
 from sota.slm.entry import DownloadEntry, State
 from sota.slm.journal import Journal
 

@@ -15,7 +15,7 @@ from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b10_client_slm.messages import InstallReport, Operation, ReportStatus, StartDownload
 from sota.boundaries.update_image.manifest import IMAGE
 from sota.boundaries.values import Command, OutcomeReport, Reason
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 from sota.slm.conditions import Conditions
 from sota.slm.entry import DownloadEntry, State
 from sota.slm.images.carrying_out import Images

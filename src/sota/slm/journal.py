@@ -16,12 +16,12 @@ import msgspec
 
 from sota.boundaries.b10_client_slm.messages import InstallReport, StartDownload, UpdateAvailable
 from sota.boundaries.values import PackageId
-from sota.kit.bell import Bell
-from sota.kit.database_threads import Threads
-from sota.kit.disk import Disk, PlainDisk
-from sota.kit.local_database import LocalDatabase
-from sota.kit.local_file import Connection
-from sota.kit.set_aside import read_stored
+from sota.kit.files.disk import Disk, PlainDisk
+from sota.kit.files.set_aside import read_stored
+from sota.kit.runtime.notifier import Bell
+from sota.kit.sql.local_database import LocalDatabase
+from sota.kit.sql.local_file import Connection
+from sota.kit.sql.local_threads import Threads
 from sota.slm.acceptance import Accepted, accept
 from sota.slm.entry import OPEN, DownloadEntry, State, entry_of, remove, remove_empty_updates
 from sota.slm.journal_schema import SCHEMA

@@ -1,4 +1,4 @@
-"""The journal's tables, step by step as they came (``kit/local_database.py``)."""
+"""The journal's tables, step by step as they came (``kit/sql/local_database.py``)."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 
 from sota.boundaries.values import PackageId
-from sota.kit.durable import private_folder, sync, sync_folder
-from sota.kit.logging import get_logger
+from sota.kit.files.durable import private_folder, sync, sync_folder
+from sota.kit.runtime.logging import get_logger
 from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed
 from sota.slm.journal import Journal
 from sota.slm.model import Health

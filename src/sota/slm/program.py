@@ -7,18 +7,18 @@ import contextlib
 from collections.abc import Sequence
 
 from sota.boundaries.b10_client_slm.client import ClientForSlm
+from sota.boundaries.binding.app import App
+from sota.boundaries.binding.service_credentials import ServiceCredentials, keep_secret
 from sota.boundaries.interaction import Program
 from sota.boundaries.table import rows_for
-from sota.kit.bell import Bell
-from sota.kit.database_threads import Threads
-from sota.kit.durable import private_folder
 from sota.kit.errors import SotaError, StartError
-from sota.kit.http_server import App
-from sota.kit.logging import get_logger, short_vin
-from sota.kit.network import Listener, Network, Sockets
-from sota.kit.program import Background
-from sota.kit.service_credentials import ServiceCredentials, keep_secret
-from sota.kit.settings import read_secret
+from sota.kit.files.durable import private_folder
+from sota.kit.http.network import Listener, Network, Sockets
+from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.program import Background
+from sota.kit.runtime.settings import read_secret
+from sota.kit.sql.local_threads import Threads
 from sota.slm.api import DownloadsApi, PackagesApi, UpdatesApi
 from sota.slm.boot import Boot
 from sota.slm.conditions import Conditions

@@ -7,9 +7,9 @@ import random
 
 from sota.boundaries.b10_client_slm.client import ClientForSlm
 from sota.boundaries.b10_client_slm.messages import InstallReport
-from sota.kit.bell import Bell
 from sota.kit.errors import Refused, SotaError
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.notifier import Bell
 from sota.slm.journal import Journal
 
 HEARD = {"already_complete", "already_failed"}

@@ -21,7 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 from sota.slm.step_output import LEFT, StepOutput, tend_left
 from sota.slm.step_processes import VARIABLE, StepProcesses
 

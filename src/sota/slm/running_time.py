@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sota.kit.local_database import LocalDatabase
-from sota.kit.local_file import Connection
+from sota.kit.sql.local_database import LocalDatabase
+from sota.kit.sql.local_file import Connection
 
 BUILT = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 """This program did not exist earlier: a clock that shows an earlier time is wrong."""

@@ -9,7 +9,7 @@ import msgspec
 
 from sota.boundaries.update_image.manifest import Action
 from sota.boundaries.values import Vin
-from sota.kit.settings import Annotated, Meta, Settings
+from sota.kit.runtime.settings import Annotated, Meta, Settings
 
 
 class SlmSettings(Settings, kw_only=True, forbid_unknown_fields=True):

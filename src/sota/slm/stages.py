@@ -9,7 +9,7 @@ from sota.boundaries.b10_client_slm.client import ClientForSlm
 from sota.boundaries.b10_client_slm.messages import InstallationStage
 from sota.boundaries.values import DownloadIdentity, Stage
 from sota.kit.errors import Refused, SotaError
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 from sota.slm.entry import DownloadEntry, State
 from sota.slm.journal import Journal
 

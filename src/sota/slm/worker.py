@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sota.boundaries.values import Command as InstallCommand
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 from sota.slm.boot import ENVIRONMENT, Boot
 from sota.slm.installers import Command, Installer, InstallerFailed, Shared
 from sota.slm.journal import Journal, OpenStep

@@ -14,15 +14,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from sota.boundaries.binding.app import HANDLER_TIMEOUT_S
+from sota.boundaries.binding.audited_app import AuditedApp
+from sota.boundaries.binding.call import Call
+from sota.boundaries.binding.routing import Route
 from sota.boundaries.interaction import Program, Role
 from sota.boundaries.table import rows_for
-from sota.kit.audit.app import AuditedApp
 from sota.kit.audit.model import INTERRUPTED
 from sota.kit.audit.trail import AuditTrail
-from sota.kit.clock import Clock
-from sota.kit.http_message import Call
-from sota.kit.http_router import Route
-from sota.kit.http_server import HANDLER_TIMEOUT_S
+from sota.kit.runtime.clock import Clock
 from sota.web.visitor import Visitor, Visitors
 
 # By then a request has ended, one way or another; an upload has no other end than its own time-out.

@@ -16,10 +16,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sota.kit.http_message import Receive, Send
-from sota.kit.http_router import segments_of
-from sota.kit.http_server import App
-from sota.kit.tls import ServerCertificate
+from sota.boundaries.binding.app import App
+from sota.boundaries.binding.call import Receive, Send
+from sota.boundaries.binding.routing import segments_of
+from sota.kit.security.tls import ServerCertificate
 
 PAGES = frozenset({"/", "/index.html", "/login", "/logout", "/password"})
 UNKNOWN_HOST = b"This host name is not known here. The operator can set it as public_host.\n"

@@ -1,4 +1,4 @@
-"""The Web Server as a program: what :func:`sota.kit.program.run` runs, and how its parts hang together."""
+"""The Web Server as a program: what :func:`sota.kit.runtime.program.run` runs, and how its parts hang together."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b3_web_resolver.client import ResolverClient
-from sota.kit import tls
 from sota.kit.audit.trail import AuditTrail
-from sota.kit.clock import Clock, SystemClock
-from sota.kit.db import Database
 from sota.kit.errors import SotaError, StartError
-from sota.kit.http_client import HttpClient
-from sota.kit.http_listener import HttpListener
-from sota.kit.logging import get_logger
-from sota.kit.migrations import upgrade
-from sota.kit.program import Background
-from sota.kit.service_tls import calling_of
-from sota.kit.settings import read_secret
+from sota.kit.http.client import HttpClient
+from sota.kit.http.listener import HttpListener
+from sota.kit.runtime.clock import Clock, SystemClock
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.program import Background
+from sota.kit.runtime.settings import read_secret
+from sota.kit.security import tls
+from sota.kit.security.service_tls import calling_of
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import upgrade
 from sota.web.accounts.api import UsersApi
 from sota.web.accounts.first_password import FirstPassword
 from sota.web.accounts.service import TokenUses

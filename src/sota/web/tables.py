@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from sota.kit.audit.tables import add_audit_tables, add_open_deeds
-from sota.kit.db import Id, Utc, code_text, long_text
+from sota.kit.sql.database import Id, Utc, code_text, long_text
 
 METADATA = sa.MetaData()
 

@@ -19,12 +19,12 @@ from typing import Any
 from uuid import UUID
 
 from sota.boundaries.b1_browser_web import admin_rows
+from sota.boundaries.binding.audited_app import SAFE_METHODS
+from sota.boundaries.binding.call import Call
 from sota.boundaries.interaction import Program, Role
-from sota.kit.audit.app import SAFE_METHODS
-from sota.kit.clock import Clock
-from sota.kit.db import Database
 from sota.kit.errors import Forbidden, PasswordDue, Unauthenticated
-from sota.kit.http_message import Call
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database
 from sota.web.accounts.model import Token
 from sota.web.accounts.service import TokenUses, accept_token
 from sota.web.sessions.model import COOKIE, Session, read_cookie

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sota.kit.set_aside import find_set_aside
+from sota.kit.files.set_aside import find_set_aside
 from tests.support import debs
 from tests.support.vehicle import Offer, PlayedCore, Vehicle, begin, notify, running_vehicle
 from tests.support.waiting import until

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from sota.core.tables import core_instance
 from sota.core.transfers.instances import Instances
-from sota.kit.db import Database
-from sota.kit.migrations import upgrade
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import upgrade
 
 pytestmark = pytest.mark.anyio
 GONE_AFTER_S = 30.0

@@ -22,8 +22,8 @@ from sota.core.requests.pace import Pace
 from sota.core.requests.preparation_store import Preparation
 from sota.core.requests.queue_store import Slice
 from sota.core.transfers import service as transfer_service
-from sota.kit.clock import new_id
-from sota.kit.db import Tx
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.database import Tx
 from tests.support.core import RunningCore, core_settings, queue_request, running_core
 from tests.support.edge import VehiclePlayer
 from tests.support.resolver import new_name, new_vin

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sota.core import facts
 from sota.core.tables import outbox
-from sota.kit.outbox import put
+from sota.kit.sql.outbox import put
 from tests.support.core import RunningCore, running_core
 from tests.support.waiting import until
 

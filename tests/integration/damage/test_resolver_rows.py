@@ -11,8 +11,8 @@ import sqlalchemy as sa
 import structlog
 
 from sota.boundaries.b5_core_resolver.messages import VehicleRegistered
-from sota.kit.clock import new_id
-from sota.kit.db import Tx
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.database import Tx
 from sota.resolver.facts import service
 from sota.resolver.recorded import store
 from sota.resolver.recorded.erasure import LINGERING, Erasures

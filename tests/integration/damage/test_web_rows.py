@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from sota.boundaries.b2_web_core.messages import NewVehicle
 from sota.boundaries.b3_web_resolver.messages import VehicleToResolve
-from sota.kit.clock import new_id
-from sota.kit.db import Tx
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.database import Tx
 from sota.web.registers import store
 from sota.web.registers.model import Kind, NewRegistration
 from sota.web.tables import REGISTRATION, WEB_KEY

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from sota.kit.db import Database, Tx
-from sota.kit.db_keys import not_alone
+from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.keys import not_alone
 
 pytestmark = pytest.mark.anyio
 METADATA = sa.MetaData()

@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from sota.kit.db import Database, Tx
-from sota.kit.db_reading import ATTEMPTS
 from sota.kit.errors import Unavailable
+from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.reading import ATTEMPTS
 from tests.support.databases import MariaDbServer, running_mariadb
 from tests.support.processes import free_ports
 from tests.support.proxy import Direction, Proxy

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from sota.kit.db import Database
 from sota.kit.errors import StartError
-from sota.kit.migrations import downgrade, newest, revisions, upgrade
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import downgrade, newest, revisions, upgrade
 from tests.conftest import new_database
 from tests.support.databases import MariaDbServer
 

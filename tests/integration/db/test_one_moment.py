@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from sota.kit.db import Database
+from sota.kit.sql.database import Database
 
 pytestmark = pytest.mark.anyio
 METADATA = sa.MetaData()

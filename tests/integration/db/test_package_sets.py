@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from sota.kit.clock import new_id
-from sota.kit.db import Database, Id, Tx
-from sota.kit.migrations import downgrade, upgrade
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.database import Database, Id, Tx
+from sota.kit.sql.migrations import downgrade, upgrade
 from tests.conftest import new_database
 
 pytestmark = pytest.mark.anyio

@@ -24,13 +24,13 @@ import sqlalchemy as sa
 
 from sota.boundaries.authority import Authority
 from sota.boundaries.b5_core_resolver.client import FactsClient
+from sota.boundaries.binding.app import App
 from sota.boundaries.interaction import Http, Interaction, Program, Role
 from sota.boundaries.table import rows_for
 from sota.boundaries.values import PackageId
 from sota.core import tables
-from sota.kit.clock import new_id
-from sota.kit.http_client import HttpClient
-from sota.kit.http_server import App
+from sota.kit.http.client import HttpClient
+from sota.kit.runtime.clock import new_id
 from tests.conftest import new_database
 from tests.support.backend import Backend, new_vin, running_backend
 

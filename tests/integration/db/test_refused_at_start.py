@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from sota.kit.service_credentials import issue
+from sota.boundaries.binding.service_credentials import issue
 from tests.support.databases import PASSWORD, MariaDbServer
 from tests.support.processes import free_ports
 from tests.support.system_settings import to_toml

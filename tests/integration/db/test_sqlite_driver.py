@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from sota.kit.db import Database
-from sota.kit.db_sqlite import connect
+from sota.kit.sql.database import Database
+from sota.kit.sql.sqlite_driver import connect
 
 pytestmark = pytest.mark.anyio
 LINE = sa.Table("line", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String(20)))

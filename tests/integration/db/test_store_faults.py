@@ -17,11 +17,11 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from sota.boundaries.interaction import Role
-from sota.kit import db_health
-from sota.kit.database_settings import DatabaseSettings
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Unavailable
-from sota.kit.migrations import upgrade
+from sota.kit.sql import health as db_health
+from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.migrations import upgrade
+from sota.kit.sql.settings import DatabaseSettings
 from sota.web.accounts.service import add_account
 from sota.web.sessions.model import Attempt
 from sota.web.sessions.service import Sessions

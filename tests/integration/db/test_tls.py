@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sa
 import uvloop
 
-from sota.kit.database_settings import DatabaseSettings
-from sota.kit.db import Database
 from sota.kit.errors import StartError
+from sota.kit.sql.database import Database
+from sota.kit.sql.settings import DatabaseSettings
 from tests.support.certificates import Signer
 from tests.support.databases import MariaDbServer, running_mariadb
 

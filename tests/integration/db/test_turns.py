@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from sota.kit import db
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Unavailable
+from sota.kit.sql import database as db
+from sota.kit.sql.database import Database, Tx
 
 pytestmark = pytest.mark.anyio
 METADATA = sa.MetaData()

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from sota.kit.db import Database
 from sota.kit.errors import StartError
-from sota.kit.migrations import downgrade, upgrade
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import downgrade, upgrade
 from tests.support.backend import running_backend
 from tests.support.databases import MariaDbServer
 

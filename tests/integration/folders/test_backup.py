@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sota.kit.data_folder import Claim, claimed
+from sota.kit.files.data_folder import Claim, claimed
 from tests.support.backups import PACKAGE_FILE, KeptBackend, typed
 from tests.support.databases import MariaDbServer
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from sota.kit.data_folder import RESTORING
 from sota.kit.errors import StartError
-from sota.kit.faults import VARIABLE
-from sota.kit.migrations import upgrade
+from sota.kit.files.data_folder import RESTORING
+from sota.kit.runtime.faults import VARIABLE
+from sota.kit.sql.migrations import upgrade
 from tests.support.backups import KeptBackend, typed
 from tests.support.databases import MariaDbServer
 

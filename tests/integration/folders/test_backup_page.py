@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.authority import Authority
-from sota.kit.db import Database
-from sota.kit.migrations import upgrade
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import upgrade
 from tests.support.backups import PROGRAMS, KeptBackend, fill_with
 from tests.support.databases import MariaDbServer
 from tests.support.document_commands import blocks, section

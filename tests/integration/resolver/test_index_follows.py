@@ -16,11 +16,11 @@ import sqlalchemy as sa
 
 from sota.boundaries.b5_core_resolver import messages
 from sota.boundaries.values import InstalledPackage
-from sota.kit.clock import SystemClock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Unavailable
-from sota.kit.migrations import upgrade
-from sota.kit.program import Background
+from sota.kit.runtime.clock import SystemClock
+from sota.kit.runtime.program import Background
+from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.migrations import upgrade
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Kind
 from sota.resolver.facts import service

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from sota.kit.clock import SystemClock
-from sota.kit.db import Database, Tx
-from sota.kit.migrations import upgrade
+from sota.kit.runtime.clock import SystemClock
+from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.migrations import upgrade
 from sota.resolver.index.loading import load
 from sota.resolver.index.part_process import PartProcess
 from sota.resolver.index.share import Share

@@ -14,7 +14,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from sota.boundaries import authority as authority_module
-from sota.kit.metrics import REGISTRY
+from sota.kit.runtime.metrics import REGISTRY
 from sota.rvi.handshakes import HINTS, Handshakes
 from sota.rvi.revocation import fingerprint
 from tests.support.rvi import Identities, backend_settings, exchange, running, vehicle_settings, wait_until

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sota.boundaries.authority import Authority, Grant
 from sota.boundaries.services import allowing
-from sota.kit.durable import write_atomic
+from sota.kit.files.durable import write_atomic
 from sota.rvi import node as node_module
 from sota.rvi import revocation
 from sota.rvi.node import Node

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sota.kit.durable import write_atomic
+from sota.kit.files.durable import write_atomic
 from sota.rvi.codec import JSON, MSGPACK, Codec, Decoder, Packet
 from sota.rvi.credentials import Identity
 from sota.rvi.fragment import MAX_PIECE_BYTES

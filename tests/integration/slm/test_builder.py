@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sota.kit.package_signature import make_key_pair
+from sota.boundaries.package_signature import make_key_pair
 from sota.slm.installers import Place, ask
 from sota.slm.installers.loading import load
 from sota.slm.installers.swupdate_slots import says_success

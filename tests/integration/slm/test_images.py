@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from sota.boundaries.package_signature import make_key_pair
 from sota.boundaries.update_image.manifest import Action
-from sota.kit.package_signature import make_key_pair
 from tests.support import debs
 from tests.support.images import build, install
 from tests.support.processes import kill_all_in

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sota.kit.package_signature import make_key_pair
+from sota.boundaries.package_signature import make_key_pair
 from tests.integration.slm.test_builder import IVI, MAPS, built, ctl, write
 from tests.support.rauc_system import make_key
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sota.kit.package_signature import make_key_pair
+from sota.boundaries.package_signature import make_key_pair
 from sota.slm.installers.deb import DebInstaller
 from tests.support import debs
 from tests.support.vehicle import VIN, Offer, PlayedCore, Vehicle, notify, running_vehicle

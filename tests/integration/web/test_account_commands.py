@@ -16,9 +16,9 @@ from sota.cli.main import make
 from sota.cli.schemas import create_schemas, database_url
 from sota.kit.audit.model import Wanted
 from sota.kit.audit.trail import AuditTrail
-from sota.kit.clock import SystemClock
-from sota.kit.db import Database
-from sota.kit.migrations import upgrade
+from sota.kit.runtime.clock import SystemClock
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import upgrade
 from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import accept_token, check_credentials
 from tests.support.databases import MariaDbServer

@@ -14,8 +14,8 @@ import pytest
 from sota.kit.audit.model import Deed
 from sota.kit.audit.tables import RECORD
 from sota.kit.audit.trail import AuditTrail
-from sota.kit.db import Database, Tx
-from sota.kit.migrations import upgrade
+from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.migrations import upgrade
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

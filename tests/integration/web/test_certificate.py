@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sota.kit import tls
 from sota.kit.errors import Unavailable
-from sota.kit.http_client import HttpClient
-from sota.kit.tls import ensure_certificate
+from sota.kit.http.client import HttpClient
+from sota.kit.security import tls
+from sota.kit.security.tls import ensure_certificate
 from sota.web.program import WebProgram
 from sota.web.settings import WebSettings
 

@@ -13,7 +13,7 @@ import pytest
 
 from sota.boundaries.authority import Authority
 from sota.boundaries.interaction import Role
-from sota.kit.package_signature import make_key_pair
+from sota.boundaries.package_signature import make_key_pair
 from sota.rvi.credentials import Identity
 from sota.web.accounts.service import issue_token
 from tests.support.backend import new_name, new_vin

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program, Role
-from sota.kit.db import Tx
-from sota.kit.service_credentials import issue
+from sota.kit.sql.database import Tx
 from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
 from sota.web.program import WebProgram

@@ -12,9 +12,9 @@ from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.interaction import Role
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.model import Download, DownloadState
-from sota.kit.clock import new_id
 from sota.kit.errors import Invalid, SotaError, Unavailable
 from sota.kit.ranges import Ranges
+from sota.kit.runtime.clock import new_id
 from sota.web.repository.model import Measured, new_key
 from sota.web.repository.store import PackageRepository
 from tests.support.backend import Backend, new_name, running_backend

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program
 from sota.core.program import CoreProgram
 from sota.core.settings import CoreSettings
 from sota.kit.errors import StartError, Unavailable
-from sota.kit.http_client import HttpClient
-from sota.kit.service_credentials import issue
-from sota.kit.tls_client import calling
+from sota.kit.http.client import HttpClient
+from sota.kit.security.tls_client import calling
 from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
 from sota.web.program import WebProgram

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from sota.boundaries.b1_browser_web.browser import Browser
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.app import App
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.table import TABLE
-from sota.kit.http_client import HttpClient
-from sota.kit.http_listener import HttpListener
-from sota.kit.http_message import Call, Reply
-from sota.kit.http_server import App
+from sota.kit.http.client import HttpClient
+from sota.kit.http.listener import HttpListener
 
 pytestmark = pytest.mark.anyio
 

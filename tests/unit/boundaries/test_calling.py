@@ -19,15 +19,15 @@ from sota.boundaries.b5_core_resolver.messages import FactStatus, VehicleRegiste
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.b12_logistics_core.client import BATCH, LogisticsClient
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.app import App
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.table import TABLE
 from sota.boundaries.values import Interval, PackageId
 from sota.kit.errors import Refused, Unavailable
-from sota.kit.http_client import HttpClient
-from sota.kit.http_listener import HttpListener
-from sota.kit.http_message import Call, Reply
-from sota.kit.http_server import App
-from sota.kit.paging import link_next, link_to, make_cursor
+from sota.kit.http.client import HttpClient
+from sota.kit.http.listener import HttpListener
+from sota.kit.http.paging import link_next, link_to, make_cursor
 
 pytestmark = pytest.mark.anyio
 

@@ -13,12 +13,13 @@ from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import Block, EncodedBlock, FinishDownload, UpdateAvailable
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import InitiateDownload
-from sota.boundaries.interaction import Boundary, Http, Program, answers, serves
+from sota.boundaries.binding.app import App
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.interaction import Boundary, Http, Program, answers
 from sota.kit.errors import Refused, Unavailable
-from sota.kit.http_client import HttpClient
-from sota.kit.http_listener import HttpListener
-from sota.kit.http_message import Call, Reply
-from sota.kit.http_server import App
+from sota.kit.http.client import HttpClient
+from sota.kit.http.listener import HttpListener
 from tests.support.identities import EPOCH, IDENTITY, NAMED
 
 pytestmark = pytest.mark.anyio

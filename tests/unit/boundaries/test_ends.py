@@ -7,7 +7,6 @@ from pathlib import Path
 from sota.boundaries.ends import Place, Proof, find_ends, find_uses, unknown_ids
 
 SOURCE = """
-from sota.boundaries.interaction import calls, holds, serves
 
 
 class Vehicles:

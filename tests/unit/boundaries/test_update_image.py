@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sota.boundaries.package_signature import make_key_pair
 from sota.boundaries.update_image.image import Image, read_image, sign_manifest, write_image
 from sota.boundaries.update_image.manifest import ImageFile, Install, Manifest, OnFailure, Remove, Run, encode, parse
 from sota.boundaries.values import PackageId
-from sota.kit import flat_tar
 from sota.kit.errors import Invalid, Refused, SotaError
-from sota.kit.package_signature import make_key_pair
+from sota.kit.files import flat_tar
 
 NAVIGATION = PackageId(name="libnav", version="1.1.0")
 IVI = PackageId(name="ivi", version="2.0.0")

@@ -10,7 +10,7 @@ import pytest
 from sota.boundaries.b9_rvi_client.messages import UpdateAvailable
 from sota.client import state as module
 from sota.client.state import ClientState, State
-from sota.kit.clock import new_id
+from sota.kit.runtime.clock import new_id
 from tests.support.identities import EPOCH, SHA256
 
 

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from sota.boundaries.b9_rvi_client.messages import StartDownload
+from sota.boundaries.package_signature import SignedFields, make_key_pair, sign
 from sota.boundaries.values import Command, PackageId, SignatureEnvelope
 from sota.client.verification import Verifier
 from sota.kit.errors import Refused
-from sota.kit.package_signature import SignedFields, make_key_pair, sign
 from tests.support.identities import EPOCH, UPDATE_ID
 
 SHA256 = "a" * 64

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sota.core.transfers.limits import Budget, Budgets, Limits, Places
 from sota.core.transfers.model import Transfer
 from sota.core.transfers.turns import Turns
-from sota.kit.clock import new_id
 from sota.kit.ranges import Ranges
+from sota.kit.runtime.clock import new_id
 from tests.unit.core.test_transfer_model import DOWNLOAD
 
 ONE, OTHER = new_id(), new_id()

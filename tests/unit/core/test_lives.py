@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sota.boundaries.values import DownloadIdentity
 from sota.core.transfers.model import Download, DownloadState, Life, Mismatch, judge, mismatch
-from sota.kit.clock import new_id
 from sota.kit.ranges import Ranges
+from sota.kit.runtime.clock import new_id
 from tests.support.identities import EPOCH, IDENTITY
 
 OTHER_EPOCH = "0" * 15 + "1"

@@ -9,7 +9,7 @@ import pytest
 from sota.core.packages.model import is_older, version_key
 from sota.core.requests.model import Counts, InstallRequest, Order, in_order, refused_versions, status_of
 from sota.core.vehicles.model import after_install, after_removal, differences
-from sota.kit.clock import new_id
+from sota.kit.runtime.clock import new_id
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 IVI = ("ivi", "2.1.0")

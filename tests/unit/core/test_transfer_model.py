@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sota.core.transfers.model import Download, DownloadState, Phase, Transfer, block_count
-from sota.kit.clock import new_id
 from sota.kit.ranges import Ranges
+from sota.kit.runtime.clock import new_id
 
 BLOCK = 1024
 TIMEOUT_S = 30.0

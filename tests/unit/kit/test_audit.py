@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from sota.kit.audit.model import FIRST_HASH, Break, Deed, Wanted, chain, find_break, hash_of
 from sota.kit.audit.tables import HEAD, OPEN, RECORD
 from sota.kit.audit.trail import AuditTrail
-from sota.kit.db import Database, Tx
-from sota.kit.migrations import upgrade
+from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.migrations import upgrade
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

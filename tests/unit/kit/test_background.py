@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
-from sota.kit.background import Background, on_fatal
 from sota.kit.errors import Refused, Unavailable
+from sota.kit.runtime.background import Background, on_fatal
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from sota.kit.bell import Bell
-from sota.kit.prefer import wait_s
+from sota.kit.http.prefer_header import wait_s
+from sota.kit.runtime.notifier import Bell
 
 
 async def test_ring_wakes_everybody_who_waits() -> None:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sota.kit.block_file import TAKEN_BYTES, BlockFile, BlockWriter, StorageFull, count_blocks, open_block_file
-from sota.kit.disk import Disk, PlainDisk, SharedDisk
 from sota.kit.errors import Invalid
+from sota.kit.files.block_file import TAKEN_BYTES, BlockFile, BlockWriter, StorageFull, count_blocks, open_block_file
+from sota.kit.files.disk import Disk, PlainDisk, SharedDisk
 from sota.kit.ranges import Ranges
 
 SIZE, BLOCK = 1_050, 100

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sota.boundaries.binding.service_credentials import ServiceCredentials, issue
+from sota.boundaries.package_signature import SignedFields, load_public_keys, make_key_pair, sign, verify
 from sota.kit.errors import Refused, StartError
-from sota.kit.package_signature import SignedFields, load_public_keys, make_key_pair, sign, verify
-from sota.kit.service_credentials import ServiceCredentials, issue
-from sota.kit.settings import Meta, Settings, load
+from sota.kit.runtime.settings import Meta, Settings, load
 
 FIELDS = SignedFields("ivi", "2.1.0", 1024, "ab" * 32, "deb")
 

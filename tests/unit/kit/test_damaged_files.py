@@ -11,14 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sota.kit import set_aside as module
-from sota.kit.database_threads import OneFile, SharedThreads
+from sota.boundaries.binding.service_credentials import keep_secret
 from sota.kit.errors import StartError, Unavailable
-from sota.kit.local_database import Damaged, LocalDatabase
-from sota.kit.local_file import Connection
-from sota.kit.service_credentials import keep_secret
-from sota.kit.set_aside import find_set_aside, is_damage, set_aside
-from sota.kit.tls import ensure_certificate, serving
+from sota.kit.files import set_aside as module
+from sota.kit.files.set_aside import find_set_aside, is_damage, set_aside
+from sota.kit.security.tls import ensure_certificate, serving
+from sota.kit.sql.local_database import Damaged, LocalDatabase
+from sota.kit.sql.local_file import Connection
+from sota.kit.sql.local_threads import OneFile, SharedThreads
 
 SCHEMA = ("CREATE TABLE thing (name TEXT PRIMARY KEY, body BLOB)",)
 PAGE = 4096
@@ -217,7 +217,7 @@ async def test_an_error_that_may_pass_sets_nothing_aside(tmp_path: Path, passing
 
 
 async def test_a_locked_file_is_not_taken_for_a_damaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sota.kit.local_file.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("sota.kit.sql.local_file.BUSY_TIMEOUT_S", 0.05)
     await (await filled(tmp_path / "x.db")).close()
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     other.execute("PRAGMA locking_mode=EXCLUSIVE")

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from sota.kit.database_threads import OneFile, SharedThreads
-from sota.kit.local_database import LocalDatabase
-from sota.kit.local_file import Connection, LocalFile
+from sota.kit.sql.local_database import LocalDatabase
+from sota.kit.sql.local_file import Connection, LocalFile
+from sota.kit.sql.local_threads import OneFile, SharedThreads
 
 SCHEMA = ("CREATE TABLE thing (name TEXT)",)
 FILES, OPEN = 40, 5

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from sota.kit import clock as module
-from sota.kit.clock import new_id
-from sota.kit.db import Database, Id, Tx, Utc
 from sota.kit.errors import Refused, StartError, Unavailable
-from sota.kit.outbox import BATCH_BYTES, Delivery, Entry, Relay, outbox_table, put
+from sota.kit.runtime import clock as module
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.database import Database, Id, Tx, Utc
+from sota.kit.sql.outbox import BATCH_BYTES, Delivery, Entry, Relay, outbox_table, put
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -142,7 +142,7 @@ async def test_an_entry_refused_for_good_does_not_block_the_others(database: Dat
 
 def test_ids_sort_behind_earlier_ones_although_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
     moment = time.time_ns()
-    monkeypatch.setattr("sota.kit.clock.time.time_ns", lambda: moment)
+    monkeypatch.setattr("sota.kit.runtime.clock.time.time_ns", lambda: moment)
     ids = [new_id() for _ in range(5_000)]  # more than are counted within a millisecond
     moment -= 3_600_000_000_000
     ids += [new_id() for _ in range(5_000)]
@@ -157,12 +157,12 @@ async def test_what_was_put_off_by_a_later_clock_is_sent_soon_and_in_its_order(
     year = 365 * 86_400 * 1_000_000_000
     ahead = time.time_ns() + year
     with monkeypatch.context() as later:
-        later.setattr("sota.kit.clock.time.time_ns", lambda: ahead)
-        later.setattr("sota.kit.clock._ids", type(module._ids)())  # as in another process
+        later.setattr("sota.kit.runtime.clock.time.time_ns", lambda: ahead)
+        later.setattr("sota.kit.runtime.clock._ids", type(module._ids)())  # as in another process
         clock.moment += timedelta(days=365)
         await fill(database, clock, ("A", "installed"))
         clock.moment -= timedelta(days=365)
-    monkeypatch.setattr("sota.kit.clock._ids", type(module._ids)())
+    monkeypatch.setattr("sota.kit.runtime.clock._ids", type(module._ids)())
     relay = Relay(database, OUTBOX, {"fact": receiver.receive}, clock)
     receiver.away = True
     running = asyncio.create_task(relay.run())

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sota.kit.block_file import BlockFile, BlockWriter
-from sota.kit.disk import FEW, Disk, PlainDisk, SharedDisk, Sync
-from sota.kit.durable import needs_sync
-from sota.kit.whole_sync import WholeSync
+from sota.kit.files.block_file import BlockFile, BlockWriter
+from sota.kit.files.disk import FEW, Disk, PlainDisk, SharedDisk, Sync
+from sota.kit.files.durable import needs_sync
+from sota.kit.files.syncfs import WholeSync
 
 
 @pytest.mark.parametrize("make", [PlainDisk, lambda: SharedDisk(threads=2)])

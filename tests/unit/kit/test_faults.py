@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from sota.kit import faults
+from sota.kit.runtime import faults
 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from sota.kit.durable import write_atomic
-from sota.kit.local_database import LocalDatabase
+from sota.kit.files.durable import write_atomic
+from sota.kit.sql.local_database import LocalDatabase
 
 async def main(folder):
     database = LocalDatabase(folder / "x.db", ("CREATE TABLE thing (name TEXT)",))

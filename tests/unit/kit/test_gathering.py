@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sota.kit.gathering import Gathering
+from sota.kit.runtime.batcher import Gathering
 
 pytestmark = pytest.mark.anyio
 

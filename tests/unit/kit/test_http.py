@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses, serves
+from sota.boundaries.binding.app import App
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
 from sota.kit.errors import Refused, StartError, Unavailable
-from sota.kit.http_client import HttpClient
-from sota.kit.http_listener import HttpListener
-from sota.kit.http_message import Call, Reply
-from sota.kit.http_server import App
+from sota.kit.http.client import HttpClient
+from sota.kit.http.listener import HttpListener
 
 pytestmark = pytest.mark.anyio
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from sota.kit import http_listener
-from sota.kit.http_crowd import CROWDED_KEEP_ALIVE_S, KEEP_ALIVE_S, Crowd
-from sota.kit.http_listener import HttpListener
+from sota.kit.http import listener as http_listener
+from sota.kit.http.connection_limits import CROWDED_KEEP_ALIVE_S, KEEP_ALIVE_S, Crowd
+from sota.kit.http.listener import HttpListener
 from tests.support.waiting import until
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sota.kit.http_heads import MAX_HEAD_BYTES, MAX_KNOWN, KnownHeads, read_answer, read_request
+from sota.kit.http.heads import MAX_HEAD_BYTES, MAX_KNOWN, KnownHeads, read_answer, read_request
 
 REQUEST = b"POST /a?b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 5\r\n\r\n"

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sota.kit.errors import Unavailable
-from sota.kit.http_answer import MAX_HEAD_BYTES, AnswerReader, BadAnswer
-from sota.kit.http_client import HttpClient, Response
-from sota.kit.http_pipe import Answer, HttpPipe
+from sota.kit.http.answer import MAX_HEAD_BYTES, AnswerReader, BadAnswer
+from sota.kit.http.client import HttpClient, Response
+from sota.kit.http.pipeline import Answer, HttpPipe
 from sota.rvi.callback import Target
 
 pytestmark = pytest.mark.anyio

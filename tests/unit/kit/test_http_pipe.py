@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sota.kit.errors import Unavailable
-from sota.kit.http_pipe import HttpPipe
+from sota.kit.http.pipeline import HttpPipe
 
 pytestmark = pytest.mark.anyio
 

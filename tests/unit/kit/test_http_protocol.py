@@ -8,7 +8,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from sota.kit.http_protocol import HttpProtocol
+from sota.kit.http.protocol import HttpProtocol
 
 BODY_BYTES = 300_000
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sota.kit.http_listener import HttpListener
-from sota.kit.http_protocol import KNOWN_HEADS, Direct
+from sota.kit.http.listener import HttpListener
+from sota.kit.http.protocol import KNOWN_HEADS, Direct
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sota.kit.errors import StartError, Unavailable
-from sota.kit.local_database import LocalDatabase
-from sota.kit.local_file import Connection
+from sota.kit.sql.local_database import LocalDatabase
+from sota.kit.sql.local_file import Connection
 
 FIRST = "CREATE TABLE thing (name TEXT PRIMARY KEY)"
 SECOND = "ALTER TABLE thing ADD COLUMN size INTEGER NOT NULL DEFAULT 1"
@@ -71,7 +71,7 @@ async def test_disk_that_cannot_sync_is_said(tmp_path: Path, monkeypatch: pytest
     def fail(_file: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("sota.kit.local_file.sync_content", fail)
+    monkeypatch.setattr("sota.kit.sql.local_file.sync_content", fail)
 
     with pytest.raises(Unavailable, match="Input/output"):
         await database.transact(insert)
@@ -122,7 +122,7 @@ async def test_a_step_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> Non
 async def test_every_commit_that_counts_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     monkeypatch.setattr(
-        "sota.kit.local_file.sync_content",
+        "sota.kit.sql.local_file.sync_content",
         lambda file: synced.append(Path(f"/proc/self/fd/{file}").readlink().name),
     )
     database = LocalDatabase(tmp_path / "x.db", (FIRST,))
@@ -144,7 +144,7 @@ async def test_every_commit_that_counts_is_synced(tmp_path: Path, monkeypatch: p
 
 
 async def test_locked_file_is_unavailable_for_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sota.kit.local_file.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("sota.kit.sql.local_file.BUSY_TIMEOUT_S", 0.05)
     database = LocalDatabase(tmp_path / "x.db", (FIRST,))
     await database.open()
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)

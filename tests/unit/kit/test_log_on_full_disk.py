@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from sota.kit.logging import configure, get_logger
+from sota.kit.runtime.logging import configure, get_logger
 
 FULL = Path("/dev/full")  # takes nothing: each write is refused for want of space
 

@@ -14,7 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sota.kit.errors import Failed, Unreadable
-from sota.kit.paging import BY_MOMENT, BY_NAME, BY_PLACE, MAX_CURSOR, Key, Number, link_next, make_cursor, read_cursor
+from sota.kit.http.paging import (
+    BY_MOMENT,
+    BY_NAME,
+    BY_PLACE,
+    MAX_CURSOR,
+    Key,
+    Number,
+    link_next,
+    make_cursor,
+    read_cursor,
+)
 
 PATH = "/api/v1/things"
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"

@@ -20,7 +20,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from sota.boundaries.authority import Authority
-from sota.kit import rs256, x509
+from sota.kit.security import rs256, x509
 from tests.support.certificates import Signer
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

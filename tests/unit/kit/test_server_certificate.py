@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sota.kit.errors import StartError
-from sota.kit.http_listener import HttpListener
-from sota.kit.tls import ServerCertificate, ensure_certificate, time_left
+from sota.kit.http.listener import HttpListener
+from sota.kit.security.tls import ServerCertificate, ensure_certificate, time_left
 
 
 class Files:

@@ -14,7 +14,7 @@ import pytest
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
 from sota.boundaries.values import Interval, PackageId
 from sota.kit.errors import StartError, Unavailable
-from sota.kit.set_aside import find_set_aside
+from sota.kit.files.set_aside import find_set_aside
 from sota.rvi.calendar import Calendar
 from sota.rvi.disk import Disk
 from sota.rvi.message import Message, Peer

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sota.kit.durable import write_atomic
 from sota.kit.errors import StartError
+from sota.kit.files.durable import write_atomic
 from sota.slm.boot import Boot
 from sota.slm.conditions import Conditions
 from sota.slm.installers import Capability, InstallerFailed, Place

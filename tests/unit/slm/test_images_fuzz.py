@@ -22,8 +22,8 @@ from hypothesis import settings
 
 from sota.boundaries.update_image.image import read_image, write_image
 from sota.boundaries.update_image.manifest import Manifest, encode, file_of, parse
-from sota.kit import flat_tar
 from sota.kit.errors import Invalid, Refused
+from sota.kit.files import flat_tar
 from sota.slm.installers.archive_files import BadArchive, Limits, unpack
 
 ALL, SAMPLE = 1_000_000, 5_000

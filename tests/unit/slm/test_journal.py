@@ -9,7 +9,7 @@ import pytest
 
 from sota.boundaries.b10_client_slm.messages import Download, UpdateAvailable
 from sota.boundaries.values import PackageId
-from sota.kit.clock import new_id
+from sota.kit.runtime.clock import new_id
 from sota.slm.entry import State
 from sota.slm.journal import Journal
 from tests.support.identities import EPOCH, SHA256

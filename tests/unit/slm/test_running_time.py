@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from sota.boundaries.b10_client_slm.messages import Decision, UpdateAvailable, Waiting
-from sota.kit.clock import new_id
 from sota.kit.errors import Invalid, Refused
+from sota.kit.runtime.clock import new_id
 from sota.slm.conditions import Conditions
 from sota.slm.consent import Consents, Limits
 from sota.slm.journal import Journal

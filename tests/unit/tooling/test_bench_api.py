@@ -16,10 +16,10 @@ from bench.api import SINGLE_READS, requests_of
 from bench.api_load import Load, Request
 from bench.api_seed import installed_of, update_id, vin
 from bench.processes import BenchmarkError
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.routing import Route, Router
 from sota.boundaries.interaction import Http, Program
 from sota.boundaries.table import rows_for
-from sota.kit.http_message import Call, Reply
-from sota.kit.http_router import Route, Router
 
 STALL_S = 0.3
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sota.cli.main import COMMANDS
-from sota.kit.settings import Settings, load
+from sota.kit.runtime.settings import Settings, load
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))

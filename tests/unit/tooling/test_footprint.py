@@ -56,7 +56,7 @@ def test_a_vehicle_that_waits_has_loaded_nothing_heavy() -> None:
 
 def test_parts_of_libraries_that_nobody_uses_are_left_out_and_can_still_be_had() -> None:
     assert python(
-        "import sota.kit.metrics as m, sys; print('http.server' in sys.modules, len(m.exposition()) > 99)"
+        "import sota.kit.runtime.metrics as m, sys; print('http.server' in sys.modules, len(m.exposition()) > 99)"
     ) == ("False True")
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from sota.boundaries.update_image.manifest import Action, OnFailure, parse
-from sota.kit.settings import load as load_settings
+from sota.kit.runtime.settings import load as load_settings
 from sota.slm.contract import CASES, Bay, NotApplicable
 from sota.slm.images.commands import command_for
 from sota.slm.model import ResultCode

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.interaction import Role
-from sota.kit.clock import SystemClock
-from sota.kit.db import Database
-from sota.kit.migrations import upgrade
+from sota.kit.runtime.clock import SystemClock
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import upgrade
 from sota.web.accounts.first_password import FirstPassword
 from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import add_account, change_account, check_credentials

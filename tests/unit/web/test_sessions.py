@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from sota.boundaries.interaction import Role
-from sota.kit.db import Database
 from sota.kit.errors import Invalid, TooMany
-from sota.kit.http_crowd import network_of
-from sota.kit.migrations import upgrade
+from sota.kit.http.connection_limits import network_of
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import upgrade
 from sota.web.accounts.service import add_account, ensure_admin, issue_token
 from sota.web.sessions.model import (
     ACCOUNT,

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.b2_web_core.messages import NewPackage
+from sota.boundaries.package_signature import SignedFields, make_key_pair, sign
 from sota.boundaries.values import SignatureEnvelope
 from sota.kit.errors import Invalid, StartError
-from sota.kit.package_signature import SignedFields, make_key_pair, sign
 from sota.web.repository.service import SignatureRule
 
 SHA256 = "a" * 64

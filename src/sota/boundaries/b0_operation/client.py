@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sota.boundaries.b0_operation import rows
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import address
-from sota.boundaries.interaction import Interaction, calls
-from sota.kit.http_client import HttpClient
+from sota.boundaries.interaction import Interaction
+from sota.kit.http.client import HttpClient
 
 
 class OperationClient:

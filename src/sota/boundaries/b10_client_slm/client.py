@@ -16,9 +16,9 @@ from sota.boundaries.b10_client_slm.messages import (
     UpdateAvailable,
     VehicleUpdate,
 )
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller
-from sota.boundaries.interaction import calls
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 
 
 class SlmClient:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sota.boundaries.b10_client_slm import rows
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import address
-from sota.boundaries.interaction import calls
-from sota.kit.http_client import HttpClient, Response
+from sota.kit.http.client import HttpClient, Response
 
 FORM = "application/x-www-form-urlencoded"
 

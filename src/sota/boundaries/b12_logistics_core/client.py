@@ -7,9 +7,9 @@ from itertools import islice
 
 from sota.boundaries.b12_logistics_core import rows
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle, ProvisionResult
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import NDJSON, Caller, encode_lines
-from sota.boundaries.interaction import calls
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 
 BATCH = 500
 

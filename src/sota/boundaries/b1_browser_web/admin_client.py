@@ -18,10 +18,10 @@ from sota.boundaries.b1_browser_web.admin_messages import (
     UserChange,
     UserCreated,
 )
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
-from sota.boundaries.interaction import calls
 from sota.boundaries.values import Said
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 
 
 class AdminClient:

@@ -13,9 +13,10 @@ from urllib.parse import urlencode
 import msgspec
 
 from sota.boundaries.b1_browser_web import admin_rows, page_rows
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import address
-from sota.boundaries.interaction import Interaction, calls
-from sota.kit.http_client import HttpClient, Response
+from sota.boundaries.interaction import Interaction
+from sota.kit.http.client import HttpClient, Response
 
 _CSRF = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"|"csrf_token":\s*"([^"]+)"')
 FORM = "application/x-www-form-urlencoded"

@@ -25,10 +25,10 @@ from sota.boundaries.b2_web_core.queue_client import QueueClient
 from sota.boundaries.b2_web_core.register_client import RegisterClient
 from sota.boundaries.b3_web_resolver.fleet_client import FleetClient
 from sota.boundaries.b3_web_resolver.resolution_client import ResolutionClient
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Page, address, check, decode
-from sota.boundaries.interaction import calls
 from sota.boundaries.values import PackageId, Said
-from sota.kit.http_client import StreamedResponse
+from sota.kit.http.client import StreamedResponse
 
 UPLOAD_TIMEOUT_S = 600.0
 

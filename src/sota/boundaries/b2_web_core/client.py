@@ -20,8 +20,8 @@ from sota.boundaries.b2_web_core.messages import (
 )
 from sota.boundaries.b2_web_core.queue_client import QueueClient
 from sota.boundaries.b2_web_core.register_client import RegisterClient
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Page
-from sota.boundaries.interaction import calls
 from sota.boundaries.values import PackageId, Said
 
 # A request for a million vehicles is answered when all of it is written.

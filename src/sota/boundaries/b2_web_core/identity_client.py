@@ -15,8 +15,8 @@ from sota.boundaries.b2_web_core.identity_messages import (
     Revoked,
     RevokedEntry,
 )
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
-from sota.boundaries.interaction import calls
 
 
 class IdentityClient:

@@ -12,8 +12,8 @@ from sota.boundaries.b2_web_core.messages import (
     RequestChanged,
     Update,
 )
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
-from sota.boundaries.interaction import calls
 from sota.boundaries.values import PackageId, Said
 
 

@@ -14,11 +14,11 @@ from sota.boundaries.b2_web_core.messages import (
     Update,
     VehicleDetail,
 )
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
-from sota.boundaries.interaction import calls
 from sota.boundaries.values import InstalledPackage, PackageId
-from sota.kit.http_client import HttpClient
-from sota.kit.paging import MAX_LIMIT
+from sota.kit.http.client import HttpClient
+from sota.kit.http.paging import MAX_LIMIT
 
 
 class RegisterClient:

@@ -18,8 +18,8 @@ from sota.boundaries.b3_web_resolver.messages import (
     VehicleToResolve,
 )
 from sota.boundaries.b3_web_resolver.resolution_client import ResolutionClient
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Page
-from sota.boundaries.interaction import calls
 from sota.boundaries.values import PackageId, Said
 
 

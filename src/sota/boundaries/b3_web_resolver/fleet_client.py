@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from sota.boundaries.b3_web_resolver import fleet_rows as rows
 from sota.boundaries.b3_web_resolver.fleet_messages import Group, GroupChange, MembersChanged
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
-from sota.boundaries.interaction import calls
 from sota.boundaries.values import Said
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 
 
 class FleetClient:

@@ -20,10 +20,10 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
     TypedExpression,
     Validation,
 )
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
-from sota.boundaries.interaction import calls
 from sota.boundaries.values import PackageId, Said
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 
 
 class ResolutionClient:

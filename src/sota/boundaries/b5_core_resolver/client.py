@@ -11,10 +11,10 @@ import msgspec
 from sota.boundaries.b3_web_resolver.resolution_messages import Resolution
 from sota.boundaries.b5_core_resolver import rows
 from sota.boundaries.b5_core_resolver.messages import Fact, FactResult, Filter, Resolved, ResolveRequest
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import NDJSON, Caller, decode_line, encode_lines
-from sota.boundaries.interaction import calls
 from sota.boundaries.values import PackageId
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 
 _BEFORE_VIN, _VIN_END = b'{"vin":"', len(b'{"vin":"') + 17
 _VINS = re.compile(rb"(?:[A-Z0-9]{17})*")

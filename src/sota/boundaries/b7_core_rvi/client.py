@@ -19,13 +19,13 @@ from sota.boundaries.b7_core_rvi.messages import (
     UpdateAvailable,
     Welcome,
 )
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.edge import Edge, Sent
-from sota.boundaries.interaction import calls
 from sota.boundaries.services import local_name, vehicle_service
 from sota.boundaries.values import Message
-from sota.kit.clock import Clock
-from sota.kit.http_client import HttpClient
-from sota.kit.http_pipe import HttpPipe
+from sota.kit.http.client import HttpClient
+from sota.kit.http.pipeline import HttpPipe
+from sota.kit.runtime.clock import Clock
 
 
 class NodeClient:

@@ -15,12 +15,12 @@ from sota.boundaries.b9_rvi_client.messages import (
     InstallReport,
     VehicleConnected,
 )
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.edge import Edge
-from sota.boundaries.interaction import calls
 from sota.boundaries.services import backend_service, local_name, vin_of
 from sota.boundaries.values import Message
-from sota.kit.clock import Clock
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
+from sota.kit.runtime.clock import Clock
 
 
 class SotaClientEdge:

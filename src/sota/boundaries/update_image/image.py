@@ -17,9 +17,9 @@ from msgspec import Meta
 
 from sota.boundaries.update_image.manifest import MANIFEST_LIMIT, Manifest, encode, parse
 from sota.boundaries.values import EnvelopeSignature
-from sota.kit import durable, flat_tar
 from sota.kit.errors import Invalid, Refused
-from sota.kit.flat_tar import Entry
+from sota.kit.files import durable, flat_tar
+from sota.kit.files.flat_tar import Entry
 
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 SIGNATURE_LIMIT = 4 * MANIFEST_LIMIT
@@ -84,7 +84,7 @@ class Image:
         Raises:
             Refused: ``verification_failed``.
         """
-        from sota.kit.package_signature import verify_payload  # a vehicle waits without its libraries
+        from sota.boundaries.package_signature import verify_payload  # a vehicle waits without its libraries
 
         if self.signature is None:
             raise Refused("verification_failed", "The image is not signed.")
@@ -121,7 +121,7 @@ def read_image(path: Path) -> Image:
 def write_image(target: IO[bytes], manifest: Manifest, files: Mapping[str, Path], sign: Callable[[bytes], Any]) -> None:
     """Write an image; ``sign`` gets the manifest's bytes and gives the envelope, or None for an unsigned image.
 
-    The manifest's sizes and hashes are the author's to fill in (:func:`sota.kit.flat_tar.sha256`); the same input gives
+    The caller fills in the manifest's sizes and hashes (:func:`sota.kit.files.flat_tar.sha256`). The same input makes
     the same bytes.
 
     Raises:
@@ -144,7 +144,7 @@ def write_image(target: IO[bytes], manifest: Manifest, files: Mapping[str, Path]
 
 def sign_manifest(key: Any, manifest: bytes) -> dict[str, Any]:
     """Make the envelope over a manifest's bytes."""
-    from sota.kit.package_signature import sign_payload
+    from sota.boundaries.package_signature import sign_payload
 
     return sign_payload(key, manifest, PAYLOAD_TYPE)
 

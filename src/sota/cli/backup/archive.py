@@ -21,8 +21,8 @@ from pathlib import Path
 import msgspec
 
 from sota.cli.backup.manifest import MAX_BYTES, NAME, Manifest, SavedFile, decode
-from sota.kit.durable import sync, sync_folder
 from sota.kit.errors import StartError
+from sota.kit.files.durable import sync, sync_folder
 
 PIECE = 1 << 20
 DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OverflowError, ValueError)

@@ -3,7 +3,7 @@
 Rows are read and written by our own connections, in the strict mode that these pin, so that no server's ``sql_mode``
 and no tool's quoting changes a value. Tables are made by our own migrations, so a backup brings no SQL with it.
 
-A schema that is being restored has a table ``restore_pending``; programs do not start on it (``kit/migrations.py``).
+A schema that is being restored has a table ``restore_pending``: no program starts on it (``kit/sql/migrations.py``).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sota.cli.backup.archive import Reader, Writer
 from sota.cli.backup.manifest import SavedDatabase, SavedFile, SavedTable
-from sota.kit import db_errors
-from sota.kit.database_settings import DatabaseSettings
-from sota.kit.db import Database
-from sota.kit.db_engines import Address, asking_engine
 from sota.kit.errors import StartError
-from sota.kit.migrations import PENDING, current, revisions, upgrade
+from sota.kit.sql import errors as db_errors
+from sota.kit.sql.database import Database
+from sota.kit.sql.engines import Address, asking_engine
+from sota.kit.sql.migrations import PENDING, current, revisions, upgrade
+from sota.kit.sql.settings import DatabaseSettings
 
 ROWS = 500
 MAX_ROW_BYTES = 64 << 20

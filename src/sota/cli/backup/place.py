@@ -10,11 +10,11 @@ from typing import Any
 from sota.cli.backend import claims_of
 from sota.cli.databases import SETTINGS
 from sota.cli.schemas import database_url
-from sota.kit.data_folder import RESTORING, Claim
-from sota.kit.database_settings import DatabaseSettings
-from sota.kit.db_engines import Address
 from sota.kit.errors import StartError
-from sota.kit.settings import load
+from sota.kit.files.data_folder import RESTORING, Claim
+from sota.kit.runtime.settings import load
+from sota.kit.sql.engines import Address
+from sota.kit.sql.settings import DatabaseSettings
 from sota.rvi.settings import NodeSettings
 
 STAGED, ASIDE = ".restore-new", ".restore-old"

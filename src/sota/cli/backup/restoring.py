@@ -26,12 +26,12 @@ from sota.cli.backup.manifest import Manifest, SavedDatabase, SavedFile
 from sota.cli.backup.place import ASIDE, STAGED, BackendPlace, Part
 from sota.cli.backup.saving import missing_objects, package_keys
 from sota.core.vehicles.epoch_store import renew_epochs
-from sota.kit import faults
-from sota.kit.data_folder import RESTORING, claimed
-from sota.kit.db import Database
-from sota.kit.durable import private_folder, sync, sync_folder, write_atomic
 from sota.kit.errors import SotaError, StartError
-from sota.kit.migrations import upgrade
+from sota.kit.files.data_folder import RESTORING, claimed
+from sota.kit.files.durable import private_folder, sync, sync_folder, write_atomic
+from sota.kit.runtime import faults
+from sota.kit.sql.database import Database
+from sota.kit.sql.migrations import upgrade
 from sota.web.tables import SESSION
 
 MODES = 0o755

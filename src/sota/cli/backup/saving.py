@@ -16,10 +16,10 @@ from sota.cli.backup.archive import Advance, Writer, writing
 from sota.cli.backup.manifest import FORMAT, Manifest, SavedDatabase, SavedFolder
 from sota.cli.backup.place import BackendPlace, Part
 from sota.core.tables import package
-from sota.kit.data_folder import claimed
-from sota.kit.db import Database
 from sota.kit.errors import StartError
-from sota.kit.objects import Objects
+from sota.kit.files.data_folder import claimed
+from sota.kit.files.objects import Objects
+from sota.kit.sql.database import Database
 
 SETTLE_S = 0.2
 """Until the threads of the object store's client have let go of its answers: the interpreter must not end before."""

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from sota.cli.backup.archive import Writer
 from sota.cli.backup.manifest import SavedDatabase, SavedTable
 from sota.kit.errors import StartError
-from sota.kit.migrations import revisions
+from sota.kit.sql.migrations import revisions
 
 BUSY_TIMEOUT_S = 5.0
 

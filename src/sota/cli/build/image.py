@@ -13,8 +13,8 @@ from sota.boundaries.update_image.manifest import ImageFile, Manifest
 from sota.boundaries.values import PackageId
 from sota.cli.build.makers import SUFFIX, Signing, kind_of, make
 from sota.cli.build.recipe import ImageRecipe, OperationRecipe, read_recipe, told_with_line, within
-from sota.kit import flat_tar
 from sota.kit.errors import Invalid, StartError
+from sota.kit.files import flat_tar
 
 
 def make_image(recipe: ImageRecipe, path: Path, target: Path, signing: Signing | None, key: Any) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from sota.cli.build.makers import LIMITS
 from sota.cli.build.tools import ToolFailed, run
-from sota.kit import flat_tar
 from sota.kit.errors import Invalid, StartError
+from sota.kit.files import flat_tar
 from sota.slm.installers.archive_files import unpack
 
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")

@@ -12,8 +12,8 @@ from sota.cli.ctl.output import printable, show_done, show_list
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import collect, talk
 from sota.cli.identity_files import read_request, write_identity
-from sota.kit.durable import write_atomic
 from sota.kit.errors import StartError
+from sota.kit.files.durable import write_atomic
 
 HERE = Target()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sota.cli.columns import print_columns
-from sota.kit.logging import UNPRINTABLE
+from sota.kit.runtime.logging import UNPRINTABLE
 
 if TYPE_CHECKING:
     from rich.progress import Progress

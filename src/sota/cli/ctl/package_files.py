@@ -147,8 +147,8 @@ def inspect(file: Path, *, trusted: Path | None = None, certificate: Path | None
 
 
 def _show_image(image: Path, trusted: Path | None, *, json: bool) -> None:
+    from sota.boundaries.package_signature import load_public_keys
     from sota.boundaries.update_image.image import read_image
-    from sota.kit.package_signature import load_public_keys
 
     read = read_image(image)
     read.check_files()
@@ -204,7 +204,7 @@ def told(path: Path) -> Iterator[None]:
 
 
 def _load_key(path: Path) -> Any:
-    from sota.kit.package_signature import load_private_key
+    from sota.boundaries.package_signature import load_private_key
 
     return load_private_key(path)
 

@@ -226,8 +226,8 @@ def _signature(
         raise StartError(f"{signature}: {error}") from None
     if key is None:
         return None
-    from sota.kit.package_signature import SignedFields, load_private_key
-    from sota.kit.package_signature import sign as sign_fields
+    from sota.boundaries.package_signature import SignedFields, load_private_key
+    from sota.boundaries.package_signature import sign as sign_fields
 
     if fields["installer"] is None:
         raise StartError("--key signs for an installer: say which with --installer (deb, …)")

@@ -28,9 +28,9 @@ import msgspec
 from cyclopts import Parameter
 
 from sota.kit.errors import StartError
-from sota.kit.http_client import HttpClient
-from sota.kit.settings import read_secret
-from sota.kit.tls import trusting
+from sota.kit.http.client import HttpClient
+from sota.kit.runtime.settings import read_secret
+from sota.kit.security.tls import trusting
 
 CALL_TIMEOUT_S = 60.0
 LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")

@@ -11,7 +11,7 @@ from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.calling import Page
 from sota.cli.ctl.profile import Target, client_of
 from sota.kit.errors import Refused, StartError, Unavailable
-from sota.kit.http_client import HttpClient
+from sota.kit.http.client import HttpClient
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")

@@ -13,8 +13,8 @@ from sota.cli.ctl.arguments import MOST, Most, Switch
 from sota.cli.ctl.output import printable, show_done, show_list
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import administer, collect
-from sota.kit.durable import write_atomic
 from sota.kit.errors import StartError
+from sota.kit.files.durable import write_atomic
 
 HERE = Target()
 app = App(name="tokens", help="Make and revoke tokens for the API.")

@@ -22,6 +22,7 @@ from rich.console import Console
 from sota.boundaries.authority import Authority
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b12_logistics_core.client import LogisticsClient
+from sota.boundaries.package_signature import make_key_pair
 from sota.cli.demo.cars import CARS, FILTER, furnish
 from sota.cli.demo.packages import make_packages
 from sota.cli.demo.processes import Processes, free_ports, processes
@@ -29,12 +30,11 @@ from sota.cli.demo.scenario import Scenario
 from sota.cli.demo.screen import Row, Screen, as_document
 from sota.cli.schemas import create_schemas, drop_schemas, names_of, with_new_names
 from sota.cli.up import DATABASE_VARIABLE
-from sota.kit.durable import write_atomic
 from sota.kit.errors import StartError
-from sota.kit.http_client import HttpClient
-from sota.kit.logging import configure
-from sota.kit.package_signature import make_key_pair
-from sota.kit.settings import read_secret
+from sota.kit.files.durable import write_atomic
+from sota.kit.http.client import HttpClient
+from sota.kit.runtime.logging import configure
+from sota.kit.runtime.settings import read_secret
 
 
 def demo(

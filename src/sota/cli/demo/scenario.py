@@ -16,13 +16,13 @@ from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b1_browser_web.messages import PackageMetadata, QueueRequest, Update
 from sota.boundaries.b12_logistics_core.client import LogisticsClient
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle, ProvisionStatus
+from sota.boundaries.package_signature import SignedFields, sign
 from sota.boundaries.values import InstalledPackage, Interval, PackageId, SignatureEnvelope
 from sota.cli.demo.cars import CARS, FILTER, FILTER_NAME, Car, installed, installed_in_order
 from sota.cli.demo.packages import DemoPackage, DemoPackages
 from sota.cli.demo.processes import Processes, free_ports
 from sota.cli.demo.screen import Row, Screen, describe
 from sota.kit.errors import StartError
-from sota.kit.package_signature import SignedFields, sign
 
 POLL_S = 0.2
 LATE_AFTER_S = 3.0

@@ -14,10 +14,10 @@ from sota.cli.launch import launch
 from sota.fleet.enrolment import issue_identities, register
 from sota.fleet.fleet import Fleet, FleetPlan
 from sota.fleet.profile import Profile
-from sota.kit import durable
-from sota.kit.data_folder import Claim, claimed
 from sota.kit.errors import StartError
-from sota.kit.settings import read_secret
+from sota.kit.files import durable
+from sota.kit.files.data_folder import Claim, claimed
+from sota.kit.runtime.settings import read_secret
 
 LOOK_S = 0.25
 

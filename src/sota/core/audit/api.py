@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sota.boundaries.audit import Trail, answer_records, answer_verdict
-from sota.boundaries.interaction import serves
-from sota.kit.http_message import Call, Reply
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 
 
 class AuditApi:

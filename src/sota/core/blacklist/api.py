@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from sota.boundaries.b2_web_core import messages
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.values import Reason
 from sota.core.blacklist import service, store
 from sota.core.queue.endings import Endings
 from sota.core.queue.store import of_package
 from sota.core.requests.model import PackageKey
 from sota.core.search import read_flag
-from sota.kit.http_message import Call, Reply
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 
 
 class BlacklistApi:

@@ -7,9 +7,9 @@ from sota.core.blacklist.store import Touched
 from sota.core.packages import service as package_service
 from sota.core.packages import store as package_store
 from sota.core.requests.model import PackageKey
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
 from sota.kit.errors import NotFound
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
 
 
 async def blacklist(tx: Tx, package: PackageKey, comment: str, clock: Clock) -> None:

@@ -12,7 +12,7 @@ from sota.core.queue.store import bringing
 from sota.core.requests.model import OPEN, PackageKey
 from sota.core.requests.set_store import IS_ITS_SET
 from sota.core.tables import installed_package, package, package_set, update
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,16 @@ from typing import Any
 import msgspec
 
 from sota.boundaries.b2_web_core import messages
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.binding.idempotency import Idempotency
 from sota.core.components import service, store
 from sota.core.components.model import Component
 from sota.core.search import Pattern, search
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Failed
-from sota.kit.http_message import Call, Reply
-from sota.kit.idempotency import Idempotency
-from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database, Tx
 
 MAX_IDS = 200
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sota.core.components import store
 from sota.core.components.model import Component
-from sota.kit.db import Tx
 from sota.kit.errors import Refused
+from sota.kit.sql.database import Tx
 
 
 async def register_component(tx: Tx, new: Component) -> None:

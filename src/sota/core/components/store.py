@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.b4_core_database import rows
-from sota.boundaries.interaction import calls
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.components.model import Component
 from sota.core.tables import component
-from sota.kit.db import Tx
-from sota.kit.db_insert import insert_new
+from sota.kit.sql.database import Tx
+from sota.kit.sql.insert import insert_new
 
 
 def to_component(row: Any) -> Component:

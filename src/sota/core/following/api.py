@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.core.following.service import Following
-from sota.kit.http_message import Call, Reply
 
 
 class FollowingApi:

@@ -31,12 +31,12 @@ from sota.boundaries.values import InstalledPackage
 from sota.core import facts
 from sota.core.tables import component, package
 from sota.core.vehicles import store
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
-from sota.kit.durable import private_folder, write_atomic
 from sota.kit.errors import SotaError
-from sota.kit.logging import get_logger
-from sota.kit.outbox import Relay
+from sota.kit.files.durable import private_folder, write_atomic
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger
+from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.outbox import Relay
 
 VEHICLES_AT_ONCE = 200
 FILE = "resolver-last-fact.json"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sota.core.facts import KIND
 from sota.kit.errors import Unavailable
-from sota.kit.outbox import Relay
+from sota.kit.sql.outbox import Relay
 
 
 class Following:

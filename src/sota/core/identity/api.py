@@ -11,21 +11,22 @@ from sota.boundaries.authority import DEVICE_LIFETIME, Issued
 from sota.boundaries.b2_web_core import identity_messages as messages
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity, RenewIdentity
-from sota.boundaries.interaction import serves
-from sota.boundaries.rvi_service import Message
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.binding.rvi_service import Message
 from sota.core.identity import service, store
 from sota.core.identity.authority import KeptAuthority
 from sota.core.identity.model import LEFT_WHEN_DUE, Identity
 from sota.core.identity.revocations import RevocationList
-from sota.kit import metrics, x509
 from sota.kit.audit.model import Deed
 from sota.kit.audit.trail import AuditTrail
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Forbidden, NotFound, Unavailable
-from sota.kit.http_message import Call, Reply
-from sota.kit.logging import get_logger, short_vin
-from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.kit.runtime import metrics
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.security import x509
+from sota.kit.sql.database import Database, Tx
 
 
 class IdentitiesApi:

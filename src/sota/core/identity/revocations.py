@@ -13,15 +13,15 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from sota.boundaries.rvi_service import Peer
+from sota.boundaries.binding.rvi_service import Peer
 from sota.boundaries.services import allowing
 from sota.core.identity import store
-from sota.kit import metrics
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
-from sota.kit.durable import mode_in, private_folder, write_atomic
 from sota.kit.errors import Forbidden, SotaError
-from sota.kit.logging import get_logger, short_vin
+from sota.kit.files.durable import mode_in, private_folder, write_atomic
+from sota.kit.runtime import metrics
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.sql.database import Database, Tx
 
 EVERY_S = 2.0
 PAGE = 1000

@@ -17,9 +17,9 @@ from sota.boundaries.authority import Issued
 from sota.boundaries.b2_web_core.identity_messages import IssuedBy
 from sota.core.identity import store
 from sota.core.identity.model import Identity, make_code
-from sota.kit.clock import new_id
-from sota.kit.db import Tx
 from sota.kit.errors import NotFound, Refused
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.database import Tx
 
 REPLACED = "replaced"
 NO_CODE = "0" * 64

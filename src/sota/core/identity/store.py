@@ -13,8 +13,8 @@ from sota.boundaries.authority import ROOT_LIFETIME
 from sota.boundaries.services import allowing
 from sota.core.identity.model import Identity
 from sota.core.tables import enrolment_code, identity, revocation, vehicle
-from sota.kit.db import Tx
-from sota.kit.db_insert import insert_new
+from sota.kit.sql.database import Tx
+from sota.kit.sql.insert import insert_new
 
 
 async def lock_vehicle(tx: Tx, vin: str) -> bool:

@@ -22,16 +22,16 @@ import msgspec
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle, ProvisionResult, ProvisionStatus
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.core.logistics import service
 from sota.core.logistics.model import Known, Line
 from sota.core.vehicles.model import two_versions
-from sota.kit.clock import Clock
-from sota.kit.db import Database
 from sota.kit.errors import Invalid, SotaError, Unavailable
-from sota.kit.http_message import Call, Reply
-from sota.kit.logging import get_logger
-from sota.kit.outbox import Relay
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger
+from sota.kit.sql.database import Database
+from sota.kit.sql.outbox import Relay
 
 BATCH = 400
 # Streams that bring the same names at the same time: each collision is with another one that has committed.

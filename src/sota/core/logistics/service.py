@@ -16,8 +16,8 @@ from sota.core.components import store as component_store
 from sota.core.logistics import store
 from sota.core.logistics.model import Known, Line
 from sota.core.vehicles import store as vehicle_store
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
 
 
 async def provision(tx: Tx, lines: Sequence[Line], clock: Clock) -> list[ProvisionResult]:

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sota.core.logistics.model import Known
 from sota.core.tables import vehicle, vehicle_component
 from sota.core.vehicles.store import read_components, read_installed
-from sota.kit.db import Tx
-from sota.kit.db_keys import not_alone
+from sota.kit.sql.database import Tx
+from sota.kit.sql.keys import not_alone
 
 
 async def read_known(tx: Tx, vins: Collection[str]) -> dict[str, Known]:

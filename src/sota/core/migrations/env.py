@@ -1,5 +1,5 @@
 """Where alembic enters."""
 
-from sota.kit.migrations import run_environment
+from sota.kit.sql.migrations import run_environment
 
 run_environment()

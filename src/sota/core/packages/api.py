@@ -8,17 +8,17 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b2_web_core import messages, rows
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.binding.idempotency import Idempotency
 from sota.core.packages import service, store
 from sota.core.packages.model import Package
 from sota.core.search import Pattern, search
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Refused
-from sota.kit.http_message import Call, Reply
-from sota.kit.idempotency import Idempotency
-from sota.kit.logging import get_logger
-from sota.kit.paging import BY_NAME, link_next, read_cursor, read_limit
+from sota.kit.http.paging import BY_NAME, link_next, read_cursor, read_limit
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger
+from sota.kit.sql.database import Database, Tx
 
 
 class PackagesApi:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sota.core.packages import store
 from sota.core.packages.model import Package
-from sota.kit.db import Tx
 from sota.kit.errors import NotFound, Refused
+from sota.kit.sql.database import Tx
 
 
 async def register_package(tx: Tx, new: Package) -> None:

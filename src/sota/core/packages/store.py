@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.b4_core_database import rows
-from sota.boundaries.interaction import calls
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.packages.model import Package
 from sota.core.requests.model import OPEN
 from sota.core.requests.set_store import IS_ITS_SET
 from sota.core.tables import installed_package, package, package_set, update
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 
 # What is asked often is built once: building it takes longer than asking.
 _ONE = sa.select(package).where(

@@ -11,7 +11,8 @@ import msgspec
 
 from sota.boundaries.b2_web_core import messages
 from sota.boundaries.b5_core_resolver.client import FactsClient
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.values import Reason
 from sota.core import schedules
 from sota.core.following.service import Following
@@ -23,9 +24,8 @@ from sota.core.requests import store as request_store
 from sota.core.requests.model import Counts, InstallRequest
 from sota.core.requests.wire import to_counts, to_package_id, to_update
 from sota.core.vehicles import service as vehicle_service
-from sota.kit.db import Tx
-from sota.kit.http_message import Call, Reply
-from sota.kit.paging import BY_MOMENT, link_next, read_cursor, read_limit
+from sota.kit.http.paging import BY_MOMENT, link_next, read_cursor, read_limit
+from sota.kit.sql.database import Tx
 
 TRIED_AT_ONCE = 500
 

@@ -25,9 +25,9 @@ from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import Engine
 from sota.core.transfers.model import Known
 from sota.core.transfers.store import Ending
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
-from sota.kit.outbox import Relay
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
+from sota.kit.sql.outbox import Relay
 
 PENDING_AT_ONCE = 1000
 IN_FLIGHT_AT_ONCE = 100

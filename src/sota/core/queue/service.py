@@ -17,9 +17,9 @@ from sota.core.requests.model import InstallRequest, PackageKey, in_order
 from sota.core.requests.queue_store import Slice
 from sota.core.requests.set_store import Sets
 from sota.core.vehicles import service as vehicle_service
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
 from sota.kit.errors import Invalid
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
 
 Resolved = Mapping[tuple[int, str], list[PackageKey]]
 """What the Resolver says that vehicles must get, by position in the request and VIN."""

@@ -16,8 +16,8 @@ from sota.core.requests.preparation_store import IS_REAL
 from sota.core.requests.set_store import IS_ITS_SET, read_parts
 from sota.core.requests.store import IS_CURRENT, queue_order, read_updates, to_updates
 from sota.core.tables import install_request, package_set, update, vehicle
-from sota.kit.db import Tx
-from sota.kit.paging import Moment, Number
+from sota.kit.http.paging import Moment, Number
+from sota.kit.sql.database import Tx
 
 ENDED = ("failed", "cancelled")
 LONGEST = 10_000

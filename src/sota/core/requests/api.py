@@ -10,18 +10,18 @@ import msgspec
 
 from sota.boundaries.b2_web_core import messages
 from sota.boundaries.b5_core_resolver.client import FactsClient
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.binding.idempotency import Idempotency
 from sota.boundaries.values import PackageId, UpdateStatus, Vin
 from sota.core.requests import service, store
 from sota.core.requests.model import Counts, Order
 from sota.core.requests.queueing import Answer, Queueing, Wanted
 from sota.core.requests.wire import from_campaign, from_request, to_request, to_update
-from sota.kit.clock import Clock
-from sota.kit.db import Database
 from sota.kit.errors import Invalid, NotFound, Refused
-from sota.kit.http_message import Call, Reply
-from sota.kit.idempotency import Idempotency
-from sota.kit.paging import BY_PLACE, link_next, read_cursor, read_limit
+from sota.kit.http.paging import BY_PLACE, link_next, read_cursor, read_limit
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database
 
 NO_VEHICLE = "No vehicle was chosen: no registered vehicle passes the filters, or all that do were left out."
 

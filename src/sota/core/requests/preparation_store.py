@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from sota.core.tables import install_request, preparation, update
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 
 REMOVED_AT_ONCE = 1000
 IS_REAL = ~sa.exists().where(preparation.c.request_id == update.c.request_id)

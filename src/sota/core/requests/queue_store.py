@@ -21,8 +21,8 @@ from sota.core.packages.model import Package
 from sota.core.requests.model import InstallRequest, Order, PackageKey, refused_versions
 from sota.core.requests.set_store import size_of
 from sota.core.tables import install_request, update
-from sota.kit.clock import new_id
-from sota.kit.db import Tx
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.database import Tx
 
 AT_ONCE = 2000
 

@@ -26,6 +26,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b5_core_resolver.client import FactsClient
+from sota.boundaries.binding.call import Reply
 from sota.core.following.service import Following
 from sota.core.packages.model import Package
 from sota.core.requests import preparation_store, queue_store, service
@@ -35,12 +36,11 @@ from sota.core.requests.preparation_store import Preparation
 from sota.core.requests.queue_store import Slice, Staged
 from sota.core.requests.set_store import SetKey, Sets
 from sota.core.requests.slices import read_batches
-from sota.kit.clock import Clock, new_id
-from sota.kit.db import Database, Tx
 from sota.kit.errors import SotaError, Unavailable
-from sota.kit.http_message import Reply
-from sota.kit.logging import get_logger
-from sota.kit.outbox import Relay
+from sota.kit.runtime.clock import Clock, new_id
+from sota.kit.runtime.logging import get_logger
+from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.outbox import Relay
 
 # Transactions at the same time; SQLite has one writer.
 WRITERS_MARIADB = 2
@@ -49,7 +49,7 @@ LOOK_EVERY_S = 10.0
 GIVEN_S = 0.03
 VIN = 17
 Transact = Callable[[Callable[[Tx], Awaitable[Reply]]], Awaitable[Reply]]
-"""Does work in one transaction, once for an Idempotency-Key (:meth:`sota.kit.idempotency.Idempotency.transact`)."""
+"""Does work in one transaction, once for an Idempotency-Key (``boundaries/binding/idempotency.py``)."""
 
 
 Answer = Callable[[UUID, int], Reply]

@@ -16,9 +16,9 @@ from sota.core.requests import queue_store, set_store, store
 from sota.core.requests.model import InstallRequest, Order, PackageKey
 from sota.core.requests.queue_store import Slice, Staged
 from sota.core.requests.set_store import SetKey, Sets
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
 from sota.kit.errors import Invalid, NotFound, Refused
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
 
 
 def require_open(orders: Sequence[Order], now: datetime) -> None:

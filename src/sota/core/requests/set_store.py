@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sota.core.packages.model import Package
 from sota.core.requests.model import InstallRequest, PackageKey
 from sota.core.tables import download, package_set, update
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 
 Packages = tuple[PackageKey, ...]
 SetKey = tuple[int, Packages]

@@ -13,15 +13,15 @@ import msgspec
 import sqlalchemy as sa
 
 from sota.boundaries.b4_core_database import rows
-from sota.boundaries.interaction import calls
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.requests.model import OPEN, Counts, InstallRequest, Order, Update
 from sota.core.requests.preparation_store import IS_REAL
 from sota.core.requests.set_store import read_parts
 from sota.core.tables import install_request, preparation, update
-from sota.kit import damage
-from sota.kit.db import Tx
 from sota.kit.ranges import Ranges
+from sota.kit.sql import damaged_rows as damage
+from sota.kit.sql.database import Tx
 
 RequestKey = tuple[UUID, int]
 LAST = 1_000_000

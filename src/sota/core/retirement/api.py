@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.binding.idempotency import Idempotency
 from sota.boundaries.values import Reason
 from sota.core.identity.revocations import RevocationList
 from sota.core.queue.endings import Endings
 from sota.core.retirement import service
 from sota.core.transfers.model import Known
-from sota.kit.db import Tx
 from sota.kit.errors import Invalid
-from sota.kit.http_message import Call, Reply
-from sota.kit.idempotency import Idempotency
-from sota.kit.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.sql.database import Tx
 
 
 class RetirementApi:

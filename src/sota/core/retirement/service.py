@@ -17,9 +17,9 @@ from sota.core.retirement.model import pseudonym
 from sota.core.transfers import store as transfer_store
 from sota.core.transfers.model import Known
 from sota.core.transfers.store import Ending
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
 from sota.kit.errors import NotFound
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
 
 
 async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[Known]:

@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from sota.core.tables import download, installed_package, operation_result, update, vehicle, vehicle_component
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 
 
 async def lock_vehicle(tx: Tx, vin: str) -> bool:

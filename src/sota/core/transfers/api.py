@@ -22,8 +22,9 @@ from sota.boundaries.b7_core_rvi.messages import (
     VehicleConnected,
 )
 from sota.boundaries.b7_core_rvi.rows import INSTALL_REPORT
-from sota.boundaries.interaction import serves
-from sota.boundaries.rvi_service import Message, RviServices, answer_callback, serves_at_once, serves_service
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves, serves_at_once, serves_service
+from sota.boundaries.binding.rvi_service import Message, RviServices, answer_callback
 from sota.boundaries.values import BEGUN, OutcomeReport, Reason
 from sota.core.transfers import reports, service, store
 from sota.core.transfers.conflicts import Conflicts
@@ -34,12 +35,11 @@ from sota.core.transfers.registration import Registration
 from sota.core.transfers.report_writer import ReportWriter
 from sota.core.transfers.sending import TROUBLE
 from sota.core.transfers.store import Ending
-from sota.kit import metrics
 from sota.kit.errors import Conflict, Forbidden, Invalid, NotFound, Refused
-from sota.kit.http_message import Call, Reply
-from sota.kit.logging import get_logger, short_vin
-from sota.kit.outbox import Relay
 from sota.kit.ranges import Ranges
+from sota.kit.runtime import metrics
+from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.sql.outbox import Relay
 
 RECEIVED = Reply("received")
 

@@ -16,8 +16,8 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from sota.core.transfers.model import Download
-from sota.kit.durable import private_folder
 from sota.kit.errors import StartError, Unavailable
+from sota.kit.files.durable import private_folder
 
 READ_TIMEOUT_S = 30.0
 CACHE_BYTES = 64 << 20

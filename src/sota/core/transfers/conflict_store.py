@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sota.core.tables import download, update, vehicle
 from sota.core.transfers.model import DownloadState, Life
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 
 
 async def read_life(tx: Tx, vin: str) -> Life | None:

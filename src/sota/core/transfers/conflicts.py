@@ -23,12 +23,12 @@ from sota.core.transfers.engine import Engine
 from sota.core.transfers.model import Claim, Life, Verdict, judge
 from sota.core.transfers.sending import TROUBLE
 from sota.core.vehicles import epoch_store
-from sota.kit import metrics
 from sota.kit.audit.model import Deed
 from sota.kit.audit.trail import AuditTrail
-from sota.kit.db import Tx
-from sota.kit.logging import get_logger, short_vin
-from sota.kit.outbox import Relay
+from sota.kit.runtime import metrics
+from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.sql.database import Tx
+from sota.kit.sql.outbox import Relay
 
 ASKED_AT_ONCE = 500
 NOTHING = Verdict(renew=False, stale=False, ask=False)

@@ -26,7 +26,7 @@ from sota.core.tables import (
     vehicle,
 )
 from sota.core.transfers.model import DownloadState
-from sota.kit.db import LIMIT_S, Tx, Utc
+from sota.kit.sql.database import LIMIT_S, Tx, Utc
 
 # Longer than any transaction takes.
 CLOSED_AFTER = timedelta(seconds=2 * LIMIT_S)

@@ -25,10 +25,10 @@ from sota.core.transfers import dispatch_store, retry_store, service
 from sota.core.transfers.dispatch_store import Announcement, Claim, DueUpdate
 from sota.core.transfers.engine import Engine
 from sota.core.transfers.sending import TROUBLE
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import SotaError
-from sota.kit.logging import get_logger, short_vin
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.sql.database import Database, Tx
 
 AT_ONCE = 200
 MAX_RETRY_S = 3600.0

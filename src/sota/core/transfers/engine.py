@@ -36,11 +36,11 @@ from sota.core.transfers.sending import TROUBLE, Sender
 from sota.core.transfers.service import Alive, GivenUp
 from sota.core.transfers.turns import WORKERS, QuickSender, Turns
 from sota.core.transfers.writer import TransferWriter
-from sota.kit.clock import Clock
-from sota.kit.db import Database
 from sota.kit.errors import Conflict, Invalid, Refused, SotaError
-from sota.kit.logging import get_logger, short_vin
 from sota.kit.ranges import Ranges
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.sql.database import Database
 
 MOST_WAITING_ANSWERS = 16
 

@@ -20,9 +20,9 @@ import sqlalchemy as sa
 
 from sota.core.tables import core_instance, update
 from sota.core.transfers.sending import TROUBLE
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
-from sota.kit.logging import get_logger
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger
+from sota.kit.sql.database import Database, Tx
 
 GONE = datetime(1970, 1, 2, tzinfo=UTC)
 """What a Core that ends writes."""

@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sota.core.transfers import store
 from sota.core.transfers.model import Download
-from sota.kit.db import Database
 from sota.kit.errors import SotaError
-from sota.kit.gathering import Gathering
+from sota.kit.runtime.batcher import Gathering
+from sota.kit.sql.database import Database
 
 AT_ONCE = 200
 GATHER_S = 0.1

@@ -13,17 +13,17 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
+from sota.boundaries.binding.service_credentials import keep_secret
 from sota.boundaries.services import BACKEND_SERVICES, CALLBACK_PATH, short_name, vin_of
 from sota.core.transfers.dispatcher import Dispatcher
 from sota.core.transfers.engine import Engine
 from sota.core.transfers.sending import TROUBLE
 from sota.core.vehicles import store as vehicle_store
-from sota.kit.clock import Clock
-from sota.kit.db import Database
-from sota.kit.durable import private_folder
 from sota.kit.errors import SotaError
-from sota.kit.logging import get_logger
-from sota.kit.service_credentials import keep_secret
+from sota.kit.files.durable import private_folder
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger
+from sota.kit.sql.database import Database
 
 FIRST_RETRY_S = 0.25
 

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from sota.core.tables import download, operation_result
 from sota.core.transfers.model import Download, DownloadState
-from sota.kit.db import Tx
-from sota.kit.db_keys import not_alone
+from sota.kit.sql.database import Tx
+from sota.kit.sql.keys import not_alone
 
 _STATE = (
     download.update()

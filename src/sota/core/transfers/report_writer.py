@@ -15,10 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sota.boundaries.b7_core_rvi.messages import InstallReport
 from sota.core.transfers import reports
 from sota.core.transfers.reports import Recorded
-from sota.kit.clock import Clock
-from sota.kit.db import Database
 from sota.kit.errors import NotFound, SotaError
-from sota.kit.gathering import Gathering
+from sota.kit.runtime.batcher import Gathering
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database
 
 AT_ONCE = 100
 GATHER_S = 0.1

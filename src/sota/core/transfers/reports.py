@@ -24,9 +24,9 @@ from sota.core.transfers.model import Download, DownloadState, mismatch
 from sota.core.transfers.store import Ending
 from sota.core.vehicles import store as vehicle_store
 from sota.core.vehicles.model import PackageKey, after_install, after_removal, differences
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
 from sota.kit.errors import NotFound
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
 
 MAX_RESULT_TEXT = 60_000
 NEVER_INSTALLED = frozenset({Reason.VERIFICATION_FAILED, Reason.DECLINED, Reason.ABORTED, Reason.DEPENDENCY,

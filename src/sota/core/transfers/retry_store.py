@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sota.core import schedules
 from sota.core.requests.set_store import read_parts
 from sota.core.tables import update, vehicle
-from sota.kit.clock import new_id
-from sota.kit.db import Tx
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.database import Tx
 
 LONGEST_PAUSE = timedelta(days=1)
 CARRIED = (

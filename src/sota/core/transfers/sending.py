@@ -17,9 +17,9 @@ from sota.core.requests.wire import to_package_id
 from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.limits import Budgets
 from sota.core.transfers.model import Download, Known, Phase, Transfer
-from sota.kit import damage
 from sota.kit.errors import SotaError
-from sota.kit.logging import get_logger, is_debugging, short_vin
+from sota.kit.runtime.logging import get_logger, is_debugging, short_vin
+from sota.kit.sql import damaged_rows as damage
 
 TROUBLE = (SotaError, SQLAlchemyError, OSError)
 """What a background step survives: it is tried again."""

@@ -20,9 +20,9 @@ from sota.core.transfers.store import Ending
 from sota.core.vehicles import software_store
 from sota.core.vehicles import store as vehicle_store
 from sota.core.vehicles.model import PackageKey, differences
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
 from sota.kit.errors import Conflict, NotFound, Refused
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sota.boundaries.values import BEGUN
 from sota.core.tables import download, update
 from sota.core.transfers.model import DownloadState
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 
 # Written out: a list of values cannot be used with executemany.
 IS_OPEN = sa.and_(*(download.c.state != state.value for state in DownloadState if state.is_final))

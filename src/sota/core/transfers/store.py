@@ -15,9 +15,9 @@ from sota.core import schedules
 from sota.core.requests.model import OPEN
 from sota.core.tables import download, install_request, package, update, vehicle
 from sota.core.transfers.model import Download, DownloadState, Known
-from sota.kit import damage
-from sota.kit.db import Tx
 from sota.kit.ranges import Ranges
+from sota.kit.sql import damaged_rows as damage
+from sota.kit.sql.database import Tx
 
 _IS_ITS_PACKAGE = sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version)
 FINAL = (DownloadState.INSTALLED.value, DownloadState.FAILED.value)

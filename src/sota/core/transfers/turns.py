@@ -18,7 +18,7 @@ from typing import Protocol
 
 from sota.core.transfers.limits import Budgets
 from sota.core.transfers.model import Transfer
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 
 WORKERS = 32
 LONGEST_PAUSE_S = 1.0

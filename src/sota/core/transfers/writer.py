@@ -20,12 +20,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sota.core.transfers import step_store
 from sota.core.transfers.model import Download
 from sota.core.transfers.step_store import Begun, Finished, Stage
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import SotaError, Unavailable
-from sota.kit.gathering import Gathering
-from sota.kit.logging import get_logger
 from sota.kit.ranges import Ranges
+from sota.kit.runtime.batcher import Gathering
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger
+from sota.kit.sql.database import Database, Tx
 
 AT_ONCE = 500
 RETRY_S = 1.0

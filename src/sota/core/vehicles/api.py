@@ -7,20 +7,20 @@ from typing import Any
 
 from sota.boundaries.b2_web_core import messages
 from sota.boundaries.b7_core_rvi.messages import ChangeKind, Firmware, LocalChange
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.binding.idempotency import Idempotency
 from sota.boundaries.values import InstalledPackage
 from sota.core.requests import store as request_store
 from sota.core.requests.wire import to_update
 from sota.core.search import Pattern, read_flag, search
 from sota.core.vehicles import service, software_store, store
 from sota.core.vehicles.model import PackageKey, Vehicle, two_versions
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Failed, Invalid
-from sota.kit.http_message import Call, Reply
-from sota.kit.idempotency import Idempotency
-from sota.kit.outbox import Relay
-from sota.kit.paging import BY_NAME, link_next, read_cursor, read_limit
+from sota.kit.http.paging import BY_NAME, link_next, read_cursor, read_limit
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.outbox import Relay
 
 LATEST_UPDATES = 20
 LATEST_CHANGES = 100

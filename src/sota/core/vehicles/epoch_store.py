@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from sota.core.tables import vehicle
 from sota.core.vehicles.model import new_epoch
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 
 
 async def renew_epochs(tx: Tx) -> int:

@@ -6,9 +6,9 @@ from sota.boundaries.b5_core_resolver.messages import VehicleRegistered
 from sota.core import facts
 from sota.core.vehicles import store
 from sota.core.vehicles.model import PackageKey, Vehicle, differences
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
 from sota.kit.errors import NotFound, Refused
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
 
 
 async def register_vehicle(tx: Tx, vin: str, clock: Clock) -> None:

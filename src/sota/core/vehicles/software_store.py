@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from sota.core.tables import local_change, vehicle_firmware
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 
 Change = tuple[datetime, str, str, str]
 """When, which package, what was done (install, upgrade, remove), and the version it was done with."""

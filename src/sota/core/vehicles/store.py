@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.b4_core_database import rows
-from sota.boundaries.interaction import calls
+from sota.boundaries.binding.decorators import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.tables import installed_package, revocation, vehicle, vehicle_component
 from sota.core.vehicles.model import PackageKey, Vehicle, new_epoch
-from sota.kit.db import Tx
-from sota.kit.db_keys import not_alone
+from sota.kit.sql.database import Tx
+from sota.kit.sql.keys import not_alone
 
 # What is asked often is built once: building it takes longer than asking.
 _ONE = sa.select(vehicle).where(vehicle.c.vin == sa.bindparam("one"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from sota.kit.db import Utc, code_text
+from sota.kit.sql.database import Utc, code_text
 
 
 def create_audit_tables() -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from sota.kit.audit.model import INTERRUPTED, Deed, Opening, Record, Wanted, chain
 from sota.kit.audit.tables import HEAD, OPEN, RECORD
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 
 # Built once: every change that anybody makes is written with these, and building a statement takes longer than asking.
 _LOCK_HEAD = sa.select(HEAD.c.number, HEAD.c.hash).where(HEAD.c.id == 1).with_for_update()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from sota.kit.db import Id, Utc, code_text
+from sota.kit.sql.database import Id, Utc, code_text
 
 METADATA = sa.MetaData()
 

@@ -17,8 +17,8 @@ from uuid import UUID
 
 from sota.kit.audit import store
 from sota.kit.audit.model import Break, Checker, Deed, Opening, Record, Verdict, Wanted, tidy
-from sota.kit.clock import new_id
-from sota.kit.db import Database, Tx
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.database import Database, Tx
 
 BATCH = 200
 PAGE = 1000

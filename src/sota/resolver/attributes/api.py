@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sota.boundaries.interaction import serves
-from sota.kit.db import Database
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import NotFound
-from sota.kit.http_message import Call, Reply
+from sota.kit.sql.database import Database
 from sota.resolver.attributes import store
 
 

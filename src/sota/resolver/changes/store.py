@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 from sota.resolver.changes.model import Changes
 from sota.resolver.tables import change, change_head
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from sota.boundaries.b3_web_resolver.resolution_messages import Dependency
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.values import PackageId
-from sota.kit.db import Database
 from sota.kit.errors import Invalid
-from sota.kit.http_message import Call, Reply
+from sota.kit.sql.database import Database
 from sota.resolver.dependencies import service
 from sota.resolver.dependencies.model import Minimum, Package
 from sota.resolver.dependencies.service import Edge

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sota.kit.db import Tx
 from sota.kit.errors import Invalid, NotFound, Refused
+from sota.kit.sql.database import Tx
 from sota.resolver.dependencies import store
 from sota.resolver.dependencies.model import DependencyGraph, Minimum, Package, check_declaration
 

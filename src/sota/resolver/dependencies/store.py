@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sota.boundaries.b6_resolver_database import rows
-from sota.boundaries.interaction import calls
-from sota.kit.db import Tx
+from sota.boundaries.binding.decorators import calls
+from sota.kit.sql.database import Tx
 from sota.resolver.dependencies.model import DependencyGraph, Minimum, Package
 from sota.resolver.results import StoreResult
 from sota.resolver.tables import installed_package, package, package_dependency, software, vehicle

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sota.boundaries.b3_web_resolver.resolution_messages import ExplainRequest
-from sota.boundaries.interaction import serves
-from sota.kit.http_message import Call, Reply
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.resolver.explanation.service import Explanations
 
 

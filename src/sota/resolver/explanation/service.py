@@ -9,8 +9,8 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
     Verdict,
 )
 from sota.boundaries.values import InstalledPackage, PackageId
-from sota.kit.db import Database
 from sota.kit.errors import NotFound
+from sota.kit.sql.database import Database
 from sota.resolver.dependencies.model import LeftOut, Package, Plan
 from sota.resolver.explanation import store
 from sota.resolver.explanation.model import explain_clause, explain_steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 from sota.resolver.language.evaluation import Vehicle
 from sota.resolver.tables import (
     attribute,

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from sota.boundaries.b5_core_resolver.messages import Fact, FactResult, FactStatus, VehicleRetired
-from sota.boundaries.interaction import serves
-from sota.kit.clock import Clock
-from sota.kit.db import Database
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import TooLarge, Unsupported
-from sota.kit.http_message import Call, Reply
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database
 from sota.resolver.facts import service
 
 NDJSON = "application/x-ndjson"

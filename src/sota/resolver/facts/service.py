@@ -15,8 +15,8 @@ from sota.boundaries.b5_core_resolver.messages import (
     PackageRetired,
     VehicleRetired,
 )
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes
 from sota.resolver.facts import store

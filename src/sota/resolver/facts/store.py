@@ -10,10 +10,10 @@ from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.b5_core_resolver import messages
 from sota.boundaries.b6_resolver_database import rows
-from sota.boundaries.interaction import calls
-from sota.kit.db import Tx
-from sota.kit.db_insert import insert_new
-from sota.kit.db_keys import not_alone
+from sota.boundaries.binding.decorators import calls
+from sota.kit.sql.database import Tx
+from sota.kit.sql.insert import insert_new
+from sota.kit.sql.keys import not_alone
 from sota.resolver import tables
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes, Kind

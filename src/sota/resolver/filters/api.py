@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
-from sota.boundaries.interaction import serves
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.binding.idempotency import Idempotency
 from sota.kit.errors import Invalid, Refused
-from sota.kit.http_message import Call, Reply
-from sota.kit.idempotency import Idempotency
-from sota.kit.paging import link_next, link_to, make_cursor, read_cursor, read_limit
+from sota.kit.http.paging import link_next, link_to, make_cursor, read_cursor, read_limit
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database, Tx
 from sota.resolver.filters import service, store
 from sota.resolver.filters.service import Page
 from sota.resolver.filters.store import StoredFilter

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Failed, NotFound, Refused, Unavailable
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database, Tx
 from sota.resolver.filters import store
 from sota.resolver.filters.store import StoredFilter
 from sota.resolver.groups import service as group_service

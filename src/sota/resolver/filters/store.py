@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.b6_resolver_database import rows
-from sota.boundaries.interaction import calls
-from sota.kit.db import Tx
+from sota.boundaries.binding.decorators import calls
+from sota.kit.sql.database import Tx
 from sota.resolver import tables
 from sota.resolver.results import StoreResult
 from sota.resolver.sql import batches

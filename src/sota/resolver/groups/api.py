@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sota.boundaries.b3_web_resolver.fleet_messages import Group, GroupChange, MembersChanged
-from sota.boundaries.interaction import serves
-from sota.kit.clock import Clock
-from sota.kit.db import Database
-from sota.kit.http_message import Call, Reply
-from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database
 from sota.resolver.groups import service, store
 from sota.resolver.groups.store import GroupRow
 

@@ -10,9 +10,9 @@ Rules kept here:
 
 from __future__ import annotations
 
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import NotFound, Refused
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database, Tx
 from sota.resolver.groups import store
 from sota.resolver.groups.store import GroupRow
 from sota.resolver.language.expression import Expression, InGroup, Place, walk

@@ -8,8 +8,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from sota.kit.db import Tx
-from sota.kit.db_insert import insert_new
+from sota.kit.sql.database import Tx
+from sota.kit.sql.insert import insert_new
 from sota.resolver import tables
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes, Kind

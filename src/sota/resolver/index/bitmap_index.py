@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
-from sota.kit.program import Background
+from sota.kit.runtime.program import Background
 from sota.resolver.changes.model import Kind
 from sota.resolver.dependencies.model import DependencyGraph, Package
 from sota.resolver.index.fleet import Fleet, Shard

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sota.kit.program import Background
+from sota.kit.runtime.program import Background
 from sota.resolver.dependencies.model import DependencyGraph, Package
 from sota.resolver.language.expression import Expression
 

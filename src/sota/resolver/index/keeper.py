@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from sota.kit import damage
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Damaged, SotaError, Unavailable
-from sota.kit.logging import get_logger
-from sota.kit.program import Background
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.program import Background
+from sota.kit.sql import damaged_rows as damage
+from sota.kit.sql.database import Database, Tx
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import decode
 from sota.resolver.changes.store import Entry

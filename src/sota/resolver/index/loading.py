@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sota.kit.db import Database
+from sota.kit.sql.database import Database
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Kind
 from sota.resolver.index import store

@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 
-from sota.kit.db import Database
 from sota.kit.errors import SotaError
-from sota.kit.logging import configure
-from sota.kit.program import Background
+from sota.kit.runtime.logging import configure
+from sota.kit.runtime.program import Background
+from sota.kit.sql.database import Database
 from sota.resolver.dependencies.model import DependencyGraph
 from sota.resolver.index import wire
 from sota.resolver.index.bitmap_index import BitmapIndex

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from sota.kit.logging import get_logger
+from sota.kit.runtime.logging import get_logger
 from sota.resolver.index.part import Orders
 from sota.resolver.index.share import Share
 from sota.resolver.settings import ResolverSettings

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from pyroaring import BitMap
 
-from sota.kit.durable import private_folder, sync_folder, write_atomic
+from sota.kit.files.durable import private_folder, sync_folder, write_atomic
 from sota.resolver.changes.model import Kind
 from sota.resolver.changes.store import Position
 from sota.resolver.index.dictionary import Dictionary

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 from sota.kit.errors import SotaError, Unavailable
-from sota.kit.program import Background
+from sota.kit.runtime.program import Background
 from sota.resolver.dependencies.model import DependencyGraph
 from sota.resolver.index import wire
 from sota.resolver.index.fleet_index import Match

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 from sota.resolver import tables
 from sota.resolver.changes.model import Kind
 from sota.resolver.index.dictionary import Texts

@@ -1,5 +1,5 @@
 """Called by alembic."""
 
-from sota.kit.migrations import run_environment
+from sota.kit.sql.migrations import run_environment
 
 run_environment()

@@ -15,9 +15,9 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
     TypedExpression,
     Validation,
 )
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.values import PackageId
-from sota.kit.http_message import Call, Reply
 from sota.resolver.dependencies.model import LeftOut, Package, Planned
 from sota.resolver.language.parser import FilterSyntaxError
 from sota.resolver.preview.service import Checked, Previews

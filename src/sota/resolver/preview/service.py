@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from sota.boundaries.values import PackageId
-from sota.kit.db import Database
+from sota.kit.sql.database import Database
 from sota.resolver.attributes import store as attribute_store
 from sota.resolver.dependencies.model import LeftOut, Plan, Planned
 from sota.resolver.groups import service as group_service

@@ -18,12 +18,12 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
     Resolution,
     ResolutionStatus,
 )
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.values import Id, PackageId
-from sota.kit.db import Database
 from sota.kit.errors import Invalid
-from sota.kit.http_message import Call, Reply
-from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.kit.sql.database import Database
 from sota.resolver.dependencies.api import to_wire as edges_to_wire
 from sota.resolver.dependencies.model import LeftOut, Package, Plan, Planned
 from sota.resolver.index.workers import Workers

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sota.kit.db import Database
+from sota.kit.sql.database import Database
 from sota.resolver.dependencies.model import Plan
 from sota.resolver.index.workers import Workers
 from sota.resolver.recorded import store

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from sota.kit import damage
-from sota.kit.bell import Bell
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Damaged, SotaError
-from sota.kit.logging import get_logger
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.notifier import Bell
+from sota.kit.sql import damaged_rows as damage
+from sota.kit.sql.database import Database, Tx
 from sota.resolver.recorded import store
 
 AT_ONCE = 100

@@ -17,10 +17,10 @@ from itertools import islice
 from uuid import UUID
 
 from sota.boundaries.values import PackageId
-from sota.kit import damage
-from sota.kit.clock import Clock, new_id
-from sota.kit.db import Database
 from sota.kit.errors import Failed, NotFound, Refused, Unavailable
+from sota.kit.runtime.clock import Clock, new_id
+from sota.kit.sql import damaged_rows as damage
+from sota.kit.sql.database import Database
 from sota.resolver.dependencies.model import Package
 from sota.resolver.index.workers import Workers
 from sota.resolver.recorded import store

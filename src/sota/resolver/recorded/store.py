@@ -11,7 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 from sota.resolver.dependencies.model import Package
 from sota.resolver.recorded.model import Chunk, Kind
 from sota.resolver.tables import erasure, resolution, resolution_chunk

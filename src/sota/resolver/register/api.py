@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve, VehicleToResolve
-from sota.boundaries.interaction import serves
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
-from sota.kit.http_message import Call, Reply
-from sota.kit.idempotency import Idempotency
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.binding.idempotency import Idempotency
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
 from sota.resolver.register import service
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve
-from sota.kit.clock import Clock
-from sota.kit.db import Tx
 from sota.kit.errors import NotFound, Refused
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Tx
 from sota.resolver.dependencies import service as dependency_service
 from sota.resolver.dependencies import store as dependency_store
 from sota.resolver.dependencies.model import Minimum, Package

@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve
 from sota.boundaries.b6_resolver_database import rows
-from sota.boundaries.interaction import calls
-from sota.kit.db import Tx
+from sota.boundaries.binding.decorators import calls
+from sota.kit.sql.database import Tx
 from sota.resolver import tables
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes

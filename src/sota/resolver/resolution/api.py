@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 
 from sota.boundaries.b3_web_resolver.messages import Resolved, ResolveRequest
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.values import PackageId
-from sota.kit.http_message import Call, Reply
 from sota.resolver.dependencies.model import Planned
 from sota.resolver.recorded.service import Records
 from sota.resolver.resolution.model import Decision

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from sota.boundaries.values import PackageId
-from sota.kit.db import Database
 from sota.kit.errors import Failed
-from sota.kit.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.sql.database import Database
 from sota.resolver.dependencies import store as dependency_store
 from sota.resolver.dependencies.model import DependencyGraph, LeftOut, Package, Plan
 from sota.resolver.filters import service as filter_service

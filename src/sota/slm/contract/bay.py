@@ -17,11 +17,11 @@ from typing import NoReturn, Protocol, TypeVar
 
 from sota.boundaries.b10_client_slm.messages import Download, InstallReport, StartDownload, UpdateAvailable
 from sota.boundaries.values import Command, PackageId
-from sota.kit import faults
-from sota.kit.clock import new_id
-from sota.kit.database_threads import Threads
-from sota.kit.local_database import LocalDatabase
-from sota.kit.local_file import Connection
+from sota.kit.runtime import faults
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.local_database import LocalDatabase
+from sota.kit.sql.local_file import Connection
+from sota.kit.sql.local_threads import Threads
 from sota.slm.boot import Boot
 from sota.slm.conditions import Conditions
 from sota.slm.entry import State

@@ -18,9 +18,9 @@ from sota.boundaries.b10_client_slm.messages import StartDownload
 from sota.boundaries.update_image.image import Image, read_image
 from sota.boundaries.update_image.manifest import Install, Operation, Reboot, Remove, Run, file_of
 from sota.boundaries.values import Command, Reason
-from sota.kit.durable import private_folder
 from sota.kit.errors import Invalid, Refused
-from sota.kit.logging import get_logger
+from sota.kit.files.durable import private_folder
+from sota.kit.runtime.logging import get_logger
 from sota.slm.entry import DownloadEntry
 from sota.slm.images import commands
 from sota.slm.images.model import CHECK, UNDO, Check, Do, Ended, Result, Rule, Undo, next_move
@@ -118,7 +118,7 @@ class Images:
         """
         image = read_image(file)
         if image.signature is not None or not self._trust.allow_unsigned:
-            from sota.kit.package_signature import load_public_keys  # a vehicle waits without its libraries
+            from sota.boundaries.package_signature import load_public_keys  # a vehicle waits without its libraries
 
             image.check_signature(load_public_keys(self._trust.keys))
         if image.manifest.package != start.package:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sota.boundaries.values import InstalledPackage
-from sota.kit.local_file import Connection
+from sota.kit.sql.local_file import Connection
 from sota.slm.images.model import Result
 from sota.slm.journal import Journal
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from sota.boundaries.values import InstalledPackage
-from sota.kit.durable import shared_folder
+from sota.kit.files.durable import shared_folder
 from sota.slm.confinement import leads_out
 from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, Unsafe, ask
 from sota.slm.installers.archive_slots import Slots

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from sota.kit.durable import shared_folder, sync_folder
+from sota.kit.files.durable import shared_folder, sync_folder
 from sota.slm.installers.tar_stream import HEADER_LIMIT, BadArchive, Bounded
 
 __all__ = ["BadArchive", "Limits", "Tree", "unpack"]

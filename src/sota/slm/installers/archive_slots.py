@@ -24,8 +24,8 @@ from pathlib import Path
 
 import msgspec
 
-from sota.kit.durable import shared_folder, sync_folder, write_atomic
 from sota.kit.errors import SotaError
+from sota.kit.files.durable import shared_folder, sync_folder, write_atomic
 from sota.slm.installers.archive_files import Limits, unpack
 
 SLOTS = ("a", "b")

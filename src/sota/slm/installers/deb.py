@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from sota.boundaries.values import InstalledPackage
-from sota.kit.durable import private_folder, sync_folder
+from sota.kit.files.durable import private_folder, sync_folder
 from sota.slm.confinement import INSIDE, Confinement
 from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, Unsafe, ask
 from sota.slm.installers.deb_database import BUILD_TIMEOUT_S, DebDatabase

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sota.kit.durable import shared_folder
+from sota.kit.files.durable import shared_folder
 
 LEFT_OUT = ("Status:", "Conffiles:", "Config-Version:", "Triggers-Pending:", "Triggers-Awaited:")
 CONTROL_FILES = ("preinst", "postinst", "prerm", "postrm", "config", "templates", "triggers", "conffiles", "shlibs")

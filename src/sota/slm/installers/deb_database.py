@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sota.kit.durable import shared_folder, write_atomic
+from sota.kit.files.durable import shared_folder, write_atomic
 from sota.slm.installers import QUERY_TIMEOUT_S, InstallerFailed, ask
 from sota.slm.installers.deb_copy import Installed, copy_tree
 from sota.slm.installers.deb_steps import LOCK_POLL_S, LOCKS

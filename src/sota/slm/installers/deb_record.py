@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from sota.kit.durable import sync_file, sync_folder
+from sota.kit.files.durable import sync_file, sync_folder
 from sota.slm.installers.deb_copy import Installed, conffiles_of
 from sota.slm.installers.deb_survey import Companion, KeptConffile, Record, list_digest
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import msgspec
 
-from sota.kit.durable import shared_folder, write_atomic
+from sota.kit.files.durable import shared_folder, write_atomic
 from sota.slm.installers.deb_copy import conffiles_of, info_file, locate
 from sota.slm.installers.deb_survey import FORMAT, Package, Record, diverted_since, is_lost, parse, read_record
 from sota.slm.model import NOT_BEGUN, Step

@@ -31,8 +31,8 @@ import msgspec
 from msgspec import Meta
 
 from sota.boundaries.values import ForeignText, InstalledPackage, PackageName
-from sota.kit.durable import private_folder
 from sota.kit.errors import StartError
+from sota.kit.files.durable import private_folder
 from sota.slm.boot import ENVIRONMENT
 from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, ask
 from sota.slm.installers.steps import refuse, run_module, wait_for_lock

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from sota.kit.durable import write_atomic
-from sota.kit.logging import get_logger
-from sota.kit.set_aside import set_aside
+from sota.kit.files.durable import write_atomic
+from sota.kit.files.set_aside import set_aside
+from sota.kit.runtime.logging import get_logger
 
 WRITE_TIMEOUT_S = 24 * 3600.0
 """The step's own time-out, which is the vehicle's, comes first."""

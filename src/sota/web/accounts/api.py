@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from sota.boundaries.b1_browser_web.admin_messages import NewUser, User, UserChange
-from sota.boundaries.interaction import Role, serves
-from sota.kit.clock import Clock
-from sota.kit.db import Database
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.interaction import Role
 from sota.kit.errors import NotFound
-from sota.kit.http_message import Call, Reply
-from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database
 from sota.web.accounts import store
 from sota.web.accounts.model import Account, generate_password
 from sota.web.accounts.service import add_account, change_account, delete_account

@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from sota.kit.clock import Clock
-from sota.kit.db import Database
-from sota.kit.durable import private_folder, sync_folder, write_atomic
+from sota.kit.files.durable import private_folder, sync_folder, write_atomic
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database
 from sota.web.accounts import store
 from sota.web.accounts.model import FIRST_ADMIN, generate_password
 from sota.web.accounts.password import Passwords

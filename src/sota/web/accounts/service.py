@@ -13,9 +13,9 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.interaction import Role
-from sota.kit.clock import Clock, SystemClock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Invalid, NotFound, Refused, Unauthenticated
+from sota.kit.runtime.clock import Clock, SystemClock
+from sota.kit.sql.database import Database, Tx
 from sota.web.accounts import store, token_store
 from sota.web.accounts.model import (
     FIRST_ADMIN,

@@ -9,8 +9,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from sota.boundaries.interaction import Role
-from sota.kit.clock import new_id
-from sota.kit.db import Tx
+from sota.kit.runtime.clock import new_id
+from sota.kit.sql.database import Tx
 from sota.web.accounts.model import Account
 from sota.web.tables import ACCOUNT, API_TOKEN, SESSION
 

@@ -16,12 +16,13 @@ from typing import Any
 from uuid import UUID
 
 from sota.boundaries.b1_browser_web.admin_messages import NewToken, Token
-from sota.boundaries.interaction import Role, serves
-from sota.kit.clock import Clock
-from sota.kit.db import Database
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.interaction import Role
 from sota.kit.errors import NotFound, Refused
-from sota.kit.http_message import Call, Reply
-from sota.kit.paging import link_next, read_cursor, read_limit
+from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database
 from sota.web.accounts import model, token_store
 from sota.web.accounts.service import make_token
 from sota.web.visitor import Visitor

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from sota.boundaries.audit import QUERY, AuditRecord, AuditVerdict, Trail, answer_records, answer_verdict
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.calling import Page
-from sota.boundaries.interaction import serves
 from sota.kit.errors import Invalid
-from sota.kit.http_message import Call, Reply
 from sota.web.gateway.answer import answering, listed, paging
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from sota.boundaries.b1_browser_web import page_rows
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply, Row
+from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import Refused, Unauthenticated
-from sota.kit.http_message import Call, Reply, Row
 from sota.web.console.manifest import PAGES, Asset
 from sota.web.console.page import Pages
 from sota.web.sessions.model import COOKIE, is_own_path, read_cookie, set_return_cookie

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.openapi import DOCUMENTED, document
-from sota.kit.http_message import Call, Reply
 from sota.web.console.api import HTML, to_login
 from sota.web.console.manifest import Asset
 from sota.web.documents.page import render

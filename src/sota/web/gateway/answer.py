@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from sota.boundaries.binding.call import Call, Reply, Row
 from sota.boundaries.calling import Page
 from sota.kit.errors import Invalid, Refused, SotaError, Unavailable
-from sota.kit.http_message import Call, Reply, Row
-from sota.kit.logging import get_logger
-from sota.kit.paging import MAX_LIMIT, link_to
+from sota.kit.http.paging import MAX_LIMIT, link_to
+from sota.kit.runtime.logging import get_logger
 
 CREDENTIAL_REFUSED = "The Web Server's own credential is refused: its operator must renew it."
 AWAY = "A program behind the Web Server does not answer now: try again."

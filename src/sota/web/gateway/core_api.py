@@ -8,10 +8,10 @@ import msgspec
 
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b2_web_core.messages import NewCampaign, QueueRequest
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.values import InstalledPackage, PackageId
 from sota.kit.errors import Invalid
-from sota.kit.http_message import Call, Reply
 from sota.web.gateway.answer import answering, key_of, listed, paging
 
 

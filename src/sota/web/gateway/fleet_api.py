@@ -7,8 +7,8 @@ from typing import Any
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b3_web_resolver.fleet_client import FleetClient
 from sota.boundaries.b3_web_resolver.fleet_messages import GroupChange
-from sota.boundaries.interaction import serves
-from sota.kit.http_message import Call, Reply
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.web.gateway.answer import answering, listed, paging
 
 

@@ -8,9 +8,9 @@ import msgspec
 
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b2_web_core.identity_messages import CodeEnrolment, NewCode, NewEnrolment, Revocation
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import Refused
-from sota.kit.http_message import Call, Reply
 from sota.web.gateway.answer import answering, listed, paging
 from sota.web.sessions.throttle import EnrolmentThrottle
 

@@ -7,10 +7,10 @@ from typing import Any
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b3_web_resolver.resolution_client import ResolutionClient
 from sota.boundaries.b3_web_resolver.resolution_messages import ExplainRequest, TypedExpression
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.values import PackageId
 from sota.kit.errors import Invalid
-from sota.kit.http_message import Call, Reply
 from sota.web.gateway.answer import answering, listed, paging, read_flag
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b3_web_resolver.client import ResolverClient
 from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.calling import Page
-from sota.boundaries.interaction import serves
 from sota.boundaries.values import PackageId
-from sota.kit.http_message import Call, Reply
-from sota.kit.paging import link_to
+from sota.kit.http.paging import link_to
 from sota.web.gateway.answer import answering, listed, paging, read_flag
 
 FILTERS = "/api/v1/filters"

@@ -1,5 +1,5 @@
 """Alembic's entry."""
 
-from sota.kit.migrations import run_environment
+from sota.kit.sql.migrations import run_environment
 
 run_environment()

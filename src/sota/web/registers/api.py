@@ -6,9 +6,9 @@ from typing import Any
 
 from sota.boundaries.b2_web_core.messages import Component, NewVehicle
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, VehicleToResolve
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import Invalid, Refused
-from sota.kit.http_message import Call, Reply
 from sota.web.gateway.answer import translate
 from sota.web.registers.model import Kind, NewRegistration, VehicleToForget, VehicleToRetire
 from sota.web.registers.service import Registers

@@ -26,10 +26,10 @@ from sota.boundaries.b2_web_core.messages import Component, NewPackage, NewVehic
 from sota.boundaries.b3_web_resolver.client import ResolverClient
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve, VehicleToResolve
 from sota.boundaries.values import PackageId
-from sota.kit.clock import Clock, new_id
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Refused, SotaError, Unavailable
-from sota.kit.logging import get_logger
+from sota.kit.runtime.clock import Clock, new_id
+from sota.kit.runtime.logging import get_logger
+from sota.kit.sql.database import Database, Tx
 from sota.web.registers import store
 from sota.web.registers.model import (
     KEY_IS_KNOWN_FOR,

@@ -10,9 +10,9 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from sota.kit import damage
-from sota.kit.db import Tx
 from sota.kit.errors import Damaged
+from sota.kit.sql import damaged_rows as damage
+from sota.kit.sql.database import Tx
 from sota.web.registers.model import BODIES, Kind, NewRegistration, Refusal, Registration, State
 from sota.web.tables import REGISTRATION
 

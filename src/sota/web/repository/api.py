@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.boundaries.values import PackageId
 from sota.kit.errors import Invalid, Unavailable
-from sota.kit.http_message import Call, Reply
 from sota.web.gateway.answer import answering
 from sota.web.repository.files import PackageFiles, Wanted
 from sota.web.repository.multipart import UploadBody

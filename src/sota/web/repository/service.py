@@ -26,13 +26,13 @@ from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b2_web_core.messages import NewPackage
 from sota.boundaries.b3_web_resolver.messages import PackageToResolve
-from sota.boundaries.interaction import calls
+from sota.boundaries.binding.decorators import calls
+from sota.boundaries.package_signature import SignedFields, load_public_keys, verify
 from sota.boundaries.values import PackageId
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Failed, Invalid, Refused, StartError, TooSlow, Unavailable
-from sota.kit.logging import get_logger
-from sota.kit.package_signature import SignedFields, load_public_keys, verify
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger
+from sota.kit.sql.database import Database, Tx
 from sota.web.registers.model import Kind, NewRegistration, PackageToRemove
 from sota.web.registers.service import Registers
 from sota.web.repository import store

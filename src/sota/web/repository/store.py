@@ -7,11 +7,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from sota.boundaries.interaction import serves
-from sota.kit.db import Tx
+from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import Failed
-from sota.kit.logging import get_logger
-from sota.kit.objects import Objects
+from sota.kit.files.objects import Objects
+from sota.kit.runtime.logging import get_logger
+from sota.kit.sql.database import Tx
 from sota.web.tables import UPLOAD
 
 

@@ -8,10 +8,11 @@ import msgspec
 
 from sota.boundaries.b1_browser_web import page_rows
 from sota.boundaries.b1_browser_web.messages import Credentials
-from sota.boundaries.interaction import Role, serves
-from sota.kit.clock import Clock
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
+from sota.boundaries.interaction import Role
 from sota.kit.errors import Invalid, Refused, TooMany
-from sota.kit.http_message import Call, Reply
+from sota.kit.runtime.clock import Clock
 from sota.web.console.page import Pages
 from sota.web.sessions.form import JSON, kind_of, read_fields, refuse_foreign
 from sota.web.sessions.model import (

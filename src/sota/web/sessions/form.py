@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sota.boundaries.b1_browser_web.page_rows import FORM_LIMIT
+from sota.boundaries.binding.call import Call
 from sota.kit.errors import Forbidden, Invalid, Unsupported
-from sota.kit.http_message import Call
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"

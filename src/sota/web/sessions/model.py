@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sota.boundaries.interaction import Role
-from sota.kit.http_crowd import network_of
+from sota.kit.http.connection_limits import network_of
 
 COOKIE = "__Host-sota"
 RETURN_COOKIE = "__Host-sota-return"

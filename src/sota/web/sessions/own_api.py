@@ -7,9 +7,9 @@ from uuid import UUID
 
 from sota.boundaries.b1_browser_web import admin_rows
 from sota.boundaries.b1_browser_web.admin_messages import PasswordChange, SessionEntry
-from sota.boundaries.interaction import serves
+from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import Invalid, Refused, TooMany
-from sota.kit.http_message import Call, Reply
 from sota.web.console.api import HTML, to_login
 from sota.web.console.page import Pages
 from sota.web.sessions.form import read_form, refuse_foreign

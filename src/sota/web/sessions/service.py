@@ -13,11 +13,11 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.interaction import Role
-from sota.kit import damage
-from sota.kit.clock import Clock
-from sota.kit.db import Database, Tx
 from sota.kit.errors import Invalid, Unavailable
-from sota.kit.logging import get_logger
+from sota.kit.runtime.clock import Clock
+from sota.kit.runtime.logging import get_logger
+from sota.kit.sql import damaged_rows as damage
+from sota.kit.sql.database import Database, Tx
 from sota.web.accounts.model import Account, check_password, hash_token
 from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import change_account, check_credentials

@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from sota.boundaries.interaction import Role
-from sota.kit.db import Tx
+from sota.kit.sql.database import Tx
 from sota.web.sessions.model import (
     FORGOTTEN_AFTER,
     LONGEST_WAIT,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy.exc import IntegrityError
 
-from sota.kit.clock import Clock
-from sota.kit.db import Database
 from sota.kit.errors import TooMany
+from sota.kit.runtime.clock import Clock
+from sota.kit.sql.database import Database
 from sota.web.sessions import store
 from sota.web.sessions.model import enrolment_bucket
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from sota.kit.db import Utc, code_text
+from sota.kit.sql.database import Utc, code_text
 
 revision = "0006"
 down_revision = "0005"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from sota.kit.db import Id, Utc, code_text
+from sota.kit.sql.database import Id, Utc, code_text
 
 revision = "0008"
 down_revision = "0007"

@@ -7,7 +7,7 @@ import secrets
 import sqlalchemy as sa
 from alembic import op
 
-from sota.kit.db import code_text
+from sota.kit.sql.database import code_text
 
 revision = "0011"
 down_revision = "0010"

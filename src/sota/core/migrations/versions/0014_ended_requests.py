@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from sota.kit.db import code_text
+from sota.kit.sql.database import code_text
 
 revision = "0014"
 down_revision = "0013"

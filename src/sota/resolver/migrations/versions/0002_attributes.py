@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-from sota.kit.db import Utc, code_text, long_text
+from sota.kit.sql.database import Utc, code_text, long_text
 
 revision = "0002"
 down_revision = "0001"

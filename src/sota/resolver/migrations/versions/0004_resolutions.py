@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-from sota.kit.db import Id, Utc, code_text
+from sota.kit.sql.database import Id, Utc, code_text
 
 revision = "0004"
 down_revision = "0003"

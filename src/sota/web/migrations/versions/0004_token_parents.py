@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from sota.kit.db import Id
+from sota.kit.sql.database import Id
 
 revision = "0004"
 down_revision = "0003"

@@ -1,0 +1,1 @@
+"""The binder: turns declared rows into routes and services, and outcomes into answers."""

@@ -1,0 +1,360 @@
+"""The binder: turns rows into routes of an ASGI application, and outcomes into answers.
+
+Rules kept here:
+
+* a route exists only as the handler of a declared interaction: :meth:`App.check` fails otherwise;
+* a query has the parameters that the row declares, each once: any other one is refused before the handler;
+* a handler names an outcome, the row gives status and literal message; nobody writes them a second time;
+* a request outside the table is refused and counted; nothing of our inside leaks into an answer (RFC 9457
+  problem+json).
+
+>>> app = App("core", rows_for(Program.SOTA_CORE), authenticate)      # doctest: +SKIP
+>>> app.add(VehiclesApi(db)); app.check()                             # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import functools
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from sota.boundaries.binding.call import Authenticator, Call, Handler, Receive, Reply, Row, Send
+from sota.boundaries.binding.routing import Route, Router
+from sota.kit.errors import (
+    Failed,
+    Invalid,
+    Refused,
+    SotaError,
+    StartError,
+    TooLong,
+    Unauthenticated,
+    Unavailable,
+    Unreadable,
+    Unsupported,
+)
+from sota.kit.http.protocol import Direct
+from sota.kit.runtime import metrics
+from sota.kit.runtime.logging import get_logger
+
+HANDLER_TIMEOUT_S = 120.0
+NOT_MODIFIED = 304
+# When to try again what a neighbour or a store cannot do now.
+RETRY_AFTER_S = 5
+MAX_URL_BYTES = 8192
+NOT_ADMITTED = "Authentication Failed"
+ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+
+class App:
+    """The HTTP side of one program."""
+
+    def __init__(
+        self,
+        program: str,
+        rows: Iterable[Row],
+        authenticate: Authenticator | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.program = program
+        self.router = Router()
+        self._rows = {row.id: row for row in rows}
+        self._authenticate = authenticate
+        self._headers = {**ALWAYS, **(headers or {})}
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+        self._log = get_logger(program=program)
+        self.direct: Direct | None = None
+
+    def answer_directly(
+        self,
+        row: Row,
+        prefix: str,
+        answer: Callable[[bytes, bytes], Awaitable[tuple[int, bytes]]],
+        answer_at_once: Callable[[bytes, bytes], tuple[int, bytes] | None],
+    ) -> None:
+        """Answer what is posted below ``prefix`` by functions of its own: the same as the row's handler, but quicker.
+
+        The handler stays: it answers whatever does not come in the plain way (:class:`~sota.kit.http.protocol.Direct`).
+        """
+        name = self.program
+
+        async def counted(path: bytes, content: bytes) -> tuple[int, bytes]:
+            started = time.perf_counter()
+            status, body = await answer(path, content)
+            metrics.count_answer(name, row.id, status, time.perf_counter() - started)
+            return status, body
+
+        def counted_at_once(path: bytes, content: bytes) -> tuple[int, bytes] | None:
+            started = time.perf_counter()
+            answered = answer_at_once(path, content)
+            if answered is not None:
+                metrics.count_answer(name, row.id, answered[0], time.perf_counter() - started)
+            return answered
+
+        self.direct = Direct(prefix.encode("ascii"), row.way.max_body or 0, counted, counted_at_once)
+
+    def add(self, *features: object) -> None:
+        """Bind every method of these objects that ``@serves`` HTTP rows of this program."""
+        for feature in features:
+            for name in dir(type(feature)):
+                handler = getattr(feature, name, None)
+                ids = getattr(handler, "__serves__", ())
+                rows = tuple(self._rows[row_id] for row_id in ids if row_id in self._rows)
+                ways = dict.fromkeys((row.way.method, row.way.path) for row in rows if hasattr(row.way, "method"))
+                for method, path in ways:
+                    same = tuple(row for row in rows if (row.way.method, row.way.path) == (method, path))
+                    self.route(method, path, cast(Handler, handler), same)
+
+    def route(self, method: str, path: str, handler: Handler, rows: tuple[Row, ...] = ()) -> None:
+        """Add one route. ``rows`` must be declared ones with this method and path, or :meth:`check` fails."""
+        self.router.add(Route(method, path, handler, rows))
+
+    def check(self) -> None:
+        """Make sure that every route is a declared interaction of this program.
+
+        Raises:
+            StartError: one is not.
+        """
+        for route in self.router.routes:
+            declared = [
+                row
+                for row in route.rows
+                if self._rows.get(row.id) is row and (row.way.method, row.way.path) == (route.method, route.path)
+            ]
+            if not declared:
+                raise StartError(
+                    f"{self.program}: {route.method} {route.path} is not a declared interaction: "
+                    "declare it in sota/boundaries or remove the route"
+                )
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one ASGI request."""
+        if scope["type"] != "http":
+            return
+        started = time.perf_counter()
+        interaction = "none"
+        call: Call[Any] | None = None
+        try:
+            call, route = self._accept(scope, receive)
+            interaction = call.row.id
+            await self._admit(call, route)
+            interaction = call.row.id
+            async with asyncio.timeout(HANDLER_TIMEOUT_S if call.row.way.max_body is not None else None):
+                reply = await route.handler(call)
+            status = await self._send_reply(call, reply, send)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the process edge: any failure becomes an answer, and nothing leaks
+            status = await self._send_problem(call, self._as_problem(error, call), send)
+        metrics.count_answer(self.program, interaction, status, time.perf_counter() - started)
+
+    def _accept(self, scope: Mapping[str, Any], receive: Receive) -> tuple[Call[Any], Route]:
+        raw_path: bytes = scope["raw_path"]
+        if len(raw_path) + len(scope["query_string"]) > MAX_URL_BYTES:
+            self._refuse("url_too_long")
+            raise TooLong(f"Path and query may have {MAX_URL_BYTES} bytes at most.")
+        try:
+            route, path = self.router.find(scope["method"], raw_path)
+        except SotaError as error:
+            self._refuse(error.code)
+            raise
+        call: Call[Any] = Call(
+            row=route.rows[0],
+            method=scope["method"],
+            url_path=scope["path"],
+            path=path,
+            query=_read_query(scope["query_string"]),
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            client=scope["client"][0] if scope.get("client") else "",
+            scheme=scope.get("scheme", "http"),
+            receive=receive,
+            scope=scope,
+        )
+        call.row = _select(route.rows, call.query)
+        return call, route
+
+    async def _admit(self, call: Call[Any], route: Route) -> None:
+        own: Sequence[Row] = route.rows
+        if self._authenticate is not None:
+            call.caller = await self._authenticate(call)
+            program = getattr(call.caller, "program", None)
+            own = own if program is None else [row for row in own if row.caller == program]
+            if not own:  # a credential of one boundary is worth nothing on another
+                self._refuse("wrong_caller")
+                raise Refused("unauthenticated", f"{program} may not make this call.", status=404, title=NOT_ADMITTED)
+            call.row = _select(own, call.query)
+        if call.query:
+            check_query(call.query, own)
+        try:
+            call.row.check_path(call.path)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"The path: {call.row.in_words(error)}.") from None
+        if call.row.request is not None and call.row.way.max_body is not None:
+            call.body = await self._read_body(call)
+
+    async def _read_body(self, call: Call[Any]) -> Any:
+        if call.row.request is bytes:
+            return await call.read(call.row.way.max_body)
+        kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise Unsupported("The body must be application/json.")
+        content = await call.read(call.row.way.max_body)
+        decoder = self._decoders.get(call.row.id)
+        if decoder is None:
+            decoder = self._decoders[call.row.id] = msgspec.json.Decoder(call.row.request)
+        try:
+            return decoder.decode(content)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"{call.row.in_words(error)}.") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Invalid(f"The body is not JSON: {error}.") from None
+
+    async def _send_reply(self, call: Call[Any], reply: Reply, send: Send) -> int:
+        row = reply.row or call.row
+        outcome = row.outcome(reply.outcome)
+        status = reply.status or (outcome.status if outcome is not None else None)
+        if status is None:
+            raise LookupError(f"{row.id} declares no outcome {reply.outcome!r}")
+        message = outcome.say(**reply.values) if outcome is not None else None
+        headers = {**self._headers, "content-type": reply.content_type, **reply.headers}
+        if reply.stream is not None:
+            await _start(send, status, headers, reply.cookies)
+            try:
+                await _send_parts(call, reply.stream, send)
+            except SotaError as error:  # too late for another answer: the connection ends before this one does
+                self._log.error("answer_broken_off", interaction=row.id, detail=error.detail, exc_info=error.__cause__)
+            return status
+        content = reply.raw if reply.raw is not None else msgspec.json.encode(_with_message(reply.body, message))
+        if status != NOT_MODIFIED:  # its length would be that of the answer which the caller has
+            headers["content-length"] = str(len(content))
+        await _start(send, status, headers, reply.cookies)
+        await send({"type": "http.response.body", "body": content})
+        return status
+
+    async def _send_problem(self, call: Call[Any] | None, error: SotaError, send: Send) -> int:
+        row = call.row if call is not None else None
+        # Having no session (401) is never a row's outcome, not even where a row has one of that name for a credential.
+        is_declared = row is not None and not isinstance(error, Unauthenticated)
+        outcome = row.outcome(error.code) if row is not None and is_declared else None
+        status, title = error.status, error.title
+        if outcome is not None and outcome.status is not None:
+            values = error.__dict__.get("values", {})
+            status, title = outcome.status, outcome.say(**values) or error.title
+        problem = {"type": "about:blank", "title": title, "status": status, "code": error.code}
+        if error.detail:
+            problem["detail"] = error.detail
+        if row is not None:
+            problem["interaction"] = row.id
+        content = msgspec.json.encode(problem)
+        headers = {**self._headers, "content-type": "application/problem+json", "content-length": str(len(content))}
+        if "allowed" in error.__dict__:
+            headers["allow"] = error.__dict__["allowed"]
+        if status == Unavailable.status:
+            headers["retry-after"] = str(RETRY_AFTER_S)
+        if "headers" in error.__dict__:
+            headers.update(error.__dict__["headers"])
+        await _start(send, status, headers)
+        await send({"type": "http.response.body", "body": content})
+        return status
+
+    def _as_problem(self, error: Exception, call: Call[Any] | None) -> SotaError:
+        if isinstance(error, Unreadable) and (call is None or call.row.outcome(error.code) is None):
+            return Invalid(error.detail)
+        if isinstance(error, SotaError):
+            if error.status >= 500 and error.status != Unavailable.status:
+                self._log.error("request_failed", interaction=call.row.id if call else None, detail=error.detail)
+            return error
+        if isinstance(error, TimeoutError):
+            return Unavailable("The request took too long.")
+        self._log.error("request_crashed", interaction=call.row.id if call else None, exc_info=error)
+        return Failed("Something failed on our side; it is in the log.")
+
+    def _refuse(self, reason: str) -> None:
+        metrics.REFUSED.labels(self.program, reason).inc()
+
+
+def check_query(query: Mapping[str, str], rows: Sequence[Row]) -> None:
+    """Refuse a query parameter that none of a route's rows declares: it would be ignored, and its caller misled.
+
+    Raises:
+        Invalid: it names the parameter, and the nearest one that there is.
+    """
+    known = list(dict.fromkeys(name for row in rows for name in row.way.query))
+    for name in query:
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name[:40], known, n=1, cutoff=0.5)
+        if near:
+            hint = f"did you mean {near[0]}?"
+        else:
+            hint = f"this call takes {', '.join(known)}." if known else "this call takes none."
+        raise Invalid(f"There is no query parameter {name[:40]!r}: {hint}")
+
+
+def _select(rows: Sequence[Row], query: Mapping[str, str]) -> Row:
+    if len(rows) == 1:
+        return rows[0]
+    plain = [row for row in rows if row.way.selected_by is None]
+    return next((row for row in rows if row.way.selected_by in query), plain[0] if plain else rows[0])
+
+
+def _read_query(raw: bytes) -> dict[str, str]:
+    if not raw:
+        return {}
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=64, errors="strict")
+    except ValueError:
+        raise Invalid("The query is malformed.") from None
+    query = dict(pairs)
+    if len(query) < len(pairs):  # one of the two would be ignored
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise Invalid(f"The query has {twice[:40]!r} more than once.")
+    return query
+
+
+def _with_message(body: Any, message: str | None) -> Any:
+    if message is None or isinstance(body, (list, tuple)):
+        return {} if body is None else body
+    fields = body if isinstance(body, dict) else msgspec.to_builtins(body) if body is not None else {}
+    return {"message": message, **fields}
+
+
+async def _send_parts(call: Call[Any], parts: AsyncIterator[bytes], send: Send) -> None:
+    """Send a body part by part, and stop when nobody reads any more (the listener cuts off who reads too slowly)."""
+    # Without a body of its own the request has nothing more to say than that the caller went away.
+    listens = call.method == "GET"
+    gone = asyncio.create_task(_disconnected(call), name="disconnect") if listens else None
+    try:
+        async for part in parts:
+            if gone is not None and gone.done():
+                return
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        if gone is not None:
+            gone.cancel()
+        if isinstance(parts, AsyncGenerator):
+            await parts.aclose()
+
+
+async def _disconnected(call: Call[Any]) -> None:
+    while (await call.receive())["type"] != "http.disconnect":
+        pass
+
+
+@functools.lru_cache(maxsize=256)  # most answers carry the same headers
+def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.encode("latin-1"), value.encode("latin-1")
+
+
+async def _start(send: Send, status: int, headers: Mapping[str, str], cookies: Iterable[str] = ()) -> None:
+    raw = [_encoded(name, value) for name, value in headers.items()]
+    raw += [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
+    await send({"type": "http.response.start", "status": status, "headers": raw})

@@ -1,0 +1,60 @@
+"""Marks of both ends of a row, which the binder and ``sota whitelist`` read.
+
+A row's id stands whole at its declaration, its handler and its caller: one search for ``WL-B7-5`` finds all three.
+
+>>> @serves("WL-B2-4")                                              # doctest: +SKIP
+... async def queue_package(self, call): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def serves(*ids: str) -> Callable[[Function], Function]:
+    """Mark the function that handles these rows: the callee's end."""
+
+    def mark(function: Function) -> Function:
+        function.__dict__["__serves__"] = ids
+        return function
+
+    return mark
+
+
+def serves_service(row_id: str, service: str) -> Callable[[Function], Function]:
+    """Mark the handler of one service of a row that has several (``start`` and ``cancel`` of WL-B7-3)."""
+
+    def mark(function: Function) -> Function:
+        function.__dict__["__serves__"] = (row_id,)
+        function.__dict__["__service__"] = service
+        return function
+
+    return mark
+
+
+def serves_at_once(row_id: str) -> Callable[[Function], Function]:
+    """Mark the handler of a row with one service that answers without waiting: it is tried before the row's handler."""
+
+    def mark(function: Function) -> Function:
+        function.__dict__["__serves_at_once__"] = row_id
+        return function
+
+    return mark
+
+
+def calls(*ids: str) -> Callable[[Function], Function]:
+    """Mark the function that makes these calls: the caller's end."""
+
+    def mark(function: Function) -> Function:
+        function.__dict__["__calls__"] = ids
+        return function
+
+    return mark
+
+
+def holds(*ids: str) -> dict[str, Any]:
+    """Mark the table that answers these rows of a database boundary, as SQLAlchemy's ``Table(info=holds(...))``."""
+    return {"rows": ids}

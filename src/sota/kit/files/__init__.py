@@ -1,0 +1,1 @@
+"""Files that survive power loss, blocks of a download, archives, object stores."""

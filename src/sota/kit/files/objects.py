@@ -1,0 +1,195 @@
+"""Where files are kept: a folder on one machine, an object store on several, by one address.
+
+``var/packages`` or ``/srv/packages`` is a folder, ``s3://BUCKET/PREFIX`` a bucket (credentials come from the
+environment, as the AWS tools read them). An object is found by its key, never by a name that somebody gave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from sota.kit.errors import Failed, StartError
+from sota.kit.files.durable import mode_in, private_folder, sync, sync_folder
+from sota.kit.runtime import faults
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
+PART_BYTES = 5 << 20  # the smallest part that S3 takes
+PARTS_AT_ONCE = 2
+READ_BYTES = 256 << 10
+READ_TIMEOUT_S = 30.0
+ABORT_TIMEOUT_S = 10.0
+# By themselves its client would try for three minutes, and keep a caller waiting whose answer is long decided.
+RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
+
+
+class Objects:
+    """A place for objects."""
+
+    def __init__(self, address: str) -> None:
+        self.folder: Path | None = None
+        try:
+            if address.startswith("s3://"):
+                self._store: ObjectStore = from_url(address, retry_config=RETRIES)
+            elif "://" in address:
+                self._store = from_url(address)
+            else:
+                self.folder = Path(address).absolute()
+                private_folder(self.folder)
+                self._store = LocalStore(self.folder)
+        except (BaseError, ValueError, OSError) as error:
+            raise StartError(f"repository {address!r} cannot be used: {error}") from None
+
+    async def put(self, key: str, content: AsyncIterator[bytes]) -> None:
+        """Write an object, holding a few parts of it in memory; returns when it is whole and durable.
+
+        What ``content`` raises comes out as it is, and then nothing is left behind.
+
+        Raises:
+            Failed: it cannot be stored.
+        """
+        source = _Source(content)
+        writing = asyncio.ensure_future(
+            obstore.put_async(
+                self._store,
+                key,
+                source.parts(),
+                use_multipart=True,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
+            )
+        )
+        try:
+            await asyncio.shield(writing)
+            faults.before("Objects.put")
+            if self.folder is not None:
+                await asyncio.to_thread(_finish, self.folder, self.folder / key)
+            faults.after("Objects.put")
+        except (BaseError, OSError) as error:
+            raise Failed(f"The file cannot be stored: {type(error).__name__}.") from error
+        finally:
+            if not writing.done():  # we are cancelled; the store would keep the parts of a write that is just dropped
+                source.stop()
+                await asyncio.wait({writing}, timeout=ABORT_TIMEOUT_S)
+                writing.add_done_callback(_forget)
+                writing.cancel()
+
+    async def delete(self, key: str) -> None:
+        """Delete an object, and what an interrupted write of it may have left; it need not exist.
+
+        Raises:
+            Failed: it cannot be deleted now.
+        """
+        try:
+            await obstore.delete_async(self._store, key)
+        except FileNotFoundError:
+            pass
+        except (BaseError, OSError) as error:
+            raise Failed(f"The file cannot be deleted: {type(error).__name__}.") from error
+        if self.folder is not None:
+            await asyncio.to_thread(_delete_parts, self.folder / key)
+
+    async def exists(self, key: str) -> bool:
+        """Say whether the object is there."""
+        try:
+            await obstore.head_async(self._store, key)
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            raise Failed(f"The repository does not answer: {type(error).__name__}.") from error
+        return True
+
+    async def get(self, key: str, start: int, length: int) -> bytes:
+        """Read a range of an object.
+
+        Raises:
+            Failed: it is not there, or cannot be read now.
+        """
+        try:
+            return bytes(await obstore.get_range_async(self._store, key, start=start, length=length))
+        except (BaseError, OSError) as error:
+            raise Failed(f"The file cannot be read: {type(error).__name__}.") from error
+
+    async def open(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
+        """Open a range of an object; gives its bytes part by part, as many as there are.
+
+        Raises:
+            Failed: it is not there, or cannot be read now. Later, while it is read, too.
+        """
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                found = await obstore.get_async(self._store, key, options={"range": (start, start + length)})
+        except (BaseError, OSError) as error:
+            raise Failed(f"The file cannot be read: {type(error).__name__}.") from error
+        return _read(aiter(found.stream(min_chunk_size=READ_BYTES)))
+
+
+class _Source:
+    """What is written, and a way to make the writer give up."""
+
+    def __init__(self, content: AsyncIterator[bytes]) -> None:
+        self._content, self._is_stopped = content, False
+        self._reader: asyncio.Task[Any] | None = None
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        while not self._is_stopped:
+            self._reader = asyncio.current_task()
+            try:
+                part = await anext(self._content, None)
+            except asyncio.CancelledError:
+                break
+            finally:
+                self._reader = None
+            if part is None:
+                return
+            yield part
+        raise InterruptedError("the write is given up")  # the one way in which a store forgets the parts it has
+
+    def stop(self) -> None:
+        self._is_stopped = True
+        if self._reader is not None:
+            self._reader.cancel()
+
+
+async def _read(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+    try:
+        while True:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                part = await anext(parts, None)
+            if part is None:
+                return
+            yield bytes(part)
+    except (BaseError, OSError) as error:
+        raise Failed(f"The file cannot be read: {type(error).__name__}.") from error
+
+
+def _forget(writing: asyncio.Future[Any]) -> None:
+    if not writing.cancelled():
+        writing.exception()  # that it was given up is no news
+
+
+def _finish(repository: Path, path: Path) -> None:
+    with path.open("rb") as file:
+        mode = mode_in(repository)  # the store's own client leaves it to the umask
+        os.fchmod(file.fileno(), mode)
+        sync(file.fileno())
+    if path.parent != repository:
+        path.parent.chmod(0o2700 | (mode & 0o040) | (mode & 0o040) >> 2)
+    sync_folder(path.parent)
+    sync_folder(path.parent.parent)
+
+
+def _delete_parts(path: Path) -> None:
+    # A folder store writes to "<key>#<n>" and renames; a kill in between leaves that file.
+    for part in path.parent.glob(f"{path.name}#*"):
+        part.unlink(missing_ok=True)

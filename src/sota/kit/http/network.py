@@ -1,0 +1,50 @@
+"""How a program reaches the others: the clients and listeners that it makes.
+
+Programs take a :class:`Network`, so that a process with thousands of vehicles can join theirs in memory
+(``fleet/memory_network.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from sota.kit.http.client import HttpClient
+from sota.kit.http.listener import HttpListener
+
+
+class Listener(Protocol):
+    """Takes requests for an application."""
+
+    port: int
+
+    async def start(self) -> None:
+        """Return when requests are taken."""
+        ...
+
+    async def stop(self) -> None:
+        """Take no more."""
+        ...
+
+
+class Network(Protocol):
+    """Makes the clients and listeners of a program."""
+
+    def client(self, base_url: str, token: str | None = None) -> HttpClient:
+        """Return a client of another program."""
+        ...
+
+    def listener(self, app: Any, host: str, port: int) -> Listener:
+        """Return a listener for an application."""
+        ...
+
+
+class Sockets:
+    """TCP sockets."""
+
+    def client(self, base_url: str, token: str | None = None) -> HttpClient:
+        """Return a client over TCP."""
+        return HttpClient(base_url, token)
+
+    def listener(self, app: Any, host: str, port: int) -> Listener:
+        """Return a listener on TCP."""
+        return HttpListener(app, host, port)

@@ -1,0 +1,1 @@
+"""What every process has: clock, logs, metrics, settings, background tasks, start and end."""

@@ -1,0 +1,176 @@
+"""Certificates and TLS contexts of programs: TLS 1.2 or later, self-signed where the operator gave none.
+
+A server's certificate may be replaced while it runs: :class:`ServerCertificate` reads the files again when they change,
+and connections that are made from then on get the new one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from sota.kit.errors import StartError
+from sota.kit.files.durable import write_atomic
+from sota.kit.runtime.logging import get_logger
+
+SELF_SIGNED_FOR, RENEWED_BEFORE = timedelta(days=365), timedelta(days=30)
+
+
+def ensure_certificate(
+    folder: Path, names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1"), *, now: datetime | None = None
+) -> tuple[Path, Path]:
+    """Give a certificate and key in ``folder``; make a self-signed pair (ECDSA P-256, one year) where there is none.
+
+    One that ends within a month is replaced: nobody else would do it.
+    """
+    certificate_path, key_path = folder / "web.pem", folder / "web.key"
+    now = now or datetime.now(UTC)
+    if _is_usable(certificate_path, key_path) and time_left(certificate_path, now) > RENEWED_BEFORE:
+        return certificate_path, key_path
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + SELF_SIGNED_FOR)
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_atomic(key_path, private, mode=0o600)
+    write_atomic(certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
+    return certificate_path, key_path
+
+
+def time_left(certificate: Path, now: datetime) -> timedelta:
+    """Say how long a certificate is still valid; not at all where it cannot be read."""
+    try:
+        ends_at = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):
+        return timedelta()
+    return ends_at - now
+
+
+def names_in(certificate: Path) -> frozenset[str]:
+    """Return the host names and addresses that a certificate is for, in small letters."""
+    try:
+        extensions = x509.load_pem_x509_certificate(certificate.read_bytes()).extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return frozenset()
+    addresses = (str(address) for address in names.get_values_for_type(x509.IPAddress))
+    return frozenset({*(name.lower() for name in names.get_values_for_type(x509.DNSName)), *addresses})
+
+
+def _is_usable(certificate: Path, key: Path) -> bool:
+    """Say whether both files are there, whole, and of one pair."""
+    if not (certificate.exists() and key.exists()):
+        return False
+    try:
+        serving(certificate, key)
+    except ssl.SSLError as error:
+        get_logger().error("server_certificate_damaged", certificate=str(certificate), detail=reason(error))
+        return False
+    return True
+
+
+def serving(certificate: Path, key: Path, callers: Path | None = None) -> ssl.SSLContext:
+    """Give a server context with this certificate chain; with ``callers``, for those alone whom this authority knows.
+
+    Raises:
+        OSError: a file cannot be read, or is none (``ssl.SSLError``): no PEM, or a key of another certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key, password=lambda: "")  # never ask for one on a terminal
+    if callers is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(callers)
+    return context
+
+
+class ServerCertificate:
+    """A server's certificate and key. ``context`` is for the listener: it always hands out what was read last.
+
+    Raises:
+        StartError: the files cannot be used.
+    """
+
+    def __init__(self, certificate: Path, key: Path, callers: Path | None = None) -> None:
+        self._files = (certificate, key, *((callers,) if callers is not None else ()))
+        self._log = get_logger(certificate=str(certificate))
+        self._seen = self._look()
+        try:
+            self.context, self._current = serving(*self._files), serving(*self._files)
+        except OSError as error:
+            files = f"certificate {certificate} with key {key}" + (f" and authority {callers}" if callers else "")
+            raise StartError(f"{files} cannot be used: {reason(error)}") from None
+        self.context.sni_callback = self._choose
+        self.names = names_in(certificate)
+
+    def refresh(self) -> bool:
+        """Read the files if they have changed; says whether there is a new one. A broken one changes nothing."""
+        now = self._look()
+        if now == self._seen:
+            return False
+        self._seen = now
+        try:
+            self._current = serving(*self._files)
+        except OSError as error:
+            self._log.error("certificate_not_replaced", reason=reason(error))
+            return False
+        self.names = names_in(self._files[0])
+        self._log.info("certificate_replaced")
+        return True
+
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _own: ssl.SSLContext) -> None:
+        # A context that was loaded whole takes over: there is no moment with a certificate and the key of another.
+        connection.context = self._current
+
+    def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
+        return tuple(_stamp(file) for file in self._files)
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def reason(error: OSError) -> str:
+    """Say in a few words why a certificate cannot be used."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "no certificate in PEM").replace("_", " ").lower()
+    return error.strerror or str(error)
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    """Give a client context that trusts this certificate (or authority) alone."""
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as in kit/security/tls_client.py
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

@@ -1,0 +1,253 @@
+"""Where a database is and how we connect to it: two engines for each, one that writes and one that reads."""
+
+from __future__ import annotations
+
+import math
+import ssl
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from sota.kit.errors import StartError, Unavailable
+from sota.kit.files.durable import private_file, private_folder
+from sota.kit.runtime.settings import read_secret
+from sota.kit.security.tls_client import calling
+from sota.kit.sql import errors as db_errors
+from sota.kit.sql import sqlite_driver as db_sqlite
+from sota.kit.sql.health import AWAY
+from sota.kit.sql.settings import DatabaseSettings
+
+FORMS = "sqlite:///file.db or mysql://user@host:3306/schema"
+IDLE_S = 0.2
+# Whatever the server's own settings say: they may be another application's. With NO_BACKSLASH_ESCAPES what the driver
+# writes of binary values would be read otherwise than it was meant; without a strict mode values would be cut.
+SESSION = ", ".join((
+    "sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
+    "time_zone = '+00:00'",
+    "foreign_key_checks = 1",
+    "unique_checks = 1",
+    "sql_safe_updates = 0",
+    "sql_auto_is_null = 0",
+    "sql_select_limit = 18446744073709551615",
+))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A database's URL, complete with driver and password; ``shown`` is what people may read."""
+
+    url: sa.URL
+    shown: str
+    tls: ssl.SSLContext | None = None
+    password_file: Path | None = None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of ours, and no server."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @classmethod
+    def of(cls, settings: DatabaseSettings) -> Address:
+        """Read the address from a program's settings.
+
+        Raises:
+            StartError: the URL is none, or a file of a password or certificate cannot be used.
+        """
+        address = cls.read(settings.database)
+        if address.is_sqlite:
+            if settings.database_ca_file or settings.database_certificate_file:
+                raise StartError(f"{address.shown}: certificates are for MariaDB; SQLite has no connection to encrypt")
+            return address
+        url = address.url
+        if settings.database_password_file is not None:
+            url = url.set(password=read_secret(settings.database_password_file, "database_password_file"))
+        tls = calling(
+            "database",
+            settings.database_ca_file,
+            settings.database_certificate_file,
+            settings.database_certificate_key_file,
+        )
+        return cls(url, _show(url.set(drivername="mysql")), tls, settings.database_password_file)
+
+    @classmethod
+    def read(cls, text: str) -> Address:
+        """Read a URL with everything in it.
+
+        Raises:
+            StartError: it is no URL of a database that we know.
+        """
+        try:
+            url = sa.make_url(text)
+        except (sa.exc.ArgumentError, ValueError):  # say nothing of what was written: a password may stand in it
+            raise StartError(f"not a database URL: write {FORMS}") from None
+        backend = url.get_backend_name()
+        if backend == "sqlite":
+            return cls(url.set(drivername="sqlite+aiosqlite"), _show(url))
+        if backend in ("mysql", "mariadb"):
+            return cls(url.set(drivername="mysql+asyncmy"), _show(url))
+        raise StartError(f"{backend} is not supported: use sqlite or mysql (MariaDB 10.6 or later)")
+
+
+def mariadb_engines(address: Address, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]:
+    """Make the two engines of a MariaDB schema, one that writes and one that reads, ``pool_size`` connections each.
+
+    A read is its statements and nothing else: each sees what is committed when it runs, as in a transaction of READ
+    COMMITTED, and there is no transaction to end. The server refuses writes on these connections.
+    """
+    writer = _mariadb_engine(address, pool_size, isolation_level="READ COMMITTED")
+    reader = _mariadb_engine(
+        address,
+        pool_size,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        read_only=True,
+    )
+    return writer, reader
+
+
+def asking_engine(address: Address) -> AsyncEngine:
+    """Make an engine that opens a connection for each use: to see whether a server answers at all."""
+    engine = create_async_engine(address.url, poolclass=sa.pool.NullPool, connect_args=_arguments(address))
+    _tell_closed(engine)
+    return engine
+
+
+def _arguments(address: Address, *, read_only: bool = False) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "connect_timeout": 10,
+        "charset": "utf8mb4",
+        "init_command": f"SET SESSION {SESSION}, tx_read_only = {int(read_only)}",
+    }
+    if isinstance(address.url.password, str):
+        # The driver would write a text as Latin-1; the server compares with UTF-8.
+        arguments["password"] = address.url.password.encode()
+    if address.password_file is not None:  # read for each connection: it may be changed while we run
+        arguments["password_creator"] = partial(_read_password, address.password_file)
+    if address.tls is not None:
+        arguments["ssl"] = address.tls
+    return arguments
+
+
+def _mariadb_engine(address: Address, pool_size: int, *, read_only: bool = False, **options: Any) -> AsyncEngine:
+    engine = create_async_engine(
+        address.url,
+        pool_size=pool_size,
+        max_overflow=0,  # a connection beyond the pool's size would be opened and closed for a single use
+        pool_timeout=30,
+        pool_use_lifo=True,
+        pool_recycle=1800,
+        connect_args=_arguments(address, read_only=read_only),
+        **options,
+    )
+    _tell_closed(engine)
+    _ping_after_idling(engine)
+    _drop_useless(engine)
+    return engine
+
+
+def _tell_closed(engine: AsyncEngine) -> None:
+    """Report a server that closes a new connection at once as away: the driver raises no error of a database."""
+
+    @sa.event.listens_for(engine.sync_engine, "do_connect")
+    def _connect(dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
+        try:
+            return dialect.connect(*arguments, **options)
+        except (RuntimeError, AttributeError) as error:
+            raise dialect.loaded_dbapi.OperationalError(2003, f"The server closed the connection: {error}") from error
+
+
+def _drop_useless(engine: AsyncEngine) -> None:
+    """Close connections to a server that takes no writes any more, and to a file that cannot be read: all at once.
+
+    After a failover the old connections stay where nothing can be written; new ones go where it can.
+    """
+
+    @sa.event.listens_for(engine.sync_engine, "handle_error")
+    def _look(context: sa.engine.ExceptionContext) -> None:
+        if db_errors.drops_connection(context.original_exception):
+            context.is_disconnect = True
+
+
+def _read_password(file: Path) -> bytes:
+    try:
+        return read_secret(file, "database_password_file").encode()
+    except StartError as error:  # which is for a start: a program that runs waits until the file is there again
+        raise Unavailable(AWAY) from error
+
+
+def _ping_after_idling(engine: AsyncEngine) -> None:
+    """Try a connection that nobody has used for a while before it is given out, and open another where it is gone.
+
+    A server cannot have been restarted since a moment ago, so what was in use then is not tried: a ping costs as much
+    as a small read.
+    """
+    dialect = engine.sync_engine.dialect
+
+    @sa.event.listens_for(engine.sync_engine, "checkin")
+    def _note(_connection: Any, record: Any) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @sa.event.listens_for(engine.sync_engine, "checkout")
+    def _try(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("idle_since", math.inf) < IDLE_S:
+            return
+        try:
+            dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            raise sa.exc.DisconnectionError(f"the connection is gone: {error}") from error
+
+
+def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
+    """Make an engine of a SQLite file whose transactions start with ``begin``."""
+    engine = create_async_engine(
+        address.url,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=30,
+        poolclass=sa.pool.AsyncAdaptedQueuePool,
+    )
+    _drop_useless(engine)
+
+    @sa.event.listens_for(engine.sync_engine, "do_connect")
+    def _open(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+        _make_private(address)
+        options["async_creator_fn"] = db_sqlite.connect
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        cursor = connection.cursor()
+        # FULL: a committed acknowledgement must survive a power cut, not only a kill. The time-out comes first: it
+        # holds for the others already.
+        for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        driver = connection.connection.driver_connection
+        if not isinstance(driver, db_sqlite.Connection):
+            raise TypeError(type(driver))
+        driver.begin(begin)
+
+    return engine
+
+
+def _show(url: sa.URL) -> str:
+    return url.render_as_string(hide_password=True)
+
+
+def _make_private(address: Address) -> None:
+    name = address.url.database
+    if not name or name == ":memory:":
+        return
+    try:
+        private_folder(Path(name).parent)
+        private_file(Path(name))
+    except OSError as error:
+        raise StartError(f"{address.shown}: cannot make {error.filename or name}: {error.strerror}") from None

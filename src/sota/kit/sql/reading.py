@@ -1,0 +1,77 @@
+"""A connection for reading that repeats a statement whose connection was lost.
+
+A read is its statements and nothing else (:func:`~sota.kit.sql.engines.mariadb_engines`): each sees what is committed
+when it runs, so a statement that is asked again over another connection answers as the first would have. Inside a
+transaction that looks at one moment this does not hold: ``repeats`` is off there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sota.kit.sql import errors as db_errors
+
+ATTEMPTS = 5
+
+
+async def pause_before(attempt: int) -> None:
+    """Wait before the next attempt: two that gave way to each other must not meet again at the same moment."""
+    await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
+
+
+class ReadConnection(AsyncConnection):
+    """A connection of the engine that reads."""
+
+    repeats = True
+
+    async def start(self, is_ctxmanager: bool = False) -> AsyncConnection:
+        """Connect; again, where the server was away for a moment."""
+        attempt = 1
+        while True:
+            try:
+                return await super().start(is_ctxmanager)
+            except DBAPIError as error:
+                if attempt == ATTEMPTS or not db_errors.is_repeatable(error):
+                    raise
+            await pause_before(attempt)
+            attempt += 1
+
+    async def begin_one_moment(self) -> None:
+        """Begin a transaction that sees what is committed now, of which no statement is repeated from here on."""
+        self.repeats = False
+        attempt = 1
+        while True:
+            try:
+                await super().execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+                await super().execute(sa.text("START TRANSACTION WITH CONSISTENT SNAPSHOT"))
+                return
+            except DBAPIError as error:
+                if attempt == ATTEMPTS or not db_errors.is_repeatable(error):
+                    raise
+            await self.rollback()
+            attempt += 1
+
+    async def execute(
+        self, statement: Any, parameters: Any = None, *, execution_options: Any = None
+    ) -> sa.CursorResult[Any]:
+        """Execute a statement that reads; again over another connection, where this one was lost."""
+        attempt = 1
+        while True:
+            try:
+                found: sa.CursorResult[Any] = await super().execute(
+                    statement, parameters, execution_options=execution_options
+                )
+                return found
+            except DBAPIError as error:
+                if not self.repeats or attempt == ATTEMPTS or not db_errors.is_repeatable(error):
+                    raise
+            await self.rollback()  # which lets it connect again
+            if attempt > 1:  # a killed connection costs nothing; a server that restarts needs a moment
+                await pause_before(attempt)
+            attempt += 1

@@ -1,0 +1,35 @@
+"""Settings of a program that has a database: where it is, its password, and how its connection is encrypted.
+
+>>> class CoreSettings(DatabaseSettings, kw_only=True):
+...     database: DatabaseUrl = "sqlite:///var/core.db"
+
+Apart from :mod:`sota.kit.sql.database`, so that settings can be read and printed without a database library.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sota.kit.runtime.settings import Annotated, Meta, Settings
+
+DatabaseUrl = Annotated[str, Meta(description="Database URL: sqlite:///file.db or mysql://user@host:3306/schema.")]
+
+
+class DatabaseSettings(Settings, kw_only=True):
+    """What every program with a database can be told; each has a default of its own for ``database``."""
+
+    database: DatabaseUrl = "sqlite:///var/sota.db"
+    database_password_file: Annotated[Path | None, Meta(description="File with the database user's password.")] = None
+    database_ca_file: Annotated[
+        Path | None,
+        Meta(description="Authority of the MariaDB server's certificate (PEM); given, every connection is TLS."),
+    ] = None
+    database_certificate_file: Annotated[
+        Path | None, Meta(description="Our certificate for the MariaDB server (PEM), where it asks for one.")
+    ] = None
+    database_certificate_key_file: Annotated[
+        Path | None, Meta(description="That certificate's private key (PEM), where it stands in a file of its own.")
+    ] = None
+    database_wait_s: Annotated[
+        float, Meta(ge=0, le=3600, description="Seconds that a start waits for a database that does not answer.")
+    ] = 20.0
