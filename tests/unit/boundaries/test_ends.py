@@ -7,6 +7,7 @@ from pathlib import Path
 from sota.boundaries.ends import Place, Proof, find_ends, find_uses, unknown_ids
 
 SOURCE = """
+from sota.boundaries.binding.decorators import calls, holds, serves, serves_service
 
 
 class Vehicles:

@@ -217,7 +217,10 @@ async def test_waiting_ends_when_what_stands_in_the_outbox_is_told_and_not_what_
     assert not await relay.wait_until_told("fact", 0.05)
 
     receiver.away = False
+    looked = asyncio.Event()
+    sa.event.listen(database.reading_engine.sync_engine, "after_cursor_execute", lambda *_: looked.set())
     waiting = asyncio.create_task(relay.wait_until_told("fact", 30))
+    await looked.wait()
     await relay.relay_due()
     await fill(database, clock, ("C", "3"))
 
