@@ -32,7 +32,7 @@ from sota.kit.errors import Conflict, Invalid, NotFound, Refused, SotaError
 from sota.kit.files.block_file import BlockWriter, StorageFull, count_blocks, open_block_file
 from sota.kit.ranges import Ranges
 from sota.kit.runtime.logging import get_logger
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 
 VALIDATION_FAILED, DISK_FULL, GENERAL_ERROR = 3, 15, 19
 
@@ -50,7 +50,7 @@ class Arrivals:
     ) -> None:
         self._settings, self._state, self._edge, self._verifier = settings, state, edge, verifier
         self._duties, self._shelf, self._locks = duties, duties.shelf, duties.locks
-        self.changed = Bell()
+        self.changed = Notifier()
         """Rings when a download came to its end."""
         self.transfers: dict[int, Transfer] = {}
         self._log = get_logger(program="client")
@@ -193,7 +193,7 @@ class Arrivals:
             await self.clear(entry)
             self._duties.abandon(entry)
             self._duties.report(await self.entry(entry.download_index))
-        self.changed.ring()
+        self.changed.notify()
 
     async def _receive(self, entry: DownloadEntry, start: StartDownload) -> None:
         try:

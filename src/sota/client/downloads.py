@@ -166,7 +166,7 @@ class Downloads:
             await self._state.move(abort.download_index, State.ABORTED)
             await self.arrivals.clear(entry)
             self._duties.abandon(entry)
-        self.changed.ring()
+        self.changed.notify()
 
     async def cancel(self, download_index: int) -> None:
         """Tell Core that the vehicle does not want a download any more; Core answers by aborting it.
@@ -215,7 +215,7 @@ class Downloads:
             if known is None:
                 await self.arrivals.clear(entry)
                 self._duties.report(await self.arrivals.entry(report.download_index))
-        self.changed.ring()
+        self.changed.notify()
         if known is not None:
             done = entry.is_installed
             refused = Refused("already_complete" if done else "already_failed", "There is a report of it already.")
@@ -241,7 +241,7 @@ class Downloads:
         """Say whether a download was reported installed, waiting so long for it."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
-            heard = self.changed.rings
+            heard = self.changed.count
             entry = await self.arrivals.entry(download_index)
             left = deadline - asyncio.get_running_loop().time()
             if entry.report is not None or left <= 0:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sota.kit.errors import SotaError
 from sota.kit.runtime.logging import get_logger
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 
 Attempt = Callable[[], Awaitable[bool]]
 
@@ -33,7 +33,7 @@ class Errands:
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._bell = Bell()
+        self._notifier = Notifier()
         self._log = get_logger(program="client")
 
     def start(self, key: str, attempt: Attempt, pace: Pace) -> None:
@@ -56,7 +56,7 @@ class Errands:
 
     def hurry(self) -> None:
         """Try all of them now: somebody who was away is there again."""
-        self._bell.ring()
+        self._notifier.notify()
 
     async def close(self) -> None:
         """End all of them; they begin anew from what is on disk."""
@@ -70,14 +70,14 @@ class Errands:
         number = 0
         while pace.attempts is None or number < pace.attempts:
             number += 1
-            heard = self._bell.rings
+            heard = self._notifier.count
             try:
                 if await attempt():
                     return
             except (SotaError, OSError) as error:
                 self._log.info("errand_postponed", errand=key, detail=str(error), attempt=number)
-            await self._bell.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret
-            pause = pace.first_s if self._bell.rings != heard else min(pause * 2, pace.max_s)
+            await self._notifier.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret
+            pause = pace.first_s if self._notifier.count != heard else min(pause * 2, pace.max_s)
         self._log.warning("errand_given_up", errand=key, attempts=number)
 
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:

@@ -35,7 +35,7 @@ from sota.client.settings import ClientSettings
 from sota.kit.errors import Invalid, SotaError
 from sota.kit.files.durable import finish_replacing, replace_together
 from sota.kit.runtime.logging import get_logger
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 from sota.kit.security import rs256, x509
 
 KEY_TIMEOUT_S = 120.0
@@ -52,7 +52,7 @@ class IdentityKeeper:
     def __init__(self, settings: ClientSettings, edge: SotaClientEdge) -> None:
         self._settings, self._edge = settings, edge
         self._folder = settings.identity
-        self._bell = Bell()
+        self._notifier = Notifier()
         self._changing = asyncio.Lock()
         self._log = get_logger(program="client")
 
@@ -73,7 +73,7 @@ class IdentityKeeper:
             if new.due:
                 await self._make_key(folder)
         if new.due:
-            self._bell.ring()
+            self._notifier.notify()
         return Reply("received")
 
     async def run(self) -> None:
@@ -82,10 +82,10 @@ class IdentityKeeper:
             return
         settings, pause = self._settings, self._settings.identity_first_check_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
         retry = settings.retry_s
-        heard = self._bell.rings
-        await self._bell.wait(heard, pause)
+        heard = self._notifier.count
+        await self._notifier.wait(heard, pause)
         while True:
-            heard = self._bell.rings
+            heard = self._notifier.count
             try:
                 asked = await self._tell(self._folder)
             except (SotaError, OSError, ValueError) as error:
@@ -93,7 +93,7 @@ class IdentityKeeper:
                 asked = True
             retry = min(retry * 2, settings.retry_max_s) if asked else settings.retry_s
             pause = retry if asked else settings.identity_check_s
-            await self._bell.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, no secret - spreads calls, no secret
+            await self._notifier.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, no secret - spreads calls, no secret
 
     async def _tell(self, folder: Path) -> bool:
         """Tell Core of the present identity; says whether another one was asked for."""

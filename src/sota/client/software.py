@@ -26,7 +26,7 @@ from sota.client.settings import ClientSettings
 from sota.client.software_state import SoftwareState
 from sota.kit.errors import Refused, SotaError
 from sota.kit.runtime.logging import get_logger
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 
 ERRAND = "software"
 FIRST_LOOK_S = 60.0
@@ -42,7 +42,7 @@ class Software:
         self._vin, self._every_s = settings.vin, settings.software_check_s
         self._state, self._edge, self._slm = state, edge, slm
         self._errands = Errands()
-        self._lost = Bell()
+        self._lost = Notifier()
         self._pace = Pace(settings.retry_s, settings.retry_max_s, ATTEMPTS)
         self._log = get_logger(program="client")
 
@@ -52,12 +52,12 @@ class Software:
             self._tell()
         pause = min(FIRST_LOOK_S, self._every_s)
         while True:
-            heard = self._lost.rings
+            heard = self._lost.count
             try:
                 if await self._state.owe_after_loss():
                     self._tell()
                 await self._lost.wait(heard, pause)
-                if self._lost.rings == heard:
+                if self._lost.count == heard:
                     pause = self._every_s
                     await self.look()
             except SotaError as error:
@@ -66,7 +66,7 @@ class Software:
 
     def begin_again(self) -> None:
         """Have Core told what is installed: the state was damaged, and with it what Core should know is lost."""
-        self._lost.ring()
+        self._lost.notify()
 
     async def close(self) -> None:
         """End; what Core should know is on disk."""

@@ -14,14 +14,14 @@ from sota.boundaries.values import OutcomeReport
 from sota.kit.errors import SotaError
 from sota.kit.files.block_file import BlockWriter
 from sota.kit.runtime.logging import get_logger
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 
 RANGES_LIMIT = 65_536
 ACK_PAUSE_S = 1.0
 
 
 class Transfer:
-    """The blocks of one download. ``hurry`` rings when the connection to Core is there again.
+    """The blocks of one download. ``hurry`` notifies when the connection to Core is there again.
 
     ``start`` is what Core said last, and ``epoch`` the vehicle's life in which it did.
     """
@@ -44,7 +44,7 @@ class Transfer:
         self._edge = edge
         self._vin = vin
         self._resume_s, self._resume_attempts = resume_s, resume_attempts
-        self._bell = Bell()
+        self._notifier = Notifier()
         self._last_sign = asyncio.get_running_loop().time()
         self._silences = 0
         self._log = get_logger(program="client")
@@ -80,7 +80,7 @@ class Transfer:
 
     def acknowledge(self) -> None:
         """Tell Core what is here, soon."""
-        self._bell.ring()
+        self._notifier.notify()
 
     def hurry(self) -> None:
         """Core is there again: tell it what is here, and begin to count silences anew."""
@@ -132,8 +132,8 @@ class Transfer:
     async def _acknowledge(self) -> None:
         told = 0
         while True:
-            await self._bell.wait(told, None)
-            heard = self._bell.rings
+            await self._notifier.wait(told, None)
+            heard = self._notifier.count
             try:
                 await self._edge.acknowledge(self._acknowledgement(None))
                 told = heard

@@ -28,7 +28,7 @@ from sota.boundaries.b10_client_slm.messages import (
 from sota.boundaries.values import Command, OutcomeReport, Reason, Stage, UpdateStatus
 from sota.kit.errors import Conflict, NotFound, Refused, SotaError, Unavailable
 from sota.kit.runtime.logging import get_logger
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 from sota.slm.consent import Consents
 from sota.slm.entry import DownloadEntry, State
 from sota.slm.inbox import Inbox
@@ -59,7 +59,7 @@ STATUSES = {
 class Executor:
     """The one who works; there is one at a time, so two installations never meet.
 
-    ``bell`` rings whenever something changed: an update came, a file is whole, a download has ended.
+    ``notifier`` notifies of every change: an update came, a file is whole, a download has ended.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Executor:
         inbox: Inbox,
         installation: Installation,
         client: ClientForSlm,
-        bell: Bell,
+        notifier: Notifier,
         consents: Consents,
     ) -> None:
         self._settings = settings
@@ -77,7 +77,7 @@ class Executor:
         self._inbox = inbox
         self._installation = installation
         self._client = client
-        self._bell = bell
+        self._notifier = notifier
         self._consents = consents
         self._conditions = installation.conditions
         self._log = get_logger(program="slm")
@@ -102,7 +102,7 @@ class Executor:
             entry = await self._journal.download(index)
             if entry is not None and entry.state is State.OFFERED and await self._installation.is_installed(entry):
                 await self._installation.confirm(entry)
-        self._bell.ring()
+        self._notifier.notify()
 
     async def cancel(self, download_index: int) -> None:
         """End a download.
@@ -119,7 +119,7 @@ class Executor:
         if not entry.state.is_final:
             await self._installation.cancel(entry)
             await self._inbox.discard(download_index)
-        self._bell.ring()
+        self._notifier.notify()
 
     async def refuse(self, download_index: int, text: str) -> None:
         """Fail a download for which there is no room on the disk."""
@@ -127,7 +127,7 @@ class Executor:
         if entry is not None and not entry.state.is_final:
             await self._installation.fail(entry, ResultCode.DISK_FULL, Reason.INSTALL_FAILED, text)
             await self._inbox.discard(download_index)
-        self._bell.ring()
+        self._notifier.notify()
 
     async def decide(self, update_id: str, answer: ConsentAnswer) -> None:
         """Take the driver's word. What was declined is ended and reported at once, whatever else is being done.
@@ -140,7 +140,7 @@ class Executor:
         if answer.decision is Decision.DECLINE:
             await self._decline(update_id)
         else:
-            self._bell.ring()
+            self._notifier.notify()
 
     async def status(self, update_id: str) -> VehicleUpdate:
         """Say how an update stands.
@@ -165,22 +165,22 @@ class Executor:
         """Give an update's state when it has ended, or as it is when the time is over."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
-            heard = self._bell.rings
+            heard = self._notifier.count
             found = await self.status(update_id)
             left = deadline - asyncio.get_running_loop().time()
             if found.status.is_final or left <= 0:
                 return found
-            await self._bell.wait(heard, left)
+            await self._notifier.wait(heard, left)
 
     async def run(self) -> None:
         """Work until cancelled. What fails for reasons of our own (a full disk) is tried again later."""
         pause = self._settings.retry_s
         while True:
-            heard = self._bell.rings
+            heard = self._notifier.count
             try:
                 update, wait_s = await self._next()
                 if update is None:
-                    await self._bell.wait(heard, wait_s)
+                    await self._notifier.wait(heard, wait_s)
                 else:
                     await self._carry_out(update)
                 pause = self._settings.retry_s
@@ -209,7 +209,7 @@ class Executor:
             if not entry.state.is_final:
                 await self._installation.decline(entry)
                 await self._inbox.discard(entry.download_index)
-        self._bell.ring()
+        self._notifier.notify()
 
     async def _carry_out(self, update: UpdateAvailable) -> None:
         for entry in await self._journal.downloads(update.update_id):
@@ -243,7 +243,7 @@ class Executor:
             after = await self._journal.download(index)
             failed = failed or (after if after and after.state is not State.INSTALLED else None)
         await self._inbox.discard(index)
-        self._bell.ring()
+        self._notifier.notify()
         return failed
 
     async def _wait_for_conditions(self, update: UpdateAvailable) -> DownloadEntry | None:
@@ -252,7 +252,7 @@ class Executor:
         What has begun is not held up: half an installation is worse than a low battery.
         """
         while self._conditions.are_asked:
-            heard = self._bell.rings
+            heard = self._notifier.count
             entries = await self._journal.downloads(update.update_id)
             ended = next((each for each in entries if each.state in {State.FAILED, State.CANCELLED}), None)
             if ended is not None or any(each.state.is_begun or each.state is State.INSTALLED for each in entries):
@@ -265,16 +265,16 @@ class Executor:
                 text = f"The preconditions did not hold for {waited_s:.0f} s: {checked.text}"
                 await self._installation.fail(entries[0], ResultCode.GENERAL_ERROR, Reason.EXPIRED, text)
                 await self._inbox.discard(entries[0].download_index)
-                self._bell.ring()
+                self._notifier.notify()
                 return await self._journal.download(entries[0].download_index)
-            await self._bell.wait(heard, self._settings.precondition_retry_s)
+            await self._notifier.wait(heard, self._settings.precondition_retry_s)
         return None
 
     async def _fetch(self, entry: DownloadEntry) -> bool:
         """Have one download's file fetched; says whether it is here."""
         pause = self._settings.retry_s
         while True:
-            heard = self._bell.rings
+            heard = self._notifier.count
             current = await self._journal.download(entry.download_index)
             if current is None or current.identity != entry.identity:
                 return False  # another download has its index by now
@@ -291,10 +291,10 @@ class Executor:
                     await self.cancel(current.download_index)
                     continue
                 self._log.warning("download_refused", download_index=current.download_index, code=error.code)
-                await self._bell.wait(heard, self._settings.remind_s)
+                await self._notifier.wait(heard, self._settings.remind_s)
             except SotaError as error:
                 self._log.warning("download_not_initiated", download_index=current.download_index, detail=str(error))
-                await self._bell.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret
+                await self._notifier.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret
                 pause = min(pause * 2, self._settings.retry_max_s)
             else:
                 await self._wait_for_file(current.download_index)
@@ -302,11 +302,11 @@ class Executor:
     async def _wait_for_file(self, download_index: int) -> None:
         deadline = asyncio.get_running_loop().time() + self._settings.remind_s
         while (left := deadline - asyncio.get_running_loop().time()) > 0:
-            heard = self._bell.rings
+            heard = self._notifier.count
             current = await self._journal.download(download_index)
             if current is None or current.state not in {State.WANTED, State.RECEIVING}:
                 return
-            await self._bell.wait(heard, left)
+            await self._notifier.wait(heard, left)
 
     async def _give_up(self, entry: DownloadEntry, failed: DownloadEntry) -> None:
         undone = "removed" if _removes(entry) else "installed"

@@ -19,7 +19,7 @@ from sota.kit.errors import Conflict, Invalid, NotFound, Refused
 from sota.kit.files.block_file import BlockWriter, StorageFull, count_blocks, open_block_file
 from sota.kit.files.durable import private_folder
 from sota.kit.ranges import Ranges
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 from sota.slm.entry import DownloadEntry, State
 from sota.slm.journal import Journal
 
@@ -27,14 +27,14 @@ ARRIVING = {State.OFFERED, State.WANTED, State.RECEIVING}
 
 
 class Inbox:
-    """The folder of arriving packages. ``bell`` rings when a file is whole."""
+    """The folder of arriving packages. ``notifier`` notifies when a file is whole."""
 
-    def __init__(self, journal: Journal, folder: Path, quota_bytes: int, bell: Bell) -> None:
+    def __init__(self, journal: Journal, folder: Path, quota_bytes: int, notifier: Notifier) -> None:
         self._journal = journal
         self._disk = journal.disk
         self._folder = folder
         self._quota_bytes = quota_bytes
-        self._bell = bell
+        self._notifier = notifier
         self._writers: dict[int, BlockWriter] = {}
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -110,7 +110,7 @@ class Inbox:
             if entry.start.command is Command.INSTALL:
                 await self._take(entry.start)
             await self._journal.move(download_index, State.READY)
-        self._bell.ring()
+        self._notifier.notify()
         return await self._entry(download_index)
 
     @asynccontextmanager

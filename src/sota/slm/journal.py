@@ -18,7 +18,7 @@ from sota.boundaries.b10_client_slm.messages import InstallReport, StartDownload
 from sota.boundaries.values import PackageId
 from sota.kit.files.disk import Disk, PlainDisk
 from sota.kit.files.set_aside import read_stored
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 from sota.kit.sql.local_database import LocalDatabase
 from sota.kit.sql.local_file import Connection
 from sota.kit.sql.local_threads import Threads
@@ -52,7 +52,7 @@ class Journal:
     ) -> None:
         self.database = database(folder / "slm.db", SCHEMA, threads)
         self.disk: Disk = threads.disk if threads else PlainDisk()
-        self.stepped = Bell()
+        self.stepped = Notifier()
         """Rings when a step begins."""
 
     async def open(self) -> None:
@@ -208,7 +208,7 @@ class Journal:
             return OpenStep(number, step, note)
 
         opened = await self.database.transact(work)
-        self.stepped.ring()
+        self.stepped.notify()
         return opened
 
     async def end_step(self, download_index: int, number: int, exit_code: int | None, output: str) -> None:

@@ -15,7 +15,7 @@ from sota.kit.errors import SotaError, StartError
 from sota.kit.files.durable import private_folder
 from sota.kit.http.network import Listener, Network, Sockets
 from sota.kit.runtime.logging import get_logger, short_vin
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 from sota.kit.runtime.program import Background
 from sota.kit.runtime.settings import read_secret
 from sota.kit.sql.local_threads import Threads
@@ -68,10 +68,10 @@ class SlmProgram:
         self._http = self._network.client(settings.client_url, token)
         client = ClientForSlm(self._http)
         data = settings.data.resolve()
-        bell = Bell()
+        notifier = Notifier()
         self._journal = Journal(data, threads)
         self._journal.database.on_begun_again = self._begin_again
-        self._inbox = Inbox(self._journal, data / "arriving", settings.quota_bytes, bell)
+        self._inbox = Inbox(self._journal, data / "arriving", settings.quota_bytes, notifier)
         self._has_processes = runner is None
         runner = runner or Runner(
             data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes
@@ -109,9 +109,9 @@ class SlmProgram:
             vin=settings.vin,
             allow_downgrade=settings.allow_downgrade,
         )
-        self._bell = bell
+        self._notifier = notifier
         self._reporter = Reporter(
-            self._journal, client, bell, retry_s=settings.retry_s, retry_max_s=settings.retry_max_s
+            self._journal, client, notifier, retry_s=settings.retry_s, retry_max_s=settings.retry_max_s
         )
         limits = Limits(settings.max_deferrals, settings.max_defer_s, settings.defer_s)
         self._stages = StageTeller(
@@ -119,7 +119,7 @@ class SlmProgram:
         )
         self._consents = Consents(self._journal, limits, self._running)
         self._executor = Executor(
-            settings, self._journal, self._inbox, self._installation, client, bell, self._consents
+            settings, self._journal, self._inbox, self._installation, client, notifier, self._consents
         )
         self._background = Background()
         self._working: asyncio.Task[None] | None = None
@@ -171,7 +171,7 @@ class SlmProgram:
     def _begin_again(self) -> None:
         """Go on with an empty journal, since the file was damaged and is set aside."""
         self._background.start("slm-journal", self._remember())
-        self._bell.ring()
+        self._notifier.notify()
 
     async def _remember(self) -> None:
         await self._journal.belong_to(self.settings.vin)

@@ -9,7 +9,7 @@ from sota.boundaries.b10_client_slm.client import ClientForSlm
 from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.kit.errors import Refused, SotaError
 from sota.kit.runtime.logging import get_logger
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 from sota.slm.journal import Journal
 
 HEARD = {"already_complete", "already_failed"}
@@ -19,24 +19,24 @@ class Reporter:
     """Sends what the journal has unreported."""
 
     def __init__(
-        self, journal: Journal, client: ClientForSlm, bell: Bell, *, retry_s: float, retry_max_s: float
+        self, journal: Journal, client: ClientForSlm, notifier: Notifier, *, retry_s: float, retry_max_s: float
     ) -> None:
         self._journal = journal
         self._client = client
         self._retry_s, self._retry_max_s = retry_s, retry_max_s
-        self._bell = bell
+        self._notifier = notifier
         self._log = get_logger(program="slm")
 
     async def run(self) -> None:
         """Work until cancelled."""
         pause = self._retry_s
         while True:
-            heard = self._bell.rings
+            heard = self._notifier.count
             sent = [await self._tell_loss()]
             sent += [await self._send(report) for report in await self._journal.unreported()]
             if all(sent):
                 pause = self._retry_s
-                await self._bell.wait(heard, None)
+                await self._notifier.wait(heard, None)
                 continue
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret
             pause = min(pause * 2, self._retry_max_s)

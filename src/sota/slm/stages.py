@@ -29,7 +29,7 @@ class StageTeller:
         """Work until cancelled."""
         pause = self._retry_s
         while True:
-            heard = self._journal.stepped.rings
+            heard = self._journal.stepped.count
             begun = await self._journal.begun()
             self._told = {entry.identity: self._told[entry.identity] for entry in begun if entry.identity in self._told}
             sent = [await self._send(entry) for entry in begun if self._told.get(entry.identity) is not entry.state]

@@ -22,7 +22,7 @@ async def errands() -> AsyncIterator[Errands]:
 
 
 class Attempts:
-    """Fails so often, then succeeds; rings at each."""
+    """Fails so often, then succeeds; sets an event at each."""
 
     def __init__(self, failures: int, *, error: Exception | None = None) -> None:
         self.count = 0

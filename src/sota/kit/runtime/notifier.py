@@ -1,9 +1,9 @@
-"""A bell: tasks wait for it to ring, and nobody who looked before it rang misses it.
+"""A notifier wakes the tasks that wait for a change, and none of them misses one.
 
->>> bell = Bell()
->>> heard = bell.rings          # look first …
->>> bell.ring()                 # … whatever changes meanwhile rings …
->>> asyncio.run(bell.wait(heard, 1.0))   # … and waiting ends at once
+>>> notifier = Notifier()
+>>> seen = notifier.count           # look at the state first …
+>>> notifier.notify()               # … whatever changes it meanwhile notifies …
+>>> asyncio.run(notifier.wait(seen, 1.0))   # … and waiting ends at once
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from __future__ import annotations
 import asyncio
 
 
-class Bell:
-    """Counts its rings; :meth:`wait` ends when the count is another one than the caller has seen."""
+class Notifier:
+    """Counts its notifications; :meth:`wait` ends when the count differs from the one that the caller has seen."""
 
     def __init__(self) -> None:
-        self.rings = 0
+        self.count = 0
         self._event = asyncio.Event()
 
-    def ring(self) -> None:
-        """Wake everybody who waits."""
-        self.rings += 1
+    def notify(self) -> None:
+        """Wake all waiting tasks."""
+        self.count += 1
         self._event.set()
         self._event = asyncio.Event()
 
-    async def wait(self, heard: int, timeout_s: float | None) -> None:
-        """Wait for a ring after ``heard``, or until the time is over."""
-        if self.rings != heard:
+    async def wait(self, seen: int, timeout_s: float | None) -> None:
+        """Wait for a notification after ``seen``, or until the time-out."""
+        if self.count != seen:
             return
         try:
             async with asyncio.timeout(timeout_s):

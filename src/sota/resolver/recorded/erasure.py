@@ -13,7 +13,7 @@ from uuid import UUID
 from sota.kit.errors import Damaged, SotaError
 from sota.kit.runtime.clock import Clock
 from sota.kit.runtime.logging import get_logger
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 from sota.kit.sql import damaged_rows as damage
 from sota.kit.sql.database import Database, Tx
 from sota.resolver.recorded import store
@@ -32,22 +32,22 @@ class Erasures:
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db, self._clock = db, clock
-        self._bell = Bell()
+        self._notifier = Notifier()
         self._log = get_logger(program="resolver")
 
     def wake(self) -> None:
         """There may be something to do."""
-        self._bell.ring()
+        self._notifier.notify()
 
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            heard = self._bell.rings
+            heard = self._notifier.count
             try:
                 await self.erase_noted()
             except SotaError as error:
                 self._log.warning("erasing_failed", reason=error.detail)
-            await self._bell.wait(heard, LOOK_INTERVAL_S)
+            await self._notifier.wait(heard, LOOK_INTERVAL_S)
 
     async def erase_noted(self) -> None:
         """Take all noted VINs out of all records, and forget those that cannot come into one any more."""

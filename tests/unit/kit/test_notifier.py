@@ -1,4 +1,4 @@
-"""The bell that tasks wait for."""
+"""The notifier that tasks wait for."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import asyncio
 import pytest
 
 from sota.kit.http.prefer_header import wait_s
-from sota.kit.runtime.notifier import Bell
+from sota.kit.runtime.notifier import Notifier
 
 
-async def test_ring_wakes_everybody_who_waits() -> None:
-    bell = Bell()
-    waiting = [asyncio.create_task(bell.wait(bell.rings, 5.0)) for _ in range(3)]
+async def test_notification_wakes_all_waiting_tasks() -> None:
+    notifier = Notifier()
+    waiting = [asyncio.create_task(notifier.wait(notifier.count, 5.0)) for _ in range(3)]
     await asyncio.sleep(0)
 
-    bell.ring()
+    notifier.notify()
 
     async with asyncio.timeout(30.0):
         await asyncio.gather(*waiting)
 
 
-async def test_ring_before_waiting_is_not_missed() -> None:
-    bell = Bell()
-    heard = bell.rings
-    bell.ring()
+async def test_notification_before_waiting_is_not_missed() -> None:
+    notifier = Notifier()
+    seen = notifier.count
+    notifier.notify()
 
     async with asyncio.timeout(30.0):
-        await bell.wait(heard, None)
+        await notifier.wait(seen, None)
 
 
-async def test_waiting_ends_by_itself() -> None:
-    bell = Bell()
+async def test_waiting_ends_at_the_timeout() -> None:
+    notifier = Notifier()
     async with asyncio.timeout(30.0):
-        await bell.wait(bell.rings, 0.01)
+        await notifier.wait(notifier.count, 0.01)
 
 
 @pytest.mark.parametrize(
