@@ -99,8 +99,8 @@ def test_everything_that_is_missing_is_named() -> None:
 
 def test_end_without_row_and_route_bound_by_hand_are_found(tmp_path: Path) -> None:
     package = tmp_path / "src" / "sota"
-    (package / "kit").mkdir(parents=True)
-    (package / "kit" / "binder.py").write_text("app.route('GET', '/x', handler, rows)\n")
+    (package / "boundaries" / "binding").mkdir(parents=True)
+    (package / "boundaries" / "binding" / "app.py").write_text("app.route('GET', '/x', handler, rows)\n")
     (package / "api.py").write_text(
         "@serves('WL-B2-4', 'WL-B2-99')\ndef f(): ...\n@serves_service('WL-B7-3', 'cancel')\ndef g(): ...\n"
         "app.route('GET', '/hidden', f)\n"
