@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 from sota.kit.http.client import Response
-from sota.rvi.callback import Target
+from sota.rvi.callback import HttpAddress
 
 CALLS = 50
 SIOCSIFFLAGS, IFF_UP_RUNNING = 0x8914, 0x41
@@ -53,7 +53,7 @@ def delayed_acknowledgements() -> int:
 
 async def call(port: int) -> int:
     """Make the calls one after the other; returns how many were answered."""
-    caller = Target(f"http://127.0.0.1:{port}/").channel(10.0)
+    caller = HttpAddress(f"http://127.0.0.1:{port}/").channel(10.0)
     answered = 0
     for _ in range(CALLS):
         told: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()

@@ -14,7 +14,7 @@ import msgspec
 from sota.boundaries.services import EdgeResult
 from sota.kit.errors import Refused, SotaError, Unavailable
 from sota.kit.http.client import HttpClient
-from sota.kit.http.pipeline import Answer, HttpPipe
+from sota.kit.http.post_client import Answer, PostClient
 from sota.kit.runtime.clock import Clock, SystemClock
 
 MESSAGE_TTL_S = 300
@@ -37,10 +37,10 @@ class RpcAnswer(msgspec.Struct, frozen=True):
     error: RpcError | None = None
 
 
-class Edge:
+class EdgeClient:
     """The service edge of one node."""
 
-    def __init__(self, client: HttpClient, clock: Clock | None = None, pipe: HttpPipe | None = None) -> None:
+    def __init__(self, client: HttpClient, clock: Clock | None = None, pipe: PostClient | None = None) -> None:
         self.client = client
         self._pipe = pipe
         self.clock = clock or SystemClock()

@@ -26,7 +26,7 @@ from sota.client.software_state import SoftwareState
 from sota.client.state import ClientState
 from sota.client.verification import Verifier
 from sota.kit.files.durable import private_folder
-from sota.kit.http.network import Listener, Network, Sockets
+from sota.kit.http.network import Listener, Network, TcpNetwork
 from sota.kit.runtime.program import Background
 from sota.kit.runtime.settings import read_secret
 from sota.kit.sql.local_threads import Threads
@@ -42,7 +42,7 @@ class ClientProgram:
     ) -> None:
         """Put the parts together; ``network`` and ``threads`` are those of a process that many vehicles share."""
         self.settings = settings
-        self._network: Network = network or Sockets()
+        self._network: Network = network or TcpNetwork()
         self._credentials = ServiceCredentials.load(settings.credentials_file)
         token = read_secret(settings.slm_token_file, "token for the Software Loading Manager")
         self._slm_http = self._network.client(settings.slm_url, token)

@@ -53,7 +53,7 @@ from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import SotaError
 from sota.kit.http.client import HttpClient
 from sota.kit.http.listener import HttpListener
-from sota.kit.http.pipeline import HttpPipe
+from sota.kit.http.post_client import PostClient
 from sota.kit.runtime.clock import Clock, SystemClock
 from sota.kit.runtime.memory import keep_freed
 from sota.kit.runtime.program import Background
@@ -78,7 +78,7 @@ class CoreProgram:
         token = read_secret(settings.resolver_token_file, "core: credential for the External Resolver")
         self._resolver_http = HttpClient(settings.resolver_url, token, calling_of(settings))
         self._node_http = HttpClient(settings.node_url, timeout_s=10, pool=64)
-        self._node_pipe = HttpPipe(settings.node_url, pool=WORKERS) if settings.node_url.startswith("http:") else None
+        self._node_pipe = PostClient(settings.node_url, pool=WORKERS) if settings.node_url.startswith("http:") else None
         resolver, node = FactsClient(self._resolver_http), NodeClient(self._node_http, self.clock, self._node_pipe)
         self.resync = Resync(self.db, resolver, self.clock, settings.data, every_s=settings.resolver_check_s)
         senders = Senders(self.db, self.resync, node, self.clock)

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections import deque
 
-from sota.fleet.memory_network import Memory, MemoryClient
+from sota.fleet.memory_network import MemoryClient, MemoryNetwork
 from sota.kit.errors import Unavailable
 from sota.kit.http.client import Response
 
@@ -18,7 +18,7 @@ HEADERS = {"content-type": "application/json"}
 class Deliveries:
     """What waits for the client, ``limit`` bytes of it before the node should read no more."""
 
-    def __init__(self, memory: Memory, limit: int) -> None:
+    def __init__(self, memory: MemoryNetwork, limit: int) -> None:
         self._memory, self._limit = memory, limit
         self._clients: dict[str, MemoryClient] = {}
         self._queues: dict[str, deque[tuple[str, bytes, float]]] = {}

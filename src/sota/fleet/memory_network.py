@@ -1,7 +1,7 @@
 """The programs of one simulated vehicle, joined in memory instead of by sockets.
 
 They still speak HTTP's words: method, path, headers, body bytes, status; the same rows of the whitelist answer. What is
-saved is the sockets. Each :class:`Memory` is a loopback of its own with its own ports.
+saved is the sockets. Each :class:`MemoryNetwork` is a loopback of its own with its own ports.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Handler = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Response] | R
 JSON_ANSWER = {"content-type": "application/json", "cache-control": "no-store"}
 
 
-class Memory:
+class MemoryNetwork:
     """The programs of one vehicle, in one process, joined without sockets."""
 
     def __init__(self) -> None:
@@ -59,9 +59,9 @@ class Memory:
 
 
 class MemoryListener:
-    """An ASGI application on a port of a :class:`Memory`."""
+    """An ASGI application on a port of a :class:`MemoryNetwork`."""
 
-    def __init__(self, memory: Memory, app: Any, port: int) -> None:
+    def __init__(self, memory: MemoryNetwork, app: Any, port: int) -> None:
         self._memory, self._app = memory, app
         self.port = port
 
@@ -122,9 +122,9 @@ async def _answer_directly(direct: Direct, target: bytes, body: bytes) -> Respon
 
 
 class MemoryClient(HttpClient):
-    """Calls a program of the same :class:`Memory`."""
+    """Calls a program of the same :class:`MemoryNetwork`."""
 
-    def __init__(self, memory: Memory, base_url: str, token: str | None = None) -> None:
+    def __init__(self, memory: MemoryNetwork, base_url: str, token: str | None = None) -> None:
         super().__init__(base_url, token)
         parts = urlsplit(base_url)
         self._memory, self._path = memory, parts.path.rstrip("/")

@@ -15,7 +15,7 @@ import msgspec
 
 from sota.boundaries.services import BACKEND_SERVICES, short_name, vehicle_service
 from sota.fleet.delivery import Deliveries
-from sota.fleet.memory_network import Memory
+from sota.fleet.memory_network import MemoryNetwork
 from sota.kit.http.client import Response
 from sota.kit.runtime.logging import get_logger
 from sota.rvi.connection import Connection
@@ -65,7 +65,9 @@ class Observer:
 class FleetNode:
     """One vehicle's node; ``memory`` joins it with the vehicle's programs."""
 
-    def __init__(self, settings: NodeSettings, vin: str, memory: Memory, table: ServiceTable, observer: Observer):
+    def __init__(
+        self, settings: NodeSettings, vin: str, memory: MemoryNetwork, table: ServiceTable, observer: Observer
+    ) -> None:
         self.settings, self._vin, self._memory, self._table = settings, vin, memory, table
         self._observer = observer
         self._identity: Identity | None = None

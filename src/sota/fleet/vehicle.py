@@ -14,7 +14,7 @@ from sota.boundaries.b9_rvi_client.messages import StartDownload, UpdateAvailabl
 from sota.client.program import ClientProgram
 from sota.client.settings import ClientSettings
 from sota.fleet.counts import Counts
-from sota.fleet.memory_network import Memory
+from sota.fleet.memory_network import MemoryNetwork
 from sota.fleet.node import FleetNode, Observer
 from sota.fleet.profile import Dice
 from sota.fleet.simulation import STANDS_FOR, SimulatedInstaller, SimulatedRunner, Software
@@ -48,7 +48,7 @@ class Vehicle:
 
     def __init__(self, vin: str, common: Common, dice: Dice) -> None:
         self.vin, self._common, self._dice = vin, common, dice
-        self._memory = Memory()
+        self._memory = MemoryNetwork()
         self._software = Software(self._data / "software.json", common.installed, common.threads.disk)
         self._node = FleetNode(
             NodeSettings(

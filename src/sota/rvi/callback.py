@@ -1,9 +1,9 @@
 """How a local service is called: over HTTP/1.1 at the address that it registered.
 
-A :class:`Caller` keeps one connection and makes one call at a time over it; each service has a caller of its own. It is
-made for many small calls: no task and no timer for each of them. A connection that its service closed while nothing was
-under way is made anew, and the call sent again; no other call is repeated here. One that is not needed for a while is
-closed: a simple program serves one connection at a time, and may have several services.
+Each service has its own :class:`CallbackClient`, which keeps one connection and makes one call at a time over it. Many
+small calls are cheap: none of them needs a task or a timer. If the service closed an idle connection, the client opens
+another one and sends the call again; no other call is repeated here. An idle connection is closed after a while, because
+a simple program serves one connection at a time and may have several services.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Address(Protocol):
         ...
 
 
-class Target:
+class HttpAddress:
     """An address that a service registered, taken apart."""
 
     def __init__(self, url: str) -> None:
@@ -91,17 +91,17 @@ class Target:
         self.is_secure = parts.scheme == "https"
         self.port = port or (443 if self.is_secure else 80)
 
-    def channel(self, timeout_s: float) -> Caller:
+    def channel(self, timeout_s: float) -> CallbackClient:
         """Make a way to it; connects when it is needed."""
-        return Caller(self, timeout_s)
+        return CallbackClient(self, timeout_s)
 
 
-class Caller:
+class CallbackClient:
     """Calls one address, one call at a time, over one connection that is made when it is needed."""
 
     envelope = b'{"jsonrpc":"2.0","id":1,"method":"%b","params":'
 
-    def __init__(self, target: Target, timeout_s: float) -> None:
+    def __init__(self, target: HttpAddress, timeout_s: float) -> None:
         self.target, self._timeout_s = target, timeout_s
         self._loop = asyncio.get_running_loop()
         self._connection: ClientConnection | None = None

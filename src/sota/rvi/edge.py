@@ -30,7 +30,7 @@ from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import Invalid, SotaError
 from sota.kit.http.client import Response
 from sota.kit.runtime import metrics
-from sota.rvi.callback import Address, Target
+from sota.rvi.callback import Address, HttpAddress
 from sota.rvi.codec import pack
 from sota.rvi.edge_requests import (
     MessageParams,
@@ -172,7 +172,7 @@ class Edge:
     def register_service(self, params: msgspec.Raw) -> Result:
         """Register a service of the calling program."""
         content = msgspec.json.decode(params, type=RegisterParams)
-        name = self._node.register(content.service, Target(content.network_address))
+        name = self._node.register(content.service, HttpAddress(content.network_address))
         return {"status": 0, "service": name, "method": "register_service"}
 
     @serves("X-B7-4", "X-B9-4")

@@ -13,7 +13,7 @@ from sota.boundaries.interaction import Program
 from sota.boundaries.table import rows_for
 from sota.kit.errors import SotaError, StartError
 from sota.kit.files.durable import private_folder
-from sota.kit.http.network import Listener, Network, Sockets
+from sota.kit.http.network import Listener, Network, TcpNetwork
 from sota.kit.runtime.logging import get_logger, short_vin
 from sota.kit.runtime.notifier import Notifier
 from sota.kit.runtime.program import Background
@@ -62,7 +62,7 @@ class SlmProgram:
         """
         settings = confine_own_commands(settings)
         self.settings = settings
-        self._network: Network = network or Sockets()
+        self._network: Network = network or TcpNetwork()
         self._credentials = ServiceCredentials.load(settings.credentials_file)
         token = read_secret(settings.client_token_file, "token for the SOTA Client")
         self._http = self._network.client(settings.client_url, token)

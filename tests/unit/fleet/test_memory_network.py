@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sota.fleet.memory_network import Memory
+from sota.fleet.memory_network import MemoryNetwork
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.http.client import Response
 
@@ -32,7 +32,7 @@ async def echo(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
 
 
 async def test_a_call_reaches_the_application_that_listens_on_the_port() -> None:
-    memory = Memory()
+    memory = MemoryNetwork()
     listener = memory.listener(echo, "127.0.0.1", 9101)
     await listener.start()
     client = memory.client("http://127.0.0.1:9101/base", "word")
@@ -44,7 +44,7 @@ async def test_a_call_reaches_the_application_that_listens_on_the_port() -> None
 
 
 async def test_two_networks_are_apart_and_a_stopped_program_is_away() -> None:
-    memory, other = Memory(), Memory()
+    memory, other = MemoryNetwork(), MemoryNetwork()
     listener = memory.listener(echo, "127.0.0.1", 9101)
     await listener.start()
 
@@ -58,7 +58,7 @@ async def test_two_networks_are_apart_and_a_stopped_program_is_away() -> None:
 
 
 async def test_who_is_called_works_on_when_the_caller_gives_up() -> None:
-    memory, done = Memory(), asyncio.Event()
+    memory, done = MemoryNetwork(), asyncio.Event()
 
     async def slow(_method: str, _path: str, _headers: Mapping[str, str], _body: bytes) -> Response:
         await asyncio.sleep(0.05)
@@ -76,5 +76,5 @@ async def test_who_is_called_works_on_when_the_caller_gives_up() -> None:
 
 async def test_answers_are_not_streamed() -> None:
     with pytest.raises(Unavailable, match="not streamed"):
-        async with Memory().client("http://127.0.0.1:9001").stream("GET", "/"):
+        async with MemoryNetwork().client("http://127.0.0.1:9001").stream("GET", "/"):
             pass

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from sota.kit.errors import Unavailable
 from sota.kit.http.answer import MAX_HEAD_BYTES, AnswerReader, BadAnswer
 from sota.kit.http.client import HttpClient, Response
-from sota.kit.http.pipeline import Answer, HttpPipe
-from sota.rvi.callback import Target
+from sota.kit.http.post_client import Answer, PostClient
+from sota.rvi.callback import HttpAddress
 
 pytestmark = pytest.mark.anyio
 
@@ -191,7 +191,7 @@ async def streamed(port: int, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Ask
 @contextlib.asynccontextmanager
 async def piped(port: int, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Ask]:
     """Core's blocks to its node."""
-    pipe = HttpPipe(f"http://127.0.0.1:{port}", timeout_s=timeout_s, pool=1)
+    pipe = PostClient(f"http://127.0.0.1:{port}", timeout_s=timeout_s, pool=1)
 
     async def ask() -> Verdict:
         told: asyncio.Future[Answer | Unavailable] = asyncio.get_running_loop().create_future()
@@ -210,7 +210,7 @@ async def piped(port: int, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Ask]:
 @contextlib.asynccontextmanager
 async def called_back(port: int, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Ask]:
     """The node's calls of local services."""
-    caller = Target(f"http://127.0.0.1:{port}/").channel(timeout_s)
+    caller = HttpAddress(f"http://127.0.0.1:{port}/").channel(timeout_s)
 
     async def ask() -> Verdict:
         told: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
@@ -306,7 +306,7 @@ async def test_a_long_request_that_is_answered_before_it_was_read_gets_the_answe
         http = HttpClient(f"http://127.0.0.1:{port}", pool=1)
         assert [(await http.request("POST", "/", body=body)).status for _ in range(2)] == [413, 413]
         await http.close()
-        pipe = HttpPipe(f"http://127.0.0.1:{port}", pool=1)
+        pipe = PostClient(f"http://127.0.0.1:{port}", pool=1)
         assert [await pipe.post((body,)) for _ in range(2)] == [(413, b"no")] * 2
         await pipe.close()
         assert connections == 4

@@ -20,19 +20,19 @@ from sota.boundaries.b7_core_rvi.messages import (
     Welcome,
 )
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.edge import Edge, Sent
+from sota.boundaries.edge import EdgeClient, Sent
 from sota.boundaries.services import local_name, vehicle_service
 from sota.boundaries.values import Message
 from sota.kit.http.client import HttpClient
-from sota.kit.http.pipeline import HttpPipe
+from sota.kit.http.post_client import PostClient
 from sota.kit.runtime.clock import Clock
 
 
 class NodeClient:
     """The RVI Node Server, as SOTA Core sees it. The names of a vehicle's services follow from its VIN alone."""
 
-    def __init__(self, client: HttpClient, clock: Clock | None = None, pipe: HttpPipe | None = None) -> None:
-        self._edge = Edge(client, clock, pipe)
+    def __init__(self, client: HttpClient, clock: Clock | None = None, pipe: PostClient | None = None) -> None:
+        self._edge = EdgeClient(client, clock, pipe)
 
     @calls("WL-B7-1")
     async def schedule(self, updates: Sequence[ScheduledUpdate]) -> list[str]:

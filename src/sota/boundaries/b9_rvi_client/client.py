@@ -16,7 +16,7 @@ from sota.boundaries.b9_rvi_client.messages import (
     VehicleConnected,
 )
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.edge import Edge
+from sota.boundaries.edge import EdgeClient
 from sota.boundaries.services import backend_service, local_name, vin_of
 from sota.boundaries.values import Message
 from sota.kit.http.client import HttpClient
@@ -27,7 +27,7 @@ class SotaClientEdge:
     """The RVI Node Client, as the SOTA Client sees it. Core's services have the standard names."""
 
     def __init__(self, client: HttpClient, clock: Clock | None = None) -> None:
-        self._edge = Edge(client, clock)
+        self._edge = EdgeClient(client, clock)
 
     @calls("WL-B9-2", "WL-B10-3")
     async def initiate_download(self, wanted: InitiateDownload) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Protocol
 
-KEEP_ALIVE_S, CROWDED_KEEP_ALIVE_S = 75, 5
+KEEP_ALIVE_S, BUSY_KEEP_ALIVE_S = 75, 5
 
 
 class Connection(Protocol):
@@ -31,7 +31,7 @@ class Connection(Protocol):
         ...
 
 
-class Crowd:
+class ConnectionLimits:
     """The connections of one listener, by address, the oldest first."""
 
     def __init__(self, most: int, per_address: int) -> None:
@@ -42,7 +42,7 @@ class Crowd:
     @property
     def keep_alive_s(self) -> int:
         """How long a quiet connection is kept."""
-        return CROWDED_KEEP_ALIVE_S if self._count * 2 >= self.most else KEEP_ALIVE_S
+        return BUSY_KEEP_ALIVE_S if self._count * 2 >= self.most else KEEP_ALIVE_S
 
     def enter(self, connection: Connection, address: str) -> None:
         """Count a connection, and make room for it."""

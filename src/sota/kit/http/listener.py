@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sota.kit.errors import StartError
-from sota.kit.http.connection_limits import KEEP_ALIVE_S, Crowd
+from sota.kit.http.connection_limits import KEEP_ALIVE_S, ConnectionLimits
 from sota.kit.http.protocol import HttpProtocol
 from sota.kit.runtime.stub_modules import hidden
 
@@ -44,7 +44,7 @@ class HttpListener:
         class Connection(HttpProtocol):
             """One of this listener's connections."""
 
-            crowd = Crowd(MOST_CONNECTIONS, per_address)
+            limits = ConnectionLimits(MOST_CONNECTIONS, per_address)
 
         self._config = Config(
             app,
@@ -57,7 +57,7 @@ class HttpListener:
             date_header=False,
             # Nobody's X-Forwarded-* is believed: it would turn plain HTTP into HTTPS and one address into another.
             proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS + 100,  # the crowd makes room before uvicorn refuses
+            limit_concurrency=MOST_CONNECTIONS + 100,  # our limits make room before uvicorn refuses
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
             ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,

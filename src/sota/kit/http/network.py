@@ -38,7 +38,7 @@ class Network(Protocol):
         ...
 
 
-class Sockets:
+class TcpNetwork:
     """TCP sockets."""
 
     def client(self, base_url: str, token: str | None = None) -> HttpClient:

@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sota.kit.http.connection_limits import Crowd
+from sota.kit.http.connection_limits import ConnectionLimits
 from sota.kit.runtime.stub_modules import hidden
 
 with hidden("uvicorn.main"):  # its command line
@@ -67,7 +67,7 @@ class Direct:
 class HttpProtocol(HttpToolsProtocol):
     """A connection that cannot be held open by doing nothing."""
 
-    crowd: Crowd | None = None  # of the listener, whose protocols are a class of their own
+    limits: ConnectionLimits | None = None  # of the listener, whose protocols are a class of their own
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -85,14 +85,14 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._arm("head", HEAD_TIMEOUT_S)
-        if self.crowd is not None:
-            self.crowd.enter(self, self.client[0] if self.client else "")
+        if self.limits is not None:
+            self.limits.enter(self, self.client[0] if self.client else "")
 
     def connection_lost(self, exc: Exception | None) -> None:
         for name in list(self._timers):
             self._disarm(name)
-        if self.crowd is not None:
-            self.crowd.leave(self, self.client[0] if self.client else "")
+        if self.limits is not None:
+            self.limits.leave(self, self.client[0] if self.client else "")
         super().connection_lost(exc)
 
     @property
@@ -173,8 +173,8 @@ class HttpProtocol(HttpToolsProtocol):
         # ``cycle`` is the request that came last: another one, where several came at once.
         has_more = self.cycle.more_body and self.cycle.response_complete
         self._is_idle = self.cycle.response_complete and not self.cycle.more_body
-        if self.crowd is not None:
-            self.timeout_keep_alive = self.crowd.keep_alive_s
+        if self.limits is not None:
+            self.timeout_keep_alive = self.limits.keep_alive_s
         super().on_response_complete()
         if self.transport.is_closing():
             self._arm("close", LINGER_S)

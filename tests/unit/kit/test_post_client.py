@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sota.kit.errors import Unavailable
-from sota.kit.http.pipeline import HttpPipe
+from sota.kit.http.post_client import PostClient
 
 pytestmark = pytest.mark.anyio
 
@@ -49,8 +49,8 @@ async def server() -> AsyncIterator[Server]:
     listening.close()
 
 
-async def pipe_to(server: Server, *, timeout_s: float = 5.0, pool: int = 2) -> HttpPipe:
-    return HttpPipe(f"http://127.0.0.1:{server.port}", timeout_s=timeout_s, pool=pool)
+async def pipe_to(server: Server, *, timeout_s: float = 5.0, pool: int = 2) -> PostClient:
+    return PostClient(f"http://127.0.0.1:{server.port}", timeout_s=timeout_s, pool=pool)
 
 
 async def test_parts_arrive_as_one_body_and_the_connection_is_kept(server: Server) -> None:
@@ -144,7 +144,7 @@ async def test_nobody_there_and_nonsense_are_unavailable(server: Server) -> None
     with pytest.raises(Unavailable, match="not reachable"):
         await pipe.post((b"{}",))
     await pipe.close()
-    nobody = HttpPipe("http://127.0.0.1:1")
+    nobody = PostClient("http://127.0.0.1:1")
     with pytest.raises(Unavailable, match="not reachable"):
         await nobody.post((b"{}",))
 
@@ -159,4 +159,4 @@ async def test_answer_without_end_is_cut_off(server: Server) -> None:
 
 def test_address_must_be_plain_http() -> None:
     with pytest.raises(ValueError, match="plain HTTP"):
-        HttpPipe("https://127.0.0.1")
+        PostClient("https://127.0.0.1")

@@ -1,9 +1,9 @@
 """Many large POSTs to one address, at a fraction of what :class:`~sota.kit.http.client.HttpClient` costs a call.
 
-A body is handed over in parts, which go to the kernel as they are: a part that many bodies share (the same block for
-hundreds of vehicles) is never copied. One request is under way on a connection at a time; ``pool`` bounds the
-connections, and whoever finds all of them busy waits his turn within the time-out. :meth:`HttpPipe.send` takes neither
-a task nor a timer, but needs a connection that stands idle; :meth:`HttpPipe.post` waits, and makes connections.
+A body is passed in parts, which go to the kernel unchanged: a part that many bodies share (the same block for hundreds
+of vehicles) is never copied. A connection carries one request at a time and ``pool`` bounds the connections; a caller
+that finds all of them busy waits within its time-out. :meth:`PostClient.send` needs neither a task nor a timer, but an
+idle connection; :meth:`PostClient.post` waits for one or opens one.
 
 Rules kept here:
 
@@ -40,7 +40,7 @@ class _Request:
     deadline: float
 
 
-class HttpPipe:
+class PostClient:
     """POSTs of JSON to one path of a plain HTTP address."""
 
     def __init__(self, base_url: str, path: str = "/", *, timeout_s: float = 10.0, pool: int = 64) -> None:

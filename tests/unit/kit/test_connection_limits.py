@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sota.kit.http import listener as http_listener
-from sota.kit.http.connection_limits import CROWDED_KEEP_ALIVE_S, KEEP_ALIVE_S, Crowd
+from sota.kit.http.connection_limits import BUSY_KEEP_ALIVE_S, KEEP_ALIVE_S, ConnectionLimits
 from sota.kit.http.listener import HttpListener
 from tests.support.waiting import until
 
@@ -105,24 +105,24 @@ async def test_full_listener_makes_room_at_the_address_that_has_most(monkeypatch
 
 async def test_crowded_listener_keeps_quiet_connections_for_a_shorter_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_listener, "MOST_CONNECTIONS", 4)
-    crowds: list[Crowd] = []
+    made: list[ConnectionLimits] = []
 
-    class Watched(Crowd):
+    class Watched(ConnectionLimits):
         def __init__(self, most: int, per_address: int) -> None:
             super().__init__(most, per_address)
-            crowds.append(self)
+            made.append(self)
 
-    monkeypatch.setattr(http_listener, "Crowd", Watched)
+    monkeypatch.setattr(http_listener, "ConnectionLimits", Watched)
     async with listening(Waiting(), 0) as connect:
-        (crowd,) = crowds
+        (limits,) = made
         assert await ask(await connect()) == 200
-        assert crowd.keep_alive_s == KEEP_ALIVE_S
+        assert limits.keep_alive_s == KEEP_ALIVE_S
         second = await connect()
         assert await ask(second) == 200
-        assert crowd.keep_alive_s == CROWDED_KEEP_ALIVE_S
+        assert limits.keep_alive_s == BUSY_KEEP_ALIVE_S
         second[1].close()
 
         async def calm() -> bool:
-            return crowd.keep_alive_s == KEEP_ALIVE_S
+            return limits.keep_alive_s == KEEP_ALIVE_S
 
         await until(calm, "the connection is forgotten")
