@@ -2,7 +2,7 @@
 
 Each service has its own :class:`CallbackClient`, which keeps one connection and makes one call at a time over it. Many
 small calls are cheap: none of them needs a task or a timer. If the service closed an idle connection, the client opens
-another one and sends the call again; no other call is repeated here. An idle connection is closed after a while, because
+another one and sends the call again; no other call is repeated here. An idle connection is closed after a while:
 a simple program serves one connection at a time and may have several services.
 """
 
