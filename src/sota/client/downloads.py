@@ -1,8 +1,8 @@
 """What happens to a download in the vehicle, whether Core or the Software Loading Manager asks for it.
 
 Every change of state is on disk before it is answered, and everything may be said twice. What has to be tried again
-until it works is an errand, and the errands begin anew from what is on disk when the program starts. How its file
-arrives is in ``arrivals.py``.
+until it works is an errand, and the retries begin anew from what is on disk when the program starts. How its file
+arrives is in ``download_receiver.py``.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from sota.boundaries.b9_rvi_client.messages import AbortDownload, InstallReport,
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.b10_client_slm.messages import DownloadWanted, InstallationStage
 from sota.boundaries.values import DownloadIdentity, Reason, UpdateStatus
-from sota.client.arrivals import GENERAL_ERROR, Arrivals
-from sota.client.duties import Duties
+from sota.client.block_store import BlockStore
+from sota.client.download_receiver import GENERAL_ERROR, DownloadReceiver
+from sota.client.download_tasks import DownloadTasks
 from sota.client.settings import ClientSettings
-from sota.client.shelf import Shelf
-from sota.client.state import ClientState, DownloadEntry, Offered, State
+from sota.client.state import ClientState, DownloadEntry, DownloadState, Offered
 from sota.client.verification import Verifier
 from sota.kit.errors import Conflict, Invalid, Refused, SotaError
 from sota.kit.runtime.logging import get_logger
 
 IDLE_CHECK_S = 30.0
-ON_DISK = {State.RECEIVING, State.VERIFIED}
+ON_DISK = {DownloadState.RECEIVING, DownloadState.VERIFIED}
 
 
-async def nobody_asks() -> None:
+async def do_nothing() -> None:
     """Tell nothing."""
 
 
@@ -44,59 +44,59 @@ class Downloads:
         self, settings: ClientSettings, state: ClientState, edge: SotaClientEdge, slm: SlmClient, verifier: Verifier
     ) -> None:
         self._settings, self._state, self._slm = settings, state, slm
-        self._shelf = Shelf(settings.data.resolve() / "blocks", settings.quota_bytes, state.disk)
+        self._blocks = BlockStore(settings.data.resolve() / "blocks", settings.quota_bytes, state.disk)
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._duties = Duties(settings, state, edge, slm, self._shelf, self._locks)
+        self._tasks = DownloadTasks(settings, state, edge, slm, self._blocks, self._locks)
         self._log = get_logger(program="client")
-        self.arrivals = Arrivals(settings, state, edge, verifier, self._duties)
-        self.changed = self.arrivals.changed
-        self.tell_software: Callable[[], Awaitable[None]] = nobody_asks
+        self.receiver = DownloadReceiver(settings, state, edge, verifier, self._tasks)
+        self.changed = self.receiver.changed
+        self.report_software: Callable[[], Awaitable[None]] = do_nothing
         """Tells Core everything that is installed."""
 
     async def open(self) -> None:
         """Take up what was under way."""
-        self._shelf.prepare()
+        self._blocks.prepare()
         await self._state.forget_old()
         for update in await self._state.not_accepted():
-            self._duties.offer(update)
-        for report in await self._state.strays():
-            self._duties.report_stray(report)
+            self._tasks.offer(update)
+        for report in await self._state.stray_reports():
+            self._tasks.report_stray(report)
         under_way = await self._state.under_way()
-        self._shelf.clear_all_but({each.download_index for each in under_way if each.state in ON_DISK})
+        self._blocks.clear_all_but({each.download_index for each in under_way if each.state in ON_DISK})
         for entry in under_way:
-            await self._take_up(entry)
+            await self._resume(entry)
 
     async def close(self) -> None:
         """End; everything that matters is on disk."""
-        await self._duties.close()
-        await self.arrivals.close()
+        await self._tasks.close()
+        await self.receiver.close()
 
-    async def begin_again(self) -> None:
+    async def start_over(self) -> None:
         """Let go of what was under way: the state was damaged and is empty now. Blocks on disk are found again."""
-        self._duties.begin_again()
-        await self.arrivals.close()
+        self._tasks.start_over()
+        await self.receiver.close()
 
-    async def core_is_there(self) -> None:
+    async def on_connected(self) -> None:
         """Core can be reached again: try at once what waited for it."""
-        self._duties.hurry()
-        for transfer in self.arrivals.transfers.values():
-            transfer.hurry()
+        self._tasks.retry_now()
+        for transfer in self.receiver.transfers.values():
+            transfer.retry_now()
         for entry in await self._state.installing():
             if entry.stage is not None:
-                self._duties.stage(entry, entry.stage)
+                self._tasks.stage(entry, entry.stage)
 
     async def watch_idle(self) -> None:
         """Give up downloads for which nothing comes any more, until cancelled."""
         pause = min(IDLE_CHECK_S, self._settings.idle_timeout_s / 4)
         while True:
             await asyncio.sleep(pause)
-            for index, transfer in list(self.arrivals.transfers.items()):
+            for index, transfer in list(self.receiver.transfers.items()):
                 if transfer.idle_s > self._settings.idle_timeout_s:
                     text = f"No block came for {self._settings.idle_timeout_s:g} s."
                     async with self._locks[index]:
                         with contextlib.suppress(SotaError):  # the disk is full, or its state was lost: looked at again
-                            entry = await self.arrivals.entry(index)
-                            await self.arrivals.conclude(entry, Reason.ABORTED, GENERAL_ERROR, text)
+                            entry = await self.receiver.entry(index)
+                            await self.receiver.conclude(entry, Reason.ABORTED, GENERAL_ERROR, text)
 
     async def notify(self, update: UpdateAvailable) -> bool:
         """Take an update that Core offers, and tell the Software Loading Manager; says whether it is installed.
@@ -108,21 +108,21 @@ class Downloads:
             offered = await self._state.offer(update)
             for old in offered.replaced:
                 self._log.warning("download_replaced", download_index=old.download_index, package=old.package.text)
-                await self.arrivals.clear(old)
-                self._duties.replaced(old.download_index)
+                await self.receiver.clear(old)
+                self._tasks.replaced(old.download_index)
             for download in update.downloads:
-                entry = await self.arrivals.entry(download.download_index)
-                await self._take_up(entry)
-                if entry.state is State.DONE:  # it failed; Core offers what it should know: its memory was lost
-                    self._duties.report(entry)
-                transfer = self.arrivals.transfers.get(download.download_index)
+                entry = await self.receiver.entry(download.download_index)
+                await self._resume(entry)
+                if entry.state is DownloadState.DONE:  # it failed; Core offers what it should know: its memory was lost
+                    self._tasks.report(entry)
+                transfer = self.receiver.transfers.get(download.download_index)
                 if transfer is not None:
                     transfer.epoch = entry.epoch
-                    transfer.hurry()
+                    transfer.retry_now()
         if offered.replaced:  # Core has lost what it knew of these
-            await self.tell_software()
+            await self.report_software()
         is_installed = await self._offer(update, offered)
-        self._duties.hurry()
+        self._tasks.retry_now()
         return is_installed
 
     async def initiate(self, wanted: DownloadWanted) -> DownloadEntry:
@@ -134,19 +134,19 @@ class Downloads:
         """
         index = wanted.download_index
         async with self._locks[index]:
-            entry = await self.arrivals.meant(index, wanted.identity)
+            entry = await self.receiver.find(index, wanted.identity)
             if entry.is_installed:
                 return entry
             if entry.state.is_over or entry.cancel_wanted:
                 raise Refused("cancelled", f"Download {index} was cancelled.")
-            if entry.state is State.OFFERED:
-                await self._state.move(index, State.WANTED)
-                entry = await self.arrivals.entry(index)
-            await self._take_up(entry)
+            if entry.state is DownloadState.OFFERED:
+                await self._state.move(index, DownloadState.WANTED)
+                entry = await self.receiver.entry(index)
+            await self._resume(entry)
             return entry
 
     async def start(self, start: StartDownload) -> None:
-        """Get ready for blocks; see :meth:`Arrivals.start`.
+        """Get ready for blocks; see :meth:`DownloadReceiver.start`.
 
         A ``start`` from a Core that has begun another life of the vehicle comes in the place of its ``notify``.
         """
@@ -155,17 +155,21 @@ class Downloads:
             update = await self._state.update(start.update_id)
             if update is not None:
                 await self.notify(msgspec.structs.replace(update, epoch=start.epoch))
-        await self.arrivals.start(start)
+        await self.receiver.start(start)
 
     async def abort(self, abort: AbortDownload) -> None:
         """End a download, since Core gave it up. An unknown one is passed over in silence (DEV-62)."""
         async with self._locks[abort.download_index]:
             entry = await self._state.download(abort.download_index)
-            if entry is None or entry.identity != abort.identity or entry.state in {State.REPORTED, State.DONE}:
+            if (
+                entry is None
+                or entry.identity != abort.identity
+                or entry.state in {DownloadState.REPORTED, DownloadState.DONE}
+            ):
                 return
-            await self._state.move(abort.download_index, State.ABORTED)
-            await self.arrivals.clear(entry)
-            self._duties.abandon(entry)
+            await self._state.move(abort.download_index, DownloadState.ABORTED)
+            await self.receiver.clear(entry)
+            self._tasks.abandon(entry)
         self.changed.notify()
 
     async def cancel(self, download_index: int) -> None:
@@ -176,14 +180,14 @@ class Downloads:
             Conflict: an installer is at work on it.
         """
         async with self._locks[download_index]:
-            entry = await self.arrivals.entry(download_index)
+            entry = await self.receiver.entry(download_index)
             if entry.state.is_over:
                 return
-            if entry.state is State.HANDED:
+            if entry.state is DownloadState.HANDED:
                 await self._end_at_loading_manager(entry)
             await self._state.want_cancel(download_index)
-            await self.arrivals.stop_receiving(download_index)
-            self._duties.cancel(entry)
+            await self.receiver.stop_receiving(download_index)
+            self._tasks.cancel(entry)
 
     async def show_stage(self, told: InstallationStage) -> None:
         """Tell Core what the installer does with a download now."""
@@ -192,7 +196,7 @@ class Downloads:
             if entry is None or entry.identity != told.identity or entry.state.is_over:
                 return
             await self._state.note_stage(told.download_index, told.stage)
-            self._duties.stage(entry, told.stage)
+            self._tasks.stage(entry, told.stage)
 
     async def keep_report(self, report: InstallReport) -> None:
         """Keep what became of a download and tell Core until it has heard it.
@@ -213,8 +217,8 @@ class Downloads:
                 return
             known = await self._state.keep_report(report)
             if known is None:
-                await self.arrivals.clear(entry)
-                self._duties.report(await self.arrivals.entry(report.download_index))
+                await self.receiver.clear(entry)
+                self._tasks.report(await self.receiver.entry(report.download_index))
         self.changed.notify()
         if known is not None:
             done = entry.is_installed
@@ -226,15 +230,15 @@ class Downloads:
         """Stop sending a report: Core has it, whatever it thinks of it."""
         entry = await self._state.download(download_index)
         if identity is not None and (entry is None or entry.identity != identity):
-            self._duties.stray_reported(identity)
+            self._tasks.stray_reported(identity)
             if entry is None:  # the state was lost meanwhile
-                self._duties.reported(download_index)
+                self._tasks.reported(download_index)
             await self._state.forget_stray(identity)
             return
         if entry is None or entry.report is None:
             return
-        self._duties.reported(download_index)
-        await self._state.move(download_index, State.DONE)
+        self._tasks.reported(download_index)
+        await self._state.move(download_index, DownloadState.DONE)
         self._locks.pop(download_index, None)
 
     async def installed(self, download_index: int, timeout_s: float) -> bool:
@@ -242,7 +246,7 @@ class Downloads:
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
             heard = self.changed.count
-            entry = await self.arrivals.entry(download_index)
+            entry = await self.receiver.entry(download_index)
             left = deadline - asyncio.get_running_loop().time()
             if entry.report is not None or left <= 0:
                 return entry.is_installed
@@ -259,9 +263,9 @@ class Downloads:
                 await self._state.mark_accepted(update.update_id)
                 return found.status is UpdateStatus.INSTALLED
         if offered.is_news:
-            self._duties.offer(update)
+            self._tasks.offer(update)
             return False
-        entries = [await self.arrivals.entry(download.download_index) for download in update.downloads]
+        entries = [await self.receiver.entry(download.download_index) for download in update.downloads]
         return all(entry.is_installed for entry in entries)
 
     async def _end_at_loading_manager(self, entry: DownloadEntry) -> None:
@@ -276,23 +280,27 @@ class Downloads:
             "report_of_unknown_download", download_index=report.download_index, package=report.package.text
         )
         await self._state.keep_stray(report)
-        self._duties.report_stray(report)
-        await self.tell_software()
+        self._tasks.report_stray(report)
+        await self.report_software()
 
-    async def _take_up(self, entry: DownloadEntry) -> None:
+    async def _resume(self, entry: DownloadEntry) -> None:
         """Go on with a download from the state it is in."""
-        if entry.cancel_wanted and entry.state in {State.OFFERED, State.WANTED, State.RECEIVING}:
-            self._duties.cancel(entry)
-        elif entry.state is State.WANTED:
-            self._duties.ask(entry)
-        elif entry.state is State.RECEIVING:
-            await self.arrivals.take_up(entry)
-        elif entry.state is State.VERIFIED:
-            self._duties.hand_over(entry)
-        elif entry.state is State.ABORTED:
-            self._duties.abandon(entry)
-        elif entry.state is State.REPORTED:
-            self._duties.report(entry)
+        if entry.cancel_wanted and entry.state in {
+            DownloadState.OFFERED,
+            DownloadState.WANTED,
+            DownloadState.RECEIVING,
+        }:
+            self._tasks.cancel(entry)
+        elif entry.state is DownloadState.WANTED:
+            self._tasks.ask(entry)
+        elif entry.state is DownloadState.RECEIVING:
+            await self.receiver.resume(entry)
+        elif entry.state is DownloadState.VERIFIED:
+            self._tasks.hand_over(entry)
+        elif entry.state is DownloadState.ABORTED:
+            self._tasks.abandon(entry)
+        elif entry.state is DownloadState.REPORTED:
+            self._tasks.report(entry)
 
     @asynccontextmanager
     async def _all_locked(self, indexes: Iterable[int]) -> AsyncIterator[None]:

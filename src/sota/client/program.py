@@ -13,12 +13,12 @@ from sota.boundaries.binding.service_credentials import ServiceCredentials, keep
 from sota.boundaries.interaction import Program
 from sota.boundaries.table import rows_for
 from sota.client.api import CallbackApi, LoadingManagerApi
+from sota.client.connection_report import ConnectionReport
 from sota.client.downloads import Downloads
 from sota.client.folder_state import FolderState, open_for
-from sota.client.greeting import Greeting
-from sota.client.identity import IdentityKeeper
-from sota.client.offering import Offering
-from sota.client.registration import Registration
+from sota.client.identity_renewal import IdentityRenewal
+from sota.client.offer_check import OfferCheck
+from sota.client.service_registration import ServiceRegistration
 from sota.client.services import VehicleServicesApi
 from sota.client.settings import ClientSettings
 from sota.client.software import Software, differences
@@ -54,18 +54,20 @@ class ClientProgram:
         self._downloads = Downloads(settings, self._state, self._edge, slm, verifier)
         self._services = RviServices(Program.SOTA_CLIENT, "vehicle")
         self._software = Software(settings, SoftwareState(self._state, differences), self._edge, slm)
-        self._downloads.tell_software = self._software.tell
+        self._downloads.report_software = self._software.tell
         self._folder = FolderState(self._state)
-        self._greeting = Greeting(settings, self._folder, self._edge)
-        services = VehicleServicesApi(self._downloads, self._software, self._greeting)
-        self._identity = IdentityKeeper(settings, self._edge)
+        self._connection_report = ConnectionReport(settings, self._folder, self._edge)
+        services = VehicleServicesApi(self._downloads, self._software, self._connection_report)
+        self._identity = IdentityRenewal(settings, self._edge)
         self._services.add(services)
         self._services.add(self._identity)
         self._services.on_availability(services.core_available, services.core_unavailable)
-        self._registration = Registration(self._edge, settings.vin, self._services.names, every_s=settings.register_s)
-        self._offering = Offering(self._state, self._downloads, self._software, slm)
+        self._registration = ServiceRegistration(
+            self._edge, settings.vin, self._services.names, every_s=settings.register_s
+        )
+        self._offer_check = OfferCheck(self._state, self._downloads, self._software, slm)
         self._background = Background()
-        self._state.database.on_begun_again = self._begin_again
+        self._state.database.on_begun_again = self._start_over
         self._listener: Listener | None = None
 
     @property
@@ -93,7 +95,7 @@ class ClientProgram:
         self._background.keep("client-registration", partial(self._registration.run, address))
         self._background.keep("client-identity", self._identity.run)
         self._background.keep("client-software", self._software.run)
-        self._background.keep("client-offering", self._offering.run)
+        self._background.keep("client-offering", self._offer_check.run)
         self._background.keep("client-idle", self._downloads.watch_idle)
 
     async def stop(self) -> None:
@@ -101,22 +103,22 @@ class ClientProgram:
         if self._listener is not None:
             await self._listener.stop()
         await self._background.stop()
-        await self._greeting.close()
+        await self._connection_report.close()
         await self._software.close()
         await self._downloads.close()
         await self._state.close()
         await self._slm_http.close()
         await self._node_http.close()
 
-    def _begin_again(self) -> None:
+    def _start_over(self) -> None:
         """Go on with an empty state, since the file was damaged and is set aside."""
-        self._software.begin_again()
+        self._software.start_over()
         self._background.start("client-begin-again", self._go_on())
 
     async def _go_on(self) -> None:
         await self._folder.remember_vin(self.settings.vin)
-        await self._downloads.begin_again()
-        self._greeting.core_is_there()
+        await self._downloads.start_over()
+        self._connection_report.on_connected()
 
     async def trouble(self) -> str | None:
         """Return why Core cannot reach us through the node, or which background task fails."""

@@ -19,8 +19,8 @@ from sota.boundaries.binding.call import Reply
 from sota.boundaries.binding.decorators import serves, serves_at_once, serves_service
 from sota.boundaries.binding.rvi_service import Message
 from sota.boundaries.services import BACKEND_SERVICES, short_name
+from sota.client.connection_report import ConnectionReport
 from sota.client.downloads import Downloads
-from sota.client.greeting import Greeting
 from sota.client.software import Software
 
 BEGUN = 202
@@ -29,10 +29,10 @@ BEGUN = 202
 class VehicleServicesApi:
     """The services of the vehicle."""
 
-    def __init__(self, downloads: Downloads, software: Software, greeting: Greeting) -> None:
-        self._downloads, self._arrivals = downloads, downloads.arrivals
+    def __init__(self, downloads: Downloads, software: Software, connection_report: ConnectionReport) -> None:
+        self._downloads, self._receiver = downloads, downloads.receiver
         self._software = software
-        self._greeting = greeting
+        self._connection_report = connection_report
 
     @serves("WL-B9-1")
     async def notify(self, message: Message[UpdateAvailable]) -> Reply:
@@ -57,7 +57,7 @@ class VehicleServicesApi:
     @serves("WL-B9-4")
     async def chunk(self, message: Message[Block]) -> Reply:
         """Store a block; one that was received before is discarded, and the acknowledgement asks for the next."""
-        await self._arrivals.add_block(message.body)
+        await self._receiver.add_block(message.body)
         return Reply("received")
 
     @serves_at_once("WL-B9-4")
@@ -68,13 +68,13 @@ class VehicleServicesApi:
         works is synced and acknowledged together: ten blocks of 100 kB cost 2 ms less.
         """
         block = message.body
-        transfer = self._arrivals.arriving(block)
+        transfer = self._receiver.active_transfer(block)
         return Reply("received") if transfer is not None and transfer.take(block.index, block.content) else None
 
     @serves("WL-B9-5")
     async def finish(self, message: Message[FinishDownload]) -> Reply:
         """Say whether a download is complete, and what it should be."""
-        entry = await self._arrivals.finish(message.body)
+        entry = await self._receiver.finish(message.body)
         return Reply("downloaded", values={"package": entry.package.text})
 
     @serves("X-B9-2")
@@ -91,9 +91,9 @@ class VehicleServicesApi:
     async def core_available(self, services: list[str]) -> None:
         """Core can be reached: try at once what waited for it."""
         if any(short_name(name) in BACKEND_SERVICES for name in services):
-            self._greeting.core_is_there()
-            await self._downloads.core_is_there()
-            await self._software.core_is_there()
+            self._connection_report.on_connected()
+            await self._downloads.on_connected()
+            await self._software.on_connected()
 
     @serves("X-B9-9")
     async def core_unavailable(self, services: list[str]) -> None:
@@ -102,7 +102,7 @@ class VehicleServicesApi:
     @serves("X-B9-14")
     async def welcome(self, message: Message[Welcome]) -> Reply:
         """Remember the vehicle's epoch."""
-        await self._greeting.welcome(message.body.epoch)
+        await self._connection_report.welcome(message.body.epoch)
         return Reply("received")
 
     @serves("WL-B9-7")

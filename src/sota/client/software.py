@@ -21,14 +21,14 @@ from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import ChangeKind, InstalledSoftware, LocalChange
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.values import InstalledPackage, OutcomeReport
-from sota.client.errands import Errands, Pace
+from sota.client.retry_tasks import RetryPolicy, RetryTasks
 from sota.client.settings import ClientSettings
 from sota.client.software_state import SoftwareState
 from sota.kit.errors import Refused, SotaError
 from sota.kit.runtime.logging import get_logger
 from sota.kit.runtime.notifier import Notifier
 
-ERRAND = "software"
+TASK = "software"
 FIRST_LOOK_S = 60.0
 LOST_RETRY_S = 10.0
 ATTEMPTS = 10
@@ -41,9 +41,9 @@ class Software:
     def __init__(self, settings: ClientSettings, state: SoftwareState, edge: SotaClientEdge, slm: SlmClient) -> None:
         self._vin, self._every_s = settings.vin, settings.software_check_s
         self._state, self._edge, self._slm = state, edge, slm
-        self._errands = Errands()
+        self._retries = RetryTasks()
         self._lost = Notifier()
-        self._pace = Pace(settings.retry_s, settings.retry_max_s, ATTEMPTS)
+        self._policy = RetryPolicy(settings.retry_s, settings.retry_max_s, ATTEMPTS)
         self._log = get_logger(program="client")
 
     async def run(self) -> None:
@@ -64,17 +64,17 @@ class Software:
                 self._log.info("software_not_seen", detail=error.detail)
                 await asyncio.sleep(min(LOST_RETRY_S, self._every_s))
 
-    def begin_again(self) -> None:
+    def start_over(self) -> None:
         """Have Core told what is installed: the state was damaged, and with it what Core should know is lost."""
         self._lost.notify()
 
     async def close(self) -> None:
         """End; what Core should know is on disk."""
-        await self._errands.close()
+        await self._retries.close()
 
-    async def core_is_there(self) -> None:
+    async def on_connected(self) -> None:
         """Core can be reached: tell it what it does not know."""
-        self._errands.hurry()
+        self._retries.retry_now()
         if await self._state.owed() is not None:
             self._tell()
 
@@ -111,7 +111,7 @@ class Software:
         try:
             software = await self._slm.packages()
         except SotaError as error:
-            self._errands.start(f"{ERRAND}:failed", self._tell_failure, Pace(1.0, 1.0, 1))
+            self._retries.start(f"{TASK}:failed", self._tell_failure, RetryPolicy(1.0, 1.0, 1))
             raise Refused("failed", error.detail) from None
         await self._state.owe()
         try:
@@ -125,11 +125,11 @@ class Software:
     async def confirmed(self, sequence: int) -> None:
         """Core has a message; with the newest one it knows everything."""
         if await self._state.confirm(sequence):
-            self._errands.stop(ERRAND)
+            self._retries.stop(TASK)
 
     def _tell(self) -> None:
-        self._errands.start(ERRAND, self._attempt, self._pace)
-        self._errands.hurry()
+        self._retries.start(TASK, self._attempt, self._policy)
+        self._retries.retry_now()
 
     async def _attempt(self) -> bool:
         if await self._state.owed() is None:

@@ -29,7 +29,7 @@ DATABASE = "client.db"
 REMEMBERED = 1_000
 
 
-class State(StrEnum):
+class DownloadState(StrEnum):
     """How far a download has come in the SOTA Client."""
 
     OFFERED = "offered"
@@ -48,10 +48,10 @@ class State(StrEnum):
     @property
     def is_over(self) -> bool:
         """Whether nothing more is expected of the vehicle."""
-        return self in {State.ABORTED, State.REPORTED, State.DONE}
+        return self in {DownloadState.ABORTED, DownloadState.REPORTED, DownloadState.DONE}
 
 
-FORGETTABLE = {State.WANTED, State.DONE}
+FORGETTABLE = {DownloadState.WANTED, DownloadState.DONE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class DownloadEntry:
     identity: DownloadIdentity
     epoch: str
     size: Size
-    state: State
+    state: DownloadState
     cancel_wanted: bool
     stage: Stage | None
     start: StartDownload | None
@@ -224,7 +224,7 @@ class ClientState:
 
         return await self.database.read(work)
 
-    async def move(self, download_index: int, state: State, *, start: StartDownload | None = None) -> None:
+    async def move(self, download_index: int, state: DownloadState, *, start: StartDownload | None = None) -> None:
         """Take a download to another state, with what Core said at its start where that is new.
 
         Wanted and done are not waited for: forgotten, the Software Loading Manager asks once more for what it wants,
@@ -287,7 +287,7 @@ class ClientState:
 
         await self.database.transact(work)
 
-    async def strays(self) -> list[InstallReport]:
+    async def stray_reports(self) -> list[InstallReport]:
         """Return the reports of downloads that are not known here."""
 
         def work(tx: Connection) -> list[InstallReport]:
@@ -356,7 +356,7 @@ def _insert(tx: Connection, update: UpdateAvailable, download: Download) -> None
             download.sha256,
             update.epoch,
             download.size,
-            State.OFFERED,
+            DownloadState.OFFERED,
         ),
     )
 
@@ -368,13 +368,13 @@ def _meet_again(tx: Connection, known: DownloadEntry, epoch: str) -> bool:
     lost its memory of the end: in another life, and where it was told of an installation. Whether that still is so, the
     Software Loading Manager sees in the installer's own database.
     """
-    is_lost = known.state is State.DONE and known.is_installed
+    is_lost = known.state is DownloadState.DONE and known.is_installed
     again = is_lost or (known.epoch != epoch and known.state.is_over)
     if again:
         tx.execute(
             "UPDATE download SET state = ?, report = NULL, start = NULL, stage = NULL, cancel_wanted = 0, epoch = ?"
             " WHERE download_index = ?",
-            (State.OFFERED, epoch, known.download_index),
+            (DownloadState.OFFERED, epoch, known.download_index),
         )
     elif known.epoch != epoch:
         tx.execute("UPDATE download SET epoch = ? WHERE download_index = ?", (epoch, known.download_index))
@@ -388,7 +388,7 @@ def _entry(row: sqlite3.Row) -> DownloadEntry:
         identity=DownloadIdentity(update_id=row["update_id"], package=package, sha256=row["sha256"]),
         epoch=row["epoch"],
         size=row["size"],
-        state=read_stored(State, row["state"]),
+        state=read_stored(DownloadState, row["state"]),
         cancel_wanted=bool(row["cancel_wanted"]),
         stage=read_stored(Stage, row["stage"]) if row["stage"] else None,
         start=_START.decode(row["start"]) if row["start"] else None,

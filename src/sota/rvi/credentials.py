@@ -168,7 +168,7 @@ class Identity:
             CredentialError: a file is missing, or no credential is valid: a node without rights could do nothing.
         """
         try:
-            finish_replacing(folder)  # a renewal that was interrupted (client/identity.py)
+            finish_replacing(folder)  # a renewal that was interrupted (client/identity_renewal.py)
             anchor = TrustAnchor((folder / "root.pem").read_bytes())
             certificate = read_certificate((folder / "device.pem").read_bytes())
             tokens = {file.name: file.read_text("ascii").strip() for file in sorted(folder.glob("*.jwt"))}

@@ -9,7 +9,7 @@ import pytest
 
 from sota.boundaries.b9_rvi_client.messages import UpdateAvailable
 from sota.client import state as module
-from sota.client.state import ClientState, State
+from sota.client.state import ClientState, DownloadState
 from sota.kit.runtime.clock import new_id
 from tests.support.identities import EPOCH, SHA256
 
@@ -55,7 +55,7 @@ async def test_only_what_is_done_is_forgotten(state: ClientState, monkeypatch: p
     for index in range(1, 6):
         await state.offer(update(index))
     for index in (1, 3, 5):
-        await state.move(index, State.DONE)
+        await state.move(index, DownloadState.DONE)
 
     await state.forget_old()
 

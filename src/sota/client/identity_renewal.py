@@ -46,7 +46,7 @@ class UnusableKey(Invalid):
     """The pending key is damaged."""
 
 
-class IdentityKeeper:
+class IdentityRenewal:
     """Keeps the identity in ``settings.identity``; does nothing where that is not set."""
 
     def __init__(self, settings: ClientSettings, edge: SotaClientEdge) -> None:

@@ -23,10 +23,10 @@ from sota.boundaries.b9_rvi_client.messages import (
 )
 from sota.boundaries.interaction import Outcome
 from sota.boundaries.values import DownloadIdentity, OutcomeReport, Reason
-from sota.client.duties import Duties
+from sota.client.download_tasks import DownloadTasks
+from sota.client.incoming_transfer import IncomingTransfer
 from sota.client.settings import ClientSettings
-from sota.client.state import ClientState, DownloadEntry, State
-from sota.client.transfer import Transfer
+from sota.client.state import ClientState, DownloadEntry, DownloadState
 from sota.client.verification import Verifier
 from sota.kit.errors import Conflict, Invalid, NotFound, Refused, SotaError
 from sota.kit.files.block_file import BlockWriter, StorageFull, count_blocks, open_block_file
@@ -37,7 +37,7 @@ from sota.kit.runtime.notifier import Notifier
 VALIDATION_FAILED, DISK_FULL, GENERAL_ERROR = 3, 15, 19
 
 
-class Arrivals:
+class DownloadReceiver:
     """The files that arrive."""
 
     def __init__(
@@ -46,13 +46,13 @@ class Arrivals:
         state: ClientState,
         edge: SotaClientEdge,
         verifier: Verifier,
-        duties: Duties,
+        tasks: DownloadTasks,
     ) -> None:
         self._settings, self._state, self._edge, self._verifier = settings, state, edge, verifier
-        self._duties, self._shelf, self._locks = duties, duties.shelf, duties.locks
+        self._tasks, self._blocks, self._locks = tasks, tasks.blocks, tasks.locks
         self.changed = Notifier()
         """Rings when a download came to its end."""
-        self.transfers: dict[int, Transfer] = {}
+        self.transfers: dict[int, IncomingTransfer] = {}
         self._log = get_logger(program="client")
 
     async def close(self) -> None:
@@ -71,7 +71,7 @@ class Arrivals:
             raise NotFound(f"There is no download {download_index}.")
         return entry
 
-    async def meant(self, download_index: int, identity: DownloadIdentity) -> DownloadEntry:
+    async def find(self, download_index: int, identity: DownloadIdentity) -> DownloadEntry:
         """Return the download that a message names.
 
         Raises:
@@ -83,7 +83,7 @@ class Arrivals:
             raise Conflict(f"Download {download_index} is another one: {entry.package.text} of {entry.update_id}.")
         return entry
 
-    def arriving(self, block: Block) -> Transfer | None:
+    def active_transfer(self, block: Block) -> IncomingTransfer | None:
         """Return the transfer that a block is of, if its blocks may come now."""
         transfer = self.transfers.get(block.download_index)
         return transfer if transfer is not None and transfer.identity == block.identity else None
@@ -92,25 +92,25 @@ class Arrivals:
         """Get ready for the blocks that Core is about to send; tell it which are here already.
 
         Raises:
-            NotFound, Conflict: see :meth:`meant`; or it is not wanted (now).
+            NotFound, Conflict: see :meth:`find`; or it is not wanted (now).
             Invalid: its numbers do not fit together.
             Refused: ``verification_failed``: the signature does not hold. Nothing is transferred.
             StorageFull: there is no room. Core is told by a report.
         """
         index = start.download_index
         async with self._locks[index]:
-            entry = await self.meant(index, start.identity)
+            entry = await self.find(index, start.identity)
             if start.block_count != count_blocks(start.size, start.block_size):
                 raise Invalid(f"{start.size} bytes are not {start.block_count} blocks of {start.block_size}.")
             if entry.epoch != start.epoch:
                 await self._state.adopt(index, start.epoch)
                 entry = await self.entry(index)
-            self._duties.started(index)
-            if entry.state in {State.VERIFIED, State.HANDED} and _same_transfer(entry.start, start):
+            self._tasks.started(index)
+            if entry.state in {DownloadState.VERIFIED, DownloadState.HANDED} and _same_transfer(entry.start, start):
                 await self._answer(entry, outcome=None)
-            elif entry.state in {State.REPORTED, State.DONE}:
-                self._duties.report(entry)
-            elif entry.state in {State.WANTED, State.RECEIVING} and not entry.cancel_wanted:
+            elif entry.state in {DownloadState.REPORTED, DownloadState.DONE}:
+                self._tasks.report(entry)
+            elif entry.state in {DownloadState.WANTED, DownloadState.RECEIVING} and not entry.cancel_wanted:
                 await self._receive(entry, start)
             else:
                 raise Conflict(_state_of(entry))
@@ -119,14 +119,14 @@ class Arrivals:
         """Store one block; says whether it is new. Its acknowledgement is on its way when this returns.
 
         Raises:
-            NotFound, Conflict: see :meth:`meant`; or it was not started, or was cancelled.
+            NotFound, Conflict: see :meth:`find`; or it was not started, or was cancelled.
             Invalid: there is no such block.
         """
-        transfer = self.arriving(block)
+        transfer = self.active_transfer(block)
         if transfer is not None:
             return await transfer.add(block.index, block.content)
-        entry = await self.meant(block.download_index, block.identity)
-        if entry.state not in {State.VERIFIED, State.HANDED} and not entry.is_installed:
+        entry = await self.find(block.download_index, block.identity)
+        if entry.state not in {DownloadState.VERIFIED, DownloadState.HANDED} and not entry.is_installed:
             raise Conflict(_state_of(entry))
         await self._answer(entry, outcome=None)
         return False
@@ -135,18 +135,18 @@ class Arrivals:
         """Take a download as finished: whole, and what was announced and signed. Core is told the outcome by ``ack``.
 
         Raises:
-            NotFound, Conflict: see :meth:`meant`; or it was not started, or was cancelled.
+            NotFound, Conflict: see :meth:`find`; or it was not started, or was cancelled.
             Refused: ``incomplete`` or ``verification_failed``.
         """
         index = finish.download_index
         async with self._locks[index]:
-            entry = await self.meant(index, finish.identity)
+            entry = await self.find(index, finish.identity)
             transfer = self.transfers.get(index)
-            if entry.state in {State.VERIFIED, State.HANDED}:
+            if entry.state in {DownloadState.VERIFIED, DownloadState.HANDED}:
                 await self._answer(entry, outcomes.DOWNLOADED)
                 return entry
-            if entry.state in {State.REPORTED, State.DONE}:
-                self._duties.report(entry)
+            if entry.state in {DownloadState.REPORTED, DownloadState.DONE}:
+                self._tasks.report(entry)
                 if entry.is_installed:
                     return entry
             if transfer is None:
@@ -157,10 +157,10 @@ class Arrivals:
                 raise Refused("incomplete", f"Block {missing} of download {index} is missing.")
             await self._verify(entry, transfer)
             await self._answer(entry, outcomes.DOWNLOADED)
-            self._duties.hand_over(entry)
+            self._tasks.hand_over(entry)
             return entry
 
-    async def take_up(self, entry: DownloadEntry) -> None:
+    async def resume(self, entry: DownloadEntry) -> None:
         """Go on with a file that was arriving: tell Core what is here."""
         if entry.start is not None and entry.download_index not in self.transfers:
             (await self._transfer(entry, entry.start)).acknowledge()
@@ -173,9 +173,9 @@ class Arrivals:
 
     async def clear(self, entry: DownloadEntry) -> None:
         """Remove the blocks of a download, and what was being tried for it."""
-        self._duties.drop(entry.download_index)
+        self._tasks.drop(entry.download_index)
         await self.stop_receiving(entry.download_index)
-        await self._shelf.remove(entry.start)
+        await self._blocks.remove(entry.start)
 
     async def conclude(self, entry: DownloadEntry, reason: Reason, code: int, text: str) -> None:
         """End a download as failed by our own judgement: report it to Core, and tell the Software Loading Manager."""
@@ -186,13 +186,13 @@ class Arrivals:
             identity=entry.identity,
             status=ReportStatus.FAILED,
             operations=[Operation(id="download", result_code=code, result_text=text)],
-            running_version=await self._duties.running_version(entry),
+            running_version=await self._tasks.running_version(entry),
             reason=reason,
         )
         if await self._state.keep_report(report) is None:
             await self.clear(entry)
-            self._duties.abandon(entry)
-            self._duties.report(await self.entry(entry.download_index))
+            self._tasks.abandon(entry)
+            self._tasks.report(await self.entry(entry.download_index))
         self.changed.notify()
 
     async def _receive(self, entry: DownloadEntry, start: StartDownload) -> None:
@@ -204,15 +204,15 @@ class Arrivals:
         if entry.start is not None and not _same_file(entry.start, start):
             await self.clear(entry)
         try:
-            self._shelf.check_room(start)
+            self._blocks.check_room(start)
             transfer = await self._transfer(entry, start)
         except StorageFull as error:
             await self.conclude(entry, Reason.ABORTED, DISK_FULL, error.detail)
             raise
-        await self._state.move(start.download_index, State.RECEIVING, start=start)
+        await self._state.move(start.download_index, DownloadState.RECEIVING, start=start)
         transfer.acknowledge()
 
-    async def _transfer(self, entry: DownloadEntry, start: StartDownload) -> Transfer:
+    async def _transfer(self, entry: DownloadEntry, start: StartDownload) -> IncomingTransfer:
         index = start.download_index
         known = self.transfers.get(index)
         if known is not None and _same_file(known.start, start):
@@ -220,8 +220,8 @@ class Arrivals:
             return known
         if known is not None:
             await known.close()
-        file = await open_block_file(self._shelf.path(start), start.size, start.block_size, self._state.disk)
-        transfer = self.transfers[index] = Transfer(
+        file = await open_block_file(self._blocks.path(start), start.size, start.block_size, self._state.disk)
+        transfer = self.transfers[index] = IncomingTransfer(
             start,
             entry.epoch,
             BlockWriter(file, self._state.disk),
@@ -232,7 +232,7 @@ class Arrivals:
         )
         return transfer
 
-    async def _verify(self, entry: DownloadEntry, transfer: Transfer) -> None:
+    async def _verify(self, entry: DownloadEntry, transfer: IncomingTransfer) -> None:
         await transfer.settle()
         file = transfer.file
         sha256 = file.sha256() if file.is_hashed else await self._state.disk.do(file.sha256)
@@ -241,7 +241,7 @@ class Arrivals:
         except Refused as error:
             await self.conclude(entry, Reason.VERIFICATION_FAILED, VALIDATION_FAILED, error.detail)
             raise
-        await self._state.move(entry.download_index, State.VERIFIED)
+        await self._state.move(entry.download_index, DownloadState.VERIFIED)
         self._log.info("download_verified", download_index=entry.download_index, package=entry.package.text)
         await self.stop_receiving(entry.download_index)
 

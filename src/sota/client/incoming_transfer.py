@@ -20,8 +20,8 @@ RANGES_LIMIT = 65_536
 ACK_PAUSE_S = 1.0
 
 
-class Transfer:
-    """The blocks of one download. ``hurry`` notifies when the connection to Core is there again.
+class IncomingTransfer:
+    """The blocks of one download. ``retry_now`` notifies when the connection to Core is there again.
 
     ``start`` is what Core said last, and ``epoch`` the vehicle's life in which it did.
     """
@@ -82,7 +82,7 @@ class Transfer:
         """Tell Core what is here, soon."""
         self._notifier.notify()
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Core is there again: tell it what is here, and begin to count silences anew."""
         self._silences = 0
         self.acknowledge()

@@ -20,7 +20,7 @@ Attempt = Callable[[], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RetryPolicy:
     """How long the pauses are, and after how many attempts it is given up (None: never)."""
 
     first_s: float
@@ -28,18 +28,18 @@ class Pace:
     attempts: int | None = None
 
 
-class Errands:
-    """All errands of one program."""
+class RetryTasks:
+    """All retries of one program."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._notifier = Notifier()
         self._log = get_logger(program="client")
 
-    def start(self, key: str, attempt: Attempt, pace: Pace) -> None:
+    def start(self, key: str, attempt: Attempt, policy: RetryPolicy) -> None:
         """Begin an errand; one that runs already goes on."""
         if key not in self._tasks:
-            task = asyncio.create_task(self._run(key, attempt, pace), name=key)
+            task = asyncio.create_task(self._run(key, attempt, policy), name=key)
             self._tasks[key] = task
             task.add_done_callback(lambda done: self._ended(key, done))
 
@@ -50,11 +50,11 @@ class Errands:
             task.cancel()
 
     def stop_all_but(self, kept: str) -> None:
-        """End all errands but those of one kind: what they are for is not known any more."""
+        """End all retries but those of one kind: what they are for is not known any more."""
         for key in [key for key in self._tasks if not key.startswith(f"{kept}:")]:
             self.stop(key)
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Try all of them now: somebody who was away is there again."""
         self._notifier.notify()
 
@@ -65,23 +65,23 @@ class Errands:
             self.stop(key)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, key: str, attempt: Attempt, pace: Pace) -> None:
-        pause = pace.first_s
+    async def _run(self, key: str, attempt: Attempt, policy: RetryPolicy) -> None:
+        pause = policy.first_s
         number = 0
-        while pace.attempts is None or number < pace.attempts:
+        while policy.attempts is None or number < policy.attempts:
             number += 1
             heard = self._notifier.count
             try:
                 if await attempt():
                     return
             except (SotaError, OSError) as error:
-                self._log.info("errand_postponed", errand=key, detail=str(error), attempt=number)
+                self._log.info("retry_postponed", errand=key, detail=str(error), attempt=number)
             await self._notifier.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret
-            pause = pace.first_s if self._notifier.count != heard else min(pause * 2, pace.max_s)
-        self._log.warning("errand_given_up", errand=key, attempts=number)
+            pause = policy.first_s if self._notifier.count != heard else min(pause * 2, policy.max_s)
+        self._log.warning("retry_given_up", errand=key, attempts=number)
 
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled() and task.exception() is not None:
-            self._log.error("errand_crashed", errand=key, exc_info=task.exception())
+            self._log.error("retry_crashed", errand=key, exc_info=task.exception())

@@ -12,7 +12,7 @@ from sota.kit.files.disk import Disk
 from sota.kit.files.durable import private_folder
 
 
-class Shelf:
+class BlockStore:
     """Knows where the blocks of a download are, and how much may be here."""
 
     def __init__(self, folder: Path, quota_bytes: int, disk: Disk) -> None:

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import VehicleConnected
-from sota.client.errands import Errands, Pace
 from sota.client.folder_state import FolderState
+from sota.client.retry_tasks import RetryPolicy, RetryTasks
 from sota.client.settings import ClientSettings
 from sota.kit.errors import SotaError
 
-ERRAND = "connected"
+TASK = "connected"
 ATTEMPTS = 10
 
 
-class Greeting:
+class ConnectionReport:
     """Greets Core."""
 
     def __init__(self, settings: ClientSettings, folder: FolderState, edge: SotaClientEdge) -> None:
         self._vin, self._folder, self._edge = settings.vin, folder, edge
-        self._pace = Pace(settings.retry_s, settings.retry_max_s, ATTEMPTS)
-        self._errands = Errands()
+        self._policy = RetryPolicy(settings.retry_s, settings.retry_max_s, ATTEMPTS)
+        self._retries = RetryTasks()
 
-    def core_is_there(self) -> None:
+    def on_connected(self) -> None:
         """Tell Core, until the node has taken it."""
-        self._errands.start(ERRAND, self._attempt, self._pace)
-        self._errands.hurry()
+        self._retries.start(TASK, self._attempt, self._policy)
+        self._retries.retry_now()
 
     async def welcome(self, epoch: str) -> None:
         """Answer a Core that names the vehicle's epoch with what the folder remembered until now; then remember that.
@@ -43,7 +43,7 @@ class Greeting:
 
     async def close(self) -> None:
         """End."""
-        await self._errands.close()
+        await self._retries.close()
 
     async def _attempt(self) -> bool:
         known = await self._folder.read()

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sota.client.errands import Errands, Pace
+from sota.client.retry_tasks import RetryPolicy, RetryTasks
 from sota.kit.errors import Unavailable
 
-QUICK = Pace(0.01, 0.02)
-SLOW = Pace(60.0, 60.0)
+QUICK = RetryPolicy(0.01, 0.02)
+SLOW = RetryPolicy(60.0, 60.0)
 
 
 @pytest.fixture
-async def errands() -> AsyncIterator[Errands]:
-    running = Errands()
+async def retries() -> AsyncIterator[RetryTasks]:
+    running = RetryTasks()
     yield running
     await running.close()
 
@@ -45,60 +45,60 @@ class Attempts:
 
 
 @pytest.mark.parametrize("error", [None, Unavailable("away"), OSError("broken")])
-async def test_errand_is_tried_until_it_is_done(errands: Errands, error: Exception | None) -> None:
+async def test_task_is_tried_until_it_is_done(retries: RetryTasks, error: Exception | None) -> None:
     attempts = Attempts(3, error=error)
-    errands.start("x", attempts, QUICK)
+    retries.start("x", attempts, QUICK)
     await attempts.wait(4)
     await asyncio.sleep(0.05)
     assert attempts.count == 4
 
 
-async def test_errand_that_is_stopped_is_tried_no_more(errands: Errands) -> None:
+async def test_task_that_is_stopped_is_tried_no_more(retries: RetryTasks) -> None:
     attempts = Attempts(1000)
-    errands.start("x", attempts, QUICK)
+    retries.start("x", attempts, QUICK)
     await attempts.wait(2)
-    errands.stop("x")
+    retries.stop("x")
     count = attempts.count
     await asyncio.sleep(0.05)
     assert attempts.count == count
 
 
-async def test_one_errand_a_key(errands: Errands) -> None:
+async def test_one_task_a_key(retries: RetryTasks) -> None:
     first, second = Attempts(1000), Attempts(0)
-    errands.start("x", first, SLOW)
+    retries.start("x", first, SLOW)
     await first.wait(1)
-    errands.start("x", second, SLOW)
-    errands.start("y", second, SLOW)
+    retries.start("x", second, SLOW)
+    retries.start("y", second, SLOW)
     await second.wait(1)
     assert (first.count, second.count) == (1, 1)
 
 
-async def test_hurried_errand_does_not_wait_for_its_pause(errands: Errands) -> None:
+async def test_hurried_task_does_not_wait_for_its_pause(retries: RetryTasks) -> None:
     attempts = Attempts(1)
-    errands.start("x", attempts, SLOW)
+    retries.start("x", attempts, SLOW)
     await attempts.wait(1)
     await asyncio.sleep(0)
-    errands.hurry()
+    retries.retry_now()
     await attempts.wait(1)
     assert attempts.count == 2
 
 
-async def test_errand_is_given_up_where_its_pace_says_so(errands: Errands) -> None:
+async def test_task_is_given_up_where_its_policy_says_so(retries: RetryTasks) -> None:
     attempts = Attempts(1000)
-    errands.start("x", attempts, Pace(0.001, 0.001, attempts=3))
+    retries.start("x", attempts, RetryPolicy(0.001, 0.001, attempts=3))
     await attempts.wait(3)
     await asyncio.sleep(0.05)
     assert attempts.count == 3
 
 
-async def test_errand_can_be_stopped_from_within(errands: Errands) -> None:
+async def test_task_can_be_stopped_from_within(retries: RetryTasks) -> None:
     async def attempt() -> bool:
-        errands.stop("x")
+        retries.stop("x")
         await asyncio.sleep(0)
         ended.set()
         return True
 
     ended = asyncio.Event()
-    errands.start("x", attempt, QUICK)
+    retries.start("x", attempt, QUICK)
     async with asyncio.timeout(5.0):
         await ended.wait()

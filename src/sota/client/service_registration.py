@@ -17,7 +17,7 @@ from sota.kit.runtime.logging import get_logger
 FIRST_PAUSE_S = 0.2
 
 
-class Registration:
+class ServiceRegistration:
     """Registers and, by asking the node now and then, registers again."""
 
     def __init__(self, edge: SotaClientEdge, vin: str, names: Sequence[str], *, every_s: float) -> None:

@@ -31,18 +31,18 @@ from sota.boundaries.b9_rvi_client.messages import (
 )
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.values import DownloadIdentity, Reason, Stage
-from sota.client.errands import Errands, Pace
+from sota.client.block_store import BlockStore
 from sota.client.handover import hand_over
+from sota.client.retry_tasks import RetryPolicy, RetryTasks
 from sota.client.settings import ClientSettings
-from sota.client.shelf import Shelf
-from sota.client.state import ClientState, DownloadEntry, State
+from sota.client.state import ClientState, DownloadEntry, DownloadState
 from sota.kit.errors import Refused, SotaError
 
 CANCEL_ATTEMPTS = 10
 
 
-class Duties:
-    """Begins and ends errands; ``locks`` are those of the downloads."""
+class DownloadTasks:
+    """Begins and ends retries; ``locks`` are those of the downloads."""
 
     def __init__(
         self,
@@ -50,50 +50,50 @@ class Duties:
         state: ClientState,
         edge: SotaClientEdge,
         slm: SlmClient,
-        shelf: Shelf,
+        blocks: BlockStore,
         locks: Mapping[int, asyncio.Lock],
     ) -> None:
         self._vin = settings.vin
         self._state = state
         self._edge = edge
         self._slm = slm
-        self.shelf = shelf
+        self.blocks = blocks
         self.locks = locks
-        self._errands = Errands()
-        self._to_core = Pace(settings.retry_s, settings.retry_max_s)
-        self._cancelling = Pace(settings.retry_s, settings.retry_max_s, CANCEL_ATTEMPTS)
-        self._local = Pace(settings.local_retry_s, settings.local_retry_max_s)
+        self._retries = RetryTasks()
+        self._to_core = RetryPolicy(settings.retry_s, settings.retry_max_s)
+        self._cancelling = RetryPolicy(settings.retry_s, settings.retry_max_s, CANCEL_ATTEMPTS)
+        self._local = RetryPolicy(settings.local_retry_s, settings.local_retry_max_s)
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Try everything now."""
-        self._errands.hurry()
+        self._retries.retry_now()
 
-    def begin_again(self) -> None:
+    def start_over(self) -> None:
         """End everything but reports: the state that it came from is lost, and Core and its own hand begin it again."""
-        self._errands.stop_all_but("report")
+        self._retries.stop_all_but("report")
 
     async def close(self) -> None:
-        """End all errands."""
-        await self._errands.close()
+        """End all retries."""
+        await self._retries.close()
 
     def started(self, download_index: int) -> None:
         """Core has begun the download: it need not be asked any more."""
-        self._errands.stop(f"ask:{download_index}")
+        self._retries.stop(f"ask:{download_index}")
 
     def reported(self, download_index: int) -> None:
         """Core has the report."""
-        self._errands.stop(f"report:{download_index}")
+        self._retries.stop(f"report:{download_index}")
 
     def drop(self, download_index: int) -> None:
         """The download has ended: nothing is wanted of Core and nothing is handed over any more."""
         for errand in ("ask", "cancel", "hand", "stage"):
-            self._errands.stop(f"{errand}:{download_index}")
+            self._retries.stop(f"{errand}:{download_index}")
 
     def replaced(self, download_index: int) -> None:
         """Another download has its index from now on: nothing is owed for the old one."""
         self.drop(download_index)
         for errand in ("abandon", "report"):
-            self._errands.stop(f"{errand}:{download_index}")
+            self._retries.stop(f"{errand}:{download_index}")
 
     def offer(self, update: UpdateAvailable) -> None:
         """Tell the Software Loading Manager of an update."""
@@ -103,7 +103,7 @@ class Duties:
             await self._state.mark_accepted(update.update_id)
             return True
 
-        self._errands.start(f"offer:{update.update_id}", attempt, self._local)
+        self._retries.start(f"offer:{update.update_id}", attempt, self._local)
 
     def ask(self, entry: DownloadEntry) -> None:
         """Ask Core for a download."""
@@ -132,7 +132,7 @@ class Duties:
             )
             await self._edge.cancel_download(cancelled)
 
-        self._errands.stop(f"ask:{entry.download_index}")
+        self._retries.stop(f"ask:{entry.download_index}")
         self._keep_telling("cancel", entry, tell, self._cancelling)
 
     def report(self, entry: DownloadEntry) -> None:
@@ -149,7 +149,7 @@ class Duties:
             await self._edge.report(msgspec.structs.replace(report, epoch=epoch))
             return False  # only Core's own answer shows that it heard
 
-        self._errands.start(f"report:{entry.download_index}", attempt, self._to_core)
+        self._retries.start(f"report:{entry.download_index}", attempt, self._to_core)
 
     def report_stray(self, report: InstallReport) -> None:
         """Tell Core what became of a download that is not known here: it is recorded for no other one."""
@@ -158,11 +158,11 @@ class Duties:
             await self._edge.report(report)
             return False
 
-        self._errands.start(_stray(report.identity), attempt, self._to_core)
+        self._retries.start(_stray(report.identity), attempt, self._to_core)
 
     def stray_reported(self, identity: DownloadIdentity) -> None:
         """Core has such a report."""
-        self._errands.stop(_stray(identity))
+        self._retries.stop(_stray(identity))
 
     def stage(self, entry: DownloadEntry, stage: Stage) -> None:
         """Tell Core what the installer does with a download now, in the place of what it did before."""
@@ -178,8 +178,8 @@ class Duties:
             await self._edge.stage(told)
             return True
 
-        self._errands.stop(f"stage:{entry.download_index}")
-        self._errands.start(f"stage:{entry.download_index}", attempt, self._to_core)
+        self._retries.stop(f"stage:{entry.download_index}")
+        self._retries.start(f"stage:{entry.download_index}", attempt, self._to_core)
 
     def hand_over(self, entry: DownloadEntry) -> None:
         """Hand a verified file over."""
@@ -187,21 +187,21 @@ class Duties:
 
         async def attempt() -> bool:
             current = await self._state.download(index)
-            if current is None or current.start is None or current.state is not State.VERIFIED:
+            if current is None or current.start is None or current.state is not DownloadState.VERIFIED:
                 return True
-            file = self.shelf.path(current.start)
+            file = self.blocks.path(current.start)
             try:
                 await hand_over(self._slm, current.start, file, self._state.disk)
             except Refused as error:
                 return await self._not_taken(current, error)
             async with self.locks[index]:
                 current = await self._state.download(index)
-                if current is not None and current.state is State.VERIFIED:
-                    await self._state.move(index, State.HANDED)
-                    await self.shelf.remove(current.start)
+                if current is not None and current.state is DownloadState.VERIFIED:
+                    await self._state.move(index, DownloadState.HANDED)
+                    await self.blocks.remove(current.start)
             return True
 
-        self._errands.start(f"hand:{index}", attempt, self._local)
+        self._retries.start(f"hand:{index}", attempt, self._local)
 
     def abandon(self, entry: DownloadEntry) -> None:
         """Tell the Software Loading Manager that a download will not come."""
@@ -213,7 +213,7 @@ class Duties:
                 return error.code in {"not_found", "conflict"}  # it never knew it, or installs it already
             return True
 
-        self._errands.start(f"abandon:{entry.download_index}", attempt, self._local)
+        self._retries.start(f"abandon:{entry.download_index}", attempt, self._local)
 
     async def running_version(self, entry: DownloadEntry) -> str | UnsetType | None:
         """Ask which version of a download's package is installed."""
@@ -236,7 +236,7 @@ class Duties:
         raise error
 
     def _keep_telling(
-        self, errand: str, entry: DownloadEntry, tell: Callable[[DownloadEntry], Awaitable[None]], pace: Pace
+        self, errand: str, entry: DownloadEntry, tell: Callable[[DownloadEntry], Awaitable[None]], policy: RetryPolicy
     ) -> None:
         """Tell Core until its own answer stops the errand, each time as the download stands then."""
 
@@ -247,7 +247,7 @@ class Duties:
             await tell(current)
             return False  # only Core's own answer shows that it heard
 
-        self._errands.start(f"{errand}:{entry.download_index}", attempt, pace)
+        self._retries.start(f"{errand}:{entry.download_index}", attempt, policy)
 
 
 def _stray(identity: DownloadIdentity) -> str:

@@ -19,7 +19,7 @@ from sota.kit.runtime.logging import get_logger
 CHECK_S = 30.0
 
 
-class Offering:
+class OfferCheck:
     """Asks for each open update now and then."""
 
     def __init__(self, state: ClientState, downloads: Downloads, software: Software, slm: SlmClient) -> None:
