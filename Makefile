@@ -7,6 +7,8 @@ SHELL := /bin/bash
 bin := .venv$(if $(PYTHON),-$(notdir $(PYTHON)))/bin
 export PYTHON
 typed := $(wildcard src tests bench)
+# Each is a program without a suffix, so mypy checks one at a time.
+checks := $(wildcard scripts/check-*)
 # Three workers for two cores, because many tests wait for processes; those of one file stay together, because they share what they
 # started; slow folders first (tests/conftest.py). ARGS may say otherwise: ARGS="-n 0".
 pytest := $(bin)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
@@ -25,15 +27,12 @@ test: setup ## Run every test, on SQLite and on MariaDB; ARGS="-k campaign" for 
 	@scripts/setup --system mariadb-server rauc swupdate bubblewrap faketime
 	$(pytest) $(ARGS)
 
-lint: setup ## Check format, style, types, import rules and the tree
+lint: setup ## Check format, style, types, imports, words, and members that are private to other packages
 	$(bin)/ruff format --check
 	$(bin)/ruff check
 	$(bin)/mypy $(typed)
-	$(bin)/mypy scripts/check-tree
-	$(bin)/mypy scripts/check-imports
 	$(bin)/lint-imports --no-logo
-	$(bin)/python scripts/check-imports
-	$(bin)/python scripts/check-tree
+	@set -e; for check in $(checks); do $(bin)/mypy $$check; $(bin)/python $$check; done
 
 format: setup ## Put the code into its format and mend what can be mended
 	$(bin)/ruff format
