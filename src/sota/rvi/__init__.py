@@ -3,7 +3,7 @@
 Where things are:
 
 * ``node.py``         the node itself: which message goes where, and when
-* ``edge.py``         JSON-RPC for the local services; ``edge_http.py`` its HTTP/1.1
+* ``edge.py``         JSON-RPC for the local services; its HTTP/1.1 is ``kit/http/json_server.py``
 * ``edge_ws.py``      the same over WebSocket, ``websocket.py`` one such connection
 * ``delivery.py``     which message is delivered to a local service when; ``callback.py`` the call itself
 * ``link.py``         listening and connecting to other nodes; ``connection.py`` one such connection

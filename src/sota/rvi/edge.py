@@ -29,6 +29,7 @@ from sota.boundaries.b7_core_rvi.rows import SCHEDULE_UPDATE
 from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import Invalid, SotaError
 from sota.kit.http.client import Response
+from sota.kit.http.json_server import Answered, JsonServer
 from sota.kit.runtime import metrics
 from sota.rvi.callback import Address, HttpAddress
 from sota.rvi.codec import pack
@@ -51,8 +52,8 @@ A_DAY_S = 86_400
 FIRST_MILLISECONDS = 100_000_000_000
 MAX_KEEP_S = 2 * 366 * A_DAY_S
 KEPT_TEXTS_BYTES = 16 << 20
+ENVELOPE_BYTES = 64 << 10
 
-Answered = tuple[int, bytes]
 Result = dict[str, Any]
 
 
@@ -95,7 +96,7 @@ class Edge:
             self._methods |= {"schedule_update": self.schedule_update, "unschedule_update": self.unschedule_update}
 
     def handle(self, content: bytes | bytearray) -> Answered | Awaitable[Answered]:
-        """Answer one request: HTTP status and body, at once where nothing has to be waited for."""
+        """Answer one request: HTTP status and body, at once where there is nothing to wait for."""
         try:
             read = self._large.read(content, self._message_requests.decode) if len(content) >= LARGE_BYTES else None
             message, large = read or (self._message_requests.decode(content), None)
@@ -220,6 +221,17 @@ class Edge:
         if response is not None and response.body:
             result["answer"] = {"status": response.status, "body": _json_or_null(response)}
         return result
+
+
+def edge_server(edge: Edge, settings: NodeSettings) -> JsonServer:
+    """Return the HTTP/1.1 side of the edge: any path of it is the edge."""
+    return JsonServer(
+        "rvi-node",
+        lambda _target, content: edge.handle(content),
+        settings.host,
+        settings.edge_port,
+        max_body=settings.max_message + ENVELOPE_BYTES,
+    )
 
 
 class SchedulingFailed(SotaError):

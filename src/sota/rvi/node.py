@@ -32,8 +32,7 @@ from sota.rvi.context import Context
 from sota.rvi.credentials import CredentialError
 from sota.rvi.delivery import LocalServices
 from sota.rvi.disk import Disk
-from sota.rvi.edge import Edge
-from sota.rvi.edge_http import EdgeServer
+from sota.rvi.edge import Edge, edge_server
 from sota.rvi.identity_folder import IdentityKeeper, look
 from sota.rvi.lane import Answer, CallOptions
 from sota.rvi.link import Link, allow_files
@@ -72,7 +71,7 @@ class Node:
         self._background = Background()
         self._stopping = False
         edge = Edge(self)
-        self._edge = EdgeServer(edge, settings)
+        self._edge = edge_server(edge, settings)
         self._sockets = _socket_server(self, edge) if settings.ws_port else None
         self._link: Link | None = None
         self._context: Context[Connection] | None = None

@@ -21,11 +21,11 @@ import pytest
 from hypothesis import settings
 
 from sota.boundaries.authority import Authority, Grant
+from sota.kit.http.json_server import JsonConnection
 from sota.rvi.codec import JSON, MSGPACK, CodecError, Decoder, pack
 from sota.rvi.connection import Connection
 from sota.rvi.context import Context
 from sota.rvi.credentials import Identity
-from sota.rvi.edge_http import EdgeProtocol
 from sota.rvi.link import Link
 from sota.rvi.message import Message
 from sota.rvi.names import ServiceTable
@@ -296,7 +296,7 @@ def test_a_million_requests_to_the_edge_are_answered_or_refused(
         await node.start()
 
         def work() -> None:
-            protocol = EdgeProtocol(node._edge)
+            protocol = JsonConnection(node._edge)
             wire = Wire()
             protocol.connection_made(wire)
             for piece in pieces(chance, mutated(chance, seeds)):

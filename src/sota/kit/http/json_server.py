@@ -1,16 +1,24 @@
-"""The HTTP/1.1 of the service edge: made for many small requests over kept connections.
+"""An HTTP/1.1 server for JSON requests over kept connections: a node's service edge, and the callbacks of programs.
 
-Any path is the edge; only POST is answered. A request with another content type than JSON, or with an ``Origin`` (a
-web page that tries to reach the node through somebody's browser), is refused. Requests of one connection are answered
-in their order, one at a time; nothing more is read from it while one waits. A head that is known is not parsed again
-(kit/http/heads.py), and what is left of a large body is read to where it stays.
+It is made for many small requests. It knows no rows and no ASGI: a function takes target and body, and returns status
+and body. Rules kept here:
+
+* only POST is answered; another content type than JSON is refused, and so is a request with an ``Origin`` (a web page
+  that tries to reach a program through a browser);
+* head and body are bounded; a request must arrive whole within :data:`REQUEST_S`, and an answer must be read as fast;
+* the requests of one connection are answered in order, one at a time; while one waits, nothing more is read;
+* a head that is known is not parsed again (``heads.py``), and a large body is read to where it stays.
+
+>>> server = JsonServer("rvi-node", lambda target, body: (200, body), "127.0.0.1", 0, max_body=1000)  # doctest: +SKIP
+>>> await server.start()                                                                              # doctest: +SKIP
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import cast
 
 import httptools
@@ -19,33 +27,35 @@ from sota.kit.errors import StartError
 from sota.kit.http.heads import Head, KnownHeads, read_request
 from sota.kit.runtime import metrics
 from sota.kit.runtime.logging import get_logger
-from sota.rvi.edge import Answered, Edge
-from sota.rvi.settings import NodeSettings
 
 MAX_HEAD_BYTES = 64 << 10
-ENVELOPE_BYTES = 64 << 10
 MAX_CONNECTIONS = 4096
 IDLE_S, REQUEST_S, SWEEP_S = 600.0, 60.0, 10.0
 STOP_S = 5.0
 READ_BYTES, FIRST_READ_BYTES = 64 << 10, 4 << 10
-ROOM_BYTES = 256 << 10
-"""So much of a body is believed to come before it is there."""
+PART_BYTES = 256 << 10
+"""The most memory that is reserved for a body before its bytes arrive."""
 CONTENT_TYPES = (b"", b"application/json", b"application/json-rpc", b"application/jsonrequest")
 
-_REASONS = {200: b"OK", 403: b"Forbidden", 404: b"Not Found", 412: b"Precondition Failed", 413: b"Content Too Large",
-            415: b"Unsupported Media Type", 500: b"Internal Server Error", 501: b"Internal Error"}  # fmt: skip
+Answered = tuple[int, bytes]
+Handle = Callable[[bytes, bytes | bytearray], Answered | Awaitable[Answered]]
+"""Answers a request, given its target and body: at once where there is nothing to wait for."""
+
+_REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+_REASONS |= {413: b"Content Too Large", 501: b"Internal Error"}  # 501 in the words of rvi_core
 _PLAIN = {
-    403: b"Web pages may not call the node.",
+    403: b"Web pages may not call this address.",
     404: b"Object not found. Try using POST method.",
     413: b"The request is too large.",
     415: b"The content must be JSON.",
     500: b"Internal error.",
     501: b"Batches are not supported.",
 }
+_OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n%b"
 
 
 def read_head(text: bytes) -> Head | None:
-    """Read the head of a request for the edge; None if it is none, or there is anything unusual about it."""
+    """Read the head of a request; None if it is invalid or unusual, or the request is to be refused."""
     head = read_request(text)
     if head is None or head.method != b"POST":
         return None
@@ -54,27 +64,24 @@ def read_head(text: bytes) -> Head | None:
     return head if b"origin" not in names and kind in CONTENT_TYPES else None
 
 
-_OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n%b"
+class JsonConnection(asyncio.BufferedProtocol):
+    """One connection of a caller."""
 
-
-class EdgeProtocol(asyncio.BufferedProtocol):
-    """One connection of a local service."""
-
-    def __init__(self, server: EdgeServer) -> None:
+    def __init__(self, server: JsonServer) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._requests: deque[tuple[int, bytes | bytearray, bool]] = deque()
+        self._requests: deque[tuple[int, bytes, bytes | bytearray, bool]] = deque()
+        """Status, target and body of the requests that wait, and whether the connection is kept after them."""
         self._task: asyncio.Task[None] | None = None
+        self._target = self._content_type = b""
         self._body: list[bytes | bytearray] = []
         self._room = memoryview(b"")
-        self._size = self._head_size = self._length = 0
+        self._size = self._head_size = self._length = self._missing = 0
         self._status = 200
-        self._content_type = b""
-        self._missing = 0
         self._in_request = self._paused = False
         self._loop = asyncio.get_running_loop()
-        self.changed_at = self._loop.time()
+        self._changed_at = self._loop.time()
 
     # asyncio
 
@@ -85,12 +92,12 @@ class EdgeProtocol(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Forget the connection; what it asked for is done all the same."""
+        """Forget the connection; its requests are completed all the same."""
         del error
         self._server.remove(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Say where to read to."""
+        """Return the memory to read to."""
         del sizehint
         if not self._missing:
             return self._server.room if self._in_request else self._server.first_room
@@ -100,7 +107,8 @@ class EdgeProtocol(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         """Take bytes; answer the requests that they complete."""
-        self.changed_at = self._loop.time()
+        if not self._in_request:
+            self._changed_at = self._loop.time()
         if self._missing:
             self._collect(count)
         else:
@@ -118,28 +126,32 @@ class EdgeProtocol(asyncio.BufferedProtocol):
             self._parse(data[at:] if at else data)
 
     def _begin(self, data: bytes, at: int) -> int | None:
-        """Take a request with a head that is known; gives where it ends, None if it is to be parsed."""
+        """Take a request with a known head; returns where it ends, None if the parser must read it."""
         found = self._server.heads.find(data, at)
         if found is None or found[0].length > self._server.max_body:
             return None
-        length, start = found[0].length, found[1]
-        end = start + length
+        head, start = found
+        end = start + head.length
         if end <= len(data):
-            self._requests.append((200, data[start:end], True))
+            self._requests.append((200, head.target, data[start:end], True))
             return end
-        self._in_request, self._body, self._missing = True, [], length
-        self._make_room(length)
-        self._room[: len(data) - start] = data[start:]
-        self._collect(len(data) - start)
+        self._target = head.target
+        self._expect_body(head.length, data[start:])
         return len(data)
 
+    def _expect_body(self, length: int, begun: bytes) -> None:
+        """Read the rest of a body to where it stays; ``begun`` is the part that came with its head."""
+        self._in_request, self._body, self._missing = True, [], length
+        self._make_room(length)
+        self._room[: len(begun)] = begun
+        self._collect(len(begun))
+
     def _make_room(self, size: int) -> None:
-        room = bytearray(min(size, ROOM_BYTES))
+        room = bytearray(min(size, PART_BYTES))
         self._body.append(room)
         self._room = memoryview(room)
 
     def _collect(self, count: int) -> None:
-        """Count what came of a body whose head was known, and stands where it belongs."""
         self._room = self._room[count:]
         self._missing -= count
         if not self._missing:
@@ -147,7 +159,7 @@ class EdgeProtocol(asyncio.BufferedProtocol):
 
     def _queue(self, status: int, *, keep_alive: bool) -> None:
         content = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._requests.append((status, content, keep_alive))
+        self._requests.append((status, self._target, content, keep_alive))
         self._in_request, self._body, self._room, self._head_size = False, [], memoryview(b""), 0
 
     def _parse(self, data: bytes) -> None:
@@ -155,28 +167,26 @@ class EdgeProtocol(asyncio.BufferedProtocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as wish:
-            self._take_as_it_is(data[wish.args[0] :])
+            self._ignore_upgrade(data[wish.args[0] :])
         except httptools.HttpParserError:
             self.close()
         else:
             if not self._body and self._in_request and not self._size and self._head_size > MAX_HEAD_BYTES:
                 self._refuse_and_close(413)
 
-    def _take_as_it_is(self, rest: bytes) -> None:
-        """Pass over a request's wish for another protocol (h2c), of which the parser leaves the body to us."""
-        status, _, _ = self._requests.pop()
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Answer a request that asks for another protocol (h2c) as HTTP/1.1; the parser leaves its body to us."""
+        status, _, _, _ = self._requests.pop()
         self._parser = httptools.HttpRequestParser(self)
         if status != 200 or not len(rest) <= self._length <= self._server.max_body:
             self._refuse_and_close(404 if status == 200 else status)
             return
-        self._in_request, self._body, self._missing = True, [], self._length
-        self._make_room(self._length)
-        self._room[: len(rest)] = rest
-        self._collect(len(rest))
+        self._expect_body(self._length, rest)
 
     def pause_writing(self) -> None:
-        """The other side does not read its answers: stop answering."""
+        """Stop answering: the caller does not read its answers."""
         self._paused = True
+        self._changed_at = self._loop.time()
 
     def resume_writing(self) -> None:
         """Answer again."""
@@ -186,10 +196,14 @@ class EdgeProtocol(asyncio.BufferedProtocol):
     # httptools
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Begin a request."""
         self._in_request = True
         self._body, self._size, self._length = [], 0, 0
-        self._status, self._content_type = 200, b""
+        self._status, self._target, self._content_type = 200, b"", b""
+
+    def on_url(self, url: bytes) -> None:
+        """Keep the target."""
+        self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Look at the headers that matter."""
@@ -200,16 +214,16 @@ class EdgeProtocol(asyncio.BufferedProtocol):
             self._length = int(value[:20])
         elif name == b"origin":
             self._status = 403
-        elif name == b"expect" and self._transport is not None and not self._requests and self._task is None:
+        elif name == b"expect" and self._transport is not None and not self.is_busy:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_headers_complete(self) -> None:
-        """Decide whether the request is one for the edge."""
+        """Decide whether the request is answered here."""
         if self._parser.get_method() != b"POST":
             self._status = 404
         elif self._content_type not in CONTENT_TYPES and self._status == 200:
             self._status = 415
-        if self._length > 2 * self._server.max_body:  # what is hardly too large is read to its end, for a plain answer
+        if self._length > 2 * self._server.max_body:  # a body that is hardly too large is read, for a plain answer
             self._refuse_and_close(413)
 
     def on_body(self, body: bytes) -> None:
@@ -235,45 +249,52 @@ class EdgeProtocol(asyncio.BufferedProtocol):
         return self._task is not None or bool(self._requests)
 
     def is_stale(self, now: float) -> bool:
-        """Say whether the connection has been silent for too long."""
-        return not self.is_busy and now - self.changed_at > (REQUEST_S if self._in_request else IDLE_S)
+        """Return whether the connection was idle, or its request or the reading of its answer took, for too long."""
+        if self._paused:
+            return now - self._changed_at > REQUEST_S
+        return not self.is_busy and now - self._changed_at > (REQUEST_S if self._in_request else IDLE_S)
 
     def close(self) -> None:
-        """End the connection."""
-        if self._transport is not None:
+        """End the connection; an answer that is not read in time is given up."""
+        if self._transport is not None and self._paused:
+            self._transport.abort()
+        elif self._transport is not None:
             self._transport.close()
 
     def _go_on(self) -> None:
         while self._requests and self._task is None and not self._paused:
-            status, content, keep_alive = self._requests.popleft()
+            status, target, content, keep_alive = self._requests.popleft()
             if status != 200:
-                metrics.REFUSED.labels("rvi-node", f"http_{status}").inc()
+                metrics.REFUSED.labels(self._server.program, f"http_{status}").inc()
                 self._write((status, b""), keep_alive=keep_alive)
                 continue
-            answer = self._server.edge.handle(content)
+            try:
+                answer = self._server.handle(target, content)
+            except Exception:  # noqa: BLE001 - the edge of the process: one request fails, the program goes on
+                answer = self._server.crashed()
             if isinstance(answer, tuple):
                 self._write(answer, keep_alive=keep_alive)
             else:
-                self._task = asyncio.create_task(self._answer_later(answer, keep_alive=keep_alive), name="edge:request")
+                self._task = asyncio.create_task(self._answer_later(answer, keep_alive=keep_alive), name="json:request")
         self._throttle()
 
     async def _answer_later(self, pending: Awaitable[Answered], *, keep_alive: bool) -> None:
         try:
             answer = await pending
-        except Exception:  # the edge of the process: one request fails, the node goes on
-            self._server.log.exception("edge_request_crashed")
-            answer = (500, b"")
+        except Exception:  # noqa: BLE001 - as in _go_on
+            answer = self._server.crashed()
         self._task = None
         self._write(answer, keep_alive=keep_alive)
         self._go_on()
         self._server.check_idle()
 
     def _throttle(self) -> None:
-        """Read nothing more while something waits for its answer."""
+        """Read nothing more while a request waits for its answer."""
         if self._transport is None or self._transport.is_closing():
             return
         wanted = not self.is_busy and not self._paused
         if wanted and not self._transport.is_reading():
+            self._changed_at = self._loop.time()
             self._transport.resume_reading()
         elif not wanted and self._transport.is_reading():
             self._transport.pause_reading()
@@ -288,10 +309,9 @@ class EdgeProtocol(asyncio.BufferedProtocol):
         kind = b"application/json"
         if not content and status != 200:
             kind, content = b"text/plain", _PLAIN.get(status, b"")
-        self._transport.write(
-            b"HTTP/1.1 %d %b\r\nContent-Length: %d\r\nContent-Type: %b\r\n%b\r\n%b"
-            % (status, _REASONS[status], len(content), kind, b"" if keep_alive else b"Connection: close\r\n", content)
-        )
+        close, reason = b"" if keep_alive else b"Connection: close\r\n", _REASONS.get(status, b"Answer")
+        head = b"HTTP/1.1 %d %b\r\nContent-Length: %d\r\nContent-Type: %b\r\n%b\r\n"
+        self._transport.write(head % (status, reason, len(content), kind, close) + content)
         if not keep_alive:
             self._transport.close()
 
@@ -300,22 +320,21 @@ class EdgeProtocol(asyncio.BufferedProtocol):
         self._write((status, b""), keep_alive=False)
 
 
-class EdgeServer:
-    """Listens for local services."""
+class JsonServer:
+    """Listens at one address, and answers each request by ``handle``; a body may have ``max_body`` bytes."""
 
-    def __init__(self, edge: Edge, settings: NodeSettings) -> None:
-        self.edge = edge
-        self.max_body = settings.max_message + ENVELOPE_BYTES
+    def __init__(self, program: str, handle: Handle, host: str, port: int, *, max_body: int) -> None:
+        self.program, self.handle, self.max_body = program, handle, max_body
         self.heads = KnownHeads(read_head)
         # One connection's at a time: what was read is dealt with before the next read.
         self.room = memoryview(bytearray(READ_BYTES))
         self.first_room = self.room[:FIRST_READ_BYTES]
-        self._host, self.port = settings.host, settings.edge_port
+        self._host, self.port = host, port
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
-        self._connections: set[EdgeProtocol] = set()
+        self._connections: set[JsonConnection] = set()
         self._idle, self._stopping = asyncio.Event(), False
-        self.log = get_logger(program="rvi-node")
+        self._log = get_logger(program=program)
 
     async def start(self) -> None:
         """Listen; ``port`` is then the real one.
@@ -325,12 +344,12 @@ class EdgeServer:
         """
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(lambda: EdgeProtocol(self), self._host, self.port, backlog=1024)
+            self._server = await loop.create_server(lambda: JsonConnection(self), self._host, self.port, backlog=1024)
         except OSError as error:
             detail = f"cannot listen on {self._host}:{self.port}: {error.strerror or error}"
             raise StartError(detail, exit_code=1) from None
         self.port = int(self._server.sockets[0].getsockname()[1])
-        self._sweeper = asyncio.create_task(self._sweep(), name="edge:sweep")
+        self._sweeper = asyncio.create_task(self._sweep(), name=f"json:{self.port}")
 
     async def stop(self) -> None:
         """Accept nothing more, let requests under way end, close."""
@@ -344,23 +363,28 @@ class EdgeServer:
             async with asyncio.timeout(STOP_S):
                 await self._idle.wait()
         except TimeoutError:
-            self.log.warning("edge_requests_cut_off")
+            self._log.warning("json_requests_cut_off")
         for connection in list(self._connections):
             connection.close()
 
+    def crashed(self) -> Answered:
+        """Log the exception that is handled now; returns the answer to its request."""
+        self._log.exception("json_request_crashed")
+        return 500, b""
+
     def check_idle(self) -> None:
-        """While stopping, note when nothing is under way any more."""
+        """While stopping, note when no request is under way any more."""
         if self._stopping and not any(connection.is_busy for connection in self._connections):
             self._idle.set()
 
-    def add(self, connection: EdgeProtocol) -> bool:
+    def add(self, connection: JsonConnection) -> bool:
         """Count a connection in, unless there are too many."""
         if len(self._connections) >= MAX_CONNECTIONS:
             return False
         self._connections.add(connection)
         return True
 
-    def remove(self, connection: EdgeProtocol) -> None:
+    def remove(self, connection: JsonConnection) -> None:
         """Count a connection out."""
         self._connections.discard(connection)
 
