@@ -1,6 +1,6 @@
-"""The authority: makes certificates and credentials for nodes, and hands over to its successor.
+"""The certificate authority: issues certificates and credentials to nodes, and is replaced by a successor.
 
-``open`` makes it at the first use and finds it again later; its key stays in its own folder and is never handed out::
+``open`` creates it at the first use and loads it later. Its key never leaves its own folder::
 
     authority = Authority.open(Path("var/authority"))
     authority.issue_backend(Path("var/rvi-node/identity"))
@@ -8,16 +8,17 @@
     issued = authority.sign_request("WVW00000000000001", request)   # the vehicle made its own key
 
 An identity is a folder with what a node reads: ``root.pem`` (the trust anchors), ``device.pem``, ``device.key`` (0600)
-and ``credential.jwt``. SOTA Core issues and renews those of vehicles (``core/identity``).
+and ``credential.jwt``. SOTA Core issues and renews the identities of vehicles (``core/identity``).
 
-A successor is made beside the authority (``prepare``): from then on both are trust anchors. It takes over (``switch``),
-and signs what is issued; when nobody has an identity of the old one any more, that one is given up (``retire``).
-The folder holds ``root.key`` and ``root.pem``, ``next.key`` and ``next.pem`` in between, then ``previous.pem``.
+Replacing an authority takes three steps. ``prepare`` creates its successor; from then on both are trust anchors.
+``switch`` lets the successor sign. ``retire`` removes the old one, when no identity depends on it any more.
+The folder holds ``root.key`` and ``root.pem``, meanwhile ``next.key`` and ``next.pem``, then ``previous.pem``.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import ipaddress
 import re
 import socket
@@ -42,12 +43,11 @@ from joserfc.jwk import RSAKey
 
 from sota.boundaries.services import BACKEND_PREFIX, VEHICLE_PREFIX, is_vin
 from sota.kit.files.durable import private_folder, sync_folder, write_atomic
-from sota.kit.security.x509 import fingerprint
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 KEY_BITS = 2048
-# A day early, so that a device whose clock is a little behind is not refused on its first day.
+# A day early, so that a device with a slow clock is not refused on its first day.
 EARLY = timedelta(days=1)
 ROOT_LIFETIME = timedelta(days=3650)
 DEVICE_LIFETIME = timedelta(days=825)
@@ -57,7 +57,7 @@ _HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a credential is to say."""
+    """The contents of a credential."""
 
     name: str
     receive: Sequence[str]
@@ -68,9 +68,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """An identity without its private key: the certificate (PEM), the credential, and what they are known by.
+    """An identity without its private key: the certificate (PEM) and the credential.
 
-    ``fingerprint`` and ``issuer`` are the SHA-256 of certificates, ``public_key`` that of the key, in hex.
+    ``fingerprint`` and ``issuer`` are the SHA-256 of certificates, ``public_key`` is that of the key, in hex.
     """
 
     certificate: str
@@ -86,21 +86,25 @@ class Authority:
     """Signs certificates and credentials. ``others`` are trust anchors beside it: its successor or predecessor."""
 
     def __init__(self, key: rsa.RSAPrivateKey, certificate: x509.Certificate, others: bytes = b"") -> None:
+        _check_key(key.public_key())
         self._key, self.certificate, self._others = key, certificate, others
         self._signing_key = RSAKey.import_key(key_pem(key))
 
     @classmethod
     def create(cls, name: str = "SOTA test authority") -> Authority:
-        """Make an authority with a new key, in memory only."""
+        """Return an authority with a new key, in memory only."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(subject, subject, key.public_key(), ROOT_LIFETIME)
+        builder = _builder(_named(name), _named(name), key.public_key(), ROOT_LIFETIME)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         return cls(key, builder.sign(key, hashes.SHA256()))
 
     @classmethod
     def open(cls, folder: Path) -> Authority:
-        """Find the authority kept in a folder, or make one there."""
+        """Load the authority of a folder, or create one there.
+
+        Raises:
+            ValueError: its key is not RSA, or too small.
+        """
         finish_switch(folder)
         key_file, root_file = folder / "root.key", folder / "root.pem"
         if not (key_file.exists() and root_file.exists()):
@@ -108,7 +112,7 @@ class Authority:
             _keep(cls.create(), key_file, root_file)
         key = load_pem_private_key(key_file.read_bytes(), password=None)
         if not isinstance(key, rsa.RSAPrivateKey):
-            raise ValueError(f"{key_file} is no RSA key")
+            raise ValueError(f"{key_file} is not an RSA key")
         beside = (folder / "next.pem", folder / "previous.pem")
         others = b"".join(file.read_bytes() for file in beside if file.exists())
         return cls(key, x509.load_pem_x509_certificate(root_file.read_bytes()), others)
@@ -120,19 +124,26 @@ class Authority:
 
     @property
     def anchors_pem(self) -> bytes:
-        """All trust anchors, its own first: what a node gets as ``root.pem``."""
+        """All trust anchors, its own first: the content of a node's ``root.pem``."""
         return self.root_pem + self._others
 
     @property
     def issuer(self) -> str:
-        """What the authority is known by: the SHA-256 of its certificate, in hex."""
-        return fingerprint(self.certificate.public_bytes(Encoding.DER))
+        """The SHA-256 of the authority's certificate, in hex."""
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+    def anchors(self) -> list[tuple[str, str]]:
+        """Return fingerprint and common name of each trust anchor."""
+        return [
+            (certificate.fingerprint(hashes.SHA256()).hex(), _common_name(certificate.subject))
+            for certificate in x509.load_pem_x509_certificates(self.anchors_pem)
+        ]
 
     def issue_backend(self, folder: Path, *, hosts: Sequence[str] = ()) -> None:
-        """Make the identity of the backend's node: it receives for the backend and sends to every vehicle.
+        """Write the identity of the backend's node, which receives for the backend and sends to every vehicle.
 
-        ``hosts`` are the names and addresses that vehicles connect to, beside those of this machine. Our nodes look at
-        the credential; a real rvi_core that connects over TLS also compares them with the address it was given.
+        ``hosts`` are names and addresses that vehicles connect to, in addition to those of this machine. Our nodes
+        check the credential; a real rvi_core that connects over TLS also compares them with its address.
 
         Raises:
             ValueError: a host is neither a name nor an address.
@@ -141,12 +152,12 @@ class Authority:
         self.issue(folder, "backend", receive=[BACKEND_PREFIX], invoke=[VEHICLE_PREFIX], hosts=certified)
 
     def issue_vehicle(self, vin: str, folder: Path, *, key: PrivateKey | None = None) -> None:
-        """Make the identity of a vehicle's node: it receives for its own VIN alone and sends to the backend.
+        """Write the identity of a vehicle's node, which receives for its own VIN alone and sends to the backend.
 
-        ``key`` is the vehicle's, a new RSA key where none is given; one of P-256 is made a thousand times quicker.
+        Without ``key`` a new RSA key is made; a P-256 key is a thousand times faster to make.
 
         Raises:
-            ValueError: this is no VIN.
+            ValueError: the VIN is invalid, or the key is too weak.
         """
         _check_vin(vin)
         self.issue(folder, vin, receive=[f"{VEHICLE_PREFIX}{vin}/"], invoke=[BACKEND_PREFIX], key=key)
@@ -161,10 +172,10 @@ class Authority:
         key: PrivateKey | None = None,
         hosts: Sequence[str] = (),
     ) -> None:
-        """Make a node's identity in ``folder``: key, certificate (for these hosts) and a credential with these rights.
+        """Write a node's identity to ``folder``: key, certificate (for these hosts), credential (with these rights).
 
         Raises:
-            ValueError: a host is neither a name nor an address.
+            ValueError: a host is neither a name nor an address, or the key is too weak.
         """
         private_folder(folder)
         key, certificate = self.sign_device(name, key, hosts=hosts)
@@ -176,10 +187,10 @@ class Authority:
         write_atomic(folder / "credential.jwt", self.sign_credential(grant, certificate).encode())
 
     def sign_request(self, vin: str, request: str, lifetime: timedelta = DEVICE_LIFETIME) -> Issued:
-        """Make a vehicle's identity for the key that signed this request (PKCS #10, PEM); its name counts nothing.
+        """Return a vehicle's identity for the key of a request (PKCS #10, PEM); the name in the request is ignored.
 
         Raises:
-            ValueError: this is no VIN or no such request, its signature does not hold, or its key is too weak.
+            ValueError: the VIN or the request is invalid, its signature is wrong, or its key is too weak.
         """
         _check_vin(vin)
         key = read_request(request)
@@ -191,7 +202,7 @@ class Authority:
             certificate=certificate.public_bytes(Encoding.PEM).decode(),
             credential=self.sign_credential(grant, certificate),
             credential_id=credential_id(der),
-            fingerprint=fingerprint(der),
+            fingerprint=_sha256(der),
             public_key=key_name(key),
             issuer=self.issuer,
             not_after=grant.stop,
@@ -200,12 +211,12 @@ class Authority:
     def sign_device(
         self, name: str, key: PrivateKey | None = None, *, hosts: Sequence[str] = ()
     ) -> tuple[PrivateKey, x509.Certificate]:
-        """Make a device's certificate, and its key where none is given."""
+        """Return a device's key, new if none is given, and a certificate for it."""
         key = key or rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
         return key, self._sign(name, key.public_key(), DEVICE_LIFETIME, hosts)
 
     def sign_credential(self, grant: Grant, certificate: x509.Certificate) -> str:
-        """Sign a credential that is bound to this certificate."""
+        """Return a signed credential that is bound to this certificate."""
         der = certificate.public_bytes(Encoding.DER)
         claims = {
             "iss": "SOTA",
@@ -219,8 +230,7 @@ class Authority:
         return jwt.encode({"typ": "JWT", "alg": "RS256"}, claims, self._signing_key, algorithms=["RS256"])
 
     def _sign(self, name: str, key: PublicKey, lifetime: timedelta, hosts: Sequence[str] = ()) -> x509.Certificate:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(subject, self.certificate.subject, key, lifetime)
+        builder = _builder(_named(name), self.certificate.subject, _check_key(key), lifetime)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         if hosts:
             names = x509.SubjectAlternativeName([_alternative_name(host) for host in hosts])
@@ -229,18 +239,18 @@ class Authority:
 
 
 def prepare(folder: Path) -> None:
-    """Make the successor of a folder's authority; from now on it is a trust anchor, and signs nothing yet.
+    """Create the successor of a folder's authority: a trust anchor that does not sign yet.
 
     Raises:
-        ValueError: there is one already, or the predecessor is not given up yet.
+        ValueError: there is a successor already, or the predecessor has not been retired yet.
     """
     if (folder / "next.pem").exists() or (folder / "previous.pem").exists():
-        raise ValueError(f"in {folder} one authority is taking over from another already")
+        raise ValueError(f"in {folder} one authority is already taking over from another")
     _keep(Authority.create(), folder / "next.key", folder / "next.pem")
 
 
 def switch(folder: Path) -> None:
-    """Let the successor sign what is issued from now on; the old key is destroyed, its certificate stays an anchor.
+    """Let the successor sign from now on: the old key is destroyed, its certificate stays a trust anchor.
 
     Raises:
         ValueError: there is no successor.
@@ -253,7 +263,7 @@ def switch(folder: Path) -> None:
 
 
 def finish_switch(folder: Path) -> None:
-    """Bring a switch that was interrupted to its end; each step may be done twice."""
+    """Complete an interrupted switch; each step may be repeated."""
     if not (folder / "switching").exists():
         return
     for name in ("key", "pem"):
@@ -265,10 +275,10 @@ def finish_switch(folder: Path) -> None:
 
 
 def retire(folder: Path) -> None:
-    """Give the predecessor up: whoever has an identity of it alone is trusted no more.
+    """Remove the predecessor from the trust anchors: identities that it alone signed are no longer trusted.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no predecessor.
     """
     if not (folder / "previous.pem").exists():
         raise ValueError(f"{folder} has no predecessor")
@@ -277,10 +287,10 @@ def retire(folder: Path) -> None:
 
 
 def read_request(request: str) -> PublicKey:
-    """Read a certificate signing request; gives the key whose owner signed it.
+    """Return the key of a certificate signing request.
 
     Raises:
-        ValueError: it is none, its signature does not hold, or its key is too weak.
+        ValueError: it is malformed, its signature is wrong, or its key is too weak.
     """
     if len(request) > MAX_REQUEST_BYTES:
         raise ValueError("the certificate signing request is too long")
@@ -291,34 +301,29 @@ def read_request(request: str) -> PublicKey:
         raise ValueError(f"not a certificate signing request in PEM: {error}") from None
     if not holds:
         raise ValueError("the certificate signing request is not signed by its own key")
-    if isinstance(key, rsa.RSAPublicKey) and KEY_BITS <= key.key_size <= 4 * KEY_BITS:
-        return key
-    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
-        return key
-    raise ValueError(f"the key must be RSA of at least {KEY_BITS} bits, or of P-256 or P-384")
+    return _check_key(key)
 
 
 def make_request(vin: str) -> tuple[bytes, str]:
-    """Make a vehicle's own key (PEM) and the certificate signing request for it (PEM)."""
+    """Return a new key for a vehicle (PEM) and the certificate signing request for it (PEM)."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, vin)])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    request = x509.CertificateSigningRequestBuilder().subject_name(_named(vin)).sign(key, hashes.SHA256())
     return key_pem(key), request.public_bytes(Encoding.PEM).decode()
 
 
 def key_name(key: PublicKey) -> str:
-    """Name a key by its SHA-256, in hex."""
-    return fingerprint(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    """Return the SHA-256 of a key, in hex."""
+    return _sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def key_pem(key: PrivateKey) -> bytes:
-    """Write a private key."""
+    """Return a private key in PEM."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def credential_id(certificate: bytes) -> str:
-    """Name the credential that is bound to a certificate (DER): no two are alike, and it tells no VIN."""
-    return f"credential-{fingerprint(certificate)[:32]}"
+    """Return the id of the credential bound to a certificate (DER): unique, and it does not reveal the VIN."""
+    return f"credential-{_sha256(certificate)[:32]}"
 
 
 def _alternative_name(host: str) -> x509.GeneralName:
@@ -332,7 +337,28 @@ def _alternative_name(host: str) -> x509.GeneralName:
 
 def _check_vin(vin: str) -> None:
     if not is_vin(vin):
-        raise ValueError(f"{vin!r} is no VIN: 17 capital letters and digits")
+        raise ValueError(f"{vin!r} is not a VIN: 17 capital letters and digits")
+
+
+def _check_key(key: object) -> PublicKey:
+    if isinstance(key, rsa.RSAPublicKey) and KEY_BITS <= key.key_size <= 4 * KEY_BITS:
+        return key
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
+        return key
+    what = f", not RSA of {key.key_size} bits" if isinstance(key, rsa.RSAPublicKey) else ""
+    raise ValueError(f"the key must be RSA of at least {KEY_BITS} bits, or of P-256 or P-384{what}")
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _common_name(subject: x509.Name) -> str:
+    return next((str(found.value) for found in subject.get_attributes_for_oid(NameOID.COMMON_NAME)), "")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _keep(authority: Authority, key_file: Path, root_file: Path) -> None:

@@ -1,7 +1,7 @@
 """Signatures of packages: DSSE envelopes by Ed25519 over name, version, size, SHA-256, installer and target.
 
-The envelope travels beside the package; the vehicle trusts only the keys in its own folder, and compares every signed
-field with what it received. (DSSE: https://github.com/secure-systems-lab/dsse; the protocol's payload type is ours.)
+The envelope travels beside the package. A vehicle trusts only the keys in its own folder, and compares every signed
+field with what it received. (DSSE: https://github.com/secure-systems-lab/dsse; the payload type is ours.)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any  # an envelope is JSON that is not trusted yet
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
@@ -30,7 +30,7 @@ MAX_SIGNATURES = 8
 
 @dataclass(frozen=True, slots=True)
 class SignedFields:
-    """What a signature covers. ``target`` is the unit in the vehicle, empty where there is only one."""
+    """What a signature covers. ``target`` is the unit in the vehicle, empty if there is only one."""
 
     name: str
     version: str
@@ -40,36 +40,36 @@ class SignedFields:
     target: str = ""
 
 
-def sign(key: Ed25519PrivateKey, fields: SignedFields) -> dict[str, Any]:
-    """Make the envelope."""
+def sign(key: Ed25519PrivateKey, fields: SignedFields) -> dict[str, object]:
+    """Return the envelope over a package's fields."""
     return sign_payload(key, _canonical(fields), PAYLOAD_TYPE)
 
 
 def verify(envelope: Any, keys: Iterable[Ed25519PublicKey], expected: SignedFields) -> str:
-    """Check that a known key signed exactly these fields; gives that key's id.
+    """Check that a known key signed exactly these fields, and return that key's id.
 
     Raises:
-        Refused: ``verification_failed``, with what did not hold.
+        Refused: ``verification_failed``, with the reason.
     """
     payload, key = verify_payload(envelope, keys, PAYLOAD_TYPE)
     if payload != _canonical(expected):
-        raise Refused("verification_failed", "The signature is for another package: its fields do not agree.")
+        raise Refused("verification_failed", "The signature is for another package: its fields do not match.")
     return key
 
 
-def sign_payload(key: Ed25519PrivateKey, payload: bytes, payload_type: str) -> dict[str, Any]:
-    """Make the envelope over any bytes; ``payload_type`` says what they are, and is signed with them."""
+def sign_payload(key: Ed25519PrivateKey, payload: bytes, payload_type: str) -> dict[str, object]:
+    """Return the envelope over any bytes; ``payload_type`` says what they are, and is signed with them."""
     envelope = Envelope(payload, payload_type, {})
     envelope.sign(CryptoSigner(key, _known_key(key.public_key())))
-    result: dict[str, Any] = envelope.to_dict()
+    result: dict[str, object] = envelope.to_dict()
     return result
 
 
 def verify_payload(envelope: Any, keys: Iterable[Ed25519PublicKey], payload_type: str) -> tuple[bytes, str]:
-    """Check that a known key signed what is in an envelope; gives that, and the key's id.
+    """Return an envelope's content and the id of the known key that signed it.
 
     Raises:
-        Refused: ``verification_failed``, with what did not hold.
+        Refused: ``verification_failed``, with the reason.
     """
     known: list[Key] = [_known_key(key) for key in keys]
     if not known:
@@ -79,7 +79,7 @@ def verify_payload(envelope: Any, keys: Iterable[Ed25519PublicKey], payload_type
             raise Refused("verification_failed", "Too many signatures.")
         parsed = Envelope.from_dict(copy.deepcopy(envelope))  # from_dict changes what it is given
         if parsed.payload_type != payload_type:
-            raise Refused("verification_failed", "The signature is for something else than a package.")
+            raise Refused("verification_failed", "The signature is for something other than a package.")
         accepted = parsed.verify(known, 1)
     except SignatureError:
         raise Refused("verification_failed", "No trusted key signed this package.") from None
@@ -89,7 +89,7 @@ def verify_payload(envelope: Any, keys: Iterable[Ed25519PublicKey], payload_type
 
 
 def key_id(key: Ed25519PublicKey) -> str:
-    """Name a key by the SHA-256 of its raw bytes, 64 hex digits."""
+    """Return the id of a key: the SHA-256 of its raw bytes, as 64 hex digits."""
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()
 
 
@@ -100,7 +100,7 @@ def load_public_keys(folder: Path) -> list[Ed25519PublicKey]:
         StartError: one is not an Ed25519 public key.
     """
     keys = []
-    # Not by glob, which takes as long as the check of a signature; it finds nothing where there is no folder either.
+    # Not by glob, which takes as long as checking a signature.
     files = folder.iterdir() if folder.is_dir() else ()
     for path in sorted(file for file in files if file.name.endswith(".pub.pem")):
         key = _read_key(path.read_bytes())
@@ -110,7 +110,7 @@ def load_public_keys(folder: Path) -> list[Ed25519PublicKey]:
     return keys
 
 
-@functools.lru_cache(maxsize=64)  # a fleet's vehicles all have the same
+@functools.lru_cache(maxsize=64)  # all vehicles of a fleet have the same keys
 def _read_key(content: bytes) -> Ed25519PublicKey | None:
     try:
         key = serialization.load_pem_public_key(content)
@@ -120,7 +120,7 @@ def _read_key(content: bytes) -> Ed25519PublicKey | None:
 
 
 def make_key_pair(folder: Path, name: str = "packages") -> Ed25519PrivateKey:
-    """Make a signing key: ``<name>.key.pem`` (owner only) and ``<name>.pub.pem``."""
+    """Write a new signing key to ``<name>.key.pem`` (owner only) and ``<name>.pub.pem``, and return it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(
@@ -136,7 +136,7 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
     """Read a signing key.
 
     Raises:
-        StartError: missing, or not an Ed25519 private key without a passphrase.
+        StartError: it is missing, or not an Ed25519 private key without a passphrase.
     """
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)

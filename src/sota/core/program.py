@@ -58,7 +58,7 @@ from sota.kit.runtime.clock import Clock, SystemClock
 from sota.kit.runtime.memory import keep_freed
 from sota.kit.runtime.program import Background
 from sota.kit.runtime.settings import read_secret
-from sota.kit.security.service_tls import TlsDoor, calling_of
+from sota.kit.security.service_tls import TlsListener, calling_of
 from sota.kit.sql import migrations
 from sota.kit.sql.database import Database
 from sota.kit.sql.outbox import Relay
@@ -142,7 +142,7 @@ class CoreProgram:
         )
         self.app = self._bind(resolver)
         self.listener = HttpListener(self.app, settings.host, settings.port)
-        self.tls = TlsDoor(self.app, settings)
+        self.tls = TlsListener(self.app, settings)
         self._background = Background()
 
     @property

@@ -17,7 +17,7 @@ from sota.kit.http.listener import HttpListener
 from sota.kit.runtime.clock import Clock, SystemClock
 from sota.kit.runtime.logging import get_logger
 from sota.kit.runtime.program import Background
-from sota.kit.security.service_tls import TlsDoor
+from sota.kit.security.service_tls import TlsListener
 from sota.kit.sql.database import Database
 from sota.kit.sql.migrations import upgrade
 from sota.resolver import tables
@@ -73,7 +73,7 @@ class ResolverProgram:
         self.index = self._make_index()
         self._background = Background()
         self._listener: HttpListener | None = None
-        self._tls: TlsDoor | None = None
+        self._tls: TlsListener | None = None
         self._log = get_logger(program=self.name)
 
     def _make_index(self) -> FleetIndex:
@@ -124,7 +124,7 @@ class ResolverProgram:
         )
         app.check()
         self._listener = HttpListener(app, self.settings.host, self.settings.port)
-        self._tls = TlsDoor(app, self.settings)
+        self._tls = TlsListener(app, self.settings)
         await self._listener.start()
         await self._tls.start()
         self._background.keep("resolver:certificate", self._tls.run)

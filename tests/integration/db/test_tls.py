@@ -138,7 +138,7 @@ def test_command_uses_the_settings(server: MariaDbServer, signer: Signer, progra
     ("settings", "says"),
     [
         ({"database_ca_file": "nowhere.pem"}, "database_ca_file: cannot use nowhere.pem: No such file"),
-        ({"database_ca_file": __file__}, "no PEM of that kind"),
+        ({"database_ca_file": __file__}, "not such a file in PEM"),
         ({"database_certificate_file": "a.pem"}, "set database_ca_file too"),
         ({"database": "sqlite:///:memory:", "database_ca_file": "a.pem"}, "certificates are for MariaDB"),
         ({"database_password_file": "nowhere"}, "cannot read nowhere"),

@@ -47,7 +47,7 @@ def test_a_signature_holds_for_exactly_its_fields(tmp_path: Path) -> None:
         {"installer": "command"},
         {"target": "tcu"},
     ):
-        with pytest.raises(Refused, match="do not agree"):
+        with pytest.raises(Refused, match="do not match"):
             verify(envelope, keys, replace(FIELDS, **change))
 
 

@@ -24,7 +24,8 @@ from sota.kit.security import rs256, x509
 from tests.support.certificates import Signer
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-SMALL = rsa.generate_private_key(public_exponent=65537, key_size=1031)  # no whole number of bytes
+ODD = rsa.generate_private_key(public_exponent=65537, key_size=2055)  # not a whole number of bytes
+SMALL = rsa.generate_private_key(public_exponent=65537, key_size=2047)
 AUTHORITY = Authority.create("An authority")
 CERTIFICATE = AUTHORITY.certificate.public_bytes(Encoding.DER)
 
@@ -57,7 +58,7 @@ def test_what_the_library_signed_holds(content: bytes) -> None:
     assert rs256.is_signed(content, signature(content), public(KEY))
 
 
-@pytest.mark.parametrize("key", [KEY, SMALL])
+@pytest.mark.parametrize("key", [KEY, ODD])
 def test_keys_of_any_length_are_known(key: rsa.RSAPrivateKey) -> None:
     assert rs256.is_signed(b"content", signature(b"content", key), public(key))
 
@@ -109,6 +110,16 @@ def test_a_header_that_asks_for_something_else_is_refused(header: Any) -> None:
         rs256.verify(token(header), public(KEY))
 
 
+def test_a_token_of_a_small_key_is_refused_with_the_reason() -> None:
+    with pytest.raises(rs256.BadToken, match="2047 bits; at least 2048 are required"):
+        rs256.verify(token({"alg": "RS256"}, key=SMALL), public(SMALL))
+
+
+def test_a_certificate_with_a_small_key_is_refused_with_the_reason() -> None:
+    with pytest.raises(ValueError, match="2047 bits; at least 2048 are required"):
+        x509.rsa_key(_certificate(SMALL))
+
+
 def test_claims_that_are_no_object_are_refused() -> None:
     with pytest.raises(rs256.BadToken):
         rs256.verify(token({"alg": "RS256"}, [1]), public(KEY))
@@ -139,6 +150,14 @@ def test_a_certificates_key_and_name_are_the_librarys() -> None:
 )
 def test_any_common_name_is_read(name: str) -> None:
     assert x509.common_name(_named(name)) == name
+
+
+def _certificate(key: rsa.RSAPrivateKey) -> bytes:
+    name = AUTHORITY.certificate.subject
+    now = AUTHORITY.certificate.not_valid_before_utc
+    builder = library.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(7).not_valid_before(now).not_valid_after(now)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def _named(name: str) -> bytes:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc import jwt
 from joserfc.jwk import RSAKey
@@ -47,6 +49,26 @@ def test_a_good_credential_gives_its_rights(
     assert rights.to_invoke("genivi.org/backend/sota/start", time.time()) is credential
     assert rights.to_receive("genivi.org/vin/WVW00000000000002/sota/notify", time.time()) is None
     assert rights.vin == VIN
+
+
+def test_an_authority_refuses_small_keys_with_the_reason(authority: Authority, tmp_path: Path) -> None:
+    small = rsa.generate_private_key(public_exponent=65537, key_size=2047)
+    for refuse in (
+        lambda: Authority(small, authority.certificate),
+        lambda: authority.sign_device(VIN, small),
+        lambda: authority.issue_vehicle(VIN, tmp_path / "identity", key=small),
+    ):
+        with pytest.raises(ValueError, match="RSA of at least 2048 bits, or of P-256 or P-384, not RSA of 2047 bits"):
+            refuse()
+
+
+def test_a_trust_anchor_with_a_small_key_is_refused_with_the_reason(authority: Authority) -> None:
+    small = rsa.generate_private_key(public_exponent=65537, key_size=2047)
+    name, now = authority.certificate.subject, authority.certificate.not_valid_before_utc
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(small.public_key())
+    anchor = builder.serial_number(7).not_valid_before(now).not_valid_after(now).sign(small, hashes.SHA256())
+    with pytest.raises(CredentialError, match="2047 bits; at least 2048 are required"):
+        TrustAnchor(authority.root_pem + anchor.public_bytes(Encoding.PEM))
 
 
 def test_rights_lapse_with_their_credential(
@@ -176,7 +198,7 @@ def test_an_authority_is_found_again(tmp_path: Path) -> None:
 
 
 def test_an_authority_refuses_what_is_no_vin(authority: Authority, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no VIN"):
+    with pytest.raises(ValueError, match="not a VIN"):
         authority.issue_vehicle("../../elsewhere", tmp_path)
 
 

@@ -25,7 +25,6 @@ from sota.kit.http.paging import link_next, read_cursor, read_limit
 from sota.kit.runtime import metrics
 from sota.kit.runtime.clock import Clock
 from sota.kit.runtime.logging import get_logger, short_vin
-from sota.kit.security import x509
 from sota.kit.sql.database import Database, Tx
 
 
@@ -107,14 +106,13 @@ class IdentitiesApi:
         async with self.db.read() as tx:
             counts = await store.count_by_issuer(tx, self.clock.now())
         entries = []
-        for certificate in x509.read_pem(authority.anchors_pem):
-            name = x509.fingerprint(certificate)
+        for fingerprint, name in authority.anchors():
             entries.append(
                 messages.Anchor(
-                    fingerprint=name,
-                    name=x509.common_name(certificate) or "",
-                    signing=name == authority.issuer,
-                    identities=counts.get(name, 0),
+                    fingerprint=fingerprint,
+                    name=name,
+                    signing=fingerprint == authority.issuer,
+                    identities=counts.get(fingerprint, 0),
                 )
             )
         return Reply("found", messages.AuthorityState(entries=entries, anchors=authority.anchors_pem.decode()))

@@ -27,7 +27,10 @@ class KeptAuthority:
         """Give the authority as it is now; None where there is none."""
         now = tuple(_stamp(self._folder / name) for name in FILES)
         if now != self._seen:
-            self._authority = Authority.open(self._folder) if now[0] is not None else None
+            try:
+                self._authority = Authority.open(self._folder) if now[0] is not None else None
+            except ValueError as error:
+                raise Refused("no_authority", f"This Core's authority cannot be used: {error}.") from None
             self._seen = tuple(_stamp(self._folder / name) for name in FILES)
         return self._authority
 

@@ -1,8 +1,8 @@
-"""Checks a token's RS256 signature (RFC 7515, RSASSA-PKCS1-v1_5 with SHA-256), with what Python has.
+"""Verifies RS256 tokens (RFC 7515, RSASSA-PKCS1-v1_5 with SHA-256) with the standard library alone.
 
-Checking only, never signing: there is no secret here, so nothing can leak by the time that it takes. The signature is
-raised to the public exponent, and what comes out is compared, byte for byte, with the one encoding that is right
-(RFC 8017, 8.2.2); it is not parsed, which is where such checks have gone wrong. docs/decisions/0012 says what it saves.
+It only verifies and never signs: it handles no secret, so its timing can leak none. The signature is raised to the
+public exponent, and the result is compared byte by byte with the one correct encoding (RFC 8017, 8.2.2). Nothing is
+parsed, because parsing is where such checks have failed. docs/decisions/0012 says what this saves in a vehicle.
 """
 
 from __future__ import annotations
@@ -10,25 +10,28 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import Any
+from typing import Any  # the values of a JSON object
 
 import msgspec
 
 # DER of SHA-256's AlgorithmIdentifier and the beginning of the digest (RFC 8017, 9.2, note 1).
 SHA256_PREFIX = bytes.fromhex("3031300d060960864801650304020105000420")
+MIN_BITS = 2048
+"""Smallest RSA key that is accepted, of a token and of a certificate."""
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
 class BadToken(ValueError):
-    """This token is malformed, or this key did not sign it."""
+    """The token is malformed, its key is too small, or the key did not sign it."""
 
 
 def verify(token: str, key: tuple[int, int]) -> dict[str, Any]:
-    """Check a token's signature by a key (modulus, exponent); gives its claims.
+    """Return the claims of a token that this key (modulus, exponent) signed.
 
     Raises:
-        BadToken: it does not hold; says why.
+        BadToken: with the reason.
     """
+    check_size(key[0])
     parts = token.encode("ascii", "replace").split(b".")
     if len(parts) != 3:
         raise BadToken("a token has three parts")
@@ -37,14 +40,14 @@ def verify(token: str, key: tuple[int, int]) -> dict[str, Any]:
     if header.get("alg") != "RS256":
         raise BadToken("the algorithm is not RS256")
     if "crit" in header or header.get("b64", True) is not True:
-        raise BadToken("the header asks for what is not known here")
+        raise BadToken("the header asks for an extension that is not supported")
     if not is_signed(head + b"." + payload, _bytes(signature), key):
         raise BadToken("bad signature")
     return _object(payload)
 
 
 def is_signed(content: bytes, signature: bytes, key: tuple[int, int]) -> bool:
-    """Say whether the owner of this public key signed this content (RFC 8017, 8.2.2)."""
+    """Report whether the owner of this public key signed this content (RFC 8017, 8.2.2)."""
     modulus, exponent = key
     size = (modulus.bit_length() + 7) // 8
     number = int.from_bytes(signature, "big")
@@ -53,6 +56,16 @@ def is_signed(content: bytes, signature: bytes, key: tuple[int, int]) -> bool:
     ending = b"\0" + SHA256_PREFIX + hashlib.sha256(content).digest()
     expected = b"\0\1" + b"\xff" * (size - 2 - len(ending)) + ending
     return pow(number, exponent, modulus).to_bytes(size, "big") == expected
+
+
+def check_size(modulus: int) -> None:
+    """Refuse an RSA key that is too small to be trusted.
+
+    Raises:
+        BadToken: with its size and the smallest one that is accepted.
+    """
+    if modulus.bit_length() < MIN_BITS:
+        raise BadToken(f"the RSA key has {modulus.bit_length()} bits; at least {MIN_BITS} are required")
 
 
 def _bytes(part: bytes) -> bytes:
@@ -68,4 +81,4 @@ def _object(part: bytes) -> dict[str, Any]:
     try:
         return _OBJECT.decode(_bytes(part))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadToken("a part is no JSON object") from None
+        raise BadToken("a part is not a JSON object") from None

@@ -1,12 +1,12 @@
-"""TLS between the backend's programs (docs/specification.md, ruling 10): settings of both sides, the callee's port.
+"""TLS between the backend's programs (docs/specification.md, ruling 10): the settings of callers and callees.
 
 Rules kept here:
 
-* the port of TLS stands beside the plain one, which stays on loopback for what runs on the same machine;
-* with an authority of callers, who shows no certificate of it gets no connection (mutual TLS); the service credential
-  is asked for all the same;
-* another certificate is taken up without a restart;
-* a setting that needs another one which is missing stops the start: nobody believes to be protected and is not.
+* the TLS port is opened in addition to the plain one, which stays on loopback for programs on the same machine;
+* with a callers' authority, only clients with one of its certificates can connect (mutual TLS); they still need
+  their service credential;
+* a replaced certificate is used without a restart;
+* a setting whose counterpart is missing prevents the start: no program runs with less protection than configured.
 
 >>> class ResolverSettings(DatabaseSettings, kw_only=True):      # doctest: +SKIP
 ...     tls_port: TlsPort = 0
@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from sota.kit.errors import StartError
 from sota.kit.http.listener import HttpListener
@@ -35,22 +35,22 @@ TlsCertificate = Annotated[Path | None, Meta(description="Certificate chain of t
 TlsKey = Annotated[Path | None, Meta(description="The certificate's private key (PEM).")]
 CallersAuthority = Annotated[
     Path | None,
-    Meta(description="Authority of callers' certificates (PEM); given, who shows none gets no connection there."),
+    Meta(description="Authority of callers' certificates (PEM); if set, callers without one cannot connect there."),
 ]
 ServicesAuthority = Annotated[
     Path | None,
-    Meta(description="Authority of the programs that we call by https (PEM); the system's where not given."),
+    Meta(description="Authority of the programs that we call over HTTPS (PEM); the system's if not set."),
 ]
 ServicesCertificate = Annotated[
-    Path | None, Meta(description="Our certificate for programs that ask their callers for one (PEM).")
+    Path | None, Meta(description="Our certificate for programs that require one of their callers (PEM).")
 ]
 ServicesKey = Annotated[
-    Path | None, Meta(description="That certificate's private key (PEM), where it stands in a file of its own.")
+    Path | None, Meta(description="That certificate's private key (PEM), if it is in a separate file.")
 ]
 
 
 class Callee(Protocol):
-    """The settings of a program that can be called by TLS."""
+    """The settings of a program that can be called over TLS."""
 
     @property
     def tls_port(self) -> int: ...
@@ -65,7 +65,7 @@ class Callee(Protocol):
 
 
 class Caller(Protocol):
-    """The settings of a program that calls others by TLS."""
+    """The settings of a program that calls others over TLS."""
 
     @property
     def services_ca_file(self) -> Path | None: ...
@@ -76,7 +76,7 @@ class Caller(Protocol):
 
 
 def calling_of(settings: Caller) -> ssl.SSLContext | None:
-    """Give what a program trusts and shows when it calls others; None where nothing is set.
+    """Return the TLS context of a program that calls others; None if nothing is set.
 
     Raises:
         StartError: a setting is missing, or a file cannot be used.
@@ -89,10 +89,10 @@ def calling_of(settings: Caller) -> ssl.SSLContext | None:
     )
 
 
-class TlsDoor:
-    """The port of a program's API over TLS, where its settings name one."""
+class TlsListener:
+    """The TLS port of a program's API, if its settings configure one."""
 
-    def __init__(self, app: Any, settings: Callee) -> None:
+    def __init__(self, app: object, settings: Callee) -> None:
         self._listener: HttpListener | None = None
         self._certificate: ServerCertificate | None = None
         certificate, key = settings.tls_certificate_file, settings.tls_certificate_key_file
@@ -110,18 +110,18 @@ class TlsDoor:
         """Listen.
 
         Raises:
-            StartError: the address is taken or not ours.
+            StartError: the address is in use or not one of this machine.
         """
         if self._listener is not None:
             await self._listener.start()
 
     async def stop(self) -> None:
-        """Stop accepting, let requests under way end."""
+        """Stop accepting connections, and wait for requests in progress."""
         if self._listener is not None:
             await self._listener.stop()
 
     async def run(self) -> None:
-        """Look for another certificate until cancelled."""
+        """Check for a replaced certificate until cancelled."""
         while True:
             await asyncio.sleep(REFRESH_S)
             if self._certificate is not None:

@@ -1,7 +1,7 @@
-"""Certificates and TLS contexts of programs: TLS 1.2 or later, self-signed where the operator gave none.
+"""Certificates and TLS contexts of servers: TLS 1.2 or later, self-signed if the operator provides none.
 
-A server's certificate may be replaced while it runs: :class:`ServerCertificate` reads the files again when they change,
-and connections that are made from then on get the new one.
+A certificate can be replaced while the server runs: :class:`ServerCertificate` reloads the files when they change, and
+new connections get the new certificate.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ SELF_SIGNED_FOR, RENEWED_BEFORE = timedelta(days=365), timedelta(days=30)
 def ensure_certificate(
     folder: Path, names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1"), *, now: datetime | None = None
 ) -> tuple[Path, Path]:
-    """Give a certificate and key in ``folder``; make a self-signed pair (ECDSA P-256, one year) where there is none.
+    """Return the certificate and key in ``folder``; without one, make a self-signed pair (ECDSA P-256, one year).
 
-    One that ends within a month is replaced: nobody else would do it.
+    A pair that expires within a month is replaced.
     """
     certificate_path, key_path = folder / "web.pem", folder / "web.key"
     now = now or datetime.now(UTC)
@@ -58,7 +58,7 @@ def ensure_certificate(
 
 
 def time_left(certificate: Path, now: datetime) -> timedelta:
-    """Say how long a certificate is still valid; not at all where it cannot be read."""
+    """Return how long a certificate is still valid: zero if it cannot be read."""
     try:
         ends_at = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
     except (OSError, ValueError):
@@ -67,7 +67,7 @@ def time_left(certificate: Path, now: datetime) -> timedelta:
 
 
 def names_in(certificate: Path) -> frozenset[str]:
-    """Return the host names and addresses that a certificate is for, in small letters."""
+    """Return the host names and addresses that a certificate is for, in lower case."""
     try:
         extensions = x509.load_pem_x509_certificate(certificate.read_bytes()).extensions
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -78,7 +78,7 @@ def names_in(certificate: Path) -> frozenset[str]:
 
 
 def _is_usable(certificate: Path, key: Path) -> bool:
-    """Say whether both files are there, whole, and of one pair."""
+    """Report whether both files exist, are valid and belong together."""
     if not (certificate.exists() and key.exists()):
         return False
     try:
@@ -90,14 +90,14 @@ def _is_usable(certificate: Path, key: Path) -> bool:
 
 
 def serving(certificate: Path, key: Path, callers: Path | None = None) -> ssl.SSLContext:
-    """Give a server context with this certificate chain; with ``callers``, for those alone whom this authority knows.
+    """Return a server context with this certificate chain; ``callers`` is the authority that clients must have.
 
     Raises:
-        OSError: a file cannot be read, or is none (``ssl.SSLError``): no PEM, or a key of another certificate.
+        OSError: a file cannot be read, is not PEM, or its key is too small or of another certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key, password=lambda: "")  # never ask for one on a terminal
+    context.load_cert_chain(certificate, key, password=lambda: "")  # never prompt on a terminal
     if callers is not None:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(callers)
@@ -105,7 +105,7 @@ def serving(certificate: Path, key: Path, callers: Path | None = None) -> ssl.SS
 
 
 class ServerCertificate:
-    """A server's certificate and key. ``context`` is for the listener: it always hands out what was read last.
+    """A server's certificate and key. ``context`` is for the listener and always uses the latest certificate.
 
     Raises:
         StartError: the files cannot be used.
@@ -124,7 +124,7 @@ class ServerCertificate:
         self.names = names_in(certificate)
 
     def refresh(self) -> bool:
-        """Read the files if they have changed; says whether there is a new one. A broken one changes nothing."""
+        """Reload the files if they have changed; report whether there is a new certificate. A broken one is ignored."""
         now = self._look()
         if now == self._seen:
             return False
@@ -139,7 +139,7 @@ class ServerCertificate:
         return True
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _own: ssl.SSLContext) -> None:
-        # A context that was loaded whole takes over: there is no moment with a certificate and the key of another.
+        # A complete context takes over: certificate and key always belong together.
         connection.context = self._current
 
     def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
@@ -155,14 +155,14 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
 
 
 def reason(error: OSError) -> str:
-    """Say in a few words why a certificate cannot be used."""
+    """Return a short reason why a certificate cannot be used."""
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "no certificate in PEM").replace("_", " ").lower()
+        return (error.reason or "not a certificate in PEM").replace("_", " ").lower()
     return error.strerror or str(error)
 
 
 def trusting(certificate: Path) -> ssl.SSLContext:
-    """Give a client context that trusts this certificate (or authority) alone."""
+    """Return a client context that trusts this certificate (or authority) alone."""
     context = ssl.create_default_context(cafile=str(certificate))
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as in kit/security/tls_client.py
     context.minimum_version = ssl.TLSVersion.TLSv1_2
