@@ -14,15 +14,16 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from types import GenericAlias
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, cast, get_args
 from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 
-from sota.boundaries.interaction import Http, Interaction, Lines
+from sota.boundaries.interaction import Http, Interaction, Lines, Row
 from sota.kit.errors import Refused, Unavailable
 from sota.kit.http.client import HttpClient, Response
 
+Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -56,15 +57,15 @@ class Caller:
 
     async def call(
         self,
-        row: Interaction,
+        row: Row[Answer],
         path: Mapping[str, str] | None = None,
         *,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
         key: str | None = None,
         timeout_s: float | None = None,
-    ) -> Any:
-        """Make the row's call and give its decoded answer; None where the row declares no body.
+    ) -> Answer:
+        """Make the row's call and return its decoded answer; None where the row declares no body.
 
         ``key`` is an idempotency key: the same call under the same key is done once and answered alike.
 
@@ -77,12 +78,12 @@ class Caller:
 
     async def page(
         self,
-        row: Interaction,
+        row: Row[list[Item]],
         path: Mapping[str, str] | None = None,
         *,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
-    ) -> Page[Any]:
+    ) -> Page[Item]:
         """Make the call of a row that answers with a list, and keep where its next page begins.
 
         Raises:
@@ -193,15 +194,16 @@ def written(query: Mapping[str, Any] | None) -> dict[str, str] | None:
     return {name: str(value) for name, value in query.items() if value is not None} if query else None
 
 
-def decode(row: Interaction, content: bytes) -> Any:
+def decode(row: Row[Answer], content: bytes) -> Answer:
     """Decode an answer into the row's type.
 
     Raises:
         Unavailable: it is none of that type: the two programs do not fit together.
     """
     if row.response is None or not content:
-        return None
-    return _decoded(msgspec.json.Decoder(row.response), content, row)
+        return cast("Answer", None)
+    answer: Answer = _decoded(msgspec.json.Decoder(row.response), content, row)
+    return answer
 
 
 def check(status: int, content: bytes) -> None:

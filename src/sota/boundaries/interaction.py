@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from sota.boundaries.values import check_path
 from sota.boundaries.wording import in_words
@@ -29,6 +29,7 @@ __all__ = [
     "Outcome",
     "Program",
     "Role",
+    "Row",
     "Rpc",
     "Service",
     "Sql",
@@ -39,6 +40,9 @@ __all__ = [
     "refuses",
     "results",
 ]
+
+
+Answer_co = TypeVar("Answer_co", covariant=True)
 
 
 class Program(StrEnum):
@@ -186,8 +190,8 @@ class Interaction:
     way: Way
     outcomes: tuple[Outcome, ...] = ()
     also: tuple[Outcome, ...] = ()
-    request: Any = None
-    response: Any = None
+    request: object = None
+    response: object = None
     role: Role | None = None
     note: str = ""
 
@@ -232,12 +236,27 @@ class Interaction:
         return replace(self, way=replace(self.way, **changes))
 
 
+class Row(Interaction, Generic[Answer_co]):
+    """An interaction whose answer has a type that its callers know: see :meth:`Boundary.row`."""
+
+    __slots__ = ()
+
+
+class More(TypedDict, total=False):
+    """What a row may declare beside its way and outcomes: see :class:`Interaction`."""
+
+    also: tuple[Outcome, ...]
+    request: object
+    role: Role | None
+    note: str
+
+
 @dataclass(frozen=True, slots=True)
 class Boundary:
     """The two sides of a boundary, and what all its rows can answer; makes its rows.
 
     >>> B2 = Boundary("B2", Program.WEB_SERVER, Program.SOTA_CORE)
-    >>> B2.row(4, "Queue Package Request", Http("POST", "/api/v1/install-requests")).id
+    >>> B2.row("WL-B2-4", "Queue Package Request", Http("POST", "/api/v1/install-requests")).id
     'WL-B2-4'
     """
 
@@ -246,22 +265,29 @@ class Boundary:
     callee: Program
     also: tuple[Outcome, ...] = ()
 
-    def row(self, number: int, title: str, way: Way, *outcomes: Outcome, **more: Any) -> Interaction:
-        """Make row ``number`` as the whitelist numbers it; ``more`` may turn ``caller`` and ``callee`` round."""
-        return self.make(f"WL-{self.id}-{number}", title, way, outcomes, more)
+    @overload
+    def row(self, id: str, title: str, way: Way, *outcomes: Outcome, **more: Unpack[More]) -> Row[None]: ...
+    @overload
+    def row(
+        self, id: str, title: str, way: Way, *outcomes: Outcome, response: type[Answer_co], **more: Unpack[More]
+    ) -> Row[Answer_co]: ...
+    @overload  # Annotated and Lines are no types to mypy: what the client returns says what the answer is
+    def row(
+        self, id: str, title: str, way: Way, *outcomes: Outcome, response: object, **more: Unpack[More]
+    ) -> Row[Any]: ...
+    def row(
+        self, id: str, title: str, way: Way, *outcomes: Outcome, response: object = None, **more: Unpack[More]
+    ) -> Row[Any]:
+        """Declare a row by its whole id: ``WL-…`` is the whitelist's, ``X-…`` an extension of ours.
 
-    def extension(self, number: int, title: str, way: Way, *outcomes: Outcome, **more: Any) -> Interaction:
-        """Make an extension of ours on this boundary: id ``X-<boundary>-<number>``."""
-        return self.make(f"X-{self.id}-{number}", title, way, outcomes, more)
-
-    def make(self, id: str, title: str, way: Way, outcomes: tuple[Outcome, ...], more: dict[str, Any]) -> Interaction:
-        """Make a row with the boundary's own sides and what all its rows can answer."""
-        settings = {"caller": self.caller, "callee": self.callee, **more}
+        Raises:
+            ValueError: the id is another boundary's.
+        """
+        if id.split("-")[1:2] != [self.id]:
+            raise ValueError(f"{id} is not a row of {self.id}")
         named = {outcome.name for outcome in outcomes}
-        both = (*settings.pop("also", ()), *self.also)
-        return Interaction(
-            id, title, way=way, outcomes=outcomes, also=tuple(o for o in both if o.name not in named), **settings
-        )
+        more["also"] = tuple(one for one in (*more.get("also", ()), *self.also) if one.name not in named)
+        return Row(id, title, self.caller, self.callee, way, outcomes, response=response, **more)
 
 
 def answers(name: str, text: str, message: str | None = None, status: int = 200) -> Outcome:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 VIN = "WVW00000000000001"
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 EDGE = Boundary("T2", Program.SOTA_CORE, Program.RVI_NODE_SERVER).row(
-    1, "Edge", Http("POST", "/", max_body=None), answers("answered", "JSON-RPC")
+    "WL-T2-1", "Edge", Http("POST", "/", max_body=None), answers("answered", "JSON-RPC")
 )
 
 

@@ -46,8 +46,10 @@ def test_bodies_can_be_described(row: Interaction) -> None:
 def test_row_of_several_services_says_the_body_of_each() -> None:
     for row in ROWS:
         if isinstance(row.way, Service) and row.way.others:
+            assert isinstance(row.request, dict)
             assert set(row.request) == {row.way.name, *row.way.others}, row.id
         if isinstance(row.way, Rpc) and len(row.way.methods) > 1:
+            assert isinstance(row.request, dict)
             assert set(row.request) == set(row.way.methods), row.id
 
 

@@ -136,13 +136,13 @@ def test_services_between_programs_ask_for_a_credential() -> None:
 
 
 def test_duplicate_id_is_refused() -> None:
-    row = B.row(1, "One", Http("GET", "/one"))
+    row = B.row("WL-T1-1", "One", Http("GET", "/one"))
     with pytest.raises(ValueError, match="WL-T1-1 is declared twice"):
         build((row,), (row,))
 
 
 def test_two_outcomes_of_one_name_are_refused() -> None:
-    row = B.row(1, "One", Http("GET", "/one"), answers("found", "one"), also=(answers("again", "x"),))
+    row = B.row("WL-T1-1", "One", Http("GET", "/one"), answers("found", "one"), also=(answers("again", "x"),))
     with pytest.raises(ValueError, match="two outcomes of one name"):
         build((Interaction(row.id, row.title, row.caller, row.callee, row.way, (*row.outcomes, *row.outcomes)),))
 

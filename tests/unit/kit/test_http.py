@@ -26,7 +26,7 @@ class NewVehicle(msgspec.Struct):
 
 B = Boundary("T1", Program.WEB_SERVER, Program.SOTA_CORE)
 INSERT = B.row(
-    1,
+    "WL-T1-1",
     "New VIN",
     Http("POST", "/api/v1/vehicles", max_body=1000),
     answers("inserted", "made", "Row Inserted"),
@@ -34,21 +34,21 @@ INSERT = B.row(
     request=NewVehicle,
 )
 SEARCH = B.row(
-    2,
+    "WL-T1-2",
     "Search VINs Request",
     Http("GET", "/api/v1/vehicles", query=("crash",)),
     answers("listed", "list"),
     fails("Search VINs Request"),
 )
 SEARCH_REGEX = B.row(
-    3,
+    "WL-T1-3",
     "Search by regex",
     Http("GET", "/api/v1/vehicles", query=("regex",), selected_by="regex"),
     answers("listed", "list"),
 )
-SHOW = B.row(4, "Show", Http("GET", "/api/v1/vehicles/{name}/packages"), answers("found", "ok"))
+SHOW = B.row("WL-T1-4", "Show", Http("GET", "/api/v1/vehicles/{name}/packages"), answers("found", "ok"))
 UPLOAD = B.row(
-    5, "Upload", Http("PUT", "/files/{name}.bin", max_body=None), answers("stored", "ok", "{package} stored")
+    "WL-T1-5", "Upload", Http("PUT", "/files/{name}.bin", max_body=None), answers("stored", "ok", "{package} stored")
 )
 ROWS = (INSERT, SEARCH, SEARCH_REGEX, SHOW, UPLOAD)
 

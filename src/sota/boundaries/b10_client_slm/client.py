@@ -30,8 +30,7 @@ class SlmClient:
     @calls("WL-B10-1")
     async def update_available(self, update: UpdateAvailable) -> VehicleUpdate:
         """Tell of an update; it is accepted at once and done later."""
-        accepted: VehicleUpdate = await self._caller.call(rows.UPDATE_AVAILABLE, body=update)
-        return accepted
+        return await self._caller.call(rows.UPDATE_AVAILABLE, body=update)
 
     @calls("WL-B10-4")
     async def start_download(self, start: StartDownload) -> None:
@@ -42,8 +41,7 @@ class SlmClient:
     async def send_block(self, download_index: int, number: int, content: bytes) -> BlocksReceived:
         """Hand over one block; gives the blocks that are on disk there."""
         path = {"index": str(download_index), "n": str(number)}
-        received: BlocksReceived = await self._caller.call(rows.SEND_BLOCK, path, body=content)
-        return received
+        return await self._caller.call(rows.SEND_BLOCK, path, body=content)
 
     @calls("X-B10-3")
     async def finish(self, download_index: int) -> None:
@@ -58,14 +56,12 @@ class SlmClient:
     @calls("WL-B10-7")
     async def packages(self) -> InstalledSoftware:
         """Ask what the vehicle has installed."""
-        software: InstalledSoftware = await self._caller.call(rows.GET_PACKAGES)
-        return software
+        return await self._caller.call(rows.GET_PACKAGES)
 
     @calls("X-B10-4")
     async def update_status(self, update_id: str) -> VehicleUpdate:
         """Ask how an accepted update stands."""
-        found: VehicleUpdate = await self._caller.call(rows.UPDATE_STATUS, {"update_id": update_id})
-        return found
+        return await self._caller.call(rows.UPDATE_STATUS, {"update_id": update_id})
 
 
 class ClientForSlm:
@@ -113,8 +109,7 @@ class HeadUnitClient:
     @calls("X-B10-5")
     async def consent(self) -> list[ConsentQuestion]:
         """Ask which updates wait for the driver."""
-        found: list[ConsentQuestion] = await self._caller.call(rows.CONSENT)
-        return found
+        return await self._caller.call(rows.CONSENT)
 
     @calls("X-B10-6")
     async def decide(self, update_id: str, answer: ConsentAnswer) -> None:

@@ -12,16 +12,17 @@ from sota.boundaries.interaction import Boundary, Http, Program, Service, answer
 from sota.boundaries.ordinary import NOT_FOUND
 
 B10 = Boundary("B10", Program.SOTA_CLIENT, Program.SOFTWARE_LOADING_MANAGER)
-TO_CLIENT = {"caller": Program.SOFTWARE_LOADING_MANAGER, "callee": Program.SOTA_CLIENT}
+TO_NODE = Boundary("B10", Program.SOTA_CLIENT, Program.RVI_NODE_CLIENT)
+TO_CLIENT = Boundary("B10", Program.SOFTWARE_LOADING_MANAGER, Program.SOTA_CLIENT)
 
 BLOCK_LIMIT = 1 << 20
 FORM_LIMIT = 4096
-BY_DRIVER = {"caller": Program.HEAD_UNIT}
+FROM_DRIVER = Boundary("B10", Program.HEAD_UNIT, Program.SOFTWARE_LOADING_MANAGER)
 DECIDED = refuses("decided", 409, "Already Decided", "the driver has accepted or declined it, or it has ended")
 NO_DEFERRAL = refuses("not_deferrable", 409, "Not Deferrable", "it was put off too often, or that time is too late")
 
 UPDATE_AVAILABLE = B10.row(
-    1,
+    "WL-B10-1",
     "Software Update Available",
     Http("POST", "/v1/updates"),
     outcomes.COMPLETE,
@@ -29,8 +30,8 @@ UPDATE_AVAILABLE = B10.row(
     request=messages.UpdateAvailable,
     response=messages.VehicleUpdate,
 )
-INITIATE_DOWNLOAD = B10.row(
-    2,
+INITIATE_DOWNLOAD = TO_CLIENT.row(
+    "WL-B10-2",
     "Initiate Software Download",
     Http("POST", "/v1/downloads"),
     outcomes.COMPLETE,
@@ -38,20 +39,18 @@ INITIATE_DOWNLOAD = B10.row(
     outcomes.CANCELLED,
     also=(NOT_FOUND,),
     request=messages.DownloadWanted,
-    **TO_CLIENT,
 )
-INITIATE_DOWNLOAD_AT_NODE = B10.row(
-    3,
+INITIATE_DOWNLOAD_AT_NODE = TO_NODE.row(
+    "WL-B10-3",
     "Initiate Software Download at the node",
     Service("backend", "start", others=("cancel",)),
     outcomes.COMPLETE,
     outcomes.RESUMED,
     outcomes.CANCELLED,
     request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
-    callee=Program.RVI_NODE_CLIENT,
 )
 START_DOWNLOAD = B10.row(
-    4,
+    "WL-B10-4",
     "Start Download",
     Http("POST", "/v1/downloads/{index}/start"),
     outcomes.COMPLETE,
@@ -61,7 +60,7 @@ START_DOWNLOAD = B10.row(
     request=messages.StartDownload,
 )
 SEND_BLOCK = B10.row(
-    5,
+    "WL-B10-5",
     "Lowest numbered data block",
     Http("PUT", "/v1/downloads/{index}/blocks/{n}", max_body=BLOCK_LIMIT),
     outcomes.RECEIVED,
@@ -70,8 +69,8 @@ SEND_BLOCK = B10.row(
     request=bytes,
     response=messages.BlocksReceived,
 )
-INSTALL_REPORT = B10.row(
-    6,
+INSTALL_REPORT = TO_CLIENT.row(
+    "WL-B10-6",
     "Install Report",
     Http("POST", "/v1/reports"),
     outcomes.INSTALLED,
@@ -79,10 +78,9 @@ INSTALL_REPORT = B10.row(
     outcomes.ALREADY_FAILED,
     also=(outcomes.FAILURE_RECORDED, NOT_FOUND),
     request=messages.InstallReport,
-    **TO_CLIENT,
 )
 GET_PACKAGES = B10.row(
-    7,
+    "WL-B10-7",
     "Get All Packages",
     Http("GET", "/v1/packages"),
     answers("listed", "the vehicle's packages and firmware"),
@@ -91,31 +89,30 @@ GET_PACKAGES = B10.row(
     note="extension: added by the authors later",
 )
 
-CANCEL_WANTED = B10.extension(
-    1,
+CANCEL_WANTED = TO_CLIENT.row(
+    "X-B10-1",
     "Cancel Software Download, by the driver",
     Http("DELETE", "/v1/downloads/{index}"),
     answers("cancelled", "Core is told to interrupt the download"),
     also=(NOT_FOUND,),
-    **TO_CLIENT,
 )
-CANCEL_DOWNLOAD = B10.extension(
-    2,
+CANCEL_DOWNLOAD = B10.row(
+    "X-B10-2",
     "Cancel Software Download, by the backend",
     Http("DELETE", "/v1/downloads/{index}"),
     answers("cancelled", "the download is discarded"),
     also=(NOT_FOUND,),
 )
-FINISH_DOWNLOAD = B10.extension(
-    3,
+FINISH_DOWNLOAD = B10.row(
+    "X-B10-3",
     "Finalize Download",
     Http("POST", "/v1/downloads/{index}/finish"),
     outcomes.DOWNLOADED,
     outcomes.INCOMPLETE,
     also=(NOT_FOUND,),
 )
-UPDATE_STATUS = B10.extension(
-    4,
+UPDATE_STATUS = B10.row(
+    "X-B10-4",
     "How an accepted update stands",
     Http("GET", "/v1/updates/{update_id}"),
     answers("found", "the update and its downloads"),
@@ -123,16 +120,15 @@ UPDATE_STATUS = B10.extension(
     response=messages.VehicleUpdate,
 )
 
-CONSENT = B10.extension(
-    5,
+CONSENT = FROM_DRIVER.row(
+    "X-B10-5",
     "What waits for the driver",
     Http("GET", "/v1/consent"),
     answers("listed", "the updates that wait for the driver's word, the oldest first"),
     response=list[messages.ConsentQuestion],
-    **BY_DRIVER,
 )
-GIVE_CONSENT = B10.extension(
-    6,
+GIVE_CONSENT = FROM_DRIVER.row(
+    "X-B10-6",
     "The driver's word",
     Http("POST", "/v1/consent/{update_id}", max_body=FORM_LIMIT),
     answers("recorded", "it is accepted, put off or declined"),
@@ -140,18 +136,16 @@ GIVE_CONSENT = B10.extension(
     NO_DEFERRAL,
     also=(NOT_FOUND,),
     request=messages.ConsentAnswer,
-    **BY_DRIVER,
 )
-CONSENT_PAGE = B10.extension(
-    7,
+CONSENT_PAGE = FROM_DRIVER.row(
+    "X-B10-7",
     "The driver's page",
     Http("GET", "/driver/{secret}", asset=True, secret_path=True),
     answers("shown", "the page with the updates that wait for the driver's word"),
     also=(NOT_FOUND,),
-    **BY_DRIVER,
 )
-CONSENT_FORM = B10.extension(
-    8,
+CONSENT_FORM = FROM_DRIVER.row(
+    "X-B10-8",
     "The driver's word on the page",
     Http("POST", "/driver/{secret}/{update_id}", asset=True, secret_path=True, max_body=FORM_LIMIT),
     answers("recorded", "it is accepted, put off or declined; the page follows", status=303),
@@ -159,24 +153,21 @@ CONSENT_FORM = B10.extension(
     DECIDED,
     NO_DEFERRAL,
     also=(NOT_FOUND,),
-    **BY_DRIVER,
 )
 
-STAGE = B10.extension(
-    9,
+STAGE = TO_CLIENT.row(
+    "X-B10-9",
     "Stage of an installation",
     Http("POST", "/v1/stages"),
     answers("received", "Core is told what the installer does with the download now"),
     request=messages.InstallationStage,
-    **TO_CLIENT,
 )
-LOCAL_CHANGES = B10.extension(
-    40,
+LOCAL_CHANGES = TO_CLIENT.row(
+    "X-B10-40",
     "Locally changed software",
     Http("POST", "/v1/changes"),
     answers("received", "the changes are kept, and told to Core until it has them; none: it is told what is installed"),
     request=Annotated[list[messages.LocalChange], Meta(max_length=1000)],
-    **TO_CLIENT,
 )
 
 ROWS = (

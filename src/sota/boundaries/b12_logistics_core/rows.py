@@ -8,8 +8,8 @@ from sota.boundaries.ordinary import AUTHENTICATION_FAILED
 
 B12 = Boundary("B12", Program.LOGISTICS, Program.SOTA_CORE, also=(AUTHENTICATION_FAILED,))
 
-PROVISION_VEHICLES = B12.extension(
-    1,
+PROVISION_VEHICLES = B12.row(
+    "X-B12-1",
     "Provision vehicles",
     Http("POST", "/api/v1/logistics/vehicles", max_body=None),
     answers("provisioned", "a result a line, each committed before it is answered"),

@@ -7,7 +7,7 @@ from sota.boundaries.interaction import Boundary, Files, Program, results
 B13 = Boundary("B13", Program.WEB_SERVER, Program.REPOSITORY)
 
 WRITE_PACKAGE = B13.row(
-    1,
+    "WL-B13-1",
     "Binary package to the repository",
     Files("write"),
     results("success", None, "the file is whole and durable in the repository"),

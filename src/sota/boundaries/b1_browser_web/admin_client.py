@@ -34,20 +34,17 @@ class AdminClient:
     async def change_password(self, old_password: str, new_password: str) -> PasswordChanged:
         """Change one's own password."""
         change = PasswordChange(old_password=old_password, new_password=new_password)
-        changed: PasswordChanged = await self._caller.call(rows.CHANGE_PASSWORD, body=change)
-        return changed
+        return await self._caller.call(rows.CHANGE_PASSWORD, body=change)
 
     @calls("X-B1-43")
     async def sessions(self) -> list[SessionEntry]:
         """List one's own sessions."""
-        found: list[SessionEntry] = await self._caller.call(rows.OWN_SESSIONS)
-        return found
+        return await self._caller.call(rows.OWN_SESSIONS)
 
     @calls("X-B1-44")
     async def sign_out_everywhere(self) -> Said:
         """End all one's own sessions."""
-        said: Said = await self._caller.call(rows.END_SESSIONS)
-        return said
+        return await self._caller.call(rows.END_SESSIONS)
 
     @calls("X-B1-45")
     async def users(self, *, limit: int | None = None, cursor: str | None = None) -> Page[User]:
@@ -57,26 +54,22 @@ class AdminClient:
     @calls("X-B1-46")
     async def new_user(self, user: NewUser) -> UserCreated:
         """Make an account."""
-        created: UserCreated = await self._caller.call(rows.NEW_USER, body=user)
-        return created
+        return await self._caller.call(rows.NEW_USER, body=user)
 
     @calls("X-B1-47")
     async def user(self, name: str) -> User:
         """Give one account."""
-        found: User = await self._caller.call(rows.USER, {"user": name})
-        return found
+        return await self._caller.call(rows.USER, {"user": name})
 
     @calls("X-B1-48")
     async def change_user(self, name: str, change: UserChange) -> UserCreated:
         """Change an account's role, disable it, or give it another password."""
-        changed: UserCreated = await self._caller.call(rows.CHANGE_USER, {"user": name}, body=change)
-        return changed
+        return await self._caller.call(rows.CHANGE_USER, {"user": name}, body=change)
 
     @calls("X-B1-49")
     async def delete_user(self, name: str) -> Said:
         """Delete an account."""
-        said: Said = await self._caller.call(rows.DELETE_USER, {"user": name})
-        return said
+        return await self._caller.call(rows.DELETE_USER, {"user": name})
 
     @calls("X-B1-50")
     async def tokens(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Token]:
@@ -86,14 +79,12 @@ class AdminClient:
     @calls("X-B1-51")
     async def new_token(self, token: NewToken) -> TokenCreated:
         """Make a token."""
-        created: TokenCreated = await self._caller.call(rows.NEW_TOKEN, body=token)
-        return created
+        return await self._caller.call(rows.NEW_TOKEN, body=token)
 
     @calls("X-B1-52")
     async def revoke_token(self, token_id: str) -> Said:
         """Revoke a token."""
-        said: Said = await self._caller.call(rows.REVOKE_TOKEN, {"id": token_id})
-        return said
+        return await self._caller.call(rows.REVOKE_TOKEN, {"id": token_id})
 
     @calls("X-B1-53")
     async def audit(  # noqa: PLR0913 - the members of its query
@@ -127,5 +118,4 @@ class AdminClient:
     @calls("X-B1-54")
     async def verify_audit(self, program: str | None = None) -> AuditVerdict:
         """Check the chain of a program's audit records."""
-        verdict: AuditVerdict = await self._caller.call(rows.VERIFY_AUDIT, query={"program": program})
-        return verdict
+        return await self._caller.call(rows.VERIFY_AUDIT, query={"program": program})

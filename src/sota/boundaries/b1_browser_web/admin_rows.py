@@ -19,16 +19,16 @@ NO_ACCOUNT = refuses(
 WRONG_PASSWORD = refuses("wrong_password", 403, "Wrong password", "the old password is not the account's")
 LAST_ADMIN = refuses("last_admin", 409, "Last admin", "nobody would be left who may administer")
 
-PASSWORD_PAGE = B1.extension(
-    40,
+PASSWORD_PAGE = B1.row(
+    "X-B1-40",
     "Page to change one's password",
     Http("GET", "/password", asset=True),
     answers("served", "the page, to whoever is signed in"),
     also=(REDIRECTED,),
     role=Role.VIEWER,
 )
-CHANGE_PASSWORD_FORM = B1.extension(
-    41,
+CHANGE_PASSWORD_FORM = B1.row(
+    "X-B1-41",
     "Change one's password by the page's form",
     Http("POST", "/password", asset=True, max_body=FORM_LIMIT),
     answers("changed", "the password is changed, a new session begins, the console follows", status=303),
@@ -36,8 +36,8 @@ CHANGE_PASSWORD_FORM = B1.extension(
     also=(REDIRECTED,),
     role=Role.VIEWER,
 )
-CHANGE_PASSWORD = B1.extension(
-    42,
+CHANGE_PASSWORD = B1.row(
+    "X-B1-42",
     "Change one's password",
     Http("PUT", "/api/v1/account/password"),
     answers("changed", "the password is changed and all sessions ended; a browser has a new one", "Password changed"),
@@ -47,8 +47,8 @@ CHANGE_PASSWORD = B1.extension(
     response=messages.PasswordChanged,
     role=Role.VIEWER,
 )
-OWN_SESSIONS = B1.extension(
-    43,
+OWN_SESSIONS = B1.row(
+    "X-B1-43",
     "One's sessions",
     Http("GET", "/api/v1/account/sessions"),
     answers("listed", "the sessions of the caller's account"),
@@ -57,8 +57,8 @@ OWN_SESSIONS = B1.extension(
     response=list[messages.SessionEntry],
     role=Role.VIEWER,
 )
-END_SESSIONS = B1.extension(
-    44,
+END_SESSIONS = B1.row(
+    "X-B1-44",
     "Sign out everywhere",
     Http("DELETE", "/api/v1/account/sessions"),
     answers("signed_out", "all sessions of the caller's account ended, this one too", "Signed out everywhere"),
@@ -66,8 +66,8 @@ END_SESSIONS = B1.extension(
     response=Said,
     role=Role.VIEWER,
 )
-USERS = B1.extension(
-    45,
+USERS = B1.row(
+    "X-B1-45",
     "Accounts",
     Http("GET", "/api/v1/users", query=PAGED),
     answers("listed", "the accounts, by name"),
@@ -75,8 +75,8 @@ USERS = B1.extension(
     response=list[messages.User],
     role=Role.ADMIN,
 )
-NEW_USER = B1.extension(
-    46,
+NEW_USER = B1.row(
+    "X-B1-46",
     "New account",
     Http("POST", "/api/v1/users"),
     answers("created", "the account is made; its password must be replaced at the first sign-in", "Account created"),
@@ -85,8 +85,8 @@ NEW_USER = B1.extension(
     response=messages.UserCreated,
     role=Role.ADMIN,
 )
-USER = B1.extension(
-    47,
+USER = B1.row(
+    "X-B1-47",
     "An account",
     Http("GET", "/api/v1/users/{user}"),
     answers("found", "the account"),
@@ -94,8 +94,8 @@ USER = B1.extension(
     response=messages.User,
     role=Role.ADMIN,
 )
-CHANGE_USER = B1.extension(
-    48,
+CHANGE_USER = B1.row(
+    "X-B1-48",
     "Change an account",
     Http("PUT", "/api/v1/users/{user}"),
     answers("changed", "the account is changed and its sessions ended", "Account changed"),
@@ -105,8 +105,8 @@ CHANGE_USER = B1.extension(
     response=messages.UserCreated,
     role=Role.ADMIN,
 )
-DELETE_USER = B1.extension(
-    49,
+DELETE_USER = B1.row(
+    "X-B1-49",
     "Delete an account",
     Http("DELETE", "/api/v1/users/{user}"),
     answers("deleted", "the account, its sessions and its tokens are gone", "Account deleted"),
@@ -115,8 +115,8 @@ DELETE_USER = B1.extension(
     response=Said,
     role=Role.ADMIN,
 )
-TOKENS = B1.extension(
-    50,
+TOKENS = B1.row(
+    "X-B1-50",
     "API tokens",
     Http("GET", "/api/v1/tokens", query=PAGED),
     answers("listed", "the caller's own tokens that are valid; an admin sees everybody's"),
@@ -124,8 +124,8 @@ TOKENS = B1.extension(
     response=list[messages.Token],
     role=Role.VIEWER,
 )
-NEW_TOKEN = B1.extension(
-    51,
+NEW_TOKEN = B1.row(
+    "X-B1-51",
     "New API token",
     Http("POST", "/api/v1/tokens"),
     answers("created", "the token is made, and shown this once", "Token created"),
@@ -135,8 +135,8 @@ NEW_TOKEN = B1.extension(
     response=messages.TokenCreated,
     role=Role.VIEWER,
 )
-REVOKE_TOKEN = B1.extension(
-    52,
+REVOKE_TOKEN = B1.row(
+    "X-B1-52",
     "Revoke an API token",
     Http("DELETE", "/api/v1/tokens/{id}"),
     answers("revoked", "the token is worth nothing any more", "Token revoked"),
@@ -144,8 +144,8 @@ REVOKE_TOKEN = B1.extension(
     response=Said,
     role=Role.VIEWER,
 )
-AUDIT = B1.extension(
-    53,
+AUDIT = B1.row(
+    "X-B1-53",
     "The audit trail",
     Http("GET", "/api/v1/audit", query=("program", *audit.QUERY)),
     answers("listed", "the records that are asked for, newest first"),
@@ -153,8 +153,8 @@ AUDIT = B1.extension(
     response=list[audit.AuditRecord],
     role=Role.ADMIN,
 )
-VERIFY_AUDIT = B1.extension(
-    54,
+VERIFY_AUDIT = B1.row(
+    "X-B1-54",
     "Check the audit trail",
     Http("GET", "/api/v1/audit/verify", query=("program",)),
     answers("checked", "whether the chain holds, and where it is broken"),

@@ -39,39 +39,33 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
     @calls("WL-B1-4")
     async def new_vehicle(self, vin: str) -> Said:
         """Register a vehicle."""
-        said: Said = await self._caller.call(rows.NEW_VIN, body=NewVehicle(vin=vin))
-        return said
+        return await self._caller.call(rows.NEW_VIN, body=NewVehicle(vin=vin))
 
     @calls("WL-B1-5")
     async def new_campaign(self, campaign: NewCampaign) -> CampaignCreated:
         """Create a campaign and queue its package."""
-        created: CampaignCreated = await self._caller.call(rows.NEW_CAMPAIGN, body=campaign)
-        return created
+        return await self._caller.call(rows.NEW_CAMPAIGN, body=campaign)
 
     @calls("WL-B1-6")
     async def new_filter(self, name: str, expression: str) -> Said:
         """Create a filter."""
-        said: Said = await self._caller.call(rows.NEW_FILTER, body=Filter(name=name, expression=expression))
-        return said
+        return await self._caller.call(rows.NEW_FILTER, body=Filter(name=name, expression=expression))
 
     @calls("WL-B1-7")
     async def associate(self, package: PackageId, filter_name: str) -> Said:
         """Associate a filter with a package."""
         path = {"name": package.name, "version": package.version}
-        said: Said = await self._caller.call(rows.NEW_ASSOCIATION, path, body=Association(filter=filter_name))
-        return said
+        return await self._caller.call(rows.NEW_ASSOCIATION, path, body=Association(filter=filter_name))
 
     @calls("WL-B1-8")
     async def queue_package(self, request: QueueRequest) -> Queued:
         """Queue a package for the vehicles that its filters choose."""
-        queued: Queued = await self._caller.call(rows.QUEUE_PACKAGE, body=request)
-        return queued
+        return await self._caller.call(rows.QUEUE_PACKAGE, body=request)
 
     @calls("WL-B1-18")
     async def queue_packages(self, requests: Sequence[QueueRequest]) -> Queued:
         """Queue several packages under one Install Request ID, all or none."""
-        queued: Queued = await self._caller.call(rows.QUEUE_PACKAGES, body=list(requests))
-        return queued
+        return await self._caller.call(rows.QUEUE_PACKAGES, body=list(requests))
 
     @calls("WL-B1-21")
     async def upload_package(
@@ -124,14 +118,12 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
     @calls("WL-B1-29")
     async def new_component(self, component: Component) -> Said:
         """Register a component."""
-        said: Said = await self._caller.call(rows.NEW_COMPONENT, body=component)
-        return said
+        return await self._caller.call(rows.NEW_COMPONENT, body=component)
 
     @calls("X-B1-8")
     async def api_document(self) -> ApiDocument:
         """Give the Web Server's API document."""
-        found: ApiDocument = await self._caller.call(page_rows.API_DOCUMENT)
-        return found
+        return await self._caller.call(page_rows.API_DOCUMENT)
 
     @calls("X-B1-10")
     @contextlib.asynccontextmanager
@@ -154,5 +146,4 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
     async def delete_package(self, package: PackageId) -> Said:
         """Delete a package that nobody needs any more."""
         path = {"name": package.name, "version": package.version}
-        said: Said = await self._caller.call(rows.DELETE_PACKAGE, path)
-        return said
+        return await self._caller.call(rows.DELETE_PACKAGE, path)

@@ -18,7 +18,7 @@ REDIRECTED = answers("redirected", "redirection to the login page, never cached"
 COOKIE_SENT = behaves("cookie_sent", "the browser sends the cookies that it holds for the console's domain")
 
 INDEX_PAGE = B1.row(
-    1,
+    "WL-B1-1",
     "index.html page",
     Http("GET", "/{page}.html", query=INDEX_QUERY, asset=True),
     answers("served", "the console's page"),
@@ -27,7 +27,7 @@ INDEX_PAGE = B1.row(
     role=Role.PUBLIC,
 )
 SCRIPTS = B1.row(
-    2,
+    "WL-B1-2",
     "Javascript scripts linked in index.html",
     Http("GET", "/assets/{file}.js", query=("v",), asset=True),
     answers("served", "a script that the console links"),
@@ -35,7 +35,7 @@ SCRIPTS = B1.row(
     role=Role.PUBLIC,
 )
 STYLESHEETS = B1.row(
-    3,
+    "WL-B1-3",
     "CSS stylesheets linked in index.html",
     Http("GET", "/assets/{file}.css", query=("v",), asset=True),
     answers("served", "a stylesheet that the console links"),
@@ -43,14 +43,14 @@ STYLESHEETS = B1.row(
     role=Role.PUBLIC,
 )
 LOGIN_PAGE = B1.row(
-    9,
+    "WL-B1-9",
     "Login page and assets",
     Http("GET", "/login", asset=True),
     answers("served", "the login page, over HTTPS"),
     role=Role.PUBLIC,
 )
 LOGIN = B1.row(
-    10,
+    "WL-B1-10",
     "Login credentials",
     Http("POST", "/login", asset=True, max_body=None),
     behaves("submitted", "the browser sends what the user entered, over HTTPS"),
@@ -61,7 +61,7 @@ LOGIN = B1.row(
     role=Role.PUBLIC,
 )
 SET_COOKIE = B1.row(
-    11,
+    "WL-B1-11",
     "Session cookie to the browser",
     Http("POST", "/login", asset=True, max_body=None),
     behaves("cookie_set", "the answer sets the session cookie: __Host-, Secure, HttpOnly, SameSite=Lax"),
@@ -69,21 +69,21 @@ SET_COOKIE = B1.row(
     role=Role.PUBLIC,
 )
 SEND_COOKIE = B1.row(
-    12,
+    "WL-B1-12",
     "Session cookie from the browser",
     Http("GET", "/", query=INDEX_QUERY, asset=True),
     COOKIE_SENT,
     role=Role.PUBLIC,
 )
 REDIRECT_TO_LOGIN = B1.row(
-    13,
+    "WL-B1-13",
     "Redirection to the login page",
     Http("GET", "/", query=INDEX_QUERY, asset=True),
     REDIRECTED,
     role=Role.PUBLIC,
 )
 REDIRECT_BACK = B1.row(
-    14,
+    "WL-B1-14",
     "Redirection back to the last requested page",
     Http("POST", "/login", asset=True, max_body=None),
     answers("returned", "redirection to the page that was asked for before signing in; same origin only", status=301),
@@ -91,7 +91,7 @@ REDIRECT_BACK = B1.row(
     role=Role.PUBLIC,
 )
 REQUEST_PAGE = B1.row(
-    15,
+    "WL-B1-15",
     "Request for an Admin GUI resource",
     Http("GET", "/", query=INDEX_QUERY, asset=True),
     behaves("requested", "the browser asks for a protected page"),
@@ -99,36 +99,36 @@ REQUEST_PAGE = B1.row(
     role=Role.VIEWER,
 )
 PAGE = B1.row(
-    16,
+    "WL-B1-16",
     "Admin GUI resource and its assets",
     Http("GET", "/", query=INDEX_QUERY, asset=True),
     answers("served", "the page, to a user who is signed in"),
     role=Role.VIEWER,
 )
 REDIRECT_UNAUTHENTICATED = B1.row(
-    17,
+    "WL-B1-17",
     "Redirection to the login page from a protected page",
     Http("GET", "/", query=INDEX_QUERY, asset=True),
     REDIRECTED,
     role=Role.PUBLIC,
 )
-LOGOUT = B1.extension(
-    7,
+LOGOUT = B1.row(
+    "X-B1-7",
     "Sign out",
     Http("POST", "/logout", asset=True, max_body=FORM_LIMIT),
     answers("signed_out", "the session ends, the cookie is cleared, the login page follows", status=303),
     role=Role.VIEWER,
 )
-API_DOCUMENT = B1.extension(
-    8,
+API_DOCUMENT = B1.row(
+    "X-B1-8",
     "API document",
     Http("GET", "/api/openapi.json"),
     answers("served", "the Web Server's API, as OpenAPI 3.1"),
     response=messages.ApiDocument,
     role=Role.VIEWER,
 )
-API_PAGE = B1.extension(
-    9,
+API_PAGE = B1.row(
+    "X-B1-9",
     "API document as a page",
     Http("GET", "/api/docs", asset=True),
     answers("served", "the Web Server's API, for people to read"),

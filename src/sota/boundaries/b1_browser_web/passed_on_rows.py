@@ -11,16 +11,16 @@ from sota.boundaries.b2_web_core import queue_rows as queues
 from sota.boundaries.b3_web_resolver import fleet_rows as fleet
 from sota.boundaries.b3_web_resolver import resolution_rows as resolutions
 from sota.boundaries.b3_web_resolver import rows as filters
-from sota.boundaries.interaction import Interaction, Outcome, Role, refuses
+from sota.boundaries.interaction import Answer_co, Outcome, Role, Row, refuses
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED
 
 VIN_BUSY = refuses("vin_busy", 409, "VIN is being changed", "another change of this VIN is under way")
 
 
-def passed_on(number: int, row: Interaction, role: Role, *also: Outcome) -> Interaction:
+def passed_on(id: str, row: Row[Answer_co], role: Role, *also: Outcome) -> Row[Answer_co]:
     """Make the row of B1 whose calls become those of a row of B2 or B3; ``also``: its own refusals."""
-    return B1.extension(
-        number,
+    return B1.row(
+        id,
         row.title,
         row.way,
         *row.outcomes,
@@ -31,49 +31,49 @@ def passed_on(number: int, row: Interaction, role: Role, *also: Outcome) -> Inte
     )
 
 
-ENROL_BY_CODE = passed_on(83, identities.ENROL_BY_CODE, Role.PUBLIC)
+ENROL_BY_CODE = passed_on("X-B1-83", identities.ENROL_BY_CODE, Role.PUBLIC)
 
 ROWS = (
-    passed_on(12, queues.CANCEL, Role.OPERATOR),
-    passed_on(13, queues.STOP, Role.OPERATOR),
-    passed_on(14, queues.RETRY, Role.OPERATOR),
-    passed_on(15, queues.QUEUE, Role.VIEWER),
-    passed_on(16, queues.ORDER, Role.OPERATOR),
-    passed_on(17, queues.HISTORY, Role.VIEWER),
-    passed_on(18, queues.SYNC, Role.OPERATOR),
-    passed_on(19, queues.BLACKLIST, Role.ADMIN),
-    passed_on(20, queues.ALLOW, Role.ADMIN),
-    passed_on(21, queues.PREVIEW, Role.VIEWER),
-    passed_on(22, queues.RETIRE, Role.OPERATOR, VIN_BUSY),
-    passed_on(23, queues.ERASE, Role.ADMIN, VIN_BUSY),
-    passed_on(24, fleet.ATTRIBUTES, Role.VIEWER),
-    passed_on(25, fleet.CHANGE_ATTRIBUTES, Role.OPERATOR),
-    passed_on(26, fleet.GROUPS, Role.VIEWER),
-    passed_on(27, fleet.GROUP, Role.VIEWER),
-    passed_on(28, fleet.KEEP_GROUP, Role.OPERATOR),
-    passed_on(29, fleet.DELETE_GROUP, Role.OPERATOR),
-    passed_on(30, fleet.MEMBERS, Role.VIEWER),
-    passed_on(31, fleet.ADD_MEMBERS, Role.OPERATOR),
-    passed_on(32, fleet.REMOVE_MEMBERS, Role.OPERATOR),
-    passed_on(33, resolutions.DEPENDENCIES, Role.VIEWER),
-    passed_on(34, resolutions.DECLARE_DEPENDENCIES, Role.OPERATOR),
-    passed_on(35, resolutions.DROP_DEPENDENCIES, Role.OPERATOR),
-    passed_on(36, resolutions.EXPLAIN, Role.VIEWER),
-    passed_on(37, resolutions.PREVIEW, Role.VIEWER),
-    passed_on(38, resolutions.VALIDATE, Role.VIEWER),
-    passed_on(39, resolutions.FORMAT, Role.VIEWER),
-    passed_on(60, resolutions.PREVIEW_PACKAGE, Role.VIEWER),
-    passed_on(61, resolutions.RESOLUTION, Role.VIEWER),
-    passed_on(62, resolutions.CHOSEN, Role.VIEWER),
-    passed_on(63, resolutions.LEFT_OUT, Role.VIEWER),
-    passed_on(64, resolutions.DIFFERENCE, Role.VIEWER),
-    passed_on(65, filters.PACKAGE_FILTERS, Role.VIEWER),
-    passed_on(66, filters.DETACH_FILTER, Role.OPERATOR),
-    passed_on(80, identities.ENROL, Role.ADMIN),
-    passed_on(81, identities.IDENTITIES, Role.VIEWER),
-    passed_on(82, identities.NEW_CODE, Role.ADMIN),
+    passed_on("X-B1-12", queues.CANCEL, Role.OPERATOR),
+    passed_on("X-B1-13", queues.STOP, Role.OPERATOR),
+    passed_on("X-B1-14", queues.RETRY, Role.OPERATOR),
+    passed_on("X-B1-15", queues.QUEUE, Role.VIEWER),
+    passed_on("X-B1-16", queues.ORDER, Role.OPERATOR),
+    passed_on("X-B1-17", queues.HISTORY, Role.VIEWER),
+    passed_on("X-B1-18", queues.SYNC, Role.OPERATOR),
+    passed_on("X-B1-19", queues.BLACKLIST, Role.ADMIN),
+    passed_on("X-B1-20", queues.ALLOW, Role.ADMIN),
+    passed_on("X-B1-21", queues.PREVIEW, Role.VIEWER),
+    passed_on("X-B1-22", queues.RETIRE, Role.OPERATOR, VIN_BUSY),
+    passed_on("X-B1-23", queues.ERASE, Role.ADMIN, VIN_BUSY),
+    passed_on("X-B1-24", fleet.ATTRIBUTES, Role.VIEWER),
+    passed_on("X-B1-25", fleet.CHANGE_ATTRIBUTES, Role.OPERATOR),
+    passed_on("X-B1-26", fleet.GROUPS, Role.VIEWER),
+    passed_on("X-B1-27", fleet.GROUP, Role.VIEWER),
+    passed_on("X-B1-28", fleet.KEEP_GROUP, Role.OPERATOR),
+    passed_on("X-B1-29", fleet.DELETE_GROUP, Role.OPERATOR),
+    passed_on("X-B1-30", fleet.MEMBERS, Role.VIEWER),
+    passed_on("X-B1-31", fleet.ADD_MEMBERS, Role.OPERATOR),
+    passed_on("X-B1-32", fleet.REMOVE_MEMBERS, Role.OPERATOR),
+    passed_on("X-B1-33", resolutions.DEPENDENCIES, Role.VIEWER),
+    passed_on("X-B1-34", resolutions.DECLARE_DEPENDENCIES, Role.OPERATOR),
+    passed_on("X-B1-35", resolutions.DROP_DEPENDENCIES, Role.OPERATOR),
+    passed_on("X-B1-36", resolutions.EXPLAIN, Role.VIEWER),
+    passed_on("X-B1-37", resolutions.PREVIEW, Role.VIEWER),
+    passed_on("X-B1-38", resolutions.VALIDATE, Role.VIEWER),
+    passed_on("X-B1-39", resolutions.FORMAT, Role.VIEWER),
+    passed_on("X-B1-60", resolutions.PREVIEW_PACKAGE, Role.VIEWER),
+    passed_on("X-B1-61", resolutions.RESOLUTION, Role.VIEWER),
+    passed_on("X-B1-62", resolutions.CHOSEN, Role.VIEWER),
+    passed_on("X-B1-63", resolutions.LEFT_OUT, Role.VIEWER),
+    passed_on("X-B1-64", resolutions.DIFFERENCE, Role.VIEWER),
+    passed_on("X-B1-65", filters.PACKAGE_FILTERS, Role.VIEWER),
+    passed_on("X-B1-66", filters.DETACH_FILTER, Role.OPERATOR),
+    passed_on("X-B1-80", identities.ENROL, Role.ADMIN),
+    passed_on("X-B1-81", identities.IDENTITIES, Role.VIEWER),
+    passed_on("X-B1-82", identities.NEW_CODE, Role.ADMIN),
     ENROL_BY_CODE,
-    passed_on(84, identities.REVOKE, Role.ADMIN),
-    passed_on(85, identities.REVOCATIONS, Role.VIEWER),
-    passed_on(86, identities.AUTHORITY, Role.VIEWER),
+    passed_on("X-B1-84", identities.REVOKE, Role.ADMIN),
+    passed_on("X-B1-85", identities.REVOCATIONS, Role.VIEWER),
+    passed_on("X-B1-86", identities.AUTHORITY, Role.VIEWER),
 )

@@ -29,7 +29,7 @@ VIN_MISSING = refuses("vin_missing", 409, "VIN does not exist", "the VIN is not 
 FILTER_MISSING = refuses("filter_missing", 409, "Filter does not exist", "there is no filter of that name")
 
 NEW_VIN = B1.row(
-    4,
+    "WL-B1-4",
     "New VIN",
     Http("POST", "/api/v1/vehicles"),
     INSERTED,
@@ -39,7 +39,7 @@ NEW_VIN = B1.row(
     role=Role.OPERATOR,
 )
 NEW_CAMPAIGN = B1.row(
-    5,
+    "WL-B1-5",
     "New campaign",
     Http("POST", "/api/v1/campaigns"),
     answers("campaign_created", "the package exists and its update is queued", "Campaign created"),
@@ -50,7 +50,7 @@ NEW_CAMPAIGN = B1.row(
     role=Role.OPERATOR,
 )
 NEW_FILTER = B1.row(
-    6,
+    "WL-B1-6",
     "New filter",
     Http("POST", "/api/v1/filters"),
     INSERTED,
@@ -61,7 +61,7 @@ NEW_FILTER = B1.row(
     role=Role.OPERATOR,
 )
 NEW_ASSOCIATION = B1.row(
-    7,
+    "WL-B1-7",
     "New Filter/Package association",
     Http("POST", "/api/v1/packages/{name}/{version}/filters"),
     INSERTED,
@@ -75,7 +75,7 @@ NEW_ASSOCIATION = B1.row(
     role=Role.OPERATOR,
 )
 QUEUE_PACKAGE = B1.row(
-    8,
+    "WL-B1-8",
     "Queue Package Request",
     Http("POST", "/api/v1/install-requests"),
     QUEUED,
@@ -87,7 +87,7 @@ QUEUE_PACKAGE = B1.row(
     role=Role.OPERATOR,
 )
 QUEUE_PACKAGES = B1.row(
-    18,
+    "WL-B1-18",
     "List Queue Package Request",
     Http("POST", "/api/v1/install-requests/batch", max_body=BATCH_LIMIT),
     QUEUED,
@@ -99,7 +99,7 @@ QUEUE_PACKAGES = B1.row(
     role=Role.OPERATOR,
 )
 QUEUED_REQUESTS = B1.row(
-    19,
+    "WL-B1-19",
     "GET Queued Request",
     Http("GET", "/api/v1/install-requests", query=("package", "vin", "status", *PAGED)),
     answers("listed", "the queued update requests"),
@@ -110,7 +110,7 @@ QUEUED_REQUESTS = B1.row(
     role=Role.VIEWER,
 )
 SEARCH_VINS = B1.row(
-    20,
+    "WL-B1-20",
     "Search VINs Request",
     Http("GET", "/api/v1/vehicles", query=("regex", "packages", *PAGED)),
     answers("listed", "the VINs that match"),
@@ -120,7 +120,7 @@ SEARCH_VINS = B1.row(
     role=Role.VIEWER,
 )
 UPLOAD_PACKAGE = B1.row(
-    21,
+    "WL-B1-21",
     "Upload New Package",
     Http("POST", "/api/v1/packages", max_body=None),
     answers("stored", "the file and its metadata are stored in both registers", "Package stored"),
@@ -132,7 +132,7 @@ UPLOAD_PACKAGE = B1.row(
     role=Role.OPERATOR,
 )
 SEARCH_FILTERS = B1.row(
-    22,
+    "WL-B1-22",
     "Search Filters Request",
     Http("GET", "/api/v1/filters", query=("regex", *PAGED), selected_by="regex"),
     answers("listed", "the filters that match"),
@@ -142,7 +142,7 @@ SEARCH_FILTERS = B1.row(
     role=Role.VIEWER,
 )
 LIST_FILTERS = B1.row(
-    23,
+    "WL-B1-23",
     "List Filters Request",
     Http("GET", "/api/v1/filters", query=PAGED),
     answers("listed", "the available filters"),
@@ -152,7 +152,7 @@ LIST_FILTERS = B1.row(
     role=Role.VIEWER,
 )
 UPDATE_FILTER = B1.row(
-    24,
+    "WL-B1-24",
     "Update Filter Request",
     Http("PUT", "/api/v1/filters/{name}", query=PAGED),
     answers("updated", "the available filters, this one changed"),
@@ -164,7 +164,7 @@ UPDATE_FILTER = B1.row(
     role=Role.OPERATOR,
 )
 DELETE_FILTER = B1.row(
-    25,
+    "WL-B1-25",
     "Delete Filter Request",
     Http("DELETE", "/api/v1/filters/{name}", query=("widen", *PAGED)),
     answers("deleted", "the available filters, this one and its associations gone"),
@@ -175,7 +175,7 @@ DELETE_FILTER = B1.row(
     role=Role.OPERATOR,
 )
 UPDATE_VIN_PACKAGES = B1.row(
-    26,
+    "WL-B1-26",
     "Update Packages per VIN Request",
     Http("PUT", "/api/v1/vehicles/{vin}/packages"),
     answers("changed", "the VIN's packages as they are now"),
@@ -186,7 +186,7 @@ UPDATE_VIN_PACKAGES = B1.row(
     role=Role.OPERATOR,
 )
 VIEW_VIN_PACKAGES = B1.row(
-    27,
+    "WL-B1-27",
     "View Packages per VIN Request",
     Http("GET", "/api/v1/vehicles/{vin}/packages", query=PAGED),
     answers("found", "the packages installed on the VIN, by name"),
@@ -196,7 +196,7 @@ VIEW_VIN_PACKAGES = B1.row(
     role=Role.VIEWER,
 )
 VIEW_PACKAGE_VINS = B1.row(
-    28,
+    "WL-B1-28",
     "View VINs per Package Request",
     Http("GET", "/api/v1/packages/{name}/{version}/vehicles", query=PAGED),
     answers("found", "the VINs that have the package; an empty list where none has"),
@@ -206,7 +206,7 @@ VIEW_PACKAGE_VINS = B1.row(
     role=Role.VIEWER,
 )
 NEW_COMPONENT = B1.row(
-    29,
+    "WL-B1-29",
     "New component",
     Http("POST", "/api/v1/components"),
     INSERTED,
@@ -216,7 +216,7 @@ NEW_COMPONENT = B1.row(
     role=Role.OPERATOR,
 )
 SEARCH_COMPONENTS = B1.row(
-    30,
+    "WL-B1-30",
     "Search Components Request",
     Http("GET", "/api/v1/components", query=("regex", "id", "name", *PAGED)),
     answers("listed", "the components that match the regex, the ids or the name"),
@@ -226,7 +226,7 @@ SEARCH_COMPONENTS = B1.row(
     role=Role.VIEWER,
 )
 COMPLETED_INSTALLS = B1.row(
-    31,
+    "WL-B1-31",
     "Completed installs of a request",
     Http("GET", "/api/v1/install-requests/{id}/completed", query=PAGED),
     answers("listed", "the VINs that have it, and since when"),
@@ -236,8 +236,8 @@ COMPLETED_INSTALLS = B1.row(
     role=Role.VIEWER,
     note="extension: added by the authors later",
 )
-VEHICLE = B1.extension(
-    1,
+VEHICLE = B1.row(
+    "X-B1-1",
     "A page of one vehicle",
     Http("GET", "/api/v1/vehicles/{vin}"),
     answers("found", "the vehicle, what is in it and its latest updates"),
@@ -245,8 +245,8 @@ VEHICLE = B1.extension(
     response=messages.VehicleDetail,
     role=Role.VIEWER,
 )
-INSTALL_REQUEST = B1.extension(
-    2,
+INSTALL_REQUEST = B1.row(
+    "X-B1-2",
     "An install request",
     Http("GET", "/api/v1/install-requests/{id}"),
     answers("found", "the install request and its counts"),
@@ -254,8 +254,8 @@ INSTALL_REQUEST = B1.extension(
     response=messages.InstallRequest,
     role=Role.VIEWER,
 )
-REQUEST_VEHICLES = B1.extension(
-    3,
+REQUEST_VEHICLES = B1.row(
+    "X-B1-3",
     "The vehicles of an install request",
     Http("GET", "/api/v1/install-requests/{id}/vehicles", query=("status", *PAGED)),
     answers("listed", "the updates of the request, one a vehicle"),
@@ -264,8 +264,8 @@ REQUEST_VEHICLES = B1.extension(
     response=list[messages.Update],
     role=Role.VIEWER,
 )
-UPDATE = B1.extension(
-    4,
+UPDATE = B1.row(
+    "X-B1-4",
     "The update of one vehicle",
     Http("GET", "/api/v1/updates/{update_id}"),
     answers("found", "where the update stands"),
@@ -273,8 +273,8 @@ UPDATE = B1.extension(
     response=messages.Update,
     role=Role.VIEWER,
 )
-SEARCH_PACKAGES = B1.extension(
-    5,
+SEARCH_PACKAGES = B1.row(
+    "X-B1-5",
     "Search Packages Request",
     Http("GET", "/api/v1/packages", query=("regex", *PAGED)),
     answers("listed", "the packages whose NAME/VERSION matches"),
@@ -283,8 +283,8 @@ SEARCH_PACKAGES = B1.extension(
     response=list[messages.Package],
     role=Role.VIEWER,
 )
-PACKAGE = B1.extension(
-    6,
+PACKAGE = B1.row(
+    "X-B1-6",
     "A package",
     Http("GET", "/api/v1/packages/{name}/{version}"),
     answers("found", "the data of the package"),
@@ -292,8 +292,8 @@ PACKAGE = B1.extension(
     response=messages.Package,
     role=Role.VIEWER,
 )
-PACKAGE_FILE = B1.extension(
-    10,
+PACKAGE_FILE = B1.row(
+    "X-B1-10",
     "A package's file",
     Http("GET", "/api/v1/packages/{name}/{version}/file"),
     answers("sent", "the file, whole; its ETag is its SHA-256"),
@@ -304,8 +304,8 @@ PACKAGE_FILE = B1.extension(
     response=bytes,
     role=Role.VIEWER,
 )
-DELETE_PACKAGE = B1.extension(
-    11,
+DELETE_PACKAGE = B1.row(
+    "X-B1-11",
     "Delete a package",
     Http("DELETE", "/api/v1/packages/{name}/{version}"),
     answers("deleted", "the package is in neither register, and its file goes", "Package deleted"),

@@ -34,62 +34,49 @@ class CoreClient(RegisterClient, QueueClient, IdentityClient):
     @calls("WL-B2-1", "WL-B2-8")
     async def new_package(self, package: NewPackage, *, key: str | None = None) -> Said:
         """Register a package whose file is in the repository."""
-        said: Said = await self._caller.call(rows.NEW_PACKAGE, body=package, key=key)
-        return said
+        return await self._caller.call(rows.NEW_PACKAGE, body=package, key=key)
 
     @calls("WL-B2-2")
     async def new_vehicle(self, vehicle: NewVehicle, *, key: str | None = None) -> Said:
         """Register a vehicle."""
-        said: Said = await self._caller.call(rows.NEW_VIN, body=vehicle, key=key)
-        return said
+        return await self._caller.call(rows.NEW_VIN, body=vehicle, key=key)
 
     @calls("WL-B2-3")
     async def new_campaign(self, campaign: NewCampaign, *, key: str | None = None) -> CampaignCreated:
         """Create a campaign and queue its package."""
-        created: CampaignCreated = await self._caller.call(
-            rows.NEW_CAMPAIGN, body=campaign, key=key, timeout_s=QUEUEING_S
-        )
-        return created
+        return await self._caller.call(rows.NEW_CAMPAIGN, body=campaign, key=key, timeout_s=QUEUEING_S)
 
     @calls("WL-B2-4")
     async def queue_package(self, request: QueueRequest, *, key: str | None = None) -> Queued:
         """Queue a package for the vehicles that its filters choose."""
-        queued: Queued = await self._caller.call(rows.QUEUE_PACKAGE, body=request, key=key, timeout_s=QUEUEING_S)
-        return queued
+        return await self._caller.call(rows.QUEUE_PACKAGE, body=request, key=key, timeout_s=QUEUEING_S)
 
     @calls("WL-B2-5")
     async def queue_packages(self, requests: Sequence[QueueRequest], *, key: str | None = None) -> Queued:
         """Queue several packages under one Install Request ID, all or none."""
-        queued: Queued = await self._caller.call(
-            rows.QUEUE_PACKAGES, body=list(requests), key=key, timeout_s=QUEUEING_S
-        )
-        return queued
+        return await self._caller.call(rows.QUEUE_PACKAGES, body=list(requests), key=key, timeout_s=QUEUEING_S)
 
     @calls("X-B2-7")
     async def new_component(self, component: Component, *, key: str | None = None) -> Said:
         """Register a component."""
-        said: Said = await self._caller.call(rows.NEW_COMPONENT, body=component, key=key)
-        return said
+        return await self._caller.call(rows.NEW_COMPONENT, body=component, key=key)
 
     @calls("WL-B2-12")
     async def component(self, part_number: str) -> Component:
         """Give one component's data."""
-        found: Component = await self._caller.call(rows.COMPONENT, {"part_number": part_number})
-        return found
+        return await self._caller.call(rows.COMPONENT, {"part_number": part_number})
 
     @calls("X-B2-8")
     async def package_file(self, package: PackageId) -> PackageFile:
         """Say where a package's file lies."""
         path = {"name": package.name, "version": package.version}
-        found: PackageFile = await self._caller.call(rows.PACKAGE_FILE, path)
-        return found
+        return await self._caller.call(rows.PACKAGE_FILE, path)
 
     @calls("X-B2-9")
     async def delete_package(self, package: PackageId, file: str, *, key: str | None = None) -> Said:
         """Delete a package whose file is this one."""
         path = {"name": package.name, "version": package.version}
-        said: Said = await self._caller.call(rows.DELETE_PACKAGE, path, query={"file": file}, key=key)
-        return said
+        return await self._caller.call(rows.DELETE_PACKAGE, path, query={"file": file}, key=key)
 
     @calls("X-B2-48")
     async def wait_for_resolver(self) -> None:
@@ -108,5 +95,4 @@ class CoreClient(RegisterClient, QueueClient, IdentityClient):
     @calls("X-B2-47")
     async def verify_audit(self) -> AuditVerdict:
         """Check the chain of its audit records."""
-        verdict: AuditVerdict = await self._caller.call(queue_rows.VERIFY_AUDIT)
-        return verdict
+        return await self._caller.call(queue_rows.VERIFY_AUDIT)

@@ -27,8 +27,7 @@ class IdentityClient:
     @calls("X-B1-80", "X-B2-30")
     async def enrol(self, vin: str, enrolment: NewEnrolment) -> Enrolled:
         """Give a vehicle an identity."""
-        done: Enrolled = await self._caller.call(rows.ENROL, {"vin": vin}, body=enrolment)
-        return done
+        return await self._caller.call(rows.ENROL, {"vin": vin}, body=enrolment)
 
     @calls("X-B1-81", "X-B2-31")
     async def identities_of(self, vin: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Identity]:
@@ -38,20 +37,17 @@ class IdentityClient:
     @calls("X-B1-82", "X-B2-32")
     async def new_enrolment_code(self, vin: str, code: NewCode) -> EnrolmentCode:
         """Make a one-time code with which a vehicle enrols itself."""
-        made: EnrolmentCode = await self._caller.call(rows.NEW_CODE, {"vin": vin}, body=code)
-        return made
+        return await self._caller.call(rows.NEW_CODE, {"vin": vin}, body=code)
 
     @calls("X-B1-83", "X-B2-33")
     async def enrol_by_code(self, enrolment: CodeEnrolment) -> Enrolled:
         """Enrol a vehicle with its code."""
-        done: Enrolled = await self._caller.call(rows.ENROL_BY_CODE, body=enrolment)
-        return done
+        return await self._caller.call(rows.ENROL_BY_CODE, body=enrolment)
 
     @calls("X-B1-84", "X-B2-34")
     async def revoke_identities(self, vin: str, revocation: Revocation) -> Revoked:
         """Let identities of a vehicle count no more."""
-        done: Revoked = await self._caller.call(rows.REVOKE, {"vin": vin}, body=revocation)
-        return done
+        return await self._caller.call(rows.REVOKE, {"vin": vin}, body=revocation)
 
     @calls("X-B1-85", "X-B2-35")
     async def revocations(self, *, limit: int | None = None, cursor: str | None = None) -> Page[RevokedEntry]:
@@ -61,5 +57,4 @@ class IdentityClient:
     @calls("X-B1-86", "X-B2-36")
     async def authority(self) -> AuthorityState:
         """Give the trust anchors and how far one has taken over from another."""
-        found: AuthorityState = await self._caller.call(rows.AUTHORITY)
-        return found
+        return await self._caller.call(rows.AUTHORITY)

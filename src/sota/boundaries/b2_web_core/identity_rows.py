@@ -16,8 +16,8 @@ NO_AUTHORITY = refuses(
     "no_authority", 409, "No authority here", "this Core has no authority that could issue identities"
 )
 
-ENROL = B2.extension(
-    30,
+ENROL = B2.row(
+    "X-B2-30",
     "Enrol a vehicle",
     Http("POST", "/api/v1/vehicles/{vin}/identities"),
     answers("enrolled", "the vehicle has an identity", "Vehicle enrolled"),
@@ -30,8 +30,8 @@ ENROL = B2.extension(
     response=messages.Enrolled,
 )
 
-IDENTITIES = B2.extension(
-    31,
+IDENTITIES = B2.row(
+    "X-B2-31",
     "Identities of a vehicle",
     Http("GET", "/api/v1/vehicles/{vin}/identities", query=PAGE),
     answers("listed", "the identities that were issued to it, the latest first, those that count no more included"),
@@ -40,8 +40,8 @@ IDENTITIES = B2.extension(
     response=list[messages.Identity],
 )
 
-NEW_CODE = B2.extension(
-    32,
+NEW_CODE = B2.row(
+    "X-B2-32",
     "Make an enrolment code",
     Http("POST", "/api/v1/vehicles/{vin}/enrolment-codes"),
     answers(
@@ -55,8 +55,8 @@ NEW_CODE = B2.extension(
     response=messages.EnrolmentCode,
 )
 
-ENROL_BY_CODE = B2.extension(
-    33,
+ENROL_BY_CODE = B2.row(
+    "X-B2-33",
     "Enrol with a one-time code",
     Http("POST", "/api/v1/enrolments"),
     answers("enrolled", "the vehicle has an identity for its own key, and no other counts", "Vehicle enrolled"),
@@ -66,8 +66,8 @@ ENROL_BY_CODE = B2.extension(
     response=messages.Enrolled,
 )
 
-REVOKE = B2.extension(
-    34,
+REVOKE = B2.row(
+    "X-B2-34",
     "Revoke a vehicle's identities",
     Http("POST", "/api/v1/vehicles/{vin}/identities/revoke"),
     answers("revoked", "they count no more: the node ends their connections", "Identities revoked"),
@@ -76,8 +76,8 @@ REVOKE = B2.extension(
     response=messages.Revoked,
 )
 
-REVOCATIONS = B2.extension(
-    35,
+REVOCATIONS = B2.row(
+    "X-B2-35",
     "The revocation list",
     Http("GET", "/api/v1/revocations", query=PAGE),
     answers("listed", "what counts no more, though it has not expired"),
@@ -85,8 +85,8 @@ REVOCATIONS = B2.extension(
     response=list[messages.RevokedEntry],
 )
 
-AUTHORITY = B2.extension(
-    36,
+AUTHORITY = B2.row(
+    "X-B2-36",
     "The authority",
     Http("GET", "/api/v1/authority"),
     answers("found", "the trust anchors, and how many identities each has signed"),

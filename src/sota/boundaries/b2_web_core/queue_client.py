@@ -25,20 +25,17 @@ class QueueClient:
     @calls("X-B1-12", "X-B2-10")
     async def cancel_request(self, install_request_id: str) -> RequestChanged:
         """Cancel what waits of an install request."""
-        changed: RequestChanged = await self._caller.call(queue_rows.CANCEL, {"id": install_request_id})
-        return changed
+        return await self._caller.call(queue_rows.CANCEL, {"id": install_request_id})
 
     @calls("X-B1-13", "X-B2-11")
     async def stop_request(self, install_request_id: str) -> RequestChanged:
         """Cancel what waits of an install request, and abort what is under way."""
-        changed: RequestChanged = await self._caller.call(queue_rows.STOP, {"id": install_request_id})
-        return changed
+        return await self._caller.call(queue_rows.STOP, {"id": install_request_id})
 
     @calls("X-B1-14", "X-B2-12")
     async def retry_request(self, install_request_id: str) -> RequestChanged:
         """Try again what failed or was cancelled of an install request."""
-        changed: RequestChanged = await self._caller.call(queue_rows.RETRY, {"id": install_request_id})
-        return changed
+        return await self._caller.call(queue_rows.RETRY, {"id": install_request_id})
 
     @calls("X-B1-15", "X-B2-13")
     async def queue_of(self, vin: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Update]:
@@ -48,8 +45,7 @@ class QueueClient:
     @calls("X-B1-16", "X-B2-14")
     async def order_queue(self, vin: str, update_ids: Sequence[str]) -> list[Update]:
         """Let a vehicle's updates go in this order; gives its queue."""
-        queue: list[Update] = await self._caller.call(queue_rows.ORDER, {"vin": vin}, body=list(update_ids))
-        return queue
+        return await self._caller.call(queue_rows.ORDER, {"vin": vin}, body=list(update_ids))
 
     @calls("X-B1-17", "X-B2-15")
     async def history_of(self, vin: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Update]:
@@ -66,33 +62,26 @@ class QueueClient:
         """Blacklist a package, and cancel what waits with it; ``stop``: abort what is under way too."""
         path = {"name": package.name, "version": package.version}
         query = {"stop": "true"} if stop else None
-        done: Blacklisted = await self._caller.call(
-            queue_rows.BLACKLIST, path, query=query, body=Blacklisting(comment=comment)
-        )
-        return done
+        return await self._caller.call(queue_rows.BLACKLIST, path, query=query, body=Blacklisting(comment=comment))
 
     @calls("X-B1-20", "X-B2-18")
     async def allow(self, package: PackageId) -> Said:
         """Take a package off the blacklist."""
         path = {"name": package.name, "version": package.version}
-        said: Said = await self._caller.call(queue_rows.ALLOW, path)
-        return said
+        return await self._caller.call(queue_rows.ALLOW, path)
 
     @calls("X-B1-21", "X-B2-19")
     async def preview_blacklisting(self, package: PackageId) -> BlacklistPreview:
         """Say what blacklisting a package would touch."""
         path = {"name": package.name, "version": package.version}
-        found: BlacklistPreview = await self._caller.call(queue_rows.PREVIEW, path)
-        return found
+        return await self._caller.call(queue_rows.PREVIEW, path)
 
     @calls("X-B1-22", "X-B2-20")
     async def retire_vehicle(self, vin: str, *, key: str | None = None) -> Said:
         """Retire a vehicle; its history is kept."""
-        said: Said = await self._caller.call(queue_rows.RETIRE, {"vin": vin}, key=key)
-        return said
+        return await self._caller.call(queue_rows.RETIRE, {"vin": vin}, key=key)
 
     @calls("X-B1-23", "X-B2-21")
     async def erase_vehicle(self, vin: str, *, key: str | None = None) -> Said:
         """Erase a vehicle; its history is kept under a pseudonym."""
-        said: Said = await self._caller.call(queue_rows.ERASE, {"vin": vin}, query={"erase": "true"}, key=key)
-        return said
+        return await self._caller.call(queue_rows.ERASE, {"vin": vin}, query={"erase": "true"}, key=key)

@@ -11,8 +11,8 @@ from sota.boundaries.values import Said
 B2 = Boundary("B2", Program.WEB_SERVER, Program.SOTA_CORE, also=(AUTHENTICATION_FAILED,))
 PAGE = ("limit", "cursor")
 
-CANCEL = B2.extension(
-    10,
+CANCEL = B2.row(
+    "X-B2-10",
     "Cancel an install request",
     Http("POST", "/api/v1/install-requests/{id}/cancel"),
     answers("cancelled", "what waited is cancelled; what is under way goes on"),
@@ -20,8 +20,8 @@ CANCEL = B2.extension(
     response=messages.RequestChanged,
 )
 
-STOP = B2.extension(
-    11,
+STOP = B2.row(
+    "X-B2-11",
     "Stop an install request",
     Http("POST", "/api/v1/install-requests/{id}/stop"),
     answers("stopped", "what waited is cancelled, and what was under way is aborted"),
@@ -29,8 +29,8 @@ STOP = B2.extension(
     response=messages.RequestChanged,
 )
 
-RETRY = B2.extension(
-    12,
+RETRY = B2.row(
+    "X-B2-12",
     "Retry what failed of an install request",
     Http("POST", "/api/v1/install-requests/{id}/retry-failed"),
     answers("retried", "failed and cancelled updates whose interval still runs are tried again, in the same request"),
@@ -38,8 +38,8 @@ RETRY = B2.extension(
     response=messages.RequestChanged,
 )
 
-QUEUE = B2.extension(
-    13,
+QUEUE = B2.row(
+    "X-B2-13",
     "A vehicle's queue",
     Http("GET", "/api/v1/vehicles/{vin}/queue", query=PAGE),
     answers("listed", "what the vehicle will get, in its order: first what is under way"),
@@ -48,8 +48,8 @@ QUEUE = B2.extension(
     response=list[messages.Update],
 )
 
-ORDER = B2.extension(
-    14,
+ORDER = B2.row(
+    "X-B2-14",
     "The order of a vehicle's queue",
     Http("PUT", "/api/v1/vehicles/{vin}/queue/order"),
     answers("ordered", "the queue as it is now; the list must name every pending update once"),
@@ -58,8 +58,8 @@ ORDER = B2.extension(
     response=list[messages.Update],
 )
 
-HISTORY = B2.extension(
-    15,
+HISTORY = B2.row(
+    "X-B2-15",
     "A vehicle's history",
     Http("GET", "/api/v1/vehicles/{vin}/history", query=PAGE),
     answers("listed", "its updates that are over, with results, reasons and times, the latest first"),
@@ -68,16 +68,16 @@ HISTORY = B2.extension(
     response=list[messages.Update],
 )
 
-SYNC = B2.extension(
-    16,
+SYNC = B2.row(
+    "X-B2-16",
     "Get All Packages",
     Http("POST", "/api/v1/vehicles/{vin}/sync"),
     answers("asked", "the question is queued; the vehicle's answer changes its packages", status=202),
     also=(NOT_FOUND,),
 )
 
-BLACKLIST = B2.extension(
-    17,
+BLACKLIST = B2.row(
+    "X-B2-17",
     "Blacklist a package",
     Http("PUT", "/api/v1/packages/{name}/{version}/blacklist", query=("stop",)),
     answers("blacklisted", "nothing is queued with it any more, and what waited is cancelled", "Package blacklisted"),
@@ -86,8 +86,8 @@ BLACKLIST = B2.extension(
     response=messages.Blacklisted,
 )
 
-ALLOW = B2.extension(
-    18,
+ALLOW = B2.row(
+    "X-B2-18",
     "Take a package off the blacklist",
     Http("DELETE", "/api/v1/packages/{name}/{version}/blacklist"),
     answers("allowed", "it may be queued again, and is not on the blacklist", "Package no longer blacklisted"),
@@ -95,8 +95,8 @@ ALLOW = B2.extension(
     response=Said,
 )
 
-PREVIEW = B2.extension(
-    19,
+PREVIEW = B2.row(
+    "X-B2-19",
     "What blacklisting a package would touch",
     Http("GET", "/api/v1/packages/{name}/{version}/blacklist/preview"),
     answers("found", "how many updates and vehicles it touches"),
@@ -104,8 +104,8 @@ PREVIEW = B2.extension(
     response=messages.BlacklistPreview,
 )
 
-RETIRE = B2.extension(
-    20,
+RETIRE = B2.row(
+    "X-B2-20",
     "Retire a vehicle",
     Http("DELETE", "/api/v1/vehicles/{vin}"),
     answers("retired", "nothing more is sent to it, no filter finds it, and its history is kept", "Vehicle retired"),
@@ -113,8 +113,8 @@ RETIRE = B2.extension(
     response=Said,
 )
 
-ERASE = B2.extension(
-    21,
+ERASE = B2.row(
+    "X-B2-21",
     "Erase a vehicle",
     Http("DELETE", "/api/v1/vehicles/{vin}", query=("erase",), selected_by="erase"),
     answers("erased", "it is retired, and its history kept under a pseudonym that nobody can undo", "Vehicle erased"),
@@ -122,8 +122,8 @@ ERASE = B2.extension(
     response=Said,
 )
 
-AUDIT = B2.extension(
-    46,
+AUDIT = B2.row(
+    "X-B2-46",
     "The audit trail of SOTA Core",
     Http("GET", "/api/v1/audit", query=audit.QUERY),
     answers("listed", "the records that are asked for, newest first"),
@@ -131,16 +131,16 @@ AUDIT = B2.extension(
     response=list[audit.AuditRecord],
 )
 
-VERIFY_AUDIT = B2.extension(
-    47,
+VERIFY_AUDIT = B2.row(
+    "X-B2-47",
     "Check the audit trail of SOTA Core",
     Http("GET", "/api/v1/audit/verify"),
     answers("checked", "whether the chain holds, and where it is broken"),
     response=audit.AuditVerdict,
 )
 
-RESOLVER_FOLLOWS = B2.extension(
-    48,
+RESOLVER_FOLLOWS = B2.row(
+    "X-B2-48",
     "Wait for the Resolver",
     Http("GET", "/api/v1/resolver/followed"),
     answers(

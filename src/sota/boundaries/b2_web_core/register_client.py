@@ -57,10 +57,7 @@ class RegisterClient:
     @calls("WL-B1-26", "WL-B2-9")
     async def update_packages(self, vin: str, packages: Sequence[InstalledPackage]) -> list[InstalledPackage]:
         """Replace what is known to be installed on a vehicle."""
-        changed: list[InstalledPackage] = await self._caller.call(
-            rows.UPDATE_VIN_PACKAGES, {"vin": vin}, body=list(packages)
-        )
-        return changed
+        return await self._caller.call(rows.UPDATE_VIN_PACKAGES, {"vin": vin}, body=list(packages))
 
     async def packages_of(self, vin: str) -> list[InstalledPackage]:
         """List everything that is installed on a vehicle, page after page."""
@@ -111,14 +108,12 @@ class RegisterClient:
     @calls("X-B1-1", "X-B2-1")
     async def vehicle(self, vin: str) -> VehicleDetail:
         """Give one vehicle, what is in it and its latest updates."""
-        found: VehicleDetail = await self._caller.call(rows.VEHICLE, {"vin": vin})
-        return found
+        return await self._caller.call(rows.VEHICLE, {"vin": vin})
 
     @calls("X-B1-2", "X-B2-2")
     async def install_request(self, install_request_id: str) -> InstallRequest:
         """Give one install request and its counts."""
-        found: InstallRequest = await self._caller.call(rows.INSTALL_REQUEST, {"id": install_request_id})
-        return found
+        return await self._caller.call(rows.INSTALL_REQUEST, {"id": install_request_id})
 
     @calls("X-B1-3", "X-B2-3")
     async def request_vehicles(
@@ -136,8 +131,7 @@ class RegisterClient:
     @calls("X-B1-4", "X-B2-4")
     async def update(self, update_id: str) -> Update:
         """Give one vehicle's update."""
-        found: Update = await self._caller.call(rows.UPDATE, {"update_id": update_id})
-        return found
+        return await self._caller.call(rows.UPDATE, {"update_id": update_id})
 
     @calls("X-B1-5", "X-B2-5")
     async def search_packages(
@@ -150,5 +144,4 @@ class RegisterClient:
     async def package(self, package: PackageId) -> Package:
         """Give one package's data."""
         path = {"name": package.name, "version": package.version}
-        found: Package = await self._caller.call(rows.PACKAGE, path)
-        return found
+        return await self._caller.call(rows.PACKAGE, path)

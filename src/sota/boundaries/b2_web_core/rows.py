@@ -25,7 +25,7 @@ INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
 QUEUED = answers("queued", "the request is queued for the vehicles that the package's filters choose")
 
 NEW_PACKAGE = B2.row(
-    1,
+    "WL-B2-1",
     "New package data",
     Http("POST", "/api/v1/packages"),
     INSERTED,
@@ -34,7 +34,7 @@ NEW_PACKAGE = B2.row(
     response=Said,
 )
 NEW_VIN = B2.row(
-    2,
+    "WL-B2-2",
     "New VIN",
     Http("POST", "/api/v1/vehicles"),
     INSERTED,
@@ -43,7 +43,7 @@ NEW_VIN = B2.row(
     response=Said,
 )
 NEW_CAMPAIGN = B2.row(
-    3,
+    "WL-B2-3",
     "New campaign",
     Http("POST", "/api/v1/campaigns"),
     answers("campaign_created", "the package exists and its update is queued", "Campaign created"),
@@ -53,7 +53,7 @@ NEW_CAMPAIGN = B2.row(
     response=messages.CampaignCreated,
 )
 QUEUE_PACKAGE = B2.row(
-    4,
+    "WL-B2-4",
     "Queue Package Request",
     Http("POST", "/api/v1/install-requests"),
     QUEUED,
@@ -64,7 +64,7 @@ QUEUE_PACKAGE = B2.row(
     response=messages.Queued,
 )
 QUEUE_PACKAGES = B2.row(
-    5,
+    "WL-B2-5",
     "List Queue Package Request",
     Http("POST", "/api/v1/install-requests/batch", max_body=BATCH_LIMIT),
     QUEUED,
@@ -75,7 +75,7 @@ QUEUE_PACKAGES = B2.row(
     response=messages.Queued,
 )
 QUEUED_REQUESTS = B2.row(
-    6,
+    "WL-B2-6",
     "GET Queued Request",
     Http("GET", "/api/v1/install-requests", query=("package", "vin", "status", *PAGE)),
     answers("listed", "the queued update requests"),
@@ -85,7 +85,7 @@ QUEUED_REQUESTS = B2.row(
     response=list[messages.InstallRequest],
 )
 SEARCH_VINS = B2.row(
-    7,
+    "WL-B2-7",
     "Search VINs Request",
     Http("GET", "/api/v1/vehicles", query=("regex", "packages", *PAGE)),
     answers("listed", "the VINs that match"),
@@ -94,7 +94,7 @@ SEARCH_VINS = B2.row(
     response=list[messages.ListedVehicle],
 )
 NEW_PACKAGE_METADATA = B2.row(
-    8,
+    "WL-B2-8",
     "Upload New Package",
     Http("POST", "/api/v1/packages"),
     answers("stored", "the metadata are stored", "Row Inserted"),
@@ -105,7 +105,7 @@ NEW_PACKAGE_METADATA = B2.row(
     response=Said,
 )
 UPDATE_VIN_PACKAGES = B2.row(
-    9,
+    "WL-B2-9",
     "Update Packages per VIN Request",
     Http("PUT", "/api/v1/vehicles/{vin}/packages"),
     answers("changed", "the VIN's packages as they are now"),
@@ -115,7 +115,7 @@ UPDATE_VIN_PACKAGES = B2.row(
     response=messages.InstalledPackages,
 )
 VIEW_VIN_PACKAGES = B2.row(
-    10,
+    "WL-B2-10",
     "View Packages per VIN Request",
     Http("GET", "/api/v1/vehicles/{vin}/packages", query=PAGE),
     answers("found", "the packages installed on the VIN, by name"),
@@ -124,7 +124,7 @@ VIEW_VIN_PACKAGES = B2.row(
     response=messages.InstalledPackages,
 )
 VIEW_PACKAGE_VINS = B2.row(
-    11,
+    "WL-B2-11",
     "View VINs per Package Request",
     Http("GET", "/api/v1/packages/{name}/{version}/vehicles", query=PAGE),
     answers("found", "the VINs that have the package; an empty list where none has"),
@@ -133,7 +133,7 @@ VIEW_PACKAGE_VINS = B2.row(
     response=list[Vin],
 )
 COMPONENT = B2.row(
-    12,
+    "WL-B2-12",
     "Component look-up",
     Http("GET", "/api/v1/components/{part_number}"),
     answers("found", "the component exists", "Component already created"),
@@ -141,7 +141,7 @@ COMPONENT = B2.row(
     response=messages.Component,
 )
 SEARCH_COMPONENTS = B2.row(
-    13,
+    "WL-B2-13",
     "Search Components Request",
     Http("GET", "/api/v1/components", query=("regex", "id", "name", *PAGE)),
     answers("listed", "the components that match the regex, the ids or the name"),
@@ -150,7 +150,7 @@ SEARCH_COMPONENTS = B2.row(
     response=list[messages.Component],
 )
 COMPLETED_INSTALLS = B2.row(
-    14,
+    "WL-B2-14",
     "Completed installs of a request",
     Http("GET", "/api/v1/install-requests/{id}/completed", query=PAGE),
     answers("listed", "the VINs that have it, and since when"),
@@ -160,24 +160,24 @@ COMPLETED_INSTALLS = B2.row(
     note="extension: added by the authors later",
 )
 
-VEHICLE = B2.extension(
-    1,
+VEHICLE = B2.row(
+    "X-B2-1",
     "A vehicle's page",
     Http("GET", "/api/v1/vehicles/{vin}"),
     answers("found", "the vehicle, what is in it and its latest updates"),
     also=(NOT_FOUND,),
     response=messages.VehicleDetail,
 )
-INSTALL_REQUEST = B2.extension(
-    2,
+INSTALL_REQUEST = B2.row(
+    "X-B2-2",
     "An install request",
     Http("GET", "/api/v1/install-requests/{id}"),
     answers("found", "the install request and its counts"),
     also=(NOT_FOUND,),
     response=messages.InstallRequest,
 )
-REQUEST_VEHICLES = B2.extension(
-    3,
+REQUEST_VEHICLES = B2.row(
+    "X-B2-3",
     "The vehicles of an install request",
     Http("GET", "/api/v1/install-requests/{id}/vehicles", query=("status", *PAGE)),
     answers("listed", "the updates of the request, one a vehicle"),
@@ -185,16 +185,16 @@ REQUEST_VEHICLES = B2.extension(
     also=(NOT_FOUND,),
     response=list[messages.Update],
 )
-UPDATE = B2.extension(
-    4,
+UPDATE = B2.row(
+    "X-B2-4",
     "One vehicle's update",
     Http("GET", "/api/v1/updates/{update_id}"),
     answers("found", "where the update stands"),
     also=(NOT_FOUND,),
     response=messages.Update,
 )
-SEARCH_PACKAGES = B2.extension(
-    5,
+SEARCH_PACKAGES = B2.row(
+    "X-B2-5",
     "Search Packages Request",
     Http("GET", "/api/v1/packages", query=("regex", *PAGE)),
     answers("listed", "the packages whose NAME/VERSION matches"),
@@ -202,16 +202,16 @@ SEARCH_PACKAGES = B2.extension(
     fails("Search Packages Request"),
     response=list[messages.Package],
 )
-PACKAGE = B2.extension(
-    6,
+PACKAGE = B2.row(
+    "X-B2-6",
     "A package",
     Http("GET", "/api/v1/packages/{name}/{version}"),
     answers("found", "the package's data"),
     also=(NOT_FOUND,),
     response=messages.Package,
 )
-NEW_COMPONENT = B2.extension(
-    7,
+NEW_COMPONENT = B2.row(
+    "X-B2-7",
     "New component",
     Http("POST", "/api/v1/components"),
     INSERTED,
@@ -219,16 +219,16 @@ NEW_COMPONENT = B2.extension(
     request=messages.Component,
     response=Said,
 )
-PACKAGE_FILE = B2.extension(
-    8,
+PACKAGE_FILE = B2.row(
+    "X-B2-8",
     "Where a package's file lies",
     Http("GET", "/api/v1/packages/{name}/{version}/file"),
     answers("found", "the opaque key of the file in the repository, its size and SHA-256"),
     also=(NOT_FOUND,),
     response=messages.PackageFile,
 )
-DELETE_PACKAGE = B2.extension(
-    9,
+DELETE_PACKAGE = B2.row(
+    "X-B2-9",
     "Delete a package",
     Http("DELETE", "/api/v1/packages/{name}/{version}", query=("file",)),
     answers("deleted", "the package is no longer registered", "Package deleted"),

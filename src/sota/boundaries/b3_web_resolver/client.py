@@ -29,33 +29,28 @@ class ResolverClient(FleetClient, ResolutionClient):
     @calls("WL-B3-1")
     async def new_package(self, package: PackageToResolve, *, key: str | None = None) -> Said:
         """Register a package and its dependencies."""
-        said: Said = await self._caller.call(rows.NEW_PACKAGE, body=package, key=key)
-        return said
+        return await self._caller.call(rows.NEW_PACKAGE, body=package, key=key)
 
     @calls("WL-B3-2")
     async def new_vehicle(self, vehicle: VehicleToResolve, *, key: str | None = None) -> Said:
         """Register a vehicle."""
-        said: Said = await self._caller.call(rows.NEW_VIN, body=vehicle, key=key)
-        return said
+        return await self._caller.call(rows.NEW_VIN, body=vehicle, key=key)
 
     @calls("WL-B3-3")
     async def associate(self, package: PackageId, filter_name: str) -> Said:
         """Associate a filter with a package."""
         path = {"name": package.name, "version": package.version}
-        said: Said = await self._caller.call(rows.NEW_ASSOCIATION, path, body=Association(filter=filter_name))
-        return said
+        return await self._caller.call(rows.NEW_ASSOCIATION, path, body=Association(filter=filter_name))
 
     @calls("WL-B3-4")
     async def new_filter(self, new: Filter) -> Said:
         """Create a filter."""
-        said: Said = await self._caller.call(rows.NEW_FILTER, body=new)
-        return said
+        return await self._caller.call(rows.NEW_FILTER, body=new)
 
     @calls("WL-B3-5")
     async def resolve(self, package: PackageId) -> list[Resolved]:
         """Give the vehicles that a package is for, each with what it must get."""
-        resolved: list[Resolved] = await self._caller.call(rows.RESOLVE, body=ResolveRequest(package=package))
-        return resolved
+        return await self._caller.call(rows.RESOLVE, body=ResolveRequest(package=package))
 
     @calls("WL-B3-6")
     async def search_filters(self, regex: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Filter]:
@@ -93,21 +88,18 @@ class ResolverClient(FleetClient, ResolutionClient):
     @calls("X-B3-2")
     async def new_component(self, component: ComponentToResolve, *, key: str | None = None) -> Said:
         """Register a component."""
-        said: Said = await self._caller.call(rows.NEW_COMPONENT, body=component, key=key)
-        return said
+        return await self._caller.call(rows.NEW_COMPONENT, body=component, key=key)
 
     @calls("X-B3-3")
     async def delete_package(self, package: PackageId, *, key: str | None = None) -> Said:
         """Delete a package, its dependencies and its associations with filters."""
         path = {"name": package.name, "version": package.version}
-        said: Said = await self._caller.call(rows.DELETE_PACKAGE, path, key=key)
-        return said
+        return await self._caller.call(rows.DELETE_PACKAGE, path, key=key)
 
     @calls("X-B3-4")
     async def delete_vehicle(self, vin: str, *, key: str | None = None) -> Said:
         """Delete a vehicle and what is known of it."""
-        said: Said = await self._caller.call(rows.DELETE_VEHICLE, {"vin": vin}, key=key)
-        return said
+        return await self._caller.call(rows.DELETE_VEHICLE, {"vin": vin}, key=key)
 
     @calls("X-B3-30")
     async def audit(self, query: dict[str, Any]) -> Page[AuditRecord]:
@@ -117,5 +109,4 @@ class ResolverClient(FleetClient, ResolutionClient):
     @calls("X-B3-31")
     async def verify_audit(self) -> AuditVerdict:
         """Check the chain of its audit records."""
-        verdict: AuditVerdict = await self._caller.call(rows.VERIFY_AUDIT)
-        return verdict
+        return await self._caller.call(rows.VERIFY_AUDIT)

@@ -10,16 +10,16 @@ from sota.boundaries.values import Said, Vin
 B3 = Boundary("B3", Program.WEB_SERVER, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 PAGE = ("limit", "cursor")
 
-ATTRIBUTES = B3.extension(
-    5,
+ATTRIBUTES = B3.row(
+    "X-B3-5",
     "The attributes of a vehicle",
     Http("GET", "/api/v1/vehicles/{vin}/attributes"),
     answers("found", "its attributes by name; an empty object where it has none"),
     also=(NOT_FOUND,),
     response=messages.Attributes,
 )
-CHANGE_ATTRIBUTES = B3.extension(
-    6,
+CHANGE_ATTRIBUTES = B3.row(
+    "X-B3-6",
     "Change the attributes of a vehicle",
     Http("PUT", "/api/v1/vehicles/{vin}/attributes"),
     answers("changed", "its attributes are exactly these"),
@@ -27,40 +27,40 @@ CHANGE_ATTRIBUTES = B3.extension(
     request=messages.Attributes,
     response=messages.Attributes,
 )
-GROUPS = B3.extension(
-    7,
+GROUPS = B3.row(
+    "X-B3-7",
     "The groups of vehicles",
     Http("GET", "/api/v1/groups", query=PAGE),
     answers("listed", "the groups by name"),
     answers("empty", "there are none: an empty list"),
     response=list[messages.Group],
 )
-GROUP = B3.extension(
-    8,
+GROUP = B3.row(
+    "X-B3-8",
     "A group of vehicles",
     Http("GET", "/api/v1/groups/{group}"),
     answers("found", "the group"),
     also=(NOT_FOUND,),
     response=messages.Group,
 )
-KEEP_GROUP = B3.extension(
-    9,
+KEEP_GROUP = B3.row(
+    "X-B3-9",
     "Make or change a group of vehicles",
     Http("PUT", "/api/v1/groups/{group}"),
     answers("kept", "there is a group of this name and description; its vehicles stay"),
     request=messages.GroupChange,
     response=messages.Group,
 )
-DELETE_GROUP = B3.extension(
-    10,
+DELETE_GROUP = B3.row(
+    "X-B3-10",
     "Delete a group of vehicles",
     Http("DELETE", "/api/v1/groups/{group}"),
     answers("deleted", "the group is gone, its vehicles are not", "Group deleted"),
     also=(NOT_FOUND, refuses("group_in_use", 409, "Group is in use", "a filter asks for the group")),
     response=Said,
 )
-MEMBERS = B3.extension(
-    11,
+MEMBERS = B3.row(
+    "X-B3-11",
     "The vehicles of a group",
     Http("GET", "/api/v1/groups/{group}/vehicles", query=PAGE),
     answers("listed", "the VINs in order"),
@@ -68,8 +68,8 @@ MEMBERS = B3.extension(
     also=(NOT_FOUND,),
     response=list[Vin],
 )
-ADD_MEMBERS = B3.extension(
-    12,
+ADD_MEMBERS = B3.row(
+    "X-B3-12",
     "Add vehicles to a group",
     Http("PUT", "/api/v1/groups/{group}/vehicles"),
     answers("changed", "all that are registered are in it now"),
@@ -77,8 +77,8 @@ ADD_MEMBERS = B3.extension(
     request=messages.Vins,
     response=messages.MembersChanged,
 )
-REMOVE_MEMBERS = B3.extension(
-    13,
+REMOVE_MEMBERS = B3.row(
+    "X-B3-13",
     "Remove vehicles from a group",
     Http("DELETE", "/api/v1/groups/{group}/vehicles"),
     answers("changed", "none of them is in it any more"),

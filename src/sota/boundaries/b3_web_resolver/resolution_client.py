@@ -45,67 +45,53 @@ class ResolutionClient:
         """Detach a filter from a package; ``widen``: although the package then goes to more vehicles."""
         path = {**_path(package), "filter": filter_name}
         query = {"widen": "true"} if widen else None
-        said: Said = await self._caller.call(filter_rows.DETACH_FILTER, path, query=query)
-        return said
+        return await self._caller.call(filter_rows.DETACH_FILTER, path, query=query)
 
     @calls("X-B1-33", "X-B3-14")
     async def dependencies_of(self, package: PackageId, *, recursive: bool = False) -> list[Dependency]:
         """List what a package needs; ``recursive``: with all that it may bring with it."""
         query = {"recursive": "true"} if recursive else None
-        found: list[Dependency] = await self._caller.call(rows.DEPENDENCIES, _path(package), query=query)
-        return found
+        return await self._caller.call(rows.DEPENDENCIES, _path(package), query=query)
 
     @calls("X-B1-34", "X-B3-15")
     async def declare_dependencies(self, package: PackageId, needs: Sequence[PackageId]) -> list[Dependency]:
         """Make a package's dependencies exactly these, each the least version that will do."""
-        declared: list[Dependency] = await self._caller.call(
-            rows.DECLARE_DEPENDENCIES, _path(package), body=list(needs)
-        )
-        return declared
+        return await self._caller.call(rows.DECLARE_DEPENDENCIES, _path(package), body=list(needs))
 
     @calls("X-B1-35", "X-B3-16")
     async def drop_dependencies(self, package: PackageId, needed: str | None = None) -> list[Dependency]:
         """Delete a package's dependency on another one, or all of them; gives those that are left."""
-        left: list[Dependency] = await self._caller.call(
-            rows.DROP_DEPENDENCIES, _path(package), query={"needs": needed}
-        )
-        return left
+        return await self._caller.call(rows.DROP_DEPENDENCIES, _path(package), query={"needs": needed})
 
     @calls("X-B1-36", "X-B3-17")
     async def explain(self, request: ExplainRequest) -> Explanation:
         """Say why a vehicle gets a package or not."""
-        explained: Explanation = await self._caller.call(rows.EXPLAIN, body=request)
-        return explained
+        return await self._caller.call(rows.EXPLAIN, body=request)
 
     @calls("X-B1-37", "X-B3-18")
     async def preview(self, expression: str) -> Preview:
         """Say how many vehicles an expression is true for."""
-        found: Preview = await self._caller.call(rows.PREVIEW, body=TypedExpression(expression=expression))
-        return found
+        return await self._caller.call(rows.PREVIEW, body=TypedExpression(expression=expression))
 
     @calls("X-B1-38", "X-B3-19")
     async def validate(self, expression: str) -> Validation:
         """Say whether an expression can be evaluated."""
-        found: Validation = await self._caller.call(rows.VALIDATE, body=TypedExpression(expression=expression))
-        return found
+        return await self._caller.call(rows.VALIDATE, body=TypedExpression(expression=expression))
 
     @calls("X-B1-39", "X-B3-20")
     async def format(self, expression: str) -> Formatted:
         """Tidy an expression."""
-        tidy: Formatted = await self._caller.call(rows.FORMAT, body=TypedExpression(expression=expression))
-        return tidy
+        return await self._caller.call(rows.FORMAT, body=TypedExpression(expression=expression))
 
     @calls("X-B1-60", "X-B3-21")
     async def preview_package(self, package: PackageId) -> PackagePreview:
         """Say what a resolve of a package would decide now."""
-        found: PackagePreview = await self._caller.call(rows.PREVIEW_PACKAGE, _path(package))
-        return found
+        return await self._caller.call(rows.PREVIEW_PACKAGE, _path(package))
 
     @calls("X-B1-61", "X-B3-22")
     async def resolution(self, resolution_id: str) -> Resolution:
         """Look a recorded resolution up."""
-        found: Resolution = await self._caller.call(rows.RESOLUTION, {"id": resolution_id})
-        return found
+        return await self._caller.call(rows.RESOLUTION, {"id": resolution_id})
 
     @calls("X-B1-62", "X-B3-23")
     async def chosen(

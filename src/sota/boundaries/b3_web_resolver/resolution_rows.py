@@ -10,8 +10,8 @@ from sota.boundaries.ordinary import AUTHENTICATION_FAILED, FILTER_INVALID, NO_F
 B3 = Boundary("B3", Program.WEB_SERVER, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 PAGE = ("limit", "cursor")
 
-DEPENDENCIES = B3.extension(
-    14,
+DEPENDENCIES = B3.row(
+    "X-B3-14",
     "The dependencies of a package",
     Http("GET", "/api/v1/packages/{name}/{version}/dependencies", query=("recursive",)),
     answers("listed", "what it needs; with recursive=true the edges of all that it may bring with it too"),
@@ -19,8 +19,8 @@ DEPENDENCIES = B3.extension(
     also=(PACKAGE_MISSING,),
     response=list[messages.Dependency],
 )
-DECLARE_DEPENDENCIES = B3.extension(
-    15,
+DECLARE_DEPENDENCIES = B3.row(
+    "X-B3-15",
     "Declare the dependencies of a package",
     Http("PUT", "/api/v1/packages/{name}/{version}/dependencies"),
     answers("declared", "it needs exactly these; more than a hundred, one twice, or a cycle is refused"),
@@ -28,16 +28,16 @@ DECLARE_DEPENDENCIES = B3.extension(
     request=messages.Dependencies,
     response=list[messages.Dependency],
 )
-DROP_DEPENDENCIES = B3.extension(
-    16,
+DROP_DEPENDENCIES = B3.row(
+    "X-B3-16",
     "Delete dependencies of a package",
     Http("DELETE", "/api/v1/packages/{name}/{version}/dependencies", query=("needs",)),
     answers("dropped", "what it still needs; all went where needs named none"),
     also=(PACKAGE_MISSING, NOT_FOUND),
     response=list[messages.Dependency],
 )
-EXPLAIN = B3.extension(
-    17,
+EXPLAIN = B3.row(
+    "X-B3-17",
     "Explain a decision",
     Http("POST", "/api/v1/resolve/explain", asks=True),
     answers("explained", "why the vehicle gets the package or not, clause by clause"),
@@ -45,48 +45,48 @@ EXPLAIN = B3.extension(
     request=messages.ExplainRequest,
     response=messages.Explanation,
 )
-PREVIEW = B3.extension(
-    18,
+PREVIEW = B3.row(
+    "X-B3-18",
     "Preview a filter",
     Http("POST", "/api/v1/filters/preview", asks=True),
     answers("previewed", "how many vehicles it is true for, and some of them; or where its mistake is"),
     request=messages.TypedExpression,
     response=messages.Preview,
 )
-VALIDATE = B3.extension(
-    19,
+VALIDATE = B3.row(
+    "X-B3-19",
     "Validate a filter",
     Http("POST", "/api/v1/filters/validate", asks=True),
     answers("validated", "whether it can be evaluated, and where its mistake is"),
     request=messages.TypedExpression,
     response=messages.Validation,
 )
-FORMAT = B3.extension(
-    20,
+FORMAT = B3.row(
+    "X-B3-20",
     "Format a filter",
     Http("POST", "/api/v1/filters/format", asks=True),
     answers("formatted", "the same with tidy spaces and lines, or where its mistake is"),
     request=messages.TypedExpression,
     response=messages.Formatted,
 )
-PREVIEW_PACKAGE = B3.extension(
-    21,
+PREVIEW_PACKAGE = B3.row(
+    "X-B3-21",
     "Preview a package",
     Http("GET", "/api/v1/packages/{name}/{version}/preview"),
     answers("previewed", "how many vehicles would get it, with what else, and how many are left out and why"),
     also=(PACKAGE_MISSING, NO_FILTERS),
     response=messages.PackagePreview,
 )
-RESOLUTION = B3.extension(
-    22,
+RESOLUTION = B3.row(
+    "X-B3-22",
     "A recorded resolution",
     Http("GET", "/api/v1/resolutions/{id}"),
     answers("found", "what was decided, when, and by what"),
     also=(NOT_FOUND,),
     response=messages.Resolution,
 )
-CHOSEN = B3.extension(
-    23,
+CHOSEN = B3.row(
+    "X-B3-23",
     "The vehicles of a recorded resolution",
     Http("GET", "/api/v1/resolutions/{id}/vehicles", query=PAGE),
     answers("listed", "the chosen vehicles by VIN, each with what it was to get"),
@@ -94,8 +94,8 @@ CHOSEN = B3.extension(
     also=(NOT_FOUND,),
     response=list[Resolved],
 )
-LEFT_OUT = B3.extension(
-    24,
+LEFT_OUT = B3.row(
+    "X-B3-24",
     "The vehicles that a recorded resolution left out",
     Http("GET", "/api/v1/resolutions/{id}/left-out", query=PAGE),
     answers("listed", "the vehicles by VIN that passed all filters and were left out, each with the reason"),
@@ -103,8 +103,8 @@ LEFT_OUT = B3.extension(
     also=(NOT_FOUND,),
     response=list[messages.LeftOutVehicle],
 )
-DIFFERENCE = B3.extension(
-    25,
+DIFFERENCE = B3.row(
+    "X-B3-25",
     "The difference between two recorded resolutions",
     Http("GET", "/api/v1/resolutions/{id}/difference", query=("to", *PAGE)),
     answers("listed", "the vehicles by VIN for which they decided otherwise; a page may be short and have a next one"),

@@ -24,7 +24,7 @@ INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
 FILTER_MISSING = refuses("filter_missing", 409, "Filter does not exist", "there is no filter of that name")
 
 NEW_PACKAGE = B3.row(
-    1,
+    "WL-B3-1",
     "New package data",
     Http("POST", "/api/v1/packages"),
     INSERTED,
@@ -33,7 +33,7 @@ NEW_PACKAGE = B3.row(
     response=Said,
 )
 NEW_VIN = B3.row(
-    2,
+    "WL-B3-2",
     "New VIN",
     Http("POST", "/api/v1/vehicles"),
     INSERTED,
@@ -42,7 +42,7 @@ NEW_VIN = B3.row(
     response=Said,
 )
 NEW_ASSOCIATION = B3.row(
-    3,
+    "WL-B3-3",
     "New Filter/Package association",
     Http("POST", "/api/v1/packages/{name}/{version}/filters"),
     INSERTED,
@@ -53,7 +53,7 @@ NEW_ASSOCIATION = B3.row(
     response=Said,
 )
 NEW_FILTER = B3.row(
-    4,
+    "WL-B3-4",
     "New filter",
     Http("POST", "/api/v1/filters"),
     INSERTED,
@@ -63,7 +63,7 @@ NEW_FILTER = B3.row(
     response=Said,
 )
 RESOLVE = B3.row(
-    5,
+    "WL-B3-5",
     "Resolve VIN Request",
     Http("POST", "/api/v1/resolve", asks=True),
     answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
@@ -73,7 +73,7 @@ RESOLVE = B3.row(
     response=list[messages.Resolved],
 )
 SEARCH_FILTERS = B3.row(
-    6,
+    "WL-B3-6",
     "Search Filters Request",
     Http("GET", "/api/v1/filters", query=("regex", *PAGE), selected_by="regex"),
     answers("listed", "the filters that match"),
@@ -82,7 +82,7 @@ SEARCH_FILTERS = B3.row(
     response=list[messages.Filter],
 )
 LIST_FILTERS = B3.row(
-    7,
+    "WL-B3-7",
     "List Filters Request",
     Http("GET", "/api/v1/filters", query=PAGE),
     answers("listed", "the available filters"),
@@ -91,7 +91,7 @@ LIST_FILTERS = B3.row(
     response=list[messages.Filter],
 )
 UPDATE_FILTER = B3.row(
-    8,
+    "WL-B3-8",
     "Update Filter Request",
     Http("PUT", "/api/v1/filters/{name}", query=PAGE),
     answers("updated", "the available filters, this one changed"),
@@ -102,7 +102,7 @@ UPDATE_FILTER = B3.row(
     response=list[messages.Filter],
 )
 DELETE_FILTER = B3.row(
-    9,
+    "WL-B3-9",
     "Delete Filter Request",
     Http("DELETE", "/api/v1/filters/{name}", query=("widen", *PAGE)),
     answers("deleted", "the available filters, this one and its associations gone"),
@@ -112,8 +112,8 @@ DELETE_FILTER = B3.row(
     response=list[messages.Filter],
 )
 
-PACKAGE_FILTERS = B3.extension(
-    1,
+PACKAGE_FILTERS = B3.row(
+    "X-B3-1",
     "The filters of a package",
     Http("GET", "/api/v1/packages/{name}/{version}/filters", query=PAGE),
     answers("listed", "the package's filters, by name"),
@@ -121,8 +121,8 @@ PACKAGE_FILTERS = B3.extension(
     also=(PACKAGE_MISSING,),
     response=list[messages.Filter],
 )
-DETACH_FILTER = B3.extension(
-    26,
+DETACH_FILTER = B3.row(
+    "X-B3-26",
     "Detach a filter from a package",
     Http("DELETE", "/api/v1/packages/{name}/{version}/filters/{filter}", query=("widen",)),
     answers("detached", "the package has the filter no longer; the filter itself stays", "Filter detached"),
@@ -130,8 +130,8 @@ DETACH_FILTER = B3.extension(
     also=(NOT_FOUND,),
     response=Said,
 )
-NEW_COMPONENT = B3.extension(
-    2,
+NEW_COMPONENT = B3.row(
+    "X-B3-2",
     "New component",
     Http("POST", "/api/v1/components"),
     INSERTED,
@@ -139,16 +139,16 @@ NEW_COMPONENT = B3.extension(
     request=messages.ComponentToResolve,
     response=Said,
 )
-DELETE_PACKAGE = B3.extension(
-    3,
+DELETE_PACKAGE = B3.row(
+    "X-B3-3",
     "Delete a package",
     Http("DELETE", "/api/v1/packages/{name}/{version}"),
     answers("deleted", "the package, its dependencies and its associations are gone", "Package deleted"),
     also=(NOT_FOUND,),
     response=Said,
 )
-DELETE_VEHICLE = B3.extension(
-    4,
+DELETE_VEHICLE = B3.row(
+    "X-B3-4",
     "Delete a vehicle",
     Http("DELETE", "/api/v1/vehicles/{vin}"),
     answers("deleted", "the vehicle and what is known of it are gone", "Vehicle deleted"),
@@ -156,8 +156,8 @@ DELETE_VEHICLE = B3.extension(
     response=Said,
 )
 
-AUDIT = B3.extension(
-    30,
+AUDIT = B3.row(
+    "X-B3-30",
     "The audit trail of the External Resolver",
     Http("GET", "/api/v1/audit", query=audit.QUERY),
     answers("listed", "the records that are asked for, newest first"),
@@ -165,8 +165,8 @@ AUDIT = B3.extension(
     response=list[audit.AuditRecord],
 )
 
-VERIFY_AUDIT = B3.extension(
-    31,
+VERIFY_AUDIT = B3.row(
+    "X-B3-31",
     "Check the audit trail of the External Resolver",
     Http("GET", "/api/v1/audit/verify"),
     answers("checked", "whether the chain holds, and where it is broken"),

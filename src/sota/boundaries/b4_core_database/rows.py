@@ -16,7 +16,7 @@ MISSING = results("missing", "Record does not exists", "there is no such entry")
 REJECTED = results("rejected", None, "wrong user or password: the database rejects the connection")
 
 NEW_VIN = B4.row(
-    1,
+    "WL-B4-1",
     "Persist new VIN",
     Sql("INSERT", ("vehicle",)),
     SUCCESS,
@@ -24,7 +24,7 @@ NEW_VIN = B4.row(
     REJECTED,
 )
 NEW_PACKAGE = B4.row(
-    2,
+    "WL-B4-2",
     "Persist new package data",
     Sql("INSERT", ("package",)),
     SUCCESS,
@@ -32,7 +32,7 @@ NEW_PACKAGE = B4.row(
     REJECTED,
 )
 FIND_PACKAGE = B4.row(
-    3,
+    "WL-B4-3",
     "Look up Package ID",
     Sql("SELECT", ("package",)),
     FOUND,
@@ -40,7 +40,7 @@ FIND_PACKAGE = B4.row(
     REJECTED,
 )
 FIND_UPDATE = B4.row(
-    4,
+    "WL-B4-4",
     "Look up Update",
     Sql("SELECT", ("vehicle_update",)),
     FOUND,
@@ -48,7 +48,7 @@ FIND_UPDATE = B4.row(
     REJECTED,
 )
 SEARCH_VINS = B4.row(
-    5,
+    "WL-B4-5",
     "Look up VINs",
     Sql("SELECT", ("vehicle",)),
     FOUND,
@@ -56,7 +56,7 @@ SEARCH_VINS = B4.row(
     REJECTED,
 )
 FIND_VIN_PACKAGES = B4.row(
-    6,
+    "WL-B4-6",
     "Look up Packages per VIN",
     Sql("SELECT", ("installed_package",)),
     FOUND,
@@ -64,7 +64,7 @@ FIND_VIN_PACKAGES = B4.row(
     REJECTED,
 )
 CHANGE_VIN_PACKAGES = B4.row(
-    7,
+    "WL-B4-7",
     "Update Packages per VIN",
     Sql("UPDATE", ("installed_package",)),
     results("changed", None, "the VIN's packages as they are now"),
@@ -72,7 +72,7 @@ CHANGE_VIN_PACKAGES = B4.row(
     REJECTED,
 )
 FIND_PACKAGE_VINS = B4.row(
-    8,
+    "WL-B4-8",
     "Look up VINs per Package",
     Sql("SELECT", ("installed_package",)),
     FOUND,
@@ -80,7 +80,7 @@ FIND_PACKAGE_VINS = B4.row(
     REJECTED,
 )
 NEW_COMPONENT = B4.row(
-    9,
+    "WL-B4-9",
     "Persist new Component",
     Sql("INSERT", ("component",)),
     SUCCESS,
@@ -88,7 +88,7 @@ NEW_COMPONENT = B4.row(
     REJECTED,
 )
 SEARCH_COMPONENTS = B4.row(
-    10,
+    "WL-B4-10",
     "Look up Components",
     Sql("SELECT", ("component",)),
     FOUND,
@@ -96,7 +96,7 @@ SEARCH_COMPONENTS = B4.row(
     REJECTED,
 )
 FIND_INSTALL_REQUEST = B4.row(
-    11,
+    "WL-B4-11",
     "Look up Install Request",
     Sql("SELECT", ("install_request",)),
     FOUND,

@@ -63,14 +63,12 @@ class FactsClient:
     async def filters_of(self, package: PackageId) -> list[Filter]:
         """List a package's filters."""
         path = {"name": package.name, "version": package.version}
-        found: list[Filter] = await self._caller.call(rows.PACKAGE_FILTERS, path)
-        return found
+        return await self._caller.call(rows.PACKAGE_FILTERS, path)
 
     @calls("X-B5-2")
     async def resolution(self, resolution_id: str) -> Resolution:
         """Look a recorded resolution up."""
-        found: Resolution = await self._caller.call(rows.RESOLUTION, {"id": resolution_id})
-        return found
+        return await self._caller.call(rows.RESOLUTION, {"id": resolution_id})
 
 
 def _read_sets(lines: Sequence[bytes], known: dict[bytes, tuple[PackageId, ...]]) -> list[ResolvedSet]:

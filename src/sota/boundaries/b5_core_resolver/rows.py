@@ -10,7 +10,7 @@ from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, NOT_FOUN
 B5 = Boundary("B5", Program.SOTA_CORE, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 
 RESOLVE = B5.row(
-    1,
+    "WL-B5-1",
     "Resolve VIN Request",
     Http("POST", "/api/v1/resolve", asks=True),
     answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
@@ -20,7 +20,7 @@ RESOLVE = B5.row(
     response=list[messages.Resolved],
 )
 TELL_FACTS = B5.row(
-    2,
+    "WL-B5-2",
     "Result of an install, and other facts about vehicles",
     Http("POST", "/api/v1/facts", max_body=None),
     answers("recorded", "a result a line: committed, come before, or refused (an unknown VIN)"),
@@ -29,8 +29,8 @@ TELL_FACTS = B5.row(
     note="extension: added by the authors later",
 )
 
-PACKAGE_FILTERS = B5.extension(
-    1,
+PACKAGE_FILTERS = B5.row(
+    "X-B5-1",
     "The filters of a package",
     Http("GET", "/api/v1/packages/{name}/{version}/filters", query=("limit", "cursor")),
     answers("listed", "the package's filters"),
@@ -39,8 +39,8 @@ PACKAGE_FILTERS = B5.extension(
     response=list[messages.Filter],
 )
 
-RESOLUTION = B5.extension(
-    2,
+RESOLUTION = B5.row(
+    "X-B5-2",
     "A recorded resolution",
     Http("GET", "/api/v1/resolutions/{id}"),
     answers("found", "what was decided, when, and by what"),

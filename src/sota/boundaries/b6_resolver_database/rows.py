@@ -16,7 +16,7 @@ MISSING = results("missing", "Record does not exists", "there is no such entry")
 REJECTED = results("rejected", None, "wrong user or password: the database rejects the connection")
 
 NEW_VIN = B6.row(
-    1,
+    "WL-B6-1",
     "Persist new VIN",
     Sql("INSERT", ("vehicle",)),
     SUCCESS,
@@ -24,7 +24,7 @@ NEW_VIN = B6.row(
     REJECTED,
 )
 NEW_PACKAGE = B6.row(
-    2,
+    "WL-B6-2",
     "Persist new package data",
     Sql("INSERT", ("package",)),
     SUCCESS,
@@ -32,7 +32,7 @@ NEW_PACKAGE = B6.row(
     REJECTED,
 )
 NEW_FILTER = B6.row(
-    3,
+    "WL-B6-3",
     "Persist new filter data",
     Sql("INSERT", ("filter",)),
     SUCCESS,
@@ -40,7 +40,7 @@ NEW_FILTER = B6.row(
     REJECTED,
 )
 NEW_ASSOCIATION = B6.row(
-    4,
+    "WL-B6-4",
     "Persist filter-to-package association",
     Sql("INSERT", ("package_filter",)),
     SUCCESS,
@@ -50,7 +50,7 @@ NEW_ASSOCIATION = B6.row(
     REJECTED,
 )
 FIND_PACKAGE_FILTERS = B6.row(
-    5,
+    "WL-B6-5",
     "Look up Package ID filters",
     Sql(
         "SELECT",
@@ -64,7 +64,7 @@ FIND_PACKAGE_FILTERS = B6.row(
     REJECTED,
 )
 FIND_VIN = B6.row(
-    6,
+    "WL-B6-6",
     "Look up VIN",
     Sql("SELECT", ("vehicle",)),
     FOUND,
@@ -72,7 +72,7 @@ FIND_VIN = B6.row(
     REJECTED,
 )
 FIND_VIN_DEPENDENCIES = B6.row(
-    7,
+    "WL-B6-7",
     "Look up Package Dependencies",
     Sql(
         "SELECT",
@@ -86,7 +86,7 @@ FIND_VIN_DEPENDENCIES = B6.row(
     REJECTED,
 )
 SEARCH_FILTERS = B6.row(
-    8,
+    "WL-B6-8",
     "Look up Filters",
     Sql("SELECT", ("filter",)),
     FOUND,
@@ -94,7 +94,7 @@ SEARCH_FILTERS = B6.row(
     REJECTED,
 )
 CHANGE_FILTERS = B6.row(
-    9,
+    "WL-B6-9",
     "Update Filters",
     Sql("UPDATE", ("filter",)),
     results("updated", None, "the number of filters updated"),
@@ -102,7 +102,7 @@ CHANGE_FILTERS = B6.row(
     REJECTED,
 )
 DELETE_FILTERS = B6.row(
-    10,
+    "WL-B6-10",
     "Delete Filters",
     Sql("DELETE", ("filter",)),
     results("deleted", None, "the number of filters deleted"),
@@ -110,7 +110,7 @@ DELETE_FILTERS = B6.row(
     REJECTED,
 )
 CHANGE_VIN_PACKAGES = B6.row(
-    11,
+    "WL-B6-11",
     "Update the installed packages of a VIN",
     Sql("UPDATE", ("installed_package",)),
     results("changed", None, "the VIN's packages as they are now"),

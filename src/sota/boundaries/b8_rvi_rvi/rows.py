@@ -9,48 +9,45 @@ from sota.boundaries.b7_core_rvi import messages
 from sota.boundaries.interaction import Boundary, Program, Service
 
 B8 = Boundary("B8", Program.RVI_NODE_SERVER, Program.RVI_NODE_CLIENT)
-TO_SERVER = {"caller": Program.RVI_NODE_CLIENT, "callee": Program.RVI_NODE_SERVER}
+TO_SERVER = Boundary("B8", Program.RVI_NODE_CLIENT, Program.RVI_NODE_SERVER)
 
 UPDATE_AVAILABLE = B8.row(
-    1, "Software Update Available", Service("vehicle", "notify"), request=messages.UpdateAvailable
+    "WL-B8-1", "Software Update Available", Service("vehicle", "notify"), request=messages.UpdateAvailable
 )
 START_DOWNLOAD = B8.row(
-    2,
+    "WL-B8-2",
     "Start Download",
     Service("vehicle", "start", others=("abort",)),
     request={"start": messages.StartDownload, "abort": messages.AbortDownload},
 )
-SEND_BLOCK = B8.row(3, "Lowest numbered data block", Service("vehicle", "chunk"), request=messages.Block)
-FINISH_DOWNLOAD = B8.row(4, "Finalize Download", Service("vehicle", "finish"), request=messages.FinishDownload)
-INSTALL_REPORT = B8.row(5, "Install Report", Service("backend", "report"), request=messages.InstallReport, **TO_SERVER)
-INITIATE_DOWNLOAD = B8.row(
-    6,
+SEND_BLOCK = TO_SERVER.row("WL-B8-3", "Lowest numbered data block", Service("vehicle", "chunk"), request=messages.Block)
+FINISH_DOWNLOAD = B8.row("WL-B8-4", "Finalize Download", Service("vehicle", "finish"), request=messages.FinishDownload)
+INSTALL_REPORT = B8.row("WL-B8-5", "Install Report", Service("backend", "report"), request=messages.InstallReport)
+INITIATE_DOWNLOAD = TO_SERVER.row(
+    "WL-B8-6",
     "Initiate Software Download",
     Service("backend", "start", others=("cancel",)),
     request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
-    **TO_SERVER,
 )
 GET_PACKAGES = B8.row(
-    7,
+    "WL-B8-7",
     "Get All Packages",
     Service("vehicle", "getpackages"),
     note="extension: added by the authors later",
 )
 
-ACKNOWLEDGE = B8.extension(
-    1, "Acknowledgement", Service("backend", "ack"), request=messages.Acknowledgement, **TO_SERVER
+ACKNOWLEDGE = TO_SERVER.row("X-B8-1", "Acknowledgement", Service("backend", "ack"), request=messages.Acknowledgement)
+REPORTED = TO_SERVER.row("X-B8-2", "Report received", Service("vehicle", "reported"), request=messages.Reported)
+INSTALLED_SOFTWARE = B8.row(
+    "X-B8-3", "Installed software", Service("backend", "packages"), request=messages.InstalledSoftware
 )
-REPORTED = B8.extension(2, "Report received", Service("vehicle", "reported"), request=messages.Reported)
-INSTALLED_SOFTWARE = B8.extension(
-    3, "Installed software", Service("backend", "packages"), request=messages.InstalledSoftware, **TO_SERVER
+CONNECTED = TO_SERVER.row(
+    "X-B8-4", "Vehicle connected", Service("backend", "connected"), request=messages.VehicleConnected
 )
-CONNECTED = B8.extension(
-    4, "Vehicle connected", Service("backend", "connected"), request=messages.VehicleConnected, **TO_SERVER
+STAGE = TO_SERVER.row(
+    "X-B8-5", "Stage of an installation", Service("backend", "stage"), request=messages.InstallationStage
 )
-STAGE = B8.extension(
-    5, "Stage of an installation", Service("backend", "stage"), request=messages.InstallationStage, **TO_SERVER
-)
-WELCOME = B8.extension(6, "A vehicle's epoch", Service("vehicle", "welcome"), request=messages.Welcome)
+WELCOME = B8.row("X-B8-6", "A vehicle's epoch", Service("vehicle", "welcome"), request=messages.Welcome)
 
 ROWS = (
     UPDATE_AVAILABLE,

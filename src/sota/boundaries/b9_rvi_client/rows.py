@@ -8,25 +8,24 @@ from sota.boundaries.b9_rvi_client import messages
 from sota.boundaries.interaction import Boundary, Http, Program, Rpc, Service, answers, refuses
 
 B9 = Boundary("B9", Program.RVI_NODE_CLIENT, Program.SOTA_CLIENT)
-TO_NODE = {"caller": Program.SOTA_CLIENT, "callee": Program.RVI_NODE_CLIENT}
+TO_NODE = Boundary("B9", Program.SOTA_CLIENT, Program.RVI_NODE_CLIENT)
 
 UPDATE_AVAILABLE = B9.row(
-    1,
+    "WL-B9-1",
     "Software Update Available",
     Service("vehicle", "notify"),
     outcomes.COMPLETE,
     outcomes.RESUMED_X_TIMES,
     request=messages.UpdateAvailable,
 )
-INITIATE_DOWNLOAD = B9.row(
-    2,
+INITIATE_DOWNLOAD = TO_NODE.row(
+    "WL-B9-2",
     "Initiate Software Download",
     Service("backend", "start", others=("cancel",)),
     request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
-    **TO_NODE,
 )
 START_DOWNLOAD = B9.row(
-    3,
+    "WL-B9-3",
     "Start Download",
     Service("vehicle", "start", others=("abort",)),
     outcomes.COMPLETE,
@@ -35,7 +34,7 @@ START_DOWNLOAD = B9.row(
     request={"start": messages.StartDownload, "abort": messages.AbortDownload},
 )
 SEND_BLOCK = B9.row(
-    4,
+    "WL-B9-4",
     "Lowest numbered data block",
     Service("vehicle", "chunk"),
     outcomes.RECEIVED,
@@ -43,7 +42,7 @@ SEND_BLOCK = B9.row(
     request=messages.Block,
 )
 FINISH_DOWNLOAD = B9.row(
-    5,
+    "WL-B9-5",
     "Finalize Download",
     Service("vehicle", "finish"),
     outcomes.DOWNLOADED,
@@ -51,8 +50,8 @@ FINISH_DOWNLOAD = B9.row(
     outcomes.RESUMED,
     request=messages.FinishDownload,
 )
-INSTALL_REPORT = B9.row(
-    6,
+INSTALL_REPORT = TO_NODE.row(
+    "WL-B9-6",
     "Install Report",
     Service("backend", "report"),
     outcomes.INSTALLED,
@@ -60,10 +59,9 @@ INSTALL_REPORT = B9.row(
     outcomes.ALREADY_FAILED,
     also=(outcomes.FAILURE_RECORDED,),
     request=messages.InstallReport,
-    **TO_NODE,
 )
 GET_PACKAGES = B9.row(
-    7,
+    "WL-B9-7",
     "Get All Packages",
     Service("vehicle", "getpackages"),
     answers("listed", "the vehicle tells what it has installed, through Core's service packages"),
@@ -71,90 +69,83 @@ GET_PACKAGES = B9.row(
     note="extension: added by the authors later",
 )
 
-ACKNOWLEDGE = B9.extension(
-    1,
+ACKNOWLEDGE = TO_NODE.row(
+    "X-B9-1",
     "Acknowledgement",
     Service("backend", "ack"),
     answers("received", "the acknowledged blocks are not sent again, and committed soon"),
     request=messages.Acknowledgement,
-    **TO_NODE,
 )
-REPORTED = B9.extension(
-    2,
+REPORTED = B9.row(
+    "X-B9-2",
     "Report received",
     Service("vehicle", "reported"),
     answers("received", "the client stops resending its report"),
     request=messages.Reported,
 )
-REGISTER_SERVICE = B9.extension(
-    3,
+REGISTER_SERVICE = TO_NODE.row(
+    "X-B9-3",
     "Register a service of the vehicle",
     Rpc(("register_service",)),
     answers("registered", "the service is announced to the backend"),
     request=services.RegisterService,
     response=services.EdgeResult,
-    **TO_NODE,
 )
-UNREGISTER_SERVICE = B9.extension(
-    4,
+UNREGISTER_SERVICE = TO_NODE.row(
+    "X-B9-4",
     "Unregister a service of the vehicle",
     Rpc(("unregister_service",)),
     answers("unregistered", "the service is announced no more"),
     request=services.UnregisterService,
     response=services.EdgeResult,
-    **TO_NODE,
 )
-MESSAGE = B9.extension(
-    5,
+MESSAGE = TO_NODE.row(
+    "X-B9-5",
     "Message to a service",
     Rpc(("message",)),
     answers("queued", "the message is queued or forwarded, no more"),
     request=services.SendMessage,
     response=services.EdgeResult,
-    **TO_NODE,
 )
-AVAILABLE_SERVICES = B9.extension(
-    6,
+AVAILABLE_SERVICES = TO_NODE.row(
+    "X-B9-6",
     "Services known now",
     Rpc(("get_available_services",)),
     answers("listed", "local and remote names"),
     response=services.EdgeResult,
-    **TO_NODE,
 )
-NODE_PREFIX = B9.extension(
-    7,
+NODE_PREFIX = TO_NODE.row(
+    "X-B9-7",
     "The node's prefix",
     Rpc(("get_node_service_prefix",)),
     answers("found", "the prefix that the node puts before names, with the VIN in it"),
     response=services.EdgeResult,
-    **TO_NODE,
 )
-SERVICES_AVAILABLE = B9.extension(
-    8,
+SERVICES_AVAILABLE = B9.row(
+    "X-B9-8",
     "Services of the backend become available",
     Rpc(("services_available",)),
     answers("received", "the client knows that Core can be reached"),
     request=services.ServiceList,
 )
-SERVICES_UNAVAILABLE = B9.extension(
-    9,
+SERVICES_UNAVAILABLE = B9.row(
+    "X-B9-9",
     "Services of the backend become unavailable",
     Rpc(("services_unavailable",)),
     answers("received", "the client knows that Core cannot be reached"),
     request=services.ServiceList,
 )
 
-INSTALLED_SOFTWARE = B9.extension(
-    10,
+INSTALLED_SOFTWARE = TO_NODE.row(
+    "X-B9-10",
     "Installed software",
     Service("backend", "packages"),
     answers("received", "Core knows what the vehicle has installed"),
     request=messages.InstalledSoftware,
-    **TO_NODE,
 )
 
-CALLBACK = B9.extension(
-    11,
+CALLBACK = B9.row(
+    "X-B9-11",
     "Callback",
     Http("POST", services.CALLBACK_PATH, secret_path=True, max_body=services.CALLBACK_LIMIT),
     answers(
@@ -163,37 +154,34 @@ CALLBACK = B9.extension(
     ),
 )
 
-CONNECTED = B9.extension(
-    12,
+CONNECTED = TO_NODE.row(
+    "X-B9-12",
     "Vehicle connected",
     Service("backend", "connected"),
     request=messages.VehicleConnected,
-    **TO_NODE,
 )
-STAGE = B9.extension(
-    13,
+STAGE = TO_NODE.row(
+    "X-B9-13",
     "Stage of an installation",
     Service("backend", "stage"),
     request=messages.InstallationStage,
-    **TO_NODE,
 )
-WELCOME = B9.extension(
-    14,
+WELCOME = B9.row(
+    "X-B9-14",
     "The vehicle's epoch",
     Service("vehicle", "welcome"),
     answers("received", "it is remembered"),
     request=messages.Welcome,
 )
 
-RENEW_IDENTITY = B9.extension(
-    30,
+RENEW_IDENTITY = TO_NODE.row(
+    "X-B9-30",
     "Renew the vehicle's identity",
     Service("backend", "renew"),
     request=identity_messages.RenewIdentity,
-    **TO_NODE,
 )
-NEW_IDENTITY = B9.extension(
-    31,
+NEW_IDENTITY = B9.row(
+    "X-B9-31",
     "The vehicle's new identity",
     Service("vehicle", "identity"),
     answers("received", "it is taken on, or asked for"),
