@@ -60,7 +60,7 @@ MOST = 6
 # How often these are made depends on the moment (acknowledgements gather) or on the clock.
 REPEATED = {
     "BlockFile.write",
-    "Disk.flush",
+    "NodeDatabase.flush",
     "Dispatcher._expire service.expire",
 }
 OPEN = {UpdateStatus.PENDING, UpdateStatus.IN_FLIGHT}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Stage(StrEnum):
+class UpdateStage(StrEnum):
     """Where a vehicle's newest update stands."""
 
     IDLE = "idle"
@@ -24,11 +24,11 @@ class Stage(StrEnum):
     @property
     def is_over(self) -> bool:
         """Whether Core knows the end."""
-        return self in {Stage.INSTALLED, Stage.FAILED}
+        return self in {UpdateStage.INSTALLED, UpdateStage.FAILED}
 
 
 @dataclass(slots=True)
-class Update:
+class UpdateProgress:
     """The newest update of a vehicle: its downloads, and those whose end Core knows."""
 
     update_id: str
@@ -37,11 +37,15 @@ class Update:
     confirmed: set[int] = field(default_factory=set)
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> UpdateStage:
         """Where it stands, once reports exist."""
         if not self.downloads <= self.confirmed:
-            return Stage.REPORTING
-        return Stage.INSTALLED if all(self.ended[index] == "installed" for index in self.downloads) else Stage.FAILED
+            return UpdateStage.REPORTING
+        return (
+            UpdateStage.INSTALLED
+            if all(self.ended[index] == "installed" for index in self.downloads)
+            else UpdateStage.FAILED
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Snapshot:
 
     vehicles: int
     connected: int
-    stages: dict[Stage, int]
+    stages: dict[UpdateStage, int]
     payload_bytes: int
     failures: dict[str, int]
     elapsed_s: float
@@ -65,9 +69,9 @@ class Counts:
     """What is known of each vehicle, and sums that cost nothing to read."""
 
     def __init__(self, vins: list[str]) -> None:
-        self._stages: dict[str, Stage] = dict.fromkeys(vins, Stage.IDLE)
-        self._updates: dict[str, Update] = {}
-        self._sums: Counter[Stage] = Counter({Stage.IDLE: len(vins)})
+        self._stages: dict[str, UpdateStage] = dict.fromkeys(vins, UpdateStage.IDLE)
+        self._updates: dict[str, UpdateProgress] = {}
+        self._sums: Counter[UpdateStage] = Counter({UpdateStage.IDLE: len(vins)})
         self._failures: Counter[str] = Counter()
         self._began: float | None = None
         self._ended = 0.0
@@ -81,17 +85,17 @@ class Counts:
             return
         if self._began is None:
             self._began = time.monotonic()
-        self._updates[vin] = Update(update_id, downloads)
-        self._move(vin, Stage.NOTIFIED)
+        self._updates[vin] = UpdateProgress(update_id, downloads)
+        self._move(vin, UpdateStage.NOTIFIED)
 
     def transferring(self, vin: str) -> None:
         """Core begins to send."""
-        if self._stages[vin] is Stage.NOTIFIED:
-            self._move(vin, Stage.TRANSFERRING)
+        if self._stages[vin] is UpdateStage.NOTIFIED:
+            self._move(vin, UpdateStage.TRANSFERRING)
 
     def installing(self, vin: str) -> None:
         """The installer begins."""
-        self._move(vin, Stage.INSTALLING)
+        self._move(vin, UpdateStage.INSTALLING)
 
     def reported(self, vin: str, download_index: int, status: str, reason: str | None) -> None:
         """A report was sent."""
@@ -113,13 +117,13 @@ class Counts:
         if len(update.ended) == len(update.downloads):
             self._move(vin, update.stage)
 
-    def stage(self, vin: str) -> Stage:
+    def stage(self, vin: str) -> UpdateStage:
         """Say where a vehicle stands."""
         return self._stages[vin]
 
     def snapshot(self) -> Snapshot:
         """Give the sums of now; the time runs from the first offer to the last end."""
-        over = self._sums[Stage.INSTALLED] + self._sums[Stage.FAILED]
+        over = self._sums[UpdateStage.INSTALLED] + self._sums[UpdateStage.FAILED]
         if self._began is None:
             elapsed_s = 0.0
         else:
@@ -128,13 +132,13 @@ class Counts:
         return Snapshot(
             vehicles=len(self._stages),
             connected=self.connected,
-            stages={stage: self._sums[stage] for stage in Stage},
+            stages={stage: self._sums[stage] for stage in UpdateStage},
             payload_bytes=self.payload_bytes,
             failures=dict(self._failures),
             elapsed_s=elapsed_s,
         )
 
-    def _move(self, vin: str, stage: Stage) -> None:
+    def _move(self, vin: str, stage: UpdateStage) -> None:
         before = self._stages[vin]
         if before is stage:
             return

@@ -15,7 +15,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 HEADERS = {"content-type": "application/json"}
 
 
-class Deliveries:
+class DeliveryQueues:
     """What waits for the client, ``limit`` bytes of it before the node should read no more."""
 
     def __init__(self, memory: MemoryNetwork, limit: int) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 from sota.fleet.counts import Counts, Snapshot
 from sota.fleet.enrolment import MAX_VEHICLES, prepare_secrets, vins_of
-from sota.fleet.profile import Dice, Profile
-from sota.fleet.vehicle import Common, Vehicle
+from sota.fleet.profile import Profile, SeededOutcomes
+from sota.fleet.vehicle import SharedResources, Vehicle
 from sota.kit.errors import StartError
 from sota.kit.files.durable import private_folder
 from sota.kit.files.syncfs import WholeSync
@@ -77,7 +77,7 @@ class Fleet:
         open_files = _open_databases(plan.vehicles)
         self._whole = WholeSync(folder) if WholeSync.is_possible() else None
         self._threads = SharedThreads(threads=THREADS, open_files=open_files, whole=self._whole)
-        common = Common(
+        shared = SharedResources(
             folder=folder,
             backend=plan.backend,
             keys=(plan.keys or plan.folder / "keys").resolve(),
@@ -88,11 +88,11 @@ class Fleet:
             counts=self.counts,
             installed=plan.installed,
         )
-        self.vehicles = {vin: Vehicle(vin, common, Dice(plan.profile, plan.seed, vin)) for vin in plan.vins}
+        self.vehicles = {vin: Vehicle(vin, shared, SeededOutcomes(plan.profile, plan.seed, vin)) for vin in plan.vins}
         self._started: list[Vehicle] = []
 
     async def start(self) -> None:
-        """Start all vehicles, some at a time; returns when each runs (it connects when its dice say so)."""
+        """Start all vehicles, some at a time; returns when each runs (it connects when its schedule says so)."""
         keep_freed()
         gc.set_threshold(*COLLECT_AFTER)
         # A vehicle waits without the libraries of signatures (docs/decisions/0012); here they are used at once.

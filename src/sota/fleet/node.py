@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from sota.boundaries.services import BACKEND_SERVICES, short_name, vehicle_service
-from sota.fleet.delivery import Deliveries
+from sota.fleet.delivery import DeliveryQueues
 from sota.fleet.memory_network import MemoryNetwork
 from sota.kit.http.client import Response
 from sota.kit.runtime.logging import get_logger
-from sota.rvi.connection import Connection
-from sota.rvi.context import Context
+from sota.rvi.connection import PeerConnection
+from sota.rvi.context import LinkContext
 from sota.rvi.credentials import CredentialError, Identity
 from sota.rvi.link import Link
 from sota.rvi.message import Message
@@ -74,7 +74,7 @@ class FleetNode:
         self._addresses: dict[str, str] = {}
         self._routes = Routes()
         self._link: Link | None = None
-        self._deliveries = Deliveries(memory, settings.local_queue)
+        self._deliveries = DeliveryQueues(memory, settings.local_queue)
         self._decoders = _DECODERS
         self._log = get_logger(program="fleet")
 
@@ -94,7 +94,7 @@ class FleetNode:
     async def connect(self) -> None:
         """Connect to the backend, and stay connected."""
         if self._link is None and self._identity is not None:
-            self._link = Link(Context(self.settings, self._identity, self._table, self, self._log))
+            self._link = Link(LinkContext(self.settings, self._identity, self._table, self, self._log))
             await self._link.start()
 
     async def disconnect(self) -> None:
@@ -164,11 +164,11 @@ class FleetNode:
         """Give the full names of the services registered here."""
         return list(self._addresses)
 
-    def opened(self, connection: Connection) -> bool:
+    def opened(self, connection: PeerConnection) -> bool:
         """Say whether one more connection is welcome."""
         return self._link is not None and self._link.add(connection)
 
-    def announced(self, connection: Connection, names: list[str]) -> None:
+    def announced(self, connection: PeerConnection, names: list[str]) -> None:
         """The backend has these services: tell the client, who may have waited for them."""
         was_away = not self._routes.names()
         self._routes.add(connection, names)
@@ -176,7 +176,7 @@ class FleetNode:
             self._observer.connected(True)
             self._tell_client("services_available", names)
 
-    def withdrawn(self, connection: Connection, names: list[str]) -> None:
+    def withdrawn(self, connection: PeerConnection, names: list[str]) -> None:
         """The backend has these services no more."""
         was_there = bool(self._routes.names())
         gone = self._routes.remove(connection, names)
@@ -184,7 +184,7 @@ class FleetNode:
             self._observer.connected(False)
             self._tell_client("services_unavailable", gone)
 
-    def received(self, connection: Connection, message: Message) -> None:
+    def received(self, connection: PeerConnection, message: Message) -> None:
         """Hand a message to the client; while it has too many, nothing more is read from the link."""
         url = self._addresses.get(message.service)
         if url is None:
@@ -195,13 +195,13 @@ class FleetNode:
         if full is not None:
             connection.pause_reading(full)
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: PeerConnection) -> None:
         """Forget a connection."""
         if self._link is not None:
             self._link.connections.discard(connection)
         self._forget(connection)
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: PeerConnection) -> None:
         self.withdrawn(connection, list(connection.announced))
 
     def _tell_client(self, method: str, names: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What happens to the vehicles of a fleet: a TOML file, and dice that fall the same way for the same seed.
+"""What happens to the vehicles of a fleet: a TOML file, and outcomes that are the same for the same seed.
 
 ::
 
@@ -78,34 +78,34 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise StartError(f"profile {file}: {error}") from None
 
 
-class Dice:
+class SeededOutcomes:
     """Decides for one vehicle. What happens to a package depends on seed, VIN and package alone, not on the moment."""
 
     def __init__(self, profile: Profile, seed: int, vin: str) -> None:
         self._profile = profile
         self._fleet = f"{seed}:{vin}"
-        self._life = random.Random(self._fleet)  # noqa: S311 - must fall the same way again, and guards nothing
+        self._schedule = random.Random(self._fleet)  # noqa: S311 - must fall the same way again, and guards nothing
 
     def fails(self, package: str) -> bool:
         """Say whether the installation of a package (``ivi/2.1.0``) fails."""
-        return self._roll("install", package) < self._profile.faults.install_failure
+        return self._random("install", package) < self._profile.faults.install_failure
 
     def corrupts(self, package: str) -> bool:
         """Say whether a bit of the package's download is flipped."""
-        return self._roll("corrupt", package) < self._profile.faults.corrupt_download
+        return self._random("corrupt", package) < self._profile.faults.corrupt_download
 
     def installation_s(self, package: str) -> float:
         """Say how long the installation of a package takes."""
         kind = self._profile.installation
-        return kind.mean_s * (1 + kind.spread * (2 * self._roll("time", package) - 1))
+        return kind.mean_s * (1 + kind.spread * (2 * self._random("time", package) - 1))
 
     def arrival_s(self) -> float:
         """Say when the vehicle first connects."""
-        return self._roll("arrival", "") * self._profile.connectivity.arrival_s
+        return self._random("arrival", "") * self._profile.connectivity.arrival_s
 
     def begins_offline(self) -> bool:
         """Say whether the vehicle is away at the beginning."""
-        return self._roll("offline", "") < self._profile.connectivity.offline
+        return self._random("offline", "") < self._profile.connectivity.offline
 
     def online_s(self) -> float | None:
         """Say how long the next connection lasts; None: until the end."""
@@ -116,7 +116,7 @@ class Dice:
         return self._duration(self._profile.connectivity.offline_mean_s)
 
     def _duration(self, mean_s: float) -> float | None:
-        return self._life.expovariate(1 / mean_s) if mean_s else None
+        return self._schedule.expovariate(1 / mean_s) if mean_s else None
 
-    def _roll(self, what: str, package: str) -> float:
+    def _random(self, what: str, package: str) -> float:
         return random.Random(f"{self._fleet}:{what}:{package}").random()  # noqa: S311 - see above

@@ -1,4 +1,4 @@
-"""An installer that installs nothing: it takes a time, succeeds or fails as the dice fall, and says so.
+"""An installer that installs nothing: it takes a time, succeeds or fails as its profile says, and says so.
 
 It stands in for every installer, so that any package may be rehearsed. What is "installed" is kept in a file, as a
 real installer's database would be; killed in the middle of a step it leaves the version that was there before.
@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from sota.boundaries.values import InstalledPackage
-from sota.fleet.profile import Dice
+from sota.fleet.profile import SeededOutcomes
 from sota.kit.files.disk import Disk
 from sota.kit.files.durable import sync_file, sync_folder
 from sota.slm.installers import Capability, Command
@@ -24,7 +24,7 @@ STANDS_FOR = ("deb", "archive", "command", "rauc", "swupdate")
 SAID = "simulated: nothing was changed in any vehicle"
 
 
-class Software:
+class SimulatedSoftware:
     """What a simulated vehicle has installed: a file of names and versions."""
 
     def __init__(self, file: Path, at_first: Mapping[str, str], disk: Disk) -> None:
@@ -59,7 +59,7 @@ class SimulatedInstaller:
 
     capabilities = Capability.REMOVE | Capability.LIST
 
-    def __init__(self, name: str, software: Software) -> None:
+    def __init__(self, name: str, software: SimulatedSoftware) -> None:
         self.name = name
         self._software = software
 
@@ -96,9 +96,11 @@ class SimulatedInstaller:
 class SimulatedRunner(Runner):
     """Does the commands of :class:`SimulatedInstaller` without processes: a step ends with the process it is in."""
 
-    def __init__(self, folder: Path, software: Software, dice: Dice, on_step: Callable[[], None]) -> None:
+    def __init__(
+        self, folder: Path, software: SimulatedSoftware, outcomes: SeededOutcomes, on_step: Callable[[], None]
+    ) -> None:
         super().__init__(folder, timeout_s=86_400.0, output_limit=1024)
-        self._software, self._dice, self._on_step = software, dice, on_step
+        self._software, self._outcomes, self._on_step = software, outcomes, on_step
         self._steps: dict[str, asyncio.Task[Ended]] = {}
 
     def start(self, key: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -128,8 +130,8 @@ class SimulatedRunner(Runner):
 
     async def _carry_out(self, step: str, name: str, version: str) -> Ended:
         package = f"{name}/{version}"
-        await asyncio.sleep(self._dice.installation_s(package))
-        if step != Step.RESTORE and version and self._dice.fails(package):
+        await asyncio.sleep(self._outcomes.installation_s(package))
+        if step != Step.RESTORE and version and self._outcomes.fails(package):
             return Ended(1, f"{SAID}; this installation fails, as the fleet's profile wants it")
         await self._software.put(name, version or None)
         return Ended(0, SAID)

@@ -16,8 +16,8 @@ from sota.client.settings import ClientSettings
 from sota.fleet.counts import Counts
 from sota.fleet.memory_network import MemoryNetwork
 from sota.fleet.node import FleetNode, Observer
-from sota.fleet.profile import Dice
-from sota.fleet.simulation import STANDS_FOR, SimulatedInstaller, SimulatedRunner, Software
+from sota.fleet.profile import SeededOutcomes
+from sota.fleet.simulation import STANDS_FOR, SimulatedInstaller, SimulatedRunner, SimulatedSoftware
 from sota.kit.sql.local_threads import OneFile, SharedThreads
 from sota.rvi.names import VEHICLE_PREFIX, ServiceTable
 from sota.rvi.settings import NodeSettings
@@ -29,7 +29,7 @@ RECONNECT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
+class SharedResources:
     """What all vehicles of a fleet share. ``installed`` is what each has when it is new."""
 
     folder: Path
@@ -46,33 +46,33 @@ class Common:
 class Vehicle:
     """One vehicle. Its state is below ``<fleet>/vehicles/<VIN>``, its identity in ``<fleet>/identities/<VIN>``."""
 
-    def __init__(self, vin: str, common: Common, dice: Dice) -> None:
-        self.vin, self._common, self._dice = vin, common, dice
+    def __init__(self, vin: str, shared: SharedResources, outcomes: SeededOutcomes) -> None:
+        self.vin, self._shared, self._outcomes = vin, shared, outcomes
         self._memory = MemoryNetwork()
-        self._software = Software(self._data / "software.json", common.installed, common.threads.disk)
+        self._software = SimulatedSoftware(self._data / "software.json", shared.installed, shared.threads.disk)
         self._node = FleetNode(
             NodeSettings(
                 role="client",
                 prefix=f"{VEHICLE_PREFIX}{vin}",
-                identity=common.folder / "identities" / vin,
+                identity=shared.folder / "identities" / vin,
                 data=self._data / "node",
                 tls_port=0,
-                peers=(common.backend,),
+                peers=(shared.backend,),
                 reconnect_s=RECONNECT_S,
             ),
             vin,
             self._memory,
-            common.table,
-            _Watcher(vin, common.counts, dice),
+            shared.table,
+            _ProgressObserver(vin, shared.counts, outcomes),
         )
         self._runner: SimulatedRunner | None = None
         self._programs: list[SlmProgram | ClientProgram] = []
-        self._life: asyncio.Task[None] | None = None
+        self._schedule: asyncio.Task[None] | None = None
 
     @property
     def begins_offline(self) -> bool:
         """Whether it is away at the beginning."""
-        return self._dice.begins_offline()
+        return self._outcomes.begins_offline()
 
     @property
     def software(self) -> dict[str, str]:
@@ -80,16 +80,16 @@ class Vehicle:
         return self._software.packages
 
     async def start(self) -> None:
-        """Start the programs; the vehicle connects when its dice say so."""
+        """Start the programs; the vehicle connects when its schedule says so."""
         self._node.open()
         await self._start_programs()
-        self._life = asyncio.create_task(self._live(), name=f"vehicle:{self.vin}")
+        self._schedule = asyncio.create_task(self._run_schedule(), name=f"vehicle:{self.vin}")
 
     async def stop(self) -> None:
         """End it; everything that matters is on disk."""
-        if self._life is not None:
-            self._life.cancel()
-            await asyncio.gather(self._life, return_exceptions=True)
+        if self._schedule is not None:
+            self._schedule.cancel()
+            await asyncio.gather(self._schedule, return_exceptions=True)
         await self._node.close()
         await self._stop_programs()
 
@@ -100,23 +100,23 @@ class Vehicle:
 
     @property
     def _data(self) -> Path:
-        return self._common.folder / "vehicles" / self.vin
+        return self._shared.folder / "vehicles" / self.vin
 
     async def _start_programs(self) -> None:
-        common = self._common
-        threads = OneFile(common.threads, self._data / "vehicle.db")
+        shared = self._shared
+        threads = OneFile(shared.threads, self._data / "vehicle.db")
         self._runner = SimulatedRunner(
-            self._data / "slm" / "steps", self._software, self._dice, lambda: common.counts.installing(self.vin)
+            self._data / "slm" / "steps", self._software, self._outcomes, lambda: shared.counts.installing(self.vin)
         )
         slm = SlmProgram(
             SlmSettings(
                 vin=self.vin,
                 data=self._data / "slm",
                 root=self._data / "root",
-                client_token_file=common.secrets / "slm-to-client.token",
-                credentials_file=common.secrets / "slm.toml",
-                keys=common.keys,
-                allow_unsigned_images=common.allow_unsigned,
+                client_token_file=shared.secrets / "slm-to-client.token",
+                credentials_file=shared.secrets / "slm.toml",
+                keys=shared.keys,
+                allow_unsigned_images=shared.allow_unsigned,
                 stop_wait_s=0.0,
             ),
             network=self._memory,
@@ -128,10 +128,10 @@ class Vehicle:
             ClientSettings(
                 vin=self.vin,
                 data=self._data / "client",
-                slm_token_file=common.secrets / "client-to-slm.token",
-                credentials_file=common.secrets / "client.toml",
-                keys=common.keys,
-                allow_unsigned=common.allow_unsigned,
+                slm_token_file=shared.secrets / "client-to-slm.token",
+                credentials_file=shared.secrets / "client.toml",
+                keys=shared.keys,
+                allow_unsigned=shared.allow_unsigned,
                 register_s=REGISTER_S,
             ),
             network=self._memory,
@@ -148,19 +148,19 @@ class Vehicle:
             await program.stop()
         self._programs = []
 
-    async def _live(self) -> None:
-        """Connect and disconnect as the dice say, until cancelled."""
-        await asyncio.sleep(self._dice.arrival_s())
-        if self._dice.begins_offline():
-            await _for(self._dice.offline_s())
+    async def _run_schedule(self) -> None:
+        """Connect and disconnect as the outcomes say, until cancelled."""
+        await asyncio.sleep(self._outcomes.arrival_s())
+        if self._outcomes.begins_offline():
+            await _sleep(self._outcomes.offline_s())
         while True:
             await self._node.connect()
-            await _for(self._dice.online_s())
+            await _sleep(self._outcomes.online_s())
             await self._node.disconnect()
-            await _for(self._dice.offline_s())
+            await _sleep(self._outcomes.offline_s())
 
 
-async def _for(duration_s: float | None) -> None:
+async def _sleep(duration_s: float | None) -> None:
     if duration_s is None:
         await asyncio.Event().wait()
     else:
@@ -176,11 +176,11 @@ class _Named(msgspec.Struct, rename={"content": "bytes"}):
     content: msgspec.Raw = msgspec.Raw()
 
 
-class _Watcher(Observer):
-    """Counts what passes, and flips a bit where the dice say so."""
+class _ProgressObserver(Observer):
+    """Counts what passes, and flips a bit where the outcomes say so."""
 
-    def __init__(self, vin: str, counts: Counts, dice: Dice) -> None:
-        self._vin, self._counts, self._dice = vin, counts, dice
+    def __init__(self, vin: str, counts: Counts, outcomes: SeededOutcomes) -> None:
+        self._vin, self._counts, self._outcomes = vin, counts, outcomes
         self._is_connected = False
         self._to_corrupt: set[int] = set()
 
@@ -196,7 +196,7 @@ class _Watcher(Observer):
             elif service == "start":
                 (start,) = _STARTS.decode(parameters)
                 self._counts.transferring(self._vin)
-                if self._dice.corrupts(f"{start.package.name}/{start.package.version}"):
+                if self._outcomes.corrupts(f"{start.package.name}/{start.package.version}"):
                     self._to_corrupt.add(start.download_index)
             elif service == "reported":
                 (named,) = _NAMED.decode(parameters)

@@ -2,18 +2,17 @@
 
 Where things are:
 
-* ``node.py``         the node itself: which message goes where, and when
-* ``edge.py``         JSON-RPC for the local services; its HTTP/1.1 is ``kit/http/json_server.py``
-* ``edge_ws.py``      the same over WebSocket, ``websocket.py`` one such connection
-* ``delivery.py``     which message is delivered to a local service when; ``callback.py`` the call itself
-* ``link.py``         listening and connecting to other nodes; ``connection.py`` one such connection
-* ``codec.py``        bytes to packets and back (JSON and msgpack); ``splitter.py`` where a packet ends; ``fragment.py``
-* ``credentials.py``  who may receive and invoke what; ``authority.py`` a generated authority, for tests
-* ``identity_folder.py``, ``revocation.py``  what may change while the node runs: who it is, and who counts no more
-* ``schedule.py``     messages kept on disk for peers that are away; ``calendar.py`` the updates that Core has scheduled
-* ``disk.py``         the file of both; ``pump.py`` the way from there when a peer has come back
-* ``program.py``      the node as a program; ``settings.py`` what it can be told
+* ``node.py``               the node itself: where a message goes, and when; ``program.py`` the node as a program
+* ``link.py``               listens for and connects to other nodes; ``connection.py`` one such connection
+* ``codec.py``              bytes to packets and back (JSON and msgpack); ``splitter.py`` where a packet ends
+* ``fragment.py``           large messages in pieces; ``confirmation.py`` messages kept until they have arrived
+* ``credentials.py``        who may receive and invoke what; ``names.py`` service names and the patterns of rights
+* ``identity_folder.py``    the node's identity, which may change while it runs; ``revocation.py`` revoked identities
+* ``edge.py``               JSON-RPC for the local services; ``edge_ws.py`` carries it over WebSocket
+* ``delivery.py``           the local services; ``service_queue.py`` their messages; ``callback.py`` the call itself
+* ``message_store.py``      messages on disk for absent peers; ``queue_drainer.py`` sends them when a peer is back
+* ``calendar.py``           the updates that Core has scheduled; ``database.py`` the file of both
 
-It speaks the protocol of GENIVI rvi_core 0.5.1, so that a real one can stand on the other side of a link, and keeps
-out of its faults.
+It speaks the protocol of GENIVI rvi_core 0.5.1, so that a real one can stand on the other side of a link, and avoids
+its faults.
 """

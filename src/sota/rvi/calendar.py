@@ -17,34 +17,34 @@ import msgspec
 
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
 from sota.kit.errors import Unavailable
-from sota.rvi.disk import Disk
+from sota.rvi.database import NodeDatabase
 
 MAX_ENTRIES = 1_000_000
 
 
 @dataclass(slots=True)
-class Entry:
+class ScheduledInterval:
     """When a vehicle is waited for; ``told`` once Core knows that the interval runs and the vehicle is there."""
 
     start: float
     stop: float
-    told: bool = False
+    notified: bool = False
 
 
 class Calendar:
     """All scheduled updates, by vehicle."""
 
-    def __init__(self, disk: Disk) -> None:
-        self._disk = disk
-        self._entries: dict[str, dict[str, Entry]] = {}
+    def __init__(self, disk: NodeDatabase) -> None:
+        self._database = disk
+        self._entries: dict[str, dict[str, ScheduledInterval]] = {}
         self._stops: list[tuple[float, str, str]] = []
         self._count = 0
-        disk.on_begun_again.append(self._write_again)
+        disk.on_start_over.append(self._write_again)
 
     async def open(self) -> None:
         """Find what an earlier run has left."""
-        for vin, update_id, start, stop in await self._disk.submit(_read):
-            self._set(vin, update_id, Entry(start, stop))
+        for vin, update_id, start, stop in await self._database.submit(_read):
+            self._set(vin, update_id, ScheduledInterval(start, stop))
 
     def add(self, updates: Sequence[ScheduledUpdate]) -> asyncio.Future[None]:
         """Schedule updates; the future ends when that is durable.
@@ -57,30 +57,32 @@ class Calendar:
         rows = []
         for update in updates:
             start, stop = update.interval.start.timestamp(), update.interval.end.timestamp()
-            self._set(update.vin, update.update_id, Entry(start, stop))
+            self._set(update.vin, update.update_id, ScheduledInterval(start, stop))
             rows.append((update.vin, update.update_id, start, stop, msgspec.json.encode(update)))
-        return self._disk.submit(lambda connection: _insert(connection, rows))
+        return self._database.submit(lambda connection: _insert(connection, rows))
 
     def remove(self, updates: Sequence[UnscheduledUpdate]) -> asyncio.Future[None]:
         """Withdraw updates; unknown ones are passed over."""
         for update in updates:
             self._unset(update.vin, update.update_id)
         keys = [(update.vin, update.update_id) for update in updates]
-        return self._disk.submit(lambda connection: _delete(connection, keys))
+        return self._database.submit(lambda connection: _delete(connection, keys))
 
     def is_awaited(self, vin: str, now: float) -> bool:
         """Say whether an interval of this vehicle runs now."""
         return any(entry.start <= now < entry.stop for entry in self._entries.get(vin, {}).values())
 
-    def mark_told(self, vin: str, now: float) -> None:
+    def mark_notified(self, vin: str, now: float) -> None:
         """Note that Core knows of this vehicle's connection."""
         for entry in self._entries.get(vin, {}).values():
             if entry.start <= now < entry.stop:
-                entry.told = True
+                entry.notified = True
 
-    def untold(self, vin: str, now: float) -> bool:
+    def needs_notice(self, vin: str, now: float) -> bool:
         """Say whether an interval of this vehicle runs and Core has not been told of its connection since it began."""
-        return any(entry.start <= now < entry.stop and not entry.told for entry in self._entries.get(vin, {}).values())
+        return any(
+            entry.start <= now < entry.stop and not entry.notified for entry in self._entries.get(vin, {}).values()
+        )
 
     def __len__(self) -> int:
         return self._count
@@ -95,7 +97,7 @@ class Calendar:
                 self._unset(vin, update_id)
                 over.append((vin, update_id))
         if over:
-            self._disk.submit(lambda connection: _delete(connection, over))
+            self._database.submit(lambda connection: _delete(connection, over))
 
     def _write_again(self) -> None:
         """Put into a file that was begun again what is known here."""
@@ -104,9 +106,9 @@ class Calendar:
             for vin, entries in self._entries.items()
             for update_id, entry in entries.items()
         ]
-        self._disk.submit(lambda connection: _insert(connection, rows))
+        self._database.submit(lambda connection: _insert(connection, rows))
 
-    def _set(self, vin: str, update_id: str, entry: Entry) -> None:
+    def _set(self, vin: str, update_id: str, entry: ScheduledInterval) -> None:
         entries = self._entries.setdefault(vin, {})
         self._count += update_id not in entries
         entries[update_id] = entry

@@ -70,7 +70,7 @@ class Codec(Protocol):
         """Make what finds the end of a packet."""
         ...
 
-    def give_back(self, splitter: Splitter) -> None:
+    def return_splitter(self, splitter: Splitter) -> None:
         """Take back one that is between two packets."""
         ...
 
@@ -119,7 +119,7 @@ class JsonCodec:
         """Make what finds the end of a packet."""
         return JsonSplitter()
 
-    def give_back(self, splitter: Splitter) -> None:
+    def return_splitter(self, splitter: Splitter) -> None:
         """Forget it: it is made quickly."""
 
     def decode(self, content: bytes) -> Packet | None:
@@ -187,7 +187,7 @@ class MsgpackCodec:
         """Make what finds the end of a packet, or take the one that nobody needs."""
         return self._spare.pop() if self._spare else MsgpackSplitter()
 
-    def give_back(self, splitter: Splitter) -> None:
+    def return_splitter(self, splitter: Splitter) -> None:
         """Keep a splitter that is between two packets: making one takes as long as reading a small message."""
         if not self._spare:
             self._spare.append(splitter)
@@ -391,7 +391,7 @@ class Decoder:
     def _keep_rest(self) -> None:
         if self._start == len(self._buffer):
             if self._splitter is not None and self._codec is not None and not self._is_inside:
-                self._codec.give_back(self._splitter)
+                self._codec.return_splitter(self._splitter)
             self._buffer, self._splitter = b"", None  # a silent connection costs no memory
         elif self._start or not isinstance(self._buffer, bytearray):
             self._buffer = bytearray(self._buffer[self._start :])

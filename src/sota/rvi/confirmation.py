@@ -9,8 +9,8 @@ message is queued. Two nodes of ours say so in their greeting (``"ack": true``, 
 * what was not confirmed when the connection ends goes to the sender's disk, at its place among the others, and is sent
   again. So a message may arrive twice.
 
-A real rvi_core confirms nothing. What went to it from the disk is taken for arrived when the connection has stood for a
-while after (``pump.py``), or at once when the peer answers to something that was sent later: it reads in order.
+A real rvi_core confirms nothing. What went to it from the disk is taken for arrived once the connection has stood for
+a while (``queue_drainer.py``), or at once when the peer answers to something that was sent later: it reads in order.
 
 Blocks and their acknowledgements go without: Core sends a block again that is not acknowledged, and at their rate they
 would fill the memory of both nodes (docs/decisions/0016).
@@ -79,7 +79,7 @@ class Confirmations:
                     self.confirmed.append(message.number)
         return was_full and not self.is_full
 
-    def take_unsettled(self, unsent: Sequence[Message] = ()) -> Sequence[Message]:
+    def take_unconfirmed(self, unsent: Sequence[Message] = ()) -> Sequence[Message]:
         """Give, at the end of the connection, what may not have arrived, and what was ``unsent``, each once."""
         kept, self._kept, self._bytes = list(self._kept.values()), {}, 0
         kept += [message for message in unsent if all(message is not other for other in kept)]
@@ -87,7 +87,7 @@ class Confirmations:
             self._timer.cancel()
         return kept
 
-    def prove(self, before: float) -> None:
+    def confirm_sent_before(self, before: float) -> None:
         """Take for arrived what was sent before this moment of the loop's clock."""
         self.confirmed += [number for sent_at, _, number in self.unconfirmed if sent_at < before]
         self.unconfirmed = [entry for entry in self.unconfirmed if entry[0] >= before]

@@ -1,15 +1,15 @@
 """One connection to another node: greeting, announcements, messages.
 
-Rules kept here (they bind both sides alike; who connected matters only for the first word):
+Both sides keep the same rules; only the side that connected greets first:
 
-* the side that connected greets first (``au``); each side then announces its services (``sa``), even if it has none;
-* nothing but signs of life counts before the peer's greeting, then only what its credentials allow: it may announce
-  what it may receive, and send to what it may invoke. The rest is dropped and counted; the connection stays;
-* only services that the peer may invoke are announced to it;
-* a peer whose certificate or credential is revoked loses its connection at once; over plain TCP it keeps it, without
-  rights: the VM of a real node ends when a few connections are cut right after their greeting;
-* a peer that speaks nonsense, or is silent for too long, loses this connection; nobody else notices;
-* no more than ``send_queue`` bytes wait for a peer: then ``offer`` says no, and the sender waits or stores.
+* each side greets (``au``), then announces its services (``sa``), even if it has none;
+* before the peer's greeting only ``ping`` is accepted. Afterwards the peer may announce what its credentials let it
+  receive, and send to what they let it invoke. Anything else is dropped and counted; the connection stays;
+* a service is announced only to a peer that may invoke it;
+* a peer whose certificate or credential is revoked is disconnected at once. Over plain TCP it stays, without rights:
+  a real node's VM ends when a few connections are cut right after their greeting;
+* malformed input, or long silence, ends this connection and no other;
+* at most ``send_queue`` bytes wait for a peer: then ``offer`` returns False, and the sender waits or stores.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sota.kit.runtime import metrics
 from sota.kit.runtime.logging import short_vin
 from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet, RcvData, language_of
 from sota.rvi.confirmation import Confirmations
-from sota.rvi.context import Context
+from sota.rvi.context import LinkContext
 from sota.rvi.credentials import Rights
 from sota.rvi.fragment import FragmentReader, FragmentWriter, is_refusal, most_bytes, wanted_size
 from sota.rvi.message import Message, Peer, keep_until
@@ -34,19 +34,23 @@ from sota.rvi.writer import Writer, pause_reading
 MAX_ANNOUNCED = 1000
 
 
-class Connection(asyncio.Protocol):
+class PeerConnection(asyncio.Protocol):
     """One connection, over TLS or TCP, made by us or by the peer."""
 
     __slots__ = (
-        "_certificate", "_codec", "_context", "_decoder", "_initiator", "_loop", "_opened_at", "_out", "_peers",
+        "_certificate", "_codec", "_context", "_decoder", "_loop", "_opened_at", "_out", "_peers",
         "_pinged_at", "_reader", "_refused", "_secure", "_transaction", "_writer", "announced", "confirmations",
-        "ended", "generation", "greeted", "heard_at", "rights", "vin",
+        "ended", "generation", "greeted", "heard_at", "initiator", "rights", "vin",
     )  # fmt: skip
 
-    def __init__(self, context: Context[Connection], codec: Codec | None, *, secure: bool, initiator: bool) -> None:
+    def __init__(
+        self, context: LinkContext[PeerConnection], codec: Codec | None, *, secure: bool, initiator: bool
+    ) -> None:
         """Prepare a connection; ``codec`` is None where the peer's first byte tells."""
         self._context = context
-        self._secure, self._initiator = secure, initiator
+        self._secure = secure
+        self.initiator = initiator
+        """Whether this node made the connection, and will make it again."""
         self._codec: Codec | None = codec
         # A plain TCP link answers JSON, but a peer may mix both; see rvi_core.
         self._decoder = Decoder(codec if secure else None, GREETING_LIMIT)
@@ -80,7 +84,7 @@ class Connection(asyncio.Protocol):
         self.generation = self._context.generation
         if self._secure and self._certificate is None:
             self._fail("no_certificate", "the peer presented no certificate")
-        elif not self.check_revoked() and self._initiator and self._codec is not None:
+        elif not self.check_revoked() and self.initiator and self._codec is not None:
             self._out.write(self._context.greeting(self._codec, secure=self._secure))
 
     def data_received(self, data: bytes) -> None:
@@ -110,11 +114,6 @@ class Connection(asyncio.Protocol):
             self._context.log.info("peer_disconnected", peer=self.label, error=str(error) if error else None)
 
     # What the node asks for
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether this node made the connection, and will make it again."""
-        return self._initiator
 
     @property
     def label(self) -> str:
@@ -195,15 +194,15 @@ class Connection(asyncio.Protocol):
             for waiting in self._writer.give_up(now):
                 self._offer_again(waiting)
 
-    def take_unsettled(self) -> Sequence[Message]:
+    def take_unconfirmed(self) -> Sequence[Message]:
         """Give, at the connection's end, the messages that may not have arrived and are the node's to keep."""
-        return self.confirmations.take_unsettled(self._writer.take_unsent(self._loop.time()) if self._writer else ())
+        return self.confirmations.take_unconfirmed(self._writer.take_unsent(self._loop.time()) if self._writer else ())
 
     def check_revoked(self) -> bool:
         """Disown the peer if its certificate or credential is revoked; True if so."""
         entry = self._context.revocations.find_against(self.rights, self._certificate)
         if entry is not None:
-            self._disown("revoked", entry)
+            self._reject_peer("revoked", entry)
         return entry is not None
 
     def check_trust(self) -> None:
@@ -215,7 +214,7 @@ class Connection(asyncio.Protocol):
         if self.rights.credentials:
             self._drop_announcements(time.time())
         else:
-            self._disown("no_trust", "no trust anchor stands for the peer's credentials any more")
+            self._reject_peer("no_trust", "no trust anchor stands for the peer's credentials any more")
 
     def pause_reading(self, until: asyncio.Future[Any]) -> None:
         """Read nothing more from the peer until this is done."""
@@ -271,7 +270,7 @@ class Connection(asyncio.Protocol):
         self._decoder.limit = self._context.settings.max_message
         for reason in reasons:
             self._refuse("credential", detail=reason)
-        if first and not self._initiator:
+        if first and not self.initiator:
             self._out.write(self._context.greeting(codec, secure=self._secure))
         if first:
             self._context.log.info("peer_connected", peer=self.label, secure=self._secure, codec=codec.name)
@@ -356,7 +355,7 @@ class Connection(asyncio.Protocol):
                 self._refuse("too_large")
         elif self._writer is not None and packet.frg_get is not None:
             if (sent_at := self._writer.last_sent_at(packet.frg_get)) is not None:
-                self.confirmations.prove(sent_at)
+                self.confirmations.confirm_sent_before(sent_at)
             self._send(*self._writer.piece(packet.frg_get, now))
         elif self._writer is not None and packet.frg_end is not None:
             self._offer_again(self._writer.finish(packet.frg_end))
@@ -386,7 +385,7 @@ class Connection(asyncio.Protocol):
             self._refused.add(reason)
             self._context.log.warning("peer_refused", reason=reason, detail=detail, peer=self.label)
 
-    def _disown(self, reason: str, detail: str) -> None:
+    def _reject_peer(self, reason: str, detail: str) -> None:
         if self._secure:
             self._fail(reason, detail)
             return

@@ -18,7 +18,7 @@ from sota.rvi.settings import NodeSettings
 Connection_contra = TypeVar("Connection_contra", contravariant=True)
 
 
-class Owner(Protocol[Connection_contra]):
+class LinkOwner(Protocol[Connection_contra]):
     """The node, as its connections (of type ``Connection_contra``) see it."""
 
     def local_services(self) -> Iterable[str]:
@@ -47,13 +47,13 @@ class Owner(Protocol[Connection_contra]):
 
 
 @dataclass(slots=True)
-class Context(Generic[Connection_contra]):
+class LinkContext(Generic[Connection_contra]):
     """What all connections of a node share."""
 
     settings: NodeSettings
     identity: Identity
     table: ServiceTable
-    owner: Owner[Connection_contra]
+    owner: LinkOwner[Connection_contra]
     log: Any = field(default_factory=get_logger)
     greetings: dict[str, bytes] = field(default_factory=dict)
     revocations: Revocations = field(default_factory=lambda: Revocations(None))

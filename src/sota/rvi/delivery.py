@@ -3,7 +3,7 @@
 Rules kept here:
 
 * what one peer sends to one service arrives in its order: the next call begins when the one before it was answered.
-  Services do not wait for one another, and peers wait for others of their lane only; one that hangs delays nobody else;
+  Services do not wait for one another, and peers wait for others of their queue only;
 * a service that is down, refuses the connection, or answers 503 is called again until the message's time is over. So
   a message may arrive twice, and never silently not at all;
 * any other answer is the service's own and is final; it is handed back to who sent the message, where that is possible;
@@ -23,10 +23,19 @@ import msgspec
 from sota.boundaries.binding.decorators import calls
 from sota.kit.http.client import Response
 from sota.rvi.callback import Address
-from sota.rvi.lane import FIRST_PAUSE_S, LONGEST_PAUSE_S, TAKEN, Answer, CallOptions, Lane, is_answer, tell
 from sota.rvi.message import Message
+from sota.rvi.service_queue import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    TAKEN,
+    Answer,
+    CallOptions,
+    ServiceQueue,
+    is_answer,
+    tell,
+)
 
-LANES = 32
+QUEUES_PER_SERVICE = 32
 """So many calls of one service may be under way, each for other peers; a vehicle's node has one peer, and one call.
 
 Core writes together what comes to it together: with 8, it wrote the reports of 8 vehicles at a time.
@@ -41,7 +50,7 @@ class LocalService:
     def __init__(self, name: str, local_name: str, address: Address, options: CallOptions) -> None:
         self.name, self.address = name, address
         self._local_name, self._options = local_name, options
-        self._lanes: dict[int, Lane] = {}
+        self._queues: dict[int, ServiceQueue] = {}
         self._bytes = self._waiting = 0
         self._room: asyncio.Event = asyncio.Event()
         self._room.set()
@@ -51,8 +60,8 @@ class LocalService:
     def move(self, address: Address) -> None:
         """Call another address from now on."""
         self.address = address
-        for lane in list(self._lanes.values()):
-            lane.move(address)
+        for queue in list(self._queues.values()):
+            queue.move(address)
 
     def offer(self, message: Message, answer: Answer | None = None) -> bool:
         """Take a message for this service; False if too much waits already."""
@@ -65,11 +74,11 @@ class LocalService:
         self._bytes += message.size
         peer = message.peer
         # By name, not by connection: who connects anew must not overtake himself.
-        number = 0 if peer is None else hash(peer.vin or peer.credential) % LANES
-        lane = self._lanes.get(number)
-        if lane is None:
-            lane = self._lanes[number] = Lane(self._local_name, self.address, self._options, self._removed)
-        lane.put(message, answer)
+        number = 0 if peer is None else hash(peer.vin or peer.credential) % QUEUES_PER_SERVICE
+        queue = self._queues.get(number)
+        if queue is None:
+            queue = self._queues[number] = ServiceQueue(self._local_name, self.address, self._options, self._removed)
+        queue.put(message, answer)
         return True
 
     async def writable(self, timeout_s: float) -> bool:
@@ -91,7 +100,7 @@ class LocalService:
         """Stop calling; gives the messages that were not delivered, those of each peer in their order."""
         self.is_open = False
         self._room.set()
-        left = [message for lane in self._lanes.values() for message in lane.close()]
+        left = [message for queue in self._queues.values() for message in queue.close()]
         self._waiting = 0
         self._be_idle()
         return left
@@ -110,7 +119,7 @@ class LocalService:
         self._idle = None
 
 
-class Notifier:
+class AvailabilityNotifier:
     """Tells one address which services come and go. Only the newest state of each name waits."""
 
     def __init__(self, address: Address, timeout_s: float) -> None:
@@ -170,7 +179,7 @@ class LocalServices:
     def __init__(self, prefix_path: str, options: CallOptions) -> None:
         self._prefix, self._options = prefix_path, options
         self._services: dict[str, LocalService] = {}
-        self._notifiers: dict[str, Notifier] = {}
+        self._notifiers: dict[str, AvailabilityNotifier] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._services)
@@ -211,7 +220,7 @@ class LocalServices:
             others = [name for name in names if not self._is_at(name, url)]
             if others:
                 if url not in self._notifiers:
-                    self._notifiers[url] = Notifier(address, self._options.timeout_s)
+                    self._notifiers[url] = AvailabilityNotifier(address, self._options.timeout_s)
                 self._notifiers[url].notify(others, available=available)
 
     async def drain(self, timeout_s: float) -> list[Message]:

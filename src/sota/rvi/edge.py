@@ -41,7 +41,7 @@ from sota.rvi.edge_requests import (
     Request,
     UnregisterParams,
 )
-from sota.rvi.large import LARGE_BYTES, Large, LargeReader
+from sota.rvi.large_request import LARGE_BYTES, LargeParameters, LargeRequestReader
 from sota.rvi.message import Message
 from sota.rvi.settings import NodeSettings
 
@@ -83,7 +83,7 @@ class Edge:
         self._requests = msgspec.json.Decoder(Request)
         self._message_requests = msgspec.json.Decoder(MessageRequest)
         self._message_params = msgspec.json.Decoder(MessageParams)
-        self._large = LargeReader(KEPT_TEXTS_BYTES if node.settings.role == "server" else 0)
+        self._large = LargeRequestReader(KEPT_TEXTS_BYTES if node.settings.role == "server" else 0)
         self._transaction = 0
         self._methods: dict[str, Callable[[msgspec.Raw], Result | Awaitable[Result]]] = {
             "message": self.message,
@@ -150,7 +150,7 @@ class Edge:
         result = self.take(self._message_params.decode(params))
         return message_result(result) if isinstance(result, int) else result
 
-    def take(self, content: MessageParams, large: Large | None = None) -> int | Awaitable[Result]:
+    def take(self, content: MessageParams, large: LargeParameters | None = None) -> int | Awaitable[Result]:
         """Take a message; ``large`` is what its parameters really are. Gives its transaction if it is sent at once."""
         node, service, now = self._node, content.service_name, time.time()
         node.check(service)

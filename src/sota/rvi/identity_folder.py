@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sota.kit.errors import StartError
 from sota.kit.runtime.logging import get_logger
-from sota.rvi.connection import Connection
-from sota.rvi.context import Context
+from sota.rvi.connection import PeerConnection
+from sota.rvi.context import LinkContext
 from sota.rvi.credentials import CredentialError, Identity
 from sota.rvi.link import Link
 from sota.rvi.settings import NodeSettings
@@ -20,7 +20,7 @@ from sota.rvi.settings import NodeSettings
 Stamps = tuple[tuple[str, int, int, int], ...]
 
 
-class IdentityKeeper:
+class IdentityFolder:
     """Reads the identity, and tells when there is another one."""
 
     def __init__(self, settings: NodeSettings) -> None:
@@ -70,12 +70,12 @@ def _stamp(file: Path) -> tuple[str, int, int, int]:
     return (file.name, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-async def look(keeper: IdentityKeeper, context: Context[Connection], link: Link) -> None:
+async def look(folder: IdentityFolder, context: LinkContext[PeerConnection], link: Link) -> None:
     """Take a renewed identity and new revocations, if there are any."""
     if context.revocations.refresh():
         cut = sum(connection.check_revoked() for connection in list(link.connections))
         context.log.info("revocations_read", entries=len(context.revocations), connections_cut=cut)
-    identity = keeper.changed()
+    identity = folder.changed()
     if identity is None:
         return
     earlier = context.identity

@@ -19,10 +19,10 @@ from collections.abc import Iterable
 
 from sota.kit.errors import StartError
 from sota.rvi.codec import JSON, MSGPACK, Codec
-from sota.rvi.connection import Connection
-from sota.rvi.context import Context
+from sota.rvi.connection import PeerConnection
+from sota.rvi.context import LinkContext
 from sota.rvi.credentials import Identity
-from sota.rvi.handshakes import Handshakes
+from sota.rvi.handshake_failures import HandshakeFailures
 from sota.rvi.settings import read_peer
 
 HANDSHAKE_TIMEOUT_S = 10.0
@@ -39,16 +39,16 @@ NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 class Link:
     """All connections of a node to other nodes."""
 
-    def __init__(self, context: Context[Connection]) -> None:
+    def __init__(self, context: LinkContext[PeerConnection]) -> None:
         self._context = context
-        self._handshakes = Handshakes(context.log)
+        self._handshake_failures = HandshakeFailures(context.log)
         self._servers: list[asyncio.Server] = []
         self._secure_servers: set[asyncio.Server] = set()
         self._secure_socket: socket.socket | None = None
         self._client_tls: ssl.SSLContext | None = None
         self._renewing_until = 0.0
         self._tasks: list[asyncio.Task[None]] = []
-        self.connections: set[Connection] = set()
+        self.connections: set[PeerConnection] = set()
         self.tls_port = self.tcp_port = 0
 
     async def start(self) -> None:
@@ -73,11 +73,11 @@ class Link:
         for address, language in peers:
             codec = MSGPACK if language == "msgpack" else JSON
             host, port = str(address.hostname), int(address.port or 0)
-            keeper = self._stay_connected(host, port, codec, secure=address.scheme != "tcp")
-            self._tasks.append(asyncio.create_task(keeper, name=f"peer:{host}:{port}"))
+            folder = self._stay_connected(host, port, codec, secure=address.scheme != "tcp")
+            self._tasks.append(asyncio.create_task(folder, name=f"peer:{host}:{port}"))
         self._tasks.append(asyncio.create_task(self._watch(), name="link:watch"))
 
-    def add(self, connection: Connection) -> bool:
+    def add(self, connection: PeerConnection) -> bool:
         """Count a connection in, unless there are too many."""
         if len(self.connections) >= self._context.settings.max_peers:
             return False
@@ -127,7 +127,7 @@ class Link:
                 self._servers.remove(server)
                 self._secure_servers.discard(server)
         for connection in list(self.connections):
-            if connection.is_ours:
+            if connection.initiator:
                 connection.close()
             else:
                 connection.check_trust()
@@ -135,7 +135,7 @@ class Link:
 
     def _server_tls(self) -> ssl.SSLContext:
         context = server_context(self._context.identity, trust_clock=self._context.settings.trust_clock)
-        return self._handshakes.watch(context)
+        return self._handshake_failures.watch(context)
 
     def _make_client_tls(self) -> ssl.SSLContext:
         return client_context(self._context.identity, trust_clock=self._context.settings.trust_clock)
@@ -152,7 +152,7 @@ class Link:
         secure = tls is not None
         server = await asyncio.get_running_loop().create_server(
             # A TLS peer's first byte tells its language; a TCP peer is answered in JSON, whatever it speaks.
-            lambda: Connection(self._context, None if secure else JSON, secure=secure, initiator=False),
+            lambda: PeerConnection(self._context, None if secure else JSON, secure=secure, initiator=False),
             sock=listening.dup(),
             ssl=tls,
             ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if secure else None,
@@ -170,7 +170,7 @@ class Link:
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     _, connection = await loop.create_connection(
-                        lambda: Connection(self._context, codec, secure=secure, initiator=True),
+                        lambda: PeerConnection(self._context, codec, secure=secure, initiator=True),
                         host,
                         port,
                         ssl=self._client_tls if secure else None,
@@ -178,13 +178,13 @@ class Link:
                     )
                 error = await connection.ended
                 if secure and not connection.greeted:
-                    self._handshakes.failed("connecting", error, f"{host}:{port}")
+                    self._handshake_failures.failed("connecting", error, f"{host}:{port}")
                 if connection.generation != self._context.generation or (
                     connection.greeted and loop.time() - began > LASTING_S
                 ):
                     pause = settings.reconnect_s
             except ssl.SSLError as refusal:
-                self._handshakes.failed("connecting", refusal, f"{host}:{port}")
+                self._handshake_failures.failed("connecting", refusal, f"{host}:{port}")
             except (OSError, TimeoutError) as error:
                 self._context.log.info("peer_not_reached", address=f"{host}:{port}", error=str(error) or "time-out")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret

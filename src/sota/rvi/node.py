@@ -27,21 +27,21 @@ from sota.kit.runtime.logging import get_logger
 from sota.rvi import counters
 from sota.rvi.calendar import Calendar
 from sota.rvi.callback import Address
-from sota.rvi.connection import Connection
-from sota.rvi.context import Context
+from sota.rvi.connection import PeerConnection
+from sota.rvi.context import LinkContext
 from sota.rvi.credentials import CredentialError
+from sota.rvi.database import NodeDatabase
 from sota.rvi.delivery import LocalServices
-from sota.rvi.disk import Disk
 from sota.rvi.edge import Edge, edge_server
-from sota.rvi.identity_folder import IdentityKeeper, look
-from sota.rvi.lane import Answer, CallOptions
+from sota.rvi.identity_folder import IdentityFolder, look
 from sota.rvi.link import Link, allow_files
 from sota.rvi.message import Message
+from sota.rvi.message_store import MessageStore
 from sota.rvi.names import VEHICLE_PREFIX, ServiceTable, declared_services, vin_of
-from sota.rvi.pump import Pumps, Sink
+from sota.rvi.queue_drainer import QueueDrainer, Sink
 from sota.rvi.revocation import Revocations
 from sota.rvi.routes import Routes
-from sota.rvi.schedule import MessageStore
+from sota.rvi.service_queue import Answer, CallOptions
 from sota.rvi.settings import NodeSettings
 
 if TYPE_CHECKING:
@@ -64,18 +64,20 @@ class Node:
             settings.prefix_path,
             CallOptions(settings.callback_timeout_s, settings.local_queue, settings.callback_peer),
         )
-        self._disk = Disk(settings.data / DISK_FILE)
-        self.store = MessageStore(self._disk, max_messages=settings.stored_messages, max_bytes=settings.stored_bytes)
-        self.calendar = Calendar(self._disk)
-        self._pumps = Pumps(self.store, self._sink)
+        self._database = NodeDatabase(settings.data / DISK_FILE)
+        self.store = MessageStore(
+            self._database, max_messages=settings.stored_messages, max_bytes=settings.stored_bytes
+        )
+        self.calendar = Calendar(self._database)
+        self._drainer = QueueDrainer(self.store, self._sink)
         self._background = Background()
         self._stopping = False
         edge = Edge(self)
         self._edge = edge_server(edge, settings)
         self._sockets = _socket_server(self, edge) if settings.ws_port else None
         self._link: Link | None = None
-        self._context: Context[Connection] | None = None
-        self._keeper: IdentityKeeper | None = None
+        self._context: LinkContext[PeerConnection] | None = None
+        self._identity_folder: IdentityFolder | None = None
 
     # Life
 
@@ -86,16 +88,16 @@ class Node:
             StartError: something is missing or taken; says what.
         """
         settings = self.settings
-        self._keeper = IdentityKeeper(settings)
+        self._identity_folder = IdentityFolder(settings)
         try:
-            identity = self._keeper.read()
+            identity = self._identity_folder.read()
         except CredentialError as error:
             raise StartError(str(error)) from None
         allow_files(settings.max_peers)
-        await self._disk.open()
+        await self._database.open()
         await self.store.open()
         await self.calendar.open()
-        self._context = Context(settings, identity, self.table, self, self.log, confirms=settings.confirmations)
+        self._context = LinkContext(settings, identity, self.table, self, self.log, confirms=settings.confirmations)
         self._context.revocations = Revocations(settings.revoked, self.log)
         self._context.revocations.refresh()
         self._link = Link(self._context)
@@ -115,11 +117,11 @@ class Node:
         await self._edge.stop()
         if self._sockets is not None:
             await self._sockets.stop()
-        await self._pumps.stop()
+        await self._drainer.stop()
         self.store.keep(await self.services.drain(self.settings.drain_s))
         if self._link is not None:
             await self._link.close(self.settings.drain_s)
-        await self._disk.close()
+        await self._database.close()
         self.log.info("node_stopped")
 
     @property
@@ -129,7 +131,7 @@ class Node:
 
     def trouble(self) -> str | None:
         """Return what hinders a node that listens."""
-        return self._disk.refuses or self._background.trouble()
+        return self._database.refuses or self._background.trouble()
 
     @property
     def edge_url(self) -> str:
@@ -190,7 +192,7 @@ class Node:
                 return
         counters.STORED.inc()
         await asyncio.shield(self.store.append(message))
-        self._pumps.start(message.service)
+        self._drainer.start(message.service)
 
     async def ask(self, message: Message) -> Response | None:
         """Hand a message to a local service and wait a while for its answer; None if it comes later or not at all.
@@ -222,7 +224,7 @@ class Node:
         if self.services.register(name, address):
             self.log.info("service_registered", service=local_name)
             self._announce_own([name], available=True)
-        self._pumps.start(name)
+        self._drainer.start(name)
         return name
 
     def unregister(self, name: str) -> None:
@@ -257,7 +259,7 @@ class Node:
         await asyncio.shield(self.calendar.add(updates))
         vins = list(dict.fromkeys(update.vin for update in updates))
         for vin in vins:
-            self._tell_awaited(vin, now)
+            self._notify_awaited(vin, now)
         return vins
 
     async def unschedule(self, updates: Sequence[UnscheduledUpdate]) -> list[str]:
@@ -275,31 +277,31 @@ class Node:
         """Give the full names of the services registered here."""
         return list(self.services)
 
-    def opened(self, connection: Connection) -> bool:
+    def opened(self, connection: PeerConnection) -> bool:
         """Say whether one more connection is welcome."""
         welcome = not self._stopping and self._link is not None and self._link.add(connection)
         if welcome:
             counters.CONNECTIONS.labels(self.settings.role).inc()
         return welcome
 
-    def announced(self, connection: Connection, names: list[str]) -> None:
+    def announced(self, connection: PeerConnection, names: list[str]) -> None:
         """Route to services of a peer, tell the local ones, send what waited."""
         self.routes.add(connection, names)
         if names and not self._stopping:
             self.services.notify(names, available=True)
         for name in names:
-            self._pumps.start(name)
+            self._drainer.start(name)
         if len(self.calendar):
             for vin in {vin for name in names if (vin := vin_of(name)) is not None}:
-                self.calendar.mark_told(vin, time.time())
+                self.calendar.mark_notified(vin, time.time())
 
-    def withdrawn(self, connection: Connection, names: list[str]) -> None:
+    def withdrawn(self, connection: PeerConnection, names: list[str]) -> None:
         """Route no more to services of a peer."""
         gone = self.routes.remove(connection, names)
         if gone and not self._stopping:
             self.services.notify(gone, available=False)
 
-    def received(self, connection: Connection, message: Message) -> None:
+    def received(self, connection: PeerConnection, message: Message) -> None:
         """Take a message from a peer for a service of this node."""
         counters.RECEIVED.inc()
         service = self.services.find(message.service)
@@ -311,9 +313,9 @@ class Node:
         except Unavailable:
             metrics.REFUSED.labels("rvi-node", "store_full").inc()
             return
-        self._pumps.start(message.service)
+        self._drainer.start(message.service)
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: PeerConnection) -> None:
         """Forget a connection; what it may not have carried any more waits again."""
         if self._link is None or connection not in self._link.connections:
             return
@@ -322,14 +324,14 @@ class Node:
         if arrived := connection.confirmations.confirmed:  # before anything is read from the disk again
             self.store.remove(arrived)
         lost = {service for _, service, _ in connection.confirmations.unconfirmed}
-        unsettled = connection.take_unsettled()
-        self.store.keep(unsettled)
-        lost |= {message.service for message in unsettled}
+        unconfirmed_messages = connection.take_unconfirmed()
+        self.store.keep(unconfirmed_messages)
+        lost |= {message.service for message in unconfirmed_messages}
         for service in lost:
-            self.store.take_back(service)
+            self.store.retry_handed_over(service)
         self.withdrawn(connection, list(connection.announced))
         for service in lost | connection.announced.keys():
-            self._pumps.start(service)
+            self._drainer.start(service)
 
     # The disk
 
@@ -341,26 +343,26 @@ class Node:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            if self._link is not None and self._context is not None and self._keeper is not None:
-                await look(self._keeper, self._context, self._link)
+            if self._link is not None and self._context is not None and self._identity_folder is not None:
+                await look(self._identity_folder, self._context, self._link)
             now = time.time()
             if self._link is not None:
-                self._pumps.confirm(self._link.connections)
+                self._drainer.confirm(self._link.connections)
             self.store.expire()
             self.calendar.expire(now)
             counters.WAITING.labels(self.settings.role).set(self.store.messages)
             if len(self.calendar) and self._link is not None:
                 for connection in self._link.connections:
                     for vin in {vin_of(name) for name in connection.announced}:
-                        self._tell_awaited(vin, now)
+                        self._notify_awaited(vin, now)
 
-    def _tell_awaited(self, vin: str | None, now: float) -> None:
-        if vin is None or not self.calendar.untold(vin, now):
+    def _notify_awaited(self, vin: str | None, now: float) -> None:
+        if vin is None or not self.calendar.needs_notice(vin, now):
             return
         services = (f"{VEHICLE_PREFIX}{vin}/sota/{name}" for name in sorted(declared_services("vehicle")))
         connected = [name for name in services if name in self.routes]
         if connected:
-            self.calendar.mark_told(vin, now)
+            self.calendar.mark_notified(vin, now)
             self.services.notify(connected, available=True)
 
     def _announce_own(self, names: list[str], *, available: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sota.rvi.connection import Connection
+from sota.rvi.connection import PeerConnection
 
 
 class Routes:
@@ -16,7 +16,7 @@ class Routes:
     """
 
     def __init__(self) -> None:
-        self._ways: dict[str, tuple[Connection, ...]] = {}
+        self._ways: dict[str, tuple[PeerConnection, ...]] = {}
         self._prefixes: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
@@ -26,7 +26,7 @@ class Routes:
         """All names, as they were announced."""
         return list(self._ways)
 
-    def find(self, name: str) -> Connection | None:
+    def find(self, name: str) -> PeerConnection | None:
         """Find the connection for a service."""
         ways = self._ways.get(name)
         if ways is None and self._prefixes:
@@ -34,7 +34,7 @@ class Routes:
             ways = self._ways[max(below, key=len)] if below else None
         return ways[-1] if ways else None
 
-    def add(self, connection: Connection, names: Iterable[str]) -> None:
+    def add(self, connection: PeerConnection, names: Iterable[str]) -> None:
         """Note services of a connection, which becomes the newest for them."""
         for name in names:
             others = tuple(other for other in self._ways.get(name, ()) if other is not connection)
@@ -42,7 +42,7 @@ class Routes:
             if name.endswith("/"):
                 self._prefixes.add(name)
 
-    def remove(self, connection: Connection, names: Iterable[str]) -> list[str]:
+    def remove(self, connection: PeerConnection, names: Iterable[str]) -> list[str]:
         """Forget services of a connection; gives those that nobody has any more."""
         gone: list[str] = []
         for name in names:

@@ -23,7 +23,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from sota.rvi.callback import Done
-from sota.rvi.lane import TAKEN
+from sota.rvi.service_queue import TAKEN
 
 HANDSHAKE_S, PING_S, PONG_S = 10.0, 10.0, 5.0
 SEND_BUFFER_BYTES = 1 << 20

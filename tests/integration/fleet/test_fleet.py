@@ -10,7 +10,7 @@ import pytest
 from sota.boundaries.b2_web_core.messages import Update
 from sota.boundaries.values import PackageId, UpdateStatus
 from sota.fleet.enrolment import vins_of
-from sota.fleet.profile import Dice, Faults, Profile
+from sota.fleet.profile import Faults, Profile, SeededOutcomes
 from tests.support.fleet import FleetProcess, RandomFile
 from tests.support.images import build, install
 from tests.support.system import System, running_system
@@ -97,8 +97,8 @@ async def test_faults_of_the_profile_are_reported_truthfully_and_are_the_same_fo
 
     expected = {}
     for vin in vins_of(VEHICLES, seed):
-        dice = Dice(Profile(faults=faults), seed, vin)
-        corrupt, fails = dice.corrupts(package.id.text), dice.fails(package.id.text)
+        outcomes = SeededOutcomes(Profile(faults=faults), seed, vin)
+        corrupt, fails = outcomes.corrupts(package.id.text), outcomes.fails(package.id.text)
         expected[vin] = "verification_failed" if corrupt else "rolled_back" if fails else None
     updates = await _updates(system, request)
     assert {vin: update.reason and update.reason.value for vin, update in updates.items()} == expected

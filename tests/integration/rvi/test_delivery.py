@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sota.rvi.delivery import LANES
+from sota.rvi.delivery import QUEUES_PER_SERVICE
 from sota.rvi.node import Node
 from tests.support.processes import free_ports
 from tests.support.rvi import (
@@ -103,8 +103,8 @@ async def test_a_service_that_hangs_delays_nobody_else(
 async def test_peers_of_other_lanes_do_not_wait_and_each_keeps_its_order(
     identities: Identities, tmp_path: Path, service: RecordingService
 ) -> None:
-    others = [f"WVW{number:014}" for number in range(1, 4 * LANES)]
-    vins = [VIN, *[vin for vin in others if hash(vin) % LANES != hash(VIN) % LANES][:2]]
+    others = [f"WVW{number:014}" for number in range(1, 4 * QUEUES_PER_SERVICE)]
+    vins = [VIN, *[vin for vin in others if hash(vin) % QUEUES_PER_SERVICE != hash(VIN) % QUEUES_PER_SERVICE][:2]]
     release = asyncio.Event()
 
     async def hang_for_one(_path: str, call: dict[str, Any]) -> None:

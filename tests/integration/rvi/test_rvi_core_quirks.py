@@ -17,7 +17,7 @@ from sota.rvi.codec import JSON, MSGPACK, Codec, Decoder, Packet
 from sota.rvi.credentials import Identity
 from sota.rvi.fragment import MAX_PIECE_BYTES
 from sota.rvi.link import client_context
-from sota.rvi.schedule import MAX_BREAKS
+from sota.rvi.message_store import MAX_BREAKS
 from tests.support.processes import free_ports
 from tests.support.rvi import (
     BACKEND,

@@ -127,7 +127,7 @@ async def test_values_are_taken_out_of_their_texts(identities: Identities, tmp_p
             await ask(ws, json.dumps({"id": 1, "method": "message", "params": params}))
             (message,) = await node.store.next(f"{BACKEND}/report")
             assert message.parameters == kept
-            node.store.hand_over(message)
+            node.store.mark_handed_over(message)
 
 
 async def test_params_may_be_a_text(identities: Identities, tmp_path: Path) -> None:

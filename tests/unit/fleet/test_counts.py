@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sota.cli.fleet.summary import is_as_wanted
-from sota.fleet.counts import Counts, Stage
+from sota.fleet.counts import Counts, UpdateStage
 from sota.fleet.profile import Faults, Profile
 
 ONE, OTHER = "FLEET00001V000000", "FLEET00001V000001"
@@ -27,9 +27,9 @@ def test_a_vehicle_goes_through_the_stages_of_its_update() -> None:
     seen.confirmed(ONE, 1)
     stages.append(seen.stage(ONE))
 
-    assert stages == list(Stage)[:6]
+    assert stages == list(UpdateStage)[:6]
     now = seen.snapshot()
-    assert (now.over, now.stages[Stage.IDLE], sum(now.stages.values())) == (1, 1, 2)
+    assert (now.over, now.stages[UpdateStage.IDLE], sum(now.stages.values())) == (1, 1, 2)
 
 
 def test_an_update_of_two_files_is_over_when_both_reports_are_confirmed() -> None:
@@ -37,14 +37,14 @@ def test_an_update_of_two_files_is_over_when_both_reports_are_confirmed() -> Non
     seen.notified(ONE, "u", frozenset({1, 2}))
     seen.reported(ONE, 1, "installed", None)
     seen.confirmed(ONE, 1)
-    assert seen.stage(ONE) is Stage.NOTIFIED
+    assert seen.stage(ONE) is UpdateStage.NOTIFIED
 
     seen.reported(ONE, 2, "failed", "rolled_back")
     seen.reported(ONE, 2, "failed", "rolled_back")  # sent again: counted once
-    assert seen.stage(ONE) is Stage.REPORTING
+    assert seen.stage(ONE) is UpdateStage.REPORTING
     seen.confirmed(ONE, 2)
 
-    assert seen.stage(ONE) is Stage.FAILED
+    assert seen.stage(ONE) is UpdateStage.FAILED
     assert seen.snapshot().failures == {"rolled_back": 1}
 
 
@@ -53,10 +53,10 @@ def test_a_repeated_offer_changes_nothing_and_a_new_one_begins_anew() -> None:
     seen.notified(ONE, "u", frozenset({1}))
     seen.transferring(ONE)
     seen.notified(ONE, "u", frozenset({1}))
-    assert seen.stage(ONE) is Stage.TRANSFERRING
+    assert seen.stage(ONE) is UpdateStage.TRANSFERRING
 
     seen.notified(ONE, "v", frozenset({2}))
-    assert seen.stage(ONE) is Stage.NOTIFIED
+    assert seen.stage(ONE) is UpdateStage.NOTIFIED
 
 
 def test_words_about_what_was_not_offered_count_for_nothing() -> None:
@@ -64,7 +64,7 @@ def test_words_about_what_was_not_offered_count_for_nothing() -> None:
     seen.reported(ONE, 9, "installed", None)
     seen.confirmed(ONE, 9)
 
-    assert seen.stage(ONE) is Stage.IDLE
+    assert seen.stage(ONE) is UpdateStage.IDLE
 
 
 def test_only_failures_that_the_profile_makes_are_as_wanted() -> None:

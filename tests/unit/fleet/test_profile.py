@@ -1,4 +1,4 @@
-"""What a fleet's profile says, and the dice."""
+"""What a fleet's profile says, and the outcomes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sota.fleet.enrolment import vins_of
-from sota.fleet.profile import Dice, Profile
+from sota.fleet.profile import Profile, SeededOutcomes
 from sota.kit.errors import StartError
 
 TEXT = """
@@ -34,10 +34,10 @@ def profile(tmp_path: Path) -> Profile:
 
 def test_the_same_seed_decides_the_same(profile: Profile) -> None:
     def story(seed: int) -> list[object]:
-        dice = [Dice(profile, seed, vin) for vin in VINS[:50]]
+        outcomes = [SeededOutcomes(profile, seed, vin) for vin in VINS[:50]]
         return [
             (one.fails("ivi/1.0.0"), one.corrupts("ivi/1.0.0"), one.installation_s("a/1.0.0"), one.online_s())
-            for one in dice
+            for one in outcomes
         ]
 
     assert story(1) == story(1)
@@ -45,35 +45,35 @@ def test_the_same_seed_decides_the_same(profile: Profile) -> None:
 
 
 def test_what_happens_to_a_package_does_not_depend_on_what_was_asked_before(profile: Profile) -> None:
-    one, other = Dice(profile, 1, VINS[0]), Dice(profile, 1, VINS[0])
+    one, other = SeededOutcomes(profile, 1, VINS[0]), SeededOutcomes(profile, 1, VINS[0])
     other.online_s(), other.fails("x/1.0.0"), other.offline_s()
 
     assert one.installation_s("ivi/1.0.0") == other.installation_s("ivi/1.0.0")
 
 
 def test_shares_and_means_are_those_of_the_profile(profile: Profile) -> None:
-    dice = [Dice(profile, 1, vin) for vin in VINS]
+    outcomes = [SeededOutcomes(profile, 1, vin) for vin in VINS]
 
     def share(answers: list[bool]) -> float:
         return sum(answers) / len(answers)
 
-    assert share([one.begins_offline() for one in dice]) == pytest.approx(0.25, abs=0.03)
-    assert share([one.fails("ivi/1.0.0") for one in dice]) == pytest.approx(0.1, abs=0.02)
-    assert share([one.corrupts("ivi/1.0.0") for one in dice]) == pytest.approx(0.02, abs=0.01)
-    times = [one.installation_s("ivi/1.0.0") for one in dice]
+    assert share([one.begins_offline() for one in outcomes]) == pytest.approx(0.25, abs=0.03)
+    assert share([one.fails("ivi/1.0.0") for one in outcomes]) == pytest.approx(0.1, abs=0.02)
+    assert share([one.corrupts("ivi/1.0.0") for one in outcomes]) == pytest.approx(0.02, abs=0.01)
+    times = [one.installation_s("ivi/1.0.0") for one in outcomes]
     assert min(times) == pytest.approx(1, abs=0.01)
     assert max(times) == pytest.approx(3, abs=0.01)
-    online = [one.online_s() or 0.0 for one in dice]
+    online = [one.online_s() or 0.0 for one in outcomes]
     assert sum(online) / len(online) == pytest.approx(100, rel=0.1)
-    assert max(one.arrival_s() for one in dice) <= 60
+    assert max(one.arrival_s() for one in outcomes) <= 60
 
 
 def test_without_a_profile_vehicles_stay_connected_and_nothing_fails() -> None:
-    dice = Dice(Profile(), 1, VINS[0])
+    outcomes = SeededOutcomes(Profile(), 1, VINS[0])
 
-    assert dice.online_s() is None
-    assert dice.offline_s() is None
-    assert [dice.begins_offline(), dice.fails("a/1.0.0"), dice.corrupts("a/1.0.0")] == [False] * 3
+    assert outcomes.online_s() is None
+    assert outcomes.offline_s() is None
+    assert [outcomes.begins_offline(), outcomes.fails("a/1.0.0"), outcomes.corrupts("a/1.0.0")] == [False] * 3
 
 
 @pytest.mark.parametrize(

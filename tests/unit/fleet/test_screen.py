@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from sota.cli.fleet.screen import Screen
-from sota.fleet.counts import Counts, Stage
+from sota.fleet.counts import Counts, UpdateStage
 
 
 def counts() -> Counts:
@@ -36,7 +36,7 @@ def test_table_shows_every_stage_whole_in_a_narrow_terminal() -> None:
     rows = [[cell.strip() for cell in line.split("│")[1:3]] for line in shown(terminal=True).splitlines()]
     numbers = {row[0]: row[1] for row in rows if len(row) == 2}
     assert numbers == {
-        **dict.fromkeys(map(str, Stage), "0"),
+        **dict.fromkeys(map(str, UpdateStage), "0"),
         "idle": "1", "installing": "1", "installed": "1", "failed": "1", "connected": "3", "… verification_failed": "1",
     }  # fmt: skip
 

@@ -23,8 +23,8 @@ from hypothesis import settings
 from sota.boundaries.authority import Authority, Grant
 from sota.kit.http.json_server import JsonConnection
 from sota.rvi.codec import JSON, MSGPACK, CodecError, Decoder, pack
-from sota.rvi.connection import Connection
-from sota.rvi.context import Context
+from sota.rvi.connection import PeerConnection
+from sota.rvi.context import LinkContext
 from sota.rvi.credentials import Identity
 from sota.rvi.link import Link
 from sota.rvi.message import Message
@@ -191,19 +191,19 @@ class Quiet:
     def local_services(self) -> list[str]:
         return [REPORT]
 
-    def opened(self, connection: Connection) -> bool:
+    def opened(self, connection: PeerConnection) -> bool:
         return True
 
-    def announced(self, connection: Connection, names: list[str]) -> None:
+    def announced(self, connection: PeerConnection, names: list[str]) -> None:
         assert not names, "nobody here has a right to receive"
 
-    def withdrawn(self, connection: Connection, names: list[str]) -> None:
+    def withdrawn(self, connection: PeerConnection, names: list[str]) -> None:
         pass
 
-    def received(self, connection: Connection, message: Message) -> None:
+    def received(self, connection: PeerConnection, message: Message) -> None:
         raise AssertionError("nobody here has a right to invoke")
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: PeerConnection) -> None:
         pass
 
     def info(self, *_: Any, **__: Any) -> None:
@@ -215,13 +215,13 @@ class Quiet:
 class Talkative(Quiet):
     """One whose peers have rights: it takes what they send, and sends to what they announce."""
 
-    def announced(self, connection: Connection, names: list[str]) -> None:
+    def announced(self, connection: PeerConnection, names: list[str]) -> None:
         for name in names:
             connection.offer(Message(name, b'[{"a":1}]', 1, 0.0))
             connection.offer(Message(name, b'{"rvi.max_msg_size":40,"text":"in pieces"}', 1, 0.0))
             connection.offer(Message(name, b"[2]", 1, 0.0))
 
-    def received(self, connection: Connection, message: Message) -> None:
+    def received(self, connection: PeerConnection, message: Message) -> None:
         assert message.service.startswith("genivi.org/backend/sota/")
         message.settle()
 
@@ -242,13 +242,13 @@ def test_hostile_peers_cost_their_connection_only(owner: Quiet, backend_identity
 
     async def attack() -> None:
         settings_ = NodeSettings(identity=backend_identity, max_message=4096)
-        context = Context(
+        context = LinkContext(
             settings_, Identity.read(backend_identity, time.time()), ServiceTable(), owner, owner, confirms=True
         )
         assert Link(context).connections == set()
 
         def work() -> None:
-            connection = Connection(context, None, secure=True, initiator=False)
+            connection = PeerConnection(context, None, secure=True, initiator=False)
             connection._secure = False
             wire = Wire()
             connection.connection_made(wire)
@@ -258,7 +258,7 @@ def test_hostile_peers_cost_their_connection_only(owner: Quiet, backend_identity
                 if not wire.closed:
                     connection.data_received(piece)
             connection.tick(0.0)
-            connection.take_unsettled()
+            connection.take_unconfirmed()
             connection.connection_lost(None)
 
         await held(work)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from sota.rvi.connection import Connection
+from sota.rvi.connection import PeerConnection
 from sota.rvi.routes import Routes
 
-FIRST, SECOND = cast("Connection", object()), cast("Connection", object())
+FIRST, SECOND = cast("PeerConnection", object()), cast("PeerConnection", object())
 
 
 def test_the_newest_connection_gets_everything_and_the_older_takes_over() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sota.fleet.counts import Snapshot, Stage
+from sota.fleet.counts import Snapshot, UpdateStage
 from sota.fleet.fleet import Fleet
 from sota.fleet.profile import Profile
 
@@ -39,8 +39,8 @@ def summary(now: Snapshot, fleet: Fleet, *, is_over: bool) -> Summary:
         vehicles=now.vehicles,
         expected=fleet.expected,
         connected=now.connected,
-        installed=now.stages[Stage.INSTALLED],
-        failed=now.stages[Stage.FAILED],
+        installed=now.stages[UpdateStage.INSTALLED],
+        failed=now.stages[UpdateStage.FAILED],
         unfinished=fleet.expected - now.over,
         failures=now.failures,
         seconds=round(now.elapsed_s, 3),

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from sota.rvi.codec import pack
 from sota.rvi.edge_requests import MessageRequest
-from sota.rvi.large import KEY_BYTES, LARGE_BYTES, MAX_TEXTS, LargeReader
+from sota.rvi.large_request import KEY_BYTES, LARGE_BYTES, MAX_TEXTS, LargeRequestReader
 
 decode = msgspec.json.Decoder(MessageRequest).decode
 LARGE = "QUJD+/=" * (LARGE_BYTES // 7 + 1)
 STAND_IN = "a large text was"
-READER = LargeReader(4 * len(LARGE))
+READER = LargeRequestReader(4 * len(LARGE))
 
 
 def a_request(parameters: Any, *, ascii_only: bool = False, **more: Any) -> bytes:
@@ -87,7 +87,7 @@ def test_whatever_else_is_left_to_the_ordinary_way(content: bytes) -> None:
 
 
 def test_same_text_is_kept_once() -> None:
-    reader = LargeReader(4 * len(LARGE))
+    reader = LargeRequestReader(4 * len(LARGE))
     first, second = (reader.read(a_request([{"n": n, "bytes": LARGE}]), decode) for n in (1, 2))
     assert first is not None
     assert second is not None
@@ -99,7 +99,7 @@ def test_same_text_is_kept_once() -> None:
 
 @pytest.mark.parametrize("change", ["\x00", "\x1f", "\x80", "é"])
 def test_text_that_only_begins_as_one_before_is_checked(change: str) -> None:
-    reader = LargeReader(4 * len(LARGE))
+    reader = LargeRequestReader(4 * len(LARGE))
     assert reader.read(a_request([LARGE]), decode) is not None
     for at in (KEY_BYTES, len(LARGE) // 2, len(LARGE) - 1):
         changed = a_request([LARGE[:at] + "~" + LARGE[at + 1 :]]).replace(b"~", change.encode("latin-1"))
@@ -110,12 +110,12 @@ def test_text_that_only_begins_as_one_before_is_checked(change: str) -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    reader = LargeReader(3 * len(LARGE))
+    reader = LargeRequestReader(3 * len(LARGE))
     for number in range(20):
         assert reader.read(a_request([f"{number}{LARGE}"]), decode) is not None
     assert len(reader._kept) == 2
     assert reader._kept_bytes == sum(map(len, reader._kept.values()))
-    assert LargeReader(0).read(a_request([LARGE]), decode) is not None
+    assert LargeRequestReader(0).read(a_request([LARGE]), decode) is not None
 
 
 VALUES = st.recursive(

@@ -63,7 +63,7 @@ HINTS = {
 }
 
 
-class Handshakes:
+class HandshakeFailures:
     """Those of one node. ``clock`` is one that nobody sets."""
 
     def __init__(self, log: FilteringBoundLogger, *, clock: Callable[[], float] = time.monotonic) -> None:

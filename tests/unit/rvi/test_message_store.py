@@ -16,9 +16,9 @@ from sota.boundaries.values import Interval, PackageId
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.files.set_aside import find_set_aside
 from sota.rvi.calendar import Calendar
-from sota.rvi.disk import Disk
+from sota.rvi.database import NodeDatabase
 from sota.rvi.message import Message, Peer
-from sota.rvi.schedule import READ_MESSAGES, MessageStore
+from sota.rvi.message_store import READ_MESSAGES, MessageStore
 
 VIN = "WVW00000000000001"
 UPDATE_ID = "0190c5a8-0000-7000-8000-000000000001"
@@ -26,14 +26,14 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-async def disk(tmp_path: Path) -> AsyncIterator[Disk]:
-    disk = Disk(tmp_path / "messages.sqlite3")
+async def disk(tmp_path: Path) -> AsyncIterator[NodeDatabase]:
+    disk = NodeDatabase(tmp_path / "messages.sqlite3")
     await disk.open()
     yield disk
     await disk.close()
 
 
-async def store_on(disk: Disk, max_messages: int = 1000, max_bytes: int = 1 << 20) -> MessageStore:
+async def store_on(disk: NodeDatabase, max_messages: int = 1000, max_bytes: int = 1 << 20) -> MessageStore:
     store = MessageStore(disk, max_messages=max_messages, max_bytes=max_bytes)
     await store.open()
     return store
@@ -44,7 +44,7 @@ def message(number: int, service: str = "a", deadline: float | None = None) -> M
     return Message(service, b"[%d]" % number, 1000, deadline or time.time() + 60, peer)
 
 
-async def test_messages_come_back_in_their_order(disk: Disk) -> None:
+async def test_messages_come_back_in_their_order(disk: NodeDatabase) -> None:
     store = await store_on(disk)
     await asyncio.gather(*(store.append(message(n, service)) for n in range(5) for service in "ab"))
     again = await store_on(disk)
@@ -55,19 +55,19 @@ async def test_messages_come_back_in_their_order(disk: Disk) -> None:
     assert again.messages == 10
 
 
-async def test_what_was_handed_over_is_not_read_again_unless_taken_back(disk: Disk) -> None:
+async def test_what_was_handed_over_is_not_read_again_unless_taken_back(disk: NodeDatabase) -> None:
     store = await store_on(disk)
     for n in range(3):
         await store.append(message(n))
     for read in await store.next("a"):
-        store.hand_over(read)
+        store.mark_handed_over(read)
     assert not store.has_waiting("a")
-    store.take_back("a")
+    store.retry_handed_over("a")
     assert store.has_waiting("a")
     assert len(await store.next("a")) == 3
 
 
-async def test_what_was_removed_is_gone(disk: Disk) -> None:
+async def test_what_was_removed_is_gone(disk: NodeDatabase) -> None:
     store = await store_on(disk)
     await store.append(message(1))
     await store.remove([read.number or 0 for read in await store.next("a")])
@@ -75,7 +75,7 @@ async def test_what_was_removed_is_gone(disk: Disk) -> None:
     assert not store.has_waiting("a")
 
 
-async def test_what_is_over_is_swept(disk: Disk) -> None:
+async def test_what_is_over_is_swept(disk: NodeDatabase) -> None:
     store = await store_on(disk)
     await store.append(message(1, deadline=time.time() - 1))
     await store.append(message(2))
@@ -85,7 +85,7 @@ async def test_what_is_over_is_swept(disk: Disk) -> None:
 
 @pytest.mark.parametrize("moved_by_s", [-1.7e9, -3600.0, 3600.0, 1.7e9])
 async def test_a_clock_that_is_set_ends_no_message_and_keeps_none_for_longer(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch, moved_by_s: float
+    disk: NodeDatabase, monkeypatch: pytest.MonkeyPatch, moved_by_s: float
 ) -> None:
     store = await store_on(disk)
     await store.append(message(1))
@@ -107,7 +107,7 @@ async def test_a_clock_that_is_set_ends_no_message_and_keeps_none_for_longer(
     assert await again.next("a") == []
 
 
-async def test_the_disk_has_a_limit_and_says_so(disk: Disk) -> None:
+async def test_the_disk_has_a_limit_and_says_so(disk: NodeDatabase) -> None:
     store = await store_on(disk, max_messages=2)
     await store.append(message(1))
     await store.append(message(2))
@@ -118,19 +118,19 @@ async def test_the_disk_has_a_limit_and_says_so(disk: Disk) -> None:
         small.append(message(4))
 
 
-async def test_a_long_backlog_is_read_in_parts(disk: Disk) -> None:
+async def test_a_long_backlog_is_read_in_parts(disk: NodeDatabase) -> None:
     store = await store_on(disk)
     appended = [store.append(message(n)) for n in range(READ_MESSAGES + 5)]
     await asyncio.gather(*appended)
     seen: list[bytes] = []
     while store.has_waiting("a"):
         for read in await store.next("a"):
-            store.hand_over(read)
+            store.mark_handed_over(read)
             seen.append(read.parameters)
     assert seen == [b"[%d]" % n for n in range(READ_MESSAGES + 5)]
 
 
-async def test_a_disk_that_refuses_is_said_to_the_sender(disk: Disk) -> None:
+async def test_a_disk_that_refuses_is_said_to_the_sender(disk: NodeDatabase) -> None:
     store = await store_on(disk)
 
     def break_it(connection: sqlite3.Connection) -> None:
@@ -144,7 +144,7 @@ async def test_a_disk_that_refuses_is_said_to_the_sender(disk: Disk) -> None:
 
 async def test_a_damaged_file_is_set_aside_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "messages.sqlite3").write_bytes(b"no database" * 1000)
-    disk = Disk(tmp_path / "messages.sqlite3")
+    disk = NodeDatabase(tmp_path / "messages.sqlite3")
     await disk.open()
     store = await store_on(disk)
     await store.append(message(1))
@@ -156,7 +156,7 @@ async def test_a_damaged_file_is_set_aside_at_the_start(tmp_path: Path) -> None:
 
 async def test_a_file_that_cannot_be_opened_stops_the_start_and_stays(tmp_path: Path) -> None:
     (tmp_path / "messages.sqlite3").mkdir()
-    disk = Disk(tmp_path / "messages.sqlite3")
+    disk = NodeDatabase(tmp_path / "messages.sqlite3")
     with pytest.raises(StartError, match="cannot keep messages"):
         await disk.open()
     await disk.close()
@@ -164,7 +164,7 @@ async def test_a_file_that_cannot_be_opened_stops_the_start_and_stays(tmp_path: 
 
 
 async def test_a_file_damaged_while_the_node_runs_is_begun_again(tmp_path: Path) -> None:
-    disk = Disk(tmp_path / "messages.sqlite3")
+    disk = NodeDatabase(tmp_path / "messages.sqlite3")
     await disk.open()
     store = await store_on(disk)
     calendar = Calendar(disk)
@@ -184,7 +184,7 @@ async def test_a_file_damaged_while_the_node_runs_is_begun_again(tmp_path: Path)
     assert [each.parameters for each in await store.next("a")] == [b"[201]"]
     again = Calendar(disk)
     await again.open()
-    assert again.untold(VIN, NOW.timestamp())
+    assert again.needs_notice(VIN, NOW.timestamp())
     await disk.close()
     assert len(find_set_aside(tmp_path / "messages.sqlite3")) == 1
 
@@ -197,31 +197,31 @@ def update(start: datetime = NOW - timedelta(hours=1), end: datetime = NOW + tim
     )
 
 
-async def test_a_scheduled_update_survives_a_restart(disk: Disk) -> None:
+async def test_a_scheduled_update_survives_a_restart(disk: NodeDatabase) -> None:
     await Calendar(disk).add([update()])
     again = Calendar(disk)
     await again.open()
-    assert again.untold(VIN, NOW.timestamp())
-    assert not again.untold("WVW00000000000002", NOW.timestamp())
+    assert again.needs_notice(VIN, NOW.timestamp())
+    assert not again.needs_notice("WVW00000000000002", NOW.timestamp())
 
 
-async def test_core_is_told_once_of_each_scheduling(disk: Disk) -> None:
+async def test_core_is_told_once_of_each_scheduling(disk: NodeDatabase) -> None:
     calendar = Calendar(disk)
     await calendar.add([update()])
-    calendar.mark_told(VIN, NOW.timestamp())
-    assert not calendar.untold(VIN, NOW.timestamp())
+    calendar.mark_notified(VIN, NOW.timestamp())
+    assert not calendar.needs_notice(VIN, NOW.timestamp())
     await calendar.add([update()])
-    assert calendar.untold(VIN, NOW.timestamp())
+    assert calendar.needs_notice(VIN, NOW.timestamp())
 
 
-async def test_an_interval_that_has_not_begun_waits(disk: Disk) -> None:
+async def test_an_interval_that_has_not_begun_waits(disk: NodeDatabase) -> None:
     calendar = Calendar(disk)
     await calendar.add([update(start=NOW + timedelta(minutes=1))])
-    assert not calendar.untold(VIN, NOW.timestamp())
-    assert calendar.untold(VIN, NOW.timestamp() + 61)
+    assert not calendar.needs_notice(VIN, NOW.timestamp())
+    assert calendar.needs_notice(VIN, NOW.timestamp() + 61)
 
 
-async def test_a_withdrawn_update_is_forgotten(disk: Disk) -> None:
+async def test_a_withdrawn_update_is_forgotten(disk: NodeDatabase) -> None:
     calendar = Calendar(disk)
     await calendar.add([update()])
     await calendar.remove([UnscheduledUpdate(vin=VIN, update_id=UPDATE_ID)])
@@ -231,7 +231,7 @@ async def test_a_withdrawn_update_is_forgotten(disk: Disk) -> None:
     assert len(again) == 0
 
 
-async def test_what_is_over_is_forgotten_unless_scheduled_anew(disk: Disk) -> None:
+async def test_what_is_over_is_forgotten_unless_scheduled_anew(disk: NodeDatabase) -> None:
     calendar = Calendar(disk)
     await calendar.add([update()])
     await calendar.add([update(end=NOW + timedelta(hours=2))])

@@ -5,7 +5,7 @@ gathers and goes into the next one: under load a thousand messages cost one ``fs
 power cut.
 
 A damaged file is set aside and an empty one begun, at the start and at any later moment. The messages in it are lost to
-the node; their senders send again what nobody confirms. ``on_begun_again`` is for those who count what the file holds.
+the node; their senders send again what nobody confirms. ``on_start_over`` is for those who count what the file holds.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PRAGMA user_version = 1;
 """
 
 
-class Disk:
+class NodeDatabase:
     """Runs work on the file, in order, off the event loop."""
 
     def __init__(self, file: Path) -> None:
@@ -57,7 +57,7 @@ class Disk:
         self.refuses: str | None = None
         """Why the last work could not be done; None where it could."""
         self._is_closed = False
-        self.on_begun_again: list[Callable[[], None]] = []
+        self.on_start_over: list[Callable[[], None]] = []
 
     async def open(self) -> None:
         """Open the file, or make it.
@@ -66,7 +66,7 @@ class Disk:
             StartError: it cannot be used.
         """
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._connect_or_begin_again)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connect_or_start_over)
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"cannot keep messages in {self._file}: {error}", exit_code=1) from None
 
@@ -100,7 +100,7 @@ class Disk:
                     raise
                 self.refuses = f"its disk refuses: {error}"
                 if is_damage(error):
-                    await self._begin_again(error)
+                    await self._start_over(error)
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(Unavailable(f"The node's disk refuses: {error}."))
@@ -112,12 +112,12 @@ class Disk:
                     future.set_result(result)
         self._flushing = None
 
-    async def _begin_again(self, error: BaseException) -> None:
+    async def _start_over(self, error: BaseException) -> None:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._set_aside, error)
         except (sqlite3.Error, OSError) as refused:  # the next work meets the damage again, or no connection
             get_logger().error("damaged_messages_not_set_aside", file=str(self._file), detail=str(refused))
-        for listener in self.on_begun_again:
+        for listener in self.on_start_over:
             listener()
 
     def _set_aside(self, error: BaseException) -> None:
@@ -141,11 +141,11 @@ class Disk:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             results = [work(connection) for work in batch]
-            faults.before("Disk.flush")
-        faults.after("Disk.flush")
+            faults.before("NodeDatabase.flush")
+        faults.after("NodeDatabase.flush")
         return results
 
-    def _connect_or_begin_again(self) -> None:
+    def _connect_or_start_over(self) -> None:
         try:
             self._connect()
         except sqlite3.Error as error:

@@ -49,7 +49,7 @@ class CallOptions:
     name_peer: bool = True
 
 
-class Lane:
+class ServiceQueue:
     """Messages that wait for one caller; ``removed`` is called for each that waits no more."""
 
     def __init__(

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from sota.boundaries import authority as authority_module
 from sota.kit.runtime.metrics import REGISTRY
-from sota.rvi.handshakes import HINTS, Handshakes
+from sota.rvi.handshake_failures import HINTS, HandshakeFailures
 from sota.rvi.revocation import fingerprint
 from tests.support.rvi import Identities, backend_settings, exchange, running, vehicle_settings, wait_until
 
@@ -146,7 +146,7 @@ async def _connect_without_certificate(port: int) -> None:
 
 def test_a_line_a_minute_names_how_often_it_failed(logs: list[Any]) -> None:
     moment = 0.0
-    handshakes = Handshakes(structlog.get_logger(), clock=lambda: moment)
+    handshakes = HandshakeFailures(structlog.get_logger(), clock=lambda: moment)
     for _ in range(250):
         handshakes.failed("connecting", None)
         moment += 1.0

@@ -39,14 +39,14 @@ _RAW16_BELOW = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Large:
+class LargeParameters:
     """A large request's parameters, in JSON and in msgpack, each in parts."""
 
     parameters: Sequence[Part]
     packed: Sequence[Part]
 
 
-class LargeReader:
+class LargeRequestReader:
     """Reads large requests; remembers texts that it has checked, up to ``kept_bytes``.
 
     A campaign sends the same block to many vehicles at about the same time. To see that a text is the same as one
@@ -60,7 +60,7 @@ class LargeReader:
 
     def read(
         self, content: bytes | bytearray, decode: Callable[[bytes], MessageRequest]
-    ) -> tuple[MessageRequest, Large] | None:
+    ) -> tuple[MessageRequest, LargeParameters] | None:
         """Read a request by ``decode``; gives it, with a short text in its parameters, and what they really are.
 
         None: it is to be read as any other.
@@ -83,7 +83,7 @@ class LargeReader:
             return None
         text = quoted[1:-1]
         packed = (packed_before + _raw_head(len(text)), text, packed_after)
-        return request, Large((before, quoted, after), packed)
+        return request, LargeParameters((before, quoted, after), packed)
 
     def _checked(self, content: bytes | bytearray, start: int, end: int) -> memoryview:
         """Give a text, in its quotation marks, once it is known to be one."""

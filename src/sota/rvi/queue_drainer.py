@@ -13,20 +13,20 @@ from collections.abc import Callable, Iterable
 from sota.kit.errors import Unavailable
 from sota.kit.runtime.logging import get_logger
 from sota.rvi import counters
-from sota.rvi.connection import Connection
+from sota.rvi.connection import PeerConnection
 from sota.rvi.delivery import LocalService
-from sota.rvi.lane import Answer
 from sota.rvi.message import Message
-from sota.rvi.schedule import MessageStore
+from sota.rvi.message_store import MessageStore
+from sota.rvi.service_queue import Answer
 
 WAIT_S = 5.0
 PAUSE_S = 0.01
 CONFIRMED_AFTER_S = 2.0
 
-Sink = Connection | LocalService
+Sink = PeerConnection | LocalService
 
 
-class Pumps:
+class QueueDrainer:
     """One task for each service that has messages on the disk and a way open."""
 
     def __init__(self, store: MessageStore, find_sink: Callable[[str], Sink | None]) -> None:
@@ -49,13 +49,13 @@ class Pumps:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    def confirm(self, connections: Iterable[Connection]) -> None:
+    def confirm(self, connections: Iterable[PeerConnection]) -> None:
         """Remove from the disk what was sent a while ago over connections that still stand."""
         before = asyncio.get_running_loop().time() - CONFIRMED_AFTER_S
         for connection in connections:
             confirmations = connection.confirmations
             if confirmations.unconfirmed and connection.is_flushed:
-                confirmations.prove(before)
+                confirmations.confirm_sent_before(before)
             if confirmations.confirmed:
                 arrived, confirmations.confirmed = confirmations.confirmed, []
                 self._store.remove(arrived)
@@ -74,19 +74,19 @@ class Pumps:
     async def _hand_over(self, sink: Sink, message: Message) -> bool:
         if message.is_over:
             counters.EXPIRED.inc()
-            self._store.hand_over(message)  # the disk is swept by time
+            self._store.mark_handed_over(message)  # the disk is swept by time
             return True
         while not self._offer(sink, message):
             await sink.writable(WAIT_S)
             if not sink.is_open:
                 return False
             await asyncio.sleep(PAUSE_S)  # room for something may not be room for this message
-        self._store.hand_over(message)
+        self._store.mark_handed_over(message)
         return True
 
     def _offer(self, sink: Sink, message: Message) -> bool:
         number, loop = message.number or 0, asyncio.get_running_loop()
-        if isinstance(sink, Connection):
+        if isinstance(sink, PeerConnection):
             if not sink.offer(message):
                 return False
             counters.SENT.inc()

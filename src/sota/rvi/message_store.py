@@ -28,7 +28,7 @@ import msgspec
 from sota.kit.errors import Unavailable
 from sota.kit.runtime import metrics
 from sota.kit.runtime.logging import get_logger
-from sota.rvi.disk import Disk
+from sota.rvi.database import NodeDatabase
 from sota.rvi.message import Message, Peer
 
 READ_MESSAGES = 64
@@ -52,19 +52,19 @@ class Backlog:
 class MessageStore:
     """The messages on disk."""
 
-    def __init__(self, disk: Disk, *, max_messages: int, max_bytes: int) -> None:
-        self._disk = disk
+    def __init__(self, disk: NodeDatabase, *, max_messages: int, max_bytes: int) -> None:
+        self._database = disk
         self._max_messages, self._max_bytes = max_messages, max_bytes
         self._backlogs: dict[str, Backlog] = {}
         self._next, self._base = 1, time.time() - time.monotonic()
         self._breaks: dict[int, int] = {}
         self.messages = self.bytes = 0
-        disk.on_begun_again.append(self._begin_again)
+        disk.on_start_over.append(self._start_over)
 
     async def open(self) -> None:
         """Find what an earlier run has left."""
-        self._base = await self._disk.submit(partial(_keep_base, self._base))
-        services, newest = await self._disk.submit(_survey)
+        self._base = await self._database.submit(partial(_keep_base, self._base))
+        services, newest = await self._database.submit(_survey)
         for service, count, size, last in services:
             self._backlogs[service] = Backlog(count, last, durable=count, durable_bytes=size)
             self.messages += count
@@ -100,7 +100,7 @@ class MessageStore:
         backlog.newest = max(backlog.newest, message.number)
         self.messages += 1
         self.bytes += size
-        future = self._disk.submit(lambda connection: _insert(connection, message, self._base))
+        future = self._database.submit(lambda connection: _insert(connection, message, self._base))
         future.add_done_callback(lambda done: self._settle(message, size, done))
         return future
 
@@ -120,7 +120,7 @@ class MessageStore:
                     metrics.REFUSED.labels("rvi-node", "store_full").inc()
                     continue
             else:  # it came from the disk, and is there still
-                self.take_back(message.service)
+                self.retry_handed_over(message.service)
             if message.suspect and self._breaks_too_often(message):
                 metrics.REFUSED.labels("rvi-node", "breaks_link").inc()
                 get_logger(program="rvi-node").error("message_given_up", service=message.service, breaks=MAX_BREAKS)
@@ -145,31 +145,31 @@ class MessageStore:
         if backlog is None:
             return []
         after, newest = backlog.handed_over, backlog.newest
-        messages = await self._disk.submit(lambda connection: _read(connection, service, after, self._base))
+        messages = await self._database.submit(lambda connection: _read(connection, service, after, self._base))
         if not messages:  # the disk refused some, or their time was over: nothing is there to wait for
             backlog.handed_over = max(backlog.handed_over, newest)
         return messages
 
-    def hand_over(self, message: Message) -> None:
+    def mark_handed_over(self, message: Message) -> None:
         """Note that a message was handed over; it stays on disk until it is removed."""
         backlog = self._backlogs.get(message.service)
         if backlog is not None and message.number is not None:
             backlog.handed_over = max(backlog.handed_over, message.number)
 
-    def take_back(self, service: str) -> None:
+    def retry_handed_over(self, service: str) -> None:
         """Note that hand-overs to this service may have failed: what is still on disk waits again."""
         if backlog := self._backlogs.get(service):
             backlog.handed_over = 0
 
     def remove(self, numbers: Sequence[int]) -> asyncio.Future[None]:
         """Delete messages that have arrived or expired."""
-        future = self._disk.submit(lambda connection: _delete(connection, numbers))
+        future = self._database.submit(lambda connection: _delete(connection, numbers))
         return self._counting(future)
 
     def expire(self) -> asyncio.Future[None]:
         """Delete messages whose time is over."""
         now = time.monotonic() + self._base
-        return self._counting(self._disk.submit(lambda connection: _expire(connection, now)))
+        return self._counting(self._database.submit(lambda connection: _expire(connection, now)))
 
     def _counting(self, deleted: asyncio.Future[list[tuple[str, int]]]) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -187,9 +187,9 @@ class MessageStore:
         deleted.add_done_callback(count)
         return done
 
-    def _begin_again(self) -> None:
+    def _start_over(self) -> None:
         """Count nothing that the damaged file held; what is on its way to the disk goes into the next file."""
-        self._disk.submit(partial(_keep_base, self._base))
+        self._database.submit(partial(_keep_base, self._base))
         for service, backlog in list(self._backlogs.items()):
             self.messages -= backlog.durable
             self.bytes -= backlog.durable_bytes
