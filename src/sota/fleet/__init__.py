@@ -1,13 +1,13 @@
-"""A fleet: many vehicles in one process, for load, demonstration and rehearsal.
+"""A fleet: many vehicles in one process, for load tests, demonstrations and rehearsals.
 
-Each vehicle is the real SOTA Client and the real Software Loading Manager with their state on disk, and speaks the real
-link (B8) over a TLS connection of its own. What is not real is declared as such:
+Each vehicle runs the real SOTA Client and the real Software Loading Manager with their state on disk. It uses the real
+link (B8) over a TLS connection of its own. Declared simplifications:
 
-* its programs are joined in memory (``kit/http/network.py``), and share threads and open files;
-* its node (``node.py``) keeps no messages on disk: what it cannot send now it refuses, and the client tries again;
-* nothing is installed: ``simulation.py`` takes a time and succeeds or fails as the profile says, and says so in every
-  report.
+* a vehicle's programs are connected in memory (``memory_network.py``);
+* vehicles share threads, open files and syncs (``database_threads.py``, ``disk.py``, ``syncfs.py``);
+* a vehicle's node (``node.py``) stores no messages: it refuses what it cannot send now, and the client tries again;
+* nothing is installed: ``simulation.py`` takes its time, succeeds or fails by the profile, and every report says so.
 
-Where is what: ``profile.py`` what happens to the vehicles (with a seed), ``vehicle.py`` one vehicle, ``fleet.py`` all
-of them, ``counts.py`` how far they have come, ``enrolment.py`` identities and registration in bulk.
+Where things are: ``profile.py`` what happens to the vehicles, from a seed; ``vehicle.py`` one vehicle; ``fleet.py`` all
+vehicles; ``counts.py`` their progress; ``enrolment.py`` identities and registration in bulk.
 """

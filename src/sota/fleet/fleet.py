@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from sota.fleet.counts import Counts, Snapshot
+from sota.fleet.database_threads import FleetThreads
 from sota.fleet.enrolment import MAX_VEHICLES, prepare_secrets, vins_of
 from sota.fleet.profile import Profile, SeededOutcomes
+from sota.fleet.syncfs import FileSystemSync
 from sota.fleet.vehicle import SharedResources, Vehicle
 from sota.kit.errors import StartError
 from sota.kit.files.durable import private_folder
-from sota.kit.files.syncfs import WholeSync
 from sota.kit.runtime.logging import get_logger
 from sota.kit.runtime.memory import keep_freed
-from sota.kit.sql.local_threads import SharedThreads
 from sota.rvi.names import ServiceTable
 
 AT_ONCE = 32
@@ -75,8 +75,8 @@ class Fleet:
         self.counts = Counts(plan.vins)
         folder = private_folder(plan.folder).resolve()
         open_files = _open_databases(plan.vehicles)
-        self._whole = WholeSync(folder) if WholeSync.is_possible() else None
-        self._threads = SharedThreads(threads=THREADS, open_files=open_files, whole=self._whole)
+        self._sync_all = FileSystemSync(folder) if FileSystemSync.is_possible() else None
+        self._threads = FleetThreads(threads=THREADS, open_files=open_files, sync_all=self._sync_all)
         shared = SharedResources(
             folder=folder,
             backend=plan.backend,
@@ -103,9 +103,9 @@ class Fleet:
     async def stop(self) -> None:
         """Stop all vehicles."""
         await self._some_at_a_time([vehicle.stop() for vehicle in self._started])
-        self._threads.close()
-        if self._whole is not None:
-            self._whole.close()
+        self._threads.disk.close()
+        if self._sync_all is not None:
+            self._sync_all.close()
 
     async def trouble(self) -> str | None:
         """Return how many vehicles do not run yet."""

@@ -14,11 +14,11 @@ from sota.boundaries.b9_rvi_client.messages import StartDownload, UpdateAvailabl
 from sota.client.program import ClientProgram
 from sota.client.settings import ClientSettings
 from sota.fleet.counts import Counts
+from sota.fleet.database_threads import FleetThreads, VehicleThreads
 from sota.fleet.memory_network import MemoryNetwork
 from sota.fleet.node import FleetNode, Observer
 from sota.fleet.profile import SeededOutcomes
 from sota.fleet.simulation import STANDS_FOR, SimulatedInstaller, SimulatedRunner, SimulatedSoftware
-from sota.kit.sql.local_threads import OneFile, SharedThreads
 from sota.rvi.names import VEHICLE_PREFIX, ServiceTable
 from sota.rvi.settings import NodeSettings
 from sota.slm.program import SlmProgram
@@ -37,7 +37,7 @@ class SharedResources:
     keys: Path
     allow_unsigned: bool
     secrets: Path
-    threads: SharedThreads
+    threads: FleetThreads
     table: ServiceTable
     counts: Counts
     installed: Mapping[str, str]
@@ -104,7 +104,7 @@ class Vehicle:
 
     async def _start_programs(self) -> None:
         shared = self._shared
-        threads = OneFile(shared.threads, self._data / "vehicle.db")
+        threads = VehicleThreads(shared.threads, self._data / "vehicle.db")
         self._runner = SimulatedRunner(
             self._data / "slm" / "steps", self._software, self._outcomes, lambda: shared.counts.installing(self.vin)
         )

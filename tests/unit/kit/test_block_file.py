@@ -12,15 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sota.fleet.disk import FleetDisk
 from sota.kit.errors import Invalid
 from sota.kit.files.block_file import TAKEN_BYTES, BlockFile, BlockWriter, StorageFull, count_blocks, open_block_file
-from sota.kit.files.disk import Disk, PlainDisk, SharedDisk
+from sota.kit.files.disk import Disk, PlainDisk
 from sota.kit.ranges import Ranges
 
 SIZE, BLOCK = 1_050, 100
 CONTENT = hashlib.shake_128(b"payload").digest(SIZE)
 COUNT = 11
-DISKS = [PlainDisk, lambda: SharedDisk(threads=1)]
+DISKS = [PlainDisk, lambda: FleetDisk(threads=1)]
 
 
 def block(index: int) -> bytes:

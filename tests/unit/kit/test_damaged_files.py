@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from sota.boundaries.binding.service_credentials import keep_secret
+from sota.fleet.database_threads import FleetThreads, VehicleThreads
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.files import set_aside as module
 from sota.kit.files.set_aside import find_set_aside, is_damage, set_aside
 from sota.kit.security.tls import ensure_certificate, serving
 from sota.kit.sql.local_database import Damaged, LocalDatabase
 from sota.kit.sql.local_file import Connection
-from sota.kit.sql.local_threads import OneFile, SharedThreads
 
 SCHEMA = ("CREATE TABLE thing (name TEXT PRIMARY KEY, body BLOB)",)
 PAGE = 4096
@@ -158,8 +158,8 @@ async def test_a_text_that_is_not_utf8_begins_the_file_again(tmp_path: Path) -> 
 
 
 async def test_programs_that_share_a_damaged_file_all_begin_again(tmp_path: Path) -> None:
-    threads = SharedThreads(threads=1, open_files=2)
-    shared = OneFile(threads, tmp_path / "vehicle.db")
+    threads = FleetThreads(threads=1, open_files=2)
+    shared = VehicleThreads(threads, tmp_path / "vehicle.db")
     other_schema = ("CREATE TABLE other (name TEXT)",)
     one = LocalDatabase(tmp_path / "one.db", SCHEMA, shared)
     other = LocalDatabase(tmp_path / "other.db", other_schema, shared)
@@ -185,7 +185,7 @@ async def test_programs_that_share_a_damaged_file_all_begin_again(tmp_path: Path
     assert heard == ["other"]
     for database in (one, other):
         await database.close()
-    threads.close()
+    threads.disk.close()
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def needs_sync() -> bool:
 
 @contextlib.contextmanager
 def all_synced() -> Iterator[None]:
-    """Sync nothing in this thread meanwhile: all of the file system was synced just now (``kit/files/syncfs.py``)."""
+    """Sync nothing in this thread meanwhile: all of the file system was synced just now (``fleet/syncfs.py``)."""
     _here.is_synced = True
     try:
         yield

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from sota.fleet.disk import FEW, FleetDisk
+from sota.fleet.syncfs import FileSystemSync
 from sota.kit.files.block_file import BlockFile, BlockWriter
-from sota.kit.files.disk import FEW, Disk, PlainDisk, SharedDisk, Sync
+from sota.kit.files.disk import Disk, PlainDisk, Sync
 from sota.kit.files.durable import needs_sync
-from sota.kit.files.syncfs import WholeSync
 
 
-@pytest.mark.parametrize("make", [PlainDisk, lambda: SharedDisk(threads=2)])
+@pytest.mark.parametrize("make", [PlainDisk, lambda: FleetDisk(threads=2)])
 async def test_nobody_goes_on_before_his_own_bytes_are_synced(make: type[PlainDisk]) -> None:
     disk: Disk = make()
     events: list[str] = []
@@ -42,7 +43,7 @@ async def test_nobody_goes_on_before_his_own_bytes_are_synced(make: type[PlainDi
 
 
 async def test_a_disk_that_fails_one_fails_nobody_else() -> None:
-    disk = SharedDisk(threads=1)
+    disk = FleetDisk(threads=1)
 
     def fail() -> None:
         raise OSError(5, "Input/output error")
@@ -62,7 +63,7 @@ async def test_a_disk_that_fails_one_fails_nobody_else() -> None:
 
 async def test_what_many_wait_for_is_one_sync_of_the_file_system(tmp_path: Path) -> None:
     events: list[str] = []
-    whole = WholeSync(tmp_path)
+    whole = FileSystemSync(tmp_path)
 
     def sync_all() -> None:
         events.append("whole")
@@ -75,7 +76,7 @@ async def test_what_many_wait_for_is_one_sync_of_the_file_system(tmp_path: Path)
         (tmp_path / str(number)).write_bytes(b"x")
         events.append("write")
 
-    disk = SharedDisk(threads=2, whole=sync_all)
+    disk = FleetDisk(threads=2, sync_all=sync_all)
     await asyncio.gather(*(disk.write(functools.partial(write, number), sync_own) for number in range(20)))
     assert events == ["write"] * 20 + ["whole"] + ["covered"] * 20
 
@@ -87,9 +88,9 @@ async def test_what_many_wait_for_is_one_sync_of_the_file_system(tmp_path: Path)
 
 
 async def test_a_file_system_that_fails_once_fails_all_from_then_on(tmp_path: Path) -> None:
-    whole = WholeSync(tmp_path)
+    whole = FileSystemSync(tmp_path)
     whole.close()  # the next call fails as that of a broken disk does: with a number for the reason
-    disk = SharedDisk(threads=1, whole=whole)
+    disk = FleetDisk(threads=1, sync_all=whole)
 
     for _ in range(2):
         ends = await asyncio.gather(
@@ -100,7 +101,7 @@ async def test_a_file_system_that_fails_once_fails_all_from_then_on(tmp_path: Pa
 
 
 async def test_blocks_of_many_files_arrive_whole(tmp_path: Path) -> None:
-    disk = SharedDisk(threads=2, whole=WholeSync(tmp_path))
+    disk = FleetDisk(threads=2, sync_all=FileSystemSync(tmp_path))
     contents = [bytes([number]) * 250 for number in range(20)]
 
     async def receive(number: int) -> BlockFile:
@@ -124,7 +125,7 @@ async def test_blocks_of_many_files_arrive_whole(tmp_path: Path) -> None:
     disk.close()
 
 
-class FailingOnce(SharedDisk):
+class FailingOnce(FleetDisk):
     """Fails the first sync, when it is told to."""
 
     def __init__(self) -> None:

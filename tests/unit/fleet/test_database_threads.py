@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+from sota.fleet.database_threads import FleetThreads, VehicleThreads
 from sota.kit.sql.local_database import LocalDatabase
 from sota.kit.sql.local_file import Connection, LocalFile
-from sota.kit.sql.local_threads import OneFile, SharedThreads
 
 SCHEMA = ("CREATE TABLE thing (name TEXT)",)
 FILES, OPEN = 40, 5
@@ -42,7 +42,7 @@ def files_in(folder: Path) -> set[str]:
 
 
 async def test_only_so_many_files_are_open_and_none_loses_anything(tmp_path: Path) -> None:
-    threads = SharedThreads(threads=3, open_files=OPEN)
+    threads = FleetThreads(threads=3, open_files=OPEN)
     databases = [LocalDatabase(tmp_path / f"{number}.db", SCHEMA, threads) for number in range(FILES)]
     most = 0
 
@@ -57,7 +57,7 @@ async def test_only_so_many_files_are_open_and_none_loses_anything(tmp_path: Pat
     found = [await database.read(names) for database in databases]
     for database in databases:
         await database.close()
-    threads.close()
+    threads.disk.close()
 
     assert found == [[f"{number}-{count}" for count in range(3)] for number in range(FILES)]
     assert most <= OPEN
@@ -77,7 +77,7 @@ class SlowlyClosed(LocalFile):
         super().release()
 
 
-class WithSlowFiles(SharedThreads):
+class WithSlowFiles(FleetThreads):
     def file(self, path: Path) -> LocalFile:
         return SlowlyClosed(path)
 
@@ -102,12 +102,12 @@ async def test_where_every_open_file_is_busy_one_that_closes_is_waited_for(tmp_p
     assert not one.is_loaded
     other.may_close.set()
     await threads.leave(other)
-    threads.close()
+    threads.disk.close()
 
 
 async def test_programs_that_share_a_file_keep_their_own_tables_in_it(tmp_path: Path) -> None:
-    threads = SharedThreads(threads=2, open_files=1)
-    shared = OneFile(threads, tmp_path / "vehicle.db")
+    threads = FleetThreads(threads=2, open_files=1)
+    shared = VehicleThreads(threads, tmp_path / "vehicle.db")
     other_schema = ("CREATE TABLE other (name TEXT)", "INSERT INTO other VALUES ('first')")
 
     def programs() -> tuple[LocalDatabase, LocalDatabase]:
@@ -132,11 +132,11 @@ async def test_programs_that_share_a_file_keep_their_own_tables_in_it(tmp_path: 
     assert files_in(tmp_path) == {"vehicle.db", "vehicle.db-wal"}
     await one.close()
     await other.close()
-    threads.close()
+    threads.disk.close()
 
 
 async def test_a_file_that_is_open_and_idle_is_read_without_a_thread(tmp_path: Path) -> None:
-    threads = SharedThreads(threads=1, open_files=1)
+    threads = FleetThreads(threads=1, open_files=1)
     one, other = (LocalDatabase(tmp_path / name, SCHEMA, threads) for name in ("one.db", "other.db"))
     seen: list[bool] = []
 
@@ -153,11 +153,11 @@ async def test_a_file_that_is_open_and_idle_is_read_without_a_thread(tmp_path: P
     assert seen == [True, False]
     await one.close()
     await other.close()
-    threads.close()
+    threads.disk.close()
 
 
 async def test_the_work_of_one_file_keeps_its_order(tmp_path: Path) -> None:
-    threads = SharedThreads(threads=4, open_files=1)
+    threads = FleetThreads(threads=4, open_files=1)
     one, other = (LocalDatabase(tmp_path / name, SCHEMA, threads) for name in ("one.db", "other.db"))
     await one.open()
     await other.open()
@@ -171,4 +171,4 @@ async def test_the_work_of_one_file_keeps_its_order(tmp_path: Path) -> None:
     assert await other.read(names) == expected
     await one.close()
     await other.close()
-    threads.close()
+    threads.disk.close()

@@ -1,7 +1,7 @@
-"""All of a file system made durable by one call (Linux ``syncfs``): for a process that writes thousands of files.
+"""Sync a whole file system with one call (Linux ``syncfs``), for a process that writes thousands of files.
 
-A call of its own for each file costs 75 µs of processor time, and holds the interpreter up twice; this is one for all
-that wait. It waits for what other programs have written, too.
+A sync for each file costs 75 µs of processor time and interrupts Python twice. One call serves all files that wait. It
+also waits for what other programs have written.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 
-class WholeSync:
-    """The file system of a folder. One that reports a failed write fails every call until the process has ended."""
+class FileSystemSync:
+    """The file system of a folder. After one failed write it fails every call, until the process ends."""
 
     def __init__(self, folder: Path) -> None:
         self._library = ctypes.CDLL(None, use_errno=True)
@@ -25,10 +25,10 @@ class WholeSync:
         return hasattr(ctypes.CDLL(None), "syncfs")
 
     def __call__(self) -> None:
-        """Make durable all that was written before.
+        """Make all earlier writes durable.
 
         Raises:
-            OSError: the disk failed: some of it is perhaps not durable.
+            OSError: the disk failed; some writes may not be durable.
         """
         if not self._failed and self._library.syncfs(self._descriptor) != 0:
             self._failed = ctypes.get_errno()
@@ -36,5 +36,5 @@ class WholeSync:
             raise OSError(self._failed, os.strerror(self._failed))
 
     def close(self) -> None:
-        """End it."""
+        """Close the file system's descriptor."""
         os.close(self._descriptor)
