@@ -39,15 +39,15 @@ from sota.core.retirement.api import RetirementApi
 from sota.core.schedules import GET_PACKAGES, SCHEDULE, UNSCHEDULE
 from sota.core.settings import CoreSettings
 from sota.core.transfers.api import CallbackApi, TransfersApi
-from sota.core.transfers.blocks import Blocks
-from sota.core.transfers.conflicts import Conflicts
-from sota.core.transfers.dispatcher import Dispatcher
-from sota.core.transfers.engine import Engine
-from sota.core.transfers.instances import Instances
-from sota.core.transfers.registration import Registration, callback_secret
-from sota.core.transfers.service import Alive
-from sota.core.transfers.turns import WORKERS
-from sota.core.transfers.writer import TransferWriter
+from sota.core.transfers.dispatching.dispatcher import Dispatcher
+from sota.core.transfers.presence.conflicts import Conflicts
+from sota.core.transfers.presence.instances import Instances
+from sota.core.transfers.presence.registration import Registration, callback_secret
+from sota.core.transfers.sending.blocks import Blocks
+from sota.core.transfers.sending.engine import Engine
+from sota.core.transfers.sending.fair_queue import WORKERS
+from sota.core.transfers.sending.progress_writer import ProgressWriter
+from sota.core.transfers.service import LeasePolicy
 from sota.core.vehicles.api import VehiclesApi
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import SotaError
@@ -94,8 +94,8 @@ class CoreProgram:
             self.clock,
         )
         self.resync.relay = self.relay
-        self.writer = TransferWriter(self.db, self.clock, pause_s=settings.ack_commit_s)
-        alive = Alive(
+        self.writer = ProgressWriter(self.db, self.clock, pause_s=settings.ack_commit_s)
+        alive = LeasePolicy(
             settings.instance, timedelta(seconds=settings.lease_s), timedelta(seconds=settings.notify_retry_s)
         )
         self.engine = Engine(

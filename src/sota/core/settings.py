@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from sota.core.transfers.limits import Limits
-from sota.core.transfers.retry_store import Retry
+from sota.core.transfers.dispatching.retry_store import Retry
+from sota.core.transfers.sending.limits import Limits
 from sota.kit.runtime.settings import Annotated, Meta
 from sota.kit.security.service_tls import (
     CallersAuthority,

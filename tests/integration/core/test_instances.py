@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from sota.core.tables import core_instance
-from sota.core.transfers.instances import Instances
+from sota.core.transfers.presence.instances import Instances
 from sota.kit.sql.database import Database
 from sota.kit.sql.migrations import upgrade
 

@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b7_core_rvi.messages import InstallReport, Operation, ReportStatus
 from sota.boundaries.values import DownloadIdentity, Reason
-from sota.core.transfers.report_writer import ReportWriter
-from sota.core.transfers.reports import Recorded
+from sota.core.transfers.reports.service import Recorded
+from sota.core.transfers.reports.writer import ReportWriter
 from tests.support.core import Offer, RunningCore, running_core
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,8 @@ import pytest
 
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.interaction import Role
-from sota.core.transfers.blocks import Blocks
 from sota.core.transfers.model import Download, DownloadState
+from sota.core.transfers.sending.blocks import Blocks
 from sota.kit.errors import Invalid, SotaError, Unavailable
 from sota.kit.ranges import Ranges
 from sota.kit.runtime.clock import new_id

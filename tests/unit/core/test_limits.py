@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sota.core.transfers.limits import Budget, Budgets, Limits, Places
-from sota.core.transfers.model import Transfer
-from sota.core.transfers.turns import Turns
+from sota.core.transfers.sending.fair_queue import FairQueue
+from sota.core.transfers.sending.limits import Limits, RateLimiter, TokenBucket, TransferSlots
+from sota.core.transfers.sending.model import Transfer
 from sota.kit.ranges import Ranges
 from sota.kit.runtime.clock import new_id
 from tests.unit.core.test_transfer_model import DOWNLOAD
@@ -30,7 +30,7 @@ def test_without_a_limit_the_window_is_what_it_says() -> None:
 
 @given(rate=st.integers(1, 10_000), sizes=st.lists(st.integers(1, 20_000), min_size=1, max_size=50))
 def test_budget_is_kept_over_time_whatever_the_sizes(rate: int, sizes: list[int]) -> None:
-    budget = Budget(rate, 0.0)
+    budget = TokenBucket(rate, 0.0)
     now = 0.0
     for size in sizes:
         while pause := budget.pause_s(now):
@@ -40,18 +40,18 @@ def test_budget_is_kept_over_time_whatever_the_sizes(rate: int, sizes: list[int]
 
 
 def test_narrowest_of_all_limits_holds() -> None:
-    budgets = Budgets(Limits(bytes_per_s=1000, request_bytes_per_s=500, vehicle_bytes_per_s=100), 0.0)
-    budgets.spend("VIN1", ONE, 400, 0.0)
-    assert budgets.pause_s("VIN1", ONE, 0.0) == pytest.approx(3.0, abs=0.01)
-    assert budgets.pause_s("VIN2", ONE, 0.0) == 0.0
-    budgets.spend("VIN2", ONE, 90, 0.0)
-    budgets.spend("VIN3", ONE, 90, 0.0)
-    assert budgets.pause_s("VIN4", ONE, 0.0) == pytest.approx(0.16, abs=0.01)
-    assert budgets.pause_s("VIN4", OTHER, 0.0) == 0.0
+    rates = RateLimiter(Limits(bytes_per_s=1000, request_bytes_per_s=500, vehicle_bytes_per_s=100), 0.0)
+    rates.spend("VIN1", ONE, 400, 0.0)
+    assert rates.pause_s("VIN1", ONE, 0.0) == pytest.approx(3.0, abs=0.01)
+    assert rates.pause_s("VIN2", ONE, 0.0) == 0.0
+    rates.spend("VIN2", ONE, 90, 0.0)
+    rates.spend("VIN3", ONE, 90, 0.0)
+    assert rates.pause_s("VIN4", ONE, 0.0) == pytest.approx(0.16, abs=0.01)
+    assert rates.pause_s("VIN4", OTHER, 0.0) == 0.0
 
 
 def test_places_are_given_in_the_order_in_which_they_were_asked_for() -> None:
-    places = Places(Limits(transfers=2))
+    places = TransferSlots(Limits(transfers=2))
     assert [places.take(vin, ONE) for vin in "abcd"] == [True, True, False, False]
     assert places.leave("a") == ["c"]
     assert places.leave("d") == []
@@ -60,7 +60,7 @@ def test_places_are_given_in_the_order_in_which_they_were_asked_for() -> None:
 
 
 def test_request_that_has_its_places_lets_others_pass() -> None:
-    places = Places(Limits(transfers_per_request=1))
+    places = TransferSlots(Limits(transfers_per_request=1))
     assert [places.take("a", ONE), places.take("b", ONE), places.take("c", OTHER)] == [True, False, True]
     assert places.leave("c") == []
     assert places.leave("a") == ["b"]
@@ -80,7 +80,7 @@ async def test_transfers_take_turns() -> None:
         await asyncio.sleep(0)
         return True
 
-    turns = Turns(Budgets(Limits(), 0.0), send)
+    turns = FairQueue(RateLimiter(Limits(), 0.0), send)
     for vin in left:
         turns.add(Transfer(dataclasses.replace(DOWNLOAD, vin=vin), Ranges()))
     worker = asyncio.create_task(turns.work())

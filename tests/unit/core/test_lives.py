@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sota.boundaries.values import DownloadIdentity
-from sota.core.transfers.model import Download, DownloadState, Life, Mismatch, judge, mismatch
+from sota.core.transfers.model import Download, DownloadState, Mismatch, mismatch
+from sota.core.transfers.presence.model import Life, judge
 from sota.kit.ranges import Ranges
 from sota.kit.runtime.clock import new_id
 from tests.support.identities import EPOCH, IDENTITY

@@ -7,7 +7,8 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sota.core.transfers.model import Download, DownloadState, Phase, Transfer, block_count
+from sota.core.transfers.model import Download, DownloadState, block_count
+from sota.core.transfers.sending.model import Phase, Transfer
 from sota.kit.ranges import Ranges
 from sota.kit.runtime.clock import new_id
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sota.core.transfers.window import FIRST, MOST, Window
+from sota.core.transfers.sending.window import FIRST, MOST, Window
 
 
 @dataclass

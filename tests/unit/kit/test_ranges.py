@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sota.boundaries.values import Blocks
-from sota.core.transfers.model import Phase, Transfer
+from sota.core.transfers.sending.model import Phase, Transfer
 from sota.kit.ranges import Ranges
 from tests.unit.core.test_transfer_model import BLOCK, DOWNLOAD
 

@@ -21,9 +21,9 @@ from sota.core.queue import store as queue_store
 from sota.core.queue.store import Chosen, Found
 from sota.core.transfers import service as transfer_service
 from sota.core.transfers import store
-from sota.core.transfers.dispatcher import Dispatcher
-from sota.core.transfers.engine import Engine
-from sota.core.transfers.model import Known
+from sota.core.transfers.dispatching.dispatcher import Dispatcher
+from sota.core.transfers.model import DownloadRef
+from sota.core.transfers.sending.engine import Engine
 from sota.core.transfers.store import Ending
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Tx
@@ -83,7 +83,7 @@ class Endings:
     async def _stop(self, found: Found, ending: Ending) -> int:
         ids, vins = [update_id for update_id, _ in found], sorted({vin for _, vin in found})
 
-        async def work(tx: Tx) -> tuple[list[Known], int]:
+        async def work(tx: Tx) -> tuple[list[DownloadRef], int]:
             return await transfer_service.stop(tx, ids, ending, self.clock)
 
         async with AsyncExitStack() as locks:

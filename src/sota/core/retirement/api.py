@@ -11,7 +11,7 @@ from sota.boundaries.values import Reason
 from sota.core.identity.revocations import RevocationList
 from sota.core.queue.endings import Endings
 from sota.core.retirement import service
-from sota.core.transfers.model import Known
+from sota.core.transfers.model import DownloadRef
 from sota.kit.errors import Invalid
 from sota.kit.runtime.logging import get_logger, short_vin
 from sota.kit.sql.database import Tx
@@ -28,7 +28,7 @@ class RetirementApi:
         """Retire a vehicle: nothing more is sent to it, its history is kept; with ``erase`` under a pseudonym."""
         erase = read_erase(call)
         vin = call.path["vin"]
-        dropped: list[Known] = []
+        dropped: list[DownloadRef] = []
 
         async def work(tx: Tx) -> Reply:
             dropped[:] = await service.retire(tx, vin, self.clock, erase=erase)

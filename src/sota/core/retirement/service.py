@@ -15,14 +15,14 @@ from sota.core.requests.model import OPEN
 from sota.core.retirement import store
 from sota.core.retirement.model import pseudonym
 from sota.core.transfers import store as transfer_store
-from sota.core.transfers.model import Known
+from sota.core.transfers.model import DownloadRef
 from sota.core.transfers.store import Ending
 from sota.kit.errors import NotFound
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Tx
 
 
-async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[Known]:
+async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[DownloadRef]:
     """Retire a vehicle, or erase it; gives the downloads that it should be told to drop.
 
     Raises:
@@ -40,10 +40,10 @@ async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[Known]:
     return dropped
 
 
-async def _end_all(tx: Tx, vin: str, clock: Clock) -> list[Known]:
+async def _end_all(tx: Tx, vin: str, clock: Clock) -> list[DownloadRef]:
     """End what is open of a vehicle whose row is locked, each update once; return the downloads under way."""
     chosen, ending = queue_store.of_vehicle(vin), Ending("cancelled", Reason.RETIRED.value, by=EndedBy.OPERATOR)
-    dropped: list[Known] = []
+    dropped: list[DownloadRef] = []
     for status in OPEN:
         after: UUID | None = None
         while found := await queue_store.find_some(tx, chosen, status, queue_store.LONGEST, after=after, in_order=True):

@@ -26,14 +26,15 @@ from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves, serves_at_once, serves_service
 from sota.boundaries.binding.rvi_service import Message, RviServices, answer_callback
 from sota.boundaries.values import BEGUN, OutcomeReport, Reason
-from sota.core.transfers import reports, service, store
-from sota.core.transfers.conflicts import Conflicts
-from sota.core.transfers.dispatcher import Dispatcher
-from sota.core.transfers.engine import Engine
-from sota.core.transfers.model import Claim, DownloadState
-from sota.core.transfers.registration import Registration
-from sota.core.transfers.report_writer import ReportWriter
-from sota.core.transfers.sending import TROUBLE
+from sota.core.transfers import service, store
+from sota.core.transfers.dispatching.dispatcher import Dispatcher
+from sota.core.transfers.errors import TRANSIENT
+from sota.core.transfers.model import DownloadMessage, DownloadState
+from sota.core.transfers.presence.conflicts import Conflicts
+from sota.core.transfers.presence.registration import Registration
+from sota.core.transfers.reports import service as reports
+from sota.core.transfers.reports.writer import ReportWriter
+from sota.core.transfers.sending.engine import Engine
 from sota.core.transfers.store import Ending
 from sota.kit.errors import Conflict, Forbidden, Invalid, NotFound, Refused
 from sota.kit.ranges import Ranges
@@ -202,7 +203,7 @@ class TransfersApi:
         await self.engine.node.reported(report.vin, reported)
 
     @asynccontextmanager
-    async def _counting(self, claim: Claim, service_name: str) -> AsyncIterator[None]:
+    async def _counting(self, claim: DownloadMessage, service_name: str) -> AsyncIterator[None]:
         """Record a conflict where the message counts for no download."""
         try:
             yield
@@ -217,7 +218,7 @@ class TransfersApi:
         async def say() -> None:
             try:
                 await work
-            except TROUBLE as error:
+            except TRANSIENT as error:
                 get_logger().warning("message_not_sent", reason=str(error))
 
         task = asyncio.create_task(say())

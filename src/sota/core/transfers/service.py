@@ -13,9 +13,11 @@ from uuid import UUID
 from sota.boundaries.b7_core_rvi.messages import InstalledSoftware
 from sota.boundaries.values import Reason
 from sota.core import facts
-from sota.core.transfers import dispatch_store, retry_store, store
-from sota.core.transfers.model import Claim, Download, DownloadState, Known, Mismatch, mismatch
-from sota.core.transfers.retry_store import Retry
+from sota.core.transfers import store
+from sota.core.transfers.dispatching import retry_store
+from sota.core.transfers.dispatching import store as dispatch_store
+from sota.core.transfers.dispatching.retry_store import Retry
+from sota.core.transfers.model import Download, DownloadMessage, DownloadRef, DownloadState, Mismatch, mismatch
 from sota.core.transfers.store import Ending
 from sota.core.vehicles import software_store
 from sota.core.vehicles import store as vehicle_store
@@ -26,7 +28,7 @@ from sota.kit.sql.database import Tx
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class LeasePolicy:
     """How long a sign of life keeps a transfer its ``owner``'s, and when its vehicle is told again without one."""
 
     owner: str
@@ -35,7 +37,7 @@ class Alive:
 
 
 @dataclass(frozen=True, slots=True)
-class GivenUp:
+class FailedUpdate:
     """An update that ``owner`` drives and gives up, why, and how often such a one is tried."""
 
     update_id: UUID
@@ -44,7 +46,7 @@ class GivenUp:
     retry: Retry
 
 
-def meant(found: Download | None, claim: Claim) -> Download:
+def meant(found: Download | None, claim: DownloadMessage) -> Download:
     """Return the download that a vehicle names, where its message counts for it.
 
     Raises:
@@ -70,13 +72,13 @@ def may_begin(found: Download) -> Download:
     return found
 
 
-async def end(tx: Tx, update_id: UUID, ending: Ending, clock: Clock) -> list[Known]:
+async def end(tx: Tx, update_id: UUID, ending: Ending, clock: Clock) -> list[DownloadRef]:
     """End an update that is open; gives the downloads that its vehicle should be told to drop."""
     dropped = await store.open_downloads(tx, [update_id])
     return dropped if await store.end_updates(tx, [update_id], ending, clock.now()) else []
 
 
-async def stop(tx: Tx, update_ids: Sequence[UUID], ending: Ending, clock: Clock) -> tuple[list[Known], int]:
+async def stop(tx: Tx, update_ids: Sequence[UUID], ending: Ending, clock: Clock) -> tuple[list[DownloadRef], int]:
     """End updates unless an installer is at work on them; gives the downloads to drop, and how many updates ended."""
     under_way = await store.open_downloads(tx, update_ids)
     ended = await store.end_updates(tx, update_ids, ending, clock.now(), spare_begun=True)
@@ -84,7 +86,7 @@ async def stop(tx: Tx, update_ids: Sequence[UUID], ending: Ending, clock: Clock)
     return [one for one in under_way if one.identity.update_id in texts], len(ended)
 
 
-async def give_up(tx: Tx, it: GivenUp, clock: Clock) -> list[Known] | None:
+async def give_up(tx: Tx, it: FailedUpdate, clock: Clock) -> list[DownloadRef] | None:
     """Fail an update that its vehicle does not get, and queue another try; None where another Core drives it by now.
 
     Gives the downloads that the vehicle should be told to drop.
@@ -97,7 +99,7 @@ async def give_up(tx: Tx, it: GivenUp, clock: Clock) -> list[Known] | None:
     return dropped
 
 
-async def expire(tx: Tx, clock: Clock, limit: int) -> list[Known] | None:
+async def expire(tx: Tx, clock: Clock, limit: int) -> list[DownloadRef] | None:
     """Fail what is not installed at its interval's end; gives the downloads to drop, None where nothing is left.
 
     What could not be ended, because another Core was quicker, is left to the next round, so that each round ends.

@@ -14,7 +14,7 @@ from sota.boundaries.values import BEGUN, DownloadIdentity, EndedBy, PackageId
 from sota.core import schedules
 from sota.core.requests.model import OPEN
 from sota.core.tables import download, install_request, package, update, vehicle
-from sota.core.transfers.model import Download, DownloadState, Known
+from sota.core.transfers.model import Download, DownloadRef, DownloadState
 from sota.kit.ranges import Ranges
 from sota.kit.sql import damaged_rows as damage
 from sota.kit.sql.database import Tx
@@ -62,14 +62,14 @@ async def is_driven_by(tx: Tx, update_id: UUID, owner: str) -> bool:
     return (await tx.execute(query.with_for_update())).first() is not None
 
 
-async def open_downloads(tx: Tx, update_ids: Sequence[UUID]) -> list[Known]:
+async def open_downloads(tx: Tx, update_ids: Sequence[UUID]) -> list[DownloadRef]:
     """Read which downloads of updates the vehicle knows of and did not report."""
     query = (
         sa.select(download.c.vin, download.c.download_index, download.c.update_id, package)
         .join(package, _IS_ITS_PACKAGE)
         .where(download.c.update_id.in_(list(update_ids)), download.c.state.not_in(FINAL))
     )
-    return [Known(row.vin, row.download_index, to_identity(row)) for row in await tx.execute(query)]
+    return [DownloadRef(row.vin, row.download_index, to_identity(row)) for row in await tx.execute(query)]
 
 
 def to_identity(row: Any) -> DownloadIdentity:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from sota.core.tables import core_instance, update
-from sota.core.transfers.sending import TROUBLE
+from sota.core.transfers.errors import TRANSIENT
 from sota.kit.runtime.clock import Clock
 from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Database, Tx
@@ -53,7 +53,7 @@ class Instances:
         while True:
             try:
                 await self.look()
-            except TROUBLE as error:
+            except TRANSIENT as error:
                 self._log.warning("presence_not_renewed", reason=str(error))
             await asyncio.sleep(self._gone_after_s / 3)
 

@@ -7,29 +7,27 @@ from collections.abc import Sequence
 from functools import partial
 
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import AbortDownload, EncodedBlock, FinishDownload, StartDownload
 from sota.boundaries.edge import Sent
 from sota.boundaries.values import Command, Reason, SignatureEnvelope
 from sota.core.requests.wire import to_package_id
-from sota.core.transfers.blocks import Blocks
-from sota.core.transfers.limits import Budgets
-from sota.core.transfers.model import Download, Known, Phase, Transfer
+from sota.core.transfers.errors import TRANSIENT
+from sota.core.transfers.model import Download, DownloadRef
+from sota.core.transfers.sending.blocks import Blocks
+from sota.core.transfers.sending.limits import RateLimiter
+from sota.core.transfers.sending.model import Phase, Transfer
 from sota.kit.errors import SotaError
 from sota.kit.runtime.logging import get_logger, is_debugging, short_vin
 from sota.kit.sql import damaged_rows as damage
-
-TROUBLE = (SotaError, SQLAlchemyError, OSError)
-"""What a background step survives: it is tried again."""
 
 
 class Sender:
     """Sends the next message of a transfer by way of the node."""
 
-    def __init__(self, node: NodeClient, blocks: Blocks, budgets: Budgets) -> None:
-        self._node, self._blocks, self._budgets = node, blocks, budgets
+    def __init__(self, node: NodeClient, blocks: Blocks, rates: RateLimiter) -> None:
+        self._node, self._blocks, self._rates = node, blocks, rates
         self._log = get_logger(program="core")
 
     async def send_next(self, transfer: Transfer, window: int) -> bool:
@@ -74,13 +72,13 @@ class Sender:
         self._note_sent(transfer, index)
         return True
 
-    async def abort(self, downloads: Sequence[Known], reason: Reason | None) -> None:
+    async def abort(self, downloads: Sequence[DownloadRef], reason: Reason | None) -> None:
         """Tell vehicles to drop downloads. One that does not hear it is told when it asks for them."""
         for one in downloads:
             abort = AbortDownload(download_index=one.download_index, identity=one.identity, reason=reason)
             try:
                 await self._node.abort(one.vin, abort)
-            except TROUBLE as error:
+            except TRANSIENT as error:
                 self._log.warning("abort_not_sent", vin=short_vin(one.vin), reason=str(error))
 
     async def _send_step(self, transfer: Transfer) -> bool:
@@ -94,7 +92,7 @@ class Sender:
             else:
                 finish = FinishDownload(download_index=download.download_index, identity=transfer.identity)
                 await self._node.finish(download.vin, finish)
-        except TROUBLE:
+        except TRANSIENT:
             step.at, step.number = 0.0, step.number - 1
             raise
         return True
@@ -112,7 +110,7 @@ class Sender:
             self._spend(download, index)
             block = EncodedBlock(download.download_index, transfer.identity_json, index, content)
             await self._node.send_block(download.vin, block)
-        except TROUBLE:
+        except TRANSIENT:
             transfer.take_back(index)
             raise
         return True
@@ -126,7 +124,7 @@ class Sender:
         if is_debugging():
             self._log.debug("block_sent", vin=download.vin, download_index=download.download_index, index=index)
         size = min(download.block_size, download.size - (index - 1) * download.block_size)
-        self._budgets.spend(download.vin, download.request_id, size, time.monotonic())
+        self._rates.spend(download.vin, download.request_id, size, time.monotonic())
 
 
 def to_start(download: Download) -> StartDownload:

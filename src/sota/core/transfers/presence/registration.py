@@ -15,9 +15,9 @@ from pathlib import Path
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.binding.service_credentials import keep_secret
 from sota.boundaries.services import BACKEND_SERVICES, CALLBACK_PATH, short_name, vin_of
-from sota.core.transfers.dispatcher import Dispatcher
-from sota.core.transfers.engine import Engine
-from sota.core.transfers.sending import TROUBLE
+from sota.core.transfers.dispatching.dispatcher import Dispatcher
+from sota.core.transfers.errors import TRANSIENT
+from sota.core.transfers.sending.engine import Engine
 from sota.core.vehicles import store as vehicle_store
 from sota.kit.errors import SotaError
 from sota.kit.files.durable import private_folder
@@ -76,7 +76,7 @@ class Registration:
                 await self.check()
                 retry_s = FIRST_RETRY_S
                 await asyncio.sleep(self._check_s)
-            except TROUBLE as error:
+            except TRANSIENT as error:
                 if self.registered.is_set():
                     self._log.warning("node_lost", reason=error.detail if isinstance(error, SotaError) else str(error))
                 self.registered.clear()
@@ -129,7 +129,7 @@ class Registration:
                 came, vins = self._events.popleft()
                 try:
                     await (self._came(vins) if came else self._gone(vins))
-                except TROUBLE as error:  # the next check finds it again
+                except TRANSIENT as error:  # the next check finds it again
                     self._log.warning("presence_not_recorded", reason=str(error))
 
     def seen(self, vin: str) -> None:
@@ -166,7 +166,7 @@ class Registration:
             # Also those that were here already: a vehicle that lost its link for a moment is announced anew, and may
             # have missed what was sent meanwhile.
             await self.dispatcher.greet(sorted(vins), new=new)
-        except TROUBLE:
+        except TRANSIENT:
             self.dispatcher.available -= vins  # so that the next check greets them
             raise
 

@@ -8,7 +8,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from sota.core.tables import download, update, vehicle
-from sota.core.transfers.model import DownloadState, Life
+from sota.core.transfers.model import DownloadState
+from sota.core.transfers.presence.model import Life
 from sota.kit.sql.database import Tx
 
 

@@ -2,7 +2,7 @@
 
 Rules kept here:
 
-* messages of one vehicle are handled one after the other (:class:`VinLocks`), those of different ones side by side;
+* messages of one vehicle are handled one after the other (:class:`VehicleLocks`), those of different ones side by side;
   acknowledgements of blocks need no turn: they only add to what the vehicle has;
 * after an interruption (link, node, Core, vehicle) the vehicle is asked what it has by a new ``start``; blocks that it
   has, or whose acknowledgement is committed, are not sent again;
@@ -26,16 +26,18 @@ from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.values import BEGUN, OutcomeReport, Reason, Stage
 from sota.core.transfers import service, store
-from sota.core.transfers.blocks import Blocks
-from sota.core.transfers.limits import Budgets, Limits, Places
-from sota.core.transfers.locks import VinLocks
-from sota.core.transfers.lookups import Lookups
-from sota.core.transfers.model import Claim, Download, DownloadState, Known, Phase, Transfer, mismatch
-from sota.core.transfers.retry_store import Retry
-from sota.core.transfers.sending import TROUBLE, Sender
-from sota.core.transfers.service import Alive, GivenUp
-from sota.core.transfers.turns import WORKERS, QuickSender, Turns
-from sota.core.transfers.writer import TransferWriter
+from sota.core.transfers.dispatching.retry_store import Retry
+from sota.core.transfers.errors import TRANSIENT
+from sota.core.transfers.model import Download, DownloadMessage, DownloadRef, DownloadState, mismatch
+from sota.core.transfers.sending.blocks import Blocks
+from sota.core.transfers.sending.fair_queue import WORKERS, FairQueue, QuickSender
+from sota.core.transfers.sending.limits import Limits, RateLimiter, TransferSlots
+from sota.core.transfers.sending.locks import VehicleLocks
+from sota.core.transfers.sending.lookups import Lookups
+from sota.core.transfers.sending.model import Phase, Transfer
+from sota.core.transfers.sending.progress_writer import ProgressWriter
+from sota.core.transfers.sending.sender import Sender
+from sota.core.transfers.service import FailedUpdate, LeasePolicy
 from sota.kit.errors import Conflict, Invalid, Refused, SotaError
 from sota.kit.ranges import Ranges
 from sota.kit.runtime.clock import Clock
@@ -70,23 +72,23 @@ class Engine:
         db: Database,
         node: NodeClient,
         blocks: Blocks,
-        writer: TransferWriter,
+        writer: ProgressWriter,
         clock: Clock,
         *,
         settings: EngineSettings,
-        alive: Alive,
+        alive: LeasePolicy,
     ) -> None:
         self.db, self.node, self.writer, self.clock = db, node, writer, clock
         self.settings, self.alive = settings, alive
-        self.locks = VinLocks()
+        self.locks = VehicleLocks()
         self.on_free: Callable[[Sequence[str]], None] = lambda _vins: None
         self._lookups = Lookups(db)
         self._limits = settings.limits
-        self._budgets = Budgets(self._limits, time.monotonic())
-        self._sender = Sender(node, blocks, self._budgets)
-        self._turns = Turns(self._budgets, self._send_next, QuickSender(node, self.send_at_once))
-        node.on_room(self._turns.wake)
-        self._places = Places(self._limits)
+        self._rates = RateLimiter(self._limits, time.monotonic())
+        self._sender = Sender(node, blocks, self._rates)
+        self._queue = FairQueue(self._rates, self._send_next, QuickSender(node, self.send_at_once))
+        node.on_room(self._queue.wake)
+        self._slots = TransferSlots(self._limits)
         self._transfers: dict[str, dict[int, Transfer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = get_logger(program="core")
@@ -95,7 +97,7 @@ class Engine:
         """Say whether a download of this vehicle is under way here."""
         return vin in self._transfers
 
-    async def initiate(self, claim: Claim) -> Download:
+    async def initiate(self, claim: DownloadMessage) -> Download:
         """Begin the download that a vehicle asks for; its ``start`` goes out.
 
         Raises:
@@ -107,7 +109,7 @@ class Engine:
                 download = service.may_begin(service.meant(found, claim))
             except (Refused, Conflict) as error:
                 if isinstance(error, Conflict):
-                    self._forget(claim.vin, claim.download_index)
+                    self.forget(claim.vin, claim.download_index)
                 self.disown(claim)
                 raise
             if download.state is not DownloadState.INSTALLED:
@@ -115,7 +117,7 @@ class Engine:
                 self._adopt(replace(download, state=DownloadState.TRANSFERRING))
             return download
 
-    def take(self, claim: Claim, ranges: Ranges, outcome: OutcomeReport | None) -> bool:
+    def take(self, claim: DownloadMessage, ranges: Ranges, outcome: OutcomeReport | None) -> bool:
         """Take an acknowledgement without anybody waiting for it; says whether that could be done.
 
         What it names is committed soon, and is not sent again from now on. One that gets lost with this process is
@@ -132,7 +134,7 @@ class Engine:
             self._spawn(self._acknowledge_later(transfer, claim, ranges, outcome))
         return True
 
-    async def acknowledge(self, claim: Claim, ranges: Ranges, outcome: OutcomeReport | None) -> Download:
+    async def acknowledge(self, claim: DownloadMessage, ranges: Ranges, outcome: OutcomeReport | None) -> Download:
         """Note what a vehicle has, then send what it lacks.
 
         Raises:
@@ -155,13 +157,13 @@ class Engine:
                 transfer.enter(Phase.SENDING)
             elif transfer.phase is Phase.FINISHING and _says_downloaded(transfer.download, outcome):
                 await self.writer.finish(transfer.download, transfer.received, **self._lease())
-                self._forget(vin, download_index)
+                self.forget(vin, download_index)
                 self._log.info("download_transferred", vin=short_vin(vin), package=transfer.download.package_text)
                 return transfer.download
             self._kick(transfer)
             return transfer.download
 
-    async def show_stage(self, claim: Claim, stage: Stage) -> None:
+    async def show_stage(self, claim: DownloadMessage, stage: Stage) -> None:
         """Note what the installer of a vehicle does now with a download.
 
         Raises:
@@ -194,25 +196,21 @@ class Engine:
                 transfer.paused = True
             self._leave(vin)
 
-    async def drop(self, downloads: Sequence[Known], reason: Reason | None) -> None:
+    async def drop(self, downloads: Sequence[DownloadRef], reason: Reason | None) -> None:
         """Forget downloads whose update is over, and tell their vehicles."""
         for one in downloads:
-            self._forget(one.vin, one.download_index)
+            self.forget(one.vin, one.download_index)
         await self._sender.abort(downloads, reason)
 
-    def disown(self, claim: Claim) -> None:
+    def disown(self, claim: DownloadMessage) -> None:
         """Tell a vehicle to drop a download that Core does not know: others must not wait for it in vain."""
-        self._spawn(self._sender.abort([Known(claim.vin, claim.download_index, claim.identity)], None))
+        self._spawn(self._sender.abort([DownloadRef(claim.vin, claim.download_index, claim.identity)], None))
 
-    def drop_soon(self, downloads: Sequence[Known], reason: Reason | None) -> None:
+    def drop_soon(self, downloads: Sequence[DownloadRef], reason: Reason | None) -> None:
         """Forget downloads at once; their vehicles are told without anybody waiting for it."""
         for one in downloads:
-            self._forget(one.vin, one.download_index)
+            self.forget(one.vin, one.download_index)
         self._spawn(self._sender.abort(downloads, reason))
-
-    def forget(self, vin: str, download_index: int) -> None:
-        """Forget a download that the vehicle has reported."""
-        self._forget(vin, download_index)
 
     def forget_vehicle(self, vin: str) -> None:
         """Forget all downloads of a vehicle: what they hold is of another life of it."""
@@ -223,7 +221,7 @@ class Engine:
         """Send, and look after time-outs, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for _ in range(WORKERS):
-                group.create_task(self._turns.work())
+                group.create_task(self._queue.work())
             group.create_task(self._watch())
 
     async def settled(self) -> None:
@@ -257,7 +255,7 @@ class Engine:
     def _find(self, vin: str, download_index: int) -> Transfer | None:
         return self._transfers.get(vin, {}).get(download_index)
 
-    async def _load(self, claim: Claim) -> Transfer:
+    async def _load(self, claim: DownloadMessage) -> Transfer:
         """Take a transfer up that another process, or we before a restart, has begun."""
         download = service.meant(await self._lookups.find(claim.vin, claim.download_index), claim)
         transfer = Transfer(download, download.received)
@@ -272,7 +270,8 @@ class Engine:
         self._transfers.setdefault(download.vin, {})[download.download_index] = transfer
         self._kick(transfer)
 
-    def _forget(self, vin: str, download_index: int) -> None:
+    def forget(self, vin: str, download_index: int) -> None:
+        """Forget a download; the vehicle's next one is sent."""
         group = self._transfers.get(vin)
         if group is None:
             return
@@ -284,7 +283,7 @@ class Engine:
             self._leave(vin)
 
     def _leave(self, vin: str) -> None:
-        for lucky in self._places.leave(vin):
+        for lucky in self._slots.leave(vin):
             waiting = self._transfers.get(lucky)
             if waiting:
                 self._kick(waiting[min(waiting)])
@@ -304,11 +303,11 @@ class Engine:
         self._log.warning("download_incomplete", vin=short_vin(download.vin), has=ranges.text(200))
 
     async def _acknowledge_later(
-        self, transfer: Transfer, claim: Claim, ranges: Ranges, outcome: OutcomeReport | None
+        self, transfer: Transfer, claim: DownloadMessage, ranges: Ranges, outcome: OutcomeReport | None
     ) -> None:
         try:
             await self.acknowledge(claim, ranges, outcome)
-        except TROUBLE as error:  # the vehicle is asked again when its answer is late
+        except TRANSIENT as error:  # the vehicle is asked again when its answer is late
             self._log.warning("acknowledgement_lost", vin=short_vin(claim.vin), reason=str(error))
         finally:
             transfer.waiting_answers -= 1
@@ -319,27 +318,27 @@ class Engine:
         group = self._transfers.get(download.vin)
         if transfer.in_row or transfer.paused or not group or group[min(group)] is not transfer:
             return
-        if self._places.take(download.vin, download.request_id):
-            self._turns.add(transfer)
+        if self._slots.take(download.vin, download.request_id):
+            self._queue.add(transfer)
 
     async def _send_next(self, transfer: Transfer) -> bool:
         if not self._may_send(transfer):
             return False
         try:
             return await self._sender.send_next(transfer, self._window(transfer))
-        except TROUBLE as error:
+        except TRANSIENT as error:
             self._waits(transfer, error)
             return False
 
     def send_at_once(self, transfer: Transfer) -> bool | None:
-        """Send a transfer's next block if that takes no waiting (:class:`~sota.core.transfers.turns.Quick`)."""
+        """Send a transfer's next block if that takes no waiting."""
         if not self._may_send(transfer):
             return False
 
         def sent(error: SotaError | None) -> None:
             if error is not None:
                 self._waits(transfer, error)
-            self._turns.done(transfer, again=error is None)
+            self._queue.done(transfer, again=error is None)
 
         return self._sender.send_at_once(transfer, self._window(transfer), sent)
 
@@ -348,7 +347,7 @@ class Engine:
         return self._find(download.vin, download.download_index) is transfer and not transfer.paused
 
     def _window(self, transfer: Transfer) -> int:
-        return self._limits.window_of(len(self._places), transfer.download.block_size)
+        return self._limits.window_of(len(self._slots), transfer.download.block_size)
 
     def _waits(self, transfer: Transfer, error: Exception) -> None:
         detail = error.detail if isinstance(error, SotaError) else str(error)
@@ -371,10 +370,10 @@ class Engine:
                 await self._end(update_id, vin, Reason.UNREACHABLE)
 
     async def _end(self, update_id: UUID, vin: str, reason: Reason) -> None:
-        given_up = GivenUp(update_id, reason, self.alive.owner, self.settings.retry)
+        given_up = FailedUpdate(update_id, reason, self.alive.owner, self.settings.retry)
         try:
             dropped = await self.db.transact(lambda tx: service.give_up(tx, given_up, self.clock))
-        except TROUBLE as error:
+        except TRANSIENT as error:
             self._log.warning("abort_postponed", vin=short_vin(vin), reason=str(error))
             return
         if dropped is None:  # another Core drives it by now

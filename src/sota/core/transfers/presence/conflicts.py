@@ -17,11 +17,12 @@ from uuid import UUID
 
 from sota.boundaries.b7_core_rvi.messages import VehicleConnected, Welcome
 from sota.core import schedules
-from sota.core.transfers import conflict_store
-from sota.core.transfers.dispatcher import Dispatcher
-from sota.core.transfers.engine import Engine
-from sota.core.transfers.model import Claim, Life, Verdict, judge
-from sota.core.transfers.sending import TROUBLE
+from sota.core.transfers.dispatching.dispatcher import Dispatcher
+from sota.core.transfers.errors import TRANSIENT
+from sota.core.transfers.model import DownloadMessage
+from sota.core.transfers.presence import store as conflict_store
+from sota.core.transfers.presence.model import Life, Verdict, judge
+from sota.core.transfers.sending.engine import Engine
 from sota.core.vehicles import epoch_store
 from sota.kit.audit.model import Deed
 from sota.kit.audit.trail import AuditTrail
@@ -42,7 +43,7 @@ class Conflicts:
         self._db, self._clock = engine.db, engine.clock
         self._log = get_logger(program="core")
 
-    async def note(self, claim: Claim, service: str) -> None:
+    async def note(self, claim: DownloadMessage, service: str) -> None:
         """Record that a message counts for no download, and have the vehicle asked for its packages."""
         metrics.REFUSED.labels("core", "other_download").inc()
         self._log.warning(
@@ -139,5 +140,5 @@ class Conflicts:
     async def _welcome(self, vin: str, epoch: str) -> None:
         try:
             await self._engine.node.welcome(vin, Welcome(epoch=epoch))
-        except TROUBLE as error:  # the vehicle learns it with its next update
+        except TRANSIENT as error:  # the vehicle learns it with its next update
             self._log.warning("welcome_not_sent", vin=short_vin(vin), reason=str(error))

@@ -6,7 +6,7 @@ import asyncio
 from weakref import WeakValueDictionary
 
 
-class VinLocks:
+class VehicleLocks:
     """A lock for each vehicle, kept only while somebody holds or awaits it. Fair: first come, first served."""
 
     def __init__(self) -> None:

@@ -19,8 +19,9 @@ from sota.boundaries.b7_core_rvi.messages import InstallReport, ReportStatus
 from sota.boundaries.values import EndedBy, Reason
 from sota.core import facts
 from sota.core.requests.model import OPEN
-from sota.core.transfers import report_store, store
+from sota.core.transfers import store
 from sota.core.transfers.model import Download, DownloadState, mismatch
+from sota.core.transfers.reports import store as report_store
 from sota.core.transfers.store import Ending
 from sota.core.vehicles import store as vehicle_store
 from sota.core.vehicles.model import PackageKey, after_install, after_removal, differences
@@ -44,7 +45,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class MatchedReport:
     """A report and the download that it is of."""
 
     report: InstallReport
@@ -77,7 +78,7 @@ async def record_reports(tx: Tx, reports: Sequence[InstallReport], clock: Clock)
     """
     found = await store.find_downloads(tx, [(report.vin, report.download_index) for report in reports])
     results: dict[str, Recorded | NotFound] = {}
-    told: list[Told] = []
+    told: list[MatchedReport] = []
     for report in reports:
         of = found.get((report.vin, report.download_index))
         if of is None or mismatch(of, report) is not None:
@@ -85,7 +86,7 @@ async def record_reports(tx: Tx, reports: Sequence[InstallReport], clock: Clock)
         elif of.state is DownloadState.INSTALLED:
             results[report.vin] = Recorded("already_complete", of.package_text, ended=False)
         else:
-            told.append(Told(report, of))
+            told.append(MatchedReport(report, of))
     unknown = await _record_running(tx, told, clock)
     results |= {vin: NotFound("This VIN is not registered.") for vin in unknown}
     told = [one for one in told if one.of.vin not in unknown]
@@ -99,7 +100,7 @@ async def record_reports(tx: Tx, reports: Sequence[InstallReport], clock: Clock)
     return [results[report.vin] for report in reports]
 
 
-async def _record_running(tx: Tx, told: Sequence[Told], clock: Clock) -> set[str]:
+async def _record_running(tx: Tx, told: Sequence[MatchedReport], clock: Clock) -> set[str]:
     """Write what vehicles run now and tell the Resolver; gives those that are not registered."""
     vins = [one.of.vin for one in told if _says_what_runs(one)]
     known = await vehicle_store.lock_vehicles(tx, vins)
@@ -116,7 +117,7 @@ async def _record_running(tx: Tx, told: Sequence[Told], clock: Clock) -> set[str
     return set(vins) - known
 
 
-async def _end(tx: Tx, told: Sequence[Told], now: datetime) -> dict[str, Recorded]:
+async def _end(tx: Tx, told: Sequence[MatchedReport], now: datetime) -> dict[str, Recorded]:
     """Write where downloads stand, and end the updates that are over with that."""
     states = [
         (one.of, DownloadState.INSTALLED, None)
@@ -149,7 +150,7 @@ def _grouped(endings: Mapping[UUID, Ending]) -> dict[Ending, list[UUID]]:
     return groups
 
 
-def _says_what_runs(one: Told) -> bool:
+def _says_what_runs(one: MatchedReport) -> bool:
     report = one.report
     if _says_installed(report):
         return True
@@ -158,7 +159,7 @@ def _says_what_runs(one: Told) -> bool:
     return report.running_version is not UNSET
 
 
-def _running(one: Told, before: set[PackageKey]) -> set[PackageKey]:
+def _running(one: MatchedReport, before: set[PackageKey]) -> set[PackageKey]:
     report, name = one.report, one.of.package[0]
     if _says_installed(report):
         return after_removal(before, name) if one.of.command == "remove" else after_install(before, one.of.package)
@@ -167,7 +168,7 @@ def _running(one: Told, before: set[PackageKey]) -> set[PackageKey]:
     return after_removal(before, name)
 
 
-def _operations(one: Told) -> report_store.Operations:
+def _operations(one: MatchedReport) -> report_store.Operations:
     said = [
         (operation.id, operation.result_code, operation.result_text[:MAX_RESULT_TEXT])
         for operation in one.report.operations

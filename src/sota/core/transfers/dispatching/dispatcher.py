@@ -21,10 +21,12 @@ from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import Download, UpdateAvailable
 from sota.boundaries.values import Reason
 from sota.core.requests.wire import to_package_id
-from sota.core.transfers import dispatch_store, retry_store, service
-from sota.core.transfers.dispatch_store import Announcement, Claim, DueUpdate
-from sota.core.transfers.engine import Engine
-from sota.core.transfers.sending import TROUBLE
+from sota.core.transfers import service
+from sota.core.transfers.dispatching import retry_store
+from sota.core.transfers.dispatching import store as dispatch_store
+from sota.core.transfers.dispatching.store import Announcement, DueUpdate, Lease
+from sota.core.transfers.errors import TRANSIENT
+from sota.core.transfers.sending.engine import Engine
 from sota.kit.errors import SotaError
 from sota.kit.runtime.clock import Clock
 from sota.kit.runtime.logging import get_logger, short_vin
@@ -81,7 +83,7 @@ class Dispatcher:
             looked_at = time.monotonic()
             try:
                 await self.look()
-            except TROUBLE as error:
+            except TRANSIENT as error:
                 detail = error.detail if isinstance(error, SotaError) else str(error)
                 self._log.warning("dispatching_waits", reason=detail)
             try:
@@ -111,7 +113,7 @@ class Dispatcher:
         One that is not ``new`` was there before, and is not told again at once of what it was told a moment ago: our
         node says of every vehicle that is there that it is, when an update is scheduled for it.
         """
-        by = self._claim(0)
+        by = self._lease(0)
         lately = by.now - timedelta(seconds=self.settings.notify_retry_s / 4)
         async with self.db.read() as tx:
             open_updates = await dispatch_store.active_updates(tx, self.settings.instance, vins, by.now)
@@ -187,7 +189,7 @@ class Dispatcher:
 
     async def _claim_all(self, due: list[DueUpdate]) -> list[DueUpdate]:
         async def work(tx: Tx) -> list[DueUpdate]:
-            claims = [(entry, self._claim(entry.attempts)) for entry in due]
+            claims = [(entry, self._lease(entry.attempts)) for entry in due]
             return await dispatch_store.claim(tx, claims, self.settings.block_size)
 
         return await self.db.transact(work) if due else []
@@ -205,7 +207,7 @@ class Dispatcher:
             kept = []
             for entry in due:
                 is_quiet = entry.update_id in quiet
-                by = self._claim(entry.attempts if is_quiet else 0)
+                by = self._lease(entry.attempts if is_quiet else 0)
                 if await dispatch_store.renew(tx, entry, by, counted=counted and is_quiet) and is_quiet:
                     kept.append(entry)
             return kept
@@ -243,17 +245,17 @@ class Dispatcher:
         try:
             expires_at = int(announcement.end_at.timestamp())
             await self.node.notify(announcement.vin, update, expires_at=expires_at)
-        except TROUBLE as error:
+        except TRANSIENT as error:
             self._log.warning("notification_waits", vin=short_vin(announcement.vin), reason=str(error))
             return
         self._log.info("update_notified", vin=short_vin(announcement.vin), update=str(announcement.update_id))
 
-    def _claim(self, attempts: int) -> Claim:
+    def _lease(self, attempts: int) -> Lease:
         now = self.clock.now()
         wait_s = min(MAX_RETRY_S, self.settings.notify_retry_s * 2 ** min(attempts, 12))
         wait_s = min(wait_s * random.uniform(0.9, 1.1), MAX_RETRY_S)  # noqa: S311 - jitter, no secret
         lease = timedelta(seconds=max(self.settings.lease_s, wait_s * 2))
-        return Claim(self.settings.instance, now, now + lease, now + timedelta(seconds=wait_s))
+        return Lease(self.settings.instance, now, now + lease, now + timedelta(seconds=wait_s))
 
 
 def clock_ahead_s(clock: Clock) -> float:

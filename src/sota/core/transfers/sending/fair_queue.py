@@ -1,4 +1,4 @@
-"""Turns: thousands of transfers side by side, each sends one block and goes to the end of the row.
+"""FairQueue: thousands of transfers side by side, each sends one block and goes to the end of the row.
 
 So bandwidth is shared evenly whatever the sizes of the files, and vehicles that get the same file stay close to one
 another, which is what makes keeping its blocks worth while (``blocks.py``). A transfer over one of its limits leaves
@@ -16,8 +16,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from sota.core.transfers.limits import Budgets
-from sota.core.transfers.model import Transfer
+from sota.core.transfers.sending.limits import RateLimiter
+from sota.core.transfers.sending.model import Transfer
 from sota.kit.runtime.logging import get_logger
 
 WORKERS = 32
@@ -30,11 +30,11 @@ class Quick(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing can be sent so for now; :meth:`Turns.wake` is called when that ends."""
+        """Whether nothing can be sent so for now; :meth:`FairQueue.wake` is called when that ends."""
         ...
 
     def __call__(self, transfer: Transfer) -> bool | None:
-        """Send: True, and :meth:`Turns.done` is called later; False: nothing is to be sent; None: it takes waiting."""
+        """Send: True, and ``done`` is called later; False: nothing is to be sent; None: it takes waiting."""
         ...
 
 
@@ -63,14 +63,14 @@ class QuickSender:
         return self._send(transfer)
 
 
-class Turns:
+class FairQueue:
     """The row, and those who serve it: :meth:`work` runs :data:`WORKERS` times side by side.
 
     ``send`` sends the next message of a transfer and says whether there was one; so does ``quick``, tried before.
     """
 
-    def __init__(self, budgets: Budgets, send: Send, quick: Quick | None = None) -> None:
-        self._budgets, self._send, self._quick = budgets, send, quick
+    def __init__(self, rates: RateLimiter, send: Send, quick: Quick | None = None) -> None:
+        self._rates, self._send, self._quick = rates, send, quick
         self._row: deque[Transfer] = deque()
         self._slow: asyncio.Queue[Transfer] = asyncio.Queue()
         self._is_called = False
@@ -117,7 +117,7 @@ class Turns:
                 return
             transfer = self._row.popleft()
             download = transfer.download
-            pause_s = self._budgets.pause_s(download.vin, download.request_id, now)
+            pause_s = self._rates.pause_s(download.vin, download.request_id, now)
             if pause_s:
                 asyncio.get_running_loop().call_later(min(pause_s, LONGEST_PAUSE_S), self._put, transfer)
                 continue

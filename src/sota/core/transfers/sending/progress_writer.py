@@ -17,9 +17,9 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from sota.core.transfers import step_store
 from sota.core.transfers.model import Download
-from sota.core.transfers.step_store import Begun, Finished, Stage
+from sota.core.transfers.sending import store as step_store
+from sota.core.transfers.sending.store import Begun, Finished, Stage
 from sota.kit.errors import SotaError, Unavailable
 from sota.kit.ranges import Ranges
 from sota.kit.runtime.batcher import Gathering
@@ -43,7 +43,7 @@ class Batch:
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
 
-class TransferWriter:
+class ProgressWriter:
     """The one writer of steps and acknowledgements. :meth:`run` belongs to the program."""
 
     def __init__(self, db: Database, clock: Clock, *, pause_s: float) -> None:

@@ -54,7 +54,7 @@ class DueUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Lease:
     """Who drives updates, until when without a sign of life, and when to try again."""
 
     owner: str
@@ -177,7 +177,7 @@ _NEW_DOWNLOADS = download.insert().from_select(
 )  # fmt: skip
 
 
-async def claim(tx: Tx, due: Sequence[tuple[DueUpdate, Claim]], block_size: int) -> list[DueUpdate]:
+async def claim(tx: Tx, due: Sequence[tuple[DueUpdate, Lease]], block_size: int) -> list[DueUpdate]:
     """Take the slots of vehicles for these updates, one for each; gives those that nobody else had.
 
     Both rows of an update are locked and looked at before either is written: so whatever was cancelled, has expired or
@@ -235,7 +235,7 @@ async def active_updates(tx: Tx, owner: str, vins: Collection[str], now: datetim
     return [DueUpdate(*row) for row in found]
 
 
-async def renew(tx: Tx, due: DueUpdate, by: Claim, *, counted: bool) -> bool:
+async def renew(tx: Tx, due: DueUpdate, by: Lease, *, counted: bool) -> bool:
     """Keep or take over the lease of an update under way and set its next try; says whether it is still open."""
     result = await tx.execute(
         update.update()

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b7_core_rvi.messages import InstallReport
-from sota.core.transfers import reports
-from sota.core.transfers.reports import Recorded
+from sota.core.transfers.reports import service as reports
+from sota.core.transfers.reports.service import Recorded
 from sota.kit.errors import NotFound, SotaError
 from sota.kit.runtime.batcher import Gathering
 from sota.kit.runtime.clock import Clock

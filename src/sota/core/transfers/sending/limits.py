@@ -34,7 +34,7 @@ class Limits:
         return max(1, min(self.window, self.in_flight_bytes // (max(1, transfers) * block_size)))
 
 
-class Budget:
+class TokenBucket:
     """Bytes that may go out: ``rate`` a second, and what was not used of the last second.
 
     What is larger than a second's worth goes out too, and is paid for by a longer pause after it.
@@ -56,15 +56,15 @@ class Budget:
         self._left -= size
 
 
-class Budgets:
-    """The budgets of everything that is transferred."""
+class RateLimiter:
+    """The rates of everything that is transferred."""
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
         self._are_any = bool(limits.bytes_per_s or limits.request_bytes_per_s or limits.vehicle_bytes_per_s)
-        self._all = Budget(limits.bytes_per_s, now) if limits.bytes_per_s else None
-        self._requests: dict[UUID, Budget] = {}
-        self._vehicles: dict[str, Budget] = {}
+        self._all = TokenBucket(limits.bytes_per_s, now) if limits.bytes_per_s else None
+        self._requests: dict[UUID, TokenBucket] = {}
+        self._vehicles: dict[str, TokenBucket] = {}
 
     def pause_s(self, vin: str, request_id: UUID, now: float) -> float:
         """Say how long nothing may go to this vehicle for this request."""
@@ -84,20 +84,20 @@ class Budgets:
         for request_id in request_ids:
             self._requests.pop(request_id, None)
 
-    def _of(self, vin: str, request_id: UUID, now: float) -> list[Budget]:
+    def _of(self, vin: str, request_id: UUID, now: float) -> list[TokenBucket]:
         found = [self._all] if self._all is not None else []
         if self._limits.request_bytes_per_s:
             if request_id not in self._requests:
-                self._requests[request_id] = Budget(self._limits.request_bytes_per_s, now)
+                self._requests[request_id] = TokenBucket(self._limits.request_bytes_per_s, now)
             found.append(self._requests[request_id])
         if self._limits.vehicle_bytes_per_s:
             if vin not in self._vehicles:
-                self._vehicles[vin] = Budget(self._limits.vehicle_bytes_per_s, now)
+                self._vehicles[vin] = TokenBucket(self._limits.vehicle_bytes_per_s, now)
             found.append(self._vehicles[vin])
         return found
 
 
-class Places:
+class TransferSlots:
     """Which vehicles may transfer now, and who waits for a place, in the order in which they came."""
 
     def __init__(self, limits: Limits) -> None:

@@ -1,0 +1,1 @@
+"""Deciding which vehicle is told of which update, and when."""

@@ -1,0 +1,1 @@
+"""Recording what vehicles report of their downloads."""

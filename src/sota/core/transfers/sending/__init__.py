@@ -1,0 +1,1 @@
+"""Sending downloads to vehicles, block by block, and writing down how far they have come."""
