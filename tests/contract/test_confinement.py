@@ -16,7 +16,7 @@ import pytest
 
 from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.boundaries.values import Command, Reason
-from sota.slm.contract import Bay, Fault
+from sota.slm.contract import Fault, Testbed
 from tests.support import debs
 from tests.support.confined_as_user import CANNOT
 from tests.support.hostile import REACHED, SCRIPTS, Witnesses
@@ -43,22 +43,24 @@ def told(*reports: InstallReport) -> str:
     return "\n".join(operation.result_text for report in reports for operation in report.operations)
 
 
-async def change(bay: Bay, version: str, file: Path | None, command: Command = Command.INSTALL) -> InstallReport:
-    await bay.offer(version, command, file)
-    return await bay.carry_out()
+async def change(
+    testbed: Testbed, version: str, file: Path | None, command: Command = Command.INSTALL
+) -> InstallReport:
+    await testbed.offer(version, command, file)
+    return await testbed.carry_out()
 
 
 @pytest.mark.usefixtures("confined")
 async def test_scripts_that_attack_the_machine_reach_nothing_outside(tmp_path: Path, witnesses: Witnesses) -> None:
     subject = DebSubject(tmp_path)
-    bay = Bay(tmp_path, subject)
+    testbed = Testbed(tmp_path, subject)
     build = witnesses.build
 
     reports = [
-        await change(bay, "1.0.0", build(tmp_path, "1.0.0", failing="postinst")),
-        await change(bay, "2.0.0", build(tmp_path, "2.0.0")),
-        await change(bay, "3.0.0", build(tmp_path, "3.0.0")),
-        await change(bay, "3.0.0", None, Command.REMOVE),
+        await change(testbed, "1.0.0", build(tmp_path, "1.0.0", failing="postinst")),
+        await change(testbed, "2.0.0", build(tmp_path, "2.0.0")),
+        await change(testbed, "3.0.0", build(tmp_path, "3.0.0")),
+        await change(testbed, "3.0.0", None, Command.REMOVE),
     ]
 
     text = told(*reports)
@@ -102,14 +104,14 @@ def test_script_that_an_ordinary_user_runs_confined_reaches_nothing_outside(witn
 async def test_step_that_will_not_end_has_ended_with_all_its_processes_before_the_way_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sota.slm.contract.bay.STEP_TIMEOUT_S", 3.0)
-    monkeypatch.setattr("sota.slm.runner.GRACE_S", 0.3)
+    monkeypatch.setattr("sota.slm.contract.testbed.STEP_TIMEOUT_S", 3.0)
+    monkeypatch.setattr("sota.slm.step_runner.GRACE_S", 0.3)
     subject = DebSubject(tmp_path)
-    bay = Bay(tmp_path, subject)
-    await bay.install("1.0.0")
+    testbed = Testbed(tmp_path, subject)
+    await testbed.install("1.0.0")
     stubborn = "trap '' TERM; echo begun; (setsid env -i sleep 61.4321 &) ; while :; do sleep 1; done"
 
-    report = await change(bay, "2.0.0", debs.build(tmp_path, "ivi", "2.0.0", postinst=stubborn))
+    report = await change(testbed, "2.0.0", debs.build(tmp_path, "ivi", "2.0.0", postinst=stubborn))
 
     assert "begun" in told(report)
     assert "it took more than 3 s" in told(report)
@@ -120,8 +122,8 @@ async def test_step_that_will_not_end_has_ended_with_all_its_processes_before_th
 @pytest.mark.usefixtures("confined")
 async def test_scripts_carry_the_mark_of_their_step(tmp_path: Path) -> None:
     file = debs.build(tmp_path, "ivi", "1.0.0", postinst='echo "of $SOTA_STEP"')
-    report = await change(Bay(tmp_path, DebSubject(tmp_path)), "1.0.0", file)
-    assert f"of {tmp_path}/bay/steps/1-1\n" in f"{told(report)}\n"
+    report = await change(Testbed(tmp_path, DebSubject(tmp_path)), "1.0.0", file)
+    assert f"of {tmp_path}/testbed/steps/1-1\n" in f"{told(report)}\n"
 
 
 @pytest.mark.usefixtures("confined")
@@ -130,7 +132,7 @@ async def test_absolute_path_of_a_script_leads_into_the_vehicle(tmp_path: Path) 
     # Where the vehicle's own file is not at its absolute path, nothing is confined, and nothing may be written.
     script = "test -e /opt/ivi/version && mkdir -p /etc/ivi && echo here > /etc/ivi/made && chown 0:0 /etc/ivi/made"
 
-    report = await change(Bay(tmp_path, subject), "1.0.0", debs.build(tmp_path, "ivi", "1.0.0", postinst=script))
+    report = await change(Testbed(tmp_path, subject), "1.0.0", debs.build(tmp_path, "ivi", "1.0.0", postinst=script))
 
     assert str(report.status) == "installed", told(report)
     assert (subject.root / "etc/ivi/made").read_text() == "here\n"
@@ -141,11 +143,11 @@ async def test_link_of_a_package_leads_no_other_out_of_the_vehicle(tmp_path: Pat
     subject, outside = DebSubject(tmp_path), tmp_path / "outside"
     outside.mkdir()
     subject.name = "maps"
-    bay = Bay(tmp_path, subject)
+    testbed = Testbed(tmp_path, subject)
 
-    await change(bay, "1.0.0", link_to(outside, tmp_path))
+    await change(testbed, "1.0.0", link_to(outside, tmp_path))
     subject.name = "more"
-    report = await change(bay, "1.0.0", through_link(tmp_path))
+    report = await change(testbed, "1.0.0", through_link(tmp_path))
 
     assert list(outside.iterdir()) == []
     assert str(report.status) == "failed"
@@ -159,7 +161,7 @@ async def test_package_with_scripts_is_refused_where_nothing_can_be_confined(
     subject = DebSubject(tmp_path)
     file = debs.build(tmp_path, "ivi", "1.0.0", scripts={script: witnesses.attack})
 
-    report = await change(Bay(tmp_path, subject), "1.0.0", file)
+    report = await change(Testbed(tmp_path, subject), "1.0.0", file)
 
     assert report.reason is Reason.INSTALL_FAILED
     assert f"The package has maintainer scripts ({script})" in told(report)
@@ -174,11 +176,13 @@ async def test_package_without_scripts_is_installed_where_nothing_can_be_confine
 ) -> None:
     without_bubblewrap(tmp_path / "programs", monkeypatch)
     subject = DebSubject(tmp_path)
-    bay = Bay(tmp_path, subject)
+    testbed = Testbed(tmp_path, subject)
 
-    reports = [await change(bay, f"{number}.0.0", debs.build(tmp_path, "ivi", f"{number}.0.0")) for number in (1, 2)]
+    reports = [
+        await change(testbed, f"{number}.0.0", debs.build(tmp_path, "ivi", f"{number}.0.0")) for number in (1, 2)
+    ]
     assert subject.running() == "2.0.0"
-    reports.append(await change(bay, "2.0.0", None, Command.REMOVE))
+    reports.append(await change(testbed, "2.0.0", None, Command.REMOVE))
 
     assert [str(report.status) for report in reports] == ["installed"] * 3, told(*reports)
     assert subject.running() is None
@@ -191,11 +195,11 @@ async def test_link_that_leads_out_is_refused_where_nothing_can_be_confined(
     subject, outside = DebSubject(tmp_path), tmp_path / "outside"
     outside.mkdir()
     subject.name = "maps"
-    bay = Bay(tmp_path, subject)
+    testbed = Testbed(tmp_path, subject)
 
-    await change(bay, "1.0.0", link_to(outside, tmp_path))
+    await change(testbed, "1.0.0", link_to(outside, tmp_path))
     subject.name = "more"
-    report = await change(bay, "1.0.0", through_link(tmp_path))
+    report = await change(testbed, "1.0.0", through_link(tmp_path))
 
     assert "A link leads /opt/maps" in told(report)
     assert list(outside.iterdir()) == []
@@ -206,11 +210,11 @@ async def test_scripts_of_what_is_installed_are_not_run_once_nothing_can_be_conf
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subject = DebSubject(tmp_path)
-    bay = Bay(tmp_path, subject)
-    await bay.install("1.0.0")
+    testbed = Testbed(tmp_path, subject)
+    await testbed.install("1.0.0")
 
     without_bubblewrap(tmp_path / "programs", monkeypatch)
-    removed, updated = await bay.remove("1.0.0"), await bay.install("2.0.0", Fault.NONE)
+    removed, updated = await testbed.remove("1.0.0"), await testbed.install("2.0.0", Fault.NONE)
 
     assert "The maintainer scripts of ivi are not run on this machine" in told(removed)
     assert "maintainer scripts" in told(updated)
@@ -222,13 +226,13 @@ async def test_scripts_of_what_is_installed_are_not_run_once_nothing_can_be_conf
 async def test_link_that_a_script_leaves_does_not_lead_us_out_of_the_vehicle(folder: str, tmp_path: Path) -> None:
     subject, outside = DebSubject(tmp_path), tmp_path / "outside"
     outside.mkdir()
-    bay = Bay(tmp_path, subject)
-    await bay.install("1.0.0")
+    testbed = Testbed(tmp_path, subject)
+    await testbed.install("1.0.0")
     shutil.move(subject.root / folder, outside / "moved")
     (subject.root / folder).symlink_to(outside / "moved")
     before = sorted(outside.rglob("*"))
 
-    report = await bay.install("2.0.0")
+    report = await testbed.install("2.0.0")
 
     assert f"/{folder} leads out of the vehicle's root" in told(report)
     assert sorted(outside.rglob("*")) == before
@@ -241,7 +245,7 @@ async def test_link_does_not_lead_an_archive_out_of_the_vehicle(link: str, tmp_p
     (subject.root / link).parent.mkdir(parents=True)
     (subject.root / link).symlink_to(outside)
 
-    report = await Bay(tmp_path, subject).install("1.0.0")
+    report = await Testbed(tmp_path, subject).install("1.0.0")
 
     assert "leads out of the vehicle's root" in told(report)
     assert list(outside.iterdir()) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.values import Command
-from sota.slm.contract import Bay
+from sota.slm.contract import Testbed
 from tests.support import debs
 from tests.support.machine import LACKS, why_no_confinement
 from tests.support.real_root import rebuild
@@ -48,10 +48,10 @@ def state_of_host() -> str:
     return found.hexdigest()
 
 
-async def install(bay: Bay, name: str, version: str, file: Path) -> str:
-    bay.subject.name = name
-    await bay.offer(version, Command.INSTALL, file)
-    report = await bay.carry_out()
+async def install(testbed: Testbed, name: str, version: str, file: Path) -> str:
+    testbed.subject.name = name
+    await testbed.offer(version, Command.INSTALL, file)
+    report = await testbed.carry_out()
     return "\n".join([str(report.status), *(operation.result_text for operation in report.operations)])
 
 
@@ -59,19 +59,21 @@ async def test_certificates_of_the_machine_outlive_those_of_a_simulated_vehicle(
     certificates_deb: Path, tmp_path: Path
 ) -> None:
     subject, witness = DebSubject(tmp_path), tmp_path / "witness"
-    bay = Bay(tmp_path, subject)
+    testbed = Testbed(tmp_path, subject)
     harmless = debs.build(tmp_path, "ivi", "1.0.0", postinst=f"! touch {witness}")
     # Nothing goes on that would not be confined: this package's scripts would act on the machine that runs the tests.
-    assert (await install(bay, "ivi", "1.0.0", harmless)).startswith("installed")
+    assert (await install(testbed, "ivi", "1.0.0", harmless)).startswith("installed")
     assert not witness.exists()
     before = state_of_host()
 
     # First without what it depends on: it is discarded again, with all that its scripts do at a purge.
-    discarded = await install(bay, "ca-certificates", "1.0.0", rebuild(certificates_deb, tmp_path / "first", "1.0.0"))
+    discarded = await install(
+        testbed, "ca-certificates", "1.0.0", rebuild(certificates_deb, tmp_path / "first", "1.0.0")
+    )
     for name in ("openssl", "debconf"):
-        await install(bay, name, "9.0.0", debs.build(tmp_path, name, "9.0.0"))
-    told = await install(bay, "ca-certificates", "2.0.0", rebuild(certificates_deb, tmp_path / "second", "2.0.0"))
-    await bay.remove("2.0.0")
+        await install(testbed, name, "9.0.0", debs.build(tmp_path, name, "9.0.0"))
+    told = await install(testbed, "ca-certificates", "2.0.0", rebuild(certificates_deb, tmp_path / "second", "2.0.0"))
+    await testbed.remove("2.0.0")
 
     assert discarded.startswith("failed")
     assert "depends on openssl" in discarded

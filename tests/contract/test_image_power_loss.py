@@ -11,7 +11,7 @@ import pytest
 from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.boundaries.package_signature import make_key_pair
 from sota.boundaries.values import Command
-from sota.slm.contract import Bay, Fault, Loss
+from sota.slm.contract import Fault, Loss, Testbed
 from tests.support import debs
 from tests.support.images import build, install
 from tests.support.installer_matrix import entries
@@ -25,7 +25,7 @@ MOST = {Loss.POWER: 2, Loss.PROGRAM: 1}
 MAX_WRITES = 80
 
 
-class ImageBay(Bay):
+class ImageBay(Testbed):
     """A vehicle with dpkg that gets images of two packages; the second may break."""
 
     def __init__(self, folder: Path) -> None:
@@ -49,42 +49,42 @@ class ImageBay(Bay):
 
 
 @pytest.fixture
-async def bay(tmp_path: Path, matrix: list[Entry]) -> AsyncIterator[ImageBay]:
-    bay = ImageBay(tmp_path)
-    assert (await bay.send("1.0.0", broken=False)).status == "installed"
-    yield bay
-    matrix += entries("image", bay)
+async def testbed(tmp_path: Path, matrix: list[Entry]) -> AsyncIterator[ImageBay]:
+    testbed = ImageBay(tmp_path)
+    assert (await testbed.send("1.0.0", broken=False)).status == "installed"
+    yield testbed
+    matrix += entries("image", testbed)
 
 
 @pytest.mark.parametrize("loss", Loss)
-async def test_image_is_installed_once_wherever_it_is_interrupted(bay: ImageBay, loss: Loss) -> None:
+async def test_image_is_installed_once_wherever_it_is_interrupted(testbed: ImageBay, loss: Loss) -> None:
     at, number = 1.0, 2
     while at < MAX_WRITES:
         version = f"{number}.0.0"
-        report = await bay.send(version, broken=False, lose_at=at, loss=loss)
+        report = await testbed.send(version, broken=False, lose_at=at, loss=loss)
 
-        with bay.judging("forward"):
+        with testbed.judging("forward"):
             assert report.status == "installed", report
             assert {each.id for each in report.operations} >= {"ivi", "radio", "verify"}
-            assert debs.installed(bay.debs.root) == {"ivi": version, "radio": version}
-            assert bay.times(version) <= MOST[loss]
-        if not bay.lost:
+            assert debs.installed(testbed.debs.root) == {"ivi": version, "radio": version}
+            assert testbed.times(version) <= MOST[loss]
+        if not testbed.lost:
             break
         at, number = at + STRIDE[loss], number + 1
-    assert not bay.lost
+    assert not testbed.lost
 
 
 @pytest.mark.parametrize("loss", Loss)
-async def test_broken_image_is_taken_back_wherever_it_is_interrupted(bay: ImageBay, loss: Loss) -> None:
+async def test_broken_image_is_taken_back_wherever_it_is_interrupted(testbed: ImageBay, loss: Loss) -> None:
     at, number = 1.0, 2
     while at < MAX_WRITES:
-        report = await bay.send(f"{number}.0.0", broken=True, lose_at=at, loss=loss)
+        report = await testbed.send(f"{number}.0.0", broken=True, lose_at=at, loss=loss)
 
-        with bay.judging("back"):
+        with testbed.judging("back"):
             assert (report.status, report.reason) == ("failed", "rolled_back"), report
             assert report.running_version == "1.0.0"
-            assert debs.installed(bay.debs.root) == {"ivi": "1.0.0", "radio": "1.0.0"}
-        if not bay.lost:
+            assert debs.installed(testbed.debs.root) == {"ivi": "1.0.0", "radio": "1.0.0"}
+        if not testbed.lost:
             break
         at, number = at + STRIDE[loss], number + 1
-    assert not bay.lost
+    assert not testbed.lost

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sota.slm.contract import CASES, Bay, NotApplicable
+from sota.slm.contract import CASES, NotApplicable, Testbed
 from tests.support.installer_matrix import entries
 from tests.support.matrix_table import Entry
 from tests.support.slm_subjects import (
@@ -35,10 +35,10 @@ async def test_installer_keeps_the_contract(
         try:
             prepared = subject(tmp_path, disk=disk if case == "full_disk" else None)
             with contextlib.closing(prepared):
-                bay = Bay(tmp_path, prepared, thorough=THOROUGH)
+                testbed = Testbed(tmp_path, prepared, thorough=THOROUGH)
                 try:
-                    await CASES[case](bay)
+                    await CASES[case](testbed)
                 finally:
-                    matrix += entries(subject.installer_name, bay)
+                    matrix += entries(subject.installer_name, testbed)
         except NotApplicable as reason:
             pytest.skip(f"{case} of {subject.installer_name}: {reason}")

@@ -13,7 +13,7 @@ import pytest
 
 from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.boundaries.values import Command
-from sota.slm.contract import Bay
+from sota.slm.contract import Testbed
 from tests.support.machine import LACKS, why_no_real_packages
 from tests.support.real_root import BESIDE, PACKAGES, CannotMake, RealSubject, difference, look, make_root, rebuild
 
@@ -62,7 +62,7 @@ class Workshop:
 
     def __post_init__(self) -> None:
         self.subject = RealSubject(self.folder / "subject", self.root, self.name)
-        self.bay = Bay(self.folder, self.subject)  # type: ignore[arg-type]
+        self.testbed = Testbed(self.folder, self.subject)  # type: ignore[arg-type]
         (self.deb,) = (self.root.parent / "debs").glob(f"{self.name}_*.deb")
 
     async def install(self, failing: str = "", *, unwell: bool = False) -> tuple[str, InstallReport]:
@@ -71,16 +71,16 @@ class Workshop:
         if unwell:
             self.subject.unwell.touch()
         file = rebuild(self.deb, self.folder / "build", version, failing)
-        await self.bay.offer(version, Command.INSTALL, file, allow_downgrade=True)  # an epoch is above any of ours
-        report = await self.bay.carry_out()
+        await self.testbed.offer(version, Command.INSTALL, file, allow_downgrade=True)  # an epoch is above any of ours
+        report = await self.testbed.carry_out()
         self.subject.unwell.unlink(missing_ok=True)
         self.check(report)
         return version, report
 
     async def remove(self) -> InstallReport:
         """Have the package removed."""
-        await self.bay.offer(self.subject.running() or "", Command.REMOVE, None)
-        report = await self.bay.carry_out()
+        await self.testbed.offer(self.subject.running() or "", Command.REMOVE, None)
+        report = await self.testbed.carry_out()
         self.check(report)
         return report
 

@@ -9,7 +9,7 @@ import pytest
 
 from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.boundaries.values import Command
-from sota.slm.contract import Bay, Loss
+from sota.slm.contract import Loss, Testbed
 from tests.support import debs
 from tests.support.machine import LACKS, why_no_confinement
 from tests.support.slm_subjects import DebSubject
@@ -29,23 +29,23 @@ class DebWorkshop:
         self.subject = DebSubject(folder)
         self.root = self.subject.root
         self.database = self.root / "var/lib/dpkg"
-        self.kept = folder / "bay" / "kept"
-        self.bay = Bay(folder, self.subject)
+        self.kept = folder / "testbed" / "kept"
+        self.testbed = Testbed(folder, self.subject)
 
     def furnish(self, *packages: Path) -> None:
         """Install packages by dpkg alone, as a factory does."""
         debs.install(self.root, *packages)
 
     async def update(self, file: Path, *, lose_at: float = 0, loss: Loss = Loss.POWER) -> InstallReport:
-        """Install a package as an update of the vehicle; returns the report. See :meth:`Bay.carry_out` for a loss."""
+        """Install a package as an update and return the report; for a loss see :meth:`Testbed.carry_out` for a loss."""
         self.subject.name, version = file.name.removesuffix(".deb").split("_")
-        await self.bay.offer(version, Command.INSTALL, file)
-        return await self.bay.carry_out(lose_at=lose_at, loss=loss)
+        await self.testbed.offer(version, Command.INSTALL, file)
+        return await self.testbed.carry_out(lose_at=lose_at, loss=loss)
 
     async def remove(self, name: str, version: str) -> InstallReport:
         """Remove a package by an update."""
         self.subject.name = name
-        return await self.bay.remove(version)
+        return await self.testbed.remove(version)
 
     def dpkg(self, *arguments: str) -> str:
         """Run dpkg by hand on the vehicle's root, as a mechanic does; returns what it prints."""

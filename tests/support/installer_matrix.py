@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from sota.slm.contract import Bay, Loss, Trial
+from sota.slm.contract import Loss, Testbed, Trial
 from tests.support.matrix_table import RIGHT, WRONG, Entry
 
 INSTALLER_COLUMNS = tuple(f"{lost} {side}" for lost in ("power", "kill") for side in ("before", "after", "during"))
 
 
-def entries(installer: str, bay: Bay) -> list[Entry]:
+def entries(installer: str, testbed: Testbed) -> list[Entry]:
     """Give an installer's trials as entries of the matrix with ``INSTALLER_COLUMNS``."""
-    return [_entry(installer, trial) for trial in bay.trials]
+    return [_entry(installer, trial) for trial in testbed.trials]
 
 
 def _entry(installer: str, trial: Trial) -> Entry:

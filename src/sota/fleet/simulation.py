@@ -18,7 +18,7 @@ from sota.kit.files.disk import Disk
 from sota.kit.files.durable import sync_file, sync_folder
 from sota.slm.installers import Capability, Command
 from sota.slm.model import Found, Health, Job, Step
-from sota.slm.runner import Ended, Runner
+from sota.slm.step_runner import StepResult, StepRunner
 
 STANDS_FOR = ("deb", "archive", "command", "rauc", "swupdate")
 SAID = "simulated: nothing was changed in any vehicle"
@@ -93,7 +93,7 @@ class SimulatedInstaller:
         return Command(("simulate", str(step), job.name, "" if removes else version or ""), {})
 
 
-class SimulatedRunner(Runner):
+class SimulatedRunner(StepRunner):
     """Does the commands of :class:`SimulatedInstaller` without processes: a step ends with the process it is in."""
 
     def __init__(
@@ -101,7 +101,7 @@ class SimulatedRunner(Runner):
     ) -> None:
         super().__init__(folder, timeout_s=86_400.0, output_limit=1024)
         self._software, self._outcomes, self._on_step = software, outcomes, on_step
-        self._steps: dict[str, asyncio.Task[Ended]] = {}
+        self._steps: dict[str, asyncio.Task[StepResult]] = {}
 
     def start(self, key: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Begin a step."""
@@ -109,10 +109,10 @@ class SimulatedRunner(Runner):
         self._on_step()
         self._steps[key] = asyncio.create_task(self._carry_out(step, name, version), name=f"step:{key}")
 
-    async def wait(self, key: str) -> Ended:
+    async def wait(self, key: str) -> StepResult:
         """Wait for a step's end; one of an earlier process was interrupted, and nobody knows how it ended."""
         step = self._steps.get(key)
-        return Ended(None, "") if step is None else await asyncio.shield(step)
+        return StepResult(None, "") if step is None else await asyncio.shield(step)
 
     def runs(self, key: str) -> bool:
         """Say whether a step is under way."""
@@ -128,10 +128,10 @@ class SimulatedRunner(Runner):
             step.cancel()
         self._steps.clear()
 
-    async def _carry_out(self, step: str, name: str, version: str) -> Ended:
+    async def _carry_out(self, step: str, name: str, version: str) -> StepResult:
         package = f"{name}/{version}"
         await asyncio.sleep(self._outcomes.installation_s(package))
         if step != Step.RESTORE and version and self._outcomes.fails(package):
-            return Ended(1, f"{SAID}; this installation fails, as the fleet's profile wants it")
+            return StepResult(1, f"{SAID}; this installation fails, as the fleet's profile wants it")
         await self._software.put(name, version or None)
-        return Ended(0, SAID)
+        return StepResult(0, SAID)

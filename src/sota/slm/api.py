@@ -13,11 +13,11 @@ from sota.boundaries.values import UpdateStatus
 from sota.kit.errors import Invalid, Refused
 from sota.kit.files.block_file import StorageFull
 from sota.kit.http.prefer_header import wait_s
-from sota.slm.executor import Executor
 from sota.slm.firmware import read_firmware
 from sota.slm.images.store import ImageStore
-from sota.slm.inbox import Inbox
+from sota.slm.incoming_files import IncomingFiles
 from sota.slm.installers import Capability, Installer, InstallerFailed
+from sota.slm.update_queue import UpdateQueue
 
 RANGES_LIMIT = 65_536
 
@@ -25,15 +25,15 @@ RANGES_LIMIT = 65_536
 class UpdatesApi:
     """Updates as wholes."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, update_queue: UpdateQueue) -> None:
+        self._update_queue = update_queue
 
     @serves("WL-B10-1")
     async def update_available(self, call: Call[UpdateAvailable]) -> Reply:
         """Accept an update: 202 at once, or 200 where the caller waits and it is done in time."""
         update = call.body
-        await self._executor.accept(update)
-        found = await self._executor.wait_for_end(update.update_id, wait_s(call.headers))
+        await self._update_queue.accept(update)
+        found = await self._update_queue.wait_for_end(update.update_id, wait_s(call.headers))
         done = found.status is UpdateStatus.INSTALLED
         return Reply(
             "complete" if done else "accepted",
@@ -45,15 +45,15 @@ class UpdatesApi:
     @serves("X-B10-4")
     async def update_status(self, call: Call[None]) -> Reply:
         """Tell how an accepted update stands."""
-        return Reply("found", await self._executor.status(call.path["update_id"]))
+        return Reply("found", await self._update_queue.status(call.path["update_id"]))
 
 
 class DownloadsApi:
     """Files that the SOTA Client hands over."""
 
-    def __init__(self, executor: Executor, inbox: Inbox) -> None:
-        self._executor = executor
-        self._inbox = inbox
+    def __init__(self, update_queue: UpdateQueue, incoming: IncomingFiles) -> None:
+        self._update_queue = update_queue
+        self._incoming = incoming
 
     @serves("WL-B10-4")
     async def start_download(self, call: Call[StartDownload]) -> Reply:
@@ -61,11 +61,11 @@ class DownloadsApi:
         if int(call.path["index"]) != call.body.download_index:
             raise Invalid("The path names another download than the body.")
         try:
-            entry = await self._inbox.start(call.body)
+            entry = await self._incoming.start(call.body)
         except StorageFull as error:
-            await self._executor.refuse(call.body.download_index, error.detail)
+            await self._update_queue.refuse(call.body.download_index, error.detail)
             raise
-        found = await self._executor.wait_for_end(entry.update_id, wait_s(call.headers))
+        found = await self._update_queue.wait_for_end(entry.update_id, wait_s(call.headers))
         progress = next(each for each in found.downloads if each.download_index == entry.download_index)
         return Reply(
             "complete" if progress.status is UpdateStatus.INSTALLED else "accepted",
@@ -77,19 +77,19 @@ class DownloadsApi:
     async def send_block(self, call: Call[bytes]) -> Reply:
         """Store a block, or discard one that is there already; the answer tells which are."""
         index = int(call.path["index"])
-        _new, received = await self._inbox.add_block(index, int(call.path["n"]), call.body)
+        _new, received = await self._incoming.add_block(index, int(call.path["n"]), call.body)
         return Reply("received", BlocksReceived(download_index=index, received=received.text(RANGES_LIMIT)))
 
     @serves("X-B10-3")
     async def finish(self, call: Call[None]) -> Reply:
         """Take a file as whole."""
-        entry = await self._inbox.finish(int(call.path["index"]))
+        entry = await self._incoming.finish(int(call.path["index"]))
         return Reply("downloaded", values={"package": entry.package.text})
 
     @serves("X-B10-2")
     async def cancel(self, call: Call[None]) -> Reply:
         """End a download that is not being installed."""
-        await self._executor.cancel(int(call.path["index"]))
+        await self._update_queue.cancel(int(call.path["index"]))
         return Reply("cancelled")
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from sota.kit.runtime.logging import get_logger
 from sota.slm.installers import InstallerFailed, ask
-from sota.slm.runner import Ended
 from sota.slm.running_time import RunningTime
+from sota.slm.step_runner import StepResult
 
 POLL_S = 0.5
 TIMED_OUT = 124
@@ -66,16 +66,16 @@ class Boot:
         """
         return f"{self._id()} {self._running.ran:.0f}"
 
-    async def wait(self, note: str) -> Ended:
+    async def wait(self, note: str) -> StepResult:
         """Wait until there was a boot since ``note`` was written, or for too long."""
         before, _, begun = note.rpartition(" ")
         ask_at, why_not = time.monotonic(), ""
         while True:
             if self._id() != before:
-                return Ended(0, "the vehicle has booted")
+                return StepResult(0, "the vehicle has booted")
             if self._running.ran - float(begun) > self._timeout_s:
                 told = f"; it was not asked to: {why_not}" if why_not else ""
-                return Ended(TIMED_OUT, f"the vehicle did not boot within {self._timeout_s:g} s{told}")
+                return StepResult(TIMED_OUT, f"the vehicle did not boot within {self._timeout_s:g} s{told}")
             if self._command and time.monotonic() >= ask_at:
                 why_not = await self._ask_for_it()
                 ask_at = time.monotonic() + self._retry_s if why_not else math.inf

@@ -12,7 +12,7 @@ from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import NotFound
 from sota.slm import driver_page
 from sota.slm.consent import Consents
-from sota.slm.executor import Executor
+from sota.slm.update_queue import UpdateQueue
 
 HTML = "text/html; charset=utf-8"
 
@@ -20,9 +20,9 @@ HTML = "text/html; charset=utf-8"
 class ConsentApi:
     """What a head unit asks and says."""
 
-    def __init__(self, consents: Consents, executor: Executor) -> None:
+    def __init__(self, consents: Consents, update_queue: UpdateQueue) -> None:
         self._consents = consents
-        self._executor = executor
+        self._update_queue = update_queue
 
     @serves("X-B10-5")
     async def waiting(self, call: Call[None]) -> Reply:
@@ -32,16 +32,16 @@ class ConsentApi:
     @serves("X-B10-6")
     async def decide(self, call: Call[ConsentAnswer]) -> Reply:
         """Take the driver's word."""
-        await self._executor.decide(call.path["update_id"], call.body)
+        await self._update_queue.decide(call.path["update_id"], call.body)
         return Reply("recorded")
 
 
 class DriverPageApi:
     """The page and its forms; whoever knows the secret sits in the vehicle."""
 
-    def __init__(self, consents: Consents, executor: Executor, secret: str) -> None:
+    def __init__(self, consents: Consents, update_queue: UpdateQueue, secret: str) -> None:
         self._consents = consents
-        self._executor = executor
+        self._update_queue = update_queue
         self._secret = secret
 
     @serves("X-B10-7")
@@ -57,7 +57,7 @@ class DriverPageApi:
         self._check(call.path["secret"])
         content, update_id = await call.read(FORM_LIMIT), call.path["update_id"]
         answer = driver_page.read_form(content, self._secret, update_id, call.headers, datetime.now(UTC))
-        await self._executor.decide(update_id, answer)
+        await self._update_queue.decide(update_id, answer)
         return Reply("recorded", headers={"location": f"/driver/{self._secret}", "referrer-policy": "no-referrer"})
 
     def _check(self, secret: str) -> None:

@@ -16,14 +16,14 @@ from sota.boundaries.b10_client_slm.messages import InstallReport, Operation, Re
 from sota.boundaries.update_image.manifest import IMAGE
 from sota.boundaries.values import Command, OutcomeReport, Reason
 from sota.kit.runtime.logging import get_logger
-from sota.slm.conditions import Conditions
 from sota.slm.entry import DownloadEntry, State
-from sota.slm.images.carrying_out import Images
+from sota.slm.images.installation import ImageInstallation
 from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed, Unsafe
 from sota.slm.journal import Journal
 from sota.slm.model import Finished, Job, ResultCode, StepRecord, code_of
+from sota.slm.operation import ATTEMPTS, OperationRunner, PackageOperation, code_without_answer
+from sota.slm.preconditions import Preconditions
 from sota.slm.versions import why_not_over
-from sota.slm.worker import ATTEMPTS, Task, Worker, code_without_answer
 
 TEXTS_LIMIT = 250_000
 """Characters of all steps' output together: a report is one message, however often its steps were interrupted."""
@@ -37,17 +37,17 @@ class Installation:
         self,
         journal: Journal,
         installers: Mapping[str, Installer],
-        worker: Worker,
-        images: Images,
-        conditions: Conditions,
+        operations: OperationRunner,
+        images: ImageInstallation,
+        conditions: Preconditions,
         *,
         vin: str,
         allow_downgrade: bool,
     ) -> None:
         self._journal = journal
         self._installers = installers
-        self._worker = worker
-        self._kept = images.kept
+        self._operations = operations
+        self._backups = images.kept
         self._images = images
         self.conditions = conditions
         self._vin = vin
@@ -56,7 +56,7 @@ class Installation:
 
     def prepare(self) -> None:
         """Make the folder of kept packages, and each installer's own."""
-        self._kept.prepare()
+        self._backups.prepare()
         self._images.prepare()
         for installer in self._installers.values():
             try:
@@ -66,7 +66,7 @@ class Installation:
 
     async def rest(self) -> None:
         """Begin no step any more; returns when none is under way."""
-        await self._worker.rest()
+        await self._operations.rest()
 
     async def carry_out(self, entry: DownloadEntry, file: Path) -> None:
         """Install or remove what ``entry`` says, and keep its report. Returns when its end is in the journal."""
@@ -90,7 +90,7 @@ class Installation:
                     code = code_without_answer(error.detail)
                     await self.fail(entry, code, Reason.INSTALL_FAILED, error.detail)
                     return
-                await asyncio.sleep(self._worker.pause_s * attempt)
+                await asyncio.sleep(self._operations.pause_s * attempt)
                 entry = await self._journal.download(entry.download_index) or entry
 
     async def is_installed(self, entry: DownloadEntry) -> bool:
@@ -142,22 +142,22 @@ class Installation:
             entry = await self._journal.download(entry.download_index) or entry
         replaces = start.command is Command.REMOVE or entry.previous_version != start.package.version
         previous = entry.previous_version if replaces else None
-        previous_file = await self._kept.secure(entry.download_index, "", installer, entry.package, previous)
+        previous_file = await self._backups.secure(entry.download_index, "", installer, entry.package, previous)
         job = Job(
             start.package.name,
             start.package.version,
             start.command,
             entry.previous_version,
             can_restore=previous_file is not None or stays_in_other_slot(start.command, installer),
-            checked=self._worker.checks and start.command is Command.INSTALL,
-            before=await self._kept.before(entry.download_index, ""),
+            checked=self._operations.checks and start.command is Command.INSTALL,
+            before=await self._backups.before(entry.download_index, ""),
         )
         later = await self._later(entry)
-        task = Task(entry.download_index, job, installer, file, previous_file, later=later)
-        finished = await self._worker.work(task)
+        task = PackageOperation(entry.download_index, job, installer, file, previous_file, later=later)
+        finished = await self._operations.work(task)
         if finished.succeeded and start.command is Command.INSTALL and Capability.RESTORE in installer.capabilities:
-            self._kept.keep(start.package, installer.name, file)
-        await self._kept.clear(installer)
+            self._backups.keep(start.package, installer.name, file)
+        await self._backups.clear(installer)
         await self._end(entry, finished)
 
     async def _later(self, entry: DownloadEntry) -> frozenset[str]:
@@ -230,7 +230,7 @@ class Installation:
         is_image = entry.start is not None and entry.start.installer == IMAGE
         image = entry.package if is_image and finished.succeeded else None
         await self._journal.finish(State(status), report, image=image)
-        self._kept.forget(entry.download_index)
+        self._backups.forget(entry.download_index)
         self._log.info(
             "download_ended", download_index=entry.download_index, package=entry.package.text, status=str(status)
         )

@@ -86,7 +86,7 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class OtherPackages:
     """Other packages since before the first step, a sentence each: what does not work any more, what else changed."""
 
     broken: tuple[str, ...] = ()
@@ -103,12 +103,12 @@ class Found:
     health: Health
     version: str | None = None
     next_version: str | None = None
-    beside: Beside = Beside()
+    beside: OtherPackages = OtherPackages()
 
     @property
     def is_as_before(self) -> bool:
         """Whether all other packages are as they were before the first step."""
-        return self.beside == Beside()
+        return self.beside == OtherPackages()
 
     @property
     def running_version(self) -> str | None:

@@ -20,25 +20,25 @@ from sota.kit.runtime.program import Background
 from sota.kit.runtime.settings import read_secret
 from sota.kit.sql.local_threads import Threads
 from sota.slm.api import DownloadsApi, PackagesApi, UpdatesApi
+from sota.slm.backups import Backups
 from sota.slm.boot import Boot
-from sota.slm.conditions import Conditions
+from sota.slm.configured_commands import confine_own_commands
 from sota.slm.consent import Consents, Limits
 from sota.slm.consent_api import ConsentApi, DriverPageApi
-from sota.slm.executor import Executor
-from sota.slm.images.carrying_out import Images, Trust
-from sota.slm.inbox import Inbox
+from sota.slm.images.installation import ImageInstallation, Trust
+from sota.slm.incoming_files import IncomingFiles
 from sota.slm.installation import Installation
 from sota.slm.installers import Capability, Installer, InstallerFailed, Place
 from sota.slm.installers.loading import load
 from sota.slm.journal import Journal
-from sota.slm.kept import Kept
-from sota.slm.own_commands import confine_own_commands
-from sota.slm.reports import Reporter
-from sota.slm.runner import Runner
+from sota.slm.operation import OperationRunner
+from sota.slm.preconditions import Preconditions
+from sota.slm.reports import ReportSender
 from sota.slm.running_time import RunningTime
 from sota.slm.settings import SlmSettings
-from sota.slm.stages import StageTeller
-from sota.slm.worker import Worker
+from sota.slm.stages import StageSender
+from sota.slm.step_runner import StepRunner
+from sota.slm.update_queue import UpdateQueue
 
 
 class SlmProgram:
@@ -53,7 +53,7 @@ class SlmProgram:
         network: Network | None = None,
         threads: Threads | None = None,
         installers: Sequence[Installer] | None = None,
-        runner: Runner | None = None,
+        runner: StepRunner | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -71,13 +71,13 @@ class SlmProgram:
         notifier = Notifier()
         self._journal = Journal(data, threads)
         self._journal.database.on_begun_again = self._begin_again
-        self._inbox = Inbox(self._journal, data / "arriving", settings.quota_bytes, notifier)
+        self._incoming = IncomingFiles(self._journal, data / "arriving", settings.quota_bytes, notifier)
         self._has_processes = runner is None
-        runner = runner or Runner(
+        runner = runner or StepRunner(
             data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes
         )
         self._running = RunningTime(self._journal.database, settings.boot_id_file)
-        conditions = Conditions(settings, self._journal, self._running)
+        conditions = Preconditions(settings, self._journal, self._running)
         boot = Boot(
             settings.boot_id_file,
             settings.reboot,
@@ -86,15 +86,17 @@ class SlmProgram:
             why_not=conditions.why_not_boot,
             retry_s=settings.precondition_retry_s,
         )
-        worker = self._worker = Worker(self._journal, runner, boot, settings.health_check, settings.lock_timeout_s)
+        operations = self._operations = OperationRunner(
+            self._journal, runner, boot, settings.health_check, settings.lock_timeout_s
+        )
         self._installers: list[Installer] = load_installers(settings) if installers is None else list(installers)
         by_name = {installer.name: installer for installer in self._installers}
-        kept = Kept(data / "kept", self._journal)
+        kept = Backups(data / "kept", self._journal)
         check_boot(boot, self._installers)
-        self._images = Images(
+        self._images = ImageInstallation(
             self._journal,
             by_name,
-            worker,
+            operations,
             kept,
             Trust(settings.keys, settings.allow_unsigned_images),
             data / "taken-out",
@@ -103,23 +105,23 @@ class SlmProgram:
         self._installation = Installation(
             self._journal,
             by_name,
-            worker,
+            operations,
             self._images,
             conditions,
             vin=settings.vin,
             allow_downgrade=settings.allow_downgrade,
         )
         self._notifier = notifier
-        self._reporter = Reporter(
+        self._reporter = ReportSender(
             self._journal, client, notifier, retry_s=settings.retry_s, retry_max_s=settings.retry_max_s
         )
         limits = Limits(settings.max_deferrals, settings.max_defer_s, settings.defer_s)
-        self._stages = StageTeller(
+        self._stages = StageSender(
             self._journal, client, settings.vin, retry_s=settings.retry_s, retry_max_s=settings.retry_max_s
         )
         self._consents = Consents(self._journal, limits, self._running)
-        self._executor = Executor(
-            settings, self._journal, self._inbox, self._installation, client, notifier, self._consents
+        self._update_queue = UpdateQueue(
+            settings, self._journal, self._incoming, self._installation, client, notifier, self._consents
         )
         self._background = Background()
         self._working: asyncio.Task[None] | None = None
@@ -137,32 +139,32 @@ class SlmProgram:
             get_logger(program="slm").warning("updates_of_another_vehicle_forgotten", vin=short_vin(self.settings.vin))
         await self._running.open()
         await self._journal.forget_old()
-        await self._inbox.prepare()
+        await self._incoming.prepare()
         if self._has_processes:
-            await self._worker.clear()
-            self._background.start("slm-steps", self._worker.tend())
+            await self._operations.clear()
+            self._background.start("slm-steps", self._operations.tend())
         self._installation.prepare()
         secret = keep_secret(self.settings.data / "driver.secret")
         app = App("slm", rows_for(Program.SOFTWARE_LOADING_MANAGER), self._credentials.authenticator())
         app.add(
-            UpdatesApi(self._executor),
-            DownloadsApi(self._executor, self._inbox),
+            UpdatesApi(self._update_queue),
+            DownloadsApi(self._update_queue, self._incoming),
             PackagesApi(self.settings.vin, self._installers, self._images.store, self.settings.firmware_command),
-            ConsentApi(self._consents, self._executor),
-            DriverPageApi(self._consents, self._executor, secret),
+            ConsentApi(self._consents, self._update_queue),
+            DriverPageApi(self._consents, self._update_queue, secret),
         )
         app.check()
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)
         await self._listener.start()
         self._background.keep("slm-reporter", self._reporter.run)
         self._background.keep("slm-stages", self._stages.run)
-        self._working = self._background.start("slm-executor", self._executor.run())
+        self._working = self._background.start("slm-update_queue", self._update_queue.run())
 
     async def stop(self) -> None:
         """End. An installer at work gets some time to end too; then it runs on and the next start picks it up."""
         await asyncio.gather(self._let_installer_end(), *([self._listener.stop()] if self._listener else []))
         await self._background.stop()
-        await self._inbox.close()
+        await self._incoming.close()
         with contextlib.suppress(SotaError):  # a full disk: waits get a little longer
             await self._running.save()
         await self._journal.close()

@@ -15,7 +15,7 @@ from sota.slm.journal import Journal
 HEARD = {"already_complete", "already_failed"}
 
 
-class Reporter:
+class ReportSender:
     """Sends what the journal has unreported."""
 
     def __init__(

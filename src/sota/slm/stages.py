@@ -16,7 +16,7 @@ from sota.slm.journal import Journal
 STAGES = {State.INSTALLING: Stage.INSTALLING, State.BOOTING: Stage.BOOTING, State.VERIFYING: Stage.VERIFYING}
 
 
-class StageTeller:
+class StageSender:
     """Sends the present stage of what is being installed; one that has passed unsent is not told any more."""
 
     def __init__(self, journal: Journal, client: ClientForSlm, vin: str, *, retry_s: float, retry_max_s: float) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.values import Command
-from sota.slm.contract import Bay
+from sota.slm.contract import Testbed
 from sota.slm.installers import Place
 from sota.slm.installers.loading import load
 from sota.slm.model import ResultCode
@@ -48,12 +48,12 @@ async def test_newer_debian_version_is_installed_by_the_rules_of_dpkg(
 async def test_version_that_cannot_be_compared_is_not_replaced_unasked(installed: str, tmp_path: Path) -> None:
     subject = CommandSubject(tmp_path)
     subject.version_file.write_text(f"{installed}\n")
-    bay = Bay(tmp_path, subject)
+    testbed = Testbed(tmp_path, subject)
     file = tmp_path / "ivi.bin"
     file.write_text("1.0.0\n")
-    await bay.offer("1.0.0", Command.INSTALL, file)
+    await testbed.offer("1.0.0", Command.INSTALL, file)
 
-    report = await bay.carry_out()
+    report = await testbed.carry_out()
 
     assert codes(report) == [("verify", ResultCode.OLD_VERSION)]
     assert subject.running() == installed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sota.slm.contract import Bay, Fault
+from sota.slm.contract import Fault, Testbed
 from tests.support import debs
 from tests.support.deb_workshop import BREAK, DebWorkshop
 from tests.support.slm_subjects import ArchiveSubject
@@ -40,9 +40,9 @@ def hidden(folder: Path) -> list[str]:
 @MASKS
 async def test_archive_is_readable_for_every_user(tmp_path: Path, mask: int) -> None:
     with masked(mask):
-        bay = Bay(tmp_path, ArchiveSubject(tmp_path))
+        testbed = Testbed(tmp_path, ArchiveSubject(tmp_path))
         for version in ("1.0.0", "2.0.0"):
-            assert (await bay.install(version, Fault.NONE)).status == "installed"
+            assert (await testbed.install(version, Fault.NONE)).status == "installed"
     assert hidden(tmp_path / "root/opt") == []
 
 

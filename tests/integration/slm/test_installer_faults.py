@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.values import Command, Reason
-from sota.slm.contract import Bay, Fault
+from sota.slm.contract import Fault, Testbed
 from sota.slm.installers import Place
 from sota.slm.installers.loading import load
 from sota.slm.model import NOT_BEGUN, Finished, Found, Health, Job, ResultCode, Run, Step, StepRecord, decide
@@ -73,20 +73,20 @@ async def test_read_only_root_fails_the_update_with_a_reason(
     kind: type[SubjectOnDisk], tmp_path: Path, disk: Path
 ) -> None:
     subject = kind(tmp_path, disk=disk)
-    bay = Bay(tmp_path, subject)
-    assert (await bay.install("1.0.0")).status == "installed"
+    testbed = Testbed(tmp_path, subject)
+    assert (await testbed.install("1.0.0")).status == "installed"
     file = subject.build("2.0.0", Fault.NONE)
     remount(disk, "ro")
     try:
-        await bay.offer("2.0.0", Command.INSTALL, file)
-        report = await bay.carry_out()
+        await testbed.offer("2.0.0", Command.INSTALL, file)
+        report = await testbed.carry_out()
     finally:
         remount(disk, "rw")
 
     assert (report.status, report.running_version) == ("failed", "1.0.0")
     assert report.reason in {Reason.INSTALL_FAILED, Reason.ROLLED_BACK}
     assert "ead-only" in " ".join(operation.result_text for operation in report.operations)
-    assert (await bay.install("3.0.0")).status == "installed"
+    assert (await testbed.install("3.0.0")).status == "installed"
 
 
 @pytest.mark.parametrize("kind", [DebSubject, ArchiveSubject], ids=lambda kind: kind.installer_name)
@@ -96,13 +96,13 @@ async def test_root_that_was_read_only_at_the_start_takes_updates_later(
     subject = kind(tmp_path, disk=disk)
     remount(disk, "ro")
     try:
-        bay = Bay(tmp_path, subject)
-        report = await bay.install("1.0.0")
+        testbed = Testbed(tmp_path, subject)
+        report = await testbed.install("1.0.0")
     finally:
         remount(disk, "rw")
     assert (report.status, report.operations[-1].result_code) == ("failed", ResultCode.INTERNAL_ERROR)
     assert "Read-only file system" in report.operations[-1].result_text
-    assert (await bay.install("1.0.0")).status == "installed"
+    assert (await testbed.install("1.0.0")).status == "installed"
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty"])
@@ -142,7 +142,7 @@ async def test_lost_lists_of_dpkg_are_not_packages_without_files(tmp_path: Path)
 async def test_full_disk_for_what_going_back_needs_refuses_the_update(is_begun: bool, tmp_path: Path) -> None:
     workshop = DebWorkshop(tmp_path)
     workshop.furnish(debs.build(tmp_path, "ivi", "1.0.0"))
-    (tmp_path / "bay").mkdir()
+    (tmp_path / "testbed").mkdir()
     with small_disk(workshop.kept, "64k,nr_inodes=20") as mounted:
         if mounted is None:
             pytest.skip(f"{LACKS}a small disk cannot be mounted, to be filled ({why_no_mount()})")

@@ -12,8 +12,8 @@ import pytest
 from msgspec import UNSET
 
 from sota.boundaries.values import Command, Reason
-from sota.slm import worker
-from sota.slm.contract import Bay, Fault, Loss
+from sota.slm import operation
+from sota.slm.contract import Fault, Loss, Testbed
 from tests.support import debs
 from tests.support.images import build, install
 from tests.support.slm_subjects import CommandSubject
@@ -27,7 +27,7 @@ cut -d " " -f 1 "$1" 2>/dev/null | head -n 1
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "PAUSE_S", 0.01)
+    monkeypatch.setattr(operation, "PAUSE_S", 0.01)
 
 
 class MuteSubject(CommandSubject):
@@ -50,57 +50,57 @@ class MuteSubject(CommandSubject):
 
 
 @pytest.fixture
-def bay(tmp_path: Path) -> Bay:
-    return Bay(tmp_path, MuteSubject(tmp_path))
+def testbed(tmp_path: Path) -> Testbed:
+    return Testbed(tmp_path, MuteSubject(tmp_path))
 
 
 def codes(report: Any) -> list[tuple[str, int]]:
     return [(operation.id, operation.result_code) for operation in report.operations]
 
 
-async def test_unit_that_falls_silent_gets_its_old_software_back(bay: Bay) -> None:
-    await bay.install("1.0.0")
+async def test_unit_that_falls_silent_gets_its_old_software_back(testbed: Testbed) -> None:
+    await testbed.install("1.0.0")
 
-    report = await bay.install("2.0.0", Fault.UNHEALTHY)
+    report = await testbed.install("2.0.0", Fault.UNHEALTHY)
 
     assert (report.status, report.reason, report.running_version) == ("failed", Reason.ROLLED_BACK, "1.0.0")
     assert codes(report) == [("install", 0), ("look", 18), ("restore", 0), ("verify", 5)]
     assert "the unit is silent" in report.operations[1].result_text
     assert "nobody could tell what runs; 1.0.0 is there as before" in report.operations[-1].result_text
-    assert bay.subject.running() == "1.0.0"
+    assert testbed.subject.running() == "1.0.0"
 
 
-async def test_first_software_that_silences_its_unit_is_removed(bay: Bay) -> None:
-    report = await bay.install("1.0.0", Fault.UNHEALTHY)
+async def test_first_software_that_silences_its_unit_is_removed(testbed: Testbed) -> None:
+    report = await testbed.install("1.0.0", Fault.UNHEALTHY)
 
     assert (report.status, report.reason, report.running_version) == ("failed", Reason.VERIFICATION_FAILED, None)
     assert codes(report) == [("install", 0), ("look", 18), ("discard", 0), ("verify", 4)]
-    assert bay.subject.running() is None
+    assert testbed.subject.running() is None
 
 
 @pytest.mark.parametrize("loss", Loss)
-async def test_silence_is_survived_wherever_the_power_goes(bay: Bay, loss: Loss) -> None:
-    await bay.install("1.0.0")
+async def test_silence_is_survived_wherever_the_power_goes(testbed: Testbed, loss: Loss) -> None:
+    await testbed.install("1.0.0")
     at, version = 1.0, 2
     while True:
         name = f"{version}.0.0"
-        await bay.offer(name, Command.INSTALL, bay.subject.build(name, Fault.UNHEALTHY))
-        report = await bay.carry_out(lose_at=at, loss=loss)
+        await testbed.offer(name, Command.INSTALL, testbed.subject.build(name, Fault.UNHEALTHY))
+        report = await testbed.carry_out(lose_at=at, loss=loss)
 
-        with bay.judging("back"):
+        with testbed.judging("back"):
             assert (report.status, report.reason, report.running_version) == ("failed", Reason.ROLLED_BACK, "1.0.0")
-        if not bay.lost:
+        if not testbed.lost:
             break
         at, version = at + 1.5, version + 1
     assert version > 4
 
 
-async def test_unit_that_says_nothing_at_all_is_not_told_to_have_no_software(bay: Bay) -> None:
-    await bay.install("1.0.0")
-    assert isinstance(bay.subject, MuteSubject)
-    bay.subject.version_file.write_text("mute\n")
+async def test_unit_that_says_nothing_at_all_is_not_told_to_have_no_software(testbed: Testbed) -> None:
+    await testbed.install("1.0.0")
+    assert isinstance(testbed.subject, MuteSubject)
+    testbed.subject.version_file.write_text("mute\n")
 
-    report = await bay.install("2.0.0")
+    report = await testbed.install("2.0.0")
 
     assert (report.status, report.reason, report.running_version) == ("failed", Reason.INSTALL_FAILED, UNSET)
     assert codes(report)[-1] == ("verify", 18)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sota.slm.conditions import Needed, VehicleState, evaluate
+from sota.slm.preconditions import Needed, VehicleState, evaluate
 from tests.support import debs
 from tests.support.vehicle import PlayedCore, Vehicle, notify, running_vehicle
 from tests.support.waiting import until

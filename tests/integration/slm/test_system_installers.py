@@ -12,7 +12,7 @@ import pytest
 from sota.boundaries.b10_client_slm.messages import InstallReport
 from sota.boundaries.values import Command, Reason
 from sota.kit.errors import StartError
-from sota.slm.contract import Bay, Fault, NotApplicable
+from sota.slm.contract import Fault, NotApplicable, Testbed
 from sota.slm.installers import Capability, Place
 from sota.slm.installers.loading import load
 from sota.slm.model import ResultCode
@@ -32,13 +32,13 @@ def rauc(tmp_path: Path) -> Iterator[RaucSubject]:
         yield subject
 
 
-async def try_to_install(bay: Bay, file: Path) -> InstallReport:
-    await bay.offer("2.0.0", Command.INSTALL, file)
-    return await bay.carry_out()
+async def try_to_install(testbed: Testbed, file: Path) -> InstallReport:
+    await testbed.offer("2.0.0", Command.INSTALL, file)
+    return await testbed.carry_out()
 
 
-def assert_refused(bay: Bay, report: InstallReport, *words: str) -> None:
-    assert (report.status, report.running_version, bay.subject.running()) == ("failed", "1.0.0", "1.0.0")
+def assert_refused(testbed: Testbed, report: InstallReport, *words: str) -> None:
+    assert (report.status, report.running_version, testbed.subject.running()) == ("failed", "1.0.0", "1.0.0")
     assert report.reason is Reason.VERIFICATION_FAILED
     (operation,) = report.operations
     assert (operation.id, operation.result_code) == ("verify", ResultCode.VALIDATION_FAILED)
@@ -47,11 +47,11 @@ def assert_refused(bay: Bay, report: InstallReport, *words: str) -> None:
 
 
 async def test_bundle_signed_by_somebody_else_is_refused(rauc: RaucSubject, tmp_path: Path) -> None:
-    bay = Bay(tmp_path, rauc)
-    await bay.install("1.0.0")
+    testbed = Testbed(tmp_path, rauc)
+    await testbed.install("1.0.0")
     stranger = make_key(tmp_path, "stranger")
     bundle = rauc.system.bundle("2.0.0", system_image("2.0.0", Fault.NONE), signed_by=stranger)
-    assert_refused(bay, await try_to_install(bay, bundle), "The bundle was not taken", "its signature")
+    assert_refused(testbed, await try_to_install(testbed, bundle), "The bundle was not taken", "its signature")
 
 
 @pytest.mark.parametrize(
@@ -60,33 +60,33 @@ async def test_bundle_signed_by_somebody_else_is_refused(rauc: RaucSubject, tmp_
 async def test_refusal_of_a_bundle_names_the_validity_of_its_certificate_and_the_clock(
     rauc: RaucSubject, tmp_path: Path, begins: int, ends: int, told: str
 ) -> None:
-    bay = Bay(tmp_path, rauc)
-    await bay.install("1.0.0")
+    testbed = Testbed(tmp_path, rauc)
+    await testbed.install("1.0.0")
     dates = (datetime(begins, 1, 1, tzinfo=UTC), datetime(ends, 1, 1, tzinfo=UTC))
     dated = make_dated_key(tmp_path, "dated", *dates)
     bundle = rauc.system.bundle("2.0.0", system_image("2.0.0", Fault.NONE), signed_by=dated)
-    assert_refused(bay, await try_to_install(bay, bundle), told, "this vehicle's clock says")
+    assert_refused(testbed, await try_to_install(testbed, bundle), told, "this vehicle's clock says")
 
 
 async def test_bundle_for_another_vehicle_is_refused(rauc: RaucSubject, tmp_path: Path) -> None:
-    bay = Bay(tmp_path, rauc)
-    await bay.install("1.0.0")
+    testbed = Testbed(tmp_path, rauc)
+    await testbed.install("1.0.0")
     bundle = rauc.system.bundle("2.0.0", system_image("2.0.0", Fault.NONE), compatible="Test Lorry")
-    assert_refused(bay, await try_to_install(bay, bundle), "for 'Test Lorry', this vehicle is 'Test Car'")
+    assert_refused(testbed, await try_to_install(testbed, bundle), "for 'Test Lorry', this vehicle is 'Test Car'")
 
 
 async def test_bundle_of_another_version_than_its_package_is_refused(rauc: RaucSubject, tmp_path: Path) -> None:
-    bay = Bay(tmp_path, rauc)
-    await bay.install("1.0.0")
+    testbed = Testbed(tmp_path, rauc)
+    await testbed.install("1.0.0")
     bundle = rauc.system.bundle("9.0.0", system_image("9.0.0", Fault.NONE))
-    assert_refused(bay, await try_to_install(bay, bundle), "version '9.0.0', not 2.0.0")
+    assert_refused(testbed, await try_to_install(testbed, bundle), "version '9.0.0', not 2.0.0")
 
 
 async def test_system_of_the_factory_is_gone_back_to(rauc: RaucSubject, tmp_path: Path) -> None:
     factory = Place(rauc.root, tmp_path / "state", {**rauc.options(), "factory_version": "factory"})
     rauc.installer = lambda: load("rauc", factory)  # type: ignore[method-assign]
-    bay = Bay(tmp_path, rauc)
-    report = await bay.install("1.0.0", Fault.UNHEALTHY)
+    testbed = Testbed(tmp_path, rauc)
+    report = await testbed.install("1.0.0", Fault.UNHEALTHY)
     assert (report.status, report.reason, report.running_version) == ("failed", Reason.ROLLED_BACK, "factory")
     assert rauc.system.booted == "A"
 
@@ -102,28 +102,28 @@ async def test_bus_that_is_away_is_an_installer_that_fails(tmp_path: Path) -> No
 
 async def test_image_signed_by_somebody_else_is_refused(tmp_path: Path) -> None:
     subject = SwupdateSubject(tmp_path)
-    bay = Bay(tmp_path, subject)
-    await bay.install("1.0.0")
+    testbed = Testbed(tmp_path, subject)
+    await testbed.install("1.0.0")
     stranger = make_key(tmp_path, "stranger")
     image = subject.system.image("2.0.0", system_image("2.0.0", Fault.NONE), signed_by=stranger)
-    assert_refused(bay, await try_to_install(bay, image), "The image was not taken")
+    assert_refused(testbed, await try_to_install(testbed, image), "The image was not taken")
 
 
 async def test_image_for_other_hardware_is_refused(tmp_path: Path) -> None:
     subject = SwupdateSubject(tmp_path)
-    bay = Bay(tmp_path, subject)
-    await bay.install("1.0.0")
+    testbed = Testbed(tmp_path, subject)
+    await testbed.install("1.0.0")
     image = subject.system.image("2.0.0", system_image("2.0.0", Fault.NONE), hardware="2.0")
-    assert_refused(bay, await try_to_install(bay, image), "SW not compatible with hardware")
+    assert_refused(testbed, await try_to_install(testbed, image), "SW not compatible with hardware")
 
 
 @pytest.mark.parametrize("version", ["1.9.9", "2.0.1"])
 async def test_image_of_another_version_than_its_package_is_refused(tmp_path: Path, version: str) -> None:
     subject = SwupdateSubject(tmp_path)
-    bay = Bay(tmp_path, subject)
-    await bay.install("1.0.0")
+    testbed = Testbed(tmp_path, subject)
+    await testbed.install("1.0.0")
     image = subject.system.image(version, system_image(version, Fault.NONE))
-    assert_refused(bay, await try_to_install(bay, image), "The image was not taken")
+    assert_refused(testbed, await try_to_install(testbed, image), "The image was not taken")
 
 
 async def test_slot_that_the_options_do_not_name_stops_everything(tmp_path: Path) -> None:

@@ -11,15 +11,15 @@ import pytest
 from sota.kit.errors import StartError
 from sota.kit.files.durable import write_atomic
 from sota.slm.boot import Boot
-from sota.slm.conditions import Conditions
 from sota.slm.installers import Capability, InstallerFailed, Place
 from sota.slm.installers.deb import DebInstaller
 from sota.slm.installers.deb import make as make_deb
 from sota.slm.journal import Journal
+from sota.slm.preconditions import Preconditions
 from sota.slm.program import check_boot
-from sota.slm.runner import Ended
 from sota.slm.running_time import BUILT, RunningTime
 from sota.slm.settings import SlmSettings
+from sota.slm.step_runner import StepResult
 
 
 class NeedsBoot(DebInstaller):
@@ -99,7 +99,7 @@ async def test_a_clock_that_is_set_ends_no_wait_for_a_boot(
     assert (await waiting).exit_code == 124
 
 
-async def ends(waiting: asyncio.Task[Ended]) -> bool:
+async def ends(waiting: asyncio.Task[StepResult]) -> bool:
     """Say whether a task ends although it is looked at several times more."""
     done, _ = await asyncio.wait([waiting], timeout=0.1)
     return bool(done)
@@ -111,7 +111,7 @@ async def test_boot_is_not_asked_for_under_way(boot_id: Path, tmp_path: Path) ->
     settings = SlmSettings(
         vin="WVW00000000000001", must_be_parked=True, min_free_bytes=1 << 60, vehicle_state_file=state
     )
-    conditions = Conditions(settings, Journal(tmp_path), running)
+    conditions = Preconditions(settings, Journal(tmp_path), running)
     asked = tmp_path / "asked"
     command = ("/bin/sh", "-c", 'cat "$1" >> "$2"; echo again > "$3.new"; mv "$3.new" "$3"', "sh")
     files = (str(state), str(asked), str(boot_id))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sota.slm.installers.deb_survey import Package, Record, compare, may_be_replaced, parse
-from sota.slm.model import Beside
+from sota.slm.model import OtherPackages
 
 
 def package(name: str, version: str = "1.0.0", status: str = "installed", **more: str) -> Package:
@@ -81,13 +81,13 @@ def known(packages: tuple[Package, ...]) -> dict[str, Package]:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_others_are_compared_with_how_they_were(case: Case, tmp_path: Path) -> None:
     found = compare("ivi", Record(known(case.before)), known(case.now), tmp_path, ())
-    assert found == Beside(case.broken, case.changed)
+    assert found == OtherPackages(case.broken, case.changed)
 
 
 def test_package_that_is_replaced_next_may_be_without_its_dependency(tmp_path: Path) -> None:
     nav = package("nav", depends="ivi (<< 2)")
     record = Record(known((IVI, nav)))
-    assert compare("ivi", record, known((IVI_2, nav)), tmp_path, {"nav"}) == Beside()
+    assert compare("ivi", record, known((IVI_2, nav)), tmp_path, {"nav"}) == OtherPackages()
 
 
 def test_what_may_be_replaced_is_what_is_named_provided_or_not_wanted() -> None:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from sota.boundaries.values import Command, Reason
 from sota.slm.model import (
     MAX_INTERRUPTIONS,
-    Beside,
     Finished,
     Found,
     Health,
     Job,
+    OtherPackages,
     ResultCode,
     Run,
     Step,
@@ -276,7 +276,10 @@ def test_end_of_what_was_checked(
 
 UPDATE = Job("ivi", "2.0.0", Command.INSTALL, previous_version="1.0.0", can_restore=True)
 REMOVAL = Job("ivi", "1.0.0", Command.REMOVE, previous_version="1.0.0", can_restore=True)
-BESIDE_BROKE, BESIDE_CHANGED = Beside(broken=("nav is half-configured",)), Beside(changed=("old was removed",))
+BESIDE_BROKE, BESIDE_CHANGED = (
+    OtherPackages(broken=("nav is half-configured",)),
+    OtherPackages(changed=("old was removed",)),
+)
 DONE, BROKE = StepRecord(Step.INSTALL, 0), StepRecord(Step.COMPARE, 1, "nav is half-configured")
 
 

@@ -13,9 +13,9 @@ import pytest
 from sota.boundaries.b10_client_slm.messages import Decision, UpdateAvailable, Waiting
 from sota.kit.errors import Invalid, Refused
 from sota.kit.runtime.clock import new_id
-from sota.slm.conditions import Conditions
 from sota.slm.consent import Consents, Limits
 from sota.slm.journal import Journal
+from sota.slm.preconditions import Preconditions
 from sota.slm.running_time import BUILT, RunningTime
 from sota.slm.settings import SlmSettings
 from tests.support.identities import EPOCH
@@ -180,7 +180,7 @@ async def test_preconditions_are_waited_for_as_long_as_the_vehicle_runs(vehicle:
     waited: list[float] = []
     for boots in (False, True):
         await vehicle.restart(off_s=30 * DAY, boots=boots)
-        conditions = Conditions(settings, vehicle.journal, vehicle.running)
+        conditions = Preconditions(settings, vehicle.journal, vehicle.running)
         waited.append((await conditions.check(update.update_id))[1])
         vehicle.shown += jump
         vehicle.go_on(100.0)
@@ -194,7 +194,7 @@ async def test_a_state_file_that_nobody_writes_is_not_made_fresh_by_a_clock_that
     state.write_text('{"parked": true}')
     os.utime(state, (NOW, NOW))
     settings = SlmSettings(vin="WVW00000000000001", must_be_parked=True, root=vehicle.folder, vehicle_state_file=state)
-    conditions = Conditions(settings, vehicle.journal, vehicle.running)
+    conditions = Preconditions(settings, vehicle.journal, vehicle.running)
     assert (await conditions.check(update.update_id))[0].holds
     vehicle.go_on(HOUR)
     assert not (await conditions.check(update.update_id))[0].holds

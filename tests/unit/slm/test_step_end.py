@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sota.slm import step_output
-from sota.slm.runner import Runner
+from sota.slm.step_runner import StepRunner
 from tests.support.waiting import until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -61,8 +61,8 @@ def lives(pid: int) -> bool:
 async def test_step_over_its_time_has_ended_when_nothing_of_it_lives(
     way: str, tmp_path: Path, stubborn: str, pid_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sota.slm.runner.GRACE_S", 0.3)
-    runner = Runner(tmp_path / "steps", timeout_s=0.5, output_limit=1_000)
+    monkeypatch.setattr("sota.slm.step_runner.GRACE_S", 0.3)
+    runner = StepRunner(tmp_path / "steps", timeout_s=0.5, output_limit=1_000)
     runner.start("1-1", ["sh", "-c", WAYS[way], "sh", stubborn], ENVIRONMENT)
 
     ended = await runner.wait("1-1")
@@ -72,7 +72,7 @@ async def test_step_over_its_time_has_ended_when_nothing_of_it_lives(
 
 
 async def test_step_whose_shell_was_killed_has_ended_when_its_work_has(tmp_path: Path) -> None:
-    runner = Runner(tmp_path / "steps", timeout_s=60.0, output_limit=1_000)
+    runner = StepRunner(tmp_path / "steps", timeout_s=60.0, output_limit=1_000)
     work = f"kill -9 $PPID; for i in 1 2 3 4 5; do sleep 0.1; done; echo done > {tmp_path / 'work'}"
     runner.start("1-1", ["sh", "-c", work], ENVIRONMENT)
 
@@ -83,7 +83,7 @@ async def test_step_whose_shell_was_killed_has_ended_when_its_work_has(tmp_path:
 
 
 async def test_what_a_daemon_still_writes_does_not_fill_the_disk(tmp_path: Path, pid_file: Path) -> None:
-    runner = Runner(tmp_path / "steps", timeout_s=60.0, output_limit=1_000)
+    runner = StepRunner(tmp_path / "steps", timeout_s=60.0, output_limit=1_000)
     daemon = f"echo $$ > {pid_file}; while sleep 0.01; do echo more; done"
     step = f"setsid sh -c '{daemon}' & while ! test -s {pid_file}; do sleep 0.01; done"
     runner.start("1-1", ["sh", "-c", step], ENVIRONMENT)
@@ -103,14 +103,14 @@ async def test_what_a_daemon_still_writes_does_not_fill_the_disk(tmp_path: Path,
 
 async def test_what_ended_steps_left_is_cleared(tmp_path: Path) -> None:
     folder = tmp_path / "steps"
-    before = Runner(folder, timeout_s=60.0, output_limit=1_000)
+    before = StepRunner(folder, timeout_s=60.0, output_limit=1_000)
     for key, script in (("1-1", "echo ended"), ("1-2", "echo opened"), ("2-1", "sleep 600")):
         before.start(key, ["sh", "-c", script], ENVIRONMENT)
     for key in ("1-1", "1-2"):
         await before.wait(key)
     (folder / "1-1.exit.new").write_text("0")
 
-    after = Runner(folder, timeout_s=0.1, output_limit=1_000)
+    after = StepRunner(folder, timeout_s=0.1, output_limit=1_000)
     after.clear({"1-2"})
 
     assert {path.name.partition(".")[0] for path in folder.iterdir()} == {"1-2", "2-1"}

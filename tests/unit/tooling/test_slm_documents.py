@@ -14,7 +14,7 @@ import pytest
 
 from sota.boundaries.update_image.manifest import Action, OnFailure, parse
 from sota.kit.runtime.settings import load as load_settings
-from sota.slm.contract import CASES, Bay, NotApplicable
+from sota.slm.contract import CASES, NotApplicable, Testbed
 from sota.slm.images.commands import command_for
 from sota.slm.model import ResultCode
 from sota.slm.program import load_installers
@@ -45,13 +45,13 @@ NOT_APPLICABLE = {"full_disk", "failing_installation"}
     "case", sorted(set(CASES) - NOT_APPLICABLE - {"power_loss_at_each_write", "kill_at_each_write"})
 )
 async def test_installer_of_the_walk_through_keeps_the_contract(case: str, subject: Any, tmp_path: Path) -> None:
-    await CASES[case](Bay(tmp_path, subject, thorough=False))
+    await CASES[case](Testbed(tmp_path, subject, thorough=False))
 
 
 @pytest.mark.parametrize("case", sorted(NOT_APPLICABLE))
 async def test_case_that_does_not_apply_says_so(case: str, subject: Any, tmp_path: Path) -> None:
     with pytest.raises(NotApplicable):
-        await CASES[case](Bay(tmp_path, subject, thorough=False))
+        await CASES[case](Testbed(tmp_path, subject, thorough=False))
 
 
 def test_settings_of_the_document_make_installers(tmp_path: Path) -> None:

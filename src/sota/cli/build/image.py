@@ -11,7 +11,7 @@ import msgspec
 from sota.boundaries.update_image.image import sign_manifest, write_image
 from sota.boundaries.update_image.manifest import ImageFile, Manifest
 from sota.boundaries.values import PackageId
-from sota.cli.build.makers import SUFFIX, Signing, kind_of, make
+from sota.cli.build.builders import SUFFIX, Signing, kind_of, make
 from sota.cli.build.recipe import ImageRecipe, OperationRecipe, read_recipe, told_with_line, within
 from sota.kit.errors import Invalid, StartError
 from sota.kit.files import flat_tar

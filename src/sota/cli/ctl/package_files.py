@@ -43,8 +43,8 @@ def build(
     json
         Print JSON.
     """
+    from sota.cli.build.builders import SUFFIX, Signing, kind_of, make
     from sota.cli.build.image import make_image
-    from sota.cli.build.makers import SUFFIX, Signing, kind_of, make
     from sota.cli.build.recipe import ImageRecipe, read_recipe
 
     if (certificate is None) != (certificate_key is None):
@@ -127,7 +127,7 @@ def inspect(file: Path, *, trusted: Path | None = None, certificate: Path | None
     json
         Print JSON.
     """
-    from sota.cli.build.looking import kind_of_file, look
+    from sota.cli.build.inspection import kind_of_file, look
 
     with told(file):
         kind = kind_of_file(file)
@@ -178,7 +178,7 @@ def _refuse_to_sign(file: Path) -> None:
     Raises:
         StartError: it is none.
     """
-    from sota.cli.build.looking import kind_of_file
+    from sota.cli.build.inspection import kind_of_file
 
     kind = kind_of_file(file)
     if kind in {"rauc", "swupdate"}:

@@ -23,7 +23,7 @@ import msgspec
 
 from sota.boundaries.values import InstalledPackage
 from sota.kit.errors import SotaError, StartError
-from sota.slm.model import Beside, Found, Job, Step
+from sota.slm.model import Found, Job, OtherPackages, Step
 from sota.slm.step_output import printable
 
 QUERY_TIMEOUT_S = 30.0
@@ -173,7 +173,7 @@ class Shared(Protocol):
         """
         ...
 
-    async def compare(self, name: str, folder: Path, later: Collection[str]) -> Beside:
+    async def compare(self, name: str, folder: Path, later: Collection[str]) -> OtherPackages:
         """Report what became of the others since; ``later`` are packages that the same update goes on to replace.
 
         Raises:

@@ -27,7 +27,6 @@ from sota.kit.files.durable import private_folder, sync_folder
 from sota.slm.confinement import INSIDE, Confinement
 from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, Unsafe, ask
 from sota.slm.installers.deb_database import BUILD_TIMEOUT_S, DebDatabase
-from sota.slm.installers.deb_reach import why_not_plain, with_scripts
 from sota.slm.installers.deb_record import companion, keep_conffiles, write_record
 from sota.slm.installers.deb_steps import Setup
 from sota.slm.installers.deb_survey import (
@@ -39,8 +38,9 @@ from sota.slm.installers.deb_survey import (
     may_be_replaced,
     read_record,
 )
+from sota.slm.installers.deb_unconfined import why_not_plain, with_scripts
 from sota.slm.installers.steps import refuse, run_module
-from sota.slm.model import Beside, Found, Health, Job, Step
+from sota.slm.model import Found, Health, Job, OtherPackages, Step
 
 HEALTH = {
     "not-installed": Health.ABSENT,
@@ -169,14 +169,14 @@ class DebInstaller:
         new.replace(folder)
         sync_folder(folder.parent)
 
-    async def compare(self, name: str, folder: Path, later: Collection[str]) -> Beside:
+    async def compare(self, name: str, folder: Path, later: Collection[str]) -> OtherPackages:
         """Compare all other packages with the record."""
         try:
             record = read_record(folder)
         except msgspec.MsgspecError as error:
             raise InstallerFailed(f"The record in {folder} cannot be read: {error}.") from None
         if record is None:
-            return Beside()
+            return OtherPackages()
         now = await self._database.packages()
         return await asyncio.to_thread(compare, name, record, now, self._database.folder, later)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from sota.slm.installers.deb_copy import info_file
-from sota.slm.model import Beside
+from sota.slm.model import OtherPackages
 
 FIELDS = (
     "Package",
@@ -185,7 +185,9 @@ def is_lost(record: Record, key: str, now: Mapping[str, Package], database: Path
     return known is not None and list_digest(database, key, known.conffiles) != known.digest
 
 
-def compare(name: str, record: Record, now: Mapping[str, Package], database: Path, later: Collection[str]) -> Beside:
+def compare(
+    name: str, record: Record, now: Mapping[str, Package], database: Path, later: Collection[str]
+) -> OtherPackages:
     """Return what became of all packages but ``name``; the dependencies of those in ``later`` are not looked at."""
     broken, changed = [], []
     for key, was in record.packages.items():
@@ -200,7 +202,7 @@ def compare(name: str, record: Record, now: Mapping[str, Package], database: Pat
             differs = f"has version {found.version} now" if found.version != was.version else "lost files"
             changed.append(f"{was.name} {was.version} {differs}")
     broken += _unsatisfied(name, record.packages, now, later)
-    return Beside(tuple(broken), tuple(changed))
+    return OtherPackages(tuple(broken), tuple(changed))
 
 
 def _unsatisfied(

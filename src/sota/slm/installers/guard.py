@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sota.boundaries.values import InstalledPackage
 from sota.slm.installers import Command, Installer, InstallerFailed, Shared
-from sota.slm.model import Beside, Found, Job, Step
+from sota.slm.model import Found, Job, OtherPackages, Step
 from sota.slm.versions import Comparing, is_newer
 
 
@@ -65,12 +65,12 @@ class Guarded:
             with self._told("write down how all packages stand"):
                 await self._installer.record(name, file, folder)
 
-    async def compare(self, name: str, folder: Path, later: Collection[str]) -> Beside:
+    async def compare(self, name: str, folder: Path, later: Collection[str]) -> OtherPackages:
         """See :class:`Shared`."""
         with self._told("compare all packages"):
             if isinstance(self._installer, Shared):
                 return await self._installer.compare(name, folder, later)
-            return Beside()
+            return OtherPackages()
 
     async def is_newer(self, installed: str, wanted: str) -> bool | None:
         """Compare versions by the installer's own rules, or by their numbers where it has none."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.values import PackageId
+from sota.slm.backups import Backups
 from sota.slm.installers import InstallerFailed, Place
 from sota.slm.installers.deb import DebInstaller, make
 from sota.slm.journal import Journal
-from sota.slm.kept import Kept
 from tests.support import debs
 
 NEW = PackageId(name="ivi", version="2.0.0")
@@ -35,17 +35,17 @@ class DebOf(DebInstaller):
 
 
 @pytest.fixture
-async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
+async def kept(tmp_path: Path) -> AsyncIterator[Backups]:
     await make(Place(tmp_path / "root", tmp_path)).install(debs.build(tmp_path, "ivi", "1.0.0", payload_bytes=5_000))
     journal = Journal(tmp_path)
     await journal.open()
-    prepared = Kept(tmp_path / "kept", journal)
+    prepared = Backups(tmp_path / "kept", journal)
     prepared.prepare()
     yield prepared
     await journal.close()
 
 
-async def test_version_whose_file_nobody_kept_is_made_anew(kept: Kept, tmp_path: Path) -> None:
+async def test_version_whose_file_nobody_kept_is_made_anew(kept: Backups, tmp_path: Path) -> None:
     installer = make(Place(tmp_path / "root", tmp_path))
 
     file = await kept.secure(1, "", installer, NEW, "1.0.0")
@@ -56,12 +56,12 @@ async def test_version_whose_file_nobody_kept_is_made_anew(kept: Kept, tmp_path:
 
 
 @pytest.mark.parametrize("error", [InstallerFailed("dpkg-deb: no"), OSError(28, "No space left on device")])
-async def test_copy_that_fails_is_no_way_back(kept: Kept, tmp_path: Path, error: Exception) -> None:
+async def test_copy_that_fails_is_no_way_back(kept: Backups, tmp_path: Path, error: Exception) -> None:
     assert await kept.secure(1, "", DebOf(tmp_path / "root", lambda: error), NEW, "1.0.0") is None
     assert list((tmp_path / "kept").iterdir()) == []
 
 
-async def test_copy_in_whose_middle_the_power_goes_is_made_again(kept: Kept, tmp_path: Path) -> None:
+async def test_copy_in_whose_middle_the_power_goes_is_made_again(kept: Backups, tmp_path: Path) -> None:
     with pytest.raises(PowerGoes):
         await kept.secure(1, "", DebOf(tmp_path / "root", PowerGoes), NEW, "1.0.0")
     (tmp_path / "kept" / ".ivi_1.0.0.deb.new").write_bytes(b"half of it")  # where not even our own end was run
@@ -77,7 +77,7 @@ async def test_copy_in_whose_middle_the_power_goes_is_made_again(kept: Kept, tmp
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a package" * 1000])
-async def test_kept_file_that_a_disk_has_damaged_is_made_again(kept: Kept, tmp_path: Path, damage: bytes) -> None:
+async def test_kept_file_that_a_disk_has_damaged_is_made_again(kept: Backups, tmp_path: Path, damage: bytes) -> None:
     file = tmp_path / "kept" / "ivi_1.0.0.deb"
     file.write_bytes(damage)
     installer = make(Place(tmp_path / "root", tmp_path))

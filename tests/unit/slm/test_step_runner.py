@@ -9,46 +9,46 @@ from pathlib import Path
 import pytest
 
 from sota.slm.installers.deb_copy import control_of
-from sota.slm.runner import Ended, Runner
 from sota.slm.step_output import FILE_LIMIT, printable
+from sota.slm.step_runner import StepResult, StepRunner
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    return Runner(tmp_path / "steps", timeout_s=20.0, output_limit=1_000)
+def runner(tmp_path: Path) -> StepRunner:
+    return StepRunner(tmp_path / "steps", timeout_s=20.0, output_limit=1_000)
 
 
-def start(runner: Runner, script: str) -> None:
+def start(runner: StepRunner, script: str) -> None:
     runner.start("1-1", ["sh", "-c", script], ENVIRONMENT)
 
 
-async def test_exit_code_and_output_are_told(runner: Runner) -> None:
+async def test_exit_code_and_output_are_told(runner: StepRunner) -> None:
     start(runner, "echo out; echo err >&2; exit 7")
-    assert await runner.wait("1-1") == Ended(7, "out\nerr")
+    assert await runner.wait("1-1") == StepResult(7, "out\nerr")
 
 
-async def test_step_is_found_by_another_runner(runner: Runner, tmp_path: Path) -> None:
+async def test_step_is_found_by_another_runner(runner: StepRunner, tmp_path: Path) -> None:
     start(runner, "sleep 0.3; echo done")
-    other = Runner(tmp_path / "steps", timeout_s=20.0, output_limit=1_000)
+    other = StepRunner(tmp_path / "steps", timeout_s=20.0, output_limit=1_000)
 
     assert other.runs("1-1")
-    assert await other.wait("1-1") == Ended(0, "done")
-    assert await runner.wait("1-1") == Ended(0, "done")
+    assert await other.wait("1-1") == StepResult(0, "done")
+    assert await runner.wait("1-1") == StepResult(0, "done")
 
 
-async def test_step_that_was_never_started_ended_nobody_knows_how(runner: Runner) -> None:
-    assert await runner.wait("9-9") == Ended(None, "")
+async def test_step_that_was_never_started_ended_nobody_knows_how(runner: StepRunner) -> None:
+    assert await runner.wait("9-9") == StepResult(None, "")
 
 
-async def test_step_whose_shell_was_killed_ended_nobody_knows_how(runner: Runner, tmp_path: Path) -> None:
+async def test_step_whose_shell_was_killed_ended_nobody_knows_how(runner: StepRunner, tmp_path: Path) -> None:
     start(runner, "kill -9 $PPID; sleep 0.1")
     assert (await runner.wait("1-1")).exit_code is None
 
 
 async def test_step_over_its_time_is_ended_with_all_its_children(tmp_path: Path) -> None:
-    runner = Runner(tmp_path / "steps", timeout_s=0.2, output_limit=1_000)
+    runner = StepRunner(tmp_path / "steps", timeout_s=0.2, output_limit=1_000)
     start(runner, "sleep 60 & echo begun; wait")
 
     ended = await runner.wait("1-1")
@@ -57,14 +57,14 @@ async def test_step_over_its_time_is_ended_with_all_its_children(tmp_path: Path)
     assert ended.output == "begun\nstopped: it took more than 0.2 s"
 
 
-async def test_daemon_that_a_step_leaves_behind_holds_nothing_up(runner: Runner) -> None:
+async def test_daemon_that_a_step_leaves_behind_holds_nothing_up(runner: StepRunner) -> None:
     start(runner, "sleep 5 > /dev/null 2>&1 & exit 0")
     async with asyncio.timeout(3.0):
         assert (await runner.wait("1-1")).exit_code == 0
 
 
 @pytest.mark.parametrize("size", [5_000, 20_000_000])
-async def test_of_a_large_output_beginning_and_end_are_told(runner: Runner, tmp_path: Path, size: int) -> None:
+async def test_of_a_large_output_beginning_and_end_are_told(runner: StepRunner, tmp_path: Path, size: int) -> None:
     start(runner, f"echo the beginning; head -c {size} /dev/zero | tr '\\0' x; sleep 0.6; echo the end")
 
     ended = await runner.wait("1-1")
@@ -76,14 +76,14 @@ async def test_of_a_large_output_beginning_and_end_are_told(runner: Runner, tmp_
     assert (tmp_path / "steps" / "1-1.out").stat().st_size < FILE_LIMIT
 
 
-async def test_step_gets_nothing_that_is_open_for_us(runner: Runner, tmp_path: Path) -> None:
+async def test_step_gets_nothing_that_is_open_for_us(runner: StepRunner, tmp_path: Path) -> None:
     with (tmp_path / "private").open("w") as file:
         os.set_inheritable(file.fileno(), True)
         start(runner, "ls -l /proc/self/fd")
         assert "private" not in (await runner.wait("1-1")).output
 
 
-async def test_forgotten_step_leaves_no_files(runner: Runner, tmp_path: Path) -> None:
+async def test_forgotten_step_leaves_no_files(runner: StepRunner, tmp_path: Path) -> None:
     start(runner, "true")
     await runner.wait("1-1")
     runner.forget("1-1")

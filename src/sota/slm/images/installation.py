@@ -21,16 +21,16 @@ from sota.boundaries.values import Command, Reason
 from sota.kit.errors import Invalid, Refused
 from sota.kit.files.durable import private_folder
 from sota.kit.runtime.logging import get_logger
+from sota.slm.backups import Backups
 from sota.slm.entry import DownloadEntry
 from sota.slm.images import commands
 from sota.slm.images.model import CHECK, UNDO, Check, Do, Ended, Result, Rule, Undo, next_move
 from sota.slm.images.store import ImageStore
 from sota.slm.installers import BadPackage, Capability, Installer, InstallerFailed
 from sota.slm.journal import Journal
-from sota.slm.kept import Kept
 from sota.slm.model import Finished, Job, ResultCode, Step
+from sota.slm.operation import ATTEMPTS, OperationRunner, PackageOperation, code_without_answer
 from sota.slm.versions import why_not_over
-from sota.slm.worker import ATTEMPTS, Task, Worker, code_without_answer
 
 TEXT_LIMIT, TEXTS_LIMIT = 4096, 200_000
 """Characters of one operation's text in the report, and of all together: a report is one message."""
@@ -46,15 +46,15 @@ class Trust:
     allow_unsigned: bool
 
 
-class Images:
+class ImageInstallation:
     """Carries images out, one at a time."""
 
     def __init__(
         self,
         journal: Journal,
         installers: Mapping[str, Installer],
-        worker: Worker,
-        kept: Kept,
+        operations: OperationRunner,
+        kept: Backups,
         trust: Trust,
         folder: Path,
         image_commands: commands.Configured,
@@ -62,7 +62,7 @@ class Images:
         self.store = ImageStore(journal)
         self._journal = journal
         self._installers = installers
-        self._worker = worker
+        self._operations = operations
         self.kept = kept
         self._trust = trust
         self._folder = folder
@@ -135,7 +135,7 @@ class Images:
         operations = image.manifest.operations
         rules = [Rule(operation.id, operation.on_failure) for operation in operations]
         while True:
-            move = next_move(rules, await self.store.results(index), checked=self._worker.checks)
+            move = next_move(rules, await self.store.results(index), checked=self._operations.checks)
             if isinstance(move, Ended):
                 return move
             if isinstance(move, Do):
@@ -148,7 +148,7 @@ class Images:
                 await self.store.end(index, UNDO + operation.id, result)
             elif isinstance(move, Check):
                 package = image.manifest.package
-                ended = await self._worker.run_check(index, CHECK, package.name, package.version)
+                ended = await self._operations.run_check(index, CHECK, package.name, package.version)
                 code = ResultCode.OK if ended.exit_code == 0 else ResultCode.GENERAL_ERROR
                 await self.store.end(index, CHECK, Result(code, ended.output))
 
@@ -163,7 +163,7 @@ class Images:
                 if attempt == ATTEMPTS:
                     text = await self._output(index, operation.id, error.detail)
                     return Result(code_without_answer(error.detail), text)
-            await asyncio.sleep(self._worker.pause_s * attempt)
+            await asyncio.sleep(self._operations.pause_s * attempt)
             attempt += 1
 
     async def _do(self, index: int, image: Image, operation: Operation) -> Result:
@@ -176,11 +176,11 @@ class Images:
             code = ResultCode.DISK_FULL if full else ResultCode.INTERNAL_ERROR
             return Result(code, f"{file_of(operation)} cannot be taken out: {error.strerror}")
         if isinstance(operation, Reboot):
-            ended = await self._worker.run_boot(index, operation.id)
+            ended = await self._operations.run_boot(index, operation.id)
             return Result(ResultCode.OK if ended.exit_code == 0 else ResultCode.GENERAL_ERROR, ended.output)
         if isinstance(operation, Run):
             command = commands.command_for(self._commands, operation, file if operation.file else None)
-            ended = await self._worker.run_command(index, operation.id, Step.RUN, command)
+            ended = await self._operations.run_command(index, operation.id, Step.RUN, command)
             return Result(ResultCode.OK if ended.exit_code == 0 else commands.CODES[operation.action], ended.output)
         return await self._do_package(index, image, operation, file)
 
@@ -195,7 +195,7 @@ class Images:
         found = await installer.find(operation.package.name)
         previous = await self.store.begin(index, operation.id, found.running_version)
         task = await self._task(index, image, operation, file, previous)
-        finished = await self._worker.work(task)
+        finished = await self._operations.work(task)
         return Result(finished.code, await self._output(index, operation.id, finished.text))
 
     async def _refuse(self, operation: Install | Remove, installer: Installer, file: Path) -> Result | None:
@@ -224,7 +224,7 @@ class Images:
         key = UNDO + operation.id
         previous = await self.store.previous(index, operation.id)
         task = await self._task(index, image, operation, self._path(index, image, operation), previous, undo=True)
-        finished = await self._worker.work(task)
+        finished = await self._operations.work(task)
         code = ResultCode.OK if finished.reason is Reason.ROLLED_BACK else ResultCode.GENERAL_ERROR
         return Result(code, await self._output(index, key, finished.text))
 
@@ -237,7 +237,7 @@ class Images:
         previous: str | None,
         *,
         undo: bool = False,
-    ) -> Task:
+    ) -> PackageOperation:
         installer = self._installers[operation.installer]
         installs = isinstance(operation, Install)
         wanted = previous if not installs or previous != operation.package.version else None
@@ -254,7 +254,7 @@ class Images:
         key = UNDO + operation.id if undo else operation.id
         following = image.manifest.operations[image.manifest.operations.index(operation) + 1 :]
         later = frozenset(each.package.name for each in following if isinstance(each, Install | Remove))
-        return Task(index, job, installer, file, previous_file, key, later)
+        return PackageOperation(index, job, installer, file, previous_file, key, later)
 
     async def _take_out(self, index: int, image: Image, operation: Operation) -> Path:
         name, path = file_of(operation), self._path(index, image, operation)

@@ -9,7 +9,7 @@ import pytest
 
 from sota.boundaries.update_image.manifest import Action
 from sota.kit.errors import StartError
-from sota.slm.own_commands import confine_own_commands
+from sota.slm.configured_commands import confine_own_commands
 from sota.slm.settings import SlmSettings
 from tests.support.machine import LACKS, why_no_confinement
 

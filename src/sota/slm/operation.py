@@ -29,7 +29,7 @@ from sota.slm.model import (
     StepRecord,
     decide,
 )
-from sota.slm.runner import Ended, Runner
+from sota.slm.step_runner import StepResult, StepRunner
 
 ATTEMPTS = 5
 FOUND = {Step.LOOK: "the installer could not be asked", Step.COMPARE: "another package does not work any more"}
@@ -38,7 +38,7 @@ PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PackageOperation:
     """A job with everything that its steps need. ``operation`` is one of an update image, empty for a package."""
 
     download_index: int
@@ -51,13 +51,13 @@ class Task:
     """Packages that the same update goes on to replace: their dependencies need not hold in between."""
 
 
-class Worker:
+class OperationRunner:
     """Does jobs. ``health_check`` is the vehicle's own command, which ends with 0 when all is well."""
 
     def __init__(
         self,
         journal: Journal,
-        runner: Runner,
+        runner: StepRunner,
         boot: Boot,
         health_check: Sequence[str],
         lock_timeout_s: float,
@@ -94,7 +94,7 @@ class Worker:
         self._resting = True
         await self._idle.wait()
 
-    async def work(self, task: Task) -> Finished:
+    async def work(self, task: PackageOperation) -> Finished:
         """Do a job, from its beginning or from wherever it stands; gives its result.
 
         Raises:
@@ -121,12 +121,12 @@ class Worker:
                 await self._record(task)
             await self._begin(task, decision.step)
 
-    async def run_check(self, download_index: int, operation: str, name: str, version: str) -> Ended:
+    async def run_check(self, download_index: int, operation: str, name: str, version: str) -> StepResult:
         """Run the health check once for what is more than one package."""
         command = self._check_command("image", name, version)
         return await self.run_command(download_index, operation, Step.CHECK, command)
 
-    async def run_command(self, download_index: int, operation: str, step: Step, command: Command) -> Ended:
+    async def run_command(self, download_index: int, operation: str, step: Step, command: Command) -> StepResult:
         """Run one command as all there is to an operation: once to its end, and again where it was interrupted."""
         while True:
             history, opened = await self._journal.steps(download_index, operation)
@@ -134,11 +134,11 @@ class Worker:
                 await self._finish(download_index, opened)
                 continue
             if history and (history[-1].exit_code is not None or len(history) > MAX_INTERRUPTIONS):
-                return Ended(history[-1].exit_code, history[-1].output)
+                return StepResult(history[-1].exit_code, history[-1].output)
             await self.pause_if_resting()
             await self._start(download_index, operation, step, command)
 
-    async def run_boot(self, download_index: int, operation: str) -> Ended:
+    async def run_boot(self, download_index: int, operation: str) -> StepResult:
         """Wait for a boot as the only step of an operation."""
         history, opened = await self._journal.steps(download_index, operation)
         if opened is None and not history:
@@ -149,14 +149,14 @@ class Worker:
             ended = await self._boot.wait(opened.note)
             await self._journal.end_step(download_index, opened.number, ended.exit_code, ended.output)
             return ended
-        return Ended(history[-1].exit_code, history[-1].output)
+        return StepResult(history[-1].exit_code, history[-1].output)
 
     async def pause_if_resting(self) -> None:
         """Wait until we are cancelled, where nothing may be begun any more: the next start does it."""
         if self._resting:
             await asyncio.Event().wait()
 
-    async def _look(self, task: Task, history: Sequence[StepRecord]) -> Found | None:
+    async def _look(self, task: PackageOperation, history: Sequence[StepRecord]) -> Found | None:
         """Read the installer's database after a step; None where that it cannot be read was written down just now."""
         detail, last = "", history[-1]
         for attempt in range(1, ATTEMPTS + 1):
@@ -173,25 +173,25 @@ class Worker:
         await self._write_down(task, Step.LOOK, detail)
         return None
 
-    async def _find(self, task: Task, history: Sequence[StepRecord]) -> Found:
+    async def _find(self, task: PackageOperation, history: Sequence[StepRecord]) -> Found:
         """Read how the package stands, and after a step what became of the others."""
         found = await task.installer.find(task.job.name)
         if task.job.before is None or not (history or task.job.undo) or not isinstance(task.installer, Shared):
             return found
         return replace(found, beside=await task.installer.compare(task.job.name, task.job.before, task.later))
 
-    async def _record(self, task: Task) -> None:
+    async def _record(self, task: PackageOperation) -> None:
         """Have the installer write down what is there before the first step, where its packages change one another."""
         if task.job.before is not None and isinstance(task.installer, Shared):
             file = None if task.job.command is InstallCommand.REMOVE else task.file
             await task.installer.record(task.job.name, file, task.job.before)
 
-    async def _write_down(self, task: Task, step: Step, text: str) -> None:
+    async def _write_down(self, task: PackageOperation, step: Step, text: str) -> None:
         """Write down what was found as a step that failed."""
         opened = await self._journal.begin_step(task.download_index, step, operation=task.operation)
         await self._journal.end_step(task.download_index, opened.number, 1, text)
 
-    async def _begin(self, task: Task, step: Step) -> None:
+    async def _begin(self, task: PackageOperation, step: Step) -> None:
         if step is Step.BOOT:
             await self._journal.begin_step(task.download_index, step, operation=task.operation, note=self._boot.note())
         elif step is Step.CHECK:
@@ -211,7 +211,7 @@ class Worker:
             raise InstallerFailed(f"The step {step} cannot be started: {error}.") from error
         return opened
 
-    async def _await(self, task: Task, opened: OpenStep) -> None:
+    async def _await(self, task: PackageOperation, opened: OpenStep) -> None:
         if opened.step is Step.BOOT:
             ended = await self._boot.wait(opened.note)
             await self._journal.end_step(task.download_index, opened.number, ended.exit_code, ended.output)
@@ -220,7 +220,7 @@ class Worker:
         else:
             await self._finish(task.download_index, opened, task.installer)
 
-    async def _finish(self, download_index: int, opened: OpenStep, installer: Installer | None = None) -> Ended:
+    async def _finish(self, download_index: int, opened: OpenStep, installer: Installer | None = None) -> StepResult:
         key = _key(download_index, opened.number)
         self._idle.clear()
         try:

@@ -26,7 +26,7 @@ from sota.slm.journal import Journal
 ARRIVING = {State.OFFERED, State.WANTED, State.RECEIVING}
 
 
-class Inbox:
+class IncomingFiles:
     """The folder of arriving packages. ``notifier`` notifies when a file is whole."""
 
     def __init__(self, journal: Journal, folder: Path, quota_bytes: int, notifier: Notifier) -> None:

@@ -31,7 +31,7 @@ from sota.kit.runtime.logging import get_logger
 from sota.kit.runtime.notifier import Notifier
 from sota.slm.consent import Consents
 from sota.slm.entry import DownloadEntry, State
-from sota.slm.inbox import Inbox
+from sota.slm.incoming_files import IncomingFiles
 from sota.slm.installation import Installation
 from sota.slm.journal import Journal
 from sota.slm.model import ResultCode
@@ -56,7 +56,7 @@ STATUSES = {
 }
 
 
-class Executor:
+class UpdateQueue:
     """The one who works; there is one at a time, so two installations never meet.
 
     ``notifier`` notifies of every change: an update came, a file is whole, a download has ended.
@@ -66,7 +66,7 @@ class Executor:
         self,
         settings: SlmSettings,
         journal: Journal,
-        inbox: Inbox,
+        incoming: IncomingFiles,
         installation: Installation,
         client: ClientForSlm,
         notifier: Notifier,
@@ -74,7 +74,7 @@ class Executor:
     ) -> None:
         self._settings = settings
         self._journal = journal
-        self._inbox = inbox
+        self._incoming = incoming
         self._installation = installation
         self._client = client
         self._notifier = notifier
@@ -90,10 +90,10 @@ class Executor:
         Raises:
             Unavailable: an installation that must end first has one of its indexes.
         """
-        async with self._inbox.replacing(download.download_index for download in update.downloads):
+        async with self._incoming.replacing(download.download_index for download in update.downloads):
             accepted = await self._journal.accept(update)
             for old in accepted.replaced:
-                await self._inbox.discard_replaced(old)
+                await self._incoming.discard_replaced(old)
         if accepted.busy is not None:
             raise Unavailable(f"{accepted.busy.package.text} must be installed and reported first.")
         if accepted.is_new:
@@ -118,7 +118,7 @@ class Executor:
             raise Conflict(f"Download {download_index} cannot be cancelled any more: it is {entry.state}.")
         if not entry.state.is_final:
             await self._installation.cancel(entry)
-            await self._inbox.discard(download_index)
+            await self._incoming.discard(download_index)
         self._notifier.notify()
 
     async def refuse(self, download_index: int, text: str) -> None:
@@ -126,7 +126,7 @@ class Executor:
         entry = await self._journal.download(download_index)
         if entry is not None and not entry.state.is_final:
             await self._installation.fail(entry, ResultCode.DISK_FULL, Reason.INSTALL_FAILED, text)
-            await self._inbox.discard(download_index)
+            await self._incoming.discard(download_index)
         self._notifier.notify()
 
     async def decide(self, update_id: str, answer: ConsentAnswer) -> None:
@@ -208,7 +208,7 @@ class Executor:
         for entry in await self._journal.downloads(update_id):
             if not entry.state.is_final:
                 await self._installation.decline(entry)
-                await self._inbox.discard(entry.download_index)
+                await self._incoming.discard(entry.download_index)
         self._notifier.notify()
 
     async def _carry_out(self, update: UpdateAvailable) -> None:
@@ -239,10 +239,10 @@ class Executor:
         if failed is not None and not current.state.is_begun:
             await self._give_up(current, failed)
         else:
-            await self._installation.carry_out(current, self._inbox.path(index))
+            await self._installation.carry_out(current, self._incoming.path(index))
             after = await self._journal.download(index)
             failed = failed or (after if after and after.state is not State.INSTALLED else None)
-        await self._inbox.discard(index)
+        await self._incoming.discard(index)
         self._notifier.notify()
         return failed
 
@@ -264,7 +264,7 @@ class Executor:
             if waited_s > self._settings.precondition_wait_s:
                 text = f"The preconditions did not hold for {waited_s:.0f} s: {checked.text}"
                 await self._installation.fail(entries[0], ResultCode.GENERAL_ERROR, Reason.EXPIRED, text)
-                await self._inbox.discard(entries[0].download_index)
+                await self._incoming.discard(entries[0].download_index)
                 self._notifier.notify()
                 return await self._journal.download(entries[0].download_index)
             await self._notifier.wait(heard, self._settings.precondition_retry_s)

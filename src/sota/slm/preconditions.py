@@ -76,7 +76,7 @@ def evaluate(needed: Needed, state: VehicleState, free_bytes: int, why_unknown: 
     return Checked(all(holds for holds, _ in found), told_all)
 
 
-class Conditions:
+class Preconditions:
     """Looks at the vehicle, and keeps in the journal what was found."""
 
     def __init__(self, settings: SlmSettings, journal: Journal, running: RunningTime) -> None:

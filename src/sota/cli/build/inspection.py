@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from sota.cli.build.makers import LIMITS
+from sota.cli.build.builders import LIMITS
 from sota.cli.build.tools import ToolFailed, run
 from sota.kit.errors import Invalid, StartError
 from sota.kit.files import flat_tar

@@ -22,18 +22,18 @@ from sota.kit.runtime.clock import new_id
 from sota.kit.sql.local_database import LocalDatabase
 from sota.kit.sql.local_file import Connection
 from sota.kit.sql.local_threads import Threads
+from sota.slm.backups import Backups
 from sota.slm.boot import Boot
-from sota.slm.conditions import Conditions
 from sota.slm.entry import State
-from sota.slm.images.carrying_out import Images, Trust
+from sota.slm.images.installation import ImageInstallation, Trust
 from sota.slm.installation import Installation
 from sota.slm.installers import Capability, Installer
 from sota.slm.journal import Journal
-from sota.slm.kept import Kept
-from sota.slm.runner import Runner
+from sota.slm.operation import OperationRunner
+from sota.slm.preconditions import Preconditions
 from sota.slm.running_time import RunningTime
 from sota.slm.settings import SlmSettings
-from sota.slm.worker import Worker
+from sota.slm.step_runner import StepRunner
 
 VIN = "CONTRACT000000000"
 EPOCH = "0" * 16
@@ -156,15 +156,17 @@ class _Interrupted(LocalDatabase):
         raise PowerLoss
 
 
-class Bay:
-    """A vehicle in a workshop: the rules, the journal and the runner around one installer, in ``folder``.
+class Testbed:
+    """A vehicle under test: the rules, the journal and the step runner around one installer, in ``folder``.
 
     ``thorough`` has the power go before and after every write; without it at a sample of them, in a third of the time.
     """
 
+    __test__ = False  # by its name alone pytest would take it for a test
+
     def __init__(self, folder: Path, subject: Subject, *, thorough: bool = True) -> None:
         self.thorough = thorough
-        self.folder = folder / "bay"
+        self.folder = folder / "testbed"
         self.subject = subject
         self.index = 0
         self.lost = False
@@ -280,16 +282,16 @@ class Bay:
         self.installer = installer = subject.installer()
         journal = Journal(self.folder, database=_Interrupted)
         database = journal.database
-        runner = Runner(self.folder / "steps", timeout_s=STEP_TIMEOUT_S, output_limit=16_384)
+        runner = StepRunner(self.folder / "steps", timeout_s=STEP_TIMEOUT_S, output_limit=16_384)
         running = RunningTime(database, subject.boot_id_file)
         boot = Boot(subject.boot_id_file, (), 60.0, running=running)
-        worker = Worker(journal, runner, boot, subject.health_check, LOCK_TIMEOUT_S, pause_s=PAUSE_S)
-        kept = Kept(self.folder / "kept", journal)
+        operations = OperationRunner(journal, runner, boot, subject.health_check, LOCK_TIMEOUT_S, pause_s=PAUSE_S)
+        kept = Backups(self.folder / "kept", journal)
         installers = {installer.name: installer}
         trust = Trust(self.folder / "keys", allow_unsigned=False)
-        images = Images(journal, installers, worker, kept, trust, self.folder / "taken-out", {})
-        conditions = Conditions(SlmSettings(vin=VIN), journal, running)
-        installation = Installation(journal, installers, worker, images, conditions, vin=VIN, allow_downgrade=False)
+        images = ImageInstallation(journal, installers, operations, kept, trust, self.folder / "taken-out", {})
+        conditions = Preconditions(SlmSettings(vin=VIN), journal, running)
+        installation = Installation(journal, installers, operations, images, conditions, vin=VIN, allow_downgrade=False)
         installation.prepare()
         going_on = False
         await journal.open()

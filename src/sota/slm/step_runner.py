@@ -41,14 +41,14 @@ KINDS = ("pid", "exit", "exit.new", "lock")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class StepResult:
     """How a step ended: ``exit_code`` None where nobody knows."""
 
     exit_code: int | None
     output: str
 
 
-class Runner:
+class StepRunner:
     """Runs steps whose files are in ``folder``, one key a step."""
 
     def __init__(self, folder: Path, *, timeout_s: float, output_limit: int) -> None:
@@ -89,7 +89,7 @@ class Runner:
         finally:
             os.close(lock)
 
-    async def wait(self, key: str) -> Ended:
+    async def wait(self, key: str) -> StepResult:
         """Wait until the step has ended. Over the time-out all its processes are ended, gently and then not."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
@@ -173,14 +173,14 @@ class Runner:
                 self._log.error("step_cannot_be_ended", step=key, processes=processes.find())
                 warned = True
 
-    def _ended(self, key: str, stopped: str = "") -> Ended:
+    def _ended(self, key: str, stopped: str = "") -> StepResult:
         """Return how the step ended, with why we ended it where we did."""
         pid = self._children.pop(key, None)
         if pid is not None:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)  # it let go of the lock, so it has ended
         exit_code, output = self._exit_code(key), self._output(key).read(self._output_limit)
-        return Ended(exit_code or TIMED_OUT, f"{output}\n{stopped}") if stopped else Ended(exit_code, output)
+        return StepResult(exit_code or TIMED_OUT, f"{output}\n{stopped}") if stopped else StepResult(exit_code, output)
 
     def _exit_code(self, key: str) -> int | None:
         try:

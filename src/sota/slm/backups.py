@@ -22,7 +22,7 @@ from sota.slm.model import Health
 BEFORE = "before"
 
 
-class Kept:
+class Backups:
     """Knows where they are, makes the one that is missing, and removes those that are of no more use."""
 
     def __init__(self, folder: Path, journal: Journal) -> None:
