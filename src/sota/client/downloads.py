@@ -222,9 +222,8 @@ class Downloads:
         self.changed.notify()
         if known is not None:
             done = entry.is_installed
-            refused = Refused("already_complete" if done else "already_failed", "There is a report of it already.")
-            refused.__dict__["values"] = {"package": entry.package.text}
-            raise refused
+            code = "already_complete" if done else "already_failed"
+            raise Refused(code, "There is a report of it already.", values={"package": entry.package.text})
 
     async def reported(self, download_index: int, identity: DownloadIdentity | None) -> None:
         """Stop sending a report: Core has it, whatever it thinks of it."""

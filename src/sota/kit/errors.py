@@ -16,46 +16,68 @@
     ├── TooLong         414 an address over its limit
     ├── Unsupported     415 another content type is needed
     ├── TooMany         429 try later
-    ├── Failed          what failed behind a request: the row's "an error occurs", or 500 where it has none
-    │   └── Unreadable  a cursor that is none of ours: the row's "an error occurs", or 400 where it has none
-    ├── Unavailable     503 a neighbour or store is away for now
+    ├── Failed          something behind the request failed: the row's "an error occurs", or 500 if it declares none
+    │   └── Unreadable  a cursor that we did not issue: the row's "an error occurs", or 400 if it declares none
+    ├── Unavailable     503 a neighbour or store cannot be reached for now
     │   └── Damaged     a row of the store cannot be read
     └── StartError      a program cannot start: one clear line, no traceback, ``exit_code``
 
-``detail`` speaks to the reader: it names the value and the way out. ``code`` is stable and is what programs compare.
+``detail`` is for people: it names the value and the way out. ``code`` is stable: programs compare it. ``headers`` go
+into the HTTP answer; ``values`` fill the placeholders in the declared outcome's message.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class SotaError(Exception):
-    """The root. Raised never by itself."""
+    """The root of the tree; raise one of its subclasses."""
 
     code = "error"
     status = 500
     title = "Internal Server Error"
 
     def __init__(
-        self, detail: str = "", *, code: str | None = None, status: int | None = None, title: str | None = None
+        self,
+        detail: str = "",
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        title: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        values: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail or title or self.title)
         self.detail = detail
         self.code = code or self.code
         self.status = status or self.status
         self.title = title or self.title
+        self.headers = headers or {}
+        self.values = values or {}
 
 
 class Refused(SotaError):
     """A declared outcome of the interaction: status and title are those of the row's outcome named ``code``.
 
-    ``status`` and ``title`` are used where the row does not declare it (an answer of another program passed on).
+    ``status`` and ``title`` apply where the row does not declare it, as when another program's answer is passed on.
     """
 
     status = 409
     title = "Refused"
 
-    def __init__(self, code: str, detail: str = "", *, status: int | None = None, title: str | None = None) -> None:
-        super().__init__(detail, code=code, status=status, title=title or code.replace("_", " ").capitalize())
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        status: int | None = None,
+        title: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        values: Mapping[str, str] | None = None,
+    ) -> None:
+        title = title or code.replace("_", " ").capitalize()
+        super().__init__(detail, code=code, status=status, title=title, headers=headers, values=values)
 
 
 class Invalid(SotaError):
@@ -131,17 +153,17 @@ class TooMany(SotaError):
 
 
 class Failed(SotaError):
-    """Something behind the request failed: the row's outcome 'an error occurs', or 500 where it has none."""
+    """Something behind the request failed: the row's outcome 'an error occurs', or 500 if it declares none."""
 
     code, status, title = "failed", 500, "Internal Server Error"
 
 
 class Unreadable(Failed):
-    """What a caller gave back cannot be read: the row's outcome 'an error occurs', or ``Invalid`` where it has none."""
+    """A cursor cannot be read: the row's outcome 'an error occurs', or ``Invalid`` if it declares none."""
 
 
 class Unavailable(SotaError):
-    """A neighbour or store is away for now; the same request may succeed later."""
+    """A neighbour or store cannot be reached for now; the same request may succeed later."""
 
     code, status, title = "unavailable", 503, "Service Unavailable"
 
@@ -151,7 +173,7 @@ class Damaged(Unavailable):
 
 
 class StartError(SotaError):
-    """A program cannot start. The command line prints ``detail`` alone and ends with ``exit_code``."""
+    """A program cannot start. The command line prints only ``detail`` and exits with ``exit_code``."""
 
     code, title = "start_failed", "Cannot start"
 

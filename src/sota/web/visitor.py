@@ -123,9 +123,8 @@ class Visitors:
             return Visitor.of_token(token)
         session = await self.session_of(call)
         if session is None:
-            error = Unauthenticated("Sign in, or send an API token as 'Authorization: Bearer …'.")
-            error.__dict__["headers"] = {"www-authenticate": "Bearer"}
-            raise error
+            text = "Sign in, or send an API token as 'Authorization: Bearer …'."
+            raise Unauthenticated(text, headers={"www-authenticate": "Bearer"})
         return Visitor.of_session(session)
 
     async def session_of(self, call: Call[Any]) -> Session | None:

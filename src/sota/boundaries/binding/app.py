@@ -245,8 +245,7 @@ class App:
         outcome = row.outcome(error.code) if row is not None and is_declared else None
         status, title = error.status, error.title
         if outcome is not None and outcome.status is not None:
-            values = error.__dict__.get("values", {})
-            status, title = outcome.status, outcome.say(**values) or error.title
+            status, title = outcome.status, outcome.say(**error.values) or error.title
         problem = {"type": "about:blank", "title": title, "status": status, "code": error.code}
         if error.detail:
             problem["detail"] = error.detail
@@ -254,12 +253,9 @@ class App:
             problem["interaction"] = row.id
         content = msgspec.json.encode(problem)
         headers = {**self._headers, "content-type": "application/problem+json", "content-length": str(len(content))}
-        if "allowed" in error.__dict__:
-            headers["allow"] = error.__dict__["allowed"]
         if status == Unavailable.status:
             headers["retry-after"] = str(RETRY_AFTER_S)
-        if "headers" in error.__dict__:
-            headers.update(error.__dict__["headers"])
+        headers.update(error.headers)
         await _start(send, status, headers)
         await send({"type": "http.response.body", "body": content})
         return status

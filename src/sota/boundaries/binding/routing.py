@@ -60,7 +60,7 @@ class Router:
 
         Raises:
             NotFound: no route has this path.
-            NotAllowed: this path has no such method; ``allowed`` says which it has.
+            NotAllowed: this path has no such method; its ``allow`` header lists those it has.
             Invalid: the path is not UTF-8.
         """
         try:
@@ -75,9 +75,7 @@ class Router:
         if method not in branch.routes:
             methods = sorted({route.method for route in self.routes})
             allowed = ", ".join(one for one in methods if _descend(self._root, segments, one, {}) is not None)
-            error = NotAllowed(f"This path takes {allowed}.")
-            error.__dict__["allowed"] = allowed
-            raise error
+            raise NotAllowed(f"This path takes {allowed}.", headers={"allow": allowed})
         return branch.routes[method], values
 
 

@@ -282,7 +282,7 @@ def _write_answer(row: Interaction, call_id: Any, reply: Reply) -> tuple[int, by
 def _refusal(row: Interaction, call_id: Any, error: SotaError) -> tuple[int, bytes]:
     outcome = row.outcome(error.code)
     status = outcome.status if outcome is not None and outcome.status else error.status
-    title = outcome.say(**error.__dict__.get("values", {})) if outcome is not None else None
+    title = outcome.say(**error.values) if outcome is not None else None
     return status, _error(call_id, OWN_ERROR, title or error.detail or error.title, error.code)
 
 

@@ -55,9 +55,7 @@ def meant(found: Download | None, claim: DownloadMessage) -> Download:
     if found is None or (wrong := mismatch(found, claim)) is not None:
         which = Mismatch.DOWNLOAD if found is None else wrong
         text = f"Download {claim.download_index} of this vehicle is not {claim.identity.package.text} of this {which}."
-        refused = Refused("other_download", text)
-        refused.__dict__["values"] = {"package": claim.identity.package.text}
-        raise refused
+        raise Refused("other_download", text, values={"package": claim.identity.package.text})
     return found
 
 

@@ -220,7 +220,6 @@ def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, below
         cursor = connection.cursor()
         # FULL: a committed acknowledgement must survive a power cut, not only a kill. The time-out comes first: it
         # holds for the others already.

@@ -69,9 +69,8 @@ class Wanted:
         if first and last and int(last) < int(first):
             return None  # no range at all: HTTP passes it over
         if start >= size:
-            error = Refused("out_of_range", f"The file has {size} bytes.", status=416)
-            error.__dict__["headers"] = {"content-range": f"bytes */{size}"}
-            raise error
+            headers = {"content-range": f"bytes */{size}"}
+            raise Refused("out_of_range", f"The file has {size} bytes.", status=416, headers=headers)
         return Range(start, end - start)
 
 

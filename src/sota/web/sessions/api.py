@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -60,7 +61,7 @@ class SessionsApi:
         except TooMany as error:
             if as_json:
                 raise
-            return self._denied(error.detail, status=429, headers=error.__dict__["headers"])
+            return self._denied(error.detail, status=429, headers=error.headers)
         if session is None:
             # A name that nobody has may be a password in the wrong field: it is kept nowhere.
             known = await self._sessions.known_name(name)
@@ -112,7 +113,7 @@ class SessionsApi:
         page = await self._pages.index(session, {})
         return Reply("signed_in", raw=page, content_type=HTML, cookies=cookies, row=page_rows.LOGIN)
 
-    def _denied(self, why: str, *, status: int | None = None, headers: dict[str, str] | None = None) -> Reply:
+    def _denied(self, why: str, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> Reply:
         page = self._pages.login(why=why)
         return Reply("denied", raw=page, content_type=HTML, status=status, headers=headers or {}, row=page_rows.LOGIN)
 

@@ -109,7 +109,7 @@ class OwnAccountApi:
         denied = row.outcome("denied")
         page = self._pages.password(session, why=f"{denied.message}. {why}" if denied is not None else why)
         too_many = isinstance(error, TooMany)
-        headers = error.__dict__.get("headers", {}) if error is not None else {}
+        headers = error.headers if error is not None else {}
         status = 429 if too_many else None
         return Reply("denied", raw=page, content_type=HTML, status=status, headers=headers, row=row)
 

@@ -41,6 +41,4 @@ class EnrolmentThrottle:
 def too_many(what: str, wait_s: float) -> TooMany:
     """Build the refusal that says how long to wait."""
     seconds = int(wait_s) + 1
-    error = TooMany(f"Too many {what}: try again in {seconds} s.")
-    error.__dict__["headers"] = {"retry-after": str(seconds)}
-    return error
+    return TooMany(f"Too many {what}: try again in {seconds} s.", headers={"retry-after": str(seconds)})
