@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
+from sota.boundaries.b9_rvi_client.rows import CALLBACK
 from sota.boundaries.b10_client_slm.messages import (
     DownloadWanted,
     InstallationStage,
@@ -11,9 +14,10 @@ from sota.boundaries.b10_client_slm.messages import (
 )
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
-from sota.boundaries.binding.rvi_service import RviServices, answer_callback
+from sota.boundaries.binding.rvi_service import RviServices
 from sota.client.downloads import Downloads
 from sota.client.software import Software
+from sota.kit.http.json_server import Answered
 from sota.kit.http.prefer_header import wait_s
 
 
@@ -57,13 +61,12 @@ class LoadingManagerApi:
 
 
 class CallbackApi:
-    """The address that was registered at the node; nobody else can guess it."""
+    """The address that was registered at the node; its secret keeps other callers out."""
 
     def __init__(self, services: RviServices, secret: str) -> None:
-        self._services = services
-        self._secret = secret
+        self._services, self._secret = services, secret
 
     @serves("X-B9-11")
-    async def callback(self, call: Call[None]) -> Reply:
+    def answer(self, target: bytes, content: bytes | bytearray) -> Answered | Awaitable[Answered]:
         """Answer a message of the node."""
-        return await answer_callback(self._services, call, self._secret)
+        return self._services.answer_callback(CALLBACK, self._secret, target, content)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.boundaries.b9_rvi_client.rows import CALLBACK
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.binding.app import App
-from sota.boundaries.binding.rvi_service import DirectCallbacks, RviServices
+from sota.boundaries.binding.rvi_service import RviServices
 from sota.boundaries.binding.service_credentials import ServiceCredentials, keep_secret
 from sota.boundaries.interaction import Program
+from sota.boundaries.services import CALLBACK_LIMIT
 from sota.boundaries.table import rows_for
 from sota.client.api import CallbackApi, LoadingManagerApi
 from sota.client.connection_report import ConnectionReport
@@ -52,7 +52,7 @@ class ClientProgram:
         self._state = ClientState(settings.data.resolve(), threads)
         verifier = Verifier(settings.keys, allow_unsigned=settings.allow_unsigned)
         self._downloads = Downloads(settings, self._state, self._edge, slm, verifier)
-        self._services = RviServices(Program.SOTA_CLIENT, "vehicle")
+        self._services = RviServices(Program.SOTA_CLIENT, "vehicle", self.name)
         self._software = Software(settings, SoftwareState(self._state, differences), self._edge, slm)
         self._downloads.report_software = self._software.tell
         self._folder = FolderState(self._state)
@@ -69,6 +69,7 @@ class ClientProgram:
         self._background = Background()
         self._state.database.on_begun_again = self._start_over
         self._listener: Listener | None = None
+        self._callbacks: Listener | None = None
 
     @property
     def port(self) -> int:
@@ -81,16 +82,22 @@ class ClientProgram:
         is_new = await open_for(self.settings.vin, self._state, self.settings.data.resolve())
         secret = keep_secret(self.settings.data / "callback.secret")
         app = App("client", rows_for(Program.SOTA_CLIENT), self._credentials.authenticator())
-        app.add(LoadingManagerApi(self._downloads, self._software), CallbackApi(self._services, secret))
+        app.add(LoadingManagerApi(self._downloads, self._software))
         app.check()
-        direct = DirectCallbacks(self._services, lambda: secret)
-        app.answer_directly(CALLBACK, direct.PREFIX, direct.answer, direct.answer_at_once)
         await self._downloads.open()
         if is_new:
             await self._software.tell()
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)
         await self._listener.start()
-        base = self.settings.callback_url or f"http://{self.settings.host}:{self._listener.port}"
+        self._callbacks = self._network.json_server(
+            self.name,
+            CallbackApi(self._services, secret).answer,
+            self.settings.host,
+            self.settings.callback_port,
+            max_body=CALLBACK_LIMIT,
+        )
+        await self._callbacks.start()
+        base = self.settings.callback_url or f"http://{self.settings.host}:{self._callbacks.port}"
         address = f"{base.rstrip('/')}/rvi/{secret}"
         self._background.keep("client-registration", partial(self._registration.run, address))
         self._background.keep("client-identity", self._identity.run)
@@ -100,8 +107,9 @@ class ClientProgram:
 
     async def stop(self) -> None:
         """End; everything that matters is on disk."""
-        if self._listener is not None:
-            await self._listener.stop()
+        for listener in (self._listener, self._callbacks):
+            if listener is not None:
+                await listener.stop()
         await self._background.stop()
         await self._connection_report.close()
         await self._software.close()

@@ -6,6 +6,8 @@ The answer goes to the node; what Core must know travels to it as data, in ``ack
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from sota.boundaries.b9_rvi_client.messages import (
     AbortDownload,
     Block,
@@ -16,7 +18,7 @@ from sota.boundaries.b9_rvi_client.messages import (
     Welcome,
 )
 from sota.boundaries.binding.call import Reply
-from sota.boundaries.binding.decorators import serves, serves_at_once, serves_service
+from sota.boundaries.binding.decorators import serves, serves_service
 from sota.boundaries.binding.rvi_service import Message
 from sota.boundaries.services import BACKEND_SERVICES, short_name
 from sota.client.connection_report import ConnectionReport
@@ -24,6 +26,7 @@ from sota.client.downloads import Downloads
 from sota.client.software import Software
 
 BEGUN = 202
+RECEIVED = Reply("received")
 
 
 class VehicleServicesApi:
@@ -55,21 +58,22 @@ class VehicleServicesApi:
         return Reply("cancelled", status=200)
 
     @serves("WL-B9-4")
-    async def chunk(self, message: Message[Block]) -> Reply:
-        """Store a block; one that was received before is discarded, and the acknowledgement asks for the next."""
-        await self._receiver.add_block(message.body)
-        return Reply("received")
+    def chunk(self, message: Message[Block]) -> Reply | Awaitable[Reply]:
+        """Take a block; one that was received before is discarded, and the acknowledgement asks for the next.
 
-    @serves_at_once("WL-B9-4")
-    def chunk_at_once(self, message: Message[Block]) -> Reply | None:
-        """Take a block; Core is told of it once it is durable, and it may be that of several at once.
-
-        The node does nothing by the answer to a block, so it need not wait for the disk. What arrives while the disk
-        works is synced and acknowledged together: ten blocks of 100 kB cost 2 ms less.
+        The node does nothing by the answer to a block, so it need not wait for the disk; Core is told of it once it is
+        durable. What arrives while the disk works is synced and acknowledged together: ten blocks of 100 kB cost 2 ms
+        less.
         """
         block = message.body
         transfer = self._receiver.active_transfer(block)
-        return Reply("received") if transfer is not None and transfer.take(block.index, block.content) else None
+        if transfer is not None and transfer.take(block.index, block.content):
+            return RECEIVED
+        return self._store(block)
+
+    async def _store(self, block: Block) -> Reply:
+        await self._receiver.add_block(block)
+        return RECEIVED
 
     @serves("WL-B9-5")
     async def finish(self, message: Message[FinishDownload]) -> Reply:

@@ -12,13 +12,14 @@ class ClientSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     """Every path is the vehicle's own."""
 
     vin: Annotated[Vin, Meta(description="The vehicle's VIN.")]
-    port: Annotated[
-        int, Meta(ge=0, le=65535, description="TCP port for the node and the Software Loading Manager.")
-    ] = 9101
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port for the Software Loading Manager.")] = 9101
+    callback_port: Annotated[
+        int, Meta(ge=0, le=65535, description="TCP port for the messages of our node; 0 takes a free one.")
+    ] = 0
     data: Annotated[Path, Meta(description="Folder for the state and blocks of downloads.")] = Path("var/client")
     node_url: Annotated[str, Meta(description="Service edge of the vehicle's RVI node.")] = "http://127.0.0.1:9001"
     callback_url: Annotated[
-        str, Meta(description="How the node reaches us, where it is not the address that we listen on.")
+        str, Meta(description="How the node reaches our callback port; http://HOST:PORT of it where not given.")
     ] = ""
     slm_url: Annotated[str, Meta(description="Address of the Software Loading Manager.")] = "http://127.0.0.1:9102"
     slm_token_file: Annotated[Path, Meta(description="File with our token for the Software Loading Manager.")] = Path(

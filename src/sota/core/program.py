@@ -10,12 +10,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.b7_core_rvi.client import NodeClient
-from sota.boundaries.b7_core_rvi.rows import CALLBACK
 from sota.boundaries.binding.audited_app import AuditedApp
 from sota.boundaries.binding.idempotency import Idempotency
-from sota.boundaries.binding.rvi_service import DirectCallbacks, RviServices
+from sota.boundaries.binding.rvi_service import RviServices
 from sota.boundaries.binding.service_credentials import ServiceCredentials
 from sota.boundaries.interaction import Program
+from sota.boundaries.services import CALLBACK_LIMIT
 from sota.boundaries.table import rows_for
 from sota.core import facts, tables
 from sota.core.audit.api import AuditApi
@@ -52,6 +52,7 @@ from sota.core.vehicles.api import VehiclesApi
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import SotaError
 from sota.kit.http.client import HttpClient
+from sota.kit.http.json_server import JsonServer
 from sota.kit.http.listener import HttpListener
 from sota.kit.http.post_client import PostClient
 from sota.kit.runtime.clock import Clock, SystemClock
@@ -140,6 +141,7 @@ class CoreProgram:
         self.queueing = Queueing(
             self.db, resolver, self.relay, self.dispatcher, self.clock, settings=settings, following=self.following
         )
+        self.callbacks = self._callback_server()
         self.app = self._bind(resolver)
         self.listener = HttpListener(self.app, settings.host, settings.port)
         self.tls = TlsListener(self.app, settings)
@@ -163,7 +165,8 @@ class CoreProgram:
         await self.revocations.follow()  # before the first message
         await self.listener.start()
         await self.tls.start()
-        address = self.settings.callback_url or f"http://{self.settings.host}:{self.listener.port}"
+        await self.callbacks.start()
+        address = self.settings.callback_url or f"http://{self.settings.host}:{self.callbacks.port}"
         self.registration.address = address.rstrip("/")
         self._background.keep("core certificate", self.tls.run)
         self._background.keep("core acknowledgements", self.writer.run)
@@ -182,6 +185,7 @@ class CoreProgram:
         """Stop taking requests, then what is under way; the database knows how to go on."""
         await self.listener.stop()
         await self.tls.stop()
+        await self.callbacks.stop()
         await self._background.stop()
         await self.engine.stop()
         with contextlib.suppress(SotaError, SQLAlchemyError):
@@ -200,14 +204,18 @@ class CoreProgram:
             return "the RVI node does not answer, or does not know our services"
         return trouble
 
-    def _bind(self, resolver: FactsClient) -> AuditedApp:
-        credentials = ServiceCredentials.load(self.settings.credentials_file)
-        services = RviServices(Program.SOTA_CORE, "backend")
+    def _callback_server(self) -> JsonServer:
+        services = RviServices(Program.SOTA_CORE, "backend", self.name)
         services.add(self.transfers)
         services.add(self.renewals)
         services.guard_by(self.revocations.guard)
         callback = CallbackApi(services, self.registration)
         services.on_availability(callback.available, callback.unavailable)
+        host, port = self.settings.host, self.settings.callback_port
+        return JsonServer(self.name, callback.answer, host, port, max_body=CALLBACK_LIMIT)
+
+    def _bind(self, resolver: FactsClient) -> AuditedApp:
+        credentials = ServiceCredentials.load(self.settings.credentials_file)
         rows = rows_for(Program.SOTA_CORE)
         app = AuditedApp(self.name, rows, credentials.authenticator(), self.audit, self.clock)
         app.add(
@@ -222,9 +230,6 @@ class CoreProgram:
             AuditApi(self.audit),
             IdentitiesApi(self.db, self.authority, self.revocations, self.clock),
             LogisticsApi(self.db, self.relay, self.clock),
-            callback,
         )
         app.check()
-        direct = DirectCallbacks(services, lambda: self.registration.secret)
-        app.answer_directly(CALLBACK, direct.PREFIX, direct.answer, direct.answer_at_once)
         return app

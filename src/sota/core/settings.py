@@ -30,6 +30,9 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     tls_certificate_file: TlsCertificate = None
     tls_certificate_key_file: TlsKey = None
     tls_callers_file: CallersAuthority = None
+    callback_port: Annotated[
+        int, Meta(ge=0, le=65535, description="TCP port for the messages of our node; 0 takes a free one.")
+    ] = 0
     database: DatabaseUrl = "sqlite:///var/core.db"
     credentials_file: Annotated[Path, Meta(description="Who may call: TOML file of token hashes.")] = Path(
         "var/core-callers.toml"
@@ -58,7 +61,7 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     services_certificate_key_file: ServicesKey = None
     node_url: Annotated[str, Meta(description="Service edge of the RVI Node Server.")] = "http://127.0.0.1:8801"
     callback_url: Annotated[
-        str | None, Meta(description="How the node reaches us; http://HOST:PORT of the API where not given.")
+        str | None, Meta(description="How the node reaches our callback port; http://HOST:PORT of it where not given.")
     ] = None
     instance: Annotated[
         str, Meta(pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Name of this Core among several on one database.")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
+from urllib.parse import urlsplit
 
-from sota.fleet.memory_network import MemoryClient, MemoryNetwork
-from sota.kit.errors import Unavailable
+from sota.fleet.memory_network import MemoryNetwork, wait_for
 from sota.kit.http.client import Response
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 HEADERS = {"content-type": "application/json"}
+Answer = Response | asyncio.Future[Response] | None
+"""An answer, a pending one, or None where no program listens."""
 
 
 class DeliveryQueues:
@@ -20,20 +21,19 @@ class DeliveryQueues:
 
     def __init__(self, memory: MemoryNetwork, limit: int) -> None:
         self._memory, self._limit = memory, limit
-        self._clients: dict[str, MemoryClient] = {}
+        self._addresses: dict[str, tuple[int, str]] = {}
         self._queues: dict[str, deque[tuple[str, bytes, float]]] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._bytes = 0
         self._room: asyncio.Future[None] | None = None
 
     def add(self, service: str, url: str, body: bytes, ends: float) -> asyncio.Future[None] | None:
-        """Deliver a message, or queue it; where there are too many now, gives what ends when there is room again."""
-        answer: asyncio.Future[Response] | None = None
+        """Deliver a message, or queue it. If too many wait now, return a future that ends when there is room again."""
+        answer: Answer = None
         if service not in self._workers:
-            answered = self._call(url, body)
-            if isinstance(answered, Response):
+            answer = self._call(url, body)
+            if isinstance(answer, Response):
                 return None
-            answer = answered
         self._queues.setdefault(service, deque()).append((url, body, ends))
         self._bytes += len(body)
         if service not in self._workers:
@@ -52,7 +52,7 @@ class DeliveryQueues:
         await asyncio.gather(*workers, return_exceptions=True)
         self._queues.clear()
 
-    async def _work(self, service: str, answer: asyncio.Future[Response] | None) -> None:
+    async def _work(self, service: str, answer: Answer) -> None:
         queue = self._queues[service]
         try:
             while queue:
@@ -67,35 +67,21 @@ class DeliveryQueues:
         finally:
             del self._workers[service]
 
-    async def _deliver(self, url: str, body: bytes, ends: float, answer: asyncio.Future[Response] | None) -> None:
-        client, _ = self._split(url)
+    async def _deliver(self, url: str, body: bytes, ends: float, answer: Answer) -> None:
         pause = FIRST_PAUSE_S
         while time.monotonic() < ends:
-            answered = answer or self._call(url, body)
-            answer = None
-            if isinstance(answered, Response):
+            answer = answer or self._call(url, body)
+            if isinstance(answer, Response) or (answer is not None and await wait_for(answer) is not None):
                 return
-            if answered is not None:
-                with contextlib.suppress(Unavailable):
-                    await client.wait(answered)
-                    return
+            answer = None
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
-    def _call(self, url: str, body: bytes) -> Response | asyncio.Future[Response] | None:
-        """Begin to deliver; None where nobody listens."""
-        client, path = self._split(url)
-        try:
-            return client.begin("POST", path, body, HEADERS)
-        except Unavailable:
-            return None
-
-    def _split(self, url: str) -> tuple[MemoryClient, str]:
-        """Give who is called, and the path; the client registers all its services at one host."""
-        scheme, _, rest = url.partition("://")
-        host, _, path = rest.partition("/")
-        base = f"{scheme}://{host}"
-        client = self._clients.get(base)
-        if client is None:
-            client = self._clients[base] = self._memory.client(base)
-        return client, f"/{path}"
+    def _call(self, url: str, body: bytes) -> Answer:
+        address = self._addresses.get(url)
+        if address is None:
+            parts = urlsplit(url)
+            address = self._addresses[url] = (parts.port or 80, parts.path)
+        handler = self._memory.find(address[0])
+        answer = None if handler is None else handler("POST", address[1], HEADERS, body)
+        return answer if answer is None or isinstance(answer, Response) else asyncio.ensure_future(answer)

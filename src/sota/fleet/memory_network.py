@@ -1,7 +1,7 @@
 """The programs of one simulated vehicle, joined in memory instead of by sockets.
 
-They still speak HTTP's words: method, path, headers, body bytes, status; the same rows of the whitelist answer. What is
-saved is the sockets. Each :class:`MemoryNetwork` is a loopback of its own with its own ports.
+They still use HTTP's terms: method, path, headers, body bytes, status; the same rows of the whitelist answer. Only the
+sockets are saved. Each :class:`MemoryNetwork` is a loopback of its own with its own ports.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from urllib.parse import unquote, urlencode, urlsplit
 from sota.boundaries.binding.call import WHOLE_BODY
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.http.client import HttpClient, RequestBody, Response, StreamedResponse
+from sota.kit.http.json_server import Handle
 from sota.kit.http.network import Listener
-from sota.kit.http.protocol import Direct
 
 Handler = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Response] | Response]
-"""Answers a request: method, path with query, headers, body. Who need not wait for anything answers at once."""
-
-JSON_ANSWER = {"content-type": "application/json", "cache-control": "no-store"}
+"""Answers a request, given method, path with query, headers and body: at once where there is nothing to wait for."""
+FIRST_FREE_PORT = 49_152
+ANSWER_TIMEOUT_S = 30.0
 
 
 class MemoryNetwork:
@@ -31,61 +31,82 @@ class MemoryNetwork:
         self._handlers: dict[int, Handler] = {}
 
     def client(self, base_url: str, token: str | None = None) -> MemoryClient:
-        """Give a client that looks for its program among those that listen here."""
+        """Return a client of a program that listens here."""
         return MemoryClient(self, base_url, token)
 
     def listener(self, app: Any, host: str, port: int) -> Listener:
-        """Give a listener for an ASGI application."""
+        """Return a listener for an ASGI application."""
         del host  # there is only one here
-        return MemoryListener(self, app, port)
+        return MemoryListener(self, AsgiHandler(app), port)
 
-    def serve(self, port: int, handler: Handler) -> None:
-        """Answer requests to a port.
+    def json_server(self, program: str, handle: Handle, host: str, port: int, *, max_body: int) -> Listener:
+        """Return a server of JSON requests."""
+        del program, host, max_body  # both ends are ours
+        return MemoryListener(self, json_handler(handle), port)
+
+    def serve(self, port: int, handler: Handler) -> int:
+        """Answer requests to a port, or to a free one for 0; returns it.
 
         Raises:
-            StartError: somebody does already.
+            StartError: the port is taken.
         """
         if port in self._handlers:
             raise StartError(f"port {port} is taken")
+        port = port or next(free for free in range(FIRST_FREE_PORT, 1 << 16) if free not in self._handlers)
         self._handlers[port] = handler
+        return port
 
     def leave(self, port: int) -> None:
-        """Answer no more."""
+        """Answer no more requests to a port."""
         self._handlers.pop(port, None)
 
     def find(self, port: int) -> Handler | None:
-        """Find who answers on a port."""
+        """Return what answers on a port."""
         return self._handlers.get(port)
 
 
 class MemoryListener:
-    """An ASGI application on a port of a :class:`MemoryNetwork`."""
+    """A handler on a port of a :class:`MemoryNetwork`."""
 
-    def __init__(self, memory: MemoryNetwork, app: Any, port: int) -> None:
-        self._memory, self._app = memory, app
+    def __init__(self, memory: MemoryNetwork, handler: Handler, port: int) -> None:
+        self._memory, self._handler = memory, handler
         self.port = port
 
     async def start(self) -> None:
         """Take requests."""
-        self._memory.serve(self.port, self._answer)
+        self.port = self._memory.serve(self.port, self._handler)
 
     async def stop(self) -> None:
         """Take no more; what is under way goes on."""
         self._memory.leave(self.port)
 
-    def _answer(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Response | Awaitable[Response]:
-        direct: Direct | None = getattr(self._app, "direct", None)
-        raw_target = target.encode("latin-1")
-        if direct is None or method != "POST" or not raw_target.startswith(direct.prefix) or len(body) > direct.limit:
-            return self._call(method, target, headers, body)
-        answered = direct.answer_at_once(raw_target, body)
-        if answered is None:
-            return _answer_directly(direct, raw_target, body)
-        return Response(answered[0], dict(JSON_ANSWER), answered[1])
 
-    async def _call(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+def json_handler(handle: Handle) -> Handler:
+    """Return a handler that answers as a JSON server does."""
+
+    async def wait(answered: Awaitable[tuple[int, bytes]]) -> Response:
+        return json_response(*await answered)
+
+    def answer(_method: str, target: str, _headers: Mapping[str, str], body: bytes) -> Response | Awaitable[Response]:
+        answered = handle(target.encode("latin-1"), body)
+        return json_response(*answered) if isinstance(answered, tuple) else wait(answered)
+
+    return answer
+
+
+def json_response(status: int, content: bytes) -> Response:
+    """Return an answer of a JSON server."""
+    return Response(status, {"content-type": "application/json"}, content)
+
+
+class AsgiHandler:
+    """Answers by an ASGI application."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """Answer a request."""
         path, _, query = target.partition("?")
         scope = {
             "type": "http",
@@ -116,11 +137,6 @@ class MemoryListener:
         return answer
 
 
-async def _answer_directly(direct: Direct, target: bytes, body: bytes) -> Response:
-    status, content = await direct.answer(target, body)
-    return Response(status, dict(JSON_ANSWER), content)
-
-
 class MemoryClient(HttpClient):
     """Calls a program of the same :class:`MemoryNetwork`."""
 
@@ -129,7 +145,6 @@ class MemoryClient(HttpClient):
         parts = urlsplit(base_url)
         self._memory, self._path = memory, parts.path.rstrip("/")
         self._own_headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._limit_s = 30.0
 
     async def request(
         self,
@@ -141,42 +156,25 @@ class MemoryClient(HttpClient):
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Response:
-        """Make a call and give the whole answer. Who is called works on when the caller gives up, as over a socket.
+        """Make a call and return the whole answer. The callee works on when the caller gives up, as over a socket.
 
         Raises:
-            Unavailable: nobody answers on the port, or not in time.
+            Unavailable: no program listens on the port, or it does not answer in time.
         """
         content = body if isinstance(body, bytes) else b"" if body is None else b"".join([part async for part in body])
-        target = path + (f"?{urlencode(query)}" if query else "")
-        answer = self.begin(method, target, content, headers or {})
-        return answer if isinstance(answer, Response) else await self.wait(answer, timeout_s)
-
-    def begin(
-        self, method: str, target: str, content: bytes, headers: Mapping[str, str]
-    ) -> Response | asyncio.Future[Response]:
-        """Make a call and give the whole answer where it is there at once, else what :meth:`wait` waits for.
-
-        Raises:
-            Unavailable: nobody answers on the port.
-        """
         handler = self._memory.find(self._port)
         if handler is None:
-            raise Unavailable(f"{self.base_url} is not reachable: nobody listens.")
-        given = {**self._own_headers, "content-length": str(len(content)), **headers}
-        answer = handler(method, self._path + target, given, content)
-        return answer if isinstance(answer, Response) else asyncio.ensure_future(answer)
-
-    async def wait(self, answer: asyncio.Future[Response], timeout_s: float | None = None) -> Response:
-        """Wait for the answer to what :meth:`begin` began.
-
-        Raises:
-            Unavailable: it does not come in time.
-        """
-        # To wait does not cancel what is waited for, and costs half of a shield within a time-out.
-        done, _ = await asyncio.wait((answer,), timeout=timeout_s or self._limit_s)
-        if not done:
-            raise Unavailable(f"{self.base_url} did not answer within {timeout_s or self._limit_s:g} s.")
-        return answer.result()
+            raise Unavailable(f"{self.base_url} is not reachable: nothing listens there.")
+        target = self._path + path + (f"?{urlencode(query)}" if query else "")
+        given = {**self._own_headers, "content-length": str(len(content)), **(headers or {})}
+        answer = handler(method, target, given, content)
+        if isinstance(answer, Response):
+            return answer
+        limit_s = timeout_s or ANSWER_TIMEOUT_S
+        answered = await wait_for(answer, limit_s)
+        if answered is None:
+            raise Unavailable(f"{self.base_url} did not answer within {limit_s:g} s.")
+        return answered
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -197,3 +195,10 @@ class MemoryClient(HttpClient):
         del query, body, headers, timeout_s
         raise Unavailable(f"{method} {path}: answers are not streamed in memory.")
         yield  # pragma: no cover - makes this a generator, as what it replaces is
+
+
+async def wait_for(answer: Awaitable[Response], limit_s: float = ANSWER_TIMEOUT_S) -> Response | None:
+    """Wait for an answer; None if it does not come in time, while its program works on."""
+    # Waiting does not cancel what is waited for, and costs half of a shield within a time-out.
+    done, _ = await asyncio.wait((task := asyncio.ensure_future(answer),), timeout=limit_s)
+    return task.result() if done else None

@@ -48,12 +48,12 @@ async def test_two_networks_are_apart_and_a_stopped_program_is_away() -> None:
     listener = memory.listener(echo, "127.0.0.1", 9101)
     await listener.start()
 
-    with pytest.raises(Unavailable, match="nobody listens"):
+    with pytest.raises(Unavailable, match="nothing listens"):
         await other.client("http://127.0.0.1:9101").request("GET", "/")
     with pytest.raises(StartError, match="taken"):
         await memory.listener(echo, "127.0.0.1", 9101).start()
     await listener.stop()
-    with pytest.raises(Unavailable, match="nobody listens"):
+    with pytest.raises(Unavailable, match="nothing listens"):
         await memory.client("http://127.0.0.1:9101").request("GET", "/")
 
 

@@ -19,7 +19,7 @@ import difflib
 import functools
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -39,7 +39,6 @@ from sota.kit.errors import (
     Unreadable,
     Unsupported,
 )
-from sota.kit.http.protocol import Direct
 from sota.kit.runtime import metrics
 from sota.kit.runtime.logging import get_logger
 
@@ -70,35 +69,6 @@ class App:
         self._headers = {**ALWAYS, **(headers or {})}
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
         self._log = get_logger(program=program)
-        self.direct: Direct | None = None
-
-    def answer_directly(
-        self,
-        row: Row,
-        prefix: str,
-        answer: Callable[[bytes, bytes], Awaitable[tuple[int, bytes]]],
-        answer_at_once: Callable[[bytes, bytes], tuple[int, bytes] | None],
-    ) -> None:
-        """Answer what is posted below ``prefix`` by functions of its own: the same as the row's handler, but quicker.
-
-        The handler stays: it answers whatever does not come in the plain way (:class:`~sota.kit.http.protocol.Direct`).
-        """
-        name = self.program
-
-        async def counted(path: bytes, content: bytes) -> tuple[int, bytes]:
-            started = time.perf_counter()
-            status, body = await answer(path, content)
-            metrics.count_answer(name, row.id, status, time.perf_counter() - started)
-            return status, body
-
-        def counted_at_once(path: bytes, content: bytes) -> tuple[int, bytes] | None:
-            started = time.perf_counter()
-            answered = answer_at_once(path, content)
-            if answered is not None:
-                metrics.count_answer(name, row.id, answered[0], time.perf_counter() - started)
-            return answered
-
-        self.direct = Direct(prefix.encode("ascii"), row.way.max_body or 0, counted, counted_at_once)
 
     def add(self, *features: object) -> None:
         """Bind every method of these objects that ``@serves`` HTTP rows of this program."""

@@ -35,16 +35,6 @@ def serves_service(row_id: str, service: str) -> Callable[[Function], Function]:
     return mark
 
 
-def serves_at_once(row_id: str) -> Callable[[Function], Function]:
-    """Mark the handler of a row with one service that answers without waiting: it is tried before the row's handler."""
-
-    def mark(function: Function) -> Function:
-        function.__dict__["__serves_at_once__"] = row_id
-        return function
-
-    return mark
-
-
 def calls(*ids: str) -> Callable[[Function], Function]:
     """Mark the function that makes these calls: the caller's end."""
 

@@ -7,7 +7,7 @@ rvi_core) counts only where the operator allows it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,10 +21,10 @@ from sota.boundaries.b7_core_rvi.messages import (
     Reported,
     VehicleConnected,
 )
-from sota.boundaries.b7_core_rvi.rows import INSTALL_REPORT
-from sota.boundaries.binding.call import Call, Reply
-from sota.boundaries.binding.decorators import serves, serves_at_once, serves_service
-from sota.boundaries.binding.rvi_service import Message, RviServices, answer_callback
+from sota.boundaries.b7_core_rvi.rows import CALLBACK, INSTALL_REPORT
+from sota.boundaries.binding.call import Reply
+from sota.boundaries.binding.decorators import serves, serves_service
+from sota.boundaries.binding.rvi_service import Message, RviServices
 from sota.boundaries.values import BEGUN, OutcomeReport, Reason
 from sota.core.transfers import service, store
 from sota.core.transfers.dispatching.dispatcher import Dispatcher
@@ -37,6 +37,7 @@ from sota.core.transfers.reports.writer import ReportWriter
 from sota.core.transfers.sending.engine import Engine
 from sota.core.transfers.store import Ending
 from sota.kit.errors import Conflict, Forbidden, Invalid, NotFound, Refused
+from sota.kit.http.json_server import Answered
 from sota.kit.ranges import Ranges
 from sota.kit.runtime import metrics
 from sota.kit.runtime.logging import get_logger, short_vin
@@ -95,20 +96,20 @@ class TransfersApi:
         get_logger().info("update_cancelled", vin=short_vin(body.vin), reason=reason.value)
         return Reply("cancelled")
 
-    @serves_at_once("X-B7-1")
-    def take(self, message: Message[Acknowledgement]) -> Reply | None:
-        """Take which blocks are on the vehicle's disk. A node makes these calls one after the other, so none waits."""
+    @serves("X-B7-1")
+    def acknowledge(self, message: Message[Acknowledgement]) -> Reply | Awaitable[Reply]:
+        """Take which blocks are on the vehicle's disk; wait only where the download must be looked up first.
+
+        A node makes these calls one after the other, so a call that waits holds up the next ones.
+        """
         body = message.body
         self._identify(message, body.vin)
-        return RECEIVED if self.engine.take(body, _ranges(body), body.outcome) else None
+        ranges = _ranges(body)
+        return RECEIVED if self.engine.take(body, ranges, body.outcome) else self._acknowledge(body, ranges)
 
-    @serves("X-B7-1")
-    async def acknowledge(self, message: Message[Acknowledgement]) -> Reply:
-        """Take it, or wait for what must come first: the download has to be looked up."""
-        if self.take(message) is None:
-            body = message.body
-            async with self._counting(body, "ack"):
-                await self.engine.acknowledge(body, _ranges(body), body.outcome)
+    async def _acknowledge(self, body: Acknowledgement, ranges: Ranges) -> Reply:
+        async with self._counting(body, "ack"):
+            await self.engine.acknowledge(body, ranges, body.outcome)
         return RECEIVED
 
     @serves("X-B7-13")
@@ -240,9 +241,9 @@ class CallbackApi:
         self._services, self._registration = services, registration
 
     @serves("X-B7-11")
-    async def answer(self, call: Call[Any]) -> Reply:
+    def answer(self, target: bytes, content: bytes | bytearray) -> Answered | Awaitable[Answered]:
         """Answer what the node hands over."""
-        return await answer_callback(self._services, call, self._registration.secret)
+        return self._services.answer_callback(CALLBACK, self._registration.secret, target, content)
 
     @serves("X-B7-8")
     async def available(self, names: list[str]) -> None:

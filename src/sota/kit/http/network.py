@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from sota.kit.http.client import HttpClient
+from sota.kit.http.json_server import Handle, JsonServer
 from sota.kit.http.listener import HttpListener
 
 
@@ -37,6 +38,10 @@ class Network(Protocol):
         """Return a listener for an application."""
         ...
 
+    def json_server(self, program: str, handle: Handle, host: str, port: int, *, max_body: int) -> Listener:
+        """Return a server of JSON requests; port 0 takes a free one."""
+        ...
+
 
 class TcpNetwork:
     """TCP sockets."""
@@ -48,3 +53,7 @@ class TcpNetwork:
     def listener(self, app: Any, host: str, port: int) -> Listener:
         """Return a listener on TCP."""
         return HttpListener(app, host, port)
+
+    def json_server(self, program: str, handle: Handle, host: str, port: int, *, max_body: int) -> Listener:
+        """Return a server of JSON requests on TCP."""
+        return JsonServer(program, handle, host, port, max_body=max_body)
