@@ -151,6 +151,7 @@ class DownloadReceiver:
                     return entry
             if transfer is None:
                 raise Conflict(_state_of(entry))
+            await transfer.settle()  # blocks that arrived just before may still be on their way to the disk
             if not transfer.file.complete:
                 await transfer.answer(_outcome(outcomes.INCOMPLETE, entry))
                 missing = next(transfer.file.received.missing(transfer.file.block_count))
