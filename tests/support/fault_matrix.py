@@ -14,6 +14,7 @@ what it should be:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import sqlite3
@@ -373,7 +374,7 @@ class Line:
 
 
 def _ask(file: Path, table: str, column: str, version: str) -> Any:
-    with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5) as database:
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as database:
         row = database.execute(f"SELECT {column} FROM {table} WHERE version = ?", (version,)).fetchone()
     return row[0] if row else None
 

@@ -12,6 +12,7 @@ an older folder), lets the vehicle connect again, and orders a third package. At
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import shutil
 import sqlite3
@@ -119,10 +120,9 @@ class Ground:
             self._server.dump(self._dump(name), *(self._schema(program) for program in programs))
             return
         for program in programs:
-            with sqlite3.connect(self._file(program)) as source, sqlite3.connect(self._copy(name, program)) as target:
+            source, target = sqlite3.connect(self._file(program)), sqlite3.connect(self._copy(name, program))
+            with contextlib.closing(source), contextlib.closing(target):
                 source.backup(target)
-            source.close()
-            target.close()
 
     def put_back(self, name: str, *programs: str) -> None:
         """Replace databases by what was kept; their programs are stopped."""

@@ -47,6 +47,18 @@ from sota.kit.files.durable import private_folder, sync_folder, write_atomic
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 KEY_BITS = 2048
+# Strict verification of RFC 5280, which Python 3.13 does by default, wants key usage and key identifiers.
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 # A day early, so that a device with a slow clock is not refused on its first day.
 EARLY = timedelta(days=1)
 ROOT_LIFETIME = timedelta(days=3650)
@@ -96,6 +108,7 @@ class Authority:
         key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
         builder = _builder(_named(name), _named(name), key.public_key(), ROOT_LIFETIME)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
         return cls(key, builder.sign(key, hashes.SHA256()))
 
     @classmethod
@@ -232,6 +245,8 @@ class Authority:
     def _sign(self, name: str, key: PublicKey, lifetime: timedelta, hosts: Sequence[str] = ()) -> x509.Certificate:
         builder = _builder(_named(name), self.certificate.subject, _check_key(key), lifetime)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
         if hosts:
             names = x509.SubjectAlternativeName([_alternative_name(host) for host in hosts])
             builder = builder.add_extension(names, critical=False)

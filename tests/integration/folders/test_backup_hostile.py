@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sqlite3
@@ -39,7 +40,7 @@ def edited(**values: Any) -> Forge:
 
 def in_database(statement: str) -> Forge:
     def forge(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
-        with sqlite3.connect(":memory:") as connection:
+        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
             connection.deserialize(members["databases/core.db"].replace(b"\x02\x02", b"\x01\x01", 1))
             connection.execute(statement)
             connection.commit()

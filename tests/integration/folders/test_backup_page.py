@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def script_of(number: int, folder: Path) -> str:
 
 def run(script: str, path: Path | None = None) -> str:
     """Run commands in a shell that ends at the first failure; ``path`` has programs of the test's own."""
-    found = ":".join(str(one) for one in (path, ROOT / ".venv" / "bin", os.environ["PATH"]) if one is not None)
+    found = ":".join(str(one) for one in (path, Path(sys.executable).parent, os.environ["PATH"]) if one is not None)
     environment = {**os.environ, "PATH": found}
     done = subprocess.run(
         ["sh", "-euc", script], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
