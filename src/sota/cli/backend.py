@@ -18,7 +18,7 @@ from sota.kit.files.data_folder import Claim
 from sota.kit.files.durable import private_folder, write_atomic
 from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
-from sota.rvi.program import NodeProgram
+from sota.rvi.node import Node
 from sota.rvi.settings import NodeSettings
 from sota.web.program import WebProgram
 from sota.web.settings import WebSettings
@@ -42,12 +42,12 @@ class Backend:
     """The four programs, in the order in which they start."""
 
     resolver: ResolverProgram
-    node: NodeProgram
+    node: Node
     core: CoreProgram
     web: WebProgram
 
     @property
-    def programs(self) -> list[ResolverProgram | NodeProgram | CoreProgram | WebProgram]:
+    def programs(self) -> list[ResolverProgram | Node | CoreProgram | WebProgram]:
         """All of them."""
         return [self.resolver, self.node, self.core, self.web]
 
@@ -100,7 +100,7 @@ def assemble(data: Path, ports: Ports, *, database: str | None = None, host: str
                 credentials_file=secrets / "resolver.toml",
             )
         ),
-        NodeProgram(
+        Node(
             NodeSettings(
                 host=host,
                 link_host=host,

@@ -66,10 +66,10 @@ def rvi_node(*, config: Config = None, overrides: Set = (), show_settings: Show 
 
     Settings come from the file's table [rvi_node], then SOTA_RVI_NODE_… environment variables, then --set.
     """
-    from sota.rvi.program import NodeProgram
+    from sota.rvi.node import Node
     from sota.rvi.settings import NodeSettings
 
-    run_one("rvi-node", NodeSettings, NodeProgram, config, overrides, show=show_settings)
+    run_one("rvi-node", NodeSettings, Node, config, overrides, show=show_settings)
 
 
 def client(*, config: Config = None, overrides: Set = (), show_settings: Show = False) -> None:

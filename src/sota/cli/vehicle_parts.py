@@ -17,7 +17,7 @@ from sota.kit.errors import StartError
 from sota.kit.files.durable import private_folder, write_atomic
 from sota.kit.runtime.program import RunnableProgram
 from sota.kit.runtime.settings import load
-from sota.rvi.program import NodeProgram
+from sota.rvi.node import Node
 from sota.rvi.settings import NodeSettings
 from sota.slm.program import SlmProgram
 from sota.slm.settings import SlmSettings
@@ -97,7 +97,7 @@ def assemble(
             "allow_unsigned_images": allow_unsigned,
         },
     )
-    return [NodeProgram(node), SlmProgram(slm), ClientProgram(client)]
+    return [Node(node), SlmProgram(slm), ClientProgram(client)]
 
 
 def prepare_secrets(data: Path) -> Path:

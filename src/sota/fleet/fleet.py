@@ -7,11 +7,10 @@ import contextlib
 import gc
 import importlib
 import resource
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from sota.fleet.counts import Counts, Snapshot
 from sota.fleet.database_threads import FleetThreads
@@ -126,7 +125,7 @@ class Fleet:
         await vehicle.start()
         self._started.append(vehicle)
 
-    async def _some_at_a_time(self, works: list[Coroutine[Any, Any, None]]) -> None:
+    async def _some_at_a_time(self, works: list[Awaitable[None]]) -> None:
         waiting = iter(works)
 
         async def work() -> None:

@@ -2,7 +2,7 @@
 
 Where things are:
 
-* ``node.py``               the node itself: where a message goes, and when; ``program.py`` the node as a program
+* ``node.py``               the node itself: where a message goes, and when
 * ``link.py``               listens for and connects to other nodes; ``connection.py`` one such connection
 * ``codec.py``              bytes to packets and back (JSON and msgpack); ``splitter.py`` where a packet ends
 * ``fragment.py``           large messages in pieces; ``confirmation.py`` messages kept until they have arrived

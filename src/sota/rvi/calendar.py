@@ -1,8 +1,8 @@
-"""The updates that Core has scheduled (WL-B7-1): which vehicle is waited for, and when.
+"""The updates that Core has scheduled (WL-B7-1): which vehicle is awaited, and when.
 
-The node notifies nobody by itself (docs/specification.md, ruling 14): as long as an update is scheduled and its
-interval runs, Core is told at once that the vehicle is connected. The calendar survives a restart; what is over is
-forgotten.
+The node notifies no vehicle by itself (docs/specification.md, ruling 14). While an update is scheduled and its interval
+runs, Core is notified at once that the vehicle is connected. The calendar survives a restart; past intervals are
+removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_ENTRIES = 1_000_000
 
 @dataclass(slots=True)
 class ScheduledInterval:
-    """When a vehicle is waited for; ``told`` once Core knows that the interval runs and the vehicle is there."""
+    """When a vehicle is awaited; ``notified`` once Core knows that it is connected in this interval."""
 
     start: float
     stop: float
@@ -42,15 +42,15 @@ class Calendar:
         disk.on_start_over.append(self._write_again)
 
     async def open(self) -> None:
-        """Find what an earlier run has left."""
+        """Load what an earlier run has left."""
         for vin, update_id, start, stop in await self._database.submit(_read):
             self._set(vin, update_id, ScheduledInterval(start, stop))
 
     def add(self, updates: Sequence[ScheduledUpdate]) -> asyncio.Future[None]:
-        """Schedule updates; the future ends when that is durable.
+        """Schedule updates; the future ends when they are durable.
 
         Raises:
-            Unavailable: there is no room.
+            Unavailable: the calendar is full.
         """
         if self._count + len(updates) > MAX_ENTRIES:
             raise Unavailable("The node's calendar is full.")
@@ -62,45 +62,41 @@ class Calendar:
         return self._database.submit(lambda connection: _insert(connection, rows))
 
     def remove(self, updates: Sequence[UnscheduledUpdate]) -> asyncio.Future[None]:
-        """Withdraw updates; unknown ones are passed over."""
+        """Withdraw updates; unknown ones are ignored."""
         for update in updates:
             self._unset(update.vin, update.update_id)
         keys = [(update.vin, update.update_id) for update in updates]
         return self._database.submit(lambda connection: _delete(connection, keys))
 
-    def is_awaited(self, vin: str, now: float) -> bool:
-        """Say whether an interval of this vehicle runs now."""
-        return any(entry.start <= now < entry.stop for entry in self._entries.get(vin, {}).values())
-
     def mark_notified(self, vin: str, now: float) -> None:
         """Note that Core knows of this vehicle's connection."""
-        for entry in self._entries.get(vin, {}).values():
-            if entry.start <= now < entry.stop:
-                entry.notified = True
+        for interval in self._running(vin, now):
+            interval.notified = True
 
     def needs_notice(self, vin: str, now: float) -> bool:
-        """Say whether an interval of this vehicle runs and Core has not been told of its connection since it began."""
-        return any(
-            entry.start <= now < entry.stop and not entry.notified for entry in self._entries.get(vin, {}).values()
-        )
+        """Report whether Core must be notified that this vehicle is connected in a running interval."""
+        return any(not interval.notified for interval in self._running(vin, now))
+
+    def _running(self, vin: str, now: float) -> list[ScheduledInterval]:
+        return [interval for interval in self._entries.get(vin, {}).values() if interval.start <= now < interval.stop]
 
     def __len__(self) -> int:
         return self._count
 
     def expire(self, now: float) -> None:
-        """Forget what is over."""
+        """Remove past intervals."""
         over = []
         while self._stops and self._stops[0][0] <= now:
             _, vin, update_id = heapq.heappop(self._stops)
             entry = self._entries.get(vin, {}).get(update_id)
-            if entry is not None and entry.stop <= now:  # it may have been scheduled anew since
+            if entry is not None and entry.stop <= now:  # it may have been scheduled again since
                 self._unset(vin, update_id)
                 over.append((vin, update_id))
         if over:
             self._database.submit(lambda connection: _delete(connection, over))
 
     def _write_again(self) -> None:
-        """Put into a file that was begun again what is known here."""
+        """Write everything into a new file, after the old one was damaged."""
         rows = [
             (vin, update_id, entry.start, entry.stop, b"")
             for vin, entries in self._entries.items()

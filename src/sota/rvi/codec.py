@@ -1,14 +1,13 @@
-"""The two languages of a data link: JSON, and msgpack of the old specification. Bytes in, packets out, and back.
+"""The two encodings of a data link: JSON, and msgpack of the old specification. Bytes to packets and back.
 
-A link carries maps, one after another: ``au`` (who I am), ``sa`` (services that come and go), ``rcv`` (a message),
+A link carries maps, one after another: ``au`` (a greeting), ``sa`` (services that come and go), ``rcv`` (a message),
 ``ping``, and ``frg``, ``frg-get``, ``frg-end`` (a message in pieces). Rules kept here:
 
-* unknown members are passed over, and members of another type than expected are seen as absent where a real node does
-  so;
-* parameters stay unread: JSON passes through as it came; only msgpack is turned into JSON;
-* everything written in msgpack is of the old specification, without str8 and bin, which a real node cannot read;
-  everything it writes is understood, of either specification;
-* whatever is wrong is one :class:`~sota.rvi.splitter.CodecError`, which costs that connection and nothing else.
+* unknown members are ignored, and members of an unexpected type count as absent where a real node does so;
+* parameters are not decoded: JSON passes through unchanged; only msgpack is converted to JSON;
+* msgpack is written by the old specification, without str8 and bin, which a real node cannot read. It is read by
+  either specification;
+* any error is a :class:`~sota.rvi.splitter.CodecError`, which ends that connection and no other.
 
 >>> Decoder(JSON).feed(b'{"cmd":"ping"}{"cmd":"sa","stat":"av","svcs":[]}')[1].stat
 'av'
@@ -19,7 +18,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgpack
 import msgspec
@@ -27,80 +26,51 @@ import msgspec
 from sota.rvi.message import Message, Part
 from sota.rvi.splitter import CodecError, JsonSplitter, MsgpackSplitter, Splitter
 
-__all__ = ["GREETING_LIMIT", "JSON", "MSGPACK", "Codec", "CodecError", "Decoder", "Packet", "RcvData", "language_of"]
+__all__ = [
+    "GREETING_LIMIT",
+    "JSON",
+    "MSGPACK",
+    "Codec",
+    "CodecError",
+    "Decoder",
+    "Fields",
+    "Packet",
+    "RcvData",
+    "codec_of",
+]
 
 GREETING_LIMIT = 256 << 10
-"""Largest packet before the peer has presented itself."""
+"""Largest packet before the peer's greeting."""
+
+Fields = dict[str, Any]  # values of any type that JSON has
+"""A packet other than ``rcv``, before it is encoded."""
 
 _BAD = (msgspec.MsgspecError, msgpack.UnpackException, ValueError, TypeError, RecursionError)
 _WHITESPACE = b" \t\r\n"
 
 
 class Packet(msgspec.Struct):
-    """Whatever came in one piece; which members are set depends on ``cmd``."""
+    """Any packet; which members are set depends on ``cmd``."""
 
     cmd: str | None = None
-    ver: Any = None
-    creds: Any = None
-    stat: Any = None
-    svcs: Any = None
+    ver: object = None
+    creds: object = None
+    stat: object = None
+    svcs: object = None
     data: msgspec.Raw = msgspec.Raw()
-    ack: Any = None
-    ids: Any = None
+    ack: object = None
+    ids: object = None
     frg: msgspec.Raw = msgspec.Raw()
-    frg_get: Any = msgspec.field(default=None, name="frg-get")
-    frg_end: Any = msgspec.field(default=None, name="frg-end")
+    frg_get: object = msgspec.field(default=None, name="frg-get")
+    frg_end: object = msgspec.field(default=None, name="frg-end")
 
 
 class RcvData(msgspec.Struct):
     """The ``data`` of ``rcv``."""
 
     service: str
-    timeout: Any = None
+    timeout: object = None
     parameters: msgspec.Raw = msgspec.Raw()
-
-
-class Codec(Protocol):
-    """One of the two languages."""
-
-    name: str
-    version: str
-
-    def splitter(self) -> Splitter:
-        """Make what finds the end of a packet."""
-        ...
-
-    def return_splitter(self, splitter: Splitter) -> None:
-        """Take back one that is between two packets."""
-        ...
-
-    def decode(self, content: bytes) -> Packet | None:
-        """Read one packet; None for a value that is no map."""
-        ...
-
-    def decode_data(self, data: msgspec.Raw) -> RcvData | None:
-        """Read the ``data`` of ``rcv``; None if it is not the map that it must be."""
-        ...
-
-    def decode_fragment(self, fragment: msgspec.Raw) -> tuple[int, int, int, bytes]:
-        """Read a ``frg``: id, total size, offset from 1, bytes."""
-        ...
-
-    def parameters_json(self, parameters: msgspec.Raw) -> bytes:
-        """Give parameters in JSON."""
-        ...
-
-    def encode(self, fields: dict[str, Any]) -> bytes:
-        """Write any packet but ``rcv``."""
-        ...
-
-    def encode_message(self, message: Message, transaction: int, *, ack: bool = False) -> Sequence[Part]:
-        """Write a ``rcv``, in parts; with ``ack`` its transaction is to be confirmed."""
-        ...
-
-    def encode_for_pieces(self, message: Message, transaction: int, *, ack: bool = False) -> bytes:
-        """Write a ``rcv`` that can be cut anywhere."""
-        ...
 
 
 class JsonCodec:
@@ -116,14 +86,14 @@ class JsonCodec:
         self.encode = msgspec.json.Encoder().encode
 
     def splitter(self) -> Splitter:
-        """Make what finds the end of a packet."""
+        """Return a splitter that finds the end of a packet."""
         return JsonSplitter()
 
     def return_splitter(self, splitter: Splitter) -> None:
-        """Forget it: it is made quickly."""
+        """Drop a splitter that is no longer needed: a new one costs little."""
 
     def decode(self, content: bytes) -> Packet | None:
-        """Read one packet; None for an array."""
+        """Decode one packet; None for an array."""
         if content[:1] != b"{":
             return None
         try:
@@ -132,14 +102,14 @@ class JsonCodec:
             raise CodecError(f"not a packet: {error}") from None
 
     def decode_data(self, data: msgspec.Raw) -> RcvData | None:
-        """Read the ``data`` of ``rcv``; None if it is not the map that it must be."""
+        """Decode the ``data`` of ``rcv``; None if it is invalid."""
         try:
             return self._data.decode(data)
         except _BAD:
             return None
 
     def decode_fragment(self, fragment: msgspec.Raw) -> tuple[int, int, int, bytes]:
-        """Read a ``frg``."""
+        """Decode a ``frg``: id, total size, offset from 1, bytes."""
         try:
             number, total, offset, text = self._fragments.decode(fragment)
             return number, total, offset, text.encode()
@@ -147,15 +117,15 @@ class JsonCodec:
             raise CodecError(f"not a fragment: {error}") from None
 
     def parameters_json(self, parameters: msgspec.Raw) -> bytes:
-        """Give parameters as they came; where there are none, what a real node delivers."""
+        """Return parameters unchanged; if absent, what a real node delivers."""
         return bytes(parameters) or b'"undefined"'
 
     def encode_message(self, message: Message, transaction: int, *, ack: bool = False) -> Sequence[Part]:
-        """Write a ``rcv``, in parts."""
+        """Encode a ``rcv`` in parts; with ``ack`` the peer is asked to confirm the transaction."""
         return _json_message(message, message.parameter_parts, transaction if ack else None)
 
     def encode_for_pieces(self, message: Message, transaction: int, *, ack: bool = False) -> bytes:
-        """Write a ``rcv`` in ASCII, so that no character is cut."""
+        """Encode a ``rcv`` in ASCII, so that a cut never splits a character."""
         parameters = json.dumps(msgspec.json.decode(message.parameters), separators=(",", ":")).encode()
         return b"".join(_json_message(message, (parameters,), transaction if ack else None))
 
@@ -172,7 +142,7 @@ def _json_message(message: Message, parameters: Sequence[Part], ack: int | None)
 
 
 class MsgpackCodec:
-    """msgpack, written by the old specification."""
+    """msgpack, encoded by the old specification."""
 
     name = "msgpack"
     version = "1.0"
@@ -184,16 +154,16 @@ class MsgpackCodec:
         self._spare: list[Splitter] = []
 
     def splitter(self) -> Splitter:
-        """Make what finds the end of a packet, or take the one that nobody needs."""
+        """Return a splitter that finds the end of a packet, new or used."""
         return self._spare.pop() if self._spare else MsgpackSplitter()
 
     def return_splitter(self, splitter: Splitter) -> None:
-        """Keep a splitter that is between two packets: making one takes as long as reading a small message."""
+        """Keep a splitter that is between two packets: a new one takes as long as decoding a small message."""
         if not self._spare:
             self._spare.append(splitter)
 
     def decode(self, content: bytes) -> Packet | None:
-        """Read one packet; None for a value that is no map."""
+        """Decode one packet; None for a value other than a map."""
         first = content[0]
         if not (0x80 <= first <= 0x8F or first in (0xDE, 0xDF)):
             return None
@@ -201,14 +171,14 @@ class MsgpackCodec:
             return self._packets.decode(content)
         except _BAD:
             pass
-        try:  # texts written as bin, names too: turn them into texts, and read again
+        try:  # strings encoded as bin, names too: convert them, and decode again
             plain = _texts(msgpack.unpackb(content, raw=True, strict_map_key=False))
             return self._packets.decode(msgspec.msgpack.encode(plain))
         except _BAD as error:
             raise CodecError(f"not a packet: {error}") from None
 
     def decode_data(self, data: msgspec.Raw) -> RcvData | None:
-        """Read the ``data`` of ``rcv``; None if it is not the map that it must be."""
+        """Decode the ``data`` of ``rcv``; None if it is invalid."""
         try:
             return self._data.decode(data)
         except _BAD:
@@ -219,7 +189,7 @@ class MsgpackCodec:
             return None
 
     def decode_fragment(self, fragment: msgspec.Raw) -> tuple[int, int, int, bytes]:
-        """Read a ``frg``, whose bytes may be cut anywhere and so are no text."""
+        """Decode a ``frg``; its bytes may be cut anywhere, and so are not decoded as text."""
         try:
             number, total, offset, piece = msgpack.unpackb(bytes(fragment), raw=True)
             if not (all(type(value) is int for value in (number, total, offset)) and isinstance(piece, bytes)):
@@ -229,7 +199,7 @@ class MsgpackCodec:
         return number, total, offset, piece
 
     def parameters_json(self, parameters: msgspec.Raw) -> bytes:
-        """Turn parameters into JSON; where there are none, what a real node delivers."""
+        """Convert parameters to JSON; if absent, return what a real node delivers."""
         raw = bytes(parameters)
         if not raw:
             return b'"undefined"'
@@ -239,14 +209,14 @@ class MsgpackCodec:
                 value = _texts(value)
             return msgspec.json.encode(value)
         except _BAD as error:
-            raise CodecError(f"parameters are not to be read: {error}") from None
+            raise CodecError(f"parameters cannot be decoded: {error}") from None
 
-    def encode(self, fields: dict[str, Any]) -> bytes:
-        """Write any packet but ``rcv``."""
+    def encode(self, fields: Fields) -> bytes:
+        """Encode any packet but ``rcv``."""
         return pack(fields)
 
     def encode_message(self, message: Message, transaction: int, *, ack: bool = False) -> Sequence[Part]:
-        """Write a ``rcv``, in parts."""
+        """Encode a ``rcv`` in parts; with ``ack`` the peer is asked to confirm the transaction."""
         if message.packed is None:
             message.packed = (pack(msgspec.json.decode(message.parameters)),)
         number = pack(transaction)
@@ -261,18 +231,18 @@ class MsgpackCodec:
         )
 
     def encode_for_pieces(self, message: Message, transaction: int, *, ack: bool = False) -> bytes:
-        """Write a ``rcv`` in one piece: what is cut of it are bytes."""
+        """Encode a ``rcv`` that may be cut anywhere."""
         return b"".join(self.encode_message(message, transaction, ack=ack))
 
 
 _pack = msgpack.Packer(use_bin_type=False).pack
 
 
-def pack(value: Any) -> bytes:
-    """Write a value in msgpack of the old specification.
+def pack(value: object) -> bytes:
+    """Encode a value in msgpack of the old specification.
 
     Raises:
-        ValueError, OverflowError, TypeError: it has no form there (a number of more than 64 bits).
+        ValueError, OverflowError, TypeError: it cannot be encoded (a number of more than 64 bits).
     """
     packed: bytes = _pack(value)
     return packed
@@ -280,12 +250,12 @@ def pack(value: Any) -> bytes:
 
 @functools.lru_cache(maxsize=4096)
 def _head_for(service: str) -> bytes:
-    """What stands in a ``rcv`` between the transaction and the time-out."""
+    """Return the part of a ``rcv`` between the transaction and the time-out."""
     return b"\xa3cmd\xa3rcv\xa3mod\xb1proto_msgpack_rpc\xa4data\x83\xa7service%b\xa7timeout" % pack(service)
 
 
-def _texts(value: Any) -> Any:
-    """Turn bytes into text throughout; bytes that are no UTF-8 stay as they are."""
+def _texts(value: object) -> object:
+    """Decode all bytes in a value as UTF-8, where they are UTF-8."""
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -298,26 +268,26 @@ def _texts(value: Any) -> Any:
     return value
 
 
-JSON: Codec = JsonCodec()
-MSGPACK: Codec = MsgpackCodec()
+Codec = JsonCodec | MsgpackCodec
+JSON, MSGPACK = JsonCodec(), MsgpackCodec()
 
 
 def _guess(first: int) -> Codec | None:
-    """Tell the language by the first byte of a packet, None if it begins no packet."""
+    """Return the encoding that a packet's first byte shows; None if no packet begins so."""
     if first in b"{[":
         return JSON
     return MSGPACK if 0x80 <= first <= 0x8F or first in (0xDE, 0xDF) else None
 
 
-def language_of(value: msgspec.Raw) -> Codec:
-    """Tell the language of what was left unread in a packet: only that of msgpack begins above ASCII."""
+def codec_of(value: msgspec.Raw) -> Codec:
+    """Return the encoding of an undecoded value: only msgpack begins above ASCII."""
     return MSGPACK if value and memoryview(value)[0] >= 0x80 else JSON
 
 
 class Decoder:
-    """Takes bytes as they come and gives the packets that are complete.
+    """Takes bytes as they arrive and returns the packets that are complete.
 
-    With no ``codec`` each packet's first byte tells which language it is in, as on the TCP link of a real node.
+    Without ``codec`` each packet's first byte shows its encoding, as on the TCP link of a real node.
     ``limit`` is the largest packet; it may be raised later.
     """
 
@@ -333,14 +303,14 @@ class Decoder:
 
     @property
     def codec(self) -> Codec | None:
-        """The language of the last packet that began."""
+        """The encoding of the last packet that began."""
         return self._codec
 
     def feed(self, content: bytes) -> list[Packet]:
-        """Take more bytes; give the packets that they complete.
+        """Take more bytes; return the packets that they complete.
 
         Raises:
-            CodecError: the peer does not speak this language; the link is to be closed.
+            CodecError: the bytes are invalid; the connection must be closed.
         """
         if self._buffer:
             self._buffer += content
@@ -379,7 +349,7 @@ class Decoder:
         buffer = self._buffer
         while self._start < len(buffer) and buffer[self._start] in _WHITESPACE:
             self._start += 1
-        self._splitter = None  # it has not seen these bytes
+        self._splitter = None  # it has not read these bytes
         return self._find_end()
 
     def _begin(self, first: int) -> Codec:
@@ -392,7 +362,7 @@ class Decoder:
         if self._start == len(self._buffer):
             if self._splitter is not None and self._codec is not None and not self._is_inside:
                 self._codec.return_splitter(self._splitter)
-            self._buffer, self._splitter = b"", None  # a silent connection costs no memory
+            self._buffer, self._splitter = b"", None  # an idle connection holds no memory
         elif self._start or not isinstance(self._buffer, bytearray):
             self._buffer = bytearray(self._buffer[self._start :])
         self._start = 0

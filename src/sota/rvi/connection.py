@@ -18,16 +18,16 @@ import asyncio
 import functools
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import cast
 
 from sota.boundaries.binding.decorators import calls, serves
 from sota.kit.runtime import metrics
 from sota.kit.runtime.logging import short_vin
-from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Packet, RcvData, language_of
+from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Fields, Packet, RcvData, codec_of
 from sota.rvi.confirmation import Confirmations
 from sota.rvi.context import LinkContext
 from sota.rvi.credentials import Rights
-from sota.rvi.fragment import FragmentReader, FragmentWriter, is_refusal, most_bytes, wanted_size
+from sota.rvi.fragment import FragmentReader, FragmentWriter, is_refusal, max_piece_bytes, wanted_size
 from sota.rvi.message import Message, Peer, keep_until
 from sota.rvi.writer import Writer, pause_reading
 
@@ -35,7 +35,7 @@ MAX_ANNOUNCED = 1000
 
 
 class PeerConnection(asyncio.Protocol):
-    """One connection, over TLS or TCP, made by us or by the peer."""
+    """One connection, over TLS or TCP, made by this node or by the peer."""
 
     __slots__ = (
         "_certificate", "_codec", "_context", "_decoder", "_loop", "_opened_at", "_out", "_peers",
@@ -46,13 +46,13 @@ class PeerConnection(asyncio.Protocol):
     def __init__(
         self, context: LinkContext[PeerConnection], codec: Codec | None, *, secure: bool, initiator: bool
     ) -> None:
-        """Prepare a connection; ``codec`` is None where the peer's first byte tells."""
+        """Create a connection; ``codec`` is None where the peer's first byte decides."""
         self._context = context
         self._secure = secure
         self.initiator = initiator
         """Whether this node made the connection, and will make it again."""
-        self._codec: Codec | None = codec
-        # A plain TCP link answers JSON, but a peer may mix both; see rvi_core.
+        self._codec = codec
+        # A plain TCP link answers in JSON, but a peer may mix both; see rvi_core.
         self._decoder = Decoder(codec if secure else None, GREETING_LIMIT)
         self._out = Writer()
         self.confirmations = Confirmations(context.settings.send_queue, self._send)
@@ -71,10 +71,10 @@ class PeerConnection(asyncio.Protocol):
         self.announced: dict[str, None] = {}
         self.ended: asyncio.Future[Exception | None] = self._loop.create_future()
 
-    # What asyncio tells us
+    # Events of asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin: the one that connected greets."""
+        """Start: the side that connected greets."""
         self._out.begin(cast("asyncio.Transport", transport), self._context.settings.send_queue)
         if not self._context.owner.opened(self):
             self._out.abort()
@@ -88,7 +88,7 @@ class PeerConnection(asyncio.Protocol):
             self._out.write(self._context.greeting(self._codec, secure=self._secure))
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; whatever is wrong with it costs this connection."""
+        """Handle received bytes; invalid ones end this connection."""
         self.heard_at = self._loop.time()
         try:
             for packet in self._decoder.feed(data):
@@ -97,15 +97,15 @@ class PeerConnection(asyncio.Protocol):
             self._fail("malformed_packet", str(error))
 
     def pause_writing(self) -> None:
-        """Stop taking messages: too much waits already."""
+        """Stop accepting messages: too much waits already."""
         self._out.paused = True
 
     def resume_writing(self) -> None:
-        """Take messages again."""
+        """Accept messages again."""
         self._out.resume()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell the node that this connection is over."""
+        """Report the end of this connection to the node."""
         self.resume_writing()
         if not self.ended.done():
             self.ended.set_result(error)
@@ -113,11 +113,11 @@ class PeerConnection(asyncio.Protocol):
         if self.greeted:
             self._context.log.info("peer_disconnected", peer=self.label, error=str(error) if error else None)
 
-    # What the node asks for
+    # For the node
 
     @property
     def label(self) -> str:
-        """The peer for logs: a shortened VIN, or its credential."""
+        """The peer's name in logs: a shortened VIN, or its credential."""
         if self.vin is not None:
             return short_vin(self.vin)
         return self.rights.credentials[0].id if self.rights.credentials else "unknown"
@@ -129,7 +129,7 @@ class PeerConnection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection stands."""
+        """Whether the connection is open."""
         return self._out.is_open
 
     @property
@@ -149,7 +149,7 @@ class PeerConnection(asyncio.Protocol):
         """Send a message to a service of the peer; False if too much waits already.
 
         Raises:
-            ValueError, OverflowError: the parameters have no form in this link's language.
+            ValueError, OverflowError: the parameters cannot be encoded for this link.
         """
         if not self.is_writable or self._codec is None:
             return False
@@ -163,14 +163,14 @@ class PeerConnection(asyncio.Protocol):
             self.confirmations.keep(self._transaction, message)
         if (size := wanted_size(message)) is not None:
             body = self._codec.encode_for_pieces(message, self._transaction, ack=ack)
-            self._writer = self._writer or FragmentWriter(most_bytes(quoted=self._codec is JSON))
+            self._writer = self._writer or FragmentWriter(max_piece_bytes(quoted=self._codec is JSON))
             self._send(self._writer.start(message, body, size, self._loop.time()))
         else:
             self._out.write_parts(self._codec.encode_message(message, self._transaction, ack=ack), message.size)
         return True
 
     def announce(self, names: Iterable[str], *, available: bool = True, always: bool = False) -> None:
-        """Tell the peer of services that come or go, as far as it may invoke them."""
+        """Announce services that come or go to the peer, if it may invoke them."""
         if not self.greeted:
             return
         now = time.time()
@@ -179,7 +179,7 @@ class PeerConnection(asyncio.Protocol):
             self._send({"cmd": "sa", "stat": "av" if available else "un", "svcs": allowed})
 
     def tick(self, now: float) -> None:
-        """Once in a while: give up on the dead and the silent, show that we live."""
+        """Do what is due now and then: end a silent connection, send a sign of life."""
         settings = self._context.settings
         if not self.greeted and now - self._opened_at > settings.greeting_timeout_s:
             self._fail("no_greeting", "the peer did not present itself in time")
@@ -195,42 +195,42 @@ class PeerConnection(asyncio.Protocol):
                 self._offer_again(waiting)
 
     def take_unconfirmed(self) -> Sequence[Message]:
-        """Give, at the connection's end, the messages that may not have arrived and are the node's to keep."""
+        """Return, at the connection's end, the messages that may not have arrived."""
         return self.confirmations.take_unconfirmed(self._writer.take_unsent(self._loop.time()) if self._writer else ())
 
     def check_revoked(self) -> bool:
-        """Disown the peer if its certificate or credential is revoked; True if so."""
+        """Reject the peer if its certificate or credential is revoked; True if so."""
         entry = self._context.revocations.find_against(self.rights, self._certificate)
         if entry is not None:
             self._reject_peer("revoked", entry)
         return entry is not None
 
     def check_trust(self) -> None:
-        """Hold the peer's credentials against the trust anchors of now; end the connection if none counts."""
+        """Check the peer's credentials against the current trust anchors; end the connection if none is valid."""
         if not self.greeted or not self.rights.credentials:
             return
         anchor = self._context.identity.anchor
-        self.rights = Rights(credential for credential in self.rights.credentials if anchor.stands_for(credential))
+        self.rights = Rights(credential for credential in self.rights.credentials if anchor.signed(credential))
         if self.rights.credentials:
             self._drop_announcements(time.time())
         else:
-            self._reject_peer("no_trust", "no trust anchor stands for the peer's credentials any more")
+            self._reject_peer("no_trust", "no trust anchor signed the peer's credentials any more")
 
-    def pause_reading(self, until: asyncio.Future[Any]) -> None:
-        """Read nothing more from the peer until this is done."""
+    def pause_reading(self, until: asyncio.Future[None]) -> None:
+        """Stop reading from the peer until this is done."""
         if self._out.transport is not None:
             pause_reading(self._out.transport, until)
 
     def close(self) -> None:
-        """End the connection when everything is written."""
-        self.confirmations.tell()
+        """Close the connection once everything is written."""
+        self.confirmations.flush()
         self._out.close()
 
     def abort(self) -> None:
-        """End the connection now."""
+        """Close the connection now."""
         self._out.abort()
 
-    # What the peer says
+    # Packets of the peer
 
     def _take(self, packet: Packet) -> None:
         if packet.cmd == "au":
@@ -253,7 +253,7 @@ class PeerConnection(asyncio.Protocol):
 
     def _on_greeting(self, packet: Packet) -> None:
         if packet.ver is not None and not str(packet.ver).startswith("1."):
-            raise CodecError(f"version {packet.ver!r} is not spoken here")
+            raise CodecError(f"version {packet.ver!r} is not supported")
         if not isinstance(packet.creds, list):
             raise CodecError("a greeting without a list of credentials")
         first = not self.greeted
@@ -309,14 +309,14 @@ class PeerConnection(asyncio.Protocol):
     @serves("WL-B8-1", "WL-B8-2", "WL-B8-3", "WL-B8-4", "WL-B8-5", "WL-B8-6", "WL-B8-7", "X-B8-1", "X-B8-2", "X-B8-3",
         "X-B8-4", "X-B8-5", "X-B8-6")  # fmt: skip
     def _on_message(self, packet: Packet) -> None:
-        codec = language_of(packet.data)
+        codec = codec_of(packet.data)
         content = codec.decode_data(packet.data)
         confirm = functools.partial(self.confirmations.arrived, packet.ack) if type(packet.ack) is int else None
         if (message := self._read_message(content, codec)) is not None:
             message.confirm = confirm
             self._context.owner.received(self, message)
         elif confirm is not None:
-            confirm()  # it is refused for good
+            confirm()  # it is refused, finally
 
     def _read_message(self, content: RcvData | None, codec: Codec) -> Message | None:
         if content is None:
@@ -343,7 +343,7 @@ class PeerConnection(asyncio.Protocol):
         now = self._loop.time()
         if packet.frg:
             self._reader = self._reader or FragmentReader(self._context.settings.max_message)
-            codec = language_of(packet.frg)
+            codec = codec_of(packet.frg)
             answers, whole = self._reader.take(*codec.decode_fragment(packet.frg), now)
             self._send(*answers)
             inner = codec.decode(whole) if whole else None
@@ -373,7 +373,7 @@ class PeerConnection(asyncio.Protocol):
             if not self.offer(message):
                 self._refuse("queue_full")
 
-    def _send(self, *packets: dict[str, Any]) -> None:
+    def _send(self, *packets: Fields) -> None:
         for fields in packets:
             if self._codec is JSON and "frg" in fields:
                 fields["frg"][3] = fields["frg"][3].decode("ascii")

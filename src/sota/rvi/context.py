@@ -1,11 +1,13 @@
-"""What all connections of a node share, and how they see the node."""
+"""What all connections of a node share, and the events that they report to it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from structlog.typing import FilteringBoundLogger
 
 from sota.kit.runtime.logging import get_logger
 from sota.rvi.codec import Codec
@@ -19,30 +21,30 @@ Connection_contra = TypeVar("Connection_contra", contravariant=True)
 
 
 class LinkOwner(Protocol[Connection_contra]):
-    """The node, as its connections (of type ``Connection_contra``) see it."""
+    """The node, as its connections use it."""
 
     def local_services(self) -> Iterable[str]:
-        """Give the full names of the services registered here."""
+        """Return the full names of the services registered here."""
         ...
 
     def opened(self, connection: Connection_contra) -> bool:
-        """Say whether one more connection is welcome."""
+        """Count a new connection in; False if there are too many."""
         ...
 
     def announced(self, connection: Connection_contra, names: list[str]) -> None:
-        """Take note of services of the peer."""
+        """Handle services that the peer announced."""
         ...
 
     def withdrawn(self, connection: Connection_contra, names: list[str]) -> None:
-        """Take note of services that the peer has no more."""
+        """Handle services that the peer withdrew."""
         ...
 
     def received(self, connection: Connection_contra, message: Message) -> None:
-        """Take a message for a service of this node."""
+        """Handle a message for a service of this node."""
         ...
 
     def closed(self, connection: Connection_contra) -> None:
-        """Take note of the end of a connection."""
+        """Handle the end of a connection."""
         ...
 
 
@@ -54,32 +56,32 @@ class LinkContext(Generic[Connection_contra]):
     identity: Identity
     table: ServiceTable
     owner: LinkOwner[Connection_contra]
-    log: Any = field(default_factory=get_logger)
+    log: FilteringBoundLogger = field(default_factory=get_logger)
     greetings: dict[str, bytes] = field(default_factory=dict)
     revocations: Revocations = field(default_factory=lambda: Revocations(None))
     confirms: bool = False
-    """Whether messages are confirmed, for peers that ask for it: the owner must settle each that it received."""
+    """Whether messages are confirmed to peers that ask for it; then the owner must settle each that it receives."""
     generation: int = 0
     """How often the identity has changed."""
 
     def present(self, identity: Identity) -> None:
-        """Be this one from now on, towards every new connection."""
+        """Use another identity, for every new connection."""
         self.identity = identity
         self.generation += 1
         self.greetings.clear()
 
     def validity_moment(self) -> float | None:
-        """Give the moment that validities are compared with; None if they are not."""
+        """Return the time to check validities against; None if they are not checked."""
         return time.time() if self.settings.trust_clock else None
 
-    def rights_of(self, creds: list[Any], certificate: bytes | None) -> tuple[Rights, Sequence[str]]:
-        """Return what these credentials allow a peer with this certificate, and why others of them do not count."""
+    def rights_of(self, creds: list[object], certificate: bytes | None) -> tuple[Rights, Sequence[str]]:
+        """Return the rights that these credentials give a peer, and why others are refused."""
         moment = self.validity_moment()
         credentials, reasons = read_all(self.identity.anchor, creds, now=moment, certificate=certificate)
         return Rights.of_peer(credentials), reasons
 
     def greeting(self, codec: Codec, *, secure: bool = True) -> bytes:
-        """Give this node's ``au``. A real node's version is that of the link, not of the language."""
+        """Return this node's ``au``. As in a real node, its version is the link's, not the encoding's."""
         version = "1.0" if secure else "1.1"
         if (key := f"{codec.name} {version}") not in self.greetings:
             tokens = [credential.token for credential in self.identity.rights.credentials]

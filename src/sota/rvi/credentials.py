@@ -2,16 +2,16 @@
 
 Rules kept here:
 
-* a credential counts only if the trust anchor's key signed it, the present moment lies within its validity, and it
-  names the very certificate that the peer presented on its TLS connection: a stolen credential is worth nothing
-  without the device's key;
-* a credential that cannot be read costs nothing but itself: the others of the same peer are read all the same;
-* rights lapse when their credential does, on a connection that has been up for months, too; only a node whose clock
-  may be wrong does not look at the time (docs/decisions/0014);
+* a credential is valid only if the trust anchor's key signed it, the present time is within its validity, and it names
+  the certificate that the peer presented on its TLS connection: a stolen credential is worthless without the device's
+  key;
+* an invalid credential affects only itself: the peer's others are read all the same;
+* rights end with their credential, even on a connection that has been open for months. Only a node whose clock may be
+  wrong ignores the time (docs/decisions/0014);
 * the aliases of older authorities are understood (``sources``, ``destinations`` …).
 
-Over plain TCP there is no certificate to compare with, so a credential there is a bearer token: that link is for old
-nodes on a private network only.
+Over plain TCP there is no certificate to compare, so a credential there is a bearer token: that link is only for old
+nodes on a private network.
 """
 
 from __future__ import annotations
@@ -36,13 +36,16 @@ RECEIVE_NAMES = ("right_to_receive", "right_to_register", "sources", "register")
 INVOKE_NAMES = ("right_to_invoke", "destinations", "invoke")
 
 
+Claims = Mapping[str, Any]  # JSON that is checked where it is used
+
+
 class CredentialError(Exception):
-    """This credential is refused; the text says why."""
+    """A refused credential; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A credential whose signature held."""
+    """A credential with a valid signature."""
 
     id: str
     receive: tuple[Pattern, ...]
@@ -55,18 +58,18 @@ class Credential:
     """The trust anchor's key that signed it: modulus and exponent."""
 
     def is_valid(self, now: float) -> bool:
-        """Say whether the moment lies within the validity."""
+        """Report whether the time is within the validity."""
         return self.start < now < self.stop
 
 
 class TrustAnchor:
-    """The certificates of authorities, whose keys sign credentials: one, or two while one takes over from another."""
+    """The certificates of authorities that sign credentials: one, or two while one replaces another."""
 
     def __init__(self, pem: bytes) -> None:
         """Read the certificates of ``root.pem``.
 
         Raises:
-            CredentialError: there is none, or one has no RSA key.
+            CredentialError: there is none, or one has no usable RSA key.
         """
         try:
             self._keys = [x509.rsa_key(certificate) for certificate in x509.read_pem(pem)]
@@ -76,12 +79,12 @@ class TrustAnchor:
             raise CredentialError(f"more than {MAX_ANCHORS} trust anchors")
 
     def read(self, token: object, *, now: float | None, certificate: bytes | None) -> Credential:
-        """Read a credential and check signature, validity and the certificate it is bound to (None: there is none).
+        """Read a credential; check its signature, validity and the certificate it is bound to (None: there is none).
 
-        ``now`` is None where the clock is not to be trusted: then it is valid for ever.
+        ``now`` is None where the clock is not trusted: then the credential never expires.
 
         Raises:
-            CredentialError: it is not to be trusted; says why.
+            CredentialError: it is not trusted; says why.
         """
         if not isinstance(token, str) or len(token) > MAX_CREDENTIAL_BYTES:
             raise CredentialError("not a credential")
@@ -95,11 +98,11 @@ class TrustAnchor:
             raise CredentialError(f"credential {credential.id!r} belongs to another certificate than the peer's")
         return credential
 
-    def stands_for(self, credential: Credential) -> bool:
-        """Say whether a credential that was read earlier is signed by an authority of now."""
+    def signed(self, credential: Credential) -> bool:
+        """Report whether a current authority signed a credential that was read earlier."""
         return credential.signer in self._keys
 
-    def _claims(self, token: str) -> tuple[Mapping[str, Any], tuple[int, int]]:
+    def _claims(self, token: str) -> tuple[Claims, tuple[int, int]]:
         reason = ""
         for key in self._keys:
             try:
@@ -110,12 +113,12 @@ class TrustAnchor:
 
 
 class Rights:
-    """What the credentials of one node allow it."""
+    """The rights that a node's credentials give it."""
 
     __slots__ = ("_invoked", "credentials", "vin")
 
     def __init__(self, credentials: Iterable[Credential] = ()) -> None:
-        """Take credentials that have been checked; ``vin`` is the one vehicle they speak for, if it is one."""
+        """Take checked credentials; ``vin`` is the one vehicle that they are for, if it is one."""
         self.credentials = tuple(credentials)
         vins = {pattern.vin for credential in self.credentials for pattern in credential.receive}
         self.vin = vins.pop() if len(vins) == 1 else None
@@ -123,11 +126,11 @@ class Rights:
 
     @classmethod
     def of_peer(cls, credentials: Iterable[Credential]) -> Rights:
-        """Keep of a peer's credentials what still counts once they are checked: thousands of peers are remembered."""
+        """Return a peer's rights without tokens and certificates, which would take memory for thousands of peers."""
         return cls(replace(credential, token="", certificate=b"") for credential in credentials)
 
     def to_invoke(self, name: str, now: float) -> Credential | None:
-        """Find the credential that lets its owner send to this service. Every message asks, so it is remembered."""
+        """Return the credential that lets its owner send to this service; remembered, since every message needs it."""
         known = self._invoked.get(name)
         if known is not None and known.is_valid(now):
             return known
@@ -139,11 +142,11 @@ class Rights:
         return found
 
     def to_receive(self, name: str, now: float) -> Credential | None:
-        """Find the credential that lets its owner offer this service."""
+        """Return the credential that lets its owner offer this service."""
         return next((c for c in self.credentials if c.is_valid(now) and any(p.matches(name) for p in c.receive)), None)
 
     def vin_behind(self, certificate: bytes | None) -> str | None:
-        """Give the one vehicle that this is: by its credentials, or by its certificate where they allow many."""
+        """Return the one vehicle that this is, by its credentials, or by its certificate if they allow several."""
         if self.vin is not None or certificate is None:
             return self.vin
         vin = vin_in_certificate(certificate)
@@ -165,7 +168,7 @@ class Identity:
         """Read ``root.pem``, ``device.pem``, ``device.key`` and every ``*.jwt`` of a folder.
 
         Raises:
-            CredentialError: a file is missing, or no credential is valid: a node without rights could do nothing.
+            CredentialError: a file is missing, or no credential is valid.
         """
         try:
             finish_replacing(folder)  # a renewal that was interrupted (client/identity_renewal.py)
@@ -185,7 +188,7 @@ class Identity:
 def read_all(
     anchor: TrustAnchor, tokens: Iterable[object], *, now: float | None, certificate: bytes | None
 ) -> tuple[list[Credential], list[str]]:
-    """Read what a node presents: the credentials that count, and why the others do not."""
+    """Read the credentials that a node presents: the valid ones, and why the others are refused."""
     good: list[Credential] = []
     reasons: list[str] = []
     for number, token in enumerate(tokens):
@@ -200,16 +203,16 @@ def read_all(
 
 
 def read_certificate(pem: bytes) -> bytes:
-    """Give a certificate in DER, as TLS presents it: the first, where others follow that lead to the trust anchor.
+    """Return a certificate in DER, as TLS presents it: the first, if a chain to the trust anchor follows.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is invalid.
     """
     return x509.read_pem(pem)[0]
 
 
 def vin_in_certificate(der: bytes) -> str | None:
-    """Give the VIN that a device's certificate names as its common name, if it does."""
+    """Return the VIN that is the common name of a device's certificate, if it is one."""
     try:
         name = x509.common_name(der) or ""
     except ValueError:
@@ -217,7 +220,7 @@ def vin_in_certificate(der: bytes) -> str | None:
     return name if is_vin(name) else None
 
 
-def _read_claims(claims: Mapping[str, Any], token: str) -> Credential:
+def _read_claims(claims: Claims, token: str) -> Credential:
     try:
         validity = claims["validity"]
         start, stop = float(validity["start"]), float(validity["stop"])
@@ -229,7 +232,7 @@ def _read_claims(claims: Mapping[str, Any], token: str) -> Credential:
     return Credential(name, receive, invoke, start, stop, certificate, token)
 
 
-def _patterns(claims: Mapping[str, Any], names: tuple[str, ...]) -> tuple[Pattern, ...]:
+def _patterns(claims: Claims, names: tuple[str, ...]) -> tuple[Pattern, ...]:
     texts = next((claims[name] for name in names if name in claims), None)
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise TypeError(names[0])

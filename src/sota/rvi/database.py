@@ -1,11 +1,10 @@
-"""The node's SQLite file: one connection, one thread, and one transaction for all work that came together.
+"""The node's SQLite file: one connection, one thread, and one transaction for all work that arrives together.
 
-Work is handed in by ``submit`` and done in that order. While a transaction is on its way to the disk, further work
-gathers and goes into the next one: under load a thousand messages cost one ``fsync``. What was answered survives a
-power cut.
+Work is handed in by ``submit`` and done in that order. While a transaction is being written, further work waits for the
+next one: under load a thousand messages cost one ``fsync``. Whatever was answered survives a power cut.
 
-A damaged file is set aside and an empty one begun, at the start and at any later moment. The messages in it are lost to
-the node; their senders send again what nobody confirms. ``on_start_over`` is for those who count what the file holds.
+A damaged file is set aside and an empty one started, at the start and at any later moment. Its messages are lost to the
+node; their senders send unconfirmed ones again. ``on_start_over`` is for code that counts what the file holds.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from sota.kit.runtime import faults
 from sota.kit.runtime.logging import get_logger
 
 Result = TypeVar("Result")
-Work = Callable[[sqlite3.Connection], Any]
+Work = Callable[[sqlite3.Connection], object]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -46,24 +45,24 @@ PRAGMA user_version = 1;
 
 
 class NodeDatabase:
-    """Runs work on the file, in order, off the event loop."""
+    """Runs work on the file, in order, outside the event loop."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rvi-disk")
         self._connection: sqlite3.Connection | None = None
-        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []  # each future has its work's result type
         self._flushing: asyncio.Task[None] | None = None
         self.refuses: str | None = None
-        """Why the last work could not be done; None where it could."""
+        """Why the last work failed; None if it did not."""
         self._is_closed = False
         self.on_start_over: list[Callable[[], None]] = []
 
     async def open(self) -> None:
-        """Open the file, or make it.
+        """Open the file, or create it.
 
         Raises:
-            StartError: it cannot be used.
+            StartError: the file cannot be used.
         """
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._connect_or_start_over)
@@ -71,9 +70,9 @@ class NodeDatabase:
             raise StartError(f"cannot keep messages in {self._file}: {error}", exit_code=1) from None
 
     def submit(self, work: Callable[[sqlite3.Connection], Result]) -> asyncio.Future[Result]:
-        """Hand work in; the future ends when it is durable. Nothing else may happen between two calls' order.
+        """Hand work in; work is done in the order of the calls, and the future ends when it is durable.
 
-        The future raises Unavailable if the disk refuses.
+        The future raises Unavailable if the disk fails.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, future))
@@ -82,7 +81,7 @@ class NodeDatabase:
         return future
 
     async def close(self) -> None:
-        """Do what is still waiting, then close."""
+        """Finish the waiting work, then close."""
         if self._flushing is not None:
             await self._flushing
         self._is_closed = True
@@ -104,7 +103,7 @@ class NodeDatabase:
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(Unavailable(f"The node's disk refuses: {error}."))
-                        future.exception()  # seen, even where nobody waits for it
+                        future.exception()  # seen, even if no task waits for it
                 continue
             self.refuses = None
             for (_, future), result in zip(batch, results, strict=True):
@@ -130,14 +129,14 @@ class NodeDatabase:
             file=str(self._file),
             kept_as=new.name,
             detail=str(error),
-            hint="the messages in it are lost to this node and are sent again by their senders; see the disk",
+            hint="this node lost the messages in it; their senders repeat unconfirmed ones; check the disk",
         )
         self._connect()
 
-    def _apply(self, batch: list[Work]) -> list[Any]:
+    def _apply(self, batch: list[Work]) -> list[object]:
         if self._is_closed:
             raise sqlite3.OperationalError("it is closed")
-        connection = self._connection or self._connect()  # it was set aside, and there was no room for another one
+        connection = self._connection or self._connect()  # set aside earlier, when there was no room for another file
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             results = [work(connection) for work in batch]

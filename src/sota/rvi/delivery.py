@@ -1,20 +1,21 @@
-"""Callbacks to the local services: each message is a call to the address that the service registered.
+"""Deliveries to the local services: each message is a call to the address that the service registered.
 
 Rules kept here:
 
-* what one peer sends to one service arrives in its order: the next call begins when the one before it was answered.
-  Services do not wait for one another, and peers wait for others of their queue only;
+* messages from one peer to one service arrive in order: the next call begins when the previous one was answered.
+  Services do not wait for each other; a peer waits only for others in the same queue;
 * a service that is down, refuses the connection, or answers 503 is called again until the message's time is over. So
-  a message may arrive twice, and never silently not at all;
-* any other answer is the service's own and is final; it is handed back to who sent the message, where that is possible;
-* what waits in memory is bounded: then ``offer`` says no, and the node stores the message.
+  a message may arrive twice, but is never lost silently;
+* any other answer is the service's own and is final; it goes back to the message's sender where that is possible;
+* what waits in memory is bounded: beyond that ``offer`` returns False, and the node stores the message.
 
-A program may register anew at any time, with another address: what waits goes there.
+A program may register again at any time with another address; waiting messages then go there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Iterable, Iterator
 
@@ -24,21 +25,13 @@ from sota.boundaries.binding.decorators import calls
 from sota.kit.http.client import Response
 from sota.rvi.callback import Address
 from sota.rvi.message import Message
-from sota.rvi.service_queue import (
-    FIRST_PAUSE_S,
-    LONGEST_PAUSE_S,
-    TAKEN,
-    Answer,
-    CallOptions,
-    ServiceQueue,
-    is_answer,
-    tell,
-)
+from sota.rvi.service_queue import FIRST_PAUSE_S, LONGEST_PAUSE_S, TAKEN, Answer, ServiceQueue, is_answer, resolve
+from sota.rvi.settings import NodeSettings
 
 QUEUES_PER_SERVICE = 32
-"""So many calls of one service may be under way, each for other peers; a vehicle's node has one peer, and one call.
+"""So many calls of one service may run at once, each for other peers. A vehicle's node has one peer, and so one call.
 
-Core writes together what comes to it together: with 8, it wrote the reports of 8 vehicles at a time.
+Core commits together what arrives together: with 8 queues it committed the reports of 8 vehicles at a time.
 """
 
 NOTICE_NAMES = 500
@@ -47,14 +40,16 @@ NOTICE_NAMES = 500
 class LocalService:
     """One registered service and the messages that wait for it."""
 
-    def __init__(self, name: str, local_name: str, address: Address, options: CallOptions) -> None:
+    def __init__(self, name: str, local_name: str, address: Address, settings: NodeSettings) -> None:
         self.name, self.address = name, address
-        self._local_name, self._options = local_name, options
+        self._local_name, self._settings = local_name, settings
         self._queues: dict[int, ServiceQueue] = {}
         self._bytes = self._waiting = 0
-        self._room: asyncio.Event = asyncio.Event()
+        self._room = asyncio.Event()
         self._room.set()
-        self._idle: asyncio.Future[None] | None = None
+        self.idle = asyncio.Event()
+        """Set while no message waits."""
+        self.idle.set()
         self.is_open = True
 
     def move(self, address: Address) -> None:
@@ -67,17 +62,18 @@ class LocalService:
         """Take a message for this service; False if too much waits already."""
         if not self.is_open:
             return False
-        if self._waiting and self._bytes + message.size > self._options.queue_bytes:
+        if self._waiting and self._bytes + message.size > self._settings.local_queue:
             self._room.clear()
             return False
         self._waiting += 1
         self._bytes += message.size
+        self.idle.clear()
         peer = message.peer
-        # By name, not by connection: who connects anew must not overtake himself.
+        # By name, not by connection: a peer that reconnects must not overtake its own messages.
         number = 0 if peer is None else hash(peer.vin or peer.credential) % QUEUES_PER_SERVICE
         queue = self._queues.get(number)
         if queue is None:
-            queue = self._queues[number] = ServiceQueue(self._local_name, self.address, self._options, self._removed)
+            queue = self._queues[number] = ServiceQueue(self._local_name, self.address, self._settings, self._removed)
         queue.put(message, answer)
         return True
 
@@ -90,37 +86,24 @@ class LocalService:
             return False
         return self.is_open
 
-    def idle(self) -> asyncio.Future[None] | None:
-        """Give what ends when nothing waits any more; None where nothing does."""
-        if self._waiting and self._idle is None:
-            self._idle = asyncio.get_running_loop().create_future()
-        return self._idle if self._waiting else None
-
     def close(self) -> list[Message]:
-        """Stop calling; gives the messages that were not delivered, those of each peer in their order."""
+        """Stop calling; returns the undelivered messages, those of each peer in order."""
         self.is_open = False
         self._room.set()
-        left = [message for queue in self._queues.values() for message in queue.close()]
-        self._waiting = 0
-        self._be_idle()
-        return left
+        self.idle.set()
+        return [message for queue in self._queues.values() for message in queue.close()]
 
     def _removed(self, message: Message) -> None:
         self._waiting -= 1
         self._bytes -= message.size
-        if self._bytes <= self._options.queue_bytes // 2 and not self._room.is_set():
+        if self._bytes <= self._settings.local_queue // 2:
             self._room.set()
-        if not self._waiting and self._idle is not None:
-            self._be_idle()
-
-    def _be_idle(self) -> None:
-        if self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
-        self._idle = None
+        if not self._waiting:
+            self.idle.set()
 
 
 class AvailabilityNotifier:
-    """Tells one address which services come and go. Only the newest state of each name waits."""
+    """Notifies one address of services that come and go. Only the newest state of each name waits."""
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self._channel = address.channel(timeout_s)
@@ -128,7 +111,7 @@ class AvailabilityNotifier:
         self._worker: asyncio.Task[None] | None = None
 
     def notify(self, names: Iterable[str], *, available: bool) -> None:
-        """Tell of these names as soon as the address takes it."""
+        """Send these names as soon as the address takes them."""
         for name in names:
             self._waiting.pop(name, None)
             self._waiting[name] = available
@@ -136,7 +119,7 @@ class AvailabilityNotifier:
             self._worker = asyncio.create_task(self._work(), name="notify")
 
     def stop(self) -> None:
-        """Tell nothing more."""
+        """Send nothing more."""
         if self._worker is not None:
             self._worker.cancel()
         self._channel.close()
@@ -148,7 +131,7 @@ class AvailabilityNotifier:
             if is_answer(await self._call(names, available=available)):
                 pause = FIRST_PAUSE_S
                 continue
-            # Names that changed meanwhile are news already; the others are told again, before them.
+            # Names that changed meanwhile wait already; the others are sent again, before them.
             self._waiting = {**dict.fromkeys((n for n in names if n not in self._waiting), available), **self._waiting}
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
             pause = min(pause * 2, LONGEST_PAUSE_S)
@@ -170,14 +153,14 @@ class AvailabilityNotifier:
         answer: Answer = asyncio.get_running_loop().create_future()
         method = b"services_available" if available else b"services_unavailable"
         body = b"%b%b}" % (self._channel.envelope.replace(b"%b", method), msgspec.json.encode({"services": names}))
-        return TAKEN if self._channel.call((body,), lambda response: tell(answer, response)) else await answer
+        return TAKEN if self._channel.call((body,), lambda response: resolve(answer, response)) else await answer
 
 
 class LocalServices:
     """The services registered at this node."""
 
-    def __init__(self, prefix_path: str, options: CallOptions) -> None:
-        self._prefix, self._options = prefix_path, options
+    def __init__(self, settings: NodeSettings) -> None:
+        self._settings = settings
         self._services: dict[str, LocalService] = {}
         self._notifiers: dict[str, AvailabilityNotifier] = {}
 
@@ -195,12 +178,12 @@ class LocalServices:
             known.move(address)
             self._drop_unused()
             return False
-        local_name = "/" + name.removeprefix(self._prefix).removeprefix("/")
-        self._services[name] = LocalService(name, local_name, address, self._options)
+        local_name = "/" + name.removeprefix(self._settings.prefix_path).removeprefix("/")
+        self._services[name] = LocalService(name, local_name, address, self._settings)
         return True
 
     def unregister(self, name: str) -> list[Message]:
-        """Remove a service; gives the messages that were not delivered."""
+        """Remove a service; returns its undelivered messages."""
         service = self._services.pop(name, None)
         if service is None:
             return []
@@ -209,25 +192,26 @@ class LocalServices:
         return left
 
     def names_at(self, url: str) -> list[str]:
-        """Name the services at an address."""
+        """Return the names of the services at an address."""
         return [name for name, service in self._services.items() if service.address.url == url]
 
     def notify(self, names: Iterable[str], *, available: bool) -> None:
-        """Tell every registered address, except the one whose services these are."""
+        """Notify every registered address, except the one that has these services."""
         names = list(names)
         addresses = {service.address.url: service.address for service in self._services.values()}
         for url, address in addresses.items():
             others = [name for name in names if not self._is_at(name, url)]
             if others:
                 if url not in self._notifiers:
-                    self._notifiers[url] = AvailabilityNotifier(address, self._options.timeout_s)
+                    self._notifiers[url] = AvailabilityNotifier(address, self._settings.callback_timeout_s)
                 self._notifiers[url].notify(others, available=available)
 
     async def drain(self, timeout_s: float) -> list[Message]:
-        """Give deliveries time to end, stop all, and give what was not delivered."""
-        waits = [idle for service in self._services.values() if (idle := service.idle()) is not None]
-        if waits:
-            await asyncio.wait(waits, timeout=timeout_s)
+        """Let deliveries end, stop all, and return the undelivered messages."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                for service in self._services.values():
+                    await service.idle.wait()
         for notifier in self._notifiers.values():
             notifier.stop()
         return [message for service in self._services.values() for message in service.close()]

@@ -1,12 +1,12 @@
-"""Handshakes that failed: counted by reason, and logged now and then with what to do about them.
+"""Failed handshakes: counted by reason, and logged now and then with advice.
 
-Without this an identity that has expired would leave no trace: the listening side ends such a connection before the
-node hears of it, and the connecting side mostly sees no more than that it was closed. Whose identity is refused is told
-apart: ``theirs``, the peer's by us, or ``ours``, by the peer. Where the connecting side refuses the listening one, only
-its own log says so: asyncio closes the connection without TLS's alert.
+Without this an expired identity would leave no trace: asyncio ends such a connection on the listening side before the
+node hears of it, and the connecting side mostly sees only that it was closed. ``refused`` tells whose identity it was:
+``theirs``, the peer's, refused by us, or ``ours``, refused by the peer. When the connecting side refuses the listening
+one, only its own log shows it: asyncio closes the connection without TLS's alert.
 
-A peer that tries again every second must not fill the log: a line for each side and reason comes once a minute, with
-the number of failures since the last one. The metric counts all.
+A peer that retries every second must not fill the log: each side and reason is logged once a minute, with the number of
+failures since then. The metric counts all.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ VERIFY_CODES = {
     23: "revoked",
     62: "wrong_name",
 }
-# What a peer says by an alert (RFC 8446, 6.2), in OpenSSL's words; a certificate that is not valid yet is a bad one.
+# What a peer reports by an alert (RFC 8446, 6.2), in OpenSSL's words; a certificate that is not valid yet is a bad one.
 ALERTS = {
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "expired",
     "SSLV3_ALERT_CERTIFICATE_REVOKED": "revoked",
@@ -59,20 +59,20 @@ HINTS = {
     "bad_certificate": "issue the identity again",
     "no_greeting": "the peer ended the connection before it greeted, and its log says why: has this identity expired,"
     " was it revoked, or is it another authority's?",
-    "no_tls": "the peer does not speak TLS as it is spoken here",
+    "no_tls": "the peer does not use TLS, or none that is accepted here",
 }
 
 
 class HandshakeFailures:
-    """Those of one node. ``clock`` is one that nobody sets."""
+    """The failed handshakes of one node. ``clock`` is monotonic."""
 
     def __init__(self, log: FilteringBoundLogger, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._log, self._clock = log, clock
         self._failures: dict[tuple[str, str, str], int] = {}
-        self._told: dict[tuple[str, str, str], float] = {}
+        self._logged_at: dict[tuple[str, str, str], float] = {}
 
     def watch(self, context: ssl.SSLContext) -> ssl.SSLContext:
-        """Have failures of the listening side noted, of which asyncio tells nobody."""
+        """Report failures of the listening side, which asyncio hides."""
         failed = self.failed
 
         class Watched(ssl.SSLObject):
@@ -92,14 +92,14 @@ class HandshakeFailures:
         return context
 
     def failed(self, side: str, error: BaseException | None, address: str | None = None) -> None:
-        """Count and log a failure; ``error`` None: the peer ended the connection without a word."""
+        """Count and log a failure; ``error`` is None if the peer just closed the connection."""
         refused, reason = read_failure(error)
         FAILED.labels(side, refused, reason).inc()
         key, now = (side, refused, reason), self._clock()
         self._failures[key] = self._failures.get(key, 0) + 1
-        if now - self._told.get(key, -EVERY_S) < EVERY_S:
+        if now - self._logged_at.get(key, -EVERY_S) < EVERY_S:
             return
-        self._told[key] = now
+        self._logged_at[key] = now
         self._log.warning(
             "handshake_failed",
             side=side,

@@ -1,7 +1,7 @@
-"""The folder with a node's identity, watched: what is renewed there is taken without a restart.
+"""The folder with a node's identity, watched: a renewed identity is used without a restart.
 
-A renewal writes several files. It counts when all of them fit together and have not changed since the look before;
-until then, and where they never do, the node stays who it was. With it goes the file of those who count no more.
+A renewal writes several files. It takes effect once all of them fit together and have not changed since the last look.
+Until then the node keeps its identity. The file of revocations is read again at the same time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Stamps = tuple[tuple[str, int, int, int], ...]
 
 
 class IdentityFolder:
-    """Reads the identity, and tells when there is another one."""
+    """Reads the identity, and reports when there is another one."""
 
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
@@ -32,7 +32,7 @@ class IdentityFolder:
         """Read the identity.
 
         Raises:
-            CredentialError: it is not to be used, or gives no right to be this node.
+            CredentialError: it is invalid, or gives no right to be this node.
         """
         settings = self._settings
         self._taken = self._seen = self._stamps()
@@ -44,7 +44,7 @@ class IdentityFolder:
         return identity
 
     def changed(self) -> Identity | None:
-        """Give the identity if it is another one since it was last read, and whole."""
+        """Return the identity if it is complete and has changed since it was last read."""
         stamps = self._stamps()
         settled, self._seen = stamps == self._seen, stamps
         if stamps == self._taken or not settled:
@@ -71,7 +71,7 @@ def _stamp(file: Path) -> tuple[str, int, int, int]:
 
 
 async def look(folder: IdentityFolder, context: LinkContext[PeerConnection], link: Link) -> None:
-    """Take a renewed identity and new revocations, if there are any."""
+    """Use a renewed identity and new revocations, if there are any."""
     if context.revocations.refresh():
         cut = sum(connection.check_revoked() for connection in list(link.connections))
         context.log.info("revocations_read", entries=len(context.revocations), connections_cut=cut)
@@ -84,6 +84,6 @@ async def look(folder: IdentityFolder, context: LinkContext[PeerConnection], lin
         await link.renew()
     except (StartError, OSError) as error:
         context.present(earlier)
-        context.log.error("identity_not_usable", error=str(error))  # noqa: TRY400  the reason says it all
+        context.log.error("identity_not_usable", error=str(error))  # noqa: TRY400  the reason is enough
         return
     context.log.info("identity_renewed")

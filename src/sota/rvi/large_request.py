@@ -1,11 +1,10 @@
-"""A large ``message`` request, read without looking twice at the text that makes it large.
+"""Read a large ``message`` request without processing its one large string several times.
 
-A block is one text of more than a hundred kilobytes in an envelope of two hundred bytes. Read as any other request it
-would be scanned for the envelope, decoded for its parameters, and packed, each time in full. Here that text is taken
-out, and a short one put in its place; the envelope is read as any other, the text alone is checked, and put back. It
-is not copied for that: a large request is given in parts, and the text is a view of what came. Which requests are
-accepted, and what becomes of them, is the same either way: whatever is not plainly of this kind (an escape, a text that
-is a name, many texts before it, anything wrong) is left to the ordinary way.
+A block is one string of more than a hundred kilobytes in an envelope of two hundred bytes. The ordinary way scans it
+for the envelope, decodes it for the parameters, and packs it, each time in full. Here a short string replaces it;
+the envelope is read as usual, and the string is only checked. It is not copied: the parameters are given in parts,
+of which the string is a view. The result is the same either way. Anything unusual (an escape, a string that is a name,
+many strings before it, any error) is left to the ordinary way.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
     from sota.rvi.edge_requests import MessageRequest
 
 LARGE_BYTES = 16 << 10
-"""A request from here on is looked at, and a text from here on is taken out."""
+"""Requests and strings of at least this size are handled here."""
 
 MAX_TEXTS = 32
-"""So many texts are passed over in search of the large one; a hostile request shall not cost more than that."""
+"""Strings to skip in search of the large one: a bound on what a hostile request costs."""
 
 KEY_BYTES = 96
-"""By so much of its beginning a text is looked for among those that were checked."""
+"""The length of the start of a string by which checked ones are found."""
 
 _STAND_IN = b"a large text was"
 _QUOTED, _PACKED = b'"%b"' % _STAND_IN, pack(_STAND_IN.decode())
@@ -47,10 +46,10 @@ class LargeParameters:
 
 
 class LargeRequestReader:
-    """Reads large requests; remembers texts that it has checked, up to ``kept_bytes``.
+    """Reads large requests; remembers strings that it has checked, up to ``kept_bytes``.
 
-    A campaign sends the same block to many vehicles at about the same time. To see that a text is the same as one
-    before costs a fifth of checking it, and those of all messages that wait are then one.
+    A campaign sends the same block to many vehicles at about the same time. Comparing a string with an earlier one
+    costs a fifth of checking it, and all waiting messages share one copy.
     """
 
     def __init__(self, kept_bytes: int = 0) -> None:
@@ -61,10 +60,7 @@ class LargeRequestReader:
     def read(
         self, content: bytes | bytearray, decode: Callable[[bytes], MessageRequest]
     ) -> tuple[MessageRequest, LargeParameters] | None:
-        """Read a request by ``decode``; gives it, with a short text in its parameters, and what they really are.
-
-        None: it is to be read as any other.
-        """
+        """Read a request by ``decode``; returns it and its real parameters, or None to read it the ordinary way."""
         if len(content) < LARGE_BYTES or (found := _find(content)) is None:
             return None
         start, end = found
@@ -76,7 +72,9 @@ class LargeRequestReader:
             parameters = bytes(request.params.parameters)
             before, here, after = parameters.partition(_QUOTED)
             packed_before, here_packed, packed_after = pack(msgspec.json.decode(parameters)).partition(_PACKED)
-            if not here or not here_packed:  # it stood elsewhere, or in what another member of the same name replaces
+            if (
+                not here or not here_packed
+            ):  # it was elsewhere, or in a member that a later one of the same name replaces
                 return None
             quoted = self._checked(content, start, end)
         except (msgspec.MsgspecError, ValueError, OverflowError, TypeError, RecursionError):
@@ -86,14 +84,14 @@ class LargeRequestReader:
         return request, LargeParameters((before, quoted, after), packed)
 
     def _checked(self, content: bytes | bytearray, start: int, end: int) -> memoryview:
-        """Give a text, in its quotation marks, once it is known to be one."""
+        """Check a string and return it, in its quotation marks."""
         key = bytes(content[start : start + KEY_BYTES])
         known = self._kept.get(key)
         if known is not None and len(known) == end - start and content.startswith(known, start):
             self._kept.move_to_end(key)
             return memoryview(known)
         quoted = memoryview(content)[start:end]
-        _check(quoted)  # no control characters; whether it is UTF-8 is passed over there
+        _check(quoted)  # control characters; it does not check UTF-8
         if not content.isascii():
             str(quoted, "utf-8")
         if end - start <= self._limit:
@@ -109,14 +107,14 @@ class LargeRequestReader:
 
 
 def _raw_head(length: int) -> bytes:
-    """Give what stands before a long text in msgpack of the old specification."""
+    """Return the header of a long string in msgpack of the old specification."""
     return b"\xda" + length.to_bytes(2, "big") if length < _RAW16_BELOW else b"\xdb" + length.to_bytes(4, "big")
 
 
 def _find(content: bytes | bytearray) -> tuple[int, int] | None:
-    """Find a large text, with its quotation marks, if it is a value: the last one or, from the start, the first."""
+    """Find a large string, with its quotation marks, if it is a value: the last one or, from the start, the first."""
     if b"\\" in content:
-        return None  # with no escapes in it, every quotation mark begins or ends a text
+        return None  # without escapes every quotation mark begins or ends a string
     end = content.rfind(b'"')
     start = content.rfind(b'"', 0, max(end, 0))
     if end - start >= LARGE_BYTES and start >= 0 and content.count(b'"', 0, start) % 2 == 0:

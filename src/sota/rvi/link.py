@@ -1,10 +1,11 @@
-"""The data link: listens for other nodes, connects to those it was told of, and watches over all connections.
+"""The data link: listens for other nodes, connects to configured ones, and supervises all connections.
 
-* TLS is mutual: both sides present a certificate of the trust anchor, and nothing else gets through. Names in
-  certificates are not compared: who may do what is in the credentials, which are bound to the certificate.
-* A renewed identity counts without a restart: new connections have it at once, others are made anew over minutes.
-* A lost connection is made again after a pause that doubles, with jitter; the pause shrinks back only after a
-  connection has lasted, so that nobody hammers a node that accepts and drops.
+* TLS is mutual: both sides present a certificate of the trust anchor, and no other is accepted. Names in certificates
+  are not compared: rights are in the credentials, which are bound to the certificate.
+* A renewed identity takes effect without a restart: new connections use it at once, the others are replaced over
+  minutes.
+* A lost connection is made again after a pause that doubles, with jitter. The pause shrinks only after a connection has
+  lasted, so that a node which accepts and drops is not flooded.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ class Link:
         self.tls_port = self.tcp_port = 0
 
     async def start(self) -> None:
-        """Listen, and begin to connect.
+        """Listen, and start to connect.
 
         Raises:
-            StartError: an address is taken, or a certificate is not to be used.
+            StartError: an address is taken, or a certificate is unusable.
         """
         settings = self._context.settings
         peers = [read_peer(text) for text in settings.peers]
@@ -67,7 +68,7 @@ class Link:
             plain = self._bind(settings.tcp_port)
             self.tcp_port = int(plain.getsockname()[1])
             await self._listen(plain, None)
-            plain.close()  # what listens is a duplicate
+            plain.close()  # a duplicate listens
         if any(address.scheme != "tcp" for address, _ in peers):
             self._client_tls = self._make_client_tls()
         for address, language in peers:
@@ -78,20 +79,20 @@ class Link:
         self._tasks.append(asyncio.create_task(self._watch(), name="link:watch"))
 
     def add(self, connection: PeerConnection) -> bool:
-        """Count a connection in, unless there are too many."""
+        """Add a connection; False if there are too many."""
         if len(self.connections) >= self._context.settings.max_peers:
             return False
         self.connections.add(connection)
         return True
 
     def announce(self, names: Iterable[str], *, available: bool) -> None:
-        """Tell every peer of services that come or go."""
+        """Announce services that come or go to every peer."""
         chosen = list(names)
         for connection in self.connections:
             connection.announce(chosen, available=available)
 
     async def stop_accepting(self) -> None:
-        """Take no further connections and make none."""
+        """Accept and make no more connections."""
         for server in self._servers:
             server.close()
         if self._secure_socket is not None:
@@ -101,7 +102,7 @@ class Link:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def close(self, timeout_s: float) -> None:
-        """End all connections, giving them time to send what waits."""
+        """Close all connections, after they had time to send what waits."""
         ends = [connection.ended for connection in self.connections]
         for connection in list(self.connections):
             connection.close()
@@ -111,15 +112,15 @@ class Link:
             connection.abort()
 
     async def renew(self) -> None:
-        """Use the identity that the context has now: for new connections at once, for those that stand one by one.
+        """Use the context's new identity: at once for new connections, one by one for open ones.
 
         Raises:
-            StartError: a certificate is not to be used.
+            StartError: a certificate is unusable.
         """
         if self._client_tls is not None:
             self._client_tls = self._make_client_tls()
         if self._secure_socket is not None:
-            # Both listen on one socket, so that nobody finds the door shut in between.
+            # Both listen on one socket, so that no connection is refused in between.
             old = [server for server in self._servers if server in self._secure_servers]
             await self._listen(self._secure_socket, self._server_tls())
             for server in old:
@@ -151,7 +152,7 @@ class Link:
     async def _listen(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         secure = tls is not None
         server = await asyncio.get_running_loop().create_server(
-            # A TLS peer's first byte tells its language; a TCP peer is answered in JSON, whatever it speaks.
+            # A TLS peer's first byte shows its encoding; a TCP peer is answered in JSON in any case.
             lambda: PeerConnection(self._context, None if secure else JSON, secure=secure, initiator=False),
             sock=listening.dup(),
             ssl=tls,
@@ -201,7 +202,7 @@ class Link:
             self._replace_old(now)
 
     def _replace_old(self, now: float) -> None:
-        """End connections of an earlier identity one by one, over some minutes: vehicles come back at once."""
+        """Close connections of an earlier identity one by one, over some minutes: their vehicles reconnect at once."""
         if not self._renewing_until:
             return
         old = [one for one in self.connections if one.generation != self._context.generation]
@@ -213,7 +214,7 @@ class Link:
 
 
 def allow_files(peers: int) -> None:
-    """Let the process open as many files as it may take connections, as far as the system allows it."""
+    """Raise the limit of open files to the number of connections, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = peers + SPARE_FILES if hard == resource.RLIM_INFINITY else min(peers + SPARE_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -221,14 +222,14 @@ def allow_files(peers: int) -> None:
 
 
 def server_context(identity: Identity, *, trust_clock: bool = True) -> ssl.SSLContext:
-    """Make the TLS settings of the listening side: a client without our authority's certificate is turned away."""
+    """Return the TLS settings of the listening side; they refuse a client without our authority's certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.num_tickets = 0  # connections are long: tickets for the next one would only cost memory
+    context.num_tickets = 0  # connections are long: tickets would only cost memory
     return _context(context, identity, trust_clock=trust_clock)
 
 
 def client_context(identity: Identity, *, trust_clock: bool = True) -> ssl.SSLContext:
-    """Make the TLS settings of the connecting side; the server's rights are in its credential, not in its host name."""
+    """Return the TLS settings of the connecting side; the server's rights are in its credential, not its host name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     return _context(context, identity, trust_clock=trust_clock)

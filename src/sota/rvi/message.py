@@ -1,4 +1,4 @@
-"""A message on its way through the node, and who sent it."""
+"""A message on its way through the node, and its sender."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 Part = bytes | memoryview
-"""A stretch of bytes that nobody changes any more."""
+"""Bytes that no longer change."""
 
 
-# What a peer says of a message's time-out is by the peer's clock, which may be wrong: it counts only within these
-# bounds.
+# A message's time-out is by its sender's clock, which may be wrong: it counts only within these bounds.
 MIN_KEEP_S, MAX_KEEP_S = 30.0, 86_400.0
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """Who is at the other end of a link: the VIN its credentials speak for, and the one that allowed the message."""
+    """The other end of a link: the VIN that its credentials are for, and the credential that allowed the message."""
 
     vin: str | None
     credential: str
@@ -26,13 +25,12 @@ class Peer(msgspec.Struct, frozen=True):
 class Message:
     """One message to one service.
 
-    ``parameters`` is JSON as it came from the sender, unread; a large message may be given in parts that together are
-    its parameters, and is then copied only where somebody needs it in one piece. ``deadline`` is unix seconds by this
-    node's own clock; it is kept as ``ends``, by the clock that nobody sets. ``timeout_ms`` is what the sender said
-    (unix milliseconds), passed on to the next node. ``packed`` keeps the parameters in msgpack, in parts, once somebody
-    needed them so. ``number`` is the message's place on disk, if it is stored, and ``place`` the one it would have.
-    ``confirm`` is called when the sending node need not keep it any more. ``size`` is what it weighs in a queue, in
-    bytes. ``suspect``: it may have broken its connection.
+    ``parameters`` is the sender's JSON, not decoded. A large message may have them in several parts, which are joined
+    only where one piece is needed. ``deadline`` is in unix seconds by this node's clock; it is kept as ``ends``, by the
+    monotonic clock. ``timeout_ms`` is the sender's time-out (unix milliseconds), passed on to the next node. ``packed``
+    keeps the parameters in msgpack, in parts, once they were needed so. ``number`` is the message's place on disk, if
+    it is stored, and ``place`` the one it would have. ``confirm`` is called when the sending node may drop the message.
+    ``size`` is what counts in a queue, in bytes. ``suspect``: it may have broken its connection.
     """
 
     __slots__ = (
@@ -74,16 +72,16 @@ class Message:
 
     @property
     def parameter_parts(self) -> Sequence[Part]:
-        """The parameters as they are, in one part or several."""
+        """The parameters in one part or several."""
         return (self._parameters,) if isinstance(self._parameters, bytes) else self._parameters
 
     def settle(self) -> None:
-        """Tell the sending node that this one has done with the message, or keeps it on disk."""
+        """Confirm to the sending node that the message is done with, or on this node's disk."""
         confirm, self.confirm = self.confirm, None
         if confirm is not None:
             confirm()
 
 
 def keep_until(timeout_ms: int, now: float) -> float:
-    """Give the moment, by this node's clock, up to which a peer's message with this time-out is kept."""
+    """Return the time, by this node's clock, up to which a peer's message with this time-out is kept."""
     return now + min(MAX_KEEP_S, max(MIN_KEEP_S, timeout_ms / 1000 - now))

@@ -1,16 +1,16 @@
-"""Messages for services that are away: on disk, in the order in which they came, until their time-out.
+"""Messages for absent services: on disk, in the order of their arrival, until their time-out.
 
 Rules kept here:
 
-* a message is accepted when it is durable; a kill of the node loses none that was accepted;
-* it leaves the disk when it was handed over or its time is over; a hand-over that turns out to have failed is done
-  again, so a receiver may see a message twice, and must not mind;
-* number and bytes are bounded: what does not fit is refused, and its sender told.
+* a message is accepted once it is durable; killing the node loses no accepted message;
+* it leaves the disk when it was handed over or its time is over. A hand-over that failed after all is repeated, so a
+  receiver may see a message twice;
+* number and bytes are bounded: a message that does not fit is refused, and its sender notified.
 
-On disk a message's end is on a scale of the file's own, which follows the clock that nobody sets: until the next boot
-of the machine no setting of its clock ends a message early or late.
+On disk the end of a message's time is on a scale of the file's own, which follows the monotonic clock. Setting the
+machine's clock therefore ends no message early or late until the next boot.
 
-In memory there is only a line for each service that has messages here.
+Memory holds only a record for each service that has messages here.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ MAX_BREAKS, MAX_SUSPECTS = 5, 1000
 
 @dataclass(slots=True)
 class Backlog:
-    """What waits for one service: how many, the newest number, and up to which number it was handed over."""
+    """What waits for one service: the count, the newest number, and the last number that was handed over."""
 
     count: int = 0
     newest: int = 0
     handed_over: int = 0
     durable: int = 0
-    """How many of them are on disk by now, and their bytes."""
+    """How many of them are on disk already, and their bytes."""
     durable_bytes: int = 0
 
 
@@ -62,7 +62,7 @@ class MessageStore:
         disk.on_start_over.append(self._start_over)
 
     async def open(self) -> None:
-        """Find what an earlier run has left."""
+        """Load what an earlier run has left."""
         self._base = await self._database.submit(partial(_keep_base, self._base))
         services, newest = await self._database.submit(_survey)
         for service, count, size, last in services:
@@ -71,25 +71,21 @@ class MessageStore:
             self.bytes += size
         self._next = newest + 1
 
-    def services(self) -> list[str]:
-        """Name the services that messages wait for."""
-        return list(self._backlogs)
-
     def has_waiting(self, service: str) -> bool:
-        """Say whether messages wait for this service that have not been handed over: later ones must go behind them."""
+        """Report whether messages wait for this service; later ones must then queue behind them."""
         backlog = self._backlogs.get(service)
         return backlog is not None and backlog.newest > backlog.handed_over
 
     def reserve(self) -> int:
-        """Give a message its place among the others, in case that it has to be kept later."""
+        """Reserve a message's place among the others, in case it must be stored later."""
         self._next += 1
         return self._next - 1
 
     def append(self, message: Message) -> asyncio.Future[None]:
-        """Keep a message; the future ends when it is durable.
+        """Store a message; the future ends when it is durable.
 
         Raises:
-            Unavailable: there is no room.
+            Unavailable: the store is full.
         """
         size = len(message.parameters)
         if self.messages >= self._max_messages or self.bytes + size > self._max_bytes:
@@ -105,9 +101,9 @@ class MessageStore:
         return future
 
     def keep(self, messages: Iterable[Message]) -> None:
-        """Keep what a connection or service that ended has not carried.
+        """Store the messages that an ended connection or service did not deliver.
 
-        A message that may have broken its connection :data:`MAX_BREAKS` times is given up: sent again without end, it
+        A message that may have broken its connection :data:`MAX_BREAKS` times is dropped: sent again and again, it
         would keep the link down.
         """
         for message in messages:
@@ -119,7 +115,7 @@ class MessageStore:
                 except Unavailable:
                     metrics.REFUSED.labels("rvi-node", "store_full").inc()
                     continue
-            else:  # it came from the disk, and is there still
+            else:  # it is still on disk
                 self.retry_handed_over(message.service)
             if message.suspect and self._breaks_too_often(message):
                 metrics.REFUSED.labels("rvi-node", "breaks_link").inc()
@@ -139,14 +135,14 @@ class MessageStore:
         """Read the oldest messages of a service that have not been handed over.
 
         Raises:
-            Unavailable: the disk refuses.
+            Unavailable: the disk fails.
         """
         backlog = self._backlogs.get(service)
         if backlog is None:
             return []
         after, newest = backlog.handed_over, backlog.newest
         messages = await self._database.submit(lambda connection: _read(connection, service, after, self._base))
-        if not messages:  # the disk refused some, or their time was over: nothing is there to wait for
+        if not messages:  # the disk failed for some, or their time was over: nothing is left to hand over
             backlog.handed_over = max(backlog.handed_over, newest)
         return messages
 
@@ -157,7 +153,7 @@ class MessageStore:
             backlog.handed_over = max(backlog.handed_over, message.number)
 
     def retry_handed_over(self, service: str) -> None:
-        """Note that hand-overs to this service may have failed: what is still on disk waits again."""
+        """Note that hand-overs to this service may have failed: messages still on disk wait again."""
         if backlog := self._backlogs.get(service):
             backlog.handed_over = 0
 
@@ -188,7 +184,7 @@ class MessageStore:
         return done
 
     def _start_over(self) -> None:
-        """Count nothing that the damaged file held; what is on its way to the disk goes into the next file."""
+        """Forget what the damaged file held; pending writes go into the new file."""
         self._database.submit(partial(_keep_base, self._base))
         for service, backlog in list(self._backlogs.items()):
             self.messages -= backlog.durable
@@ -225,7 +221,7 @@ def _survey(connection: sqlite3.Connection) -> tuple[list[tuple[str, int, int, i
 
 
 def _keep_base(base: float, connection: sqlite3.Connection) -> float:
-    """Return what the file's times are relative to: what an earlier process of this boot used, or else ``base``."""
+    """Return the base of the file's times: that of an earlier process since boot, or else ``base``."""
     boot_id = _boot_id()
     row = connection.execute("SELECT boot_id, base FROM clock").fetchone()
     if row is not None and row[0] == boot_id:

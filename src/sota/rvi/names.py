@@ -1,8 +1,8 @@
-"""Names of services and the patterns that rights are made of.
+"""Names of services, and the patterns of rights.
 
 * A full name is the node's prefix and a path: ``genivi.org/vin/WVW00000000000001/sota/notify``.
-* A right is a pattern that is compared element by element; ``+`` stands for any one element; a pattern that is
-  shorter than the name matches everything below it: ``genivi.org/vin/+`` matches every service of every vehicle,
+* A right is a pattern that is compared element by element; ``+`` matches any one element. A pattern shorter than the
+  name matches everything below it: ``genivi.org/vin/+`` matches every service of every vehicle;
   ``genivi.org/backend/ope`` does not match ``genivi.org/backend/open``.
 * Only services that the whitelist names may cross a node, and those that its operator adds (``extra_services``).
 """
@@ -47,17 +47,17 @@ def elements(path: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One right, ready to compare."""
+    """One right, split for comparison."""
 
     parts: tuple[str, ...]
 
     @classmethod
     def read(cls, text: str) -> Pattern:
-        """Read a pattern as it stands in a credential; the empty one matches everything."""
+        """Parse a pattern of a credential; the empty one matches everything."""
         return cls(elements(text))
 
     def matches(self, name: str) -> bool:
-        """Say whether the name is this pattern or below it."""
+        """Report whether the name equals this pattern or is below it."""
         path = elements(name)
         if len(self.parts) > len(path):
             return False
@@ -65,14 +65,14 @@ class Pattern:
 
     @property
     def vin(self) -> str | None:
-        """The one vehicle that this pattern is about, if it is about one."""
+        """The one vehicle that this pattern names, if it names one."""
         if len(self.parts) < 3 or self.parts[:2] != ("genivi.org", "vin") or not is_vin(self.parts[2]):
             return None
         return self.parts[2]
 
 
 def vin_of(name: str) -> str | None:
-    """Give the VIN whose service this is, or None for any other name."""
+    """Return the VIN whose service this is, or None for any other name."""
     if not name.startswith(VEHICLE_PREFIX):
         return None
     vin = name[len(VEHICLE_PREFIX) :].partition("/")[0]
@@ -80,7 +80,7 @@ def vin_of(name: str) -> str | None:
 
 
 def declared_services(side: str) -> frozenset[str]:
-    """All service names of the whitelist on one side (``vehicle`` or ``backend``), without their prefix."""
+    """Return the whitelist's service names on one side (``vehicle`` or ``backend``), without their prefix."""
     ways = (row.way for row in (*B7_ROWS, *B9_ROWS))
     services = (way for way in ways if isinstance(way, Service) and way.side == side)
     return frozenset(name for service in services for name in (service.name, *service.others))
@@ -98,13 +98,13 @@ class ServiceTable:
         self._remembered: dict[str, bool] = {}
 
     def allows(self, name: str) -> bool:
-        """Say whether a message to this full name may pass."""
+        """Report whether a message to this full name may pass."""
         known = self._remembered.get(name)
         if known is None:
             known = len(name) <= MAX_NAME_LENGTH and self._allows(name)
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
-            if known:  # what others make up is not kept
+            if known:  # names that a peer invents are not remembered
                 self._remembered[name] = known
         return known
 
@@ -116,7 +116,7 @@ class ServiceTable:
         return self._allows_path("vehicle", name[len(VEHICLE_PREFIX) :].partition("/")[2])
 
     def _allows_path(self, side: str, path: str) -> bool:
-        room, _, service = path.partition("/")
-        if room == "sota" and service in self._declared[side]:
+        folder, _, service = path.partition("/")
+        if folder == "sota" and service in self._declared[side]:
             return True
         return any(pattern.matches(path) for pattern in self._extra)

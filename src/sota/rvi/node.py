@@ -5,10 +5,10 @@ A message goes
 2. else over the link that announced the name;
 3. else, or if that way is not open now, to the disk, until it opens or the message's time is over.
 
-Messages of one service keep their order: as long as some wait on the disk, later ones go behind them. ::
+Messages of one service keep their order: while some wait on the disk, later ones go behind them. ::
 
     node = Node(NodeSettings(identity=Path("identity"), data=Path("var/rvi-node")))
-    await node.start(); await node.stop()  # what was under way has ended, what waits is on disk
+    await node.start(); await node.stop()  # every delivery has ended, or its message is on disk
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
@@ -24,6 +25,7 @@ from sota.kit.http.client import Response
 from sota.kit.runtime import metrics
 from sota.kit.runtime.background import Background
 from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.memory import keep_freed
 from sota.rvi import counters
 from sota.rvi.calendar import Calendar
 from sota.rvi.callback import Address
@@ -41,18 +43,20 @@ from sota.rvi.names import VEHICLE_PREFIX, ServiceTable, declared_services, vin_
 from sota.rvi.queue_drainer import QueueDrainer, Sink
 from sota.rvi.revocation import Revocations
 from sota.rvi.routes import Routes
-from sota.rvi.service_queue import Answer, CallOptions
+from sota.rvi.service_queue import Answer
 from sota.rvi.settings import NodeSettings
 
 if TYPE_CHECKING:
     from sota.rvi.edge_ws import SocketServer
 
 TICK_S = 1.0
-DISK_FILE = "messages.sqlite3"
+DATABASE_FILE = "messages.sqlite3"
 
 
 class Node:
-    """An RVI node, in either role."""
+    """An RVI node, in either role: a program, as ``kit/runtime/program.py`` runs them."""
+
+    name = "rvi-node"
 
     def __init__(self, settings: NodeSettings) -> None:
         self.settings = settings
@@ -60,11 +64,8 @@ class Node:
         self.log = get_logger(program="rvi-node", role=settings.role)
         self.table = ServiceTable(settings.extra_services)
         self.routes = Routes()
-        self.services = LocalServices(
-            settings.prefix_path,
-            CallOptions(settings.callback_timeout_s, settings.local_queue, settings.callback_peer),
-        )
-        self._database = NodeDatabase(settings.data / DISK_FILE)
+        self.services = LocalServices(settings)
+        self._database = NodeDatabase(settings.data / DATABASE_FILE)
         self.store = MessageStore(
             self._database, max_messages=settings.stored_messages, max_bytes=settings.stored_bytes
         )
@@ -77,7 +78,7 @@ class Node:
         self._sockets = _socket_server(self, edge) if settings.ws_port else None
         self._link: Link | None = None
         self._context: LinkContext[PeerConnection] | None = None
-        self._identity_folder: IdentityFolder | None = None
+        self._identity_folder = IdentityFolder(settings)
 
     # Life
 
@@ -85,10 +86,11 @@ class Node:
         """Read the identity, open the disk, listen; returns when the node can be used.
 
         Raises:
-            StartError: something is missing or taken; says what.
+            StartError: a file is missing or unusable, or an address is taken.
         """
         settings = self.settings
-        self._identity_folder = IdentityFolder(settings)
+        if settings.role == "server":
+            keep_freed()
         try:
             identity = self._identity_folder.read()
         except CredentialError as error:
@@ -105,11 +107,11 @@ class Node:
         await self._edge.start()
         if self._sockets is not None:
             await self._sockets.start()
-        self._background.keep("rvi-node:watch", self._watch)
+        self._background.keep("rvi-node:watch", partial(self._watch, self._link, self._context))
         self.log.info("node_started", edge=self.edge_url, tls=self._link.tls_port, tcp=self._link.tcp_port)
 
     async def stop(self) -> None:
-        """Take nothing more, let what is under way end (``drain_s``), keep on disk what could not be delivered."""
+        """Accept nothing more, let deliveries end (``drain_s``), and store on disk what was not delivered."""
         self._stopping = True
         await self._background.stop()
         if self._link is not None:  # first: a real node whose connection is dropped never tries again
@@ -129,13 +131,15 @@ class Node:
         """Whether the node can be used."""
         return self._background.is_running and not self._stopping
 
-    def trouble(self) -> str | None:
-        """Return what hinders a node that listens."""
+    async def trouble(self) -> str | None:
+        """Return why local services cannot use the node."""
+        if not self.is_listening:
+            return "it does not listen"
         return self._database.refuses or self._background.trouble()
 
     @property
     def edge_url(self) -> str:
-        """Where local services find the edge."""
+        """The address of the service edge."""
         return f"http://{self.settings.host}:{self._edge.port}"
 
     @property
@@ -143,13 +147,13 @@ class Node:
         """Whether at least one other node has greeted."""
         return self._link is not None and any(connection.greeted for connection in self._link.connections)
 
-    # What the edge asks for
+    # For the edge
 
     def check(self, service: str) -> None:
         """Check that a message to this service may leave.
 
         Raises:
-            Refused: the whitelist does not know it, or this node has no right to it.
+            Refused: the whitelist does not name it, or this node has no right to it.
         """
         if not self.table.allows(service):
             metrics.REFUSED.labels("rvi-node", "unknown_service").inc()
@@ -159,22 +163,22 @@ class Node:
             raise Refused("right_to_invoke", f"No credential of this node allows it to send to {service}.", status=403)
 
     def is_local(self, service: str) -> bool:
-        """Say whether a service would be one of this node's own."""
+        """Report whether a service name is one of this node's own."""
         return service.startswith(self._prefix)
 
     def send_now(self, message: Message) -> bool:
-        """Send a message over its link if nothing is in its way; False if it has to be queued."""
+        """Send a message over its link if it can go now; False if it must be queued."""
         connection = self.routes.find(message.service)
         if connection is None or self.store.has_waiting(message.service):
             return False
         message.place = self.store.reserve()
         if not connection.offer(message):
             return False
-        counters.SENT.inc()
+        counters.MESSAGES["sent"] += 1
         return True
 
     async def queue(self, message: Message) -> None:
-        """Send a message as soon as possible; returns when it is sent, in its service's queue, or durable.
+        """Send a message as soon as possible; returns when it is sent, in its service's queue, or on disk.
 
         Raises:
             Unavailable: there is no room for it.
@@ -183,19 +187,19 @@ class Node:
         if sink is not None and not self.store.has_waiting(message.service):
             if sink.offer(message):
                 return
-            # A peer or service that is slow slows its senders down, before the disk is used.
+            # A slow peer or service first slows its senders down; then the disk is used.
             if (
                 await sink.writable(self.settings.back_pressure_s)
                 and not self.store.has_waiting(message.service)
                 and sink.offer(message)
             ):
                 return
-        counters.STORED.inc()
+        counters.MESSAGES["stored"] += 1
         await asyncio.shield(self.store.append(message))
         self._drainer.start(message.service)
 
     async def ask(self, message: Message) -> Response | None:
-        """Hand a message to a local service and wait a while for its answer; None if it comes later or not at all.
+        """Hand a message to a local service and wait a while for its answer; None if there is none in time.
 
         Raises:
             Unavailable: there is no room for it.
@@ -212,10 +216,10 @@ class Node:
             return None
 
     def register(self, local_name: str, address: Address) -> str:
-        """Register a local service; gives its full name.
+        """Register a local service; returns its full name.
 
         Raises:
-            Refused: the whitelist does not know it.
+            Refused: the whitelist does not name it.
         """
         name = self.settings.prefix_path + local_name.removeprefix("/")
         if not self.table.allows(name):
@@ -228,7 +232,7 @@ class Node:
         return name
 
     def unregister(self, name: str) -> None:
-        """Forget a local service; an unknown one is passed over."""
+        """Remove a local service; an unknown one is ignored."""
         if self.services.find(name) is None:
             return
         left = self.services.unregister(name)
@@ -237,20 +241,20 @@ class Node:
         self._announce_own([name], available=False)
 
     def unregister_all(self, url: str) -> None:
-        """Forget the services at an address that is no more."""
+        """Remove the services at an address that has gone."""
         for name in self.services.names_at(url):
             self.unregister(name)
 
     def known_services(self) -> list[str]:
-        """Name all services, local and remote."""
+        """Return the names of all services, local and remote."""
         return [*self.services, *self.routes.names()]
 
     async def schedule(self, updates: Sequence[ScheduledUpdate]) -> list[str]:
-        """Remember updates; Core is told at once of those vehicles that are connected in their interval.
+        """Store scheduled updates; Core is notified at once of vehicles that are connected in their interval.
 
         Raises:
             Refused: an interval is over already.
-            Unavailable: they cannot be kept.
+            Unavailable: the updates cannot be stored.
         """
         now = time.time()
         for update in updates:
@@ -263,29 +267,29 @@ class Node:
         return vins
 
     async def unschedule(self, updates: Sequence[UnscheduledUpdate]) -> list[str]:
-        """Withdraw updates.
+        """Withdraw scheduled updates.
 
         Raises:
-            Unavailable: that cannot be kept.
+            Unavailable: the change cannot be stored.
         """
         await asyncio.shield(self.calendar.remove(updates))
         return list(dict.fromkeys(update.vin for update in updates))
 
-    # What the link tells (context.Owner)
+    # Events of the link (context.LinkOwner)
 
     def local_services(self) -> Iterable[str]:
-        """Give the full names of the services registered here."""
+        """Return the full names of the services registered here."""
         return list(self.services)
 
     def opened(self, connection: PeerConnection) -> bool:
-        """Say whether one more connection is welcome."""
+        """Count a new connection in; False if there are too many."""
         welcome = not self._stopping and self._link is not None and self._link.add(connection)
         if welcome:
             counters.CONNECTIONS.labels(self.settings.role).inc()
         return welcome
 
     def announced(self, connection: PeerConnection, names: list[str]) -> None:
-        """Route to services of a peer, tell the local ones, send what waited."""
+        """Route to a peer's services, notify the local ones, send what waited."""
         self.routes.add(connection, names)
         if names and not self._stopping:
             self.services.notify(names, available=True)
@@ -296,18 +300,18 @@ class Node:
                 self.calendar.mark_notified(vin, time.time())
 
     def withdrawn(self, connection: PeerConnection, names: list[str]) -> None:
-        """Route no more to services of a peer."""
+        """Stop routing to a peer's services."""
         gone = self.routes.remove(connection, names)
         if gone and not self._stopping:
             self.services.notify(gone, available=False)
 
     def received(self, connection: PeerConnection, message: Message) -> None:
         """Take a message from a peer for a service of this node."""
-        counters.RECEIVED.inc()
+        counters.MESSAGES["received"] += 1
         service = self.services.find(message.service)
         if service is not None and not self.store.has_waiting(message.service) and service.offer(message):
             return
-        counters.STORED.inc()
+        counters.MESSAGES["stored"] += 1
         try:
             connection.pause_reading(self.store.append(message))
         except Unavailable:
@@ -316,12 +320,12 @@ class Node:
         self._drainer.start(message.service)
 
     def closed(self, connection: PeerConnection) -> None:
-        """Forget a connection; what it may not have carried any more waits again."""
+        """Remove a connection; messages that may not have arrived wait again."""
         if self._link is None or connection not in self._link.connections:
             return
         self._link.connections.discard(connection)
         counters.CONNECTIONS.labels(self.settings.role).dec()
-        if arrived := connection.confirmations.confirmed:  # before anything is read from the disk again
+        if arrived := connection.confirmations.confirmed:  # before the disk is read again
             self.store.remove(arrived)
         lost = {service for _, service, _ in connection.confirmations.unconfirmed}
         unconfirmed_messages = connection.take_unconfirmed()
@@ -333,26 +337,22 @@ class Node:
         for service in lost | connection.announced.keys():
             self._drainer.start(service)
 
-    # The disk
+    # Background work
 
     def _sink(self, service: str) -> Sink | None:
         return self.services.find(service) if self.is_local(service) else self.routes.find(service)
 
-    # What happens by itself
-
-    async def _watch(self) -> None:
+    async def _watch(self, link: Link, context: LinkContext[PeerConnection]) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            if self._link is not None and self._context is not None and self._identity_folder is not None:
-                await look(self._identity_folder, self._context, self._link)
+            await look(self._identity_folder, context, link)
             now = time.time()
-            if self._link is not None:
-                self._drainer.confirm(self._link.connections)
+            self._drainer.confirm(link.connections)
             self.store.expire()
             self.calendar.expire(now)
             counters.WAITING.labels(self.settings.role).set(self.store.messages)
-            if len(self.calendar) and self._link is not None:
-                for connection in self._link.connections:
+            if len(self.calendar):
+                for connection in link.connections:
                     for vin in {vin_of(name) for name in connection.announced}:
                         self._notify_awaited(vin, now)
 
@@ -372,7 +372,7 @@ class Node:
 
 
 def _socket_server(node: Node, edge: Edge) -> SocketServer:
-    """Make the WebSocket edge; its library costs a vehicle nothing where this edge is off."""
+    """Create the WebSocket edge; its library is loaded only where this edge is on."""
     try:
         from sota.rvi.edge_ws import SocketServer
     except ModuleNotFoundError as error:

@@ -1,8 +1,8 @@
-"""The way from the disk: sends what waits for a service, in order, as soon as there is somebody to take it.
+"""Send stored messages, in order, as soon as their service can be reached.
 
-What went to a local service leaves the disk when the service has answered. What went over a link to a node of ours
-leaves it when that has confirmed it; over a link to a real rvi_core, which confirms nothing, when the connection has
-stood for a while after. If it breaks before, the messages wait again, for the next connection.
+A message to a local service leaves the disk when the service has answered. A message to another of our nodes leaves it
+when that node has confirmed it; to a real rvi_core, which confirms nothing, when the connection has stood for a while
+afterwards. If the connection breaks before, the messages wait for the next one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Sink = PeerConnection | LocalService
 
 
 class QueueDrainer:
-    """One task for each service that has messages on the disk and a way open."""
+    """One task for each service that has stored messages and can be reached."""
 
     def __init__(self, store: MessageStore, find_sink: Callable[[str], Sink | None]) -> None:
         self._store, self._find_sink = store, find_sink
@@ -35,14 +35,14 @@ class QueueDrainer:
         self._stopped = False
 
     def start(self, service: str) -> None:
-        """Send what waits for this service, if there is a way."""
+        """Send what waits for this service, if it can be reached."""
         if self._stopped or service in self._running or not self._store.has_waiting(service):
             return
         if self._find_sink(service) is not None:
-            self._running[service] = asyncio.create_task(self._run(service), name=f"pump:{service}")
+            self._running[service] = asyncio.create_task(self._run(service), name=f"drain:{service}")
 
     async def stop(self) -> None:
-        """Send nothing more from the disk."""
+        """Send no more stored messages."""
         self._stopped = True
         running = list(self._running.values())
         for task in running:
@@ -50,7 +50,7 @@ class QueueDrainer:
         await asyncio.gather(*running, return_exceptions=True)
 
     def confirm(self, connections: Iterable[PeerConnection]) -> None:
-        """Remove from the disk what was sent a while ago over connections that still stand."""
+        """Remove from the disk what was sent a while ago over connections that are still open."""
         before = asyncio.get_running_loop().time() - CONFIRMED_AFTER_S
         for connection in connections:
             confirmations = connection.confirmations
@@ -65,7 +65,7 @@ class QueueDrainer:
             while (sink := self._find_sink(service)) is not None and self._store.has_waiting(service):
                 for message in await self._store.next(service):
                     if not await self._hand_over(sink, message):
-                        return  # the node starts anew when there is another way
+                        return  # the node starts again when there is another way
         except Unavailable as error:
             get_logger(program="rvi-node").warning("disk_refused", error=error.detail)
         finally:
@@ -73,14 +73,14 @@ class QueueDrainer:
 
     async def _hand_over(self, sink: Sink, message: Message) -> bool:
         if message.is_over:
-            counters.EXPIRED.inc()
-            self._store.mark_handed_over(message)  # the disk is swept by time
+            counters.MESSAGES["expired"] += 1
+            self._store.mark_handed_over(message)  # expired messages are deleted from the disk regularly
             return True
         while not self._offer(sink, message):
             await sink.writable(WAIT_S)
             if not sink.is_open:
                 return False
-            await asyncio.sleep(PAUSE_S)  # room for something may not be room for this message
+            await asyncio.sleep(PAUSE_S)  # there may be room, but too little for this message
         self._store.mark_handed_over(message)
         return True
 
@@ -89,7 +89,7 @@ class QueueDrainer:
         if isinstance(sink, PeerConnection):
             if not sink.offer(message):
                 return False
-            counters.SENT.inc()
+            counters.MESSAGES["sent"] += 1
             if not sink.confirmations.concerns(message.service):
                 sink.confirmations.unconfirmed.append((loop.time(), message.service, number))
             return True

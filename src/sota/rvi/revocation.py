@@ -1,13 +1,13 @@
-"""Which certificates and credentials count no more: a file that the operator's side writes and the node reads again.
+"""Revoked certificates and credentials: a file that the operator's side writes and the node reads again.
 
 One entry a line: the SHA-256 fingerprint of a certificate (of its DER, 64 lower-case hexadecimal digits), the id of a
-credential, or the VIN of a vehicle, of which no identity counts whatever issued it, except credentials in lines
-``VIN+CREDENTIAL``; empty lines and those that begin with ``#`` are passed over. Rules kept here:
+credential, or a VIN, which revokes every identity of that vehicle except credentials in lines ``VIN+CREDENTIAL``. Empty
+lines and those that begin with ``#`` are ignored. Rules kept here:
 
-* a change counts within a second, with no restart: links of whoever stands there are cut, and not taken again;
-* a file that is not there yet revokes nobody; one that was there and cannot be read any more leaves in force what it
-  said: nobody comes back because a file is lost;
-* the file is bounded.
+* a change takes effect within a second, without a restart: open links are cut, and new ones refused;
+* a file that does not exist yet revokes nothing. A file that existed and cannot be read any more leaves its last
+  entries in force: no revoked identity returns because a file is lost;
+* the file's size is bounded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+
+from structlog.typing import FilteringBoundLogger
 
 from sota.boundaries.services import allowing
 from sota.rvi.credentials import Rights
@@ -25,20 +26,20 @@ Stamp = tuple[int, int, int]
 
 
 class Revocations:
-    """The entries of the file, as they were when it was last looked at."""
+    """The file's entries when it was last read."""
 
-    def __init__(self, file: Path | None, log: Any = None) -> None:
-        """Take the file's place; None where nothing is ever revoked."""
+    def __init__(self, file: Path | None, log: FilteringBoundLogger | None = None) -> None:
+        """Take the file's path; None where nothing is ever revoked."""
         self._file, self._log = file, log
         self._stamp: Stamp | None = None
         self._entries: frozenset[str] = frozenset()
-        self._complained = False
+        self._warned = False
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def refresh(self) -> bool:
-        """Look at the file; True if its entries have changed."""
+        """Read the file if it changed; True if its entries have changed."""
         if self._file is None:
             return False
         try:
@@ -51,24 +52,21 @@ class Revocations:
             entries = _read(self._file.read_text("utf-8"))
         except FileNotFoundError:
             if self._stamp is not None:
-                self._complain("it is gone")
+                self._warn("it does not exist any more")
             return False
         except (OSError, ValueError) as error:
-            self._complain(str(error))
+            self._warn(str(error))
             return False
-        self._stamp, self._complained = stamp, False
+        self._stamp, self._warned = stamp, False
         changed, self._entries = entries != self._entries, entries
         return changed
 
     def find_against(self, rights: Rights, certificate: bytes | None) -> str | None:
-        """Return the entry that stands against a peer with these rights; None where there is none."""
+        """Return the entry that revokes a peer with these rights, or None."""
         return self.find(certificate, [one.id for one in rights.credentials], rights.vin_behind(certificate))
 
     def find(self, certificate: bytes | None, credentials: Iterable[str], vin: str | None = None) -> str | None:
-        """Return the entry that stands against a peer with this certificate (DER), these credentials and this VIN.
-
-        None where there is none.
-        """
+        """Return the entry that revokes this certificate (DER), one of these credentials or this VIN, or None."""
         if not self._entries:
             return None
         if certificate is not None and (print_ := fingerprint(certificate)) in self._entries:
@@ -79,14 +77,14 @@ class Revocations:
             return found
         return None if any(allowing(vin, credential) in self._entries for credential in shown) else vin
 
-    def _complain(self, reason: str) -> None:
-        if not self._complained and self._log is not None:
+    def _warn(self, reason: str) -> None:
+        if not self._warned and self._log is not None:
             self._log.error("revocations_not_read", file=str(self._file), error=reason, kept=len(self._entries))
-        self._complained = True
+        self._warned = True
 
 
 def fingerprint(certificate: bytes) -> str:
-    """Give the SHA-256 fingerprint of a certificate in DER."""
+    """Return the SHA-256 fingerprint of a certificate in DER."""
     return hashlib.sha256(certificate).hexdigest()
 
 

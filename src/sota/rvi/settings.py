@@ -1,4 +1,4 @@
-"""What an RVI node can be told: see ``sota rvi-node --help``."""
+"""Settings of an RVI node: see ``sota rvi-node --help``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PEER_SCHEMES = {"tls": "msgpack", "tls+json": "json", "tcp": "json"}
 
 
 class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
-    """The defaults are those of the backend's node.
+    """Settings; the defaults are those of the backend's node.
 
     A vehicle's node sets ``role``, ``prefix``, ``edge_port`` (9001), ``tls_port`` (0) and ``peers``.
     """
@@ -22,7 +22,7 @@ class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     ] = "server"
     prefix: Annotated[
         str,
-        Meta(min_length=1, max_length=200, description="What this node's services begin with: genivi.org/vin/<VIN>."),
+        Meta(min_length=1, max_length=200, description="Prefix of this node's services: genivi.org/vin/<VIN>."),
     ] = "genivi.org/backend"
     identity: Annotated[
         Path, Meta(description="Folder with root.pem, device.pem, device.key and the credentials (*.jwt).")
@@ -33,7 +33,7 @@ class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     ] = None
     trust_clock: Annotated[
         bool,
-        Meta(description="Whether validities are compared with this machine's clock: no, where it may be wrong."),
+        Meta(description="Check validities against this machine's clock; no, if the clock may be wrong."),
     ] = True
     edge_port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the service edge; 0 takes a free one.")] = (
         8801
@@ -48,34 +48,30 @@ class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             le=65535,
-            description="Port of the plain TCP link (8807), on which credentials can be overheard; 0: off.",
+            description="Port of the plain TCP link (8807), on which credentials can be intercepted; 0: off.",
         ),
     ] = 0
     peers: Annotated[
         tuple[str, ...], Meta(description="Nodes to connect to: tls://host:port, tls+json://… or tcp://….")
     ] = ()
     extra_services: Annotated[
-        tuple[str, ...], Meta(description="Services beyond the whitelist's that may pass, as patterns below a prefix.")
+        tuple[str, ...], Meta(description="Further services, beyond the whitelist's, as patterns below a prefix.")
     ] = ()
 
-    ping_interval_s: Annotated[float, Meta(gt=0, le=300, description="Time between two signs of life to a peer.")] = (
-        60.0
-    )
+    ping_interval_s: Annotated[float, Meta(gt=0, le=300, description="Interval of signs of life to a peer.")] = 60.0
     dead_after_s: Annotated[
-        float, Meta(gt=0, description="A peer that was silent so long is cut off; rvi_core speaks every 300 s.")
+        float, Meta(gt=0, description="A peer is disconnected after this silence; rvi_core sends every 300 s.")
     ] = 660.0
-    greeting_timeout_s: Annotated[
-        float, Meta(gt=0, le=86400, description="Time for a new connection to present itself.")
-    ] = 10.0
+    greeting_timeout_s: Annotated[float, Meta(gt=0, le=86400, description="Time for a new connection to greet.")] = 10.0
     reconnect_s: Annotated[
         float, Meta(gt=0, le=86400, description="First pause before connecting again; it doubles each time.")
     ] = 1.0
     reconnect_max_s: Annotated[float, Meta(gt=0, le=86400, description="Longest pause before connecting again.")] = 60.0
     confirmations: Annotated[
-        bool, Meta(description="Whether to offer peers that messages are confirmed; a real rvi_core passes over it.")
+        bool, Meta(description="Offer peers confirmed messages; a real rvi_core ignores the offer.")
     ] = True
     back_pressure_s: Annotated[
-        float, Meta(gt=0, le=60, description="How long a sender is held up by a slow peer before the disk is used.")
+        float, Meta(gt=0, le=60, description="How long a slow peer delays its senders before the disk is used.")
     ] = 5.0
     callback_timeout_s: Annotated[
         float, Meta(gt=0, le=86400, description="Time for a local service to answer a callback.")
@@ -83,33 +79,29 @@ class NodeSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     callback_peer: Annotated[
         bool,
         Meta(
-            description="Whether callbacks name the sender (peer) beside service_name and parameters. SOTA's programs "
+            description="Name the sender (peer) in callbacks beside service_name and parameters. SOTA's programs "
             "need it; no, for other programs that take exactly those two."
         ),
     ] = True
-    drain_s: Annotated[
-        float, Meta(gt=0, le=86400, description="Time for what is under way to end when the node stops.")
-    ] = 5.0
-    max_peers: Annotated[int, Meta(ge=1, description="Connections from other nodes at the same time.")] = 20_000
-    # rvi_core knows no limit, and was seen to pass 30 MB on.
+    drain_s: Annotated[float, Meta(gt=0, le=86400, description="Time for deliveries to end when the node stops.")] = 5.0
+    max_peers: Annotated[int, Meta(ge=1, description="Connections to other nodes at the same time.")] = 20_000
+    # rvi_core has no limit, and was seen to pass on 30 MB.
     max_message: Annotated[int, Meta(ge=1024, le=1 << 30, description="Largest message in bytes.")] = 32 << 20
     send_queue: Annotated[int, Meta(ge=1024, description="Bytes that may wait for one peer in memory.")] = 4 << 20
     local_queue: Annotated[int, Meta(ge=1024, description="Bytes that may wait for one local service in memory.")] = (
         16 << 20
     )
-    stored_messages: Annotated[int, Meta(ge=1, description="Messages kept on disk for peers that are away.")] = (
-        1_000_000
-    )
-    stored_bytes: Annotated[int, Meta(ge=1024, description="Bytes kept on disk for peers that are away.")] = 1 << 30
+    stored_messages: Annotated[int, Meta(ge=1, description="Messages kept on disk for absent peers.")] = 1_000_000
+    stored_bytes: Annotated[int, Meta(ge=1024, description="Bytes kept on disk for absent peers.")] = 1 << 30
 
     @property
     def prefix_path(self) -> str:
-        """The prefix with the slash at its end that every full name has there."""
+        """The prefix with a slash at its end, as in every full name."""
         return self.prefix.rstrip("/") + "/"
 
 
 def read_peer(text: str) -> tuple[SplitResult, str]:
-    """Read the address of a peer; gives it and the encoding spoken to it.
+    """Parse the address of a peer; returns it and the encoding to use.
 
     Raises:
         StartError: it is not an address of a node.

@@ -1,14 +1,12 @@
-"""Where one packet ends and the next begins: a data link has no lengths, only complete values back to back.
+"""Find where one packet ends and the next begins: a data link has no lengths, only complete values back to back.
 
-Both splitters look at every byte once, however small the pieces in which it comes, and believe no length before its
-bytes are there: a few bytes cannot make the node reserve memory. Nothing is decoded here. A splitter serves for several
-values, one behind the other.
+Both splitters read every byte once, however small the pieces in which it arrives. They reserve no memory for a length
+whose bytes have not arrived. Nothing is decoded here. A splitter serves several values, one after the other.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Protocol
 
 import msgpack
 
@@ -16,19 +14,7 @@ MAX_DEPTH = 100
 
 
 class CodecError(Exception):
-    """What came is not what this link speaks: the connection ends, and nothing else does."""
-
-
-class Splitter(Protocol):
-    """Finds the end of a value, and remembers how far it looked until it has found it."""
-
-    def find_end(self, buffer: bytes | bytearray, start: int) -> int | None:
-        """Give the position behind the value, or None if more bytes are needed.
-
-        Raises:
-            CodecError: no such value can come of these bytes.
-        """
-        ...
+    """Invalid bytes on a link: its connection ends, and no other."""
 
 
 class JsonSplitter:
@@ -38,12 +24,16 @@ class JsonSplitter:
     _INSIDE = re.compile(rb'["\\]')
 
     def __init__(self) -> None:
-        self._seen = 0  # how far it looked, from the start of the value
+        self._seen = 0  # how far it has read, from the start of the value
         self._depth = 0
         self._in_string = False
 
     def find_end(self, buffer: bytes | bytearray, start: int) -> int | None:
-        """Give the position behind the value, or None if more bytes are needed."""
+        """Return the position behind the value, or None if more bytes are needed.
+
+        Raises:
+            CodecError: no value begins so.
+        """
         position = start + self._seen
         depth = self._depth
         while True:
@@ -54,7 +44,7 @@ class JsonSplitter:
             position = found.end()
             byte = buffer[position - 1]
             if self._in_string:
-                if byte == 0x5C:  # a backslash: whatever follows belongs to it, even if it has not come yet
+                if byte == 0x5C:  # a backslash: the next byte belongs to it, even if it has not arrived yet
                     position += 1
                 else:
                     self._in_string = False
@@ -75,12 +65,12 @@ class MsgpackSplitter:
     """Values of msgpack, of the old specification (raw) and the new one (str8, bin)."""
 
     def __init__(self) -> None:
-        # It passes over values without making them, and remembers where it was.
+        # It skips values without building them, and remembers its place.
         self._unpacker = msgpack.Unpacker(read_size=4096, max_buffer_size=0)
         self._fed = self._passed = 0
 
     def find_end(self, buffer: bytes | bytearray, start: int) -> int | None:
-        """Give the position behind the value, or None if more bytes are needed."""
+        """Return the position behind the value, or None if more bytes are needed; raises as the other one does."""
         try:
             with memoryview(buffer) as view:
                 self._unpacker.feed(view[start + self._fed :] if start + self._fed else view)
@@ -89,8 +79,11 @@ class MsgpackSplitter:
         except msgpack.OutOfData:
             return None
         except (msgpack.UnpackException, ValueError) as error:
-            raise CodecError(f"no value that is spoken here: {error or 'a byte that begins none'}") from None
+            raise CodecError(f"not a msgpack value: {error or 'no value begins with this byte'}") from None
         end = start + int(self._unpacker.tell()) - self._passed
         self._passed = int(self._unpacker.tell())
         self._fed -= end - start
         return end
+
+
+Splitter = JsonSplitter | MsgpackSplitter

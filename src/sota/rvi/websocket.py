@@ -1,8 +1,8 @@
-"""One WebSocket of a local program: the protocol's frames on one side, texts and calls on the other.
+"""One WebSocket of a local program: frames on one side, texts and calls on the other.
 
-RFC 6455 itself is read and written by the library ``websockets``; here is what goes around it: texts are worked on in
-their order, while one waits nothing more is read; what is sent in one turn of the loop goes together; a socket that
-does not finish its handshake, or shows no sign of life, is cut off.
+The library ``websockets`` reads and writes RFC 6455. This module adds the rest: texts are handled in order, and nothing
+more is read while one waits; all that is sent in one turn of the loop goes together; a socket that does not finish its
+handshake, or shows no sign of life, is closed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from ipaddress import ip_address
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 from urllib.parse import urlsplit
 
+from structlog.typing import FilteringBoundLogger
 from websockets.exceptions import WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
@@ -38,30 +39,30 @@ _numbers = itertools.count(1)
 
 
 class SocketOwner(Protocol):
-    """The edge, as its sockets see it."""
+    """The edge, as its sockets use it."""
 
     max_text: int
-    log: Any
+    log: FilteringBoundLogger
 
     def add(self, socket: SocketProtocol) -> bool:
-        """Count a socket in, unless there are too many."""
+        """Add a socket; False if there are too many."""
         ...
 
     def remove(self, socket: SocketProtocol) -> None:
-        """Count a socket out."""
+        """Remove a socket."""
         ...
 
     def refuse(self, reason: str) -> bytes:
-        """Count what gets no answer."""
+        """Count a refused request, which gets no answer."""
         ...
 
     def handle(self, content: bytes, socket: SocketProtocol) -> bytes | Awaitable[bytes]:
-        """Answer one text; the empty answer is none."""
+        """Answer one text; an empty answer is not sent."""
         ...
 
 
 class SocketChannel:
-    """The way to one service that was registered over a socket: it is told, and does not answer."""
+    """Calls one service that was registered over a socket; such a service does not answer."""
 
     envelope = ENVELOPE
 
@@ -71,7 +72,7 @@ class SocketChannel:
 
     @property
     def url(self) -> str:
-        """What tells this socket from others."""
+        """The socket's unique name."""
         return self._socket.url
 
     def call(self, parts: Sequence[bytes], done: Done) -> bool:
@@ -84,15 +85,15 @@ class SocketChannel:
         self._socket.channels.add(self)
         return False
 
-    def go_on(self) -> None:
-        """Send what waited."""
+    def resume(self) -> None:
+        """Send the waiting call."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             self._socket.send(waiting[0])
             waiting[1](TAKEN)
 
     def close(self) -> None:
-        """Forget what waits; the socket is not this service's alone."""
+        """Drop the waiting call; other services may use the socket too."""
         self._waiting = None
         self._socket.channels.discard(self)
 
@@ -109,13 +110,13 @@ class SocketProtocol(asyncio.Protocol):
         self._requests: deque[bytes] = deque()
         self._pieces: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
-        self._paused = self._flushing = self._shaken = False
+        self._paused = self._flushing = self._is_accepted = False
         self._opened_at = self._heard_at = self._loop.time()
         self._pinged_at: float | None = None
         self.channels: set[SocketChannel] = set()
 
     def channel(self, timeout_s: float) -> SocketChannel:
-        """Make the way to a service that is called over this socket."""
+        """Return a channel to a service that is called over this socket."""
         del timeout_s
         return SocketChannel(self)
 
@@ -132,48 +133,48 @@ class SocketProtocol(asyncio.Protocol):
     # asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless there are too many connections."""
+        """Start, unless there are too many connections."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
         if not self._server.add(self):
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Forget the socket and its services."""
+        """Remove the socket and its services."""
         del error
         self._transport = None
         self._requests.clear()
         self._server.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; answer the requests that they complete."""
+        """Handle received bytes; answer the requests that they complete."""
         self._heard_at = self._loop.time()
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Request):
-                self._greet(event)
+                self._accept(event)
             elif isinstance(event, Frame):
                 self._take(event)
-        self._go_on()
+        self._handle_next()
         self._flush()
 
     def eof_received(self) -> bool:
-        """End: the other side has nothing more to say."""
+        """Close the connection: the other side has ended it."""
         return False
 
     def pause_writing(self) -> None:
-        """The other side does not read: send nothing more."""
+        """Stop sending: the other side does not read."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Go on with calls and answers."""
+        """Resume calls and answers."""
         self._paused = False
         channels, self.channels = self.channels, set()
         for channel in channels:
-            channel.go_on()
-        self._go_on()
+            channel.resume()
+        self._handle_next()
 
-    # What is said
+    # Sending
 
     def send(self, content: bytes) -> None:
         """Send a text, together with all others of this turn of the loop."""
@@ -186,13 +187,13 @@ class SocketProtocol(asyncio.Protocol):
             self._loop.call_soon(self._flush)
 
     def close(self, code: int = GOING_AWAY) -> None:
-        """End the socket, with the closing words of the protocol."""
+        """Close the socket with the protocol's closing handshake."""
         self._protocol.fail(code)
         self._flush()
 
     def tick(self, now: float) -> None:
-        """Once in a while: show that the node lives, and give up on who does not."""
-        if not self._shaken:
+        """Do what is due now and then: send a sign of life, close a dead socket."""
+        if not self._is_accepted:
             if now - self._opened_at > HANDSHAKE_S:
                 self._abort()
         elif self._pinged_at is not None and self._heard_at < self._pinged_at:
@@ -206,21 +207,21 @@ class SocketProtocol(asyncio.Protocol):
 
     # Small things
 
-    def _greet(self, request: Request) -> None:
+    def _accept(self, request: Request) -> None:
         if is_of_a_page(request.headers.get_all("Origin"), request.headers.get_all("Host")):
             self._server.refuse("websocket_origin")
             response = self._protocol.reject(403, "Web pages may not call the node.\n")
         else:
             try:
                 response = self._protocol.accept(request)
-            except UnicodeError:  # it would repeat a header that is no text
+            except UnicodeError:  # its answer would repeat a header that is not text
                 self._abort()
                 return
-        if self._protocol.eof_sent:  # what stands behind the handshake is wrong already
+        if self._protocol.eof_sent:  # the bytes after the handshake are invalid already
             self._abort()
             return
         self._protocol.send_response(response)
-        self._shaken = self._protocol.handshake_exc is None
+        self._is_accepted = self._protocol.handshake_exc is None
 
     def _take(self, frame: Frame) -> None:
         if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
@@ -235,7 +236,7 @@ class SocketProtocol(asyncio.Protocol):
             self._server.refuse("websocket_binary")
             self._protocol.fail(UNSUPPORTED_DATA)
 
-    def _go_on(self) -> None:
+    def _handle_next(self) -> None:
         while self._requests and self._task is None and not self._paused and self._transport is not None:
             answer = self._server.handle(self._requests.popleft(), self)
             if isinstance(answer, bytes):
@@ -254,7 +255,7 @@ class SocketProtocol(asyncio.Protocol):
         self._task = None
         if answer:
             self.send(answer)
-        self._go_on()
+        self._handle_next()
 
     def _throttle(self) -> None:
         transport = self._transport
@@ -285,10 +286,10 @@ class SocketProtocol(asyncio.Protocol):
 
 
 def is_of_a_page(origins: Sequence[str], hosts: Sequence[str]) -> bool:
-    """Say whether a handshake comes from a web page, by its headers ``Origin`` and ``Host``.
+    """Report whether a handshake comes from a web page, by its headers ``Origin`` and ``Host``.
 
-    Libraries that are no browser may name the address that they connect to as origin, and the node has no pages. Only
-    an address counts, since a name may be made to mean this machine by whoever owns it.
+    Libraries other than browsers may name the address that they connect to as origin, and the node has no pages. Only
+    an address counts: the owner of a name may point it to this machine.
 
     >>> is_of_a_page([], ["127.0.0.1:9008"]), is_of_a_page(["http://127.0.0.1:9008"], ["127.0.0.1:9008"])
     (False, False)

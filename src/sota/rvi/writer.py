@@ -1,7 +1,7 @@
-"""What one connection to another node writes, and how much of it may wait.
+"""The writing side of one connection to another node, with bounds on what may wait.
 
-What is written in one turn of the loop goes together: one TLS record and one system call for many messages. Only what
-is large goes as it is, in records of its own: it would have to be copied.
+All writes of one turn of the loop go together: one TLS record and one system call for many messages. Only large pieces
+go in records of their own, since joining would copy them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from sota.rvi.message import Part
 
@@ -32,14 +31,14 @@ class Writer:
         self.paused = False
 
     def begin(self, transport: asyncio.Transport, limit: int) -> None:
-        """Take the transport; more than ``limit`` bytes in it pause whoever writes."""
+        """Take the transport; more than ``limit`` bytes in it pause the writers."""
         self.transport = transport
         transport.set_write_buffer_limits(high=limit)
         keep_alive(transport.get_extra_info("socket"))
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection stands."""
+        """Whether the connection is open."""
         return self.transport is not None and not self.transport.is_closing()
 
     @property
@@ -48,7 +47,7 @@ class Writer:
         return not self._pieces and self.transport is not None and self.transport.get_write_buffer_size() == 0
 
     def write(self, content: bytes, *, alone: bool = False) -> None:
-        """Write with all else of this turn of the loop, or ``alone``: in TLS records of its own."""
+        """Write together with all else of this turn of the loop, or ``alone``: in TLS records of its own."""
         if alone:
             self.flush()
         self.write_parts((content,), len(content))
@@ -56,7 +55,7 @@ class Writer:
             self.flush()
 
     def write_parts(self, parts: Sequence[Part], size: int) -> None:
-        """Write parts of one thing, of about so many bytes, one behind the other."""
+        """Write the parts of one packet, of about ``size`` bytes."""
         if not self._pieces:
             self._loop.call_soon(self.flush)
         self._pieces.extend(parts)
@@ -65,7 +64,7 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has gathered."""
+        """Write the collected pieces."""
         pieces, size, self._pieces, self._bytes = self._pieces, self._bytes, [], 0
         if not pieces or self.transport is None or self.transport.is_closing():
             return
@@ -75,36 +74,36 @@ class Writer:
             self.transport.writelines(list(_joined(pieces)))
 
     def resume(self) -> None:
-        """The other side has read: let those go on who wait."""
+        """Resume the waiting writers: the other side has read."""
         self.paused = False
         self.resume_waiting()
 
     def resume_waiting(self) -> None:
-        """Let those go on who wait; they look for themselves whether they can."""
+        """Wake the waiting writers; each checks whether it can write."""
         if self._drained is not None:
             self._drained.set_result(None)
             self._drained = None
 
     async def writable(self, timeout_s: float) -> None:
-        """Wait until more may perhaps be written, the time is over or the connection is."""
+        """Wait until more may perhaps be written, or the time or the connection is over."""
         if self._drained is None:
             self._drained = self._loop.create_future()
         await asyncio.wait((self._drained,), timeout=timeout_s)
 
     def close(self) -> None:
-        """End the connection when everything is written."""
+        """Close the connection once everything is written."""
         self.flush()
         if self.transport is not None:
             self.transport.close()
 
     def abort(self) -> None:
-        """End the connection now."""
+        """Close the connection now."""
         if self.transport is not None:
             self.transport.abort()
 
 
 def _joined(pieces: Sequence[Part]) -> Iterator[Part]:
-    """Join small pieces that stand together; give large ones as they are."""
+    """Join adjacent small pieces; yield large ones unchanged."""
     small: list[Part] = []
     for piece in pieces:
         if len(piece) < LARGE_BYTES:
@@ -118,15 +117,15 @@ def _joined(pieces: Sequence[Part]) -> Iterator[Part]:
         yield b"".join(small)
 
 
-def pause_reading(transport: asyncio.Transport, until: asyncio.Future[Any]) -> None:
-    """Read nothing more from a connection until this is done."""
+def pause_reading(transport: asyncio.Transport, until: asyncio.Future[None]) -> None:
+    """Stop reading from a connection until this is done."""
     if transport.is_reading():
         transport.pause_reading()
         until.add_done_callback(lambda _: None if transport.is_closing() else transport.resume_reading())
 
 
 def keep_alive(endpoint: socket.socket | None) -> None:
-    """Let the kernel find hosts that vanished; a peer that hangs is found by ``dead_after_s``."""
+    """Let the kernel detect hosts that vanished; ``dead_after_s`` detects a peer that hangs."""
     if endpoint is None or endpoint.family not in (socket.AF_INET, socket.AF_INET6):
         return
     endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -40,7 +40,7 @@ async def confirmed(peer: RawPeer, count: int) -> list[int]:
     while len(numbers) < count:
         packet = await peer.read()
         assert packet.cmd == "ack"
-        numbers += packet.ids
+        numbers += cast("list[int]", packet.ids)
     return numbers
 
 

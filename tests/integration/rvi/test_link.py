@@ -7,7 +7,7 @@ import contextlib
 import ssl
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -341,7 +341,7 @@ async def test_a_fragmented_message_of_a_real_node_is_read(
         request = (await peer.read()).frg_get
         assert request == [1, 79, len(whole) - 78]
         peer.send({"frg": [1, len(whole), 79, whole[78:156]]})
-        assert (await peer.read()).frg_get[:2] == [1, 157]
+        assert cast("list[int]", (await peer.read()).frg_get)[:2] == [1, 157]
         peer.send({"frg": [1, len(whole), 157, whole[156:]]})
         assert (await peer.read()).frg_end == [1, 0]
         assert (await service.wait_for(1))[0]["parameters"] == ["y" * 500]

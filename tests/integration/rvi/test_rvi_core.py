@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgpack
 import pytest
@@ -208,7 +208,7 @@ async def test_a_message_of_a_real_node_in_pieces_with_characters_cut_in_two(
         if answer.frg_end is not None:
             assert answer.frg_end == [1, 0]
             break
-        number, offset, wanted = answer.frg_get
+        number, offset, wanted = cast("list[int]", answer.frg_get)
         assert number == 1
         size = min(wanted, 101)  # and it may send less than was asked for
     assert (await service.wait_for(1))[0]["parameters"] == [text]
@@ -230,9 +230,9 @@ async def test_a_burst_of_messages_in_pieces_arrives_whole_and_the_link_stands(
         if answer.frg_end == [21, 1]:
             continue
         if answer.frg_end is not None:
-            del whole[answer.frg_end[0]]
+            del whole[cast("list[int]", answer.frg_end)[0]]
             continue
-        number, offset, size = answer.frg_get
+        number, offset, size = cast("list[int]", answer.frg_get)
         piece = whole[number][offset - 1 : offset - 1 + min(size, 78)]
         peer.send({"frg": [number, len(whole[number]), offset, piece]})
     received = [message["parameters"]["n"] for message in await service.wait_for(20)]

@@ -316,5 +316,5 @@ async def _parts(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 
 def test_a_node_without_this_edge_does_not_load_its_library() -> None:
-    look = "import sys, sota.rvi.program; sys.exit('websockets' in sys.modules)"
+    look = "import sys, sota.rvi.node; sys.exit('websockets' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", look], check=False, timeout=60).returncode == 0

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import settings
@@ -243,7 +243,12 @@ def test_hostile_peers_cost_their_connection_only(owner: Quiet, backend_identity
     async def attack() -> None:
         settings_ = NodeSettings(identity=backend_identity, max_message=4096)
         context = LinkContext(
-            settings_, Identity.read(backend_identity, time.time()), ServiceTable(), owner, owner, confirms=True
+            settings_,
+            Identity.read(backend_identity, time.time()),
+            ServiceTable(),
+            owner,
+            cast("Any", owner),
+            confirms=True,
         )
         assert Link(context).connections == set()
 
