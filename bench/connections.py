@@ -3,7 +3,7 @@
 15,000 vehicles connect to one ``sota rvi-node`` over mutual TLS, each with a credential of its own; one client process
 plays them. ``kb_per_vehicle`` is what the node's resident memory grew by, for each, once all are connected and quiet.
 ``notify_all_s`` is the time from the first notification that Core's side hands to the node's edge to the last that has
-arrived at a vehicle.
+arrived at a vehicle. The node's processor time is ``node_us_per_connection`` and ``node_us_per_notification``.
 
 ``SCALE=1000 make bench ONLY=connections`` takes fewer, for a quick look; its result is not kept.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 import uvloop
 
 from bench.connections_sinks import make_tokens, vin
-from bench.processes import SOTA, BenchmarkError, free_ports, get, running, settled_mb, wait_until
+from bench.processes import SOTA, BenchmarkError, free_ports, get, processor_s, running, settled_mb, wait_until
 from bench.report import Measurement
 from sota.boundaries.authority import Authority
 from sota.kit.http.client import HttpClient
@@ -54,18 +54,23 @@ def measure() -> Measurement:
         print(f"signing {vehicles:,} credentials", flush=True)
         make_tokens(folder / "vehicles", vehicles)
         edge, link, pid = _node(stack, folder)
-        before_mb = settled_mb(pid)
+        before_mb, before_s = settled_mb(pid), processor_s(pid)
         sinks = _Sinks(stack, folder, link, vehicles)
         began_at = sinks.line("began_at", 30)
         connected_s = sinks.connected(began_at) - began_at
+        connected_us = (processor_s(pid) - before_s) * 1e6 / vehicles
         print(f"{vehicles:,} connected in {connected_s:.0f} s", flush=True)
         kb_each = (settled_mb(pid) - before_mb) * 1000 / vehicles
+        before_s = processor_s(pid)
         began_at = uvloop.run(_notify(edge, vehicles))
         notify_s = sinks.line("received_at", 120) - began_at
+        notify_us = (processor_s(pid) - before_s) * 1e6 / vehicles
     figures = {
         "kb_per_vehicle": kb_each,
         "notify_all_s": notify_s,
         "connect_all_s": connected_s,
+        "node_us_per_connection": connected_us,
+        "node_us_per_notification": notify_us,
         "vehicles": float(vehicles),
     }
     ratios = {"memory_to_limit": kb_each / KB_LIMIT, "notify_to_limit": notify_s / NOTIFY_LIMIT_S}

@@ -2,8 +2,8 @@
 
 The machine's speed drifts, and other programs share it. So the two are measured in pairs, one directly after the other
 and each first in turn; a figure's ratio is taken inside each pair, and the median over the pairs is shown. A ratio
-above 1 is better than before, whichever way the figure counts. Processor time for each unit (``…_us``,
-``…_us_per_…``) decides: below ``--limit`` the command ends with 1. Rates are shown beside it.
+above 1 is better than before, whichever way the figure counts. Processor time and memory for each unit (``…_us``,
+``…_us_per_…``, ``kb_per_…``) decide: below ``--limit`` the command ends with 1. Rates and times are shown beside them.
 
 The earlier revision stands in a work tree of its own while it is measured, and uses this tree's installed libraries.
 """
@@ -28,7 +28,8 @@ from bench.processes import BenchmarkError
 
 HERE = Path(__file__).resolve().parents[1]
 ROW = re.compile(r"^│ (\w+) +│ +(-?[\d,.]+) +│$", re.MULTILINE)
-SPENT = re.compile(r"_us(_per_\w+)?$")
+SPENT = re.compile(r"(_us(_per_\w+)?|^kb_per_\w+)$")
+TIME = re.compile(r"_all_s$")
 RATE = re.compile(r"_(rps|per_s)(_\w+)?$")
 # A benchmark's own rounds are one here: the pairs repeat it.
 ONE_ROUND = "import bench.{name} as b; b.ROUNDS = 1; from bench.report import show; show({name!r}, b.measure())"
@@ -111,9 +112,10 @@ def compare(before: Sequence[Figures], after: Sequence[Figures]) -> dict[str, tu
     compared: dict[str, tuple[float, float, float]] = {}
     for name in after[0]:
         pairs = [(old[name], new[name]) for old, new in zip(before, after, strict=True) if name in old and name in new]
-        if not pairs or not (SPENT.search(name) or RATE.search(name)) or not all(all(pair) for pair in pairs):
+        is_less_better = bool(SPENT.search(name) or TIME.search(name))
+        if not pairs or not (is_less_better or RATE.search(name)) or not all(all(pair) for pair in pairs):
             continue
-        ratios = [old / new if SPENT.search(name) else new / old for old, new in pairs]
+        ratios = [old / new if is_less_better else new / old for old, new in pairs]
         olds, news = zip(*pairs, strict=True)
         compared[name] = (statistics.median(olds), statistics.median(news), statistics.median(ratios))
     return compared

@@ -1,10 +1,14 @@
 """A request for 100,000 of 1,000,000 vehicles: how fast it is queued, and how long others wait meanwhile.
 
 The real Core and the real Resolver, one process each, on SQLite and on a MariaDB server of its own; both engines sync
-every commit to the disk, as in production. Nobody plays the node: what it must hear waits in the outbox. A round is one
+every commit to the disk, as in production. There is no node: what it must hear waits in the outbox. A round is one
 ``POST /install-requests``, timed from its first byte to its answer, which comes when all of it is queued; meanwhile,
 at a steady rate, others read vehicles, packages and lists at the same Core, and every fifth call writes: a vehicle
 reports what it has. Each of their times counts from the moment at which the call was due.
+
+After each round the same rows are inserted in bulk by the plain driver (``queue_insertion.py``). The ratio of the two
+rates, ``queue_to_insertion_sqlite`` and ``queue_to_insertion_mariadb``, is taken inside a round, and decides: rates and
+times depend on what else the machine does.
 
 ``SCALE=50000 make bench ONLY=queue`` takes fewer vehicles, for a quick look; its result is not written over the kept
 one.
@@ -27,6 +31,7 @@ from typing import Any
 import msgspec
 import uvloop
 
+from bench import queue_insertion
 from bench.api_load import Load, Request
 from bench.api_seed import vin
 from bench.processes import SOTA, BenchmarkError, free_ports, get, running, wait_until
@@ -44,8 +49,9 @@ ROUNDS = 5
 CALLS_PER_S = 50.0
 QUIET_S = 3.0
 ANSWER_S = 300.0
-VINS_PER_S_LIMIT, P99_LIMIT_MS = 30_000.0, 100.0
-# A private server of the tests syncs nothing; this one does, as MariaDB does where nobody says otherwise.
+# Half of what one measured run gave.
+LEAST_RATIOS = {"sqlite": 0.2, "mariadb": 0.35}
+# A private server of the tests syncs nothing; this one does, as MariaDB does by default.
 DURABLE = (
     "--innodb-buffer-pool-size=1G",
     "--innodb-log-file-size=512M",
@@ -57,11 +63,15 @@ DURABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One request: vehicles a second, the others' 99th percentile meanwhile, Core's processor time for a vehicle."""
+    """One request: vehicles a second, the others' 99th percentile meanwhile, Core's processor time for a vehicle.
+
+    ``insertion_per_s`` is the rate at which the same rows are inserted by the plain driver.
+    """
 
     vins_per_s: float
     p99_ms: float
     processor_us: float
+    insertion_per_s: float
 
 
 def measure() -> Measurement:
@@ -74,6 +84,7 @@ def measure() -> Measurement:
     if vehicles < 1000:
         raise BenchmarkError("SCALE is a number of vehicles, 1000 or more")
     figures: dict[str, float] = {}
+    ratios: dict[str, float] = {}
     for engine in os.environ.get("ENGINES", "sqlite mariadb").split():
         with tempfile.TemporaryDirectory() as folder, _seeded(engine, Path(folder), vehicles) as databases:
             rounds, quiet_ms = _queue(Path(folder), databases, vehicles)
@@ -81,22 +92,22 @@ def measure() -> Measurement:
         figures[f"other_calls_p99_ms_{engine}"] = statistics.median(one.p99_ms for one in rounds)
         figures[f"quiet_p99_ms_{engine}"] = quiet_ms
         figures[f"core_cpu_us_per_vin_{engine}"] = statistics.median(one.processor_us for one in rounds)
+        figures[f"insertion_rows_per_s_{engine}"] = statistics.median(one.insertion_per_s for one in rounds)
+        ratios[f"queue_to_insertion_{engine}"] = statistics.median(
+            one.vins_per_s / one.insertion_per_s for one in rounds
+        )
     figures["other_calls_p99_ms"] = max(value for name, value in figures.items() if name.startswith("other_calls"))
-    return replace(_result(figures), kept=vehicles >= VEHICLES)
+    return replace(_result(figures, ratios), kept=vehicles >= VEHICLES)
 
 
-def _result(figures: dict[str, float]) -> Measurement:
-    kept = ["kept" if value >= VINS_PER_S_LIMIT else "NOT kept" for value in _rates(figures)]
-    notes = (
-        f"vins_per_s at least {VINS_PER_S_LIMIT:,.0f}: {', '.join(kept)}; other_calls_p99_ms under {P99_LIMIT_MS:g}: "
-        f"{'kept' if figures['other_calls_p99_ms'] < P99_LIMIT_MS else 'NOT kept'}.",
-        f"Others make {CALLS_PER_S:g} calls a second; quiet_p99_ms is theirs while nothing is queued.",
-    )
-    return Measurement(figures, {}, notes)
-
-
-def _rates(figures: dict[str, float]) -> list[float]:
-    return [value for name, value in figures.items() if name.startswith("vins_per_s")]
+def _result(figures: dict[str, float], ratios: dict[str, float]) -> Measurement:
+    least = {f"queue_to_insertion_{engine}": limit for engine, limit in LEAST_RATIOS.items()}
+    judged = [
+        f"{name} at least {least[name]:g}: {'kept' if ratio >= least[name] else 'NOT kept'}."
+        for name, ratio in ratios.items()
+    ]
+    others = f"Others make {CALLS_PER_S:g} calls a second; quiet_p99_ms is theirs while nothing is queued."
+    return Measurement(figures, ratios, (*judged, others))
 
 
 @contextlib.contextmanager
@@ -134,12 +145,13 @@ def _queue(folder: Path, databases: tuple[str, str], vehicles: int) -> tuple[lis
         quiet_ms = load.p99_ms(calls, CALLS_PER_S, QUIET_S)
         rounds = []
         for number in range(ROUNDS):
-            rounds.append(uvloop.run(_round(load, client, calls, vehicles // ONE_IN)))
+            request_id, done = uvloop.run(_round(load, client, calls, vehicles // ONE_IN))
+            rounds.append(replace(done, insertion_per_s=queue_insertion.rows_per_s(databases[0], request_id)))
             print(f"round {number + 1}: {rounds[-1]}", flush=True)
     return rounds, quiet_ms
 
 
-async def _round(load: Load, address: tuple[str, str], calls: list[Request], expected: int) -> Round:
+async def _round(load: Load, address: tuple[str, str], calls: list[Request], expected: int) -> tuple[str, Round]:
     client = HttpClient(*address, timeout_s=ANSWER_S)
     try:
         before_s, began = load.processor_s(), time.perf_counter()
@@ -153,7 +165,7 @@ async def _round(load: Load, address: tuple[str, str], calls: list[Request], exp
     finally:
         await client.close()
     p99_ms = statistics.quantiles(times_s, n=100, method="inclusive")[98] * 1000
-    return Round(expected / (ended - began), p99_ms, spent_s * 1e6 / expected)
+    return request_id, Round(expected / (ended - began), p99_ms, spent_s * 1e6 / expected, insertion_per_s=0.0)
 
 
 async def _post(client: HttpClient) -> tuple[str, float]:
@@ -169,7 +181,7 @@ async def _post(client: HttpClient) -> tuple[str, float]:
 
 
 def _others(vehicles: int) -> list[Request]:
-    """Give what others ask meanwhile: of five calls one writes."""
+    """Return what others ask meanwhile: of five calls one writes."""
     calls = []
     for number in range(1, 400):
         known = number * 7919 % (vehicles // ONE_IN) * ONE_IN + ONE_IN
@@ -191,7 +203,7 @@ def _servers(folder: Path, databases: tuple[str, str]) -> Iterator[tuple[Load, t
         "resolver": issue(folder / "resolver.toml", str(Program.SOTA_CORE)),
     }
     (folder / "resolver.token").write_text(tokens["resolver"])
-    core_port, core_op, resolver_port, resolver_op, nobody = free_ports(5)
+    core_port, core_op, resolver_port, resolver_op, absent = free_ports(5)
     resolver = {
         "port": resolver_port,
         "operation_port": resolver_op,
@@ -208,7 +220,7 @@ def _servers(folder: Path, databases: tuple[str, str]) -> Iterator[tuple[Load, t
         "repository": folder / "packages",
         "resolver_url": f"http://127.0.0.1:{resolver_port}",
         "resolver_token_file": folder / "resolver.token",
-        "node_url": f"http://127.0.0.1:{nobody}",
+        "node_url": f"http://127.0.0.1:{absent}",
     }
     with contextlib.ExitStack() as stack:
         _start(stack, folder, "resolver", resolver, lambda: get(resolver_op, "/readyz")[0] == 200)

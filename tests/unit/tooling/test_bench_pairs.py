@@ -24,6 +24,11 @@ def test_a_ratio_above_one_is_better_and_is_taken_inside_each_pair() -> None:
     assert compare(before, after) == {"a_us": (15.0, 7.5, 2.0), "b_per_s": (75.0, 37.5, 0.5)}
 
 
+def test_less_memory_and_less_time_are_better() -> None:
+    before, after = [{"kb_per_vehicle": 60.0, "notify_all_s": 2.0}], [{"kb_per_vehicle": 50.0, "notify_all_s": 1.0}]
+    assert compare(before, after) == {"kb_per_vehicle": (60.0, 50.0, 1.2), "notify_all_s": (2.0, 1.0, 2.0)}
+
+
 def test_what_says_nothing_about_speed_is_left_out() -> None:
     assert compare([{"vehicles": 5.0, "zero_us": 0.0}], [{"vehicles": 5.0, "zero_us": 0.0}]) == {}
 
