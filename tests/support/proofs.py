@@ -1,4 +1,4 @@
-"""Joins what became of the whitelist's tests with the table: which outcomes are proved, on which database engine."""
+"""Joins the results of the whitelist's tests with the table: which outcomes are proved, on which database engine."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sota.boundaries.table import TABLE
 
 ENGINES = ("sqlite", "mariadb")
 ENGINE_NAMES = {"sqlite": "SQLite", "mariadb": "MariaDB"}
-# What a store's wrong credentials give; SQLite has no credentials (docs/specification.md, ruling 17).
+# The outcome of wrong credentials of a store; SQLite has no credentials (docs/specification.md, ruling 17).
 MARIADB_ONLY = "rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of one test: which outcomes it is to prove, on which engine (None: no database), and its result."""
+    """One test's result, with the outcomes that it proves and its engine (None: no database)."""
 
     test: str
     engine: str | None
@@ -34,11 +34,14 @@ class Record:
 
 @dataclass(slots=True)
 class Proof:
-    """The tests of one outcome, and what they gave on each engine (``None``: a test without a database)."""
+    """The tests of one outcome, and their results on each engine (``None``: a test without a database).
+
+    ``tests`` has for each test how many rows it is marked with: a test of several rows is a shared proof.
+    """
 
     row: Interaction
     outcome: Outcome
-    tests: list[str] = field(default_factory=list)
+    tests: dict[str, int] = field(default_factory=dict)
     results: dict[str | None, list[str]] = field(default_factory=dict)
 
     @property
@@ -49,8 +52,8 @@ class Proof:
     def add(self, record: Record) -> None:
         """Add a test's result."""
         name = record.test.partition("[")[0]
-        if name not in self.tests:
-            self.tests.append(name)
+        rows = len({mark[0] for mark in record.marks})
+        self.tests[name] = min(rows, self.tests.get(name, rows))
         self.results.setdefault(record.engine, []).append(record.result)
 
     def holds_on(self, engine: str) -> bool:
@@ -59,12 +62,17 @@ class Proof:
         return engine in self.engines and "passed" in results and "failed" not in results
 
     @property
+    def is_shared(self) -> bool:
+        """Whether every test of it is one of several rows."""
+        return bool(self.tests) and min(self.tests.values()) > 1
+
+    @property
     def holds(self) -> bool:
         """Whether it is proved on every engine on which it can happen."""
         return all(self.holds_on(engine) for engine in self.engines)
 
     def say(self, engine: str) -> str:
-        """Give the result on an engine in a word or two."""
+        """Return the result on an engine in a word or two."""
         if engine not in self.engines:
             return "not there"
         own, free = self.results.get(engine, []), self.results.get(None, [])
@@ -83,7 +91,7 @@ class Conformance:
     wrong: list[str]
 
     def select(self, wanted: Callable[[Proof], bool]) -> list[Proof]:
-        """Give the proofs for which ``wanted`` holds."""
+        """Return the proofs for which ``wanted`` holds."""
         return [proof for proof in self.proofs.values() if wanted(proof)]
 
 

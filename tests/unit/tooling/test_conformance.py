@@ -123,6 +123,15 @@ def test_page_is_the_same_for_the_same_results() -> None:
     assert f"`{TEST}` | passed | passed |" in page
 
 
+def test_proof_that_rows_share_is_shown_as_shared() -> None:
+    both = (("WL-B6-1", "rejected"), ("WL-B6-2", "rejected"))
+    joined = join([Record(f"{TEST}_shared", None, both, "passed"), record(None, "WL-B6-2", "rejected")])
+    assert [joined.proofs[row, "rejected"].is_shared for row in ("WL-B6-1", "WL-B6-2")] == [True, False]
+    page = render(joined)
+    assert f"| `{TEST}_shared` (shared by 2 rows) |" in page
+    assert "| B6 | 32 | 0 of 22 | 2 of 32 | 2 | 1 |" in page
+
+
 def test_run_collects_results_and_ends_with_the_count(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
