@@ -12,6 +12,9 @@ checks := $(wildcard scripts/check-*)
 # Three workers for two cores, because many tests wait for processes; those of one file stay together, because they share what they
 # started; slow folders first (tests/conftest.py). ARGS may say otherwise: ARGS="-n 0".
 pytest := $(bin)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Of these `make test` plays a sample, and `make faults` the whole (tests/support/thorough.py).
+thorough := tests/faults tests/contract tests/e2e tests/integration/folders \
+	tests/integration/slm/test_deb_beside.py tests/integration/web/test_big_upload.py
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,7 +64,7 @@ fuzz: setup ## Give every property test many more examples than `make test` does
 
 faults: setup ## Kill and cut programs in the middle of their work, and see that they go on rightly
 	@scripts/setup --system mariadb-server rauc swupdate bubblewrap mmdebstrap faketime
-	THOROUGH=1 $(bin)/python -m pytest -s tests/faults tests/contract $(ARGS)
+	THOROUGH=1 $(bin)/python -m pytest -s $(thorough) $(ARGS)
 
 lock: setup ## Make requirements/*.lock anew; ARGS="--upgrade" for the newest allowed versions
 	scripts/lock $(ARGS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from tests.support.images import build, install
 from tests.support.installer_matrix import entries
 from tests.support.matrix_table import Entry
 from tests.support.slm_subjects import DebSubject
+from tests.support.thorough import IS_THOROUGH
 
-THOROUGH = os.environ.get("THOROUGH") == "1"
-STRIDE = {Loss.POWER: 0.5 if THOROUGH else 2.5, Loss.PROGRAM: 0.5 if THOROUGH else 5.5}
+STRIDE = {Loss.POWER: 0.5 if IS_THOROUGH else 2.5, Loss.PROGRAM: 0.5 if IS_THOROUGH else 5.5}
 MOST = {Loss.POWER: 2, Loss.PROGRAM: 1}
 """How often a package's script may have run: once more where the power went in the middle of it."""
 MAX_WRITES = 80

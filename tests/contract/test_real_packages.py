@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ from sota.boundaries.values import Command
 from sota.slm.contract import Testbed
 from tests.support.machine import LACKS, why_no_real_packages
 from tests.support.real_root import BESIDE, PACKAGES, CannotMake, RealSubject, difference, look, make_root, rebuild
+from tests.support.thorough import IS_THOROUGH
 
-THOROUGH = os.environ.get("THOROUGH") == "1"
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 KEPT = (
     "base-files",
@@ -35,7 +34,7 @@ KEPT = (
 )
 """Essential, or others in the root depend on them: they cannot be removed."""
 
-pytestmark = pytest.mark.skipif(not THOROUGH, reason="a whole Debian is downloaded: make faults")
+pytestmark = pytest.mark.skipif(not IS_THOROUGH, reason="a whole Debian is downloaded: make faults")
 
 
 @pytest.fixture(scope="module")

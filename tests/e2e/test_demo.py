@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.databases import MariaDbServer
 from tests.support.processes import left_over
+from tests.support.thorough import thorough
 
 TIME_LIMIT_S = 90
 
@@ -55,12 +56,13 @@ def test_the_demo_updates_the_right_three_vehicles_and_ends(tmp_path: Path) -> N
     assert left_over(tmp_path) == []
 
 
+@thorough
 @pytest.mark.slow
 def test_the_demo_does_the_same_on_mariadb_and_touches_nothing_else_there(
     tmp_path: Path, mariadb_server: MariaDbServer
 ) -> None:
     address = mariadb_server.url.rpartition("/")[0]
-    mariadb_server.execute("CREATE DATABASE IF NOT EXISTS sota_core")  # somebody's: the demo must leave it alone
+    mariadb_server.execute("CREATE DATABASE IF NOT EXISTS sota_core")  # of another owner: the demo must leave it alone
     before = mariadb_server.execute("SHOW DATABASES")
     table_file = tmp_path / "table.json"
 

@@ -1,4 +1,7 @@
-"""Real programs over the lives of a vehicle: what Core shows as installed is what dpkg has in the vehicle."""
+"""Real programs over the lives of a vehicle: what Core shows as installed is what dpkg has in the vehicle.
+
+``make test`` plays one of them, chosen by ``SOTA_FAULT_SEED``; ``make faults`` plays all.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,18 @@ from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle
 from sota.boundaries.values import InstalledPackage, UpdateStatus
 from tests.support.packages import DebFile
 from tests.support.system import System, running_system
+from tests.support.thorough import sample
 from tests.support.vehicle_files import VehicleFiles
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 VIN, OTHER = "WVWZZZ1KZ7W000077", "WVWZZZ1KZ7W000078"
+PLAYED = sample(("erased", "copied back", "another folder"), 1)
+
+
+def story(name: str) -> pytest.MarkDecorator:
+    """Mark a test as one of those of which a sample is played."""
+    return pytest.mark.skipif(name not in PLAYED, reason="make faults plays it; it takes minutes")
 
 
 async def install(system: System, package: DebFile, vin: str = VIN) -> None:
@@ -41,6 +51,7 @@ async def packages(system: System, folder: Path, *names: str) -> list[DebFile]:
     return made
 
 
+@story("erased")
 async def test_erased_and_newly_registered_vehicle_gets_what_is_shown_as_installed(tmp_path: Path) -> None:
     async with running_system(tmp_path / "system") as system:
         car = await system.add_vehicle(VIN)
@@ -58,6 +69,7 @@ async def test_erased_and_newly_registered_vehicle_gets_what_is_shown_as_install
         await register_says(system, VIN, car.installed())
 
 
+@story("copied back")
 async def test_database_copied_back_by_hand_makes_nothing_installed(tmp_path: Path) -> None:
     async with running_system(tmp_path / "system") as system:
         car = await system.add_vehicle(VIN)
@@ -83,6 +95,7 @@ async def test_database_copied_back_by_hand_makes_nothing_installed(tmp_path: Pa
         await register_says(system, VIN, car.installed())
 
 
+@story("another folder")
 async def test_folder_of_another_vehicle_makes_nothing_installed(tmp_path: Path) -> None:
     async with running_system(tmp_path / "system") as system:
         car = await system.add_vehicle(VIN)
@@ -102,6 +115,6 @@ async def test_folder_of_another_vehicle_makes_nothing_installed(tmp_path: Path)
 
 
 def enrol(system: System, vin: str, files: VehicleFiles) -> None:
-    """Give a data folder the identity of a vehicle."""
+    """Issue the identity of a vehicle into its data folder."""
     shutil.rmtree(files.identity)
     Authority.open(system.data / "authority").issue_vehicle(vin, files.identity)

@@ -6,15 +6,14 @@ through one of 200 vehicles with 10 MB each.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.support.bad_day import CUTS_A_VEHICLE, Day, Evening, is_true, live_through
+from tests.support.thorough import SEED, thorough
 
-SEED = int(os.environ.get("SOTA_FAULT_SEED", "4"))
-SMALL = Day(vehicles=8, size=2_000_000, bytes_per_s=500_000, block_bytes=16_384, seed=SEED, timeout_s=120.0)
+SMALL = Day(vehicles=4, size=2_000_000, bytes_per_s=500_000, block_bytes=16_384, seed=SEED, timeout_s=120.0)
 WHOLE = Day(vehicles=200, size=10_000_000, bytes_per_s=500_000, block_bytes=65_536, seed=SEED, timeout_s=900.0)
 MAX_RATIO = 1.15
 
@@ -33,7 +32,7 @@ async def test_a_small_bad_day(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("THOROUGH" not in os.environ, reason="make faults lives through it; it takes minutes")
+@thorough
 async def test_a_bad_day_of_two_hundred_vehicles(tmp_path: Path) -> None:
     evening = await live_through(WHOLE, tmp_path)
 

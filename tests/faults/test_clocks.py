@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -19,14 +17,13 @@ from tests.support.clocks import SetClock
 from tests.support.machine import LACKS, faketime_library
 from tests.support.system import System, running_system
 from tests.support.system_settings import BACKEND
+from tests.support.thorough import sample, thorough
 from tests.support.transfer_faults import SLOW, begin_transfer
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
-SEED = int(os.environ.get("SOTA_FAULT_SEED", "1"))
-THOROUGH = bool(os.environ.get("THOROUGH"))
 CELLS = [(moment, move) for moment in MOMENTS for move in MOVES]
-SAMPLE = CELLS if THOROUGH else random.Random(SEED).sample(CELLS, 2)
+SAMPLE = sample(CELLS, 1)
 HOURS = (1, -1, 20)
 
 
@@ -58,7 +55,7 @@ async def test_a_vehicles_clock_that_is_set_changes_no_wait(
         await case.stop()
 
 
-@pytest.mark.skipif(not THOROUGH, reason="make faults plays it; tests/integration/core sets a backend's clock, too")
+@thorough
 @pytest.mark.parametrize("hours", HOURS)
 async def test_a_backends_clock_that_is_set_during_a_transfer_neither_stops_nor_repeats_it(
     library: Path, tmp_path: Path, hours: int
@@ -79,7 +76,7 @@ async def test_a_backends_clock_that_is_set_during_a_transfer_neither_stops_nor_
         await system.stop()
 
 
-@pytest.mark.skipif(not THOROUGH, reason="make faults plays it")
+@thorough
 @pytest.mark.parametrize("move", MOVES, ids=[move.name for move in MOVES])
 async def test_an_identity_is_renewed_although_the_vehicles_clock_is_set(
     library: Path, tmp_path: Path, move: Move

@@ -18,6 +18,7 @@ from tests.support.processes import kill_all_in
 from tests.support.proxy import Direction
 from tests.support.system import System, running_system
 from tests.support.system_settings import BACKEND
+from tests.support.thorough import thorough
 from tests.support.transfer_faults import COUNTING_POSTINST, SLOW, Transfer, begin_transfer
 from tests.support.waiting import until
 
@@ -60,6 +61,7 @@ async def test_core_killed_during_a_transfer_sends_only_the_rest(system: System,
     await _is_continued(await begin_transfer(system, tmp_path), "core")
 
 
+@thorough
 @pytest.mark.slow
 async def test_core_on_mariadb_killed_during_a_transfer_sends_only_the_rest(
     tmp_path: Path, mariadb_server: MariaDbServer

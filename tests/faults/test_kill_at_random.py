@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.system import running_system
+from tests.support.thorough import IS_THOROUGH
 from tests.support.transfer_faults import COUNTING_POSTINST, SLOW, begin_transfer
 
-KILLS = 5
+KILLS = 5 if IS_THOROUGH else 2
 PAUSE_S = (0.1, 0.9)
 
 

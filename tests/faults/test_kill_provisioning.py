@@ -1,6 +1,6 @@
 """A campaign right after an import: it reaches each vehicle, or is refused and accepted later; the Resolver may die.
 
-``make test`` lets the Resolver die with 1,500 vehicles, on the engine that ``SOTA_FAULT_SEED`` chooses; ``make faults``
+``make test`` lets the Resolver die with 600 vehicles, on the engine that ``SOTA_FAULT_SEED`` chooses; ``make faults``
 plays everything with 10,000 on both, and prints how long things took.
 """
 
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import random
 import signal
 import time
 from collections import Counter
@@ -26,13 +24,12 @@ from tests.support.core import new_package, queue_request
 from tests.support.processes import ProgramProcess, free_ports
 from tests.support.provisioning import built, provision
 from tests.support.resolver import Answer, ProgramCaller
+from tests.support.thorough import IS_THOROUGH, sample, thorough
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-SEED = int(os.environ.get("SOTA_FAULT_SEED", "1"))
-IS_THOROUGH = "THOROUGH" in os.environ
-FLEET = 10_000 if IS_THOROUGH else 1_500
-ENGINES = ("sqlite", "mariadb") if IS_THOROUGH else (random.Random(SEED).choice(("sqlite", "mariadb")),)
+FLEET = 10_000 if IS_THOROUGH else 600
+ENGINES = sample(("sqlite", "mariadb"), 1)
 STREAMS = 4
 PART_NUMBERS = 300
 
@@ -156,7 +153,7 @@ async def _offer(apart: Apart) -> None:
         assert (await apart.filters.send("POST", path, body)).status == 200
 
 
-@pytest.mark.skipif(not IS_THOROUGH, reason="make faults plays it; tests/integration/core has a smaller one")
+@thorough
 async def test_campaign_right_after_an_import_reaches_each_vehicle(apart: Apart) -> None:
     began = time.perf_counter()
     await apart.import_fleet()
@@ -190,7 +187,7 @@ async def test_campaign_is_refused_while_the_resolver_is_away_and_reaches_each_v
     await apart.reaches_all(answer)
 
 
-@pytest.mark.skipif(not IS_THOROUGH, reason="make faults plays it; it takes a minute")
+@thorough
 async def test_campaign_waits_no_longer_than_it_should_for_a_resolver_that_is_frozen(apart: Apart) -> None:
     apart.resolver.signal(signal.SIGSTOP)
     await apart.import_fleet()

@@ -1,11 +1,10 @@
 """Older copies of databases and folders, and other lives of a VIN, at each moment of an update: the lives matrix.
 
-``make test`` plays one of each engine, chosen by ``SOTA_FAULT_SEED``; ``make faults`` plays all and prints the matrix.
+``make test`` plays one on one engine, chosen by ``SOTA_FAULT_SEED``; ``make faults`` plays all and prints the matrix.
 """
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import AsyncIterator, Iterator
 
@@ -15,9 +14,9 @@ from tests.support.lives import SETTINGS, Ground
 from tests.support.lives_matrix import Cell, Result, as_matrix, cells_of
 from tests.support.matrix_table import MATRICES
 from tests.support.system import running_system
+from tests.support.thorough import SEED, sample, thorough
 
-SEED = int(os.environ.get("SOTA_FAULT_SEED", "1"))
-ENGINES = ("sqlite", "mariadb")
+ENGINES = sample(("sqlite", "mariadb"), 1)
 SAMPLE = 1
 # Ends and starts the whole backend twice.
 SLOW = {"all, by sota restore"}
@@ -55,7 +54,7 @@ async def test_a_few_lives(ground: Ground, played: list[Result]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("THOROUGH" not in os.environ, reason="make faults plays all places; it takes minutes")
+@thorough
 @pytest.mark.parametrize("number", range(len(cells_of("sqlite"))))
 async def test_every_life(ground: Ground, played: list[Result], number: int) -> None:
     await _are_right(ground, [cells_of(ground.engine)[number]], played)

@@ -6,7 +6,6 @@ prints the matrix at the end: ``make faults ARGS="-k every_place and slm"`` for 
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import AsyncIterator, Iterator
 
@@ -15,8 +14,8 @@ import pytest
 from tests.support.fault_matrix import PROGRAMS, SETTINGS, Cell, Line, Result, as_matrix
 from tests.support.matrix_table import MATRICES
 from tests.support.system import running_system
+from tests.support.thorough import SEED, thorough
 
-SEED = int(os.environ.get("SOTA_FAULT_SEED", "1"))
 ATTEMPTS = 3
 """To come to a place."""
 
@@ -66,7 +65,7 @@ async def test_one_place_of_each_program(line: Line, cells: list[Cell], played: 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("THOROUGH" not in os.environ, reason="make faults plays all places; it takes minutes")
+@thorough
 @pytest.mark.parametrize("program", PROGRAMS)
 async def test_every_place_of(line: Line, cells: list[Cell], played: dict[Cell, Result], program: str) -> None:
     await _are_right(line, [cell for cell in cells if cell.program == program], played)

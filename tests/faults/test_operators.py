@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections import Counter, defaultdict
@@ -22,10 +21,10 @@ from sota.core import tables
 from tests.support.core import RunningCore, running_core
 from tests.support.edge import VehiclePlayer
 from tests.support.resolver import next_cursor
+from tests.support.thorough import IS_THOROUGH, SEED
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-SEED = int(os.environ.get("SOTA_FAULT_SEED", "1"))
-FLEET, CONNECTED, CLIENTS, CALLS = (2000, 40, 8, 8) if "THOROUGH" in os.environ else (240, 8, 8, 3)
+FLEET, CONNECTED, CLIENTS, CALLS = (2000, 40, 8, 8) if IS_THOROUGH else (240, 8, 8, 3)
 ACTIONS = ("cancel", "retry-failed", "stop", "blacklist", "retire")
 VINS = [f"OPERATOR{number:09}" for number in range(FLEET)]
 

@@ -6,7 +6,6 @@ matrix: ``make faults ARGS="-k storage and frozen"`` for one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -18,13 +17,14 @@ from tests.support.matrix_table import MATRICES, Entry, as_table
 from tests.support.processes import free_ports
 from tests.support.store_faults import MARIADB, MARIADB_FULL, SQLITE, Fault, Store, small_disk, why_not
 from tests.support.store_site import Site, apart, joined
+from tests.support.thorough import IS_THOROUGH, sample, thorough
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 SHAPES: dict[str, Callable[[Store, Path], AbstractAsyncContextManager[Site]]] = {"sota up": joined, "apart": apart}
+# Of each engine's faults one of these.
 SAMPLE = ("disk full", "read_only", "server frozen")
 DURABLE = ("--innodb-flush-log-at-trx-commit=1",)
-sample = pytest.mark.skipif("THOROUGH" in os.environ, reason="make faults plays all faults, these too")
-thorough = pytest.mark.skipif("THOROUGH" not in os.environ, reason="make faults plays all faults; it takes minutes")
+sampled = pytest.mark.skipif(IS_THOROUGH, reason="make faults plays all faults, these too")
 
 
 @pytest.fixture(scope="module")
@@ -71,20 +71,20 @@ async def play(site: Site, fault: Fault, played: list[Entry]) -> None:
     assert site.wrong == []
 
 
-def sampled(faults: tuple[Fault, ...]) -> list[Fault]:
-    return [fault for fault in faults if fault.name in SAMPLE]
+def one_of(faults: tuple[Fault, ...]) -> list[Fault]:
+    return sample([fault for fault in faults if fault.name in SAMPLE], 1)
 
 
-@sample
+@sampled
 @pytest.mark.parametrize("on_sqlite", ["sota up"], indirect=True)
-@pytest.mark.parametrize("fault", sampled(SQLITE), ids=str)
+@pytest.mark.parametrize("fault", one_of(SQLITE), ids=str)
 async def test_some_faults_on_sqlite(on_sqlite: Site, fault: Fault, played: list[Entry]) -> None:
     await play(on_sqlite, fault, played)
 
 
-@sample
+@sampled
 @pytest.mark.parametrize("on_mariadb", ["sota up"], indirect=True)
-@pytest.mark.parametrize("fault", sampled(MARIADB), ids=str)
+@pytest.mark.parametrize("fault", one_of(MARIADB), ids=str)
 async def test_some_faults_on_mariadb(on_mariadb: Site, fault: Fault, played: list[Entry]) -> None:
     await play(on_mariadb, fault, played)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,13 @@ from sota.slm.contract import Loss
 from sota.slm.model import ResultCode
 from tests.support import debs
 from tests.support.deb_workshop import BREAK, DebWorkshop, codes
+from tests.support.thorough import IS_THOROUGH
 
 pytestmark = pytest.mark.anyio
 
 RENAMES = {"Conflicts": "old", "Replaces": "old", "Provides": "old"}
 CONF = "/etc/old.conf"
-PLACES = [place / 2 for place in range(2, 16)] if os.environ.get("THOROUGH") == "1" else (3.5, 5)
+PLACES = [place / 2 for place in range(2, 16)] if IS_THOROUGH else (3.5, 5)
 """The writes to the journal before (n) or after (n.5) which the power goes, or the program alone."""
 
 
