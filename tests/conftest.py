@@ -1,7 +1,7 @@
 """What every test shares.
 
 Async tests and fixtures need no mark: anyio runs them on asyncio. Property tests have two profiles: ``quick``,
-repeatable, is what ``make test`` uses; ``fuzz`` searches for longer and anew each time (``make fuzz``).
+repeatable, is what ``make test`` uses; ``fuzz`` searches for longer, and other examples each time (``make fuzz``).
 """
 
 from __future__ import annotations

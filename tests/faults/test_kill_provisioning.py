@@ -20,10 +20,11 @@ import pytest
 from sota.boundaries.binding.service_credentials import issue
 from sota.kit.errors import Unavailable
 from tests.conftest import new_database
+from tests.support.answer import Answer
 from tests.support.core import new_package, queue_request
 from tests.support.processes import ProgramProcess, free_ports
 from tests.support.provisioning import built, provision
-from tests.support.resolver import Answer, ProgramCaller
+from tests.support.resolver import ProgramCaller
 from tests.support.thorough import IS_THOROUGH, sample, thorough
 from tests.support.waiting import until
 

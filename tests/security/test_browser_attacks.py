@@ -17,7 +17,8 @@ from sota.boundaries.interaction import Role
 from sota.kit.http.client import Response
 from sota.kit.security import tls
 from sota.web.accounts.service import add_account
-from tests.support.backend import Backend, new_name, new_vin
+from tests.support.backend import Backend
+from tests.support.names import new_name, new_vin
 from tests.support.raw_http import Heard, RawConnection
 
 PASSWORD = "a password of these tests"

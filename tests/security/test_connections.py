@@ -14,7 +14,8 @@ from sota.boundaries.binding import call as http_message
 from sota.boundaries.interaction import Role
 from sota.kit.http import protocol as http_protocol
 from sota.web.accounts.service import issue_token
-from tests.support.backend import Backend, multipart, new_name
+from tests.support.backend import Backend, multipart
+from tests.support.names import new_name
 from tests.support.raw_http import Heard, RawConnection, say
 
 HEAD = b"POST /api/v1/vehicles HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

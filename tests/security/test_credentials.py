@@ -14,7 +14,9 @@ from sota.kit.http.client import HttpClient
 from sota.web.accounts.model import hash_token
 from sota.web.accounts.service import issue_token
 from sota.web.tables import API_TOKEN
-from tests.support.backend import Answer, Backend, new_name, read
+from tests.support.answer import Answer, read
+from tests.support.backend import Backend
+from tests.support.names import new_name
 
 KNOWN = {
     "vin": "WVWZZZ1KZ7W000001",

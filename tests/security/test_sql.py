@@ -10,7 +10,9 @@ import pytest
 
 from sota.boundaries.interaction import Role
 from tests.conftest import new_database
-from tests.support.backend import Answer, Backend, new_name, running_backend
+from tests.support.answer import Answer
+from tests.support.backend import Backend, running_backend
+from tests.support.names import new_name
 
 SQL = [
     "' OR '1'='1",

@@ -18,7 +18,8 @@ import structlog
 from sota.boundaries.interaction import Role
 from sota.kit.runtime import logging
 from sota.web.accounts.service import add_account
-from tests.support.backend import Backend, new_name
+from tests.support.backend import Backend
+from tests.support.names import new_name
 
 # Regular expressions
 

@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.backend import Answer, Backend, multipart, new_name
+from tests.support.answer import Answer
+from tests.support.backend import Backend, multipart
+from tests.support.names import new_name
 
 PLACES = [
     "../../../../etc/cron.d/evil",

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program, Role
 from sota.core.program import CoreProgram
 from sota.core.settings import CoreSettings
-from sota.kit.http.client import HttpClient, Response
+from sota.kit.http.client import HttpClient
 from sota.kit.security import tls
 from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
@@ -35,37 +34,12 @@ from sota.web.accounts.model import FIRST_ADMIN
 from sota.web.accounts.service import change_account, issue_token
 from sota.web.program import WebProgram
 from sota.web.settings import WebSettings
+from tests.support.answer import Answer, read
 from tests.support.clocks import HeldClock
+from tests.support.names import new_name, new_vin
 from tests.support.processes import free_ports
 
 JSON = {"content-type": "application/json"}
-_numbers: Iterator[int] = itertools.count(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer with its body read as JSON, where it is that."""
-
-    status: int
-    headers: dict[str, str]
-    body: Any
-
-    @property
-    def message(self) -> str:
-        """The literal text: ``message`` of a success, ``title`` of a refusal."""
-        text = self.body["message"] if self.status < 400 else self.body["title"]
-        assert isinstance(text, str)
-        return text
-
-
-def new_vin(prefix: str = "WVW") -> str:
-    """Give a VIN that no other test has."""
-    return f"{prefix}{next(_numbers):0{17 - len(prefix)}d}"
-
-
-def new_name(prefix: str = "name") -> str:
-    """Give a name that no other test has."""
-    return f"{prefix}-{next(_numbers)}"
 
 
 @dataclass(slots=True)
@@ -117,7 +91,7 @@ class Server:
         """Open a browser that trusts the server's certificate; nobody is signed in."""
         assert self.web.certificate is not None
         client = HttpClient(f"https://localhost:{self.web.https_port}", ssl=tls.trusting(self.web.certificate))
-        self.clients[f"browser-{next(_numbers)}"] = client
+        self.clients[new_name("browser")] = client
         return Browser(client)
 
     async def start(self) -> None:
@@ -189,12 +163,6 @@ class Backend(Server):
         answer = await self.ask("POST", f"/api/v1/packages/{package}/filters", {"filter": filter_name})
         assert answer.status == 200, answer
         return package
-
-
-def read(response: Response) -> Answer:
-    """Read an answer."""
-    is_json = "json" in response.headers.get("content-type", "")
-    return Answer(response.status, response.headers, msgspec.json.decode(response.body) if is_json else response.body)
 
 
 def multipart(*parts: tuple[str, bytes], boundary: str = "a-boundary-of-tests") -> tuple[str, bytes]:

@@ -15,7 +15,8 @@ from sota.boundaries.binding.service_credentials import issue
 from sota.core.program import CoreProgram
 from sota.core.settings import CoreSettings
 from tests.support.edge import EdgePlayer, VehiclePlayer, identity_of
-from tests.support.resolver import ProgramCaller, RunningResolver, new_name, running_resolver
+from tests.support.names import new_name
+from tests.support.resolver import ProgramCaller, RunningResolver, running_resolver
 from tests.support.waiting import until
 
 BLOCK = 1024

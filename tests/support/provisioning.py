@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from tests.support.resolver import Answer, ProgramCaller
+from tests.support.answer import Answer
+from tests.support.resolver import ProgramCaller
 
 
 def built(vin: str, *packages: tuple[str, str], components: tuple[str, ...] = ()) -> dict[str, Any]:

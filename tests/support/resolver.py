@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,27 +14,8 @@ from sota.boundaries.binding.service_credentials import issue
 from sota.kit.http.client import HttpClient
 from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
-
-_numbers = itertools.count(1)
-
-
-def new_vin() -> str:
-    """Give a VIN that no test had before."""
-    return f"TESTVEH{next(_numbers):010d}"
-
-
-def new_name(kind: str = "thing") -> str:
-    """Give a name that no test had before."""
-    return f"{kind}-{next(_numbers)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back: the status, the body as JSON (or its lines), the headers."""
-
-    status: int
-    body: Any
-    headers: dict[str, str]
+from tests.support.answer import Answer, read
+from tests.support.names import new_name, new_vin
 
 
 def next_cursor(answer: Answer) -> str | None:
@@ -66,10 +45,7 @@ class ProgramCaller:
         response = await self.client.request(
             method, f"/api/v1{path}", query=query, body=content, headers={**kind, **(headers or {})}
         )
-        if response.headers.get("content-type") == "application/x-ndjson":
-            lines = [msgspec.json.decode(line) for line in response.body.splitlines()]
-            return Answer(response.status, lines, response.headers)
-        return Answer(response.status, msgspec.json.decode(response.body), response.headers)
+        return read(response)
 
     async def tell(self, *facts: dict[str, Any]) -> Answer:
         """Tell facts, a line each; those without an id get one."""

@@ -22,6 +22,7 @@ from sota.cli.schemas import create_schemas
 from sota.kit.errors import Unavailable
 from sota.kit.http.client import HttpClient, Response
 from tests.support.matrix_table import RIGHT, WRONG, Entry
+from tests.support.names import new_vin
 from tests.support.processes import ProgramProcess, free_ports
 from tests.support.store_faults import Fault, Store
 from tests.support.system import System
@@ -172,11 +173,6 @@ class Site:
     def _check(self, holds: bool, otherwise: str) -> None:
         if not holds:
             self.wrong.append(otherwise)
-
-
-def new_vin() -> str:
-    """Make a VIN up."""
-    return f"STORE{secrets.token_hex(6).upper()}"
 
 
 @contextlib.asynccontextmanager

@@ -8,6 +8,10 @@ import pytest
 
 from tests.conftest import new_database
 from tests.support.backend import Backend, Server, running_backend
+from tests.support.fixtures import core, identities, ivi, other_service, resolver, service, vehicle
+
+# Fixtures: pytest finds them by their names here.
+__all__ = ["core", "identities", "ivi", "other_service", "resolver", "service", "vehicle"]
 
 
 @pytest.fixture(scope="session", params=["sqlite", "mariadb"])

@@ -23,19 +23,11 @@ from tests.support.vehicle import (
     PlayedCore,
     Vehicle,
     notify,
-    running_vehicle,
     vehicle_on_disk,
 )
 from tests.support.waiting import until
 
 MEBIBYTE = 1 << 20
-
-
-@pytest.fixture
-async def vehicle(tmp_path: Path) -> AsyncIterator[Vehicle]:
-    """Both programs."""
-    async with running_vehicle(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.support.core import RunningCore, running_core
-from tests.support.resolver import Answer, new_name, new_vin
+from tests.support.answer import Answer
+from tests.support.core import RunningCore
+from tests.support.names import new_name, new_vin
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.whitelist("X-B12-1", "provisioned")]
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 async def provision(core: RunningCore, *lines: dict[str, Any] | bytes) -> Answer:

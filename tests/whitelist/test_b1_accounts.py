@@ -20,7 +20,8 @@ from sota.web.accounts.store import find_account
 from sota.web.program import WebProgram
 from sota.web.settings import WebSettings
 from tests.conftest import new_database
-from tests.support.backend import Backend, Server, new_name
+from tests.support.backend import Backend, Server
+from tests.support.names import new_name
 
 PASSWORD = "a password of these tests"
 ANOTHER = "another password of these tests"

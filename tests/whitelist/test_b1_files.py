@@ -12,7 +12,9 @@ import pytest
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.interaction import Role
 from sota.boundaries.values import PackageId
-from tests.support.backend import Answer, Backend, new_name, new_vin
+from tests.support.answer import Answer
+from tests.support.backend import Backend
+from tests.support.names import new_name, new_vin
 
 CONTENT = bytes(range(256)) * 4096
 TAG = f'"{hashlib.sha256(CONTENT).hexdigest()}"'

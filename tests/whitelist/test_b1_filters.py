@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.backend import Backend, new_name
+from tests.support.backend import Backend
+from tests.support.names import new_name
 from tests.support.store_faults import table_away
 
 

@@ -12,7 +12,8 @@ from sota.boundaries.interaction import Role
 from sota.kit.http.paging import make_cursor
 from sota.web.sessions.model import ENROLMENTS
 from tests.conftest import new_database
-from tests.support.backend import Answer, Backend
+from tests.support.answer import Answer
+from tests.support.backend import Backend
 
 UNKNOWN = "WVW99999999999999"
 REQUEST = make_request("a vehicle")[1]

@@ -6,7 +6,9 @@ import pytest
 
 from sota.boundaries.interaction import Role
 from sota.kit.http.client import HttpClient
-from tests.support.backend import Backend, new_name, read
+from tests.support.answer import read
+from tests.support.backend import Backend
+from tests.support.names import new_name
 
 UNKNOWN = "no-such-package/1.0.0"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.support.backend import Backend, Server, multipart, new_name
+from tests.support.backend import Backend, Server, multipart
+from tests.support.names import new_name
 
 
 def files_of(server: Server) -> list[Path]:

@@ -10,7 +10,8 @@ from sota.boundaries.b1_browser_web.browser import Browser
 from sota.boundaries.interaction import Role
 from sota.kit.http.client import HttpClient
 from sota.kit.security import tls
-from tests.support.backend import Backend, Server, new_name
+from tests.support.backend import Backend, Server
+from tests.support.names import new_name
 
 
 def cookie_of(set_cookie: str, name: str = "__Host-sota") -> str:

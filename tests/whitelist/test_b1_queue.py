@@ -10,7 +10,9 @@ import pytest
 from sota.boundaries.interaction import Role
 from sota.core.tables import outbox, update, vehicle
 from sota.web.tables import REGISTRATION
-from tests.support.backend import Answer, Backend, Server, new_name, new_vin
+from tests.support.answer import Answer
+from tests.support.backend import Backend, Server
+from tests.support.names import new_name, new_vin
 
 INTERVAL = {
     "start": datetime.now(UTC).isoformat(),

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 
 from sota.core.tables import update
-from tests.support.backend import Backend, new_name
+from tests.support.backend import Backend
+from tests.support.names import new_name
 
 START = datetime.now(UTC) + timedelta(hours=1)
 INTERVAL = {"start": START.isoformat(), "end": (START + timedelta(days=1)).isoformat()}

@@ -12,7 +12,8 @@ from sota.boundaries.interaction import Role
 from sota.boundaries.values import PackageId
 from sota.kit.http.client import HttpClient
 from sota.kit.runtime.clock import new_id
-from tests.support.backend import Backend, Server, new_name, new_vin
+from tests.support.backend import Backend, Server
+from tests.support.names import new_name, new_vin
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -17,11 +16,11 @@ from sota.boundaries.openapi import DOCUMENTED, document
 from sota.boundaries.table import TABLE, rows_for
 from sota.kit.audit.tables import OPEN
 from sota.kit.http.paging import make_cursor
-from sota.web.accounts.service import add_account, change_account, make_token
-from sota.web.accounts.store import find_account
-from tests.support.backend import Answer, Backend, Server, new_name, new_vin
+from sota.web.accounts.service import change_account
+from tests.support.backend import Backend, Server
+from tests.support.names import new_name, new_vin
+from tests.support.tokens import PASSWORD, by_token, own_token, with_account
 
-PASSWORD = "a password of these tests"
 NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
 PATHS: dict[str, dict[str, Any]] = document(DOCUMENTED["web"])["paths"]
 KNOWN = {
@@ -44,26 +43,6 @@ CHANGES = sorted(
 BY_CODE = ("POST", "/api/v1/enrolments")
 ASKED = {(row.way.method, row.way.path) for row in TABLE.values() if isinstance(row.way, Http) and row.way.asks}
 DEEDS = [case for case in CHANGES if case[1].startswith("/api/") and case != BY_CODE and case not in ASKED]
-
-
-async def with_account(server: Server, role: Role) -> tuple[str, UUID]:
-    name = new_name("user")
-    await add_account(server.web.db, name, role, PASSWORD)
-    async with server.web.db.read() as tx:
-        account = await find_account(tx, name)
-    assert account is not None
-    return name, account.id
-
-
-async def own_token(server: Server, account_id: UUID, role: Role, *, days: int = 30) -> str:
-    now = datetime.now(UTC)
-    ends = now + timedelta(days=days)
-    _, token = await make_token(server.web.db, role, "tests", account_id=account_id, expires_at=ends, now=now)
-    return token
-
-
-async def by_token(server: Server, token: str, method: str, path: str, body: Any = None) -> Answer:
-    return await server.ask(method, path, body, role=Role.PUBLIC, headers={"authorization": f"Bearer {token}"})
 
 
 async def admin(server: Server) -> AdminClient:

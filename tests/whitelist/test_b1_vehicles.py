@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.backend import Backend, new_name, new_vin
+from tests.support.backend import Backend
+from tests.support.names import new_name, new_vin
 
 
 @pytest.mark.whitelist("WL-B1-4", "inserted")

@@ -8,17 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.answer import Answer
 from tests.support.core import RunningCore, new_package, running_core
-from tests.support.resolver import Answer, new_name, new_vin
+from tests.support.names import new_name, new_vin
 
 pytestmark = pytest.mark.anyio
 UNKNOWN_ID = "019aa9c0-1111-7000-8000-000000000001"
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 @pytest.fixture

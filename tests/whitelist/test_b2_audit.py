@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from tests.support.core import RunningCore, running_core
-from tests.support.resolver import Answer, ProgramCaller, new_vin
+from tests.support.answer import Answer
+from tests.support.core import RunningCore
+from tests.support.names import new_vin
+from tests.support.resolver import ProgramCaller
 
 pytestmark = pytest.mark.anyio
 NDJSON = {"content-type": "application/x-ndjson"}
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 async def trail(caller: ProgramCaller, **query: str) -> Answer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,18 +10,12 @@ import sqlalchemy as sa
 
 from sota.core.tables import METADATA, package
 from sota.kit.audit.tables import RECORD
-from tests.support.core import RunningCore, queue_request, running_core
-from tests.support.resolver import new_name, new_vin
+from tests.support.core import RunningCore, queue_request
+from tests.support.names import new_name, new_vin
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 WHY = {"comment": "The radio stays silent."}
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 async def queued(core: RunningCore) -> tuple[str, str, str]:

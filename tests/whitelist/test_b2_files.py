@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from tests.support.core import RunningCore, new_package, running_core
-from tests.support.resolver import Answer, new_name, new_vin
+from tests.support.answer import Answer
+from tests.support.core import RunningCore, new_package
+from tests.support.names import new_name, new_vin
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 async def with_package(core: RunningCore) -> str:

@@ -16,9 +16,10 @@ from sota.kit.audit.model import Wanted
 from sota.kit.http.paging import make_cursor
 from sota.kit.security import x509
 from sota.rvi.credentials import Rights, TrustAnchor
+from tests.support.answer import Answer
 from tests.support.core import RunningCore, running_core
 from tests.support.edge import Answer as EdgeAnswer
-from tests.support.resolver import Answer, new_vin
+from tests.support.names import new_vin
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,18 +10,13 @@ import pytest
 from sota.boundaries.values import Reason
 from sota.core.requests.wire import REASON_TEXTS
 from sota.core.tables import outbox, update
-from tests.support.core import RunningCore, new_package, running_core
-from tests.support.resolver import Answer, new_name, new_vin
+from tests.support.answer import Answer
+from tests.support.core import RunningCore, new_package
+from tests.support.names import new_name, new_vin
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 UNKNOWN_ID = "019aa9c0-1111-7000-8000-000000000001"
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 def counts(**some: int) -> dict[str, int]:

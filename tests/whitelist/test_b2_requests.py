@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.support.core import RunningCore, queue_request, running_core
-from tests.support.resolver import Answer, new_name
+from tests.support.answer import Answer
+from tests.support.core import RunningCore, queue_request
+from tests.support.names import new_name
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 def campaign(package: str, version: str, **changes: Any) -> dict[str, Any]:

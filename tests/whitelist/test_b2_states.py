@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.support.core import RunningCore, queue_request, running_core
+from tests.support.core import RunningCore, queue_request
+from tests.support.names import new_name, new_vin
 from tests.support.provisioning import built, provision
-from tests.support.resolver import new_name, new_vin
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 async def status_of(core: RunningCore, request_id: str) -> str:

@@ -10,15 +10,10 @@ import sqlalchemy as sa
 
 from sota.kit.sql.database import Tx
 from sota.resolver import tables
-from tests.support.resolver import RunningResolver, new_name, new_vin, running_resolver
+from tests.support.names import new_name, new_vin
+from tests.support.resolver import RunningResolver
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def resolver(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningResolver]:
-    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from sota.kit.audit.tables import RECORD
-from tests.support.resolver import Answer, ProgramCaller, RunningResolver, new_name, new_vin, running_resolver
+from tests.support.answer import Answer
+from tests.support.names import new_name, new_vin
+from tests.support.resolver import ProgramCaller, RunningResolver
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def resolver(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningResolver]:
-    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver")) as running:
-        yield running
 
 
 async def trail(caller: ProgramCaller, **query: str) -> Answer:

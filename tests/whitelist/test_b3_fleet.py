@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.support.resolver import RunningResolver, new_name, new_vin, running_resolver
+from tests.support.names import new_name, new_vin
+from tests.support.resolver import RunningResolver, running_resolver
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def resolver(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningResolver]:
-    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver")) as running:
-        yield running
 
 
 async def matching(resolver: RunningResolver, expression: str) -> set[str]:

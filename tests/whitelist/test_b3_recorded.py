@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,16 +9,11 @@ import pytest
 from sota.kit.runtime.clock import new_id
 from sota.resolver.dependencies.model import Package
 from sota.resolver.recorded import store
-from tests.support.resolver import RunningResolver, new_name, running_resolver
+from tests.support.names import new_name
+from tests.support.resolver import RunningResolver
 
 pytestmark = pytest.mark.anyio
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
-
-
-@pytest.fixture(scope="module")
-async def resolver(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningResolver]:
-    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver")) as running:
-        yield running
 
 
 class Offered:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from tests.support.resolver import RunningResolver, running_resolver
+from tests.support.resolver import RunningResolver
 from tests.support.store_faults import table_away
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def resolver(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningResolver]:
-    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver")) as running:
-        yield running
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -19,17 +18,11 @@ from sota.core.requests import store as requests
 from sota.core.vehicles import store as vehicles
 from sota.kit.errors import StartError
 from sota.kit.runtime.clock import new_id
-from tests.support.core import RunningCore, core_settings, running_core
-from tests.support.resolver import new_name, new_vin
+from tests.support.core import RunningCore, core_settings
+from tests.support.names import new_name, new_vin
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 def package(name: str) -> Package:

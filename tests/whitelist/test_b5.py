@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,16 +11,11 @@ from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.b5_core_resolver.messages import FactStatus, VehicleRegistered
 from sota.boundaries.values import PackageId
 from sota.kit.errors import Refused
-from tests.support.resolver import RunningResolver, new_name, new_vin, running_resolver
+from tests.support.names import new_name, new_vin
+from tests.support.resolver import RunningResolver
 
 pytestmark = pytest.mark.anyio
 NDJSON = "application/x-ndjson"
-
-
-@pytest.fixture(scope="module")
-async def resolver(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningResolver]:
-    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver")) as running:
-        yield running
 
 
 class Fleet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,16 +16,11 @@ from sota.resolver.dependencies.model import Minimum, Package
 from sota.resolver.facts import store as facts
 from sota.resolver.filters import store as filters
 from sota.resolver.register import store as register
-from tests.support.resolver import RunningResolver, new_name, new_vin, running_resolver
+from tests.support.names import new_name, new_vin
+from tests.support.resolver import RunningResolver, running_resolver
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-async def resolver(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningResolver]:
-    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver")) as running:
-        yield running
 
 
 @pytest.mark.whitelist("WL-B6-1", "success")

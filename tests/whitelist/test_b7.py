@@ -24,12 +24,6 @@ UPDATE_ID = "019aa9c0-1111-7000-8000-000000000001"
 VIN = "WVW00000000000001"
 
 
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
-
-
 @pytest.fixture
 async def hasty(tmp_path: Path) -> AsyncIterator[RunningCore]:
     """A Core that resends after a fraction of a second."""

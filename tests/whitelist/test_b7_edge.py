@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import FinishDownload
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.kit.http.client import HttpClient
-from tests.support.core import RunningCore, running_core
+from tests.support.core import RunningCore
 from tests.support.identities import IDENTITY
+from tests.support.processes import free_ports
 from tests.support.rvi import VIN, Identities, RecordingService, backend_settings, running, vehicle_settings
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +33,7 @@ async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NodeCl
 
 @pytest.fixture(scope="module")
 async def vehicle_node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SotaClientEdge]:
-    """A real vehicle's node, connected to nobody, by the SOTA Client's own client."""
+    """A real vehicle's node, without a connection, by the SOTA Client's own client."""
     folder = tmp_path_factory.mktemp("vehicle")
     settings = vehicle_settings(Identities(folder), folder / "data", "tls://127.0.0.1:1")
     async with running(settings) as (started, _):
@@ -79,8 +76,24 @@ async def test_core_registers_a_service_finds_it_and_takes_it_back(node: NodeCli
 
 
 @pytest.mark.whitelist("X-B7-5", "queued")
-async def test_message_to_an_absent_vehicle_is_queued(node: NodeClient) -> None:
-    await node.message(f"genivi.org/vin/{VIN}/sota/finish", FinishDownload(download_index=1, identity=IDENTITY))
+async def test_message_to_an_absent_vehicle_is_queued_until_it_is_there(
+    identities: Identities, service: RecordingService, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    async with running(backend_settings(identities, tmp_path / "backend", tls_port=port)) as (started, _):
+        http = HttpClient(started.edge_url)
+        finish = FinishDownload(download_index=1, identity=IDENTITY)
+        await NodeClient(http).message(f"genivi.org/vin/{VIN}/sota/finish", finish)
+        await http.close()
+        async with running(vehicle_settings(identities, tmp_path / "vehicle", f"tls://127.0.0.1:{port}")) as (
+            _,
+            client,
+        ):
+            await client.register("/sota/finish", service.url("/finish"))
+
+            (message,) = await service.wait_for(1)
+
+    assert message["parameters"] == [msgspec.to_builtins(finish)]
 
 
 @pytest.mark.whitelist("X-B7-7", "found")

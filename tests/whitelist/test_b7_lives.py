@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from sota.core.vehicles.epoch_store import renew_epochs
-from tests.support.core import Offer, RunningCore, running_core
+from tests.support.core import Offer, RunningCore
 from tests.support.edge import UNKNOWN, VehiclePlayer
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 OTHER_EPOCH = "0123456789abcdef"
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 def other_hash(offer: Offer) -> dict[str, Any]:

@@ -6,7 +6,6 @@ it is for, and names who sent it. How two nodes speak is in ``tests/integration/
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -27,25 +26,6 @@ from tests.support.rvi import (
 )
 
 LINKS = ("tls", "tls+json", "tcp")
-
-
-@pytest.fixture(scope="module")
-def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
-    return Identities(tmp_path_factory.mktemp("identities"))
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[RecordingService]:
-    service = await RecordingService().start()
-    yield service
-    await service.stop()
-
-
-@pytest.fixture
-async def other_service() -> AsyncIterator[RecordingService]:
-    service = await RecordingService().start()
-    yield service
-    await service.stop()
 
 
 @pytest.mark.whitelist("WL-B8-1")

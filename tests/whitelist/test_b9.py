@@ -6,37 +6,17 @@ An answer to a message goes to the node; what Core must know comes as data in ``
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import debs
+from tests.support.fixtures import offer_ivi, stored
 from tests.support.identities import NAMED
-from tests.support.vehicle import VIN, Offer, PlayedCore, Vehicle, begin, notify, running_vehicle, vehicle_on_disk
+from tests.support.vehicle import VIN, Offer, PlayedCore, Vehicle, begin, notify, vehicle_on_disk
 
 NAMES = {"notify", "start", "abort", "chunk", "finish", "reported", "getpackages", "identity", "welcome"}
-
-
-@pytest.fixture
-async def vehicle(tmp_path: Path) -> AsyncIterator[Vehicle]:
-    async with running_vehicle(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def ivi(vehicle: Vehicle, tmp_path: Path) -> Offer:
-    """A package of four blocks."""
-    return offer_ivi(vehicle, tmp_path)
-
-
-def offer_ivi(vehicle: Vehicle, folder: Path) -> Offer:
-    return vehicle.offer(1, "ivi", "1.0.0", debs.build(folder, "ivi", "1.0.0", payload_bytes=200_000))
-
-
-def stored(vehicle: Vehicle) -> list[Path]:
-    return list((vehicle.client_settings.data / "blocks").iterdir())
 
 
 @pytest.mark.whitelist("WL-B9-1", "complete")

@@ -10,7 +10,9 @@ import pytest
 
 from sota.boundaries.interaction import Http, Interaction, Role
 from sota.boundaries.openapi import DOCUMENTED, rows_in
-from tests.support.backend import Answer, Backend, new_name
+from tests.support.answer import Answer
+from tests.support.backend import Backend
+from tests.support.names import new_name
 
 pytestmark = pytest.mark.anyio
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"

@@ -11,7 +11,8 @@ from sota.boundaries.interaction import Http, Interaction, Program, Role
 from sota.boundaries.openapi.parameters import QUERY, STATUS
 from sota.boundaries.table import TABLE
 from sota.kit.http.client import HttpClient
-from tests.support.backend import Backend, read, running_backend
+from tests.support.answer import read
+from tests.support.backend import Backend, running_backend
 
 pytestmark = pytest.mark.anyio
 KNOWN = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,11 @@ import pytest
 
 from tests.support import debs
 from tests.support.identities import NAMED
-from tests.support.vehicle import Offer, PlayedCore, Vehicle, begin, notify, running_vehicle
+from tests.support.vehicle import Offer, PlayedCore, Vehicle, begin, notify
 from tests.support.waiting import until
 
 OTHER_EPOCH = "0123456789abcdef"
 OTHER_VIN = "WVW00000000000002"
-
-
-@pytest.fixture
-async def vehicle(tmp_path: Path) -> AsyncIterator[Vehicle]:
-    async with running_vehicle(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def ivi(vehicle: Vehicle, tmp_path: Path) -> Offer:
-    """A package of four blocks."""
-    return vehicle.offer(1, "ivi", "1.0.0", debs.build(tmp_path, "ivi", "1.0.0", payload_bytes=200_000))
 
 
 @pytest.fixture

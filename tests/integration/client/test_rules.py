@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import debs
+from tests.support.fixtures import offer_ivi, stored
 from tests.support.identities import NAMED
 from tests.support.raw_http import call_as_rvi_core
 from tests.support.vehicle import Offer, PlayedCore, Vehicle, begin, notify, running_vehicle
 from tests.support.waiting import until
-
-
-@pytest.fixture
-async def vehicle(tmp_path: Path) -> AsyncIterator[Vehicle]:
-    async with running_vehicle(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def ivi(vehicle: Vehicle, tmp_path: Path) -> Offer:
-    """A package of four blocks."""
-    return offer_ivi(vehicle, tmp_path)
-
-
-def offer_ivi(vehicle: Vehicle, folder: Path) -> Offer:
-    return vehicle.offer(1, "ivi", "1.0.0", debs.build(folder, "ivi", "1.0.0", payload_bytes=200_000))
-
-
-def stored(vehicle: Vehicle) -> list[Path]:
-    return list((vehicle.client_settings.data / "blocks").iterdir())
 
 
 async def test_report_is_sent_again_when_core_offers_what_is_done(vehicle: Vehicle, ivi: Offer) -> None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.support.core import Offer, RunningCore, running_core
+from tests.support.core import Offer, RunningCore
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 async def stop(core: RunningCore, offer: Offer) -> dict[str, Any]:

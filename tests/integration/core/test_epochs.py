@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 import sqlalchemy as sa
 
 from sota.core.tables import vehicle
 from sota.core.vehicles.epoch_store import renew_epochs
-from tests.support.core import RunningCore, running_core
+from tests.support.core import RunningCore
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 async def epoch_of(core: RunningCore, vin: str) -> str:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 import sqlalchemy as sa
 
 from sota.core.queue import api
 from sota.core.tables import update
-from tests.support.core import RunningCore, running_core
-from tests.support.resolver import Answer, new_name, next_cursor
+from tests.support.answer import Answer
+from tests.support.core import RunningCore
+from tests.support.names import new_name
+from tests.support.resolver import next_cursor
 
 pytestmark = pytest.mark.anyio
 FLEET = 6
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 async def act(core: RunningCore, request_id: str, what: str) -> Answer:

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.support.core import RunningCore, queue_request, running_core
+from tests.support.answer import Answer
+from tests.support.core import RunningCore, queue_request
+from tests.support.names import new_name, new_vin
 from tests.support.provisioning import built, provision
-from tests.support.resolver import Answer, new_name, new_vin
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 STREAMS, LINES = 4, 500
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 async def offered(core: RunningCore, part_number: str) -> dict[str, Any]:

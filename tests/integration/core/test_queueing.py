@@ -26,7 +26,7 @@ from sota.kit.runtime.clock import new_id
 from sota.kit.sql.database import Tx
 from tests.support.core import RunningCore, core_settings, queue_request, running_core
 from tests.support.edge import VehiclePlayer
-from tests.support.resolver import new_name, new_vin
+from tests.support.names import new_name, new_vin
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -17,12 +16,6 @@ from sota.core.transfers.reports.writer import ReportWriter
 from tests.support.core import Offer, RunningCore, running_core
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 def report(offer: Offer, status: ReportStatus = ReportStatus.INSTALLED, *, index: int | None = None) -> InstallReport:

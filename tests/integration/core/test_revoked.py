@@ -11,7 +11,7 @@ from sota.boundaries.authority import Authority, make_request
 from sota.core.identity.revocations import RevocationList
 from tests.support.core import RunningCore, running_core
 from tests.support.edge import VehiclePlayer
-from tests.support.resolver import new_vin
+from tests.support.names import new_vin
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio

@@ -12,16 +12,10 @@ import pytest
 from sota.core.program import CoreProgram
 from tests.support.core import RunningCore, core_settings, running_core
 from tests.support.edge import VehiclePlayer
-from tests.support.resolver import new_name
+from tests.support.names import new_name
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 @pytest.fixture

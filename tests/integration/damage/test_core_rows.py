@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 import sqlalchemy as sa
 
 from sota.core import facts
 from sota.core.tables import outbox
 from sota.kit.sql.outbox import put
-from tests.support.core import RunningCore, running_core
+from tests.support.core import RunningCore
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
-    async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        yield started
 
 
 @pytest.mark.parametrize("payload", ['[{"fact": "no such fact"}]', "[{broken", ""])

@@ -17,7 +17,8 @@ from sota.resolver.facts import service
 from sota.resolver.recorded import store
 from sota.resolver.recorded.erasure import LINGERING, Erasures
 from sota.resolver.tables import change, erasure, resolution, resolution_chunk
-from tests.support.resolver import RunningResolver, new_name, new_vin, running_resolver
+from tests.support.names import new_name, new_vin
+from tests.support.resolver import RunningResolver, running_resolver
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio

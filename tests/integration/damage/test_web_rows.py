@@ -15,7 +15,8 @@ from sota.web.registers import store
 from sota.web.registers.model import Kind, NewRegistration
 from sota.web.tables import REGISTRATION, WEB_KEY
 from tests.conftest import new_database
-from tests.support.backend import Backend, new_vin, running_backend
+from tests.support.backend import Backend, running_backend
+from tests.support.names import new_vin
 
 pytestmark = pytest.mark.anyio
 

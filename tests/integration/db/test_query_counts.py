@@ -32,7 +32,8 @@ from sota.core import tables
 from sota.kit.http.client import HttpClient
 from sota.kit.runtime.clock import new_id
 from tests.conftest import new_database
-from tests.support.backend import Backend, new_vin, running_backend
+from tests.support.backend import Backend, running_backend
+from tests.support.names import new_vin
 
 pytestmark = pytest.mark.anyio
 BASELINE = Path(__file__).with_name("query_counts.json")

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.support.resolver import Answer, RunningResolver, new_name, running_resolver
+from tests.support.answer import Answer
+from tests.support.names import new_name
+from tests.support.resolver import RunningResolver
 
 pytestmark = pytest.mark.anyio
 ROUNDS = 8
-
-
-@pytest.fixture(scope="module")
-async def resolver(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningResolver]:
-    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver")) as running:
-        yield running
 
 
 def needs(name: str) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -22,16 +21,12 @@ from sota.resolver.recorded.erasure import LINGERING
 from sota.resolver.recorded.model import Chunk, Kind, Sheet
 from sota.resolver.resolution.model import Decision
 from sota.resolver.tables import erasure, resolution, resolution_chunk
-from tests.support.resolver import Answer, RunningResolver, new_name, new_vin, running_resolver
+from tests.support.answer import Answer
+from tests.support.names import new_name, new_vin
+from tests.support.resolver import RunningResolver, running_resolver
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def resolver(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningResolver]:
-    async with running_resolver(database_url, tmp_path_factory.mktemp("resolver")) as running:
-        yield running
 
 
 async def offered(resolver: RunningResolver, *vins: str) -> str:

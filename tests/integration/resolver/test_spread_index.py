@@ -22,7 +22,8 @@ from sota.resolver.program import MIGRATIONS
 from sota.resolver.settings import ResolverSettings
 from sota.resolver.tables import vehicle
 from tests.support.fleets import contents
-from tests.support.resolver import RunningResolver, new_name, running_resolver
+from tests.support.names import new_name
+from tests.support.resolver import RunningResolver, running_resolver
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio

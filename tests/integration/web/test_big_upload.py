@@ -15,7 +15,8 @@ import pytest
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.values import PackageId
 from sota.kit.errors import SotaError
-from tests.support.backend import Backend, new_name, running_backend
+from tests.support.backend import Backend, running_backend
+from tests.support.names import new_name
 from tests.support.thorough import IS_THOROUGH
 from tests.support.waiting import until
 from tests.support.web_process import WebProcess

@@ -16,7 +16,7 @@ from sota.boundaries.interaction import Role
 from sota.boundaries.package_signature import make_key_pair
 from sota.rvi.credentials import Identity
 from sota.web.accounts.service import issue_token
-from tests.support.backend import new_name, new_vin
+from tests.support.names import new_name, new_vin
 from tests.support.operator import REQUEST, Operator
 
 pytestmark = pytest.mark.anyio

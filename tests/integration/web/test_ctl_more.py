@@ -11,7 +11,7 @@ import pytest
 from sota.boundaries.interaction import Role
 from sota.core.vehicles import store as vehicle_store
 from sota.web.accounts.service import issue_token
-from tests.support.backend import new_name
+from tests.support.names import new_name
 from tests.support.operator import REQUEST, Operator
 
 pytestmark = pytest.mark.anyio

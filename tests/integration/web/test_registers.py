@@ -17,7 +17,9 @@ from sota.web.program import WebProgram
 from sota.web.repository import store
 from sota.web.tables import REGISTRATION
 from tests.conftest import new_database
-from tests.support.backend import Answer, Backend, Server, new_name, new_vin, running_backend
+from tests.support.answer import Answer
+from tests.support.backend import Backend, Server, running_backend
+from tests.support.names import new_name, new_vin
 from tests.support.processes import free_ports
 from tests.support.waiting import until
 

@@ -17,7 +17,8 @@ from sota.kit.ranges import Ranges
 from sota.kit.runtime.clock import new_id
 from sota.web.repository.model import Measured, new_key
 from sota.web.repository.store import PackageRepository
-from tests.support.backend import Backend, new_name, running_backend
+from tests.support.backend import Backend, running_backend
+from tests.support.names import new_name
 from tests.support.s3 import S3Server, running_s3
 from tests.support.waiting import until
 

@@ -23,8 +23,9 @@ from sota.resolver.program import ResolverProgram
 from sota.resolver.settings import ResolverSettings
 from sota.web.program import WebProgram
 from sota.web.settings import WebSettings
-from tests.support.backend import Server, new_vin
+from tests.support.backend import Server
 from tests.support.certificates import Pair, Signer
+from tests.support.names import new_vin
 from tests.support.processes import free_ports
 
 pytestmark = pytest.mark.anyio
