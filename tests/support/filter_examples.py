@@ -1,4 +1,4 @@
-"""Reads the examples of docs/filters.md: the fleet's table, and each expression with what the page says of it."""
+"""Reads the examples of docs/reference/filters.md: the fleet's table, and each expression with what the page says of it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_examples(page: str) -> list[Example]:
 def _read(text: str, said: str) -> Example:
     if said.startswith("Error: `"):
         return Example(text, frozenset(), said.removeprefix("Error: `").removesuffix("`"))
-    if said == "Matches nobody.":
+    if said == "Matches none.":
         return Example(text, frozenset(), None)
     if not said.startswith("Matches `"):
         raise ValueError(f"{said!r} says neither what is matched nor an error")

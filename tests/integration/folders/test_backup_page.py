@@ -1,4 +1,4 @@
-"""The commands of docs/operators.md on backups, run as they stand there, on a backend of each kind."""
+"""The commands of the pages on backups, moving and MariaDB, run as they stand there, on a backend of each kind."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from sota.kit.sql.database import Database
 from sota.kit.sql.migrations import upgrade
 from tests.support.backups import PROGRAMS, KeptBackend, fill_with
 from tests.support.databases import MariaDbServer
-from tests.support.document_commands import blocks, section
+from tests.support.document_commands import runnable_blocks
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[3]
 SCHEMAS = [f"sota_{program}" for program in PROGRAMS]
 
 
-def script_of(number: int, folder: Path) -> str:
-    """Return a block of the page, with folders of this test in the place of the system's."""
-    text = blocks(section((ROOT / "docs" / "operators.md").read_text(), "Backup"))[number]
+def script_of(number: int, folder: Path, page: str = "back-up-and-restore.md") -> str:
+    """Return a block of a page, with folders of this test in place of the system's."""
+    text = runnable_blocks((ROOT / "docs" / "how-to" / page).read_text())[number]
     return re.sub(r"(?<![\w.])/(srv|var|etc)/", rf"{folder}/\1/", text)
 
 
@@ -52,6 +52,33 @@ async def test_folder_of_sota_up(tmp_path: Path) -> None:
     other = KeptBackend(tmp_path / "var" / "lib" / "other")
     assert [await backend.rows(), await other.rows()] == [rows, rows]
     assert [backend.files(), other.files()] == [files, files]
+
+
+async def test_moving_to_another_machine(tmp_path: Path) -> None:
+    page = "move-to-another-machine.md"
+    backend = KeptBackend(tmp_path / "var" / "lib" / "sota")
+    await backend.fill()
+    (tmp_path / "srv" / "backups").mkdir(parents=True)
+    files = backend.files()
+    run(script_of(0, tmp_path, page))
+    backend.data.rename(tmp_path / "old")
+    run(script_of(1, tmp_path, page))
+    assert backend.files() == files
+    run(script_of(2, tmp_path, page))
+    assert backend.files() != files
+
+
+async def test_schemas_and_users_on_mariadb(
+    tmp_path: Path, mariadb_server: MariaDbServer, mariadb_command: Path
+) -> None:
+    page, etc = "connect-mariadb.md", tmp_path / "etc" / "sota"
+    (etc / "secrets").mkdir(parents=True)
+    (tmp_path / "var" / "lib" / "sota" / "core").mkdir(parents=True)
+    settings = (ROOT / "deploy" / "sota.toml").read_text().replace("127.0.0.1:3306", f"127.0.0.1:{mariadb_server.port}")
+    settings = settings.replace("/run/credentials/sota-core.service/database-password", f"{etc}/secrets/core-database.password")
+    (etc / "sota.toml").write_text(re.sub(r"\"/(var|run)/", rf'"{tmp_path}/\1/', settings))
+    run(script_of(0, tmp_path, page), mariadb_command)
+    assert "is at the newest revision" in run(script_of(1, tmp_path, page))
 
 
 @pytest.fixture

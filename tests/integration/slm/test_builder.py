@@ -249,7 +249,7 @@ def run_line(command: str, folder: Path) -> str:
 def test_examples_are_built_as_the_page_says(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     shutil.copytree(root / "examples/images", tmp_path / "images")
-    page = (root / "docs/recipes.md").read_text()
+    page = (root / "docs/how-to/build-packages.md").read_text()
     commands = page.partition("```sh\n")[2].partition("```")[0].splitlines()
     assert len(commands) == 3
     told = [run_line(command, tmp_path / "images") for command in commands]
@@ -258,7 +258,7 @@ def test_examples_are_built_as_the_page_says(tmp_path: Path) -> None:
 
 
 async def test_options_of_the_page_are_options(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs/recipes.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/how-to/build-packages.md").read_text()
     for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL):
         for name, options in tomllib.loads(block)["slm"]["options"].items():
             assert load(name, Place(tmp_path, tmp_path, options)).name == name

@@ -148,4 +148,4 @@ def test_rows_that_keep_their_answer_are_rows() -> None:
 
 
 def test_page_of_error_codes_is_up_to_date() -> None:
-    assert (ROOT / "docs" / "errors.md").read_text() == errors_page()
+    assert (ROOT / "docs" / "reference" / "errors.md").read_text() == errors_page()

@@ -100,7 +100,7 @@ def test_fleets_with_different_seeds_have_no_vehicle_in_common() -> None:
 
 
 def test_the_profile_in_the_documentation_can_be_read(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs/fleet.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/how-to/rehearse-with-a-fleet.md").read_text()
     (tmp_path / "profile.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
 
     profile = Profile.read(tmp_path / "profile.toml")

@@ -1,4 +1,4 @@
-"""docs/filters.md says what is: each of its examples is evaluated on its fleet, one by one and by the engine."""
+"""docs/reference/filters.md says what is: each of its examples is evaluated on its fleet, one by one and by the engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sota.resolver.language.regex import MAX_LENGTH, MAX_MEMORY_BYTES, MAX_UNICO
 from tests.support.filter_examples import Example, read_examples, read_fleet
 from tests.support.fleets import fleet_of, matching
 
-PAGE = (Path(__file__).parents[3] / "docs" / "filters.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "filters.md").read_text()
 FLEET = read_fleet(PAGE)
 EXAMPLES = read_examples(PAGE)
 

@@ -1,4 +1,4 @@
-"""docs/installers.md and docs/images.md: the code in them works, and what they say of settings and manifests is so."""
+"""docs/reference/installers.md and docs/reference/update-images.md: the code in them works, and what they say of settings and manifests is so."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "sota_installer_sounds.py").write_text(installer)
     monkeypatch.syspath_prepend(str(tmp_path))
     module = ModuleType("sounds_contract")
-    exec(compile(contract, "docs/installers.md", "exec"), module.__dict__)
+    exec(compile(contract, "docs/reference/installers.md", "exec"), module.__dict__)
     yield module.SoundSubject(tmp_path)
     sys.modules.pop("sota_installer_sounds", None)
 

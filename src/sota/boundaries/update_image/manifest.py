@@ -1,7 +1,7 @@
 """The manifest of an update image: what is done in the vehicle, in order, and what each file in the image is.
 
 It is JSON, read strictly: an unknown member is a slip or a newer format, and either way nothing is done.
-``docs/images.md`` describes it for authors.
+``docs/reference/update-images.md`` describes it for authors.
 """
 
 from __future__ import annotations

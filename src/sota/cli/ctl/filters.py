@@ -43,7 +43,7 @@ def add(name: str, expression: str, *, to: Target = HERE) -> None:
     name
         2 to 100 letters, digits, dots, underscores and dashes.
     expression
-        For example: 'vin_matches "^WVW" AND has_component "^TCU-5G"'; docs/filters.md explains the language.
+        For example: 'vin_matches "^WVW" AND has_component "^TCU-5G"'; docs/reference/filters.md explains the language.
     """
     said = talk(to, lambda web: web.new_filter(name, expression))
     show_done(f"{name}: {said.message}", said, json=to.json)

@@ -24,7 +24,7 @@ def build(
     certificate_key: Path | None = None,
     json: bool = False,
 ) -> None:
-    """Build a package's file, or an update image, from a recipe (docs/recipes.md). Nothing is uploaded.
+    """Build a package's file, or an update image, from a recipe (docs/how-to/build-packages.md). Nothing is uploaded.
 
     The same input gives the same bytes (but RAUC's own signature carries the time).
 

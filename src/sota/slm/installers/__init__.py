@@ -3,7 +3,7 @@
 An installer knows three things: what a file says that it is (:meth:`Installer.inspect`), what its own database says
 of a package (:meth:`Installer.find`), and the command that carries out a step (:meth:`Installer.command`). When steps
 are done, in what order, and what is done after a failure or power loss is the same for all of them and is in
-``slm/model.py``. Each file has one function ``make(place)``; ``docs/installers.md`` walks through writing one, and
+``slm/model.py``. Each file has one function ``make(place)``; ``docs/reference/installers.md`` walks through writing one, and
 ``slm/contract.py`` is the suite that each must pass.
 """
 
