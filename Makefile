@@ -1,6 +1,6 @@
 # One command each; the same in CI. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format conformance mutants bench bench-pairs bench-100m fuzz faults lock clean
+.PHONY: docs reference help setup demo test lint format conformance mutants bench bench-pairs bench-100m fuzz faults lock clean
 SHELL := /bin/bash
 
 # PYTHON=python3.13 (or a path) chooses the interpreter; each has a virtual environment of its own.
@@ -65,6 +65,12 @@ fuzz: setup ## Give every property test many more examples than `make test` does
 faults: setup ## Kill and cut programs in the middle of their work, and see that they go on rightly
 	@scripts/setup --system mariadb-server rauc swupdate bubblewrap mmdebstrap faketime
 	THOROUGH=1 $(bin)/python -m pytest -s $(thorough) $(ARGS)
+
+docs: setup ## Render all documents to a site in dist/docs
+	$(bin)/python -m scripts.docs site
+
+reference: setup ## Write the pages of docs/reference that are made from code
+	$(bin)/python -m scripts.docs reference
 
 lock: setup ## Make requirements/*.lock anew; ARGS="--upgrade" for the newest allowed versions
 	scripts/lock $(ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scripts.docs.reference import pages
+from scripts.docs.reference import PAGES
 from scripts.docs.site import build
 
 ROOT = Path(__file__).parents[2]
@@ -16,8 +16,8 @@ def main(arguments: list[str]) -> int:
     """Write the reference pages, or the site."""
     match arguments:
         case ["reference"]:
-            for name, text in pages().items():
-                (ROOT / "docs" / "reference" / name).write_text(text)
+            for name, page in PAGES.items():
+                (ROOT / "docs" / "reference" / name).write_text(page())
                 print(f"docs/reference/{name}")
         case ["site"]:
             folder = ROOT / "dist" / "docs"

@@ -6,8 +6,10 @@ a test compares them with what these functions return.
 
 from __future__ import annotations
 
+import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from sota.boundaries.interaction import Http, Interaction, Role
 from sota.boundaries.openapi.errors import errors_page
@@ -18,7 +20,6 @@ from sota.core.settings import CoreSettings
 from sota.kit.runtime.metrics import REGISTRY
 from sota.kit.runtime.settings import Settings, describe
 from sota.resolver.settings import ResolverSettings
-from sota.rvi import counters, handshakes
 from sota.rvi.settings import NodeSettings
 from sota.slm.settings import SlmSettings
 from sota.web.settings import WebSettings
@@ -32,8 +33,9 @@ PROGRAMS: Mapping[str, tuple[type[Settings], str]] = {
     "client": (ClientSettings, "SOTA Client, in a vehicle"),
     "slm": (SlmSettings, "Software Loading Manager, in a vehicle"),
 }
-METRIC_MODULES = (counters, handshakes)
-"""Modules that register metrics when they are imported, beside those that every program has."""
+SOURCES = Path(__file__).parents[2] / "src"
+REGISTERS = re.compile(r"^\w+ = (?:Counter|Gauge|Histogram)\(|^REGISTRY\.register\(", re.MULTILINE)
+"""What a module has that registers metrics when it is imported."""
 
 COMMANDS_HEAD = f"""# Commands
 
@@ -74,17 +76,6 @@ ROLE_TEXTS = {
 }
 
 
-def pages() -> dict[str, str]:
-    """Return each generated page by its file name below ``docs/reference``."""
-    return {
-        "commands.md": commands_page(),
-        "settings.md": settings_page(),
-        "roles.md": roles_page(),
-        "metrics.md": metrics_page(),
-        "errors.md": errors_page(),
-    }
-
-
 def commands_page() -> str:
     """Return the page of all commands."""
     lines = [f"| [`sota {name}`](#sota-{name}) | {purpose} |\n" for name, (_, purpose) in COMMANDS.items()]
@@ -109,6 +100,9 @@ def roles_page() -> str:
 
 def metrics_page() -> str:
     """Return the page of the product's own metrics."""
+    for path in (SOURCES / "sota").rglob("*.py"):
+        if REGISTERS.search(path.read_text()):
+            importlib.import_module(".".join(path.relative_to(SOURCES).with_suffix("").parts))
     families = sorted((one for one in REGISTRY.collect() if one.name.startswith("sota_")), key=lambda one: one.name)
     names = {one.name: f"{one.name}_total" if one.type == "counter" else one.name for one in families}
     return METRICS_HEAD + "".join(f"| `{names[one.name]}` | {one.type} | {one.documentation} |\n" for one in families)
@@ -117,6 +111,7 @@ def metrics_page() -> str:
 def _command(name: str) -> str:
     app = make(name)[name]
     text = app.generate_docs(usage_name=f"sota {name}", heading_level=2, max_heading_level=4)
+    text = re.sub(r" -m [\w.]+", "", text)  # how this process was started, which the library puts into the usage
     text = re.sub(r"^#+ Table of Contents\n+(?:^ *- .*\n)+\n*", "", text, flags=re.MULTILINE)
     text = re.sub(r"^(#+) (?!sota )", r"\1 sota ", text, flags=re.MULTILINE)
     text = re.sub(r"\]\(#(?!sota-)", "](#sota-", text)
@@ -139,3 +134,13 @@ def _call(row: Interaction, way: Http) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "\\<")
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "commands.md": commands_page,
+    "settings.md": settings_page,
+    "roles.md": roles_page,
+    "metrics.md": metrics_page,
+    "errors.md": errors_page,
+}
+"""The function of each generated page, by the page's file name below ``docs/reference``."""

@@ -99,9 +99,7 @@ def test_tutorial_prints_what_its_page_shows(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "preparation"), [("roll-out-an-update.md", PACKAGE), ("manage-identities.md", ADMIN)]
-)
+@pytest.mark.parametrize(("name", "preparation"), [("roll-out-an-update.md", PACKAGE), ("manage-identities.md", ADMIN)])
 def test_commands_of_a_page_work_on_a_running_backend(name: str, preparation: str, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "how-to" / name).read_text().replace(" /var/lib/", " var/lib/")
     script = [BACKEND, preparation, *runnable_blocks(page), "kill %1", "wait"]

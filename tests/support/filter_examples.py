@@ -1,4 +1,4 @@
-"""Reads the examples of docs/reference/filters.md: the fleet's table, and each expression with what the page says of it."""
+"""Reads the examples of docs/reference/filters.md: the fleet's table, and each expression with its result."""
 
 from __future__ import annotations
 

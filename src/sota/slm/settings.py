@@ -31,7 +31,7 @@ class SlmSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     ] = msgspec.field(default_factory=dict)
     image_commands: Annotated[
         dict[Action, tuple[str, ...]],
-        Meta(description="Command lines for actions of update images that are no packages; see docs/reference/update-images.md."),
+        Meta(description="Commands for actions of update images; see docs/reference/update-images.md."),
     ] = msgspec.field(default_factory=dict)
     keys: Annotated[Path, Meta(description="Folder with the public keys (*.pub.pem) that may sign update images.")] = (
         Path("var/keys")

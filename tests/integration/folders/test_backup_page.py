@@ -75,7 +75,9 @@ async def test_schemas_and_users_on_mariadb(
     (etc / "secrets").mkdir(parents=True)
     (tmp_path / "var" / "lib" / "sota" / "core").mkdir(parents=True)
     settings = (ROOT / "deploy" / "sota.toml").read_text().replace("127.0.0.1:3306", f"127.0.0.1:{mariadb_server.port}")
-    settings = settings.replace("/run/credentials/sota-core.service/database-password", f"{etc}/secrets/core-database.password")
+    settings = settings.replace(
+        "/run/credentials/sota-core.service/database-password", f"{etc}/secrets/core-database.password"
+    )
     (etc / "sota.toml").write_text(re.sub(r"\"/(var|run)/", rf'"{tmp_path}/\1/', settings))
     run(script_of(0, tmp_path, page), mariadb_command)
     assert "is at the newest revision" in run(script_of(1, tmp_path, page))

@@ -1,4 +1,4 @@
-"""The commands of how-to pages that need no backend, run as they stand there, with folders and databases of the test."""
+"""The commands of how-to pages that need no backend, run with folders and databases of the test."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ chown() { :; }
 """
 UPGRADES = "".join(f"sota db upgrade {program} --config /etc/sota/sota.toml\n" for program in PROGRAMS)
 AUTHORITY = "sota authority new /var/lib/sota/core/authority\n"
+NEW_TOKEN = "sota tokens list --config /etc/sota/sota.toml | grep -oE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'"
 # Commands that must come before a page's own.
 BEFORE = {
     "manage-accounts.md": UPGRADES,
@@ -42,8 +43,7 @@ def test_commands_of_a_page_work(page: str, tmp_path: Path) -> None:
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     commands = BEFORE.get(Path(page).name, "") + "\n".join(runnable_blocks((ROOT / page).read_text()))
     # The page revokes a token by an id that it made up: take the one that was just made.
-    commands = re.sub(r"tokens revoke [0-9a-f-]{36}", "tokens revoke $(sota tokens list --config "
-                      "/etc/sota/sota.toml | grep -oE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')", commands)  # fmt: skip
+    commands = re.sub(r"tokens revoke [0-9a-f-]{36}", f"tokens revoke $({NEW_TOKEN})", commands)
     done = subprocess.run(
         ["bash", "-c", SHELL + of_this_test(commands, tmp_path)],
         env={**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"},

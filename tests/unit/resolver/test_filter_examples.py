@@ -1,4 +1,4 @@
-"""docs/reference/filters.md says what is: each of its examples is evaluated on its fleet, one by one and by the engine."""
+"""Each example of docs/reference/filters.md is evaluated on the page's fleet, one by one and by the engine."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What the documents point to is there."""
+"""The documents: what they name exists, and what is made from code is up to date."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from collections.abc import Iterator
@@ -12,12 +13,23 @@ from cyclopts import CycloptsError
 from cyclopts.exceptions import MissingArgumentError
 
 from bench.__main__ import BENCHMARKS
+from scripts.docs.reference import PAGES
+from scripts.docs.site import headings_of, navigation
 from sota.boundaries.table import TABLE
 from sota.cli.main import make
-from tests.support.document_commands import block_commands, inline_commands, section, without_redirections
+from tests.support.document_commands import (
+    RUN_BY,
+    block_commands,
+    inline_commands,
+    runnable_blocks,
+    section,
+    without_redirections,
+)
 
 ROOT = Path(__file__).parents[3]
-LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)[^)]*\)")
+LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
+# Written when a version is released; whoever releases mends its links.
+HISTORY = "CHANGELOG.md"
 PLACE = re.compile(r"`((?:src|tests|docs|scripts|requirements|bench|deploy|console)/[\w./-]+)`")
 
 
@@ -36,13 +48,88 @@ def documents() -> Iterator[tuple[Path, str]]:
 
 
 def test_links_lead_somewhere() -> None:
-    dead = [
-        f"{path.relative_to(ROOT)}: {target}"
-        for path, text in documents()
-        for target in LINK.findall(text)
-        if not (path.parent / target).exists()
-    ]
+    texts = {path: text for path, text in documents() if path.name != HISTORY}
+    anchors = {path: {heading.anchor for heading in headings_of(text)} for path, text in texts.items()}
+    dead = []
+    for path, text in texts.items():
+        for target, anchor in LINK.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)):
+            place = (path.parent / target).resolve() if target else path
+            if not place.exists() or (anchor and anchor not in anchors.get(place, set())):
+                dead.append(f"{path.relative_to(ROOT)}: {target}#{anchor}")
     assert dead == []
+
+
+def test_every_document_is_in_the_index() -> None:
+    listed = {source for group in navigation((ROOT / "docs/README.md").read_text()) for source in group.sources}
+    records = {f"docs/decisions/{path.name}" for path in (ROOT / "docs/decisions").glob("0*.md")}
+    found = {path.relative_to(ROOT).as_posix() for path, _ in documents()}
+    assert found - records - {"docs/README.md"} == listed
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_that_is_made_from_code_is_up_to_date(name: str) -> None:
+    written = (ROOT / "docs" / "reference" / name).read_text()
+    assert written == PAGES[name](), "run `make reference`"
+
+
+def test_every_runnable_block_has_a_test_that_runs_it() -> None:
+    runnable = {path.relative_to(ROOT).as_posix() for path, text in documents() if runnable_blocks(text)}
+    assert runnable == set(RUN_BY)
+    unnamed = [
+        page
+        for page, test in RUN_BY.items()
+        if "RUN_BY" not in (code := (ROOT / test).read_text()) and Path(page).name not in code
+    ]
+    assert unnamed == []
+
+
+def names_of_code() -> set[str]:
+    """Return the classes, functions and constants of the code, alone and behind their class or module."""
+    names = set()
+    for folder in ("src", "tests", "bench"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    names |= {node.name, *(f"{node.name}.{member}" for member in _defined(node.body))}
+                elif isinstance(node, ast.Module):
+                    names |= {*(own := _defined(node.body)), *(f"{path.stem}.{member}" for member in own)}
+    return names
+
+
+def _defined(body: list[ast.stmt]) -> set[str]:
+    found = set()
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
+    return found
+
+
+def test_names_of_code_in_the_developers_pages_exist() -> None:
+    known = names_of_code()
+    named = set()
+    for page in ("docs/developers.md", "ARCHITECTURE.md"):
+        text = re.sub(r"^ *```.*?^ *```", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+        for shown in re.findall(r"`@?([^`]+)`", text):
+            # A capital, a call, or a dot makes a name of code; files, commands, settings and rows have none.
+            if match := re.fullmatch(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)(?:\(.*\))?", shown):
+                name = match[1]
+                is_file = name.endswith((".py", ".md", ".toml"))
+                if not is_file and ("." in name or "(" in shown or re.match(r"[A-Z]\w*[a-z_]", name)):
+                    named.add(name)
+    assert len(named) > 8
+    assert sorted(name for name in named - known if not name.startswith("SOTA_")) == []
+
+
+def test_test_that_the_developers_page_shows_exists() -> None:
+    (shown,) = re.findall(
+        r"^ *```python\n(.*?)^ *```", (ROOT / "docs/developers.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    code = "\n".join(line.removeprefix("   ") for line in shown.splitlines())
+    assert code in (ROOT / "tests/whitelist/test_b2_requests.py").read_text()
 
 
 def test_named_files_and_folders_exist() -> None:

@@ -1,4 +1,4 @@
-"""All error codes: of rows and of ordinary refusals. ``sota whitelist --errors`` prints ``docs/reference/errors.md``."""
+"""All error codes, of rows and of ordinary refusals: ``sota whitelist --errors``, ``docs/reference/errors.md``."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 An installer knows three things: what a file says that it is (:meth:`Installer.inspect`), what its own database says
 of a package (:meth:`Installer.find`), and the command that carries out a step (:meth:`Installer.command`). When steps
 are done, in what order, and what is done after a failure or power loss is the same for all of them and is in
-``slm/model.py``. Each file has one function ``make(place)``; ``docs/reference/installers.md`` walks through writing one, and
-``slm/contract.py`` is the suite that each must pass.
+``slm/model.py``. Each file has one function ``make(place)``; ``docs/how-to/write-an-installer.md`` shows
+how to write one, and ``slm/contract`` is the suite that each must pass.
 """
 
 from __future__ import annotations
