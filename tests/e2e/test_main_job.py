@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.b2_web_core.messages import Update
-from sota.boundaries.b3_web_resolver.messages import Filter, PackageToResolve
+from sota.boundaries.b3_web_resolver import rows
+from sota.boundaries.b3_web_resolver.messages import Association, Filter, PackageToResolve
 from sota.boundaries.package_signature import make_key_pair
 from sota.boundaries.values import PackageId, Reason, UpdateStatus
 from tests.support.packages import DebFile
@@ -124,8 +125,9 @@ async def _holds_everywhere(fleet: Fleet, request: str, package: PackageId) -> N
 async def _resolver_chooses(system: System, expression: str) -> set[str]:
     probe = PackageId(name="probe", version="1.0.0")
     await system.resolver.new_package(PackageToResolve(name=probe.name, version=probe.version))
-    await system.resolver.new_filter(Filter(name="probe", expression=expression))
-    await system.resolver.associate(probe, "probe")
+    resolver, path = system.resolver.caller, {"name": probe.name, "version": probe.version}
+    await resolver.call(rows.NEW_FILTER, body=Filter(name="probe", expression=expression))
+    await resolver.call(rows.NEW_ASSOCIATION, path, body=Association(filter="probe"))
     return {resolved.vin for resolved in await system.resolver.resolve(probe)}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from sota.boundaries.b2_web_core.messages import Update
+from sota.boundaries.b2_web_core.queries import RequestVehicleQuery
 from sota.boundaries.values import Reason, UpdateStatus
 from sota.kit.errors import Unavailable
 from sota.kit.files.block_file import count_blocks
@@ -161,7 +162,7 @@ async def _updates(system: System, request: str) -> dict[str, Update]:
     cursor: str | None = None
     try:
         while True:
-            page = await system.web.request_vehicles(request, limit=PAGE, cursor=cursor)
+            page = await system.web.request_vehicles(request, RequestVehicleQuery(limit=PAGE, cursor=cursor))
             found |= {update.vin: update for update in page.items}
             cursor = page.cursor
             if cursor is None:

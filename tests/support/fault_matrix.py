@@ -29,7 +29,8 @@ from typing import Any, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from sota.boundaries.b2_web_core.messages import QueueRequest, Update
+from sota.boundaries.b2_web_core.messages import QueueRequest, RequestStatus, Update
+from sota.boundaries.b2_web_core.queries import RequestQuery
 from sota.boundaries.services import backend_service
 from sota.boundaries.values import Interval, PackageId, UpdateStatus
 from sota.core.tables import download, operation_result
@@ -209,8 +210,8 @@ class Line:
         order = QueueRequest(package=package.id, priority=50, interval=interval)
         while True:
             # An attempt whose answer did not arrive may have queued it; by now it may even be over.
-            for status in (None, "completed"):
-                listing = functools.partial(web.queued_requests, package=package.id.text, status=status)
+            for status in (None, RequestStatus.COMPLETED):
+                listing = functools.partial(web.queued_requests, RequestQuery(package.id.text, status=status))
                 known = await self._persist(listing)
                 if known is not None and known.items:
                     return str(known.items[0].install_request_id)

@@ -13,6 +13,7 @@ from sota.boundaries.b1_browser_web.admin_client import AdminClient
 from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewUser, UserChange
 from sota.boundaries.b1_browser_web.browser import Browser
 from sota.boundaries.interaction import Role
+from sota.boundaries.parameters import ListQuery
 from sota.kit.errors import Refused
 from sota.kit.http.paging import make_cursor
 from sota.web.accounts.service import add_account, issue_token
@@ -275,10 +276,10 @@ async def test_odd_account_is_refused(backend: Backend, body: dict[str, object])
 async def test_accounts_are_listed_without_their_secrets(backend: Backend) -> None:
     names = sorted([await with_account(backend) for _ in range(3)])
     api = await admin(backend)
-    page = await api.users(limit=2)
+    page = await api.users(ListQuery(limit=2))
     found = list(page.items)
     while page.cursor is not None:
-        page = await api.users(limit=2, cursor=page.cursor)
+        page = await api.users(ListQuery(limit=2, cursor=page.cursor))
         found += page.items
     assert {"admin", *names} <= {user.name for user in found}
     assert [user.name for user in found] == sorted(user.name for user in found)

@@ -11,8 +11,10 @@ import sqlalchemy as sa
 
 from sota.boundaries.b1_browser_web.admin_client import AdminClient
 from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewToken
+from sota.boundaries.b1_browser_web.queries import ProgramAuditQuery, TrailOwner
 from sota.boundaries.interaction import Http, Program, Role
 from sota.boundaries.openapi import DOCUMENTED, document
+from sota.boundaries.parameters import ListQuery
 from sota.boundaries.table import TABLE, rows_for
 from sota.kit.audit.tables import OPEN
 from sota.kit.http.paging import make_cursor
@@ -125,7 +127,7 @@ async def test_admin_makes_and_revokes_a_services_token(backend: Backend) -> Non
     api = await admin(backend)
     made = await api.new_token(NewToken(name=new_name("service"), role=AccountRole.OPERATOR, service=True))
     assert (await by_token(backend, made.token, "GET", "/api/v1/vehicles")).status == 200
-    found = [token for token in (await api.tokens(limit=1000)).items if token.id == made.id]
+    found = [token for token in (await api.tokens(ListQuery(limit=1000))).items if token.id == made.id]
     assert [token.account for token in found] == [None]
     answer = await backend.ask("DELETE", f"/api/v1/tokens/{made.id}", role=Role.ADMIN)
     assert (answer.status, answer.message) == (200, "Token revoked")
@@ -159,18 +161,20 @@ async def test_audit_trail_tells_who_did_what(backend: Backend) -> None:
     vin = await backend.with_vehicle()
     api = await admin(backend)
     assert (await backend.ask("GET", "/api/v1/audit", role=Role.ADMIN)).status == 200
-    (record,) = (await api.audit(about=vin)).items
+    (record,) = (await api.audit(ProgramAuditQuery(object=vin))).items
     assert (record.actor, record.interaction, record.object) == (
         "token:tests-operator",
         "WL-B1-4",
         f"vehicles vin={vin}",
     )
     assert (record.outcome, record.status, record.address) == ("inserted", 200, "127.0.0.1")
-    page = await api.audit(actor="token:tests-operator", interaction="WL-B1-4", since=record.at, limit=1)
+    page = await api.audit(
+        ProgramAuditQuery(actor="token:tests-operator", interaction="WL-B1-4", since=record.at, limit=1)
+    )
     assert page.items[0].number >= record.number
-    assert (await api.audit(about=vin, until=record.at)).items == []
-    first = await api.audit(limit=1)
-    second = await api.audit(limit=1, cursor=first.cursor)
+    assert (await api.audit(ProgramAuditQuery(object=vin, until=record.at))).items == []
+    first = await api.audit(ProgramAuditQuery(limit=1))
+    second = await api.audit(ProgramAuditQuery(limit=1, cursor=first.cursor))
     assert second.items[0].number == first.items[0].number - 1
     assert first.items[0].previous_hash == second.items[0].hash
 
@@ -191,7 +195,7 @@ async def test_audit_trail_tells_who_made_a_request_and_of_what(backend: Backend
     made = [
         (await backend.ask("POST", f"/api/v1/{path}", body)).body["install_request_id"] for path, body in bodies.items()
     ]
-    told = [(await api.audit(about=request_id)).items for request_id in made]
+    told = [(await api.audit(ProgramAuditQuery(object=request_id))).items for request_id in made]
     one, several = f"package={packages[0]}", f"2 entries package={packages[0]} package={packages[1]}"
     assert [record.object for (record,) in told[:2]] == [
         f"install-requests {one} install_request_id={made[0]}",
@@ -199,9 +203,9 @@ async def test_audit_trail_tells_who_made_a_request_and_of_what(backend: Backend
     ]
     assert {record.actor for (record,) in told} == {"token:tests-operator"}
     await backend.ask("POST", f"/api/v1/install-requests/{made[0]}/cancel")
-    assert (await api.audit(about=made[0])).items[0].object == f"install-requests/{made[0]}/cancel"
+    assert (await api.audit(ProgramAuditQuery(object=made[0]))).items[0].object == f"install-requests/{made[0]}/cancel"
     await backend.ask("PUT", f"/api/v1/packages/{packages[0]}/blacklist", {"comment": "no"}, query={"stop": "true"})
-    (stopped, *_) = (await api.audit(about=f"{packages[0]}/blacklist")).items
+    (stopped, *_) = (await api.audit(ProgramAuditQuery(object=f"{packages[0]}/blacklist"))).items
     assert stopped.object == f"packages/{packages[0]}/blacklist stop=true"
 
 
@@ -230,11 +234,11 @@ async def test_web_server_shows_admins_the_trails_of_all_three(backend: Backend)
     vin = await backend.with_vehicle()
     api = await admin(backend)
     for program, interaction in (("web", "WL-B1-4"), ("core", "WL-B2-2"), ("resolver", "WL-B3-2")):
-        (record,) = (await api.audit(program=program, about=vin)).items
+        (record,) = (await api.audit(ProgramAuditQuery(program=TrailOwner(program), object=vin))).items
         assert (record.interaction, record.outcome) == (interaction, "inserted")
-        assert (await api.verify_audit(program)).holds
-    page = await api.audit(program="core", limit=1)
-    following = await api.audit(program="core", limit=1, cursor=page.cursor)
+        assert (await api.verify_audit(TrailOwner(program))).holds
+    page = await api.audit(ProgramAuditQuery(program=TrailOwner.CORE, limit=1))
+    following = await api.audit(ProgramAuditQuery(program=TrailOwner.CORE, limit=1, cursor=page.cursor))
     assert following.items[0].number == page.items[0].number - 1
     for path in ("/api/v1/audit", "/api/v1/audit/verify"):
         answer = await backend.ask("GET", path, role=Role.ADMIN, query={"program": "node"})
@@ -258,10 +262,10 @@ async def test_each_change_and_each_refused_one_leaves_one_record(
         name: KNOWN.get(name, "nothing") for name in ("vin", "id", "name", "version", "user", "part_number", "filter")
     }
     await backend.client(role)
-    before = (await api.audit(limit=1)).items
+    before = (await api.audit(ProgramAuditQuery(limit=1))).items
     answer = await backend.ask(method, path.format_map({**known, **KNOWN}), body_of(method, path), role=role)
     last = before[0].number if before else 0
-    (record,) = [record for record in (await api.audit(limit=10)).items if record.number > last]
+    (record,) = [record for record in (await api.audit(ProgramAuditQuery(limit=10))).items if record.number > last]
     rows = {row.id for row in rows_for(Program.WEB_SERVER) if getattr(row.way, "path", "") == path}
     assert (record.actor, record.status) == (f"token:tests-{role}", answer.status)
     assert record.interaction in rows
@@ -278,7 +282,7 @@ async def test_nothing_is_begun_that_cannot_be_told(backend: Backend) -> None:
         await backend.web.db.transact(lambda tx: tx.execute(sa.text("ALTER TABLE audit_away RENAME TO audit_open")))
     assert answer.status == 503
     assert (await backend.ask("GET", f"/api/v1/vehicles/{vin}")).status == 404
-    assert [record.outcome for record in (await api.audit(about=vin)).items] == ["unavailable"]
+    assert [record.outcome for record in (await api.audit(ProgramAuditQuery(object=vin))).items] == ["unavailable"]
     async with backend.web.db.read() as tx:
         assert (await tx.execute(sa.select(OPEN.c.id))).all() == [], "what has ended is no longer open"
 
@@ -295,7 +299,7 @@ def test_walk_knows_every_change() -> None:
 async def test_signing_in_and_out_leaves_one_record_each_and_no_secret(backend: Backend, as_json: bool) -> None:
     name, _ = await with_account(backend, Role.ADMIN)
     api, browser, new = await admin(backend), backend.browser(), "another password of these tests"
-    before = (await api.audit(limit=1)).items
+    before = (await api.audit(ProgramAuditQuery(limit=1))).items
     last = before[0].number if before else 0
     wrong, unknown = "a wrong password", "a-password-in-the-field-of-the-name"
     await browser.sign_in(name, wrong, as_json=as_json)
@@ -314,7 +318,7 @@ async def test_signing_in_and_out_leaves_one_record_each_and_no_secret(backend: 
     await browser.sign_out()
     token = made.body.split(b'"token":"')[1].split(b'"')[0].decode()
     user = await backend.ask("POST", "/api/v1/users", {"name": new_name("user"), "role": "viewer"}, role=Role.ADMIN)
-    records = sorted((await api.audit(limit=20)).items, key=lambda record: record.number)
+    records = sorted((await api.audit(ProgramAuditQuery(limit=20))).items, key=lambda record: record.number)
     told = [(r.actor, r.object, r.outcome, r.status) for r in records if r.number > last]
     assert told[:-1] == [
         ("nobody", f"sign-in {name}", "denied", 401),

@@ -27,7 +27,7 @@ KNOWN = {
 LISTS = [
     row
     for row in rows_in(DOCUMENTED["web"])
-    if isinstance(row.way, Http) and "cursor" in row.way.query and row.way.path.startswith("/api/")
+    if isinstance(row.way, Http) and "cursor" in row.way.parameters and row.way.path.startswith("/api/")
     if row.way.method == "GET"
 ]
 FOREIGN: list[Any] = [
@@ -60,7 +60,7 @@ async def test_cursor_that_the_list_did_not_return_is_refused(backend: Backend, 
     failed = row.outcome("failed")
     expected = 400 if failed is None else failed.status
     path = row.way.path.format(**KNOWN)
-    extra = {"regex": ""} if row.way.selected_by == "regex" else {"to": ID} if "to" in row.way.query else {}
+    extra = {"regex": ""} if row.way.selected_by == "regex" else {"to": ID} if "to" in row.way.parameters else {}
     for cursor in [*(encoded(key) for key in FOREIGN), "nonsense", "ÿ", "A" * 4000]:
         answer = await backend.ask("GET", path, role=Role.ADMIN, query={**extra, "cursor": cursor})
         assert (answer.status, answer.body["interaction"]) == (expected, row.id), cursor

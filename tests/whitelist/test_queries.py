@@ -8,13 +8,14 @@ import pytest
 
 from sota.boundaries.b1_browser_web.browser import Browser
 from sota.boundaries.interaction import Http, Interaction, Program, Role
-from sota.boundaries.openapi.parameters import QUERY, STATUS
+from sota.boundaries.openapi.parameters import parameters_of
 from sota.boundaries.table import TABLE
 from sota.kit.http.client import HttpClient
 from tests.support.answer import read
 from tests.support.backend import Backend, running_backend
 
 pytestmark = pytest.mark.anyio
+INTERVAL = {"start": "2026-01-01T00:00:00Z", "end": "2099-01-01T00:00:00Z"}
 KNOWN = {
     "vin": "WVWZZZ1KZ7W000001",
     "id": "01890a5d-ac96-774b-bcce-b302099a8057",
@@ -120,8 +121,38 @@ async def test_console_searches_and_loads_its_files(browser: Browser) -> None:
 
 
 def test_document_describes_every_parameter() -> None:
-    declared = {(row.way.path, name) for row in OVER_HTTP if isinstance(row.way, Http) for name in row.way.query}
-    missing = {
-        (path, name) for path, name in declared if name not in QUERY and not (name == "status" and path in STATUS)
-    }
-    assert missing == set()
+    for row in OVER_HTTP:
+        described = {one["name"]: one["description"] for one in parameters_of([row]) if one["in"] == "query"}
+        assert set(row.http.parameters) <= described.keys(), row.id
+        assert all(described.values()), row.id
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "said"),
+    [
+        ("/api/v1/vehicles", "limit=0", "limit must be a number from 1 to 1000, not '0'."),
+        ("/api/v1/vehicles", "limit=1e2", "limit must be a number from 1 to 1000, not '1e2'."),
+        ("/api/v1/vehicles", "packages=1", "packages must be true or false, not '1'."),
+        ("/api/v1/install-requests", "status=open", "status must be one of"),
+        ("/api/v1/install-requests", "package=ivi", "package must be NAME/VERSION."),
+        ("/api/v1/install-requests", "vin=short", "vin must be a VIN: 17 capital letters and digits."),
+        ("/api/v1/resolutions/01890a5d-ac96-774b-bcce-b302099a8057/difference", "to=1", "to must be an id such as"),
+        ("/api/v1/resolutions/01890a5d-ac96-774b-bcce-b302099a8057/difference", "", "missing required field `to`"),
+    ],
+)
+async def test_refusal_of_a_value_names_the_parameter_and_what_it_must_be(
+    backend: Backend, path: str, query: str, said: str
+) -> None:
+    answer = await backend.ask("GET", f"{path}?{query}")
+    assert (answer.status, answer.body["code"]) == (400, "invalid")
+    assert said in answer.body["detail"]
+
+
+@pytest.mark.parametrize(("key", "status"), [("k" * 200, 404), ("k" * 201, 400), ("", 400), ("k	é", 400)])
+async def test_idempotency_key_has_one_limit(backend: Backend, key: str, status: int) -> None:
+    document = (await (await backend.api()).api_document()).paths
+    (header,) = document["/api/v1/campaigns"]["post"]["parameters"]
+    assert (header["name"], header["schema"]["maxLength"]) == ("Idempotency-Key", 200)
+    body = {"name": "one", "package": {"name": "none", "version": "1.0.0"}, "priority": 1, **INTERVAL}
+    answer = await backend.ask("POST", "/api/v1/campaigns", body, headers={"idempotency-key": key})
+    assert answer.status == status, answer.body

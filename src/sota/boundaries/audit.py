@@ -6,21 +6,33 @@ Web Server, SOTA Core and External Resolver each keep a chain of their own (:mod
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
-import msgspec
 from msgspec import Meta
 
 from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Instant, Message, in_utc
 from sota.kit.audit.model import Record, Verdict, Wanted
-from sota.kit.errors import Invalid
-from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.kit.http.paging import link_next, read_cursor
 
-PAGED = ("limit", "cursor")
-QUERY = ("actor", "object", "interaction", "since", "until", *PAGED)
 Number = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
+
+
+class AuditQuery(ListQuery, frozen=True):
+    """Which audit records to list."""
+
+    actor: Annotated[str, Meta(description="only what this account or token did")] | None = None
+    object: Annotated[str, Meta(description="only records whose object has this text in it")] | None = None
+    interaction: Annotated[str, Meta(description="only records of this row of the table")] | None = None
+    since: Annotated[Instant, Meta(description="only records of this moment or later")] | None = None
+    until: Annotated[Instant, Meta(description="only records before this moment")] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a moment that UTC does not have."""
+        for moment in (self.since, self.until):
+            if moment is not None:
+                in_utc(moment)
 
 
 class AuditRecord(Message, frozen=True):
@@ -55,20 +67,16 @@ class Trail(Protocol):
     async def verify(self) -> Verdict: ...
 
 
-async def answer_records(trail: Trail, call: Call[Any]) -> Reply:
-    """List records, newest first, as the query asks (:data:`QUERY`).
-
-    Raises:
-        Invalid: a value of the query is none.
-    """
+async def answer_records(trail: Trail, call: Call[object, AuditQuery, object]) -> Reply:
+    """List records, newest first, as the query asks."""
     query = call.query
-    limit, before = read_limit(query), read_cursor(call, Number)
+    limit, before = query.limit, read_cursor(call, Number)
     wanted = Wanted(
-        actor=query.get("actor"),
-        interaction=query.get("interaction"),
-        object=query.get("object"),
-        since=_moment(query, "since"),
-        until=_moment(query, "until"),
+        actor=query.actor,
+        interaction=query.interaction,
+        object=query.object,
+        since=in_utc(query.since) if query.since is not None else None,
+        until=in_utc(query.until) if query.until is not None else None,
     )
     found = await trail.latest(wanted, limit + 1, before)
     records = [as_message(record) for record in found[:limit]]
@@ -93,7 +101,7 @@ async def answer_verdict(trail: Trail) -> Reply:
 
 
 def as_message(record: Record) -> AuditRecord:
-    """Give a record as it goes out."""
+    """Return a record as it is sent."""
     deed = record.deed
     return AuditRecord(
         number=record.number,
@@ -107,13 +115,3 @@ def as_message(record: Record) -> AuditRecord:
         previous_hash=record.previous_hash,
         hash=record.hash,
     )
-
-
-def _moment(query: dict[str, str], name: str) -> datetime | None:
-    if name not in query:
-        return None
-    try:
-        moment: datetime = msgspec.convert(query[name], Instant)
-        return in_utc(moment)
-    except ValueError:  # of which a ValidationError is one
-        raise Invalid(f"{name} is a moment with its zone, such as 2030-06-01T08:00:00Z.") from None

@@ -14,12 +14,13 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from types import GenericAlias
-from typing import Any, Generic, TypeVar, cast, get_args
+from typing import Generic, TypeVar, cast, get_args
 from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 
-from sota.boundaries.interaction import Http, Interaction, Lines, Row
+from sota.boundaries.interaction import Interaction, Lines, Row
+from sota.boundaries.parameters import Parameters, written
 from sota.kit.errors import Refused, Unavailable
 from sota.kit.http.client import HttpClient, Response
 
@@ -60,8 +61,8 @@ class Caller:
         row: Row[Answer],
         path: Mapping[str, str] | None = None,
         *,
-        query: Mapping[str, Any] | None = None,
-        body: Any = None,
+        query: Parameters | None = None,
+        body: object = None,
         key: str | None = None,
         timeout_s: float | None = None,
     ) -> Answer:
@@ -81,8 +82,8 @@ class Caller:
         row: Row[list[Item]],
         path: Mapping[str, str] | None = None,
         *,
-        query: Mapping[str, Any] | None = None,
-        body: Any = None,
+        query: Parameters | None = None,
+        body: object = None,
     ) -> Page[Item]:
         """Make the call of a row that answers with a list, and keep where its next page begins.
 
@@ -98,8 +99,8 @@ class Caller:
         row: Interaction,
         path: Mapping[str, str] | None = None,
         *,
-        query: Mapping[str, Any] | None = None,
-        body: Any = None,
+        query: Parameters | None = None,
+        body: object = None,
         key: str | None = None,
         timeout_s: float | None = None,
     ) -> Response:
@@ -115,14 +116,14 @@ class Caller:
         if content is not None:
             headers["content-type"] = "application/octet-stream" if row.request is bytes else JSON
         response = await self.client.request(
-            method, target, query=written(query), body=content, headers=headers, timeout_s=timeout_s
+            method, target, query=written(query) or None, body=content, headers=headers, timeout_s=timeout_s
         )
         check(response.status, response.body)
         return response
 
     async def lines(
         self, row: Interaction, path: Mapping[str, str] | None = None, *, body: bytes, content_type: str = JSON
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncIterator[Item]:
         """Make the row's call and give its answer item by item as it arrives, NDJSON or an array.
 
         Raises:
@@ -163,16 +164,16 @@ class Caller:
                 yield lines
 
 
-def decode_line(row: Interaction, line: bytes) -> Any:
+def decode_line(row: Interaction, line: bytes, kind: type[Item]) -> Item:
     """Decode one line of an answer that a client reads itself.
 
     Raises:
         Unavailable: it is not of the row's type: the two programs do not fit together.
     """
-    return _decoded(msgspec.json.Decoder(_item(row)), line, row)
+    return _decoded(msgspec.json.Decoder(kind), line, row)
 
 
-def _item(row: Interaction) -> Any:
+def _item(row: Interaction) -> object:
     return row.response.item if isinstance(row.response, Lines) else get_args(row.response)[0]
 
 
@@ -183,15 +184,8 @@ def encode_lines(items: Iterable[msgspec.Struct]) -> bytes:
 
 def address(row: Interaction, path: Mapping[str, str]) -> tuple[str, str]:
     """Give the row's method, and its path with the values filled in."""
-    if not isinstance(row.way, Http):
-        raise TypeError(f"{row.id} is no call over HTTP")
     values = {name: quote(str(value), safe="") for name, value in path.items()}
-    return row.way.method, row.way.path.format(**values)
-
-
-def written(query: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Write a query's values as text, without those that are None."""
-    return {name: str(value) for name, value in query.items() if value is not None} if query else None
+    return row.http.method, row.http.path.format(**values)
 
 
 def decode(row: Row[Answer], content: bytes) -> Answer:
@@ -200,10 +194,18 @@ def decode(row: Row[Answer], content: bytes) -> Answer:
     Raises:
         Unavailable: it is none of that type: the two programs do not fit together.
     """
+    return cast("Answer", decode_any(row, content))
+
+
+def decode_any(row: Interaction, content: bytes) -> object:
+    """Decode an answer whose type the caller does not know.
+
+    Raises:
+        Unavailable: it is not of the row's type: the two programs do not fit together.
+    """
     if row.response is None or not content:
-        return cast("Answer", None)
-    answer: Answer = _decoded(msgspec.json.Decoder(row.response), content, row)
-    return answer
+        return None
+    return _decoded(msgspec.json.Decoder(row.response), content, row)
 
 
 def check(status: int, content: bytes) -> None:
@@ -232,7 +234,7 @@ def next_cursor(headers: Mapping[str, str]) -> str | None:
     return parse_qs(urlsplit(found.group(1)).query).get("cursor", [None])[0] if found else None
 
 
-def _decoded(decoder: msgspec.json.Decoder[Any], content: bytes, row: Interaction) -> Any:
+def _decoded(decoder: msgspec.json.Decoder[Item], content: bytes, row: Interaction) -> Item:
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, get_args
+from typing import get_args
 
 from msgspec import inspect
 
@@ -44,7 +44,7 @@ def messages_of(row: Interaction) -> Iterator[tuple[str, Described]]:
         yield from (("answer", body) for body in _bodies(row.response))
 
 
-def describe(kind: Any) -> Described:
+def describe(kind: object) -> Described:
     """Describe the type of a body."""
     if isinstance(kind, Lines):
         inner = describe(kind.item)
@@ -54,7 +54,7 @@ def describe(kind: Any) -> Described:
     return Described(_name(info), tuple(_fields(item)) if isinstance(item, inspect.StructType) else ())
 
 
-def _bodies(kind: Any) -> Iterator[Described]:
+def _bodies(kind: object) -> Iterator[Described]:
     choices = get_args(kind.item) if isinstance(kind, Lines) and isinstance(kind.item, UnionType) else ()
     yield from (describe(Lines(choice)) for choice in choices) if choices else (describe(kind),)
 

@@ -1,8 +1,8 @@
 """Both ends of every row, found by reading the source: who calls, who answers, which tests prove it.
 
-Nothing is imported and nothing runs: the files below ``src/sota`` are parsed, and every ``serves("WL-…")``,
-``calls("WL-…")`` and ``holds("WL-…")`` with ids written out is an end. In a checkout the tests are read too: functions
-below ``tests`` that ``@pytest.mark.whitelist("WL-B2-4", "queued")`` decorates.
+Nothing is imported and nothing runs: the files below ``src/sota`` are parsed, and each call with whole ids in it is an
+end: ``serves("WL-…")``, ``calls("WL-…")``, ``holds("WL-…")``, ``pass_on("WL-…", to="WL-…")``. In a checkout the tests
+are read too: functions below ``tests`` that ``@pytest.mark.whitelist`` decorates with an id and outcomes.
 
 A row of a database or the repository (B4, B6, B13) has no program on its other side: its callee's end is the table that
 ``holds`` it, or the function that ``serves`` it before the file system.
@@ -11,7 +11,7 @@ A row of a database or the repository (B4, B6, B13) has no program on its other 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,13 @@ from pathlib import Path
 import sota
 
 PACKAGE = Path(sota.__file__).parent
-MARKS = {"calls": "callers", "serves": "handlers", "holds": "handlers", "serves_service": "handlers"}
+MARKS = {
+    "calls": "callers",
+    "serves": "handlers",
+    "holds": "handlers",
+    "serves_service": "handlers",
+    "pass_on": "handlers",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -115,33 +121,34 @@ def _marks(file: Path, name: str) -> Iterator[tuple[str, tuple[str, ...], Place]
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             for decorator in node.decorator_list:
-                mark, ids = _mark(decorator)
-                if ids:
-                    used.add(id(decorator))
-                    yield mark, ids, Place(name, node.lineno, node.name)
-    # holds(...) inside a Table, and marks that are put on by a call.
+                used.add(id(decorator))
+                yield from ((mark, ids, Place(name, node.lineno, node.name)) for mark, ids in _marked(decorator))
+    # holds(...) inside a Table, pass_on(...) as a member of a class, and marks that are put on by a call.
     for node in ast.walk(tree):
-        mark, ids = _mark(node)
-        if ids and isinstance(node, ast.Call) and id(node) not in used:
-            yield mark, ids, Place(name, node.lineno, _holder(tree, node))
+        if isinstance(node, ast.Call) and id(node) not in used:
+            yield from ((mark, ids, Place(name, node.lineno, _holder(tree, node))) for mark, ids in _marked(node))
 
 
-def _mark(node: ast.AST) -> tuple[str, tuple[str, ...]]:
+def _marked(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Find what a call marks; ``pass_on`` marks both a handler and, by ``to``, a caller."""
     if not isinstance(node, ast.Call):
-        return "", ()
+        return
     mark = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    if mark not in MARKS:
-        return "", ()
-    return mark, tuple(text for text in map(_text, node.args) if text.startswith(("WL-", "X-")))
+    if mark in MARKS:
+        yield mark, _ids(node.args)
+        yield from (("calls", _ids(ast.walk(keyword.value))) for keyword in node.keywords if keyword.arg == "to")
+
+
+def _ids(nodes: Iterable[ast.AST]) -> tuple[str, ...]:
+    return tuple(text for text in map(_text, nodes) if text.startswith(("WL-", "X-")))
 
 
 def _holder(tree: ast.Module, call: ast.Call) -> str:
-    for node in tree.body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        if targets and node.lineno <= call.lineno <= (node.end_lineno or node.lineno):
-            return getattr(targets[0], "id", "")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if node.lineno <= call.lineno <= (node.end_lineno or node.lineno):
+                return getattr(target, "id", "")
     return ""
 
 
@@ -171,5 +178,5 @@ def _whitelist_marks(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterat
             yield row_id, tuple(outcomes)
 
 
-def _text(node: ast.expr) -> str:
+def _text(node: ast.AST) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

@@ -11,13 +11,11 @@ Nothing here does I/O.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
-from sota.boundaries.values import check_path
-from sota.boundaries.wording import in_words
+from sota.boundaries.parameters import Parameters
 
 __all__ = [
     "ACCEPTED",
@@ -117,7 +115,8 @@ ACCEPTED = Outcome("accepted", "the work is begun; the answer's Location tells h
 class Http:
     """A call over HTTP: method, path template (``/api/v1/vehicles/{vin}``).
 
-    ``query`` names every parameter that the call may have; any other one is refused.
+    ``query`` has a member for every parameter that the call may have; any other one is refused.
+    ``keyed`` says that the call takes an ``Idempotency-Key``: repeated under one key, it is done once.
     ``selected_by`` names the query parameter by whose presence this row is chosen where several rows share a path
     (B1-22 and B1-23). ``asset`` marks rows that answer with a page or file and not with JSON.
     ``secret_path`` marks a callback address that is guarded by an unguessable path and no credential (ruling 10).
@@ -127,12 +126,18 @@ class Http:
 
     method: str
     path: str
-    query: tuple[str, ...] = ()
+    query: type[Parameters] | None = None
     selected_by: str | None = None
     asset: bool = False
     secret_path: bool = False
     asks: bool = False
+    keyed: bool = False
     max_body: int | None = 1 << 20
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the query's parameters."""
+        return self.query.__struct_encode_fields__ if self.query is not None else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,17 +224,16 @@ class Interaction:
                     return outcome
         return ACCEPTED if name == ACCEPTED.name and self.is_long_work else None
 
-    def check_path(self, values: Mapping[str, str]) -> None:
-        """Check the values in a request's path that have a form of their own (a VIN, an id).
+    @property
+    def http(self) -> Http:
+        """How the call travels over HTTP.
 
         Raises:
-            msgspec.ValidationError: one has another form.
+            TypeError: it travels in another way.
         """
-        check_path(values)
-
-    def in_words(self, error: Exception) -> str:
-        """Write for a person what the validator of a body or path found."""
-        return in_words(error)
+        if not isinstance(self.way, Http):
+            raise TypeError(f"{self.id} is no call over HTTP")
+        return self.way
 
     def with_path(self, **changes: Any) -> Interaction:
         """Copy the row with a changed way (tests use it to declare a wrong one)."""
@@ -319,4 +323,4 @@ def behaves(name: str, text: str) -> Outcome:
 class Lines:
     """A body of NDJSON: one ``item`` a line, streamed."""
 
-    item: Any
+    item: object

@@ -13,10 +13,9 @@ msgspec.ValidationError: Expected `str` matching regex '^[A-Z0-9]{17}$(?!\\n)'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -33,6 +32,9 @@ Version = Annotated[
         description="major.minor.patch, in decimal without leading zeros",
     ),
 ]
+PACKAGE_TEXT = (
+    r"^[A-Za-z0-9.+_-]{1,100}/(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$(?!\n)"  # NAME/VERSION
+)
 PartNumber = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,100}$(?!\n)")]
 FilterName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,100}$(?!\n)")]
 Label = Annotated[
@@ -233,10 +235,6 @@ class EndedBy(StrEnum):
     CORE = "core"
 
 
-PATH_VALUES: Mapping[str, Any] = {"vin": Vin, "id": Id, "update_id": Id, "group": Label, "index": int, "n": int}
-"""Members of a path that have a form of their own; a bad one is 400. Names are looked up as they are."""
-
-
 def in_utc(moment: datetime) -> datetime:
     """Move a moment to UTC.
 
@@ -257,15 +255,3 @@ def ends_after(start: datetime, end: datetime) -> None:
     """
     if start >= end:
         raise ValueError("the start must be before the end")
-
-
-def check_path(values: Mapping[str, str]) -> None:
-    """Check the members of a path that have a form of their own.
-
-    Raises:
-        msgspec.ValidationError: one of them has another form, for example a VIN in small letters.
-    """
-    for name, text in values.items():
-        wanted = PATH_VALUES.get(name)
-        if wanted is not None:
-            msgspec.convert(text, wanted, strict=False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from sota.boundaries.values import (
+    PACKAGE_TEXT,
     ForeignText,
     Id,
     Installer,
@@ -28,6 +29,7 @@ OWN_WORDS = {
         "must be a name: 1 to 50 letters, digits, spaces and . _ @ -, beginning with a letter or digit"
     ),
     r"^[A-Za-z0-9_-]{20,64}$(?!\n)": "must be an enrolment code, as an operator was shown it",
+    PACKAGE_TEXT: "must be NAME/VERSION",
 }
 WORDS: Mapping[str, str] = OWN_WORDS | {
     meta.pattern: words

@@ -93,7 +93,7 @@ def as_data(row: Interaction, ends: Ends) -> dict[str, Any]:
 def way_of(row: Interaction) -> str:
     """Say in one line how a row's call travels."""
     match row.way:
-        case Http(method=method, path=path, query=query):
+        case Http(method=method, path=path, parameters=query):
             return f"{method} {path}" + (f"?{'&'.join(f'{name}=' for name in query)}" if query else "")
         case Service(side=side, name=name, others=others):
             full = vehicle_service("<VIN>", name) if side == "vehicle" else backend_service(name)

@@ -15,6 +15,7 @@ from sota.boundaries.b10_client_slm.messages import (
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.rvi_service import RviServices
+from sota.boundaries.parameters import DownloadPath
 from sota.client.downloads import Downloads
 from sota.client.software import Software
 from sota.kit.http.json_server import Answered
@@ -28,33 +29,33 @@ class LoadingManagerApi:
         self._downloads, self._software = downloads, software
 
     @serves("WL-B10-2")
-    async def initiate_download(self, call: Call[DownloadWanted]) -> Reply:
+    async def initiate_download(self, call: Call[None, None, DownloadWanted]) -> Reply:
         """Begin a download: 202 at once, or 200 where the caller waits and it is installed in time."""
         entry = await self._downloads.initiate(call.body)
         done = await self._downloads.installed(entry.download_index, wait_s(call.headers))
         return Reply("complete" if done else "accepted", values={"package": entry.package.text})
 
     @serves("X-B10-1")
-    async def cancel(self, call: Call[None]) -> Reply:
+    async def cancel(self, call: Call[DownloadPath, None, None]) -> Reply:
         """Tell Core that a download is not wanted any more."""
-        await self._downloads.cancel(int(call.path["index"]))
+        await self._downloads.cancel(call.path.index)
         return Reply("cancelled")
 
     @serves("WL-B10-6")
-    async def report(self, call: Call[InstallReport]) -> Reply:
+    async def report(self, call: Call[None, None, InstallReport]) -> Reply:
         """Keep a report and send it on."""
         await self._downloads.keep_report(call.body)
         installed = call.body.status is ReportStatus.INSTALLED
         return Reply("installed" if installed else "failure_recorded", values={"package": call.body.package.text})
 
     @serves("X-B10-9")
-    async def stage(self, call: Call[InstallationStage]) -> Reply:
+    async def stage(self, call: Call[None, None, InstallationStage]) -> Reply:
         """Tell Core what the installer does now."""
         await self._downloads.show_stage(call.body)
         return Reply("received")
 
     @serves("X-B10-40")
-    async def local_changes(self, call: Call[list[LocalChange]]) -> Reply:
+    async def local_changes(self, call: Call[None, None, list[LocalChange]]) -> Reply:
         """Keep what was changed by hand, and tell Core."""
         await self._software.take_changes(call.body)
         return Reply("received")

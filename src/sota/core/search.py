@@ -6,12 +6,12 @@ A search walks the table in the order of its key, a slice at a time, until a pag
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import re2
 
-from sota.kit.errors import Failed, Invalid
+from sota.kit.errors import Failed
 
 MAX_PATTERN = 512
 # A larger one compiles for a third of a second and then takes milliseconds for each VIN; with a smaller one RE2 goes
@@ -19,18 +19,6 @@ MAX_PATTERN = 512
 MAX_MEMORY = 1 << 20
 SLICE = 2000
 Item = TypeVar("Item")
-
-
-def read_flag(query: Mapping[str, str], name: str) -> bool:
-    """Read a parameter that is ``true`` or ``false``, false where it is not given.
-
-    Raises:
-        Invalid: it is neither.
-    """
-    text = query.get(name, "false")
-    if text not in ("true", "false"):
-        raise Invalid(f"{name} must be true or false, not {text[:40]!r}.")
-    return text == "true"
 
 
 class Pattern:

@@ -9,6 +9,7 @@ import msgspec
 from sota.boundaries.b10_client_slm.messages import BlocksReceived, InstalledSoftware, StartDownload, UpdateAvailable
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
+from sota.boundaries.parameters import BlockPath, DownloadPath, UpdatePath
 from sota.boundaries.values import UpdateStatus
 from sota.kit.errors import Invalid, Refused
 from sota.kit.files.block_file import StorageFull
@@ -29,7 +30,7 @@ class UpdatesApi:
         self._update_queue = update_queue
 
     @serves("WL-B10-1")
-    async def update_available(self, call: Call[UpdateAvailable]) -> Reply:
+    async def update_available(self, call: Call[None, None, UpdateAvailable]) -> Reply:
         """Accept an update: 202 at once, or 200 where the caller waits and it is done in time."""
         update = call.body
         await self._update_queue.accept(update)
@@ -43,9 +44,9 @@ class UpdatesApi:
         )
 
     @serves("X-B10-4")
-    async def update_status(self, call: Call[None]) -> Reply:
+    async def update_status(self, call: Call[UpdatePath, None, None]) -> Reply:
         """Tell how an accepted update stands."""
-        return Reply("found", await self._update_queue.status(call.path["update_id"]))
+        return Reply("found", await self._update_queue.status(call.path.update_id))
 
 
 class DownloadsApi:
@@ -56,9 +57,9 @@ class DownloadsApi:
         self._incoming = incoming
 
     @serves("WL-B10-4")
-    async def start_download(self, call: Call[StartDownload]) -> Reply:
+    async def start_download(self, call: Call[DownloadPath, None, StartDownload]) -> Reply:
         """Get ready for a file; the answer is that of the update, as for B10-1."""
-        if int(call.path["index"]) != call.body.download_index:
+        if call.path.index != call.body.download_index:
             raise Invalid("The path names another download than the body.")
         try:
             entry = await self._incoming.start(call.body)
@@ -74,22 +75,22 @@ class DownloadsApi:
         )
 
     @serves("WL-B10-5")
-    async def send_block(self, call: Call[bytes]) -> Reply:
+    async def send_block(self, call: Call[BlockPath, None, bytes]) -> Reply:
         """Store a block, or discard one that is there already; the answer tells which are."""
-        index = int(call.path["index"])
-        _new, received = await self._incoming.add_block(index, int(call.path["n"]), call.body)
+        index = call.path.index
+        _new, received = await self._incoming.add_block(index, call.path.n, call.body)
         return Reply("received", BlocksReceived(download_index=index, received=received.text(RANGES_LIMIT)))
 
     @serves("X-B10-3")
-    async def finish(self, call: Call[None]) -> Reply:
+    async def finish(self, call: Call[DownloadPath, None, None]) -> Reply:
         """Take a file as whole."""
-        entry = await self._incoming.finish(int(call.path["index"]))
+        entry = await self._incoming.finish(call.path.index)
         return Reply("downloaded", values={"package": entry.package.text})
 
     @serves("X-B10-2")
-    async def cancel(self, call: Call[None]) -> Reply:
+    async def cancel(self, call: Call[DownloadPath, None, None]) -> Reply:
         """End a download that is not being installed."""
-        await self._update_queue.cancel(int(call.path["index"]))
+        await self._update_queue.cancel(call.path.index)
         return Reply("cancelled")
 
 
@@ -105,7 +106,7 @@ class PackagesApi:
         self._firmware_command = firmware_command
 
     @serves("WL-B10-7")
-    async def packages(self, call: Call[None]) -> Reply:
+    async def packages(self, call: Call[None, None, None]) -> Reply:
         """List the packages of all installers, the update images, and the firmware that the vehicle's command tells."""
         try:
             packages = [

@@ -9,6 +9,7 @@ from sota.boundaries.b10_client_slm.messages import ConsentAnswer
 from sota.boundaries.b10_client_slm.rows import FORM_LIMIT
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
+from sota.boundaries.parameters import DriverPath, DriverUpdatePath, UpdatePath
 from sota.kit.errors import NotFound
 from sota.slm import driver_page
 from sota.slm.consent import Consents
@@ -25,14 +26,14 @@ class ConsentApi:
         self._update_queue = update_queue
 
     @serves("X-B10-5")
-    async def waiting(self, call: Call[None]) -> Reply:
+    async def waiting(self, call: Call[None, None, None]) -> Reply:
         """List what waits for the driver."""
         return Reply("listed", await self._consents.questions())
 
     @serves("X-B10-6")
-    async def decide(self, call: Call[ConsentAnswer]) -> Reply:
+    async def decide(self, call: Call[UpdatePath, None, ConsentAnswer]) -> Reply:
         """Take the driver's word."""
-        await self._update_queue.decide(call.path["update_id"], call.body)
+        await self._update_queue.decide(call.path.update_id, call.body)
         return Reply("recorded")
 
 
@@ -45,17 +46,17 @@ class DriverPageApi:
         self._secret = secret
 
     @serves("X-B10-7")
-    async def page(self, call: Call[None]) -> Reply:
+    async def page(self, call: Call[DriverPath, None, None]) -> Reply:
         """Show what waits for the driver."""
-        self._check(call.path["secret"])
+        self._check(call.path.secret)
         raw = driver_page.render(await self._consents.questions(), self._secret, datetime.now(UTC))
         return Reply("shown", raw=raw, content_type=HTML, headers=driver_page.HEADERS)
 
     @serves("X-B10-8")
-    async def form(self, call: Call[None]) -> Reply:
+    async def form(self, call: Call[DriverUpdatePath, None, None]) -> Reply:
         """Take the driver's word, and show the page again."""
-        self._check(call.path["secret"])
-        content, update_id = await call.read(FORM_LIMIT), call.path["update_id"]
+        self._check(call.path.secret)
+        content, update_id = await call.read(FORM_LIMIT), call.path.update_id
         answer = driver_page.read_form(content, self._secret, update_id, call.headers, datetime.now(UTC))
         await self._update_queue.decide(update_id, answer)
         return Reply("recorded", headers={"location": f"/driver/{self._secret}", "referrer-policy": "no-referrer"})

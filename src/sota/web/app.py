@@ -12,18 +12,17 @@ Server that is killed meanwhile has told who began it. Without the note nothing 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from sota.boundaries.binding.app import HANDLER_TIMEOUT_S
 from sota.boundaries.binding.audited_app import AuditedApp
-from sota.boundaries.binding.call import Call
+from sota.boundaries.binding.call import AnyCall
 from sota.boundaries.binding.routing import Route
 from sota.boundaries.interaction import Program, Role
 from sota.boundaries.table import rows_for
 from sota.kit.audit.model import INTERRUPTED
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.runtime.clock import Clock
-from sota.web.visitor import Visitor, Visitors
+from sota.web.visitor import Visitor, Visitors, visitor_of
 
 # By then a request has ended, one way or another; an upload has no other end than its own time-out.
 ENDED_AFTER, UPLOAD_ENDED_AFTER = timedelta(seconds=HANDLER_TIMEOUT_S + 60), timedelta(days=1)
@@ -47,27 +46,25 @@ class WebApp(AuditedApp):
         rows = rows_for(Program.WEB_SERVER)
         super().__init__("web", rows, visitors.authenticate, audit, clock, headers=SECURITY_HEADERS)
 
-    def is_deed(self, call: Call[Any], status: int, *, answered: bool) -> bool:
+    def is_deed(self, call: AnyCall, status: int, *, answered: bool) -> bool:
         """Say whether a request leaves a record."""
         visitor = call.caller
         if not isinstance(visitor, Visitor) or (status == 429 and call.opened is None):
             return False
         return answered or visitor.role is not Role.PUBLIC or visitor.acting_on is not None
 
-    async def _admit(self, call: Call[Any], route: Route) -> None:
-        await super()._admit(call, route)
+    async def _admit(self, call: AnyCall, route: Route, values: dict[str, str]) -> None:
+        await super()._admit(call, route, values)
         if self._leaves_record(call, 0, answered=False):
             now = self._clock.now()
-            until = now + (ENDED_AFTER if call.row.way.max_body is not None else UPLOAD_ENDED_AFTER)
+            until = now + (ENDED_AFTER if call.row.http.max_body is not None else UPLOAD_ENDED_AFTER)
             begun = self.deed_of(call, call.row.id, INTERRUPTED, 0, self.object_of(call))
             call.opened = await self._audit.begin(begun, until)
 
-    def actor_of(self, call: Call[Any]) -> str:
+    def actor_of(self, call: AnyCall) -> str:
         """Name who is asking: an account, or a token."""
-        visitor: Visitor = call.caller
-        return visitor.name
+        return visitor_of(call).name
 
-    def object_of(self, call: Call[Any]) -> str:
+    def object_of(self, call: AnyCall) -> str:
         """Name what a request acts on."""
-        visitor: Visitor = call.caller
-        return visitor.acting_on or super().object_of(call)
+        return visitor_of(call).acting_on or super().object_of(call)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sota.boundaries.b1_browser_web.queries import TrailOwner
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b3_web_resolver.client import ResolverClient
 from sota.kit.audit.trail import AuditTrail
@@ -34,10 +35,6 @@ from sota.web.console.page import Pages
 from sota.web.documents.api import DocumentsApi
 from sota.web.door import Door, PublicPlaces
 from sota.web.gateway.core_api import CoreApi
-from sota.web.gateway.fleet_api import FleetApi
-from sota.web.gateway.identity_api import IdentityApi
-from sota.web.gateway.queue_api import QueueApi
-from sota.web.gateway.resolution_api import ResolutionApi
 from sota.web.gateway.resolver_api import ResolverApi
 from sota.web.registers.api import RegistersApi
 from sota.web.registers.service import Registers
@@ -155,13 +152,9 @@ class WebProgram:
             OwnAccountApi(self.sessions, visitors, pages, key),
             UsersApi(self.db, self.clock),
             TokensApi(self.db, self.clock),
-            AuditApi(self.audit, {"core": core, "resolver": resolver}),
-            CoreApi(core),
-            QueueApi(core),
-            IdentityApi(core, EnrolmentThrottle(self.db, self.clock)),
+            AuditApi(self.audit, {TrailOwner.CORE: core, TrailOwner.RESOLVER: resolver}),
+            CoreApi(core, EnrolmentThrottle(self.db, self.clock)),
             ResolverApi(resolver, core),
-            FleetApi(resolver, core),
-            ResolutionApi(resolver, core),
             RegistersApi(self.registers),
             RepositoryApi(self.uploads, max_package_bytes=settings.max_package_bytes, at_once=settings.uploads_at_once),
             PackageFilesApi(self.uploads, PackageFiles(core, self.repository)),

@@ -15,12 +15,11 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sota.boundaries.b1_browser_web import admin_rows
 from sota.boundaries.binding.audited_app import SAFE_METHODS
-from sota.boundaries.binding.call import Call
+from sota.boundaries.binding.call import AnyCall
 from sota.boundaries.interaction import Program, Role
 from sota.kit.errors import Forbidden, PasswordDue, Unauthenticated
 from sota.kit.runtime.clock import Clock
@@ -74,6 +73,12 @@ class Visitor:
         )
 
 
+def visitor_of(call: AnyCall) -> Visitor:
+    """Return who makes a call of B1, as the authenticator found."""
+    assert isinstance(call.caller, Visitor)  # noqa: S101 - Visitors.authenticate returns nothing else
+    return call.caller
+
+
 NOBODY = "nobody"
 MAY_BEFORE_CHANGE = frozenset({admin_rows.CHANGE_PASSWORD.id, admin_rows.END_SESSIONS.id})
 
@@ -84,18 +89,18 @@ class Visitors:
     def __init__(self, db: Database, sessions: Sessions, uses: TokenUses, clock: Clock) -> None:
         self._db, self._sessions, self._uses, self._clock = db, sessions, uses, clock
 
-    async def authenticate(self, call: Call[Any]) -> Visitor:
+    async def authenticate(self, call: AnyCall) -> Visitor:
         """Give the visitor.
 
         Raises:
             Unauthenticated: neither a valid token nor a valid session.
             Forbidden: the role does not allow the row, the CSRF token is missing, or a password must be changed first.
         """
-        if call.row.way.asset or call.row.role is Role.PUBLIC:
+        if call.row.http.asset or call.row.role is Role.PUBLIC:
             return Visitor(NOBODY, Role.PUBLIC)
         return await self.admit(call)
 
-    async def admit(self, call: Call[Any]) -> Visitor:
+    async def admit(self, call: AnyCall) -> Visitor:
         """Give the visitor of a row that is not public.
 
         Raises:
@@ -113,7 +118,7 @@ class Visitors:
             raise Forbidden(f"This needs the role {call.row.role}; yours is {visitor.role}.")
         return visitor
 
-    async def _identify(self, call: Call[Any]) -> Visitor:
+    async def _identify(self, call: AnyCall) -> Visitor:
         scheme, _, shown = call.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and shown.strip():
             now = self._clock.now()
@@ -127,7 +132,7 @@ class Visitors:
             raise Unauthenticated(text, headers={"www-authenticate": "Bearer"})
         return Visitor.of_session(session)
 
-    async def session_of(self, call: Call[Any]) -> Session | None:
+    async def session_of(self, call: AnyCall) -> Session | None:
         """Find the session that the request's cookie names; None without one, and always over plain HTTP."""
         if call.scheme != "https":
             return None

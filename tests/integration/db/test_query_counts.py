@@ -216,7 +216,7 @@ async def measure(backend: Backend, clients: Clients, statements: Statements, pa
                 named = {**paths, "id": paths["left_out" if row.way.path.endswith("left-out") else "chosen"]}
             for key, query in _variants(row.id, row.way):
                 statements.served.clear()
-                asked = {**query, **({"to": paths["left_out"]} if "to" in row.way.query else {})}
+                asked = {**query, **({"to": paths["left_out"]} if "to" in row.way.parameters else {})}
                 response = await client.request("GET", row.way.path.format(**named), query=asked)
                 assert response.status == 200, (row.id, response.status, response.body[:300])
                 assert response.body != b"[]", f"{row.id}: nothing was listed, and so nothing is proved"
@@ -233,7 +233,7 @@ def _variants(row_id: str, way: Http) -> Iterator[tuple[str, dict[str, str]]]:
     """Give a row's calls: plain, and as a search where it has one."""
     if way.selected_by is None:
         yield row_id, {}
-    if "regex" in way.query:
+    if "regex" in way.parameters:
         yield (row_id if way.selected_by == "regex" else f"{row_id} regex"), {"regex": REGEX}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.b2_web_core.messages import Update
+from sota.boundaries.b2_web_core.queries import RequestVehicleQuery
 from sota.boundaries.values import PackageId, UpdateStatus
 from sota.fleet.enrolment import vins_of
 from sota.fleet.profile import Faults, Profile, SeededOutcomes
@@ -28,7 +29,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
 
 
 async def _updates(system: System, request: str) -> dict[str, Update]:
-    page = await system.web.request_vehicles(request, limit=100)
+    page = await system.web.request_vehicles(request, RequestVehicleQuery(limit=100))
     return {update.vin: update for update in page.items}
 
 

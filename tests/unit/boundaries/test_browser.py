@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from sota.boundaries.b1_browser_web.browser import Browser
 from sota.boundaries.binding.app import App
-from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.call import AnyCall, Call, Reply
 from sota.boundaries.binding.decorators import serves
+from sota.boundaries.parameters import PagePath
 from sota.boundaries.table import TABLE
 from sota.kit.http.client import HttpClient
 from sota.kit.http.listener import HttpListener
@@ -23,33 +23,33 @@ FORM = b'<form><input type="hidden" name="csrf_token" value="t0ken"></form>'
 
 class Console:
     def __init__(self) -> None:
-        self.calls: list[tuple[Call[Any], bytes]] = []
+        self.calls: list[tuple[AnyCall, bytes]] = []
 
-    async def take(self, call: Call[Any]) -> None:
+    async def take(self, call: AnyCall) -> None:
         self.calls.append((call, await call.read(1000)))
 
     @serves("WL-B1-1")
-    async def html(self, call: Call[Any]) -> Reply:
+    async def html(self, call: Call[PagePath, None, None]) -> Reply:
         await self.take(call)
-        return Reply("served", raw=call.path["page"].encode(), content_type="text/html")
+        return Reply("served", raw=call.path.page.encode(), content_type="text/html")
 
     @serves("WL-B1-9")
-    async def login_page(self, call: Call[Any]) -> Reply:
+    async def login_page(self, call: AnyCall) -> Reply:
         await self.take(call)
         return Reply("served", raw=b"x", content_type="text/html")
 
     @serves("WL-B1-10")
-    async def sign_in(self, call: Call[Any]) -> Reply:
+    async def sign_in(self, call: AnyCall) -> Reply:
         await self.take(call)
         return Reply("signed_in", raw=FORM, content_type="text/html", cookies=["a=1; Secure", "b=2; Path=/"])
 
     @serves("WL-B1-16")
-    async def page(self, call: Call[Any]) -> Reply:
+    async def page(self, call: AnyCall) -> Reply:
         await self.take(call)
         return Reply("served", raw=b"", headers={"location": "/login?next=x"}, status=301)
 
     @serves("X-B1-7")
-    async def sign_out(self, call: Call[Any]) -> Reply:
+    async def sign_out(self, call: AnyCall) -> Reply:
         await self.take(call)
         return Reply("signed_out", raw=b"", cookies=["a=; Max-Age=0"])
 

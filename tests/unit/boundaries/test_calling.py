@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 import pytest
@@ -12,16 +11,20 @@ import pytest
 from sota.boundaries import calling
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
+from sota.boundaries.b2_web_core import rows as core_rows
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b2_web_core.messages import QueueRequest
+from sota.boundaries.b2_web_core.queries import VehicleQuery
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.b5_core_resolver.messages import FactStatus, VehicleRegistered
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.b12_logistics_core.client import BATCH, LogisticsClient
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle
 from sota.boundaries.binding.app import App
-from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.call import AnyCall, Call, Reply
 from sota.boundaries.binding.decorators import serves
+from sota.boundaries.calling import Caller
+from sota.boundaries.parameters import BlockPath
 from sota.boundaries.table import TABLE
 from sota.boundaries.values import Interval, PackageId
 from sota.kit.errors import Refused, Unavailable
@@ -45,30 +48,30 @@ class Programs:
     """Handlers of a few rows of several programs, enough for one call of each kind."""
 
     def __init__(self) -> None:
-        self.calls: list[Call[Any]] = []
+        self.calls: list[AnyCall] = []
         self.refusal: Exception | None = None
 
     @serves("WL-B2-4")
-    async def queue(self, call: Call[QueueRequest]) -> Reply:
+    async def queue(self, call: Call[None, None, QueueRequest]) -> Reply:
         self.calls.append(call)
         if self.refusal is not None:
             raise self.refusal
         return Reply("queued", {"install_request_id": ID})
 
     @serves("WL-B2-7")
-    async def search(self, call: Call[None]) -> Reply:
+    async def search(self, call: Call[None, VehicleQuery, None]) -> Reply:
         self.calls.append(call)
         vehicles = [{"vin": VIN, "registered_at": "2026-01-01T00:00:00Z", "connected": True}]
-        more = {} if "cursor" in call.query else link_next(call, VIN)
+        more = {} if call.query.cursor is not None else link_next(call, VIN)
         return Reply("listed", vehicles, headers=more)
 
     @serves("WL-B2-9")
-    async def odd(self, call: Call[Any]) -> Reply:
+    async def odd(self, call: AnyCall) -> Reply:
         self.calls.append(call)
         return Reply("changed", {"no": "array"})
 
     @serves("WL-B5-1")
-    async def resolve(self, _call: Call[Any]) -> Reply:
+    async def resolve(self, _call: AnyCall) -> Reply:
         async def lines() -> AsyncIterator[bytes]:
             for number in (1, 2):
                 line = {"vin": f"WVW0000000000000{number}", "packages": [{"name": "ivi", "version": "2.1.0"}]}
@@ -77,13 +80,13 @@ class Programs:
         return Reply("resolved", stream=lines(), content_type=calling.NDJSON)
 
     @serves("WL-B5-2")
-    async def facts(self, call: Call[Any]) -> Reply:
+    async def facts(self, call: AnyCall) -> Reply:
         content = b"".join([part async for part in call.stream()])
         given = [msgspec.json.decode(line)["id"] for line in content.splitlines()]
         return Reply("recorded", [{"id": one, "status": "recorded"} for one in given])
 
     @serves("X-B12-1")
-    async def provision(self, call: Call[Any]) -> Reply:
+    async def provision(self, call: AnyCall) -> Reply:
         content = b"".join([part async for part in call.stream()])
         results = [
             {"line": number, "status": "inserted", "vin": msgspec.json.decode(line)["vin"]}
@@ -93,12 +96,12 @@ class Programs:
         return Reply("provisioned", raw=raw, content_type=calling.NDJSON)
 
     @serves("WL-B10-5")
-    async def block(self, call: Call[bytes]) -> Reply:
+    async def block(self, call: Call[BlockPath, None, bytes]) -> Reply:
         self.calls.append(call)
-        return Reply("received", {"download_index": int(call.path["index"]), "received": f"1-{len(call.body)}"})
+        return Reply("received", {"download_index": call.path.index, "received": f"1-{len(call.body)}"})
 
     @serves("WL-B1-21")
-    async def upload(self, call: Call[Any]) -> Reply:
+    async def upload(self, call: AnyCall) -> Reply:
         self.calls.append(call)
         call.body = b"".join([part async for part in call.stream()])
         return Reply("stored")
@@ -124,16 +127,16 @@ async def http(programs: Programs) -> AsyncIterator[HttpClient]:
 
 
 async def test_request_and_answer_are_the_rows_types(http: HttpClient, programs: Programs) -> None:
-    queued = await CoreClient(http).queue_package(QUEUE, key="one")
+    queued = await Caller(http).call(core_rows.QUEUE_PACKAGE, body=QUEUE, key="one")
     assert queued.install_request_id == ID
     assert programs.calls[0].body == QUEUE
-    assert programs.calls[0].headers["idempotency-key"] == "one"
+    assert programs.calls[0].key == "one"
 
 
 async def test_refusal_of_the_other_program_keeps_its_code(http: HttpClient, programs: Programs) -> None:
     programs.refusal = Refused("filters_missing", "ivi/2.1.0 has no filters.")
     with pytest.raises(Refused) as refused:
-        await CoreClient(http).queue_package(QUEUE)
+        await Caller(http).call(core_rows.QUEUE_PACKAGE, body=QUEUE)
     assert (refused.value.code, refused.value.status) == ("filters_missing", 404)
     assert refused.value.title == "No filters associated with package"
     assert refused.value.detail == "ivi/2.1.0 has no filters."
@@ -142,13 +145,13 @@ async def test_refusal_of_the_other_program_keeps_its_code(http: HttpClient, pro
 async def test_program_that_is_away_for_now_is_unavailable(http: HttpClient, programs: Programs) -> None:
     programs.refusal = Unavailable("The Resolver is away.")
     with pytest.raises(Unavailable, match=r"The Resolver is away\."):
-        await CoreClient(http).queue_package(QUEUE)
+        await Caller(http).call(core_rows.QUEUE_PACKAGE, body=QUEUE)
 
 
 async def test_program_that_is_not_there_is_unavailable() -> None:
     http = HttpClient("http://127.0.0.1:1")
     with pytest.raises(Unavailable):
-        await CoreClient(http).queue_package(QUEUE)
+        await Caller(http).call(core_rows.QUEUE_PACKAGE, body=QUEUE)
 
 
 async def test_answer_of_another_type_is_unavailable(http: HttpClient) -> None:
@@ -158,11 +161,11 @@ async def test_answer_of_another_type_is_unavailable(http: HttpClient) -> None:
 
 async def test_list_comes_in_pages(http: HttpClient, programs: Programs) -> None:
     core = CoreClient(http)
-    first = await core.search_vehicles("^WVW", limit=1)
-    last = await core.search_vehicles("^WVW", limit=1, cursor=first.cursor)
+    first = await core.search_vehicles(VehicleQuery("^WVW", limit=1))
+    last = await core.search_vehicles(VehicleQuery("^WVW", limit=1, cursor=first.cursor))
     assert [vehicle.vin for vehicle in first.items] == [VIN]
     assert (first.cursor is not None, last.cursor) == (True, None)
-    assert programs.calls[0].query == {"regex": "^WVW", "limit": "1"}
+    assert programs.calls[0].raw_query == {"regex": "^WVW", "limit": "1"}
 
 
 async def test_values_cannot_leave_their_place_in_the_path() -> None:
@@ -189,7 +192,7 @@ async def test_provisioning_counts_lines_over_all_batches(http: HttpClient) -> N
 async def test_bytes_travel_as_they_are(http: HttpClient, programs: Programs) -> None:
     received = await SlmClient(http).send_block(7, 3, b"\x00\xff")
     assert programs.calls[0].body == b"\x00\xff"
-    assert programs.calls[0].path == {"index": "7", "n": "3"}
+    assert programs.calls[0].path == BlockPath(index=7, n=3)
     assert (received.download_index, received.received) == (7, "1-2")
 
 
@@ -201,6 +204,7 @@ async def test_upload_sends_metadata_before_the_file(http: HttpClient, programs:
     said = await WebClient(http).upload_package(PackageMetadata(name="ivi", version="2.1.0"), file(), 'i"v\r\ni.deb')
     call = programs.calls[0]
     boundary = call.headers["content-type"].partition("boundary=")[2].encode()
+    assert isinstance(call.body, bytes)
     _, metadata, content, end = call.body.split(b"--" + boundary)
     assert said.message == "Package stored"
     assert msgspec.json.decode(metadata.partition(b"\r\n\r\n")[2])["name"] == "ivi"

@@ -14,7 +14,7 @@ from sota.boundaries.b7_core_rvi.messages import Block, EncodedBlock, FinishDown
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import InitiateDownload
 from sota.boundaries.binding.app import App
-from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.call import AnyCall, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.interaction import Boundary, Http, Program, answers
 from sota.kit.errors import Refused, Unavailable
@@ -43,7 +43,7 @@ class Node:
         self.status = 200
 
     @serves("WL-T2-1")
-    async def edge(self, call: Call[Any]) -> Reply:
+    async def edge(self, call: AnyCall) -> Reply:
         self.got.append(msgspec.json.decode(await call.read(1 << 22)))
         assert call.headers["content-type"] == "application/json"
         return Reply("answered", raw=self.answer, status=self.status)

@@ -15,7 +15,6 @@ from sota.boundaries.openapi import DOCUMENTED, document, rows_in
 from sota.boundaries.openapi.errors import errors_page
 from sota.boundaries.openapi.examples import EXAMPLES, example_of
 from sota.boundaries.openapi.operations import OPERATIONS
-from sota.boundaries.openapi.parameters import IDEMPOTENT
 from sota.boundaries.table import TABLE
 
 ROOT = Path(__file__).parents[3]
@@ -141,10 +140,6 @@ def test_examples_conform_to_the_schemas(name: str) -> None:
             values += [entry["example"]] if "example" in entry else []
             for value in values:
                 jsonschema_rs.validate(schema, value)
-
-
-def test_rows_that_keep_their_answer_are_rows() -> None:
-    assert TABLE.keys() >= IDEMPOTENT
 
 
 def test_page_of_error_codes_is_up_to_date() -> None:

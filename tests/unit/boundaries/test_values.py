@@ -14,6 +14,7 @@ from sota.boundaries import values
 from sota.boundaries.b2_web_core.messages import NewCampaign, QueueRequest
 from sota.boundaries.b7_core_rvi.messages import Block, LocalChange, StartDownload
 from sota.boundaries.interaction import Lines
+from sota.boundaries.parameters import IdPath, VinPath
 from sota.boundaries.table import TABLE
 from tests.support.identities import IDENTITY, NAMED
 
@@ -193,8 +194,8 @@ def test_start_without_its_hash_is_refused() -> None:
 
 
 def test_path_values_are_checked() -> None:
-    values.check_path({"vin": "WVW00000000000001", "id": ID, "name": "anything at all"})
+    assert msgspec.convert({"id": ID}, IdPath).id == ID
     with pytest.raises(msgspec.ValidationError):
-        values.check_path({"vin": "short"})
+        msgspec.convert({"vin": "short"}, VinPath)
     with pytest.raises(msgspec.ValidationError):
-        values.check_path({"id": "1"})
+        msgspec.convert({"id": "1"}, IdPath)

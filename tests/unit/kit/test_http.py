@@ -13,6 +13,7 @@ from sota.boundaries.binding.app import App
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
+from sota.boundaries.parameters import Limit, NamePath, Parameters
 from sota.kit.errors import Refused, StartError, Unavailable
 from sota.kit.http.client import HttpClient
 from sota.kit.http.listener import HttpListener
@@ -22,6 +23,12 @@ pytestmark = pytest.mark.anyio
 
 class NewVehicle(msgspec.Struct):
     vin: str
+
+
+class SearchQuery(Parameters, frozen=True):
+    regex: str | None = None
+    crash: bool = False
+    limit: Limit = 100
 
 
 B = Boundary("T1", Program.WEB_SERVER, Program.SOTA_CORE)
@@ -36,14 +43,14 @@ INSERT = B.row(
 SEARCH = B.row(
     "WL-T1-2",
     "Search VINs Request",
-    Http("GET", "/api/v1/vehicles", query=("crash",)),
+    Http("GET", "/api/v1/vehicles", query=SearchQuery),
     answers("listed", "list"),
     fails("Search VINs Request"),
 )
 SEARCH_REGEX = B.row(
     "WL-T1-3",
     "Search by regex",
-    Http("GET", "/api/v1/vehicles", query=("regex",), selected_by="regex"),
+    Http("GET", "/api/v1/vehicles", query=SearchQuery, selected_by="regex"),
     answers("listed", "list"),
 )
 SHOW = B.row("WL-T1-4", "Show", Http("GET", "/api/v1/vehicles/{name}/packages"), answers("found", "ok"))
@@ -55,29 +62,29 @@ ROWS = (INSERT, SEARCH, SEARCH_REGEX, SHOW, UPLOAD)
 
 class Vehicles:
     @serves("WL-T1-1")
-    async def insert(self, call: Call[NewVehicle]) -> Reply:
+    async def insert(self, call: Call[None, None, NewVehicle]) -> Reply:
         if call.body.vin == "KNOWN":
             raise Refused("vin_exists", "KNOWN is registered already.")
         return Reply("inserted", {"vin": call.body.vin})
 
     @serves("WL-T1-2", "WL-T1-3")
-    async def search(self, call: Call[None]) -> Reply:
-        if call.query.get("regex") == "boom":
+    async def search(self, call: Call[None, SearchQuery, None]) -> Reply:
+        if call.query.regex == "boom":
             raise RuntimeError("secret inside")
-        if "crash" in call.query:
+        if call.query.crash:
             raise RuntimeError("secret inside")
         return Reply("listed", [call.row.id])
 
     @serves("WL-T1-4")
-    async def show(self, call: Call[None]) -> Reply:
-        return Reply("found", {"vin": call.path["name"]})
+    async def show(self, call: Call[NamePath, None, None]) -> Reply:
+        return Reply("found", {"vin": call.path.name})
 
     @serves("WL-T1-5")
-    async def upload(self, call: Call[None]) -> Reply:
+    async def upload(self, call: Call[NamePath, None, None]) -> Reply:
         size = 0
         async for part in call.stream():
             size += len(part)
-        return Reply("stored", {"size": size}, values={"package": call.path["name"]})
+        return Reply("stored", {"size": size}, values={"package": call.path.name})
 
 
 @pytest.fixture
@@ -125,7 +132,7 @@ async def test_a_malformed_body_is_400_and_a_long_one_413(client: HttpClient) ->
 
 
 async def test_an_unexpected_failure_is_the_rows_failed_and_leaks_nothing(client: HttpClient) -> None:
-    response = await client.request("GET", "/api/v1/vehicles", query={"crash": "1"})
+    response = await client.request("GET", "/api/v1/vehicles", query={"crash": "true"})
     assert response.status == 404
     assert msgspec.json.decode(response.body)["title"] == "Search VINs Request failed"
     assert b"secret" not in response.body

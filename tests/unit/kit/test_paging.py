@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -35,9 +34,9 @@ KINDS = [Key, Number, UUID, BY_NAME, BY_MOMENT, BY_PLACE]
 class Asked:
     """A request for a page of the things."""
 
-    query: dict[str, str] = field(default_factory=dict)
+    raw_query: dict[str, str] = field(default_factory=dict)
     url_path: str = PATH
-    row: Any = field(default_factory=lambda: SimpleNamespace(way=SimpleNamespace(path=PATH)))
+    template: str = PATH
 
 
 def encoded(content: bytes) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from bench.api import SINGLE_READS, requests_of
 from bench.api_load import Load, Request
 from bench.api_seed import installed_of, update_id, vin
 from bench.processes import BenchmarkError
-from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.call import AnyCall, Reply
 from sota.boundaries.binding.routing import Route, Router
 from sota.boundaries.interaction import Http, Program
 from sota.boundaries.table import rows_for
@@ -66,7 +65,7 @@ def test_there_are_ten_calls_and_both_programs_have_each(program: Program) -> No
     assert set(SINGLE_READS) < set(calls)
 
 
-async def unused(_call: Call[Any]) -> Reply:
+async def unused(_call: AnyCall) -> Reply:
     raise AssertionError("only looked up")
 
 

@@ -25,60 +25,60 @@ class SlmClient:
     """The Software Loading Manager, as the SOTA Client sees it."""
 
     def __init__(self, client: HttpClient) -> None:
-        self._caller = Caller(client)
+        self.caller = Caller(client)
 
     @calls("WL-B10-1")
     async def update_available(self, update: UpdateAvailable) -> VehicleUpdate:
         """Tell of an update; it is accepted at once and done later."""
-        return await self._caller.call(rows.UPDATE_AVAILABLE, body=update)
+        return await self.caller.call(rows.UPDATE_AVAILABLE, body=update)
 
     @calls("WL-B10-4")
     async def start_download(self, start: StartDownload) -> None:
         """Tell what is about to be handed over."""
-        await self._caller.call(rows.START_DOWNLOAD, {"index": str(start.download_index)}, body=start)
+        await self.caller.call(rows.START_DOWNLOAD, {"index": str(start.download_index)}, body=start)
 
     @calls("WL-B10-5")
     async def send_block(self, download_index: int, number: int, content: bytes) -> BlocksReceived:
         """Hand over one block; gives the blocks that are on disk there."""
         path = {"index": str(download_index), "n": str(number)}
-        return await self._caller.call(rows.SEND_BLOCK, path, body=content)
+        return await self.caller.call(rows.SEND_BLOCK, path, body=content)
 
     @calls("X-B10-3")
     async def finish(self, download_index: int) -> None:
         """Say that the file is whole: hash and signature hold."""
-        await self._caller.call(rows.FINISH_DOWNLOAD, {"index": str(download_index)})
+        await self.caller.call(rows.FINISH_DOWNLOAD, {"index": str(download_index)})
 
     @calls("X-B10-2")
     async def cancel(self, download_index: int) -> None:
         """End a download."""
-        await self._caller.call(rows.CANCEL_DOWNLOAD, {"index": str(download_index)})
+        await self.caller.call(rows.CANCEL_DOWNLOAD, {"index": str(download_index)})
 
     @calls("WL-B10-7")
     async def packages(self) -> InstalledSoftware:
         """Ask what the vehicle has installed."""
-        return await self._caller.call(rows.GET_PACKAGES)
+        return await self.caller.call(rows.GET_PACKAGES)
 
     @calls("X-B10-4")
     async def update_status(self, update_id: str) -> VehicleUpdate:
         """Ask how an accepted update stands."""
-        return await self._caller.call(rows.UPDATE_STATUS, {"update_id": update_id})
+        return await self.caller.call(rows.UPDATE_STATUS, {"update_id": update_id})
 
 
 class ClientForSlm:
     """The SOTA Client, as the Software Loading Manager sees it."""
 
     def __init__(self, client: HttpClient) -> None:
-        self._caller = Caller(client)
+        self.caller = Caller(client)
 
     @calls("WL-B10-2")
     async def initiate_download(self, wanted: DownloadWanted) -> None:
         """Ask for a download."""
-        await self._caller.call(rows.INITIATE_DOWNLOAD, body=wanted)
+        await self.caller.call(rows.INITIATE_DOWNLOAD, body=wanted)
 
     @calls("X-B10-1")
     async def cancel(self, download_index: int) -> None:
         """Give a download up, because the driver declined or nobody wants it any more."""
-        await self._caller.call(rows.CANCEL_WANTED, {"index": str(download_index)})
+        await self.caller.call(rows.CANCEL_WANTED, {"index": str(download_index)})
 
     @calls("WL-B10-6")
     async def report(self, report: InstallReport) -> None:
@@ -87,29 +87,29 @@ class ClientForSlm:
         Raises:
             Refused: ``already_complete`` or ``already_failed``: the report is not wanted any more.
         """
-        await self._caller.call(rows.INSTALL_REPORT, body=report)
+        await self.caller.call(rows.INSTALL_REPORT, body=report)
 
     @calls("X-B10-9")
     async def stage(self, stage: InstallationStage) -> None:
         """Report what the installer does now."""
-        await self._caller.call(rows.STAGE, body=stage)
+        await self.caller.call(rows.STAGE, body=stage)
 
     @calls("X-B10-40")
     async def local_changes(self, changes: list[LocalChange]) -> None:
         """Report changes made by others; an empty list asks that Core be told what is installed."""
-        await self._caller.call(rows.LOCAL_CHANGES, body=changes)
+        await self.caller.call(rows.LOCAL_CHANGES, body=changes)
 
 
 class HeadUnitClient:
     """The Software Loading Manager, as the head unit sees it, with a token of its own."""
 
     def __init__(self, client: HttpClient) -> None:
-        self._caller = Caller(client)
+        self.caller = Caller(client)
 
     @calls("X-B10-5")
     async def consent(self) -> list[ConsentQuestion]:
         """Ask which updates wait for the driver."""
-        return await self._caller.call(rows.CONSENT)
+        return await self.caller.call(rows.CONSENT)
 
     @calls("X-B10-6")
     async def decide(self, update_id: str, answer: ConsentAnswer) -> None:
@@ -118,4 +118,4 @@ class HeadUnitClient:
         Raises:
             Refused: ``decided``: too late; ``not_deferrable``: it cannot be put off (so far).
         """
-        await self._caller.call(rows.GIVE_CONSENT, {"update_id": update_id}, body=answer)
+        await self.caller.call(rows.GIVE_CONSENT, {"update_id": update_id}, body=answer)

@@ -18,7 +18,7 @@ class LogisticsClient:
     """SOTA Core, as Logistics & Provisioning sees it."""
 
     def __init__(self, client: HttpClient) -> None:
-        self._caller = Caller(client)
+        self.caller = Caller(client)
 
     @calls("X-B12-1")
     async def provision(self, vehicles: Iterable[ProvisionedVehicle]) -> AsyncIterator[ProvisionResult]:
@@ -29,8 +29,11 @@ class LogisticsClient:
         """
         done = 0
         for batch in _batches(vehicles):
-            lines = self._caller.lines(rows.PROVISION_VEHICLES, body=encode_lines(batch), content_type=NDJSON)
-            async for result in lines:
+            body = encode_lines(batch)
+            results: AsyncIterator[ProvisionResult] = self.caller.lines(
+                rows.PROVISION_VEHICLES, body=body, content_type=NDJSON
+            )
+            async for result in results:
                 yield ProvisionResult(
                     line=done + result.line, status=result.status, vin=result.vin, detail=result.detail
                 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sota.boundaries.audit import AuditRecord, AuditVerdict
 from sota.boundaries.b1_browser_web import admin_rows as rows
 from sota.boundaries.b1_browser_web.admin_messages import (
@@ -18,8 +16,10 @@ from sota.boundaries.b1_browser_web.admin_messages import (
     UserChange,
     UserCreated,
 )
+from sota.boundaries.b1_browser_web.queries import ProgramAuditQuery, ProgramQuery, TrailOwner
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
+from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Said
 from sota.kit.http.client import HttpClient
 
@@ -28,94 +28,70 @@ class AdminClient:
     """The administration of a Web Server. Lists come as pages: ``cursor`` asks for the next one."""
 
     def __init__(self, client: HttpClient) -> None:
-        self._caller = Caller(client)
+        self.caller = Caller(client)
 
     @calls("X-B1-42")
     async def change_password(self, old_password: str, new_password: str) -> PasswordChanged:
         """Change one's own password."""
         change = PasswordChange(old_password=old_password, new_password=new_password)
-        return await self._caller.call(rows.CHANGE_PASSWORD, body=change)
+        return await self.caller.call(rows.CHANGE_PASSWORD, body=change)
 
     @calls("X-B1-43")
     async def sessions(self) -> list[SessionEntry]:
         """List one's own sessions."""
-        return await self._caller.call(rows.OWN_SESSIONS)
+        return await self.caller.call(rows.OWN_SESSIONS)
 
     @calls("X-B1-44")
     async def sign_out_everywhere(self) -> Said:
         """End all one's own sessions."""
-        return await self._caller.call(rows.END_SESSIONS)
+        return await self.caller.call(rows.END_SESSIONS)
 
     @calls("X-B1-45")
-    async def users(self, *, limit: int | None = None, cursor: str | None = None) -> Page[User]:
+    async def users(self, query: ListQuery | None = None) -> Page[User]:
         """List the accounts."""
-        return await self._caller.page(rows.USERS, query={"limit": limit, "cursor": cursor})
+        return await self.caller.page(rows.USERS, query=query)
 
     @calls("X-B1-46")
     async def new_user(self, user: NewUser) -> UserCreated:
         """Make an account."""
-        return await self._caller.call(rows.NEW_USER, body=user)
+        return await self.caller.call(rows.NEW_USER, body=user)
 
     @calls("X-B1-47")
     async def user(self, name: str) -> User:
         """Give one account."""
-        return await self._caller.call(rows.USER, {"user": name})
+        return await self.caller.call(rows.USER, {"user": name})
 
     @calls("X-B1-48")
     async def change_user(self, name: str, change: UserChange) -> UserCreated:
         """Change an account's role, disable it, or give it another password."""
-        return await self._caller.call(rows.CHANGE_USER, {"user": name}, body=change)
+        return await self.caller.call(rows.CHANGE_USER, {"user": name}, body=change)
 
     @calls("X-B1-49")
     async def delete_user(self, name: str) -> Said:
         """Delete an account."""
-        return await self._caller.call(rows.DELETE_USER, {"user": name})
+        return await self.caller.call(rows.DELETE_USER, {"user": name})
 
     @calls("X-B1-50")
-    async def tokens(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Token]:
+    async def tokens(self, query: ListQuery | None = None) -> Page[Token]:
         """List one's tokens; an admin lists everybody's."""
-        return await self._caller.page(rows.TOKENS, query={"limit": limit, "cursor": cursor})
+        return await self.caller.page(rows.TOKENS, query=query)
 
     @calls("X-B1-51")
     async def new_token(self, token: NewToken) -> TokenCreated:
         """Make a token."""
-        return await self._caller.call(rows.NEW_TOKEN, body=token)
+        return await self.caller.call(rows.NEW_TOKEN, body=token)
 
     @calls("X-B1-52")
     async def revoke_token(self, token_id: str) -> Said:
         """Revoke a token."""
-        return await self._caller.call(rows.REVOKE_TOKEN, {"id": token_id})
+        return await self.caller.call(rows.REVOKE_TOKEN, {"id": token_id})
 
     @calls("X-B1-53")
-    async def audit(  # noqa: PLR0913 - the members of its query
-        self,
-        *,
-        program: str | None = None,
-        actor: str | None = None,
-        about: str | None = None,
-        interaction: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> Page[AuditRecord]:
-        """List audit records of a program (web, core, resolver), newest first.
-
-        ``about`` is a part of the object that a record names.
-        """
-        query = {
-            "program": program,
-            "actor": actor,
-            "object": about,
-            "interaction": interaction,
-            "since": since.isoformat() if since is not None else None,
-            "until": until.isoformat() if until is not None else None,
-            "limit": limit,
-            "cursor": cursor,
-        }
-        return await self._caller.page(rows.AUDIT, query=query)
+    async def audit(self, query: ProgramAuditQuery | None = None) -> Page[AuditRecord]:
+        """List audit records of a program, newest first."""
+        return await self.caller.page(rows.AUDIT, query=query)
 
     @calls("X-B1-54")
-    async def verify_audit(self, program: str | None = None) -> AuditVerdict:
+    async def verify_audit(self, program: TrailOwner = TrailOwner.WEB) -> AuditVerdict:
         """Check the chain of a program's audit records."""
-        return await self._caller.call(rows.VERIFY_AUDIT, query={"program": program})
+        return await self.caller.call(rows.VERIFY_AUDIT, query=ProgramQuery(program))

@@ -8,11 +8,12 @@ from __future__ import annotations
 from sota.boundaries import audit
 from sota.boundaries.b1_browser_web import admin_messages as messages
 from sota.boundaries.b1_browser_web.page_rows import B1, FORM_LIMIT, REDIRECTED
+from sota.boundaries.b1_browser_web.queries import ProgramAuditQuery, ProgramQuery
 from sota.boundaries.interaction import Http, Role, answers, refuses
 from sota.boundaries.ordinary import NOT_FOUND
+from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Said
 
-PAGED = ("limit", "cursor")
 NO_ACCOUNT = refuses(
     "no_account", 409, "No account", "the caller is a service's token, which has no account of its own"
 )
@@ -69,7 +70,7 @@ END_SESSIONS = B1.row(
 USERS = B1.row(
     "X-B1-45",
     "Accounts",
-    Http("GET", "/api/v1/users", query=PAGED),
+    Http("GET", "/api/v1/users", query=ListQuery),
     answers("listed", "the accounts, by name"),
     answers("empty", "the list ends here: an empty list"),
     response=list[messages.User],
@@ -118,7 +119,7 @@ DELETE_USER = B1.row(
 TOKENS = B1.row(
     "X-B1-50",
     "API tokens",
-    Http("GET", "/api/v1/tokens", query=PAGED),
+    Http("GET", "/api/v1/tokens", query=ListQuery),
     answers("listed", "the caller's own tokens that are valid; an admin sees everybody's"),
     answers("empty", "there is none: an empty list"),
     response=list[messages.Token],
@@ -147,7 +148,7 @@ REVOKE_TOKEN = B1.row(
 AUDIT = B1.row(
     "X-B1-53",
     "The audit trail",
-    Http("GET", "/api/v1/audit", query=("program", *audit.QUERY)),
+    Http("GET", "/api/v1/audit", query=ProgramAuditQuery),
     answers("listed", "the records that are asked for, newest first"),
     answers("empty", "there is no such record: an empty list"),
     response=list[audit.AuditRecord],
@@ -156,7 +157,7 @@ AUDIT = B1.row(
 VERIFY_AUDIT = B1.row(
     "X-B1-54",
     "Check the audit trail",
-    Http("GET", "/api/v1/audit/verify", query=("program",)),
+    Http("GET", "/api/v1/audit/verify", query=ProgramQuery),
     answers("checked", "whether the chain holds, and where it is broken"),
     response=audit.AuditVerdict,
     role=Role.ADMIN,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -88,7 +87,7 @@ class Browser:
         return await self._ask(admin_rows.CHANGE_PASSWORD_FORM, body=form, kind=FORM)
 
     async def request(
-        self, method: str, path: str, *, body: Any = None, headers: Mapping[str, str] | None = None
+        self, method: str, path: str, *, body: object = None, headers: Mapping[str, str] | None = None
     ) -> Response:
         """Make a call of the JSON API as the console's own script does: with cookie and CSRF token."""
         content = None if body is None else msgspec.json.encode(body)

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from sota.boundaries.b1_browser_web import page_rows, rows
+from sota.boundaries.b1_browser_web.fleet_client import FleetClient
+from sota.boundaries.b1_browser_web.identity_client import IdentityClient
 from sota.boundaries.b1_browser_web.messages import (
     ApiDocument,
     Association,
@@ -20,13 +22,12 @@ from sota.boundaries.b1_browser_web.messages import (
     QueueRequest,
 )
 from sota.boundaries.b1_browser_web.multipart import Upload
-from sota.boundaries.b2_web_core.identity_client import IdentityClient
+from sota.boundaries.b1_browser_web.resolution_client import ResolutionClient
 from sota.boundaries.b2_web_core.queue_client import QueueClient
 from sota.boundaries.b2_web_core.register_client import RegisterClient
-from sota.boundaries.b3_web_resolver.fleet_client import FleetClient
-from sota.boundaries.b3_web_resolver.resolution_client import ResolutionClient
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Page, address, check, decode
+from sota.boundaries.parameters import DeleteFilterQuery, ListQuery, RegexQuery
 from sota.boundaries.values import PackageId, Said
 from sota.kit.http.client import StreamedResponse
 
@@ -39,33 +40,33 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
     @calls("WL-B1-4")
     async def new_vehicle(self, vin: str) -> Said:
         """Register a vehicle."""
-        return await self._caller.call(rows.NEW_VIN, body=NewVehicle(vin=vin))
+        return await self.caller.call(rows.NEW_VIN, body=NewVehicle(vin=vin))
 
     @calls("WL-B1-5")
     async def new_campaign(self, campaign: NewCampaign) -> CampaignCreated:
         """Create a campaign and queue its package."""
-        return await self._caller.call(rows.NEW_CAMPAIGN, body=campaign)
+        return await self.caller.call(rows.NEW_CAMPAIGN, body=campaign)
 
     @calls("WL-B1-6")
     async def new_filter(self, name: str, expression: str) -> Said:
         """Create a filter."""
-        return await self._caller.call(rows.NEW_FILTER, body=Filter(name=name, expression=expression))
+        return await self.caller.call(rows.NEW_FILTER, body=Filter(name=name, expression=expression))
 
     @calls("WL-B1-7")
     async def associate(self, package: PackageId, filter_name: str) -> Said:
         """Associate a filter with a package."""
         path = {"name": package.name, "version": package.version}
-        return await self._caller.call(rows.NEW_ASSOCIATION, path, body=Association(filter=filter_name))
+        return await self.caller.call(rows.NEW_ASSOCIATION, path, body=Association(filter=filter_name))
 
     @calls("WL-B1-8")
     async def queue_package(self, request: QueueRequest) -> Queued:
         """Queue a package for the vehicles that its filters choose."""
-        return await self._caller.call(rows.QUEUE_PACKAGE, body=request)
+        return await self.caller.call(rows.QUEUE_PACKAGE, body=request)
 
     @calls("WL-B1-18")
     async def queue_packages(self, requests: Sequence[QueueRequest]) -> Queued:
         """Queue several packages under one Install Request ID, all or none."""
-        return await self._caller.call(rows.QUEUE_PACKAGES, body=list(requests))
+        return await self.caller.call(rows.QUEUE_PACKAGES, body=list(requests))
 
     @calls("WL-B1-21")
     async def upload_package(
@@ -75,7 +76,7 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
         upload = Upload(metadata, file, file_name)
         method, path = address(rows.UPLOAD_PACKAGE, {})
         headers = {"content-type": upload.content_type, "accept": "application/json"}
-        response = await self._caller.client.request(
+        response = await self.caller.client.request(
             method, path, body=upload.parts(), headers=headers, timeout_s=UPLOAD_TIMEOUT_S
         )
         check(response.status, response.body)
@@ -83,47 +84,39 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
         return said
 
     @calls("WL-B1-22")
-    async def search_filters(self, regex: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Filter]:
+    async def search_filters(self, query: RegexQuery) -> Page[Filter]:
         """List the filters whose name matches."""
-        return await self._caller.page(rows.SEARCH_FILTERS, query={"regex": regex, "limit": limit, "cursor": cursor})
+        return await self.caller.page(rows.SEARCH_FILTERS, query=query)
 
     @calls("WL-B1-23")
-    async def list_filters(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Filter]:
+    async def list_filters(self, query: ListQuery | None = None) -> Page[Filter]:
         """List the available filters."""
-        return await self._caller.page(rows.LIST_FILTERS, query={"limit": limit, "cursor": cursor})
+        return await self.caller.page(rows.LIST_FILTERS, query=query)
 
     @calls("WL-B1-24")
-    async def update_filter(
-        self, name: str, expression: str, *, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Filter]:
+    async def update_filter(self, name: str, expression: str, query: ListQuery | None = None) -> Page[Filter]:
         """Change a filter's expression; return a page of the available filters."""
-        return await self._caller.page(
+        return await self.caller.page(
             rows.UPDATE_FILTER,
             {"name": name},
-            query={"limit": limit, "cursor": cursor},
+            query=query,
             body=FilterChange(expression=expression),
         )
 
     @calls("WL-B1-25")
-    async def delete_filter(
-        self, name: str, *, widen: bool = False, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Filter]:
-        """Delete a filter and its associations; return a page of the available filters.
-
-        ``widen``: although packages then go to more vehicles.
-        """
-        query = {"widen": "true" if widen else None, "limit": limit, "cursor": cursor}
-        return await self._caller.page(rows.DELETE_FILTER, {"name": name}, query=query)
+    async def delete_filter(self, name: str, query: DeleteFilterQuery | None = None) -> Page[Filter]:
+        """Delete a filter and its associations; return a page of the available filters."""
+        return await self.caller.page(rows.DELETE_FILTER, {"name": name}, query=query)
 
     @calls("WL-B1-29")
     async def new_component(self, component: Component) -> Said:
         """Register a component."""
-        return await self._caller.call(rows.NEW_COMPONENT, body=component)
+        return await self.caller.call(rows.NEW_COMPONENT, body=component)
 
     @calls("X-B1-8")
     async def api_document(self) -> ApiDocument:
         """Give the Web Server's API document."""
-        return await self._caller.call(page_rows.API_DOCUMENT)
+        return await self.caller.call(page_rows.API_DOCUMENT)
 
     @calls("X-B1-10")
     @contextlib.asynccontextmanager
@@ -137,7 +130,7 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
             Unavailable: the Web Server or the repository is away.
         """
         method, path = address(rows.PACKAGE_FILE, {"name": package.name, "version": package.version})
-        async with self._caller.client.stream(method, path, headers=headers) as response:
+        async with self.caller.client.stream(method, path, headers=headers) as response:
             if response.status >= 400:
                 check(response.status, await response.read())
             yield response
@@ -146,4 +139,4 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
     async def delete_package(self, package: PackageId) -> Said:
         """Delete a package that nobody needs any more."""
         path = {"name": package.name, "version": package.version}
-        return await self._caller.call(rows.DELETE_PACKAGE, path)
+        return await self.caller.call(rows.DELETE_PACKAGE, path)

@@ -95,12 +95,15 @@ class SignedIn(Message, frozen=True):
     password_change_due: bool = False
 
 
+Json = dict[str, Any]  # OpenAPI's members are of many types
+
+
 class ApiDocument(Message, frozen=True):
     """An OpenAPI document: the members that every one has."""
 
     openapi: str
-    info: dict[str, Any]
-    paths: dict[str, Any]
+    info: Json
+    paths: Json
 
 
 class PackageMetadata(Request, frozen=True):

@@ -7,12 +7,12 @@ public, every other page asks for a session (docs/specification.md, rulings 5 to
 from __future__ import annotations
 
 from sota.boundaries.b1_browser_web import messages
+from sota.boundaries.b1_browser_web.queries import AssetQuery, IndexQuery
 from sota.boundaries.interaction import Boundary, Http, Program, Role, answers, behaves, refuses
 
 B1 = Boundary("B1", Program.WEB_BROWSER, Program.WEB_SERVER)
 
 FORM_LIMIT = 1 << 14
-INDEX_QUERY = ("regex", "cursor")
 
 REDIRECTED = answers("redirected", "redirection to the login page, never cached", status=301)
 COOKIE_SENT = behaves("cookie_sent", "the browser sends the cookies that it holds for the console's domain")
@@ -20,7 +20,7 @@ COOKIE_SENT = behaves("cookie_sent", "the browser sends the cookies that it hold
 INDEX_PAGE = B1.row(
     "WL-B1-1",
     "index.html page",
-    Http("GET", "/{page}.html", query=INDEX_QUERY, asset=True),
+    Http("GET", "/{page}.html", query=IndexQuery, asset=True),
     answers("served", "the console's page"),
     refuses("not_approved", 409, "Unknown page", "another HTML file is asked for"),
     also=(REDIRECTED,),
@@ -29,7 +29,7 @@ INDEX_PAGE = B1.row(
 SCRIPTS = B1.row(
     "WL-B1-2",
     "Javascript scripts linked in index.html",
-    Http("GET", "/assets/{file}.js", query=("v",), asset=True),
+    Http("GET", "/assets/{file}.js", query=AssetQuery, asset=True),
     answers("served", "a script that the console links"),
     refuses("not_approved", 409, "Unknown script", "the script is unknown or not approved"),
     role=Role.PUBLIC,
@@ -37,7 +37,7 @@ SCRIPTS = B1.row(
 STYLESHEETS = B1.row(
     "WL-B1-3",
     "CSS stylesheets linked in index.html",
-    Http("GET", "/assets/{file}.css", query=("v",), asset=True),
+    Http("GET", "/assets/{file}.css", query=AssetQuery, asset=True),
     answers("served", "a stylesheet that the console links"),
     refuses("not_approved", 409, "Unknown stylesheet", "the stylesheet is unknown or not approved"),
     role=Role.PUBLIC,
@@ -71,14 +71,14 @@ SET_COOKIE = B1.row(
 SEND_COOKIE = B1.row(
     "WL-B1-12",
     "Session cookie from the browser",
-    Http("GET", "/", query=INDEX_QUERY, asset=True),
+    Http("GET", "/", query=IndexQuery, asset=True),
     COOKIE_SENT,
     role=Role.PUBLIC,
 )
 REDIRECT_TO_LOGIN = B1.row(
     "WL-B1-13",
     "Redirection to the login page",
-    Http("GET", "/", query=INDEX_QUERY, asset=True),
+    Http("GET", "/", query=IndexQuery, asset=True),
     REDIRECTED,
     role=Role.PUBLIC,
 )
@@ -93,7 +93,7 @@ REDIRECT_BACK = B1.row(
 REQUEST_PAGE = B1.row(
     "WL-B1-15",
     "Request for an Admin GUI resource",
-    Http("GET", "/", query=INDEX_QUERY, asset=True),
+    Http("GET", "/", query=IndexQuery, asset=True),
     behaves("requested", "the browser asks for a protected page"),
     COOKIE_SENT,
     role=Role.VIEWER,
@@ -101,14 +101,14 @@ REQUEST_PAGE = B1.row(
 PAGE = B1.row(
     "WL-B1-16",
     "Admin GUI resource and its assets",
-    Http("GET", "/", query=INDEX_QUERY, asset=True),
+    Http("GET", "/", query=IndexQuery, asset=True),
     answers("served", "the page, to a user who is signed in"),
     role=Role.VIEWER,
 )
 REDIRECT_UNAUTHENTICATED = B1.row(
     "WL-B1-17",
     "Redirection to the login page from a protected page",
-    Http("GET", "/", query=INDEX_QUERY, asset=True),
+    Http("GET", "/", query=IndexQuery, asset=True),
     REDIRECTED,
     role=Role.PUBLIC,
 )

@@ -5,6 +5,8 @@ Each is the row of the same path of B2 (SOTA Core) or of B3 (External Resolver),
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sota.boundaries.b1_browser_web.page_rows import B1
 from sota.boundaries.b2_web_core import identity_rows as identities
 from sota.boundaries.b2_web_core import queue_rows as queues
@@ -17,17 +19,18 @@ from sota.boundaries.ordinary import AUTHENTICATION_FAILED
 VIN_BUSY = refuses("vin_busy", 409, "VIN is being changed", "another change of this VIN is under way")
 
 
-def passed_on(id: str, row: Row[Answer_co], role: Role, *also: Outcome) -> Row[Answer_co]:
+def passed_on(id: str, row: Row[Answer_co], role: Role, *also: Outcome, keyed: bool = False) -> Row[Answer_co]:
     """Make the row of B1 whose calls become those of a row of B2 or B3; ``also``: its own refusals."""
     return B1.row(
         id,
         row.title,
-        row.way,
+        replace(row.http, keyed=keyed),
         *row.outcomes,
         also=(*(outcome for outcome in row.also if outcome is not AUTHENTICATION_FAILED), *also),
         request=row.request,
         response=row.response,
         role=role,
+        note=row.note,
     )
 
 

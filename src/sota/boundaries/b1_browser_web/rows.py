@@ -8,47 +8,24 @@ from __future__ import annotations
 
 from sota.boundaries.b1_browser_web import admin_rows, messages, page_rows, passed_on_rows
 from sota.boundaries.b1_browser_web.page_rows import B1
-from sota.boundaries.interaction import Http, Role, answers, fails, refuses
+from sota.boundaries.b1_browser_web.passed_on_rows import passed_on
+from sota.boundaries.b2_web_core import rows as core
+from sota.boundaries.b3_web_resolver import rows as resolver
+from sota.boundaries.interaction import Http, Role, answers, refuses
 from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
     FILTER_INVALID,
-    NO_FILTERS,
     NOT_FOUND,
-    PACKAGE_BLACKLISTED,
     PACKAGE_EXISTS,
     PACKAGE_IN_USE,
     PACKAGE_MISSING,
-    TARGET_WIDENS,
 )
-from sota.boundaries.values import BATCH_LIMIT, Said, Vin
+from sota.boundaries.values import Said
 
-PAGED = ("limit", "cursor")
 INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
-QUEUED = answers("queued", "the request is queued for the vehicles that the package's filters choose")
-VIN_MISSING = refuses("vin_missing", 409, "VIN does not exist", "the VIN is not registered")
-FILTER_MISSING = refuses("filter_missing", 409, "Filter does not exist", "there is no filter of that name")
 
-NEW_VIN = B1.row(
-    "WL-B1-4",
-    "New VIN",
-    Http("POST", "/api/v1/vehicles"),
-    INSERTED,
-    refuses("vin_exists", 409, "VIN already exists", "the VIN is registered already"),
-    request=messages.NewVehicle,
-    response=Said,
-    role=Role.OPERATOR,
-)
-NEW_CAMPAIGN = B1.row(
-    "WL-B1-5",
-    "New campaign",
-    Http("POST", "/api/v1/campaigns"),
-    answers("campaign_created", "the package exists and its update is queued", "Campaign created"),
-    refuses("package_unknown", 404, "Unknown Package ID", "the package is not registered"),
-    also=(NO_FILTERS, PACKAGE_BLACKLISTED),
-    request=messages.NewCampaign,
-    response=messages.CampaignCreated,
-    role=Role.OPERATOR,
-)
+NEW_VIN = passed_on("WL-B1-4", core.NEW_VIN, Role.OPERATOR)
+NEW_CAMPAIGN = passed_on("WL-B1-5", core.NEW_CAMPAIGN, Role.OPERATOR, keyed=True)
 NEW_FILTER = B1.row(
     "WL-B1-6",
     "New filter",
@@ -74,51 +51,10 @@ NEW_ASSOCIATION = B1.row(
     response=Said,
     role=Role.OPERATOR,
 )
-QUEUE_PACKAGE = B1.row(
-    "WL-B1-8",
-    "Queue Package Request",
-    Http("POST", "/api/v1/install-requests"),
-    QUEUED,
-    PACKAGE_MISSING,
-    NO_FILTERS,
-    also=(PACKAGE_BLACKLISTED,),
-    request=messages.QueueRequest,
-    response=messages.Queued,
-    role=Role.OPERATOR,
-)
-QUEUE_PACKAGES = B1.row(
-    "WL-B1-18",
-    "List Queue Package Request",
-    Http("POST", "/api/v1/install-requests/batch", max_body=BATCH_LIMIT),
-    QUEUED,
-    PACKAGE_MISSING,
-    NO_FILTERS,
-    also=(PACKAGE_BLACKLISTED,),
-    request=messages.QueueRequests,
-    response=messages.Queued,
-    role=Role.OPERATOR,
-)
-QUEUED_REQUESTS = B1.row(
-    "WL-B1-19",
-    "GET Queued Request",
-    Http("GET", "/api/v1/install-requests", query=("package", "vin", "status", *PAGED)),
-    answers("listed", "the queued update requests"),
-    answers("empty", "there are no pending update requests: an empty list"),
-    NO_FILTERS,
-    also=(PACKAGE_MISSING,),
-    response=list[messages.InstallRequest],
-    role=Role.VIEWER,
-)
-SEARCH_VINS = B1.row(
-    "WL-B1-20",
-    "Search VINs Request",
-    Http("GET", "/api/v1/vehicles", query=("regex", "packages", *PAGED)),
-    answers("listed", "the VINs that match"),
-    answers("empty", "no VIN matches: an empty list"),
-    fails("Search VINs Request"),
-    response=list[messages.ListedVehicle],
-    role=Role.VIEWER,
-)
+QUEUE_PACKAGE = passed_on("WL-B1-8", core.QUEUE_PACKAGE, Role.OPERATOR, keyed=True)
+QUEUE_PACKAGES = passed_on("WL-B1-18", core.QUEUE_PACKAGES, Role.OPERATOR, keyed=True)
+QUEUED_REQUESTS = passed_on("WL-B1-19", core.QUEUED_REQUESTS, Role.VIEWER)
+SEARCH_VINS = passed_on("WL-B1-20", core.SEARCH_VINS, Role.VIEWER)
 UPLOAD_PACKAGE = B1.row(
     "WL-B1-21",
     "Upload New Package",
@@ -131,167 +67,22 @@ UPLOAD_PACKAGE = B1.row(
     response=Said,
     role=Role.OPERATOR,
 )
-SEARCH_FILTERS = B1.row(
-    "WL-B1-22",
-    "Search Filters Request",
-    Http("GET", "/api/v1/filters", query=("regex", *PAGED), selected_by="regex"),
-    answers("listed", "the filters that match"),
-    answers("empty", "no filter matches: an empty list"),
-    fails("Search Filters Request"),
-    response=list[messages.Filter],
-    role=Role.VIEWER,
-)
-LIST_FILTERS = B1.row(
-    "WL-B1-23",
-    "List Filters Request",
-    Http("GET", "/api/v1/filters", query=PAGED),
-    answers("listed", "the available filters"),
-    answers("empty", "there are no filters: an empty list"),
-    fails("List Filters Request"),
-    response=list[messages.Filter],
-    role=Role.VIEWER,
-)
-UPDATE_FILTER = B1.row(
-    "WL-B1-24",
-    "Update Filter Request",
-    Http("PUT", "/api/v1/filters/{name}", query=PAGED),
-    answers("updated", "the available filters, this one changed"),
-    FILTER_MISSING,
-    fails("Update Filter Request"),
-    also=(FILTER_INVALID,),
-    request=messages.FilterChange,
-    response=list[messages.Filter],
-    role=Role.OPERATOR,
-)
-DELETE_FILTER = B1.row(
-    "WL-B1-25",
-    "Delete Filter Request",
-    Http("DELETE", "/api/v1/filters/{name}", query=("widen", *PAGED)),
-    answers("deleted", "the available filters, this one and its associations gone"),
-    FILTER_MISSING,
-    fails("Delete Filter Request"),
-    also=(TARGET_WIDENS,),
-    response=list[messages.Filter],
-    role=Role.OPERATOR,
-)
-UPDATE_VIN_PACKAGES = B1.row(
-    "WL-B1-26",
-    "Update Packages per VIN Request",
-    Http("PUT", "/api/v1/vehicles/{vin}/packages"),
-    answers("changed", "the VIN's packages as they are now"),
-    VIN_MISSING,
-    fails("Update Packages per VIN Request"),
-    request=messages.InstalledPackages,
-    response=messages.InstalledPackages,
-    role=Role.OPERATOR,
-)
-VIEW_VIN_PACKAGES = B1.row(
-    "WL-B1-27",
-    "View Packages per VIN Request",
-    Http("GET", "/api/v1/vehicles/{vin}/packages", query=PAGED),
-    answers("found", "the packages installed on the VIN, by name"),
-    VIN_MISSING,
-    fails("View Packages per VIN Request"),
-    response=messages.InstalledPackages,
-    role=Role.VIEWER,
-)
-VIEW_PACKAGE_VINS = B1.row(
-    "WL-B1-28",
-    "View VINs per Package Request",
-    Http("GET", "/api/v1/packages/{name}/{version}/vehicles", query=PAGED),
-    answers("found", "the VINs that have the package; an empty list where none has"),
-    refuses("package_not_found", 409, "Package does not exist", "the package is not known"),
-    fails("View VINs per Package Request"),
-    response=list[Vin],
-    role=Role.VIEWER,
-)
-NEW_COMPONENT = B1.row(
-    "WL-B1-29",
-    "New component",
-    Http("POST", "/api/v1/components"),
-    INSERTED,
-    refuses("component_exists", 409, "Component already exists", "the part number is registered already"),
-    request=messages.Component,
-    response=Said,
-    role=Role.OPERATOR,
-)
-SEARCH_COMPONENTS = B1.row(
-    "WL-B1-30",
-    "Search Components Request",
-    Http("GET", "/api/v1/components", query=("regex", "id", "name", *PAGED)),
-    answers("listed", "the components that match the regex, the ids or the name"),
-    answers("empty", "no component matches: an empty list"),
-    fails("Search Components Request"),
-    response=list[messages.Component],
-    role=Role.VIEWER,
-)
-COMPLETED_INSTALLS = B1.row(
-    "WL-B1-31",
-    "Completed installs of a request",
-    Http("GET", "/api/v1/install-requests/{id}/completed", query=PAGED),
-    answers("listed", "the VINs that have it, and since when"),
-    answers("empty", "none has it yet: an empty list"),
-    also=(NOT_FOUND,),
-    response=list[messages.CompletedInstall],
-    role=Role.VIEWER,
-    note="extension: added by the authors later",
-)
-VEHICLE = B1.row(
-    "X-B1-1",
-    "A page of one vehicle",
-    Http("GET", "/api/v1/vehicles/{vin}"),
-    answers("found", "the vehicle, what is in it and its latest updates"),
-    also=(NOT_FOUND,),
-    response=messages.VehicleDetail,
-    role=Role.VIEWER,
-)
-INSTALL_REQUEST = B1.row(
-    "X-B1-2",
-    "An install request",
-    Http("GET", "/api/v1/install-requests/{id}"),
-    answers("found", "the install request and its counts"),
-    also=(NOT_FOUND,),
-    response=messages.InstallRequest,
-    role=Role.VIEWER,
-)
-REQUEST_VEHICLES = B1.row(
-    "X-B1-3",
-    "The vehicles of an install request",
-    Http("GET", "/api/v1/install-requests/{id}/vehicles", query=("status", *PAGED)),
-    answers("listed", "the updates of the request, one a vehicle"),
-    answers("empty", "no update has that status: an empty list"),
-    also=(NOT_FOUND,),
-    response=list[messages.Update],
-    role=Role.VIEWER,
-)
-UPDATE = B1.row(
-    "X-B1-4",
-    "The update of one vehicle",
-    Http("GET", "/api/v1/updates/{update_id}"),
-    answers("found", "where the update stands"),
-    also=(NOT_FOUND,),
-    response=messages.Update,
-    role=Role.VIEWER,
-)
-SEARCH_PACKAGES = B1.row(
-    "X-B1-5",
-    "Search Packages Request",
-    Http("GET", "/api/v1/packages", query=("regex", *PAGED)),
-    answers("listed", "the packages whose NAME/VERSION matches"),
-    answers("empty", "no package matches: an empty list"),
-    fails("Search Packages Request"),
-    response=list[messages.Package],
-    role=Role.VIEWER,
-)
-PACKAGE = B1.row(
-    "X-B1-6",
-    "A package",
-    Http("GET", "/api/v1/packages/{name}/{version}"),
-    answers("found", "the data of the package"),
-    also=(NOT_FOUND,),
-    response=messages.Package,
-    role=Role.VIEWER,
-)
+SEARCH_FILTERS = passed_on("WL-B1-22", resolver.SEARCH_FILTERS, Role.VIEWER)
+LIST_FILTERS = passed_on("WL-B1-23", resolver.LIST_FILTERS, Role.VIEWER)
+UPDATE_FILTER = passed_on("WL-B1-24", resolver.UPDATE_FILTER, Role.OPERATOR)
+DELETE_FILTER = passed_on("WL-B1-25", resolver.DELETE_FILTER, Role.OPERATOR)
+UPDATE_VIN_PACKAGES = passed_on("WL-B1-26", core.UPDATE_VIN_PACKAGES, Role.OPERATOR)
+VIEW_VIN_PACKAGES = passed_on("WL-B1-27", core.VIEW_VIN_PACKAGES, Role.VIEWER)
+VIEW_PACKAGE_VINS = passed_on("WL-B1-28", core.VIEW_PACKAGE_VINS, Role.VIEWER)
+NEW_COMPONENT = passed_on("WL-B1-29", core.NEW_COMPONENT, Role.OPERATOR)
+SEARCH_COMPONENTS = passed_on("WL-B1-30", core.SEARCH_COMPONENTS, Role.VIEWER)
+COMPLETED_INSTALLS = passed_on("WL-B1-31", core.COMPLETED_INSTALLS, Role.VIEWER)
+VEHICLE = passed_on("X-B1-1", core.VEHICLE, Role.VIEWER)
+INSTALL_REQUEST = passed_on("X-B1-2", core.INSTALL_REQUEST, Role.VIEWER)
+REQUEST_VEHICLES = passed_on("X-B1-3", core.REQUEST_VEHICLES, Role.VIEWER)
+UPDATE = passed_on("X-B1-4", core.UPDATE, Role.VIEWER)
+SEARCH_PACKAGES = passed_on("X-B1-5", core.SEARCH_PACKAGES, Role.VIEWER)
+PACKAGE = passed_on("X-B1-6", core.PACKAGE, Role.VIEWER)
 PACKAGE_FILE = B1.row(
     "X-B1-10",
     "A package's file",

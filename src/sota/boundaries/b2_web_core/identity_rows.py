@@ -6,8 +6,7 @@ from sota.boundaries.b2_web_core import identity_messages as messages
 from sota.boundaries.b2_web_core.queue_rows import B2
 from sota.boundaries.interaction import Http, answers, refuses
 from sota.boundaries.ordinary import NOT_FOUND
-
-PAGE = ("limit", "cursor")
+from sota.boundaries.parameters import ListQuery
 
 IDENTITY_EXISTS = refuses(
     "identity_exists", 409, "Vehicle has an identity", "it has one that is valid, and is not to be replaced"
@@ -33,7 +32,7 @@ ENROL = B2.row(
 IDENTITIES = B2.row(
     "X-B2-31",
     "Identities of a vehicle",
-    Http("GET", "/api/v1/vehicles/{vin}/identities", query=PAGE),
+    Http("GET", "/api/v1/vehicles/{vin}/identities", query=ListQuery),
     answers("listed", "the identities that were issued to it, the latest first, those that count no more included"),
     answers("empty", "none was issued: an empty list"),
     also=(NOT_FOUND,),
@@ -79,7 +78,7 @@ REVOKE = B2.row(
 REVOCATIONS = B2.row(
     "X-B2-35",
     "The revocation list",
-    Http("GET", "/api/v1/revocations", query=PAGE),
+    Http("GET", "/api/v1/revocations", query=ListQuery),
     answers("listed", "what counts no more, though it has not expired"),
     answers("empty", "nothing is revoked: an empty list"),
     response=list[messages.RevokedEntry],

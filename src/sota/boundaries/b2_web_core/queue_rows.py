@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from sota.boundaries import audit
+from sota.boundaries.audit import AuditQuery
 from sota.boundaries.b2_web_core import messages
+from sota.boundaries.b2_web_core.queries import BlacklistQuery, RetireQuery
 from sota.boundaries.interaction import Boundary, Http, Program, answers
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NOT_FOUND
+from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Said
 
 B2 = Boundary("B2", Program.WEB_SERVER, Program.SOTA_CORE, also=(AUTHENTICATION_FAILED,))
-PAGE = ("limit", "cursor")
 
 CANCEL = B2.row(
     "X-B2-10",
@@ -41,7 +43,7 @@ RETRY = B2.row(
 QUEUE = B2.row(
     "X-B2-13",
     "A vehicle's queue",
-    Http("GET", "/api/v1/vehicles/{vin}/queue", query=PAGE),
+    Http("GET", "/api/v1/vehicles/{vin}/queue", query=ListQuery),
     answers("listed", "what the vehicle will get, in its order: first what is under way"),
     answers("empty", "nothing waits for it: an empty list"),
     also=(NOT_FOUND,),
@@ -61,7 +63,7 @@ ORDER = B2.row(
 HISTORY = B2.row(
     "X-B2-15",
     "A vehicle's history",
-    Http("GET", "/api/v1/vehicles/{vin}/history", query=PAGE),
+    Http("GET", "/api/v1/vehicles/{vin}/history", query=ListQuery),
     answers("listed", "its updates that are over, with results, reasons and times, the latest first"),
     answers("empty", "none is over: an empty list"),
     also=(NOT_FOUND,),
@@ -79,7 +81,7 @@ SYNC = B2.row(
 BLACKLIST = B2.row(
     "X-B2-17",
     "Blacklist a package",
-    Http("PUT", "/api/v1/packages/{name}/{version}/blacklist", query=("stop",)),
+    Http("PUT", "/api/v1/packages/{name}/{version}/blacklist", query=BlacklistQuery),
     answers("blacklisted", "nothing is queued with it any more, and what waited is cancelled", "Package blacklisted"),
     also=(NOT_FOUND,),
     request=messages.Blacklisting,
@@ -107,7 +109,7 @@ PREVIEW = B2.row(
 RETIRE = B2.row(
     "X-B2-20",
     "Retire a vehicle",
-    Http("DELETE", "/api/v1/vehicles/{vin}"),
+    Http("DELETE", "/api/v1/vehicles/{vin}", query=RetireQuery, keyed=True),
     answers("retired", "nothing more is sent to it, no filter finds it, and its history is kept", "Vehicle retired"),
     also=(NOT_FOUND,),
     response=Said,
@@ -116,7 +118,7 @@ RETIRE = B2.row(
 ERASE = B2.row(
     "X-B2-21",
     "Erase a vehicle",
-    Http("DELETE", "/api/v1/vehicles/{vin}", query=("erase",), selected_by="erase"),
+    Http("DELETE", "/api/v1/vehicles/{vin}", query=RetireQuery, selected_by="erase", keyed=True),
     answers("erased", "it is retired, and its history kept under a pseudonym that nobody can undo", "Vehicle erased"),
     also=(NOT_FOUND,),
     response=Said,
@@ -125,7 +127,7 @@ ERASE = B2.row(
 AUDIT = B2.row(
     "X-B2-46",
     "The audit trail of SOTA Core",
-    Http("GET", "/api/v1/audit", query=audit.QUERY),
+    Http("GET", "/api/v1/audit", query=AuditQuery),
     answers("listed", "the records that are asked for, newest first"),
     answers("empty", "there is no such record: an empty list"),
     response=list[audit.AuditRecord],

@@ -6,6 +6,13 @@ Core's credential for its callers is a bearer token; a missing or wrong one is 4
 from __future__ import annotations
 
 from sota.boundaries.b2_web_core import identity_rows, messages, queue_rows
+from sota.boundaries.b2_web_core.queries import (
+    ComponentQuery,
+    DeletePackageQuery,
+    RequestQuery,
+    RequestVehicleQuery,
+    VehicleQuery,
+)
 from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
 from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
@@ -16,18 +23,18 @@ from sota.boundaries.ordinary import (
     PACKAGE_IN_USE,
     PACKAGE_MISSING,
 )
+from sota.boundaries.parameters import ListQuery, RegexQuery
 from sota.boundaries.values import BATCH_LIMIT, Said, Vin
 
 B2 = Boundary("B2", Program.WEB_SERVER, Program.SOTA_CORE, also=(AUTHENTICATION_FAILED,))
 
-PAGE = ("limit", "cursor")
 INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
 QUEUED = answers("queued", "the request is queued for the vehicles that the package's filters choose")
 
 NEW_PACKAGE = B2.row(
     "WL-B2-1",
     "New package data",
-    Http("POST", "/api/v1/packages"),
+    Http("POST", "/api/v1/packages", keyed=True),
     INSERTED,
     PACKAGE_EXISTS,
     request=messages.NewPackage,
@@ -36,7 +43,7 @@ NEW_PACKAGE = B2.row(
 NEW_VIN = B2.row(
     "WL-B2-2",
     "New VIN",
-    Http("POST", "/api/v1/vehicles"),
+    Http("POST", "/api/v1/vehicles", keyed=True),
     INSERTED,
     refuses("vin_exists", 409, "VIN already exists", "the VIN is registered already"),
     request=messages.NewVehicle,
@@ -45,7 +52,7 @@ NEW_VIN = B2.row(
 NEW_CAMPAIGN = B2.row(
     "WL-B2-3",
     "New campaign",
-    Http("POST", "/api/v1/campaigns"),
+    Http("POST", "/api/v1/campaigns", keyed=True),
     answers("campaign_created", "the package exists and its update is queued", "Campaign created"),
     refuses("package_unknown", 404, "Unknown Package ID", "the package is not registered"),
     also=(NO_FILTERS, PACKAGE_BLACKLISTED),
@@ -55,7 +62,7 @@ NEW_CAMPAIGN = B2.row(
 QUEUE_PACKAGE = B2.row(
     "WL-B2-4",
     "Queue Package Request",
-    Http("POST", "/api/v1/install-requests"),
+    Http("POST", "/api/v1/install-requests", keyed=True),
     QUEUED,
     PACKAGE_MISSING,
     NO_FILTERS,
@@ -66,7 +73,7 @@ QUEUE_PACKAGE = B2.row(
 QUEUE_PACKAGES = B2.row(
     "WL-B2-5",
     "List Queue Package Request",
-    Http("POST", "/api/v1/install-requests/batch", max_body=BATCH_LIMIT),
+    Http("POST", "/api/v1/install-requests/batch", max_body=BATCH_LIMIT, keyed=True),
     QUEUED,
     PACKAGE_MISSING,
     NO_FILTERS,
@@ -77,7 +84,7 @@ QUEUE_PACKAGES = B2.row(
 QUEUED_REQUESTS = B2.row(
     "WL-B2-6",
     "GET Queued Request",
-    Http("GET", "/api/v1/install-requests", query=("package", "vin", "status", *PAGE)),
+    Http("GET", "/api/v1/install-requests", query=RequestQuery),
     answers("listed", "the queued update requests"),
     answers("empty", "there are no pending update requests: an empty list"),
     NO_FILTERS,
@@ -87,7 +94,7 @@ QUEUED_REQUESTS = B2.row(
 SEARCH_VINS = B2.row(
     "WL-B2-7",
     "Search VINs Request",
-    Http("GET", "/api/v1/vehicles", query=("regex", "packages", *PAGE)),
+    Http("GET", "/api/v1/vehicles", query=VehicleQuery),
     answers("listed", "the VINs that match"),
     answers("empty", "no VIN matches: an empty list"),
     fails("Search VINs Request"),
@@ -96,7 +103,7 @@ SEARCH_VINS = B2.row(
 NEW_PACKAGE_METADATA = B2.row(
     "WL-B2-8",
     "Upload New Package",
-    Http("POST", "/api/v1/packages"),
+    Http("POST", "/api/v1/packages", keyed=True),
     answers("stored", "the metadata are stored", "Row Inserted"),
     refuses("storing_failed", 500, "Upload New Package failed", "the metadata cannot be stored"),
     AUTHENTICATION_FAILED,
@@ -117,7 +124,7 @@ UPDATE_VIN_PACKAGES = B2.row(
 VIEW_VIN_PACKAGES = B2.row(
     "WL-B2-10",
     "View Packages per VIN Request",
-    Http("GET", "/api/v1/vehicles/{vin}/packages", query=PAGE),
+    Http("GET", "/api/v1/vehicles/{vin}/packages", query=ListQuery),
     answers("found", "the packages installed on the VIN, by name"),
     refuses("vin_missing", 409, "VIN does not exist", "the VIN is not registered"),
     fails("View Packages per VIN Request"),
@@ -126,7 +133,7 @@ VIEW_VIN_PACKAGES = B2.row(
 VIEW_PACKAGE_VINS = B2.row(
     "WL-B2-11",
     "View VINs per Package Request",
-    Http("GET", "/api/v1/packages/{name}/{version}/vehicles", query=PAGE),
+    Http("GET", "/api/v1/packages/{name}/{version}/vehicles", query=ListQuery),
     answers("found", "the VINs that have the package; an empty list where none has"),
     refuses("package_not_found", 409, "Package does not exist", "the package is not known"),
     fails("View VINs per Package Request"),
@@ -143,7 +150,7 @@ COMPONENT = B2.row(
 SEARCH_COMPONENTS = B2.row(
     "WL-B2-13",
     "Search Components Request",
-    Http("GET", "/api/v1/components", query=("regex", "id", "name", *PAGE)),
+    Http("GET", "/api/v1/components", query=ComponentQuery),
     answers("listed", "the components that match the regex, the ids or the name"),
     answers("empty", "no component matches: an empty list"),
     fails("Search Components Request"),
@@ -152,7 +159,7 @@ SEARCH_COMPONENTS = B2.row(
 COMPLETED_INSTALLS = B2.row(
     "WL-B2-14",
     "Completed installs of a request",
-    Http("GET", "/api/v1/install-requests/{id}/completed", query=PAGE),
+    Http("GET", "/api/v1/install-requests/{id}/completed", query=ListQuery),
     answers("listed", "the VINs that have it, and since when"),
     answers("empty", "none has it yet: an empty list"),
     also=(NOT_FOUND,),
@@ -179,7 +186,7 @@ INSTALL_REQUEST = B2.row(
 REQUEST_VEHICLES = B2.row(
     "X-B2-3",
     "The vehicles of an install request",
-    Http("GET", "/api/v1/install-requests/{id}/vehicles", query=("status", *PAGE)),
+    Http("GET", "/api/v1/install-requests/{id}/vehicles", query=RequestVehicleQuery),
     answers("listed", "the updates of the request, one a vehicle"),
     answers("empty", "no update has that status: an empty list"),
     also=(NOT_FOUND,),
@@ -196,7 +203,7 @@ UPDATE = B2.row(
 SEARCH_PACKAGES = B2.row(
     "X-B2-5",
     "Search Packages Request",
-    Http("GET", "/api/v1/packages", query=("regex", *PAGE)),
+    Http("GET", "/api/v1/packages", query=RegexQuery),
     answers("listed", "the packages whose NAME/VERSION matches"),
     answers("empty", "no package matches: an empty list"),
     fails("Search Packages Request"),
@@ -213,7 +220,7 @@ PACKAGE = B2.row(
 NEW_COMPONENT = B2.row(
     "X-B2-7",
     "New component",
-    Http("POST", "/api/v1/components"),
+    Http("POST", "/api/v1/components", keyed=True),
     INSERTED,
     refuses("component_exists", 409, "Component already exists", "the part number is registered already"),
     request=messages.Component,
@@ -230,7 +237,7 @@ PACKAGE_FILE = B2.row(
 DELETE_PACKAGE = B2.row(
     "X-B2-9",
     "Delete a package",
-    Http("DELETE", "/api/v1/packages/{name}/{version}", query=("file",)),
+    Http("DELETE", "/api/v1/packages/{name}/{version}", query=DeletePackageQuery, keyed=True),
     answers("deleted", "the package is no longer registered", "Package deleted"),
     PACKAGE_IN_USE,
     also=(NOT_FOUND,),

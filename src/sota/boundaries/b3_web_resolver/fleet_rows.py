@@ -5,10 +5,10 @@ from __future__ import annotations
 from sota.boundaries.b3_web_resolver import fleet_messages as messages
 from sota.boundaries.interaction import Boundary, Http, Program, answers, refuses
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NOT_FOUND
+from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Said, Vin
 
 B3 = Boundary("B3", Program.WEB_SERVER, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
-PAGE = ("limit", "cursor")
 
 ATTRIBUTES = B3.row(
     "X-B3-5",
@@ -30,7 +30,7 @@ CHANGE_ATTRIBUTES = B3.row(
 GROUPS = B3.row(
     "X-B3-7",
     "The groups of vehicles",
-    Http("GET", "/api/v1/groups", query=PAGE),
+    Http("GET", "/api/v1/groups", query=ListQuery),
     answers("listed", "the groups by name"),
     answers("empty", "there are none: an empty list"),
     response=list[messages.Group],
@@ -62,7 +62,7 @@ DELETE_GROUP = B3.row(
 MEMBERS = B3.row(
     "X-B3-11",
     "The vehicles of a group",
-    Http("GET", "/api/v1/groups/{group}/vehicles", query=PAGE),
+    Http("GET", "/api/v1/groups/{group}/vehicles", query=ListQuery),
     answers("listed", "the VINs in order"),
     answers("empty", "no vehicle is in it: an empty list"),
     also=(NOT_FOUND,),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from sota.boundaries.b3_web_resolver import resolution_messages as messages
 from sota.boundaries.b3_web_resolver.messages import Resolved
+from sota.boundaries.b3_web_resolver.queries import DependencyQuery, DifferenceQuery, DropQuery
 from sota.boundaries.interaction import Boundary, Http, Program, answers
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED, FILTER_INVALID, NO_FILTERS, NOT_FOUND, PACKAGE_MISSING
+from sota.boundaries.parameters import ListQuery
 
 B3 = Boundary("B3", Program.WEB_SERVER, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
-PAGE = ("limit", "cursor")
 
 DEPENDENCIES = B3.row(
     "X-B3-14",
     "The dependencies of a package",
-    Http("GET", "/api/v1/packages/{name}/{version}/dependencies", query=("recursive",)),
+    Http("GET", "/api/v1/packages/{name}/{version}/dependencies", query=DependencyQuery),
     answers("listed", "what it needs; with recursive=true the edges of all that it may bring with it too"),
     answers("empty", "it needs nothing: an empty list"),
     also=(PACKAGE_MISSING,),
@@ -31,7 +32,7 @@ DECLARE_DEPENDENCIES = B3.row(
 DROP_DEPENDENCIES = B3.row(
     "X-B3-16",
     "Delete dependencies of a package",
-    Http("DELETE", "/api/v1/packages/{name}/{version}/dependencies", query=("needs",)),
+    Http("DELETE", "/api/v1/packages/{name}/{version}/dependencies", query=DropQuery),
     answers("dropped", "what it still needs; all went where needs named none"),
     also=(PACKAGE_MISSING, NOT_FOUND),
     response=list[messages.Dependency],
@@ -88,7 +89,7 @@ RESOLUTION = B3.row(
 CHOSEN = B3.row(
     "X-B3-23",
     "The vehicles of a recorded resolution",
-    Http("GET", "/api/v1/resolutions/{id}/vehicles", query=PAGE),
+    Http("GET", "/api/v1/resolutions/{id}/vehicles", query=ListQuery),
     answers("listed", "the chosen vehicles by VIN, each with what it was to get"),
     answers("empty", "none was chosen: an empty list"),
     also=(NOT_FOUND,),
@@ -97,7 +98,7 @@ CHOSEN = B3.row(
 LEFT_OUT = B3.row(
     "X-B3-24",
     "The vehicles that a recorded resolution left out",
-    Http("GET", "/api/v1/resolutions/{id}/left-out", query=PAGE),
+    Http("GET", "/api/v1/resolutions/{id}/left-out", query=ListQuery),
     answers("listed", "the vehicles by VIN that passed all filters and were left out, each with the reason"),
     answers("empty", "none was left out: an empty list"),
     also=(NOT_FOUND,),
@@ -106,7 +107,7 @@ LEFT_OUT = B3.row(
 DIFFERENCE = B3.row(
     "X-B3-25",
     "The difference between two recorded resolutions",
-    Http("GET", "/api/v1/resolutions/{id}/difference", query=("to", *PAGE)),
+    Http("GET", "/api/v1/resolutions/{id}/difference", query=DifferenceQuery),
     answers("listed", "the vehicles by VIN for which they decided otherwise; a page may be short and have a next one"),
     answers("empty", "none is among those looked at: an empty list, which may have a next page"),
     also=(NOT_FOUND,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sota.boundaries import audit
+from sota.boundaries.audit import AuditQuery
 from sota.boundaries.b3_web_resolver import fleet_rows, messages, resolution_rows
 from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
 from sota.boundaries.ordinary import (
@@ -15,18 +16,18 @@ from sota.boundaries.ordinary import (
     RESOLUTION_EXISTS,
     TARGET_WIDENS,
 )
+from sota.boundaries.parameters import DeleteFilterQuery, ListQuery, RegexQuery, WidenQuery
 from sota.boundaries.values import Said
 
 B3 = Boundary("B3", Program.WEB_SERVER, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 
-PAGE = ("limit", "cursor")
 INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
 FILTER_MISSING = refuses("filter_missing", 409, "Filter does not exist", "there is no filter of that name")
 
 NEW_PACKAGE = B3.row(
     "WL-B3-1",
     "New package data",
-    Http("POST", "/api/v1/packages"),
+    Http("POST", "/api/v1/packages", keyed=True),
     INSERTED,
     PACKAGE_EXISTS,
     request=messages.PackageToResolve,
@@ -35,7 +36,7 @@ NEW_PACKAGE = B3.row(
 NEW_VIN = B3.row(
     "WL-B3-2",
     "New VIN",
-    Http("POST", "/api/v1/vehicles"),
+    Http("POST", "/api/v1/vehicles", keyed=True),
     INSERTED,
     refuses("vin_exists", 409, "VIN already exists", "the VIN is registered already"),
     request=messages.VehicleToResolve,
@@ -44,7 +45,7 @@ NEW_VIN = B3.row(
 NEW_ASSOCIATION = B3.row(
     "WL-B3-3",
     "New Filter/Package association",
-    Http("POST", "/api/v1/packages/{name}/{version}/filters"),
+    Http("POST", "/api/v1/packages/{name}/{version}/filters", keyed=True),
     INSERTED,
     refuses("association_exists", 409, "Filter/Package association already exists", "the package has the filter"),
     refuses("filter_label_missing", 404, "Filter label does not exist", "there is no filter of that name"),
@@ -55,7 +56,7 @@ NEW_ASSOCIATION = B3.row(
 NEW_FILTER = B3.row(
     "WL-B3-4",
     "New filter",
-    Http("POST", "/api/v1/filters"),
+    Http("POST", "/api/v1/filters", keyed=True),
     INSERTED,
     refuses("filter_exists", 409, "Filter already exists", "there is a filter of that name"),
     FILTER_INVALID,
@@ -75,7 +76,7 @@ RESOLVE = B3.row(
 SEARCH_FILTERS = B3.row(
     "WL-B3-6",
     "Search Filters Request",
-    Http("GET", "/api/v1/filters", query=("regex", *PAGE), selected_by="regex"),
+    Http("GET", "/api/v1/filters", query=RegexQuery, selected_by="regex"),
     answers("listed", "the filters that match"),
     answers("empty", "no filter matches: an empty list"),
     fails("Search Filters Request"),
@@ -84,7 +85,7 @@ SEARCH_FILTERS = B3.row(
 LIST_FILTERS = B3.row(
     "WL-B3-7",
     "List Filters Request",
-    Http("GET", "/api/v1/filters", query=PAGE),
+    Http("GET", "/api/v1/filters", query=RegexQuery),
     answers("listed", "the available filters"),
     answers("empty", "there are no filters: an empty list"),
     fails("List Filters Request"),
@@ -93,7 +94,7 @@ LIST_FILTERS = B3.row(
 UPDATE_FILTER = B3.row(
     "WL-B3-8",
     "Update Filter Request",
-    Http("PUT", "/api/v1/filters/{name}", query=PAGE),
+    Http("PUT", "/api/v1/filters/{name}", query=ListQuery),
     answers("updated", "the available filters, this one changed"),
     FILTER_MISSING,
     fails("Update Filter Request"),
@@ -104,7 +105,7 @@ UPDATE_FILTER = B3.row(
 DELETE_FILTER = B3.row(
     "WL-B3-9",
     "Delete Filter Request",
-    Http("DELETE", "/api/v1/filters/{name}", query=("widen", *PAGE)),
+    Http("DELETE", "/api/v1/filters/{name}", query=DeleteFilterQuery),
     answers("deleted", "the available filters, this one and its associations gone"),
     FILTER_MISSING,
     fails("Delete Filter Request"),
@@ -115,7 +116,7 @@ DELETE_FILTER = B3.row(
 PACKAGE_FILTERS = B3.row(
     "X-B3-1",
     "The filters of a package",
-    Http("GET", "/api/v1/packages/{name}/{version}/filters", query=PAGE),
+    Http("GET", "/api/v1/packages/{name}/{version}/filters", query=ListQuery),
     answers("listed", "the package's filters, by name"),
     answers("empty", "the package has none: an empty list"),
     also=(PACKAGE_MISSING,),
@@ -124,7 +125,7 @@ PACKAGE_FILTERS = B3.row(
 DETACH_FILTER = B3.row(
     "X-B3-26",
     "Detach a filter from a package",
-    Http("DELETE", "/api/v1/packages/{name}/{version}/filters/{filter}", query=("widen",)),
+    Http("DELETE", "/api/v1/packages/{name}/{version}/filters/{filter}", query=WidenQuery),
     answers("detached", "the package has the filter no longer; the filter itself stays", "Filter detached"),
     TARGET_WIDENS,
     also=(NOT_FOUND,),
@@ -133,7 +134,7 @@ DETACH_FILTER = B3.row(
 NEW_COMPONENT = B3.row(
     "X-B3-2",
     "New component",
-    Http("POST", "/api/v1/components"),
+    Http("POST", "/api/v1/components", keyed=True),
     INSERTED,
     refuses("component_exists", 409, "Component already exists", "the part number is registered already"),
     request=messages.ComponentToResolve,
@@ -142,7 +143,7 @@ NEW_COMPONENT = B3.row(
 DELETE_PACKAGE = B3.row(
     "X-B3-3",
     "Delete a package",
-    Http("DELETE", "/api/v1/packages/{name}/{version}"),
+    Http("DELETE", "/api/v1/packages/{name}/{version}", keyed=True),
     answers("deleted", "the package, its dependencies and its associations are gone", "Package deleted"),
     also=(NOT_FOUND,),
     response=Said,
@@ -150,7 +151,7 @@ DELETE_PACKAGE = B3.row(
 DELETE_VEHICLE = B3.row(
     "X-B3-4",
     "Delete a vehicle",
-    Http("DELETE", "/api/v1/vehicles/{vin}"),
+    Http("DELETE", "/api/v1/vehicles/{vin}", keyed=True),
     answers("deleted", "the vehicle and what is known of it are gone", "Vehicle deleted"),
     also=(NOT_FOUND,),
     response=Said,
@@ -159,7 +160,7 @@ DELETE_VEHICLE = B3.row(
 AUDIT = B3.row(
     "X-B3-30",
     "The audit trail of the External Resolver",
-    Http("GET", "/api/v1/audit", query=audit.QUERY),
+    Http("GET", "/api/v1/audit", query=AuditQuery),
     answers("listed", "the records that are asked for, newest first"),
     answers("empty", "there is no such record: an empty list"),
     response=list[audit.AuditRecord],

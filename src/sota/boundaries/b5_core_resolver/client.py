@@ -32,7 +32,7 @@ class FactsClient:
     """The External Resolver, as SOTA Core sees it: ask for vehicles, tell facts about them."""
 
     def __init__(self, client: HttpClient) -> None:
-        self._caller = Caller(client)
+        self.caller = Caller(client)
 
     @calls("WL-B5-1")
     async def resolve(self, package: PackageId, resolution_id: str | None = None) -> AsyncIterator[list[ResolvedSet]]:
@@ -50,25 +50,27 @@ class FactsClient:
         """
         body = msgspec.json.encode(ResolveRequest(package=package, resolution_id=resolution_id))
         known: dict[bytes, tuple[PackageId, ...]] = {}
-        async for lines in self._caller.line_batches(rows.RESOLVE, body=body):
+        async for lines in self.caller.line_batches(rows.RESOLVE, body=body):
             yield _read_sets(lines, known)
 
     @calls("WL-B5-2")
     async def tell(self, facts: Sequence[Fact]) -> list[FactResult]:
         """Tell facts, in their order; gives a result for each. The same facts may be told again."""
-        lines = self._caller.lines(rows.TELL_FACTS, body=encode_lines(facts), content_type=NDJSON)
+        lines: AsyncIterator[FactResult] = self.caller.lines(
+            rows.TELL_FACTS, body=encode_lines(facts), content_type=NDJSON
+        )
         return [result async for result in lines]
 
     @calls("X-B5-1")
     async def filters_of(self, package: PackageId) -> list[Filter]:
         """List a package's filters."""
         path = {"name": package.name, "version": package.version}
-        return await self._caller.call(rows.PACKAGE_FILTERS, path)
+        return await self.caller.call(rows.PACKAGE_FILTERS, path)
 
     @calls("X-B5-2")
     async def resolution(self, resolution_id: str) -> Resolution:
         """Look a recorded resolution up."""
-        return await self._caller.call(rows.RESOLUTION, {"id": resolution_id})
+        return await self.caller.call(rows.RESOLUTION, {"id": resolution_id})
 
 
 def _read_sets(lines: Sequence[bytes], known: dict[bytes, tuple[PackageId, ...]]) -> list[ResolvedSet]:
@@ -95,5 +97,4 @@ def _read_sets(lines: Sequence[bytes], known: dict[bytes, tuple[PackageId, ...]]
 
 
 def _decode(line: bytes) -> Resolved:
-    resolved: Resolved = decode_line(rows.RESOLVE, line)
-    return resolved
+    return decode_line(rows.RESOLVE, line, Resolved)

@@ -6,6 +6,7 @@ from sota.boundaries.b3_web_resolver.resolution_messages import Resolution
 from sota.boundaries.b5_core_resolver import messages
 from sota.boundaries.interaction import Boundary, Http, Lines, Program, answers
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, NOT_FOUND, PACKAGE_MISSING, RESOLUTION_EXISTS
+from sota.boundaries.parameters import ListQuery
 
 B5 = Boundary("B5", Program.SOTA_CORE, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 
@@ -32,7 +33,7 @@ TELL_FACTS = B5.row(
 PACKAGE_FILTERS = B5.row(
     "X-B5-1",
     "The filters of a package",
-    Http("GET", "/api/v1/packages/{name}/{version}/filters", query=("limit", "cursor")),
+    Http("GET", "/api/v1/packages/{name}/{version}/filters", query=ListQuery),
     answers("listed", "the package's filters"),
     answers("empty", "the package has none: an empty list"),
     also=(PACKAGE_MISSING,),

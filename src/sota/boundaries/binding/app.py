@@ -3,9 +3,9 @@
 Rules kept here:
 
 * a route exists only as the handler of a declared interaction: :meth:`App.check` fails otherwise;
-* a query has the parameters that the row declares, each once: any other one is refused before the handler;
-* a handler names an outcome, the row gives status and literal message; nobody writes them a second time;
-* a request outside the table is refused and counted; nothing of our inside leaks into an answer (RFC 9457
+* path, query and body are decoded into the types that the row declares, or the request is refused;
+* a handler names an outcome, the row gives its status and literal message;
+* a request outside the table is refused and counted; no internals leak into an answer (RFC 9457
   problem+json).
 
 >>> app = App("core", rows_for(Program.SOTA_CORE), authenticate)      # doctest: +SKIP
@@ -15,18 +15,18 @@ Rules kept here:
 from __future__ import annotations
 
 import asyncio
-import difflib
 import functools
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, cast
-from urllib.parse import parse_qsl
 
 import msgspec
 
-from sota.boundaries.binding.call import Authenticator, Call, Handler, Receive, Reply, Row, Send
+from sota.boundaries.binding.call import AnyCall, Authenticator, Call, Event, Handler, Receive, Reply, Send
+from sota.boundaries.binding.query import decode_query, read_key, split_query
 from sota.boundaries.binding.routing import Route, Router
+from sota.boundaries.interaction import Http, Interaction
+from sota.boundaries.parameters import path_type
+from sota.boundaries.wording import in_words
 from sota.kit.errors import (
     Failed,
     Invalid,
@@ -57,7 +57,7 @@ class App:
     def __init__(
         self,
         program: str,
-        rows: Iterable[Row],
+        rows: Iterable[Interaction],
         authenticate: Authenticator | None = None,
         *,
         headers: Mapping[str, str] | None = None,
@@ -67,22 +67,25 @@ class App:
         self._rows = {row.id: row for row in rows}
         self._authenticate = authenticate
         self._headers = {**ALWAYS, **(headers or {})}
-        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+        self._decoders: dict[str, msgspec.json.Decoder[object]] = {}
         self._log = get_logger(program=program)
 
     def add(self, *features: object) -> None:
         """Bind every method of these objects that ``@serves`` HTTP rows of this program."""
         for feature in features:
             for name in dir(type(feature)):
-                handler = getattr(feature, name, None)
-                ids = getattr(handler, "__serves__", ())
-                rows = tuple(self._rows[row_id] for row_id in ids if row_id in self._rows)
-                ways = dict.fromkeys((row.way.method, row.way.path) for row in rows if hasattr(row.way, "method"))
-                for method, path in ways:
-                    same = tuple(row for row in rows if (row.way.method, row.way.path) == (method, path))
-                    self.route(method, path, cast(Handler, handler), same)
+                handler: Handler | None = getattr(feature, name, None)
+                if handler is None:
+                    continue
+                rows = [self._rows[row_id] for row_id in getattr(handler, "__serves__", ()) if row_id in self._rows]
+                routes: dict[tuple[str, str], list[Interaction]] = {}
+                for row in rows:
+                    if isinstance(row.way, Http):
+                        routes.setdefault((row.way.method, row.way.path), []).append(row)
+                for (method, path), same in routes.items():
+                    self.route(method, path, handler, tuple(same))
 
-    def route(self, method: str, path: str, handler: Handler, rows: tuple[Row, ...] = ()) -> None:
+    def route(self, method: str, path: str, handler: Handler, rows: tuple[Interaction, ...] = ()) -> None:
         """Add one route. ``rows`` must be declared ones with this method and path, or :meth:`check` fails."""
         self.router.add(Route(method, path, handler, rows))
 
@@ -96,7 +99,7 @@ class App:
             declared = [
                 row
                 for row in route.rows
-                if self._rows.get(row.id) is row and (row.way.method, row.way.path) == (route.method, route.path)
+                if self._rows.get(row.id) is row and (row.http.method, row.http.path) == (route.method, route.path)
             ]
             if not declared:
                 raise StartError(
@@ -104,19 +107,19 @@ class App:
                     "declare it in sota/boundaries or remove the route"
                 )
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """Answer one ASGI request."""
         if scope["type"] != "http":
             return
         started = time.perf_counter()
         interaction = "none"
-        call: Call[Any] | None = None
+        call: AnyCall | None = None
         try:
-            call, route = self._accept(scope, receive)
+            call, route, values = self._accept(scope, receive)
             interaction = call.row.id
-            await self._admit(call, route)
+            await self._admit(call, route, values)
             interaction = call.row.id
-            async with asyncio.timeout(HANDLER_TIMEOUT_S if call.row.way.max_body is not None else None):
+            async with asyncio.timeout(HANDLER_TIMEOUT_S if call.row.http.max_body is not None else None):
                 reply = await route.handler(call)
             status = await self._send_reply(call, reply, send)
         except asyncio.CancelledError:
@@ -125,68 +128,70 @@ class App:
             status = await self._send_problem(call, self._as_problem(error, call), send)
         metrics.count_answer(self.program, interaction, status, time.perf_counter() - started)
 
-    def _accept(self, scope: Mapping[str, Any], receive: Receive) -> tuple[Call[Any], Route]:
+    def _accept(self, scope: Event, receive: Receive) -> tuple[AnyCall, Route, dict[str, str]]:
         raw_path: bytes = scope["raw_path"]
         if len(raw_path) + len(scope["query_string"]) > MAX_URL_BYTES:
             self._refuse("url_too_long")
             raise TooLong(f"Path and query may have {MAX_URL_BYTES} bytes at most.")
         try:
-            route, path = self.router.find(scope["method"], raw_path)
+            route, values = self.router.find(scope["method"], raw_path)
         except SotaError as error:
             self._refuse(error.code)
             raise
-        call: Call[Any] = Call(
+        call: AnyCall = Call(
             row=route.rows[0],
             method=scope["method"],
             url_path=scope["path"],
-            path=path,
-            query=_read_query(scope["query_string"]),
+            raw_query=split_query(scope["query_string"]),
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
             client=scope["client"][0] if scope.get("client") else "",
             scheme=scope.get("scheme", "http"),
             receive=receive,
             scope=scope,
         )
-        call.row = _select(route.rows, call.query)
-        return call, route
+        call.row = _select(route.rows, call.raw_query)
+        return call, route, values
 
-    async def _admit(self, call: Call[Any], route: Route) -> None:
-        own: Sequence[Row] = route.rows
+    async def _admit(self, call: AnyCall, route: Route, values: dict[str, str]) -> None:
         if self._authenticate is not None:
             call.caller = await self._authenticate(call)
             program = getattr(call.caller, "program", None)
-            own = own if program is None else [row for row in own if row.caller == program]
+            own = route.rows if program is None else [row for row in route.rows if row.caller == program]
             if not own:  # a credential of one boundary is worth nothing on another
                 self._refuse("wrong_caller")
                 raise Refused("unauthenticated", f"{program} may not make this call.", status=404, title=NOT_ADMITTED)
-            call.row = _select(own, call.query)
-        if call.query:
-            check_query(call.query, own)
-        try:
-            call.row.check_path(call.path)
-        except msgspec.ValidationError as error:
-            raise Invalid(f"The path: {call.row.in_words(error)}.") from None
-        if call.row.request is not None and call.row.way.max_body is not None:
-            call.body = await self._read_body(call)
+            call.row = _select(own, call.raw_query)
+        way = call.row.http
+        call.query = decode_query(way.query, call.raw_query)
+        kind = path_type(way.path)
+        if kind is not None:
+            try:
+                call.path = msgspec.convert(values, kind, strict=False)
+            except msgspec.ValidationError as error:
+                raise Invalid(f"The path: {in_words(error)}.") from None
+        if way.keyed:
+            call.key = read_key(call.headers)
+        if call.row.request is not None and way.max_body is not None:
+            call.body = await self._read_body(call, way.max_body)
 
-    async def _read_body(self, call: Call[Any]) -> Any:
+    async def _read_body(self, call: AnyCall, limit: int) -> object:
         if call.row.request is bytes:
-            return await call.read(call.row.way.max_body)
+            return await call.read(limit)
         kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Unsupported("The body must be application/json.")
-        content = await call.read(call.row.way.max_body)
+        content = await call.read(limit)
         decoder = self._decoders.get(call.row.id)
         if decoder is None:
             decoder = self._decoders[call.row.id] = msgspec.json.Decoder(call.row.request)
         try:
             return decoder.decode(content)
         except msgspec.ValidationError as error:
-            raise Invalid(f"{call.row.in_words(error)}.") from None
+            raise Invalid(f"{in_words(error)}.") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Invalid(f"The body is not JSON: {error}.") from None
 
-    async def _send_reply(self, call: Call[Any], reply: Reply, send: Send) -> int:
+    async def _send_reply(self, call: AnyCall, reply: Reply, send: Send) -> int:
         row = reply.row or call.row
         outcome = row.outcome(reply.outcome)
         status = reply.status or (outcome.status if outcome is not None else None)
@@ -208,7 +213,7 @@ class App:
         await send({"type": "http.response.body", "body": content})
         return status
 
-    async def _send_problem(self, call: Call[Any] | None, error: SotaError, send: Send) -> int:
+    async def _send_problem(self, call: AnyCall | None, error: SotaError, send: Send) -> int:
         row = call.row if call is not None else None
         # Having no session (401) is never a row's outcome, not even where a row has one of that name for a credential.
         is_declared = row is not None and not isinstance(error, Unauthenticated)
@@ -230,7 +235,7 @@ class App:
         await send({"type": "http.response.body", "body": content})
         return status
 
-    def _as_problem(self, error: Exception, call: Call[Any] | None) -> SotaError:
+    def _as_problem(self, error: Exception, call: AnyCall | None) -> SotaError:
         if isinstance(error, Unreadable) and (call is None or call.row.outcome(error.code) is None):
             return Invalid(error.detail)
         if isinstance(error, SotaError):
@@ -246,53 +251,21 @@ class App:
         metrics.REFUSED.labels(self.program, reason).inc()
 
 
-def check_query(query: Mapping[str, str], rows: Sequence[Row]) -> None:
-    """Refuse a query parameter that none of a route's rows declares: it would be ignored, and its caller misled.
-
-    Raises:
-        Invalid: it names the parameter, and the nearest one that there is.
-    """
-    known = list(dict.fromkeys(name for row in rows for name in row.way.query))
-    for name in query:
-        if name in known:
-            continue
-        near = difflib.get_close_matches(name[:40], known, n=1, cutoff=0.5)
-        if near:
-            hint = f"did you mean {near[0]}?"
-        else:
-            hint = f"this call takes {', '.join(known)}." if known else "this call takes none."
-        raise Invalid(f"There is no query parameter {name[:40]!r}: {hint}")
-
-
-def _select(rows: Sequence[Row], query: Mapping[str, str]) -> Row:
+def _select(rows: Sequence[Interaction], query: Mapping[str, str]) -> Interaction:
     if len(rows) == 1:
         return rows[0]
-    plain = [row for row in rows if row.way.selected_by is None]
-    return next((row for row in rows if row.way.selected_by in query), plain[0] if plain else rows[0])
+    plain = [row for row in rows if row.http.selected_by is None]
+    return next((row for row in rows if row.http.selected_by in query), plain[0] if plain else rows[0])
 
 
-def _read_query(raw: bytes) -> dict[str, str]:
-    if not raw:
-        return {}
-    try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=64, errors="strict")
-    except ValueError:
-        raise Invalid("The query is malformed.") from None
-    query = dict(pairs)
-    if len(query) < len(pairs):  # one of the two would be ignored
-        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise Invalid(f"The query has {twice[:40]!r} more than once.")
-    return query
-
-
-def _with_message(body: Any, message: str | None) -> Any:
+def _with_message(body: object, message: str | None) -> object:
     if message is None or isinstance(body, (list, tuple)):
         return {} if body is None else body
     fields = body if isinstance(body, dict) else msgspec.to_builtins(body) if body is not None else {}
     return {"message": message, **fields}
 
 
-async def _send_parts(call: Call[Any], parts: AsyncIterator[bytes], send: Send) -> None:
+async def _send_parts(call: AnyCall, parts: AsyncIterator[bytes], send: Send) -> None:
     """Send a body part by part, and stop when nobody reads any more (the listener cuts off who reads too slowly)."""
     # Without a body of its own the request has nothing more to say than that the caller went away.
     listens = call.method == "GET"
@@ -310,7 +283,7 @@ async def _send_parts(call: Call[Any], parts: AsyncIterator[bytes], send: Send) 
             await parts.aclose()
 
 
-async def _disconnected(call: Call[Any]) -> None:
+async def _disconnected(call: AnyCall) -> None:
     while (await call.receive())["type"] != "http.disconnect":
         pass
 

@@ -6,14 +6,14 @@ Refused ones are recorded too (a role that does not allow it, a malformed body),
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.binding.app import App
-from sota.boundaries.binding.call import Authenticator, Call, Reply, Row, Send
+from sota.boundaries.binding.call import AnyCall, Authenticator, Reply, Send
 from sota.boundaries.binding.service_credentials import ServiceCaller
+from sota.boundaries.interaction import Interaction
 from sota.kit.audit.model import Deed
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import SotaError, Unavailable
@@ -33,7 +33,7 @@ class AuditedApp(App):
     def __init__(
         self,
         program: str,
-        rows: Iterable[Row],
+        rows: Iterable[Interaction],
         authenticate: Authenticator,
         audit: AuditTrail,
         clock: Clock,
@@ -44,20 +44,19 @@ class AuditedApp(App):
         self._audit, self._clock = audit, clock
         self._audit_log = get_logger(program=program, feature="audit")
 
-    def is_deed(self, call: Call[Any], status: int, *, answered: bool) -> bool:
+    def is_deed(self, call: AnyCall, status: int, *, answered: bool) -> bool:
         """Say whether a request leaves a record; ``answered``: its handler gave an outcome."""
         return isinstance(call.caller, ServiceCaller)
 
-    def actor_of(self, call: Call[Any]) -> str:
+    def actor_of(self, call: AnyCall) -> str:
         """Name who is asking."""
-        caller: ServiceCaller = call.caller
-        return caller.program
+        return call.caller.program if isinstance(call.caller, ServiceCaller) else ""
 
-    def object_of(self, call: Call[Any]) -> str:
+    def object_of(self, call: AnyCall) -> str:
         """Name what a request acts on."""
         return describe(call)
 
-    async def _send_reply(self, call: Call[Any], reply: Reply, send: Send) -> int:
+    async def _send_reply(self, call: AnyCall, reply: Reply, send: Send) -> int:
         row = reply.row or call.row
         outcome = row.outcome(reply.outcome)
         status = reply.status or (outcome.status if outcome is not None else None) or 0
@@ -65,7 +64,7 @@ class AuditedApp(App):
             await self._record(call, row.id, reply.outcome, status, made=made_by(reply))
         return await super()._send_reply(call, reply, send)
 
-    async def _send_problem(self, call: Call[Any] | None, error: SotaError, send: Send) -> int:
+    async def _send_problem(self, call: AnyCall | None, error: SotaError, send: Send) -> int:
         if call is not None and self._leaves_record(call, error.status, answered=False):
             outcome = call.row.outcome(error.code)
             status = (outcome.status if outcome is not None else None) or error.status
@@ -75,14 +74,14 @@ class AuditedApp(App):
                 self._audit_log.error("audit_record_not_written", interaction=call.row.id, reason=str(failure)[:200])
         return await super()._send_problem(call, error, send)
 
-    def _as_problem(self, error: Exception, call: Call[Any] | None) -> SotaError:
+    def _as_problem(self, error: Exception, call: AnyCall | None) -> SotaError:
         """Turn what the store refuses into the row's 'an error occurs', or 503 where the row has none."""
         problem = super()._as_problem(error, call)
         if isinstance(error, SQLAlchemyError) and (call is None or call.row.outcome(problem.code) is None):
             return Unavailable("The store refuses this for now; why is in the log.")
         return problem
 
-    def deed_of(self, call: Call[Any], interaction: str, outcome: str, status: int, about: str) -> Deed:
+    def deed_of(self, call: AnyCall, interaction: str, outcome: str, status: int, about: str) -> Deed:
         """Give the deed that a request is."""
         return Deed(
             at=self._clock.now(),
@@ -94,24 +93,24 @@ class AuditedApp(App):
             status=status,
         )
 
-    def _leaves_record(self, call: Call[Any], status: int, *, answered: bool) -> bool:
-        changes = call.method not in SAFE_METHODS and not call.row.way.asks
+    def _leaves_record(self, call: AnyCall, status: int, *, answered: bool) -> bool:
+        changes = call.method not in SAFE_METHODS and not call.row.http.asks
         return changes and not call.recorded and self.is_deed(call, status, answered=answered)
 
-    async def _record(self, call: Call[Any], interaction: str, outcome: str, status: int, *, made: str = "") -> None:
+    async def _record(self, call: AnyCall, interaction: str, outcome: str, status: int, *, made: str = "") -> None:
         about = self.object_of(call)
         object_ = about if made.rpartition("=")[2] in about else f"{about} {made}"
         await self._audit.record(self.deed_of(call, interaction, outcome, status, object_), call.opened)
         call.recorded = True
 
 
-def describe(call: Call[Any]) -> str:
+def describe(call: AnyCall) -> str:
     """Name what a request acts on: its path, and what its body calls itself. Never more of the body than that.
 
     >>> # POST /api/v1/vehicles {"vin": "WVW…"}  ->  "vehicles vin=WVW…"
     """
     words = [call.url_path.removeprefix("/api/v1/")]
-    words += [f"{name}={call.query[name]}" for name in ASKED_FOR if name in call.query]
+    words += [f"{name}={call.raw_query[name]}" for name in ASKED_FOR if name in call.raw_query]
     if isinstance(call.body, list):
         words.append(f"{len(call.body)} entries")
         for entry in call.body[:MOST_ENTRIES]:
@@ -135,7 +134,7 @@ def made_by(reply: Reply) -> str:
     return ""
 
 
-def _names_of(entry: Any) -> list[str]:
+def _names_of(entry: object) -> list[str]:
     if not isinstance(entry, msgspec.Struct):
         return []
     named = ((name, getattr(entry, name, None)) for name in NAMING)

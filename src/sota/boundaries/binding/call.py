@@ -1,83 +1,60 @@
-"""What a handler gets and gives: :class:`Call` and :class:`Reply`, and the shape of a row as the binder sees it.
-
-``kit`` knows no whitelist: :class:`Row` is what it needs of an interaction, as a Protocol.
-"""
+"""What a handler takes and returns: :class:`Call` and :class:`Reply`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
+from sota.boundaries.interaction import Interaction
 from sota.kit.errors import Invalid, TooLarge, TooSlow
 
-Body = TypeVar("Body")
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+Path_co = TypeVar("Path_co", covariant=True)
+Query_co = TypeVar("Query_co", covariant=True)
+Body_co = TypeVar("Body_co", covariant=True)
+Event = Mapping[str, Any]  # an ASGI scope or message: its members are of many types
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
 
 READ_TIMEOUT_S = 30.0
 WHOLE_BODY = "sota.body"  # in the scope of a request that came from memory: its whole body, for which nobody waits
 MIN_BYTES_A_SECOND = 1024  # over a whole body, once it has been waited for as long as READ_TIMEOUT_S
 
 
-class RowOutcome(Protocol):
-    """One declared outcome: see ``boundaries.interaction.Outcome``."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def status(self) -> int | None: ...
-    def say(self, **values: str) -> str | None: ...
-
-
-class Row(Protocol):
-    """An interaction as the binder sees it: see ``boundaries.interaction.Interaction``."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def caller(self) -> Any: ...
-    @property
-    def way(self) -> Any: ...
-    @property
-    def outcomes(self) -> Sequence[RowOutcome]: ...
-    @property
-    def request(self) -> Any: ...
-    @property
-    def role(self) -> Any: ...
-    def outcome(self, name: str) -> RowOutcome | None: ...
-    def check_path(self, values: Mapping[str, str]) -> None: ...
-    def in_words(self, error: Exception) -> str: ...
-
-
 @dataclass(slots=True)
-class Call(Generic[Body]):
-    """One request, as a handler sees it.
+class Call(Generic[Path_co, Query_co, Body_co]):
+    """One request, as a handler sees it: ``Call[VinPath, ListQuery, None]``.
 
-    ``path`` holds the template's values, ``query`` the one value of each name, ``headers`` lower-case names.
-    ``caller`` is what the program's authenticator gave; ``body`` the decoded body where the row declares one;
-    ``opened`` is the note that it is begun, where the program keeps one; ``recorded`` says that its audit record is
-    written.
+    ``path``, ``query`` and ``body`` are decoded into the types that the row declares, None where it declares none.
+    ``raw_query`` has each parameter as it came, ``headers`` have lower-case names.
+    ``caller`` is what the program's authenticator returned; ``key`` the ``Idempotency-Key`` where the row takes one.
+    ``opened`` identifies the note of a change that has begun, where the program keeps one; ``recorded`` is set when
+    the audit record is written.
     """
 
-    row: Row
+    row: Interaction
     method: str
     url_path: str
-    path: dict[str, str]
-    query: dict[str, str]
+    raw_query: dict[str, str]
     headers: dict[str, str]
     client: str
     scheme: str
     receive: Receive
-    caller: Any = None
-    body: Body = field(default=None)  # type: ignore[assignment]
-    scope: Mapping[str, Any] = field(default_factory=dict)
+    path: Path_co = field(default=cast("Path_co", None))
+    query: Query_co = field(default=cast("Query_co", None))
+    body: Body_co = field(default=cast("Body_co", None))
+    key: str | None = None
+    caller: object = None
+    scope: Event = field(default_factory=dict)
     opened: UUID | None = None
     recorded: bool = False
+
+    @property
+    def template(self) -> str:
+        """The row's path, with the names of its values."""
+        return self.row.http.path
 
     async def read(self, limit: int) -> bytes:
         """Read the whole body, at most ``limit`` bytes, within the read time-out.
@@ -105,10 +82,10 @@ class Call(Generic[Body]):
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Give the body part by part as it arrives; each part has the read time-out.
+        """Yield the body part by part as it arrives; each part has the read time-out.
 
         Raises:
-            Invalid: the caller went away in the middle.
+            Invalid: the caller disconnected before the end.
             TooSlow: nothing arrived for too long, or so little that it would never end.
         """
         loop = asyncio.get_running_loop()
@@ -137,21 +114,22 @@ class Reply:
 
     A body of ``None`` or an object gets the row's literal message as ``message``; a list is sent as it is. ``raw``
     sends bytes of ``content_type`` instead (pages, assets), ``stream`` sends them part by part. ``values`` fill the
-    message's placeholders. ``row`` names another row of the same route where the handler found that this one applies.
-    ``status`` is for answers that are no outcome of the row (202 accepted).
+    message's placeholders. ``row`` is set where another row of the same route applies. ``status`` is for answers that
+    are no outcome of the row (202 accepted).
     """
 
     outcome: str
-    body: Any = None
+    body: object = None
     headers: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
     raw: bytes | None = None
     stream: AsyncIterator[bytes] | None = None
     content_type: str = "application/json"
     status: int | None = None
-    row: Row | None = None
+    row: Interaction | None = None
     cookies: Sequence[str] = ()
 
 
-Handler = Callable[[Call[Any]], Awaitable[Reply]]
-Authenticator = Callable[[Call[Any]], Awaitable[Any]]
+AnyCall = Call[object, object, object]
+Handler = Callable[[Any], Awaitable[Reply]]  # of a Call of the types that its rows declare, which differ
+Authenticator = Callable[[AnyCall], Awaitable[object]]

@@ -13,25 +13,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from sota.boundaries.binding.call import Call, Reply
-from sota.kit.errors import Conflict, Invalid
+from sota.boundaries.binding.call import AnyCall, Reply
+from sota.boundaries.binding.query import MAX_KEY
+from sota.kit.errors import Conflict
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql import damaged_rows as damage
 from sota.kit.sql.database import Database, Tx, Utc, code_text, long_text
 
 KEPT = timedelta(days=1)
-MAX_KEY = 200
 
 
 class _Answer(msgspec.Struct):
     outcome: str
-    body: Any
+    body: object
     values: dict[str, str]
 
 
@@ -54,25 +53,23 @@ class Idempotency:
     def __init__(self, database: Database, table: sa.Table, clock: Clock) -> None:
         self._database, self._table, self._clock = database, table, clock
 
-    async def transact(self, call: Call[Any], work: Callable[[Tx], Awaitable[Reply]]) -> Reply:
+    async def transact(self, call: AnyCall, work: Callable[[Tx], Awaitable[Reply]]) -> Reply:
         """Do ``work`` in one transaction, or give the answer that it had before under this request's key.
 
         Raises:
-            Invalid: the key is empty or too long.
             Conflict: ``idempotency_key_reused``, 422: the key was used for another request.
         """
-        key = self._key(call)
+        key = call.key
         if key is None:
             return await self._database.transact(work)
         return await self._database.transact(lambda tx: self._once(tx, key, fingerprint(call), work))
 
-    async def find(self, call: Call[Any]) -> Reply | None:
+    async def find(self, call: AnyCall) -> Reply | None:
         """Give the answer kept under this request's key, for a handler with long work before its transaction."""
-        key = self._key(call)
-        if key is None:
+        if call.key is None:
             return None
         async with self._database.read() as tx:
-            return await self._find(tx, key, fingerprint(call))
+            return await self._find(tx, call.key, fingerprint(call))
 
     async def forget_old(self) -> int:
         """Remove answers older than a day; says how many."""
@@ -112,15 +109,8 @@ class Idempotency:
         answer = damage.read(self._table.name, key, lambda: msgspec.json.decode(row.answer, type=_Answer))
         return Reply(answer.outcome, answer.body, values=answer.values)
 
-    @staticmethod
-    def _key(call: Call[Any]) -> str | None:
-        key = call.headers.get("idempotency-key")
-        if key is not None and not 1 <= len(key) <= MAX_KEY:
-            raise Invalid(f"Idempotency-Key must have 1 to {MAX_KEY} characters.")
-        return key
 
-
-def fingerprint(call: Call[Any]) -> str:
+def fingerprint(call: AnyCall) -> str:
     """Tell one request from another: method, path and body, as 64 hexadecimal digits."""
     body = msgspec.json.encode(call.body, order="deterministic")
     return hashlib.sha256(b"\0".join((call.method.encode(), call.url_path.encode(), body))).hexdigest()

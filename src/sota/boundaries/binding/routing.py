@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from sota.boundaries.binding.call import Handler, Row
+from sota.boundaries.binding.call import Handler
+from sota.boundaries.interaction import Interaction
 from sota.kit.errors import Invalid, NotAllowed, NotFound
 
 
@@ -21,7 +22,7 @@ class Route:
     method: str
     path: str
     handler: Handler
-    rows: tuple[Row, ...]
+    rows: tuple[Interaction, ...]
 
 
 @dataclass(slots=True)

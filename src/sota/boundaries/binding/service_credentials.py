@@ -20,9 +20,8 @@ import secrets
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sota.boundaries.binding.call import Authenticator, Call
+from sota.boundaries.binding.call import AnyCall, Authenticator
 from sota.kit.errors import Refused, StartError
 from sota.kit.files.durable import write_atomic
 from sota.kit.files.set_aside import set_aside
@@ -67,7 +66,7 @@ class ServiceCredentials:
         """Tell whose token this is.
 
         Raises:
-            Refused: ``unauthenticated``, 404 'Authentication Failed' (WL-B2-8 and ruling 10).
+            Refused: ``unauthenticated``, 404 'Authentication Failed' (docs/specification.md, ruling 10).
         """
         scheme, _, token = authorization.partition(" ")
         digest = hashlib.sha256(token.strip().encode()).hexdigest()
@@ -85,8 +84,8 @@ class ServiceCredentials:
         A row whose way has ``secret_path`` (a callback address with a secret in it) is let through.
         """
 
-        async def authenticate(call: Call[Any]) -> ServiceCaller | None:
-            if getattr(call.row.way, "secret_path", False):
+        async def authenticate(call: AnyCall) -> ServiceCaller | None:
+            if call.row.http.secret_path:
                 return None
             return self.identify(call.headers.get("authorization", ""))
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from sota import __version__
 from sota.boundaries.interaction import Http, Interaction, Program, Role
@@ -26,7 +25,7 @@ from sota.boundaries.openapi.bodies import request_body
 from sota.boundaries.openapi.errors import codes_of
 from sota.boundaries.openapi.operations import OPERATIONS
 from sota.boundaries.openapi.parameters import parameters_of
-from sota.boundaries.openapi.schemas import Schemas, problem_schema
+from sota.boundaries.openapi.schemas import Json, Schemas, problem_schema
 from sota.boundaries.table import TABLE
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -88,11 +87,11 @@ def rows_in(documented: Documented) -> tuple[Interaction, ...]:
     )
 
 
-def document(documented: Documented) -> dict[str, Any]:
+def document(documented: Documented) -> Json:
     """Make the document of a program."""
     rows = rows_in(documented)
     schemas = Schemas(rows)
-    paths: dict[str, dict[str, Any]] = {}
+    paths: dict[str, Json] = {}
     for (method, path), same in _by_route(rows).items():
         paths.setdefault(path, {})[method.lower()] = _operation(f"{method} {path}", same, schemas)
     return {
@@ -123,8 +122,8 @@ def _by_route(rows: tuple[Interaction, ...]) -> dict[tuple[str, str], list[Inter
     return routes
 
 
-def _operation(route: str, rows: list[Interaction], schemas: Schemas) -> dict[str, Any]:
-    operation: dict[str, Any] = {
+def _operation(route: str, rows: list[Interaction], schemas: Schemas) -> Json:
+    operation: Json = {
         "operationId": OPERATIONS.get(route, route),
         "summary": rows[0].title,
         "description": _describe(rows),
@@ -172,7 +171,7 @@ def _tag(boundary: str, rows: tuple[Interaction, ...]) -> dict[str, str]:
     return {"name": boundary, "description": f"{row.caller} to {row.callee}"}
 
 
-def _security_schemes(documented: Documented) -> dict[str, Any]:
+def _security_schemes(documented: Documented) -> Json:
     if documented.program is not Program.WEB_SERVER:
         what = "The credential of the calling program, which this program's operator issued."
         return {"service": {"type": "http", "scheme": "bearer", "description": what}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from msgspec import inspect
 
@@ -12,8 +11,7 @@ from sota.boundaries.b1_browser_web import admin_rows, page_rows, passed_on_rows
 from sota.boundaries.interaction import Http, Interaction, Lines, Outcome, Program, Role
 from sota.boundaries.openapi.bodies import BYTES, BYTES_SCHEMA, FORMS, JSON, NDJSON, entry, lines
 from sota.boundaries.openapi.examples import example_of
-from sota.boundaries.openapi.parameters import IDEMPOTENT
-from sota.boundaries.openapi.schemas import Schemas
+from sota.boundaries.openapi.schemas import Json, Schemas
 from sota.boundaries.ordinary import REFUSALS, Refusal
 
 PROBLEM = "application/problem+json"
@@ -35,38 +33,38 @@ class Answer:
     status: int
     name: str
     text: str
-    content: dict[str, Any]
+    content: Json
     headers: tuple[str, ...] = ()
-    problem: dict[str, Any] | None = None
+    problem: Json | None = None
     is_ordinary: bool = False
 
 
-def ordinary_responses() -> dict[str, Any]:
+def ordinary_responses() -> Json:
     """Give the responses that operations refer to: those of ordinary refusals, by code."""
     return {refusal.code: _response([_refused(refusal)]) for refusal in REFUSALS}
 
 
-def answers_of(rows: Sequence[Interaction], schemas: Schemas) -> dict[str, Any]:
+def answers_of(rows: Sequence[Interaction], schemas: Schemas) -> Json:
     """Give the responses of rows that share a route, by status."""
     answers = [answer for row in rows for answer in _declared(row, schemas)] + list(_ordinary(rows))
     statuses = sorted({answer.status for answer in answers})
     return {str(status): _shared([one for one in answers if one.status == status]) for status in statuses}
 
 
-def _shared(answers: Sequence[Answer]) -> dict[str, Any]:
+def _shared(answers: Sequence[Answer]) -> Json:
     if len(answers) == 1 and answers[0].is_ordinary and not answers[0].content:
         return {"$ref": f"#/components/responses/{answers[0].name}"}
     return _response(answers)
 
 
-def _response(answers: Sequence[Answer]) -> dict[str, Any]:
+def _response(answers: Sequence[Answer]) -> Json:
     """Join what may come back under one status."""
     texts = dict.fromkeys(f"`{answer.name}`: {answer.text}." for answer in answers)
-    response: dict[str, Any] = {"description": " ".join(texts)}
+    response: Json = {"description": " ".join(texts)}
     headers = {name: HEADERS[name] for answer in answers for name in answer.headers}
     if headers:
         response["headers"] = headers
-    content: dict[str, Any] = {}
+    content: Json = {}
     for answer in answers:
         for media, body in answer.content.items():
             known = content.setdefault(media, {"schema": body["schema"]})
@@ -83,7 +81,7 @@ def _response(answers: Sequence[Answer]) -> dict[str, Any]:
     return response
 
 
-def _refusal_schema(status: int, codes: list[str]) -> dict[str, Any]:
+def _refusal_schema(status: int, codes: list[str]) -> Json:
     own = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
     return {"allOf": [{"$ref": "#/components/schemas/Problem"}, own]}
 
@@ -105,10 +103,10 @@ def _declared(row: Interaction, schemas: Schemas) -> Iterator[Answer]:
 
 
 def _headers(row: Interaction) -> tuple[str, ...]:
-    return ("Link",) if isinstance(row.way, Http) and "cursor" in row.way.query else ()
+    return ("Link",) if "cursor" in row.http.parameters else ()
 
 
-def _success(row: Interaction, outcome: Outcome, schemas: Schemas) -> dict[str, Any]:
+def _success(row: Interaction, outcome: Outcome, schemas: Schemas) -> Json:
     kind = row.response
     if isinstance(row.way, Http) and row.way.asset:
         pages = _page(next((media for end, media in ENDINGS.items() if row.way.path.endswith(end)), HTML))
@@ -118,7 +116,8 @@ def _success(row: Interaction, outcome: Outcome, schemas: Schemas) -> dict[str, 
     if outcome.name == "empty":
         return {JSON: {"schema": schemas.of(kind), "example": []}}
     if outcome.message is not None and not _is_list(kind):
-        example = {**(example_of(kind) or {}), "message": outcome.message}
+        known = example_of(kind)
+        example = {**(known if isinstance(known, dict) else {}), "message": outcome.message}
         return {JSON: {"schema": schemas.with_message(kind), "example": example}}
     content = _body(kind, schemas)
     if row.id in ALSO_LINES:
@@ -127,20 +126,20 @@ def _success(row: Interaction, outcome: Outcome, schemas: Schemas) -> dict[str, 
     return content
 
 
-def _body(kind: Any, schemas: Schemas) -> dict[str, Any]:
+def _body(kind: object, schemas: Schemas) -> Json:
     if isinstance(kind, Lines):
         return {NDJSON: lines(kind, schemas)}
     return {BYTES: BYTES_SCHEMA} if kind is bytes else {JSON: entry(schemas.of(kind), example_of(kind))}
 
 
-def _is_list(kind: Any) -> bool:
+def _is_list(kind: object) -> bool:
     info = inspect.type_info(kind)
     while isinstance(info, inspect.Metadata):
         info = info.type
     return isinstance(info, inspect.ListType)
 
 
-def _page(media: str = HTML) -> dict[str, Any]:
+def _page(media: str = HTML) -> Json:
     return {media: {"schema": {"type": "string"}}}
 
 
@@ -152,7 +151,7 @@ def _ordinary(rows: Sequence[Interaction]) -> Iterator[Answer]:
             yield _refused(refusal, _page() if refusal.code == "too_many" else {})
 
 
-def _refused(refusal: Refusal, content: dict[str, Any] | None = None) -> Answer:
+def _refused(refusal: Refusal, content: Json | None = None) -> Answer:
     problem = {"type": "about:blank", "title": refusal.title, "status": refusal.status, "code": refusal.code}
     headers = {405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(refusal.status, ())
     return Answer(refusal.status, refusal.code, refusal.when, content or {}, headers, problem, is_ordinary=True)
@@ -175,7 +174,7 @@ def _possible(rows: Sequence[Interaction]) -> set[str]:
         possible.add("too_many")
     if any(row.callee is Program.WEB_SERVER and row.role not in (None, Role.PUBLIC) for row in rows):
         possible |= {"password_change_due"} if not any(way.asset for way in ways) else set()
-    if any(row.id in IDEMPOTENT for row in rows):
+    if any(way.keyed for way in ways):
         possible.add("idempotency_key_reused")
     return possible
 
@@ -184,7 +183,7 @@ def _has_body(rows: Sequence[Interaction]) -> bool:
     return any(row.request is not None or row.id in FORMS for row in rows)
 
 
-HEADERS: dict[str, Any] = {
+HEADERS: Json = {
     "Allow": {"description": "the methods that the path has", "schema": {"type": "string"}},
     "Retry-After": {"description": "after how many seconds to try again", "schema": {"type": "string"}},
     "Link": {"description": 'where the next page is, with rel="next"', "schema": {"type": "string"}},

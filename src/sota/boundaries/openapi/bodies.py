@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sota.boundaries.b1_browser_web.messages import Credentials, PackageMetadata
 from sota.boundaries.interaction import Interaction, Lines
 from sota.boundaries.openapi.examples import example_of
-from sota.boundaries.openapi.schemas import Schemas
+from sota.boundaries.openapi.schemas import Json, Schemas
 
 JSON = "application/json"
 BYTES = "application/octet-stream"
@@ -19,7 +18,7 @@ FORM = "application/x-www-form-urlencoded"
 FORMS = {"X-B1-7": (), "X-B1-41": ("old_password", "new_password", "new_password_again")}
 
 
-def request_body(rows: Sequence[Interaction], schemas: Schemas) -> dict[str, Any] | None:
+def request_body(rows: Sequence[Interaction], schemas: Schemas) -> Json | None:
     """Give the request body of rows that share a route, None where they have none."""
     kind = next((row.request for row in rows if row.request is not None), None)
     fields = next((FORMS[row.id] for row in rows if row.id in FORMS), None)
@@ -31,7 +30,7 @@ def request_body(rows: Sequence[Interaction], schemas: Schemas) -> dict[str, Any
     return {"required": True, "content": _content(kind, schemas)}
 
 
-def _content(kind: Any, schemas: Schemas) -> dict[str, Any]:
+def _content(kind: object, schemas: Schemas) -> Json:
     if isinstance(kind, Lines):
         return {NDJSON: lines(kind, schemas)}
     if kind is bytes:
@@ -43,12 +42,12 @@ def _content(kind: Any, schemas: Schemas) -> dict[str, Any]:
     return {FORM: entry(schema, example), **content} if kind is Credentials else content
 
 
-def entry(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+def entry(schema: Json, example: object) -> Json:
     """Describe a body of one media type."""
     return {"schema": schema} if example is None else {"schema": schema, "example": example}
 
 
-def lines(kind: Lines, schemas: Schemas) -> dict[str, Any]:
+def lines(kind: Lines, schemas: Schemas) -> Json:
     """Describe a body of one object a line. OpenAPI 3.1 has no word for it: ``x-line`` holds the object's schema."""
     schema = {
         "type": "string",
@@ -59,7 +58,7 @@ def lines(kind: Lines, schemas: Schemas) -> dict[str, Any]:
     return entry(schema, example_of(kind))
 
 
-def _upload(metadata: dict[str, Any], example: Any) -> dict[str, Any]:
+def _upload(metadata: Json, example: object) -> Json:
     return {
         "schema": {
             "type": "object",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 import msgspec
 from msgspec import inspect
@@ -57,7 +56,7 @@ AUDIT_RECORD = {
     "previous_hash": SHA256,
     "hash": SHA256[::-1],
 }
-ADMINISTRATION: Mapping[type, Any] = {
+ADMINISTRATION: Mapping[type, object] = {
     admin.PasswordChange: {"old_password": "the password so far", "new_password": "another, longer password"},
     admin.PasswordChanged: {"message": "Password changed", "csrf_token": "0f" * 32},
     admin.SessionEntry: {
@@ -119,7 +118,7 @@ CLAUSE = {
     "seen": [VIN],
     "note": "the VIN matches",
 }
-RESOLUTIONS: Mapping[type, Any] = {
+RESOLUTIONS: Mapping[type, object] = {
     fleet.GroupChange: {"description": "Drivers who try things first"},
     fleet.Group: {"name": "pilot", "vehicles": 250, "description": "Drivers who try things first"},
     fleet.MembersChanged: {"changed": 2, "unknown": []},
@@ -159,7 +158,7 @@ RESOLUTIONS: Mapping[type, Any] = {
     },
 }
 
-EXAMPLES: Mapping[type, Any] = MappingProxyType(
+EXAMPLES: Mapping[type, object] = MappingProxyType(
     {
         **IDENTITIES,
         Said: {"message": "Row Inserted"},
@@ -220,14 +219,14 @@ EXAMPLES: Mapping[type, Any] = MappingProxyType(
 )
 
 
-def example_of(kind: Any) -> Any:
+def example_of(kind: object) -> object:
     """Give an example of a body of this type; of NDJSON the text of one line; None where nobody wrote one."""
     if isinstance(kind, Lines):
         return msgspec.json.encode(example_of(kind.item)).decode() + "\n"
     return _example(inspect.type_info(kind))
 
 
-def _example(info: inspect.Type) -> Any:
+def _example(info: inspect.Type) -> object:
     match info:
         case inspect.Metadata(type=inner):
             return _example(inner)

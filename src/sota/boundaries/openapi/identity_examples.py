@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sota.boundaries.b2_web_core import identity_messages as b2
 from sota.boundaries.b7_core_rvi import identity_messages as b7
@@ -18,7 +17,7 @@ CREDENTIAL = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpc3M….c2lnbmF0dXJl"
 CODE = "q3fXv0mJt6Zr2bYc8dWn5kLhA1sE7uPx"
 ANCHOR = {"fingerprint": SHA256, "name": "SOTA authority", "signing": True, "identities": 1200}
 
-IDENTITIES: Mapping[type, Any] = {
+IDENTITIES: Mapping[type, object] = {
     b2.NewEnrolment: {"request": REQUEST, "replace": False},
     b2.Enrolled: {
         "message": "Vehicle enrolled",

@@ -9,6 +9,7 @@ import msgspec
 
 from sota.boundaries.interaction import Interaction, Lines
 
+Json = dict[str, Any]  # a JSON object: its members are of many types
 REFERENCE = "#/components/schemas/{name}"
 # Python's `$` also matches before a last line feed, JSON Schema's does not: there the guard says nothing.
 GUARD = r"$(?!\n)"
@@ -21,14 +22,14 @@ class Schemas:
         kinds = [kind for row in rows for kind in (row.request, row.response) if kind not in (None, bytes)]
         bare = [kind.item if isinstance(kind, Lines) else kind for kind in kinds]
         schemas, components = msgspec.json.schema_components(bare, ref_template=REFERENCE)
-        self.components: dict[str, Any] = {name: plain(schema) for name, schema in sorted(components.items())}
+        self.components: Json = {name: plain(schema) for name, schema in sorted(components.items())}
         self._schemas = [(kind, plain(schema)) for kind, schema in zip(bare, schemas, strict=True)]
 
-    def of(self, kind: Any) -> dict[str, Any]:
+    def of(self, kind: object) -> Json:
         """Give the schema of a type that some row has as its request or response."""
         return next(schema for known, schema in self._schemas if known == kind)
 
-    def with_message(self, kind: Any) -> dict[str, Any]:
+    def with_message(self, kind: object) -> Json:
         """Give the schema of an object to which the binder adds the row's literal message."""
         schema = self.of(kind)
         whole = self.components[schema["$ref"].rpartition("/")[2]]
@@ -38,7 +39,7 @@ class Schemas:
         return {"type": "object", "properties": properties, "required": ["message", *whole.get("required", ())]}
 
 
-def problem_schema(codes: Iterable[str]) -> dict[str, Any]:
+def problem_schema(codes: Iterable[str]) -> Json:
     """Give the schema of an error body with these codes."""
     return {
         "type": "object",
@@ -56,13 +57,17 @@ def problem_schema(codes: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def plain(schema: Any) -> Any:
-    """Write a schema as JSON Schema readers expect it: without Python's ways in patterns and texts."""
-    if isinstance(schema, list):
-        return [plain(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {key: _text(key, value) if isinstance(value, str) else plain(value) for key, value in schema.items()}
+def plain(schema: Json) -> Json:
+    """Return a schema as JSON Schema readers expect it, without the Python forms of patterns and texts."""
+    return {key: _plain(key, value) for key, value in schema.items()}
+
+
+def _plain(key: str, value: object) -> object:
+    if isinstance(value, str):
+        return _text(key, value)
+    if isinstance(value, list):
+        return [_plain("", item) if not isinstance(item, str) else item for item in value]
+    return plain(value) if isinstance(value, dict) else value
 
 
 def _text(key: str, value: str) -> str:

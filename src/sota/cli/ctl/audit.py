@@ -8,8 +8,7 @@ from typing import Literal
 
 from cyclopts import App
 
-from sota.boundaries.audit import AuditRecord
-from sota.boundaries.b1_browser_web.admin_client import AdminClient
+from sota.boundaries.b1_browser_web.queries import ProgramAuditQuery, TrailOwner
 from sota.cli.ctl.arguments import MOST, Most, in_utc
 from sota.cli.ctl.output import show_list, show_one
 from sota.cli.ctl.profile import Target
@@ -50,21 +49,15 @@ def list_records(
         Only before.
     """
 
-    async def work(web: AdminClient) -> list[AuditRecord]:
-        return await collect(
-            lambda **page: web.audit(
-                program=program,
-                actor=actor,
-                about=about,
-                interaction=interaction,
-                since=in_utc(since) if since else None,
-                until=in_utc(until) if until else None,
-                **page,
-            ),
-            most.items,
-        )
-
-    found = administer(to, work)
+    wanted = ProgramAuditQuery(
+        program=TrailOwner(program),
+        actor=actor,
+        object=about,
+        interaction=interaction,
+        since=in_utc(since) if since else None,
+        until=in_utc(until) if until else None,
+    )
+    found = administer(to, lambda web: collect(web.audit, wanted, most.items))
     rows = [(r.number, r.at, r.actor, r.address, r.interaction, r.object, r.outcome, r.status) for r in found]
     titles = ("Number", "At", "Actor", "From", "Interaction", "Object", "Outcome", "Status")
     show_list(titles, rows, found, json=to.json)
@@ -79,7 +72,7 @@ def verify(*, program: Trail = "web", to: Target = HERE) -> None:
     program
         Whose.
     """
-    found = administer(to, lambda web: web.verify_audit(program))
+    found = administer(to, lambda web: web.verify_audit(TrailOwner(program)))
     fields = [("holds", found.holds), ("records", found.records), ("hash", found.hash)]
     if not found.holds:
         fields += [("broken at", found.broken_at), ("how", found.broken)]

@@ -7,6 +7,7 @@ from cyclopts import App
 
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import Component
+from sota.boundaries.b2_web_core.queries import ComponentQuery
 from sota.boundaries.wording import in_words
 from sota.cli.ctl.arguments import MOST, Most
 from sota.cli.ctl.output import show_done, show_list
@@ -41,7 +42,7 @@ def list_components(
     ids = ",".join(id) or None
 
     async def work(web: WebClient) -> list[Component]:
-        return await collect(lambda **page: web.search_components(regex=regex, ids=ids, name=name, **page), most.items)
+        return await collect(web.search_components, ComponentQuery(regex, ids, name), most.items)
 
     found = talk(to, work)
     rows = [(c.part_number, c.name, c.description) for c in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
+from sota.boundaries.parameters import DeleteFilterQuery, ListQuery, RegexQuery
 from sota.cli.ctl.arguments import MOST, Most, Switch, confirm, read_package
 from sota.cli.ctl.expressions import check, preview, tidy
 from sota.cli.ctl.output import show_done, show_list
@@ -28,9 +29,9 @@ def list_filters(regex: str | None = None, *, most: Most = MOST, to: Target = HE
         Only those in whose name this regular expression (RE2) is found.
     """
     if regex is None:
-        found = talk(to, lambda web: collect(web.list_filters, most.items))
+        found = talk(to, lambda web: collect(web.list_filters, ListQuery(), most.items))
     else:
-        found = talk(to, lambda web: collect(lambda **page: web.search_filters(regex, **page), most.items))
+        found = talk(to, lambda web: collect(web.search_filters, RegexQuery(regex), most.items))
     show_list(("Filter", "Expression"), [(f.name, f.expression) for f in found], found, json=to.json)
 
 
@@ -79,12 +80,12 @@ def delete(name: str, *, yes: Switch = False, widen: Switch = False, to: Target 
     """
     confirm(f"Delete the filter {name}?", yes=yes)
     try:
-        talk(to, lambda web: web.delete_filter(name, widen=widen))
+        talk(to, lambda web: web.delete_filter(name, DeleteFilterQuery(widen)))
     except Refused as error:
         if error.code != "target_widens":
             raise
         confirm(f"{error.detail.partition(' Say ')[0]} Delete it?", yes=False, option="--widen")
-        talk(to, lambda web: web.delete_filter(name, widen=True))
+        talk(to, lambda web: web.delete_filter(name, DeleteFilterQuery(widen=True)))
     show_done(f"{name}: deleted", {"name": name}, json=to.json)
 
 

@@ -8,6 +8,7 @@ from cyclopts import App
 
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b3_web_resolver.fleet_messages import GroupChange, MembersChanged
+from sota.boundaries.parameters import ListQuery
 from sota.cli.ctl.arguments import MOST, Most, Switch, VinFile, confirm, read_vins
 from sota.cli.ctl.output import show_done, show_list, show_one
 from sota.cli.ctl.profile import Target
@@ -23,7 +24,7 @@ app = App(name="groups", help="Group vehicles by hand; filters ask for a group w
 @app.command(name="list")
 def list_groups(*, most: Most = MOST, to: Target = HERE) -> None:
     """List groups by name."""
-    found = talk(to, lambda web: collect(web.groups, most.items))
+    found = talk(to, lambda web: collect(web.groups, ListQuery(), most.items))
     rows = [(group.name, group.vehicles, group.description) for group in found]
     show_list(("Group", "Vehicles", "Description"), rows, found, json=to.json)
 
@@ -82,7 +83,7 @@ def vehicles(name: str, *, most: Most = MOST, to: Target = HERE) -> None:
     name
         The group.
     """
-    found = talk(to, lambda web: collect(lambda **page: web.members_of(name, **page), most.items))
+    found = talk(to, lambda web: collect(lambda query: web.members_of(name, query), ListQuery(), most.items))
     show_list(("VIN",), [(vin,) for vin in found], found, json=to.json)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from cyclopts import App
 
 from sota.boundaries.b2_web_core.identity_messages import NewCode, NewEnrolment, Revocation
+from sota.boundaries.parameters import ListQuery
 from sota.cli.ctl.arguments import MOST, Most, Switch, read_span
 from sota.cli.ctl.output import printable, show_done, show_list
 from sota.cli.ctl.profile import Target
@@ -77,7 +78,7 @@ def identities(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
     vin
         The vehicle.
     """
-    found = talk(to, lambda web: collect(lambda **page: web.identities_of(vin, **page), most.items))
+    found = talk(to, lambda web: collect(lambda query: web.identities_of(vin, query), ListQuery(), most.items))
     rows = [(i.identity_id, i.issued_by, i.issued_at, i.expires_at, i.revoked_at, i.revoked_because) for i in found]
     show_list(("Identity", "By", "Issued", "Until", "Revoked", "Because"), rows, found, json=to.json)
 
@@ -109,7 +110,7 @@ def revoked(*, out: Path | None = None, most: Most = MOST, to: Target = HERE) ->
     out
         A file for the node's setting revoked; it gets the whole list.
     """
-    found = talk(to, lambda web: collect(web.revocations, None if out else most.items))
+    found = talk(to, lambda web: collect(web.revocations, ListQuery(), None if out else most.items))
     if out is not None:
         write_atomic(out, "".join(f"{one.entry}\n" for one in found).encode(), mode=0o644)
         show_done(f"{len(found)} entries in {out}", {"entries": len(found)}, json=to.json)

@@ -14,6 +14,7 @@ from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.b2_web_core.messages import Package
 from sota.boundaries.b3_web_resolver.messages import Filter
+from sota.boundaries.parameters import ListQuery, RegexQuery
 from sota.boundaries.values import SignatureEnvelope
 from sota.boundaries.wording import in_words
 from sota.cli.ctl.arguments import MOST, Most, Switch, confirm, read_package
@@ -118,7 +119,7 @@ def list_packages(regex: str | None = None, *, most: Most = MOST, to: Target = H
     regex
         Only those in which this regular expression (RE2) is found: '^ivi/'.
     """
-    found = talk(to, lambda web: collect(lambda **page: web.search_packages(regex, **page), most.items))
+    found = talk(to, lambda web: collect(web.search_packages, RegexQuery(regex), most.items))
     rows = [
         (f"{p.name}/{p.version}", p.size, p.installer, p.signed, p.blacklisted_at is not None, p.created_at)
         for p in found
@@ -139,7 +140,7 @@ def show(package: str, *, to: Target = HERE) -> None:
 
     async def work(web: WebClient) -> tuple[Package, list[Filter]]:
         found = await web.package(wanted)
-        return found, await collect(lambda **page: web.filters_of(wanted, **page), None)
+        return found, await collect(lambda query: web.filters_of(wanted, query), ListQuery(), None)
 
     found, filters = talk(to, work)
     fields = [(name.replace("_", " "), value) for name, value in msgspec.structs.asdict(found).items()]
@@ -158,7 +159,10 @@ def vehicles(package: str, *, most: Most = MOST, to: Target = HERE) -> None:
     """
     wanted = read_package(package)
     found = talk(
-        to, lambda web: collect(lambda **page: web.vehicles_with(wanted.name, wanted.version, **page), most.items)
+        to,
+        lambda web: collect(
+            lambda query: web.vehicles_with(wanted.name, wanted.version, query), ListQuery(), most.items
+        ),
     )
     show_list(("VIN",), [(vin,) for vin in found], found, json=to.json)
 

@@ -10,6 +10,8 @@ from cyclopts import App
 
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import InstallRequest, QueueRequest, RequestChanged, RequestStatus
+from sota.boundaries.b2_web_core.queries import RequestQuery, RequestVehicleQuery
+from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Command, UpdateStatus
 from sota.cli.ctl.arguments import ANY_TIME, AS_WRITTEN, MOST, Most, Priority, Switch, When, read_package, read_span
 from sota.cli.ctl.output import show_done, show_list, show_one, warn
@@ -93,10 +95,7 @@ def list_requests(
     """
 
     async def work(web: WebClient) -> list[InstallRequest]:
-        stands = status.value if status else None
-        return await collect(
-            lambda **page: web.queued_requests(package=package, vin=vin, status=stands, **page), most.items
-        )
+        return await collect(web.queued_requests, RequestQuery(package, vin, status), most.items)
 
     found = talk(to, work)
     rows = [
@@ -167,10 +166,8 @@ def vehicles(
     status
         Only those that stand so.
     """
-    stands = status.value if status else None
-    found = talk(
-        to, lambda web: collect(lambda **page: web.request_vehicles(request, status=stands, **page), most.items)
-    )
+    wanted = RequestVehicleQuery(status)
+    found = talk(to, lambda web: collect(lambda query: web.request_vehicles(request, query), wanted, most.items))
     rows = [(u.vin, u.status, u.stage or u.reason, u.acknowledged, u.size, u.changed_at) for u in found]
     show_list(("VIN", "Status", "Stage or reason", "Bytes", "Of", "Changed"), rows, found, json=to.json)
 
@@ -184,7 +181,7 @@ def completed(request: str, *, most: Most = MOST, to: Target = HERE) -> None:
     request
         Its id.
     """
-    found = talk(to, lambda web: collect(lambda **page: web.completed_installs(request, **page), most.items))
+    found = talk(to, lambda web: collect(lambda query: web.completed_installs(request, query), ListQuery(), most.items))
     show_list(("VIN", "Since"), [(one.vin, one.completed_at) for one in found], found, json=to.json)
 
 

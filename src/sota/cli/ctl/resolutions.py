@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from cyclopts import App
 
+from sota.boundaries.b3_web_resolver.queries import DifferenceQuery
 from sota.boundaries.b3_web_resolver.resolution_messages import Decided
+from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import PackageId
 from sota.cli.ctl.arguments import MOST, Most
 from sota.cli.ctl.output import show_list, show_one
@@ -51,7 +53,7 @@ def vehicles(resolution: str, *, most: Most = MOST, to: Target = HERE) -> None:
     resolution
         Its id.
     """
-    found = talk(to, lambda web: collect(lambda **page: web.chosen(resolution, **page), most.items))
+    found = talk(to, lambda web: collect(lambda query: web.chosen(resolution, query), ListQuery(), most.items))
     rows = [(one.vin, packages_text(one.packages)) for one in found]
     show_list(("VIN", "Packages"), rows, found, json=to.json)
 
@@ -65,7 +67,7 @@ def left_out(resolution: str, *, most: Most = MOST, to: Target = HERE) -> None:
     resolution
         Its id.
     """
-    found = talk(to, lambda web: collect(lambda **page: web.left_out(resolution, **page), most.items))
+    found = talk(to, lambda web: collect(lambda query: web.left_out(resolution, query), ListQuery(), most.items))
     show_list(("VIN", "Reason"), [(one.vin, one.reason) for one in found], found, json=to.json)
 
 
@@ -86,7 +88,9 @@ def difference(
     other
         The id of the later one.
     """
-    found = talk(to, lambda web: collect(lambda **page: web.difference(resolution, other, **page), most.items))
+    found = talk(
+        to, lambda web: collect(lambda query: web.difference(resolution, query), DifferenceQuery(other), most.items)
+    )
     rows = [(one.vin, one.change, _decided(one.before), _decided(one.after)) for one in found]
     show_list(("VIN", "Change", "Before", "After"), rows, found, json=to.json)
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
 
 from sota.boundaries.b1_browser_web.admin_client import AdminClient
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.calling import Page
+from sota.boundaries.parameters import ListQuery
 from sota.cli.ctl.profile import Target, client_of
 from sota.kit.errors import Refused, StartError, Unavailable
 from sota.kit.http.client import HttpClient
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
+Query = TypeVar("Query", bound=ListQuery)
 Client = TypeVar("Client")
 PAGE = 500
 CANNOT_REACH = 3
@@ -27,14 +31,6 @@ ADVICE = {
     "package_missing": "upload it first: sota ctl packages upload",
     "package_unknown": "upload it first: sota ctl packages upload",
 }
-
-
-class Listing(Protocol[Item]):
-    """A call that gives a list page by page."""
-
-    def __call__(self, *, limit: int | None, cursor: str | None) -> Awaitable[Page[Item]]:
-        """Give a page."""
-        ...
 
 
 def talk(target: Target, work: Callable[[WebClient], Awaitable[Result]]) -> Result:
@@ -74,19 +70,15 @@ def run(target: Target, make: Callable[[HttpClient], Client], work: Callable[[Cl
         raise Refused(error.code, detail, status=error.status, title=error.title) from None
 
 
-async def collect(listing: Listing[Item], limit: int | None) -> list[Item]:
+async def collect(listing: Callable[[Query], Awaitable[Page[Item]]], query: Query, limit: int | None) -> list[Item]:
     """Read a list page by page, up to ``limit`` items; all of it for None."""
-    return [item async for item in _items(listing, limit)]
-
-
-async def _items(listing: Listing[Item], limit: int | None) -> AsyncIterator[Item]:
+    found: list[Item] = []
     cursor: str | None = None
-    left = limit
-    while left is None or left > 0:
-        page: Page[Any] = await listing(limit=PAGE if left is None else min(PAGE, left), cursor=cursor)
-        for item in page.items:
-            yield item
-        left = None if left is None else left - len(page.items)
+    while limit is None or len(found) < limit:
+        size = PAGE if limit is None else min(PAGE, limit - len(found))
+        page = await listing(msgspec.structs.replace(query, limit=size, cursor=cursor))
+        found += page.items
         cursor = page.cursor
         if cursor is None:
-            return
+            break
+    return found

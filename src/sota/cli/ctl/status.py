@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sota.boundaries.b1_browser_web.client import WebClient
+from sota.boundaries.b2_web_core.queries import RequestQuery
 from sota.cli.ctl.output import show_one
 from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import collect, talk
@@ -13,7 +14,7 @@ def status(*, to: Target = Target()) -> None:  # noqa: B008 - frozen
 
     async def work(web: WebClient) -> dict[str, object]:
         document = await web.api_document()
-        requests = await collect(web.queued_requests, 1000)
+        requests = await collect(web.queued_requests, RequestQuery(), 1000)
         return {
             "server": document.info.get("title"),
             "version": document.info.get("version"),

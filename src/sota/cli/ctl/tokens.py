@@ -8,6 +8,7 @@ import msgspec
 from cyclopts import App
 
 from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewToken
+from sota.boundaries.parameters import ListQuery
 from sota.boundaries.wording import in_words
 from sota.cli.ctl.arguments import MOST, Most, Switch
 from sota.cli.ctl.output import printable, show_done, show_list
@@ -23,7 +24,7 @@ app = App(name="tokens", help="Make and revoke tokens for the API.")
 @app.command(name="list")
 def list_tokens(*, most: Most = MOST, to: Target = HERE) -> None:
     """List the tokens that are valid: one's own, for an admin everybody's."""
-    found = administer(to, lambda web: collect(web.tokens, most.items))
+    found = administer(to, lambda web: collect(web.tokens, ListQuery(), most.items))
     rows = [(t.id, t.name, t.role, t.account or "a service", t.expires_at, t.last_used_at) for t in found]
     show_list(("Id", "Name", "Role", "Of", "Valid until", "Last used"), rows, found, json=to.json)
 

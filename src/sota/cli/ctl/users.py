@@ -6,6 +6,7 @@ import msgspec
 from cyclopts import App
 
 from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewUser, UserChange, UserCreated
+from sota.boundaries.parameters import ListQuery
 from sota.boundaries.wording import in_words
 from sota.cli.ctl.arguments import MOST, Most, Switch, confirm
 from sota.cli.ctl.output import show_done, show_list
@@ -20,7 +21,7 @@ app = App(name="users", help="Make, change and delete accounts: for admins.")
 @app.command(name="list")
 def list_users(*, most: Most = MOST, to: Target = HERE) -> None:
     """List accounts."""
-    found = administer(to, lambda web: collect(web.users, most.items))
+    found = administer(to, lambda web: collect(web.users, ListQuery(), most.items))
     rows = [(u.name, u.role, u.disabled, u.password_change_due, u.sessions, u.created_at) for u in found]
     show_list(("Account", "Role", "Disabled", "Password due", "Sessions", "Created"), rows, found, json=to.json)
 

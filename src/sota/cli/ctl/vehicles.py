@@ -9,6 +9,8 @@ from cyclopts import App
 
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import Update, Vehicle
+from sota.boundaries.b2_web_core.queries import VehicleQuery
+from sota.boundaries.parameters import ListQuery
 from sota.cli.ctl.arguments import MOST, Most, Switch, VinFile, confirm, read_attribute, read_installed, read_vins
 from sota.cli.ctl.identities import add_commands
 from sota.cli.ctl.output import printable, show_done, show_list, show_one
@@ -34,7 +36,7 @@ def list_vehicles(regex: str | None = None, *, most: Most = MOST, to: Target = H
         Only VINs in which this regular expression (RE2) is found: '^WVW'.
     """
 
-    found = talk(to, lambda web: collect(lambda **page: web.search_vehicles(regex, **page), most.items))
+    found = talk(to, lambda web: collect(web.search_vehicles, VehicleQuery(regex), most.items))
     rows = [(v.vin, v.connected, _seen(v), v.registered_at, v.retired_at) for v in found]
     show_list(("VIN", "Connected", "Last seen", "Registered", "Retired"), rows, found, json=to.json)
 
@@ -128,7 +130,7 @@ def queue(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
     vin
         The vehicle.
     """
-    _show_updates(talk(to, lambda web: collect(lambda **page: web.queue_of(vin, **page), most.items)), to)
+    _show_updates(talk(to, lambda web: collect(lambda query: web.queue_of(vin, query), ListQuery(), most.items)), to)
 
 
 @app.command
@@ -140,7 +142,7 @@ def history(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
     vin
         The vehicle.
     """
-    _show_updates(talk(to, lambda web: collect(lambda **page: web.history_of(vin, **page), most.items)), to)
+    _show_updates(talk(to, lambda web: collect(lambda query: web.history_of(vin, query), ListQuery(), most.items)), to)
 
 
 @app.command

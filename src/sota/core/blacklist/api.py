@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sota.boundaries.b2_web_core import messages
+from sota.boundaries.b2_web_core.queries import BlacklistQuery
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
+from sota.boundaries.parameters import PackagePath
 from sota.boundaries.values import Reason
 from sota.core.blacklist import service, store
 from sota.core.queue.endings import Endings
 from sota.core.queue.store import of_package
 from sota.core.requests.model import PackageKey
-from sota.core.search import read_flag
 from sota.kit.runtime.logging import get_logger
 
 
@@ -23,9 +22,9 @@ class BlacklistApi:
         self.endings, self.db, self.clock = endings, endings.db, endings.clock
 
     @serves("X-B2-17")
-    async def blacklist(self, call: Call[messages.Blacklisting]) -> Reply:
+    async def blacklist(self, call: Call[PackagePath, BlacklistQuery, messages.Blacklisting]) -> Reply:
         """Put a package on the blacklist, and cancel what waits with it; ``stop=true`` what is under way too."""
-        package, stop = _package(call), read_flag(call.query, "stop")
+        package, stop = (call.path.name, call.path.version), call.query.stop
         await self.db.transact(lambda tx: service.blacklist(tx, package, call.body.comment, self.clock))
         cancelled = await self._cancel(package, stop=stop)
         get_logger().info("package_blacklisted", package="/".join(package), cancelled=cancelled)
@@ -34,17 +33,17 @@ class BlacklistApi:
         return Reply("blacklisted", {"cancelled": cancelled, "in_flight": touched.in_flight})
 
     @serves("X-B2-18")
-    async def allow(self, call: Call[Any]) -> Reply:
+    async def allow(self, call: Call[PackagePath, None, None]) -> Reply:
         """Take a package off the blacklist."""
-        package = _package(call)
+        package = (call.path.name, call.path.version)
         await self.db.transact(lambda tx: service.allow(tx, package))
         return Reply("allowed")
 
     @serves("X-B2-19")
-    async def preview(self, call: Call[Any]) -> Reply:
+    async def preview(self, call: Call[PackagePath, None, None]) -> Reply:
         """Say what blacklisting a package would touch."""
         async with self.db.read() as tx:
-            touched = await service.preview(tx, _package(call))
+            touched = await service.preview(tx, (call.path.name, call.path.version))
         preview = messages.BlacklistPreview(
             pending=touched.pending,
             in_flight=touched.in_flight,
@@ -62,7 +61,3 @@ class BlacklistApi:
 
     async def _cancel(self, package: PackageKey, *, stop: bool) -> int:
         return await self.endings.end(of_package(package), Reason.BLACKLISTED, in_flight_too=stop)
-
-
-def _package(call: Call[Any]) -> PackageKey:
-    return call.path["name"], call.path["version"]

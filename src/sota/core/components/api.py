@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from sota.boundaries.b2_web_core import messages
+from sota.boundaries.b2_web_core.queries import ComponentQuery
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.idempotency import Idempotency
+from sota.boundaries.parameters import PartPath
 from sota.core.components import service, store
 from sota.core.components.model import Component
 from sota.core.search import Pattern, search
 from sota.kit.errors import Failed
-from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.kit.http.paging import link_next, read_cursor
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database, Tx
 
@@ -28,7 +28,7 @@ class ComponentsApi:
         self.db, self.once, self.clock = db, once, clock
 
     @serves("X-B2-7")
-    async def register(self, call: Call[messages.Component]) -> Reply:
+    async def register(self, call: Call[None, None, messages.Component]) -> Reply:
         """Register a component."""
         body = call.body
         new = Component(body.part_number, body.name, body.description, self.clock.now())
@@ -40,19 +40,18 @@ class ComponentsApi:
         return await self.once.transact(call, work)
 
     @serves("WL-B2-13")
-    async def search(self, call: Call[Any]) -> Reply:
+    async def search(self, call: Call[None, ComponentQuery, None]) -> Reply:
         """Give the components that match ``regex`` (part number), ``id`` (part numbers) or ``name``, by pages."""
-        given = [name for name in ("regex", "id", "name") if name in call.query]
+        query, given = call.query, call.query.given
         if len(given) > 1:
             raise Failed(f"Search by one of regex, id and name, not by {' and '.join(given)}.")
-        limit, after = read_limit(call.query), read_cursor(call)
-        if given == ["id"]:
-            return await self._find(call.query["id"].split(","))
-        pattern = Pattern(call.query["regex"]) if given == ["regex"] else None
-        name = call.query.get("name")
+        limit, after = query.limit, read_cursor(call)
+        if query.id is not None:
+            return await self._find(query.id.split(","))
+        pattern = Pattern(query.regex) if query.regex is not None else None
 
         def matches(entry: Component) -> bool:
-            return pattern.found_in(entry.part_number) if pattern else entry.name == name
+            return pattern.found_in(entry.part_number) if pattern else entry.name == query.name
 
         async with self.db.read() as tx:
 
@@ -66,10 +65,10 @@ class ComponentsApi:
         return Reply("listed" if page else "empty", [to_wire(entry) for entry in page], headers=headers)
 
     @serves("WL-B2-12")
-    async def show(self, call: Call[Any]) -> Reply:
+    async def show(self, call: Call[PartPath, None, None]) -> Reply:
         """Give one component."""
         async with self.db.read() as tx:
-            found = await service.require_component(tx, call.path["part_number"])
+            found = await service.require_component(tx, call.path.part_number)
         return Reply("found", msgspec.to_builtins(to_wire(found)))
 
     async def _find(self, part_numbers: list[str]) -> Reply:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.core.following.service import Following
@@ -16,7 +14,7 @@ class FollowingApi:
         self.following = following
 
     @serves("X-B2-48")
-    async def wait(self, call: Call[Any]) -> Reply:
+    async def wait(self, call: Call[None, None, None]) -> Reply:
         """Answer when the Resolver knows what Core had acknowledged when the call came."""
         await self.following.wait()
         return Reply("followed")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sota.boundaries.authority import DEVICE_LIFETIME, Issued
@@ -14,6 +13,7 @@ from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity, RenewIden
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.rvi_service import Message
+from sota.boundaries.parameters import ListQuery, VinPath
 from sota.core.identity import service, store
 from sota.core.identity.authority import KeptAuthority
 from sota.core.identity.model import LEFT_WHEN_DUE, Identity
@@ -21,7 +21,7 @@ from sota.core.identity.revocations import RevocationList
 from sota.kit.audit.model import Deed
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import Forbidden, NotFound, Unavailable
-from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.kit.http.paging import link_next, read_cursor
 from sota.kit.runtime import metrics
 from sota.kit.runtime.clock import Clock
 from sota.kit.runtime.logging import get_logger, short_vin
@@ -35,9 +35,9 @@ class IdentitiesApi:
         self.db, self.authority, self.revocations, self.clock = db, authority, revocations, clock
 
     @serves("X-B2-30")
-    async def enrol(self, call: Call[messages.NewEnrolment]) -> Reply:
+    async def enrol(self, call: Call[VinPath, None, messages.NewEnrolment]) -> Reply:
         """Give a vehicle an identity, and where it has no key of its own, one too."""
-        vin, body = call.path["vin"], call.body
+        vin, body = call.path.vin, call.body
         self.authority.require()
         key, request = (None, body.request) if body.request else await self.authority.make_key(vin)
         draft = await self.authority.sign(vin, request)
@@ -46,9 +46,9 @@ class IdentitiesApi:
         return await self._enrolled(done, key)
 
     @serves("X-B2-31")
-    async def identities(self, call: Call[Any]) -> Reply:
+    async def identities(self, call: Call[VinPath, ListQuery, None]) -> Reply:
         """List a vehicle's identities."""
-        vin, limit, before = call.path["vin"], read_limit(call.query), read_cursor(call, UUID)
+        vin, limit, before = call.path.vin, call.query.limit, read_cursor(call, UUID)
         async with self.db.read() as tx:
             if not await store.is_registered(tx, vin):
                 raise NotFound(f"The VIN {vin} is not registered.")
@@ -57,16 +57,16 @@ class IdentitiesApi:
         return Reply("listed" if found else "empty", [_shown(one) for one in found[:limit]], headers=link)
 
     @serves("X-B2-32")
-    async def new_code(self, call: Call[messages.NewCode]) -> Reply:
+    async def new_code(self, call: Call[VinPath, None, messages.NewCode]) -> Reply:
         """Make a one-time code."""
-        vin, now = call.path["vin"], self.clock.now()
+        vin, now = call.path.vin, self.clock.now()
         self.authority.require()
         valid = timedelta(seconds=call.body.valid_s)
         code, ends = await self.db.transact(lambda tx: service.new_code(tx, vin, now, valid))
         return Reply("created", {"vin": vin, "code": code, "expires_at": ends})
 
     @serves("X-B2-33")
-    async def enrol_by_code(self, call: Call[messages.CodeEnrolment]) -> Reply:
+    async def enrol_by_code(self, call: Call[None, None, messages.CodeEnrolment]) -> Reply:
         """Give a vehicle an identity for its own key."""
         body, now = call.body, self.clock.now()
         self.authority.require()
@@ -78,9 +78,9 @@ class IdentitiesApi:
         return await self._enrolled(done, None)
 
     @serves("X-B2-34")
-    async def revoke(self, call: Call[messages.Revocation]) -> Reply:
+    async def revoke(self, call: Call[VinPath, None, messages.Revocation]) -> Reply:
         """Let identities count no more."""
-        vin, body, now = call.path["vin"], call.body, self.clock.now()
+        vin, body, now = call.path.vin, call.body, self.clock.now()
         only = UUID(body.identity_id) if body.identity_id else None
         revoked = await self.db.transact(lambda tx: service.revoke(tx, vin, body.reason, now, only=only))
         await self.revocations.refresh()
@@ -88,9 +88,9 @@ class IdentitiesApi:
         return Reply("revoked", {"vin": vin, "revoked": revoked, "barred": only is None})
 
     @serves("X-B2-35")
-    async def list_revoked(self, call: Call[Any]) -> Reply:
+    async def list_revoked(self, call: Call[None, ListQuery, None]) -> Reply:
         """Read the revocation list."""
-        limit, after = read_limit(call.query), read_cursor(call)
+        limit, after = call.query.limit, read_cursor(call)
         async with self.db.read() as tx:
             found = await store.list_revoked(tx, self.clock.now(), limit + 1, after)
         link = link_next(call, found[limit - 1].entry) if len(found) > limit else {}
@@ -100,7 +100,7 @@ class IdentitiesApi:
         return Reply("listed" if entries else "empty", entries, headers=link)
 
     @serves("X-B2-36")
-    async def state(self, call: Call[Any]) -> Reply:
+    async def state(self, call: Call[None, None, None]) -> Reply:
         """Say which trust anchors there are, and how many identities each has signed."""
         authority = self.authority.require()
         async with self.db.read() as tx:

@@ -16,13 +16,12 @@ import asyncio
 import codecs
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
 
 import msgspec
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle, ProvisionResult, ProvisionStatus
-from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.call import AnyCall, Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.core.logistics import service
 from sota.core.logistics.model import Known, Line
@@ -49,7 +48,7 @@ class LogisticsApi:
         self._decoder = msgspec.json.Decoder(ProvisionedVehicle)
 
     @serves("X-B12-1")
-    async def provision_vehicles(self, call: Call[Any]) -> Reply:
+    async def provision_vehicles(self, call: Call[None, None, None]) -> Reply:
         """Take vehicles as they are built, a line each."""
         answer = self._answer(call)
         try:
@@ -59,7 +58,7 @@ class LogisticsApi:
             raise
         return Reply("provisioned", stream=_chain(first, answer), content_type="application/x-ndjson")
 
-    async def _answer(self, call: Call[Any]) -> AsyncGenerator[bytes]:
+    async def _answer(self, call: AnyCall) -> AsyncGenerator[bytes]:
         spool = Spool()
         reading = asyncio.create_task(self._read(call, spool))
         try:
@@ -71,7 +70,7 @@ class LogisticsApi:
             await asyncio.gather(reading, return_exceptions=True)
             spool.close()
 
-    async def _read(self, call: Call[Any], spool: Spool) -> None:
+    async def _read(self, call: AnyCall, spool: Spool) -> None:
         """Read the request to its end, whatever is in it, and leave the results in the spool."""
         batch: dict[str, Line] = {}
         number = 0
@@ -179,7 +178,7 @@ async def _chain(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[by
         await rest.aclose()
 
 
-async def _lines(call: Call[Any]) -> AsyncIterator[bytes]:
+async def _lines(call: AnyCall) -> AsyncIterator[bytes]:
     rest, is_begun = b"", False
     async for part in call.stream():
         *whole, rest = (rest + part).split(b"\n")

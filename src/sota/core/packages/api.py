@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.b2_web_core import messages, rows
+from sota.boundaries.b2_web_core.queries import DeletePackageQuery
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.idempotency import Idempotency
+from sota.boundaries.parameters import ListQuery, PackagePath, RegexQuery
 from sota.core.packages import service, store
 from sota.core.packages.model import Package
 from sota.core.search import Pattern, search
 from sota.kit.errors import Refused
-from sota.kit.http.paging import BY_NAME, link_next, read_cursor, read_limit
+from sota.kit.http.paging import BY_NAME, link_next, read_cursor
 from sota.kit.runtime.clock import Clock
 from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Database, Tx
@@ -28,7 +28,7 @@ class PackagesApi:
         self.db, self.once, self.clock = db, once, clock
 
     @serves("WL-B2-1", "WL-B2-8")
-    async def register(self, call: Call[messages.NewPackage]) -> Reply:
+    async def register(self, call: Call[None, None, messages.NewPackage]) -> Reply:
         """Register a package whose file the Web Server has stored."""
         new = from_wire(call.body, self.clock)
 
@@ -45,20 +45,20 @@ class PackagesApi:
             raise Refused("storing_failed", "The package's data could not be stored: try again.") from None
 
     @serves("WL-B2-11")
-    async def view_vins(self, call: Call[Any]) -> Reply:
+    async def view_vins(self, call: Call[PackagePath, ListQuery, None]) -> Reply:
         """Give the VINs that have a package, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call)
-        name, version = call.path["name"], call.path["version"]
+        limit, after = call.query.limit, read_cursor(call)
+        name, version = call.path.name, call.path.version
         async with self.db.read() as tx:
             vins = await service.view_vins(tx, name, version, after, limit + 1)
         headers = link_next(call, vins[limit - 1]) if len(vins) > limit else {}
         return Reply("found", vins[:limit], headers=headers)
 
     @serves("X-B2-5")
-    async def search(self, call: Call[Any]) -> Reply:
+    async def search(self, call: Call[None, RegexQuery, None]) -> Reply:
         """Give the packages whose NAME/VERSION matches, a page at a time."""
-        pattern = Pattern(call.query["regex"]) if "regex" in call.query else None
-        limit, after = read_limit(call.query), read_cursor(call, BY_NAME)
+        pattern = Pattern(call.query.regex) if call.query.regex is not None else None
+        limit, after = call.query.limit, read_cursor(call, BY_NAME)
         async with self.db.read() as tx:
 
             async def read_slice(last: tuple[str, str] | None, count: int) -> list[Package]:
@@ -72,23 +72,23 @@ class PackagesApi:
         return Reply("listed" if page else "empty", [to_wire(entry) for entry in page], headers=headers)
 
     @serves("X-B2-6")
-    async def show(self, call: Call[Any]) -> Reply:
+    async def show(self, call: Call[PackagePath, None, None]) -> Reply:
         """Give one package's data."""
         async with self.db.read() as tx:
-            found = await service.require_package(tx, call.path["name"], call.path["version"])
+            found = await service.require_package(tx, call.path.name, call.path.version)
         return Reply("found", to_wire(found))
 
     @serves("X-B2-8")
-    async def show_file(self, call: Call[Any]) -> Reply:
+    async def show_file(self, call: Call[PackagePath, None, None]) -> Reply:
         """Say where a package's file lies."""
         async with self.db.read() as tx:
-            found = await service.require_package(tx, call.path["name"], call.path["version"])
+            found = await service.require_package(tx, call.path.name, call.path.version)
         return Reply("found", messages.PackageFile(uri=found.uri, size=found.size, sha256=found.sha256))
 
     @serves("X-B2-9")
-    async def delete(self, call: Call[Any]) -> Reply:
+    async def delete(self, call: Call[PackagePath, DeletePackageQuery, None]) -> Reply:
         """Delete a package that nobody needs any more."""
-        name, version, file = call.path["name"], call.path["version"], call.query.get("file")
+        name, version, file = call.path.name, call.path.version, call.query.file
 
         async def work(tx: Tx) -> Reply:
             await service.delete_package(tx, name, version, file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -13,6 +12,7 @@ from sota.boundaries.b2_web_core import messages
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
+from sota.boundaries.parameters import IdPath, ListQuery, VinPath
 from sota.boundaries.values import Reason
 from sota.core import schedules
 from sota.core.following.service import Following
@@ -24,7 +24,7 @@ from sota.core.requests import store as request_store
 from sota.core.requests.model import Counts, InstallRequest
 from sota.core.requests.wire import to_counts, to_package_id, to_update
 from sota.core.vehicles import service as vehicle_service
-from sota.kit.http.paging import BY_MOMENT, link_next, read_cursor, read_limit
+from sota.kit.http.paging import BY_MOMENT, link_next, read_cursor
 from sota.kit.sql.database import Tx
 
 TRIED_AT_ONCE = 500
@@ -38,19 +38,19 @@ class QueueApi:
         self.db, self.clock = endings.db, endings.clock
 
     @serves("X-B2-10")
-    async def cancel(self, call: Call[Any]) -> Reply:
+    async def cancel(self, call: Call[IdPath, None, None]) -> Reply:
         """Cancel what waits of a request; what is under way goes on."""
         return await self._end(call, "cancelled", in_flight_too=False)
 
     @serves("X-B2-11")
-    async def stop(self, call: Call[Any]) -> Reply:
+    async def stop(self, call: Call[IdPath, None, None]) -> Reply:
         """Cancel what waits of a request, and abort what is under way."""
         return await self._end(call, "stopped", in_flight_too=True)
 
     @serves("X-B2-12")
-    async def retry(self, call: Call[Any]) -> Reply:
+    async def retry(self, call: Call[IdPath, None, None]) -> Reply:
         """Try a request's failed and cancelled updates again, in the same request."""
-        request_id = UUID(call.path["id"])
+        request_id = UUID(call.path.id)
         async with self.db.read() as tx:
             parts = await request_service.require_real_request(tx, request_id)
         async with self.db.read() as tx:
@@ -59,9 +59,9 @@ class QueueApi:
         return Reply("retried", await self._changed(request_id, changed))
 
     @serves("X-B2-13")
-    async def show_queue(self, call: Call[Any]) -> Reply:
+    async def show_queue(self, call: Call[VinPath, ListQuery, None]) -> Reply:
         """Give what a vehicle will get, in its order, a page at a time."""
-        vin, limit = call.path["vin"], read_limit(call.query)
+        vin, limit = call.path.vin, call.query.limit
         after: store.QueueKey | None = read_cursor(call, store.QueueKey)
         async with self.db.read() as tx:
             await vehicle_service.require_vehicle(tx, vin)
@@ -71,9 +71,9 @@ class QueueApi:
         return Reply("listed" if page else "empty", page, headers=headers)
 
     @serves("X-B2-14")
-    async def change_order(self, call: Call[list[str]]) -> Reply:
+    async def change_order(self, call: Call[VinPath, None, list[str]]) -> Reply:
         """Let a vehicle's updates go in another order."""
-        vin, wanted = call.path["vin"], [UUID(update_id) for update_id in call.body]
+        vin, wanted = call.path.vin, [UUID(update_id) for update_id in call.body]
         await self.db.transact(lambda tx: service.change_order(tx, vin, wanted))
         self.endings.dispatcher.wake([vin])
         async with self.db.read() as tx:
@@ -81,9 +81,9 @@ class QueueApi:
         return Reply("ordered", [to_update(update) for _, update in queue])
 
     @serves("X-B2-15")
-    async def show_history(self, call: Call[Any]) -> Reply:
+    async def show_history(self, call: Call[VinPath, ListQuery, None]) -> Reply:
         """Give the updates of a vehicle that are over, the latest first, a page at a time."""
-        vin, limit = call.path["vin"], read_limit(call.query)
+        vin, limit = call.path.vin, call.query.limit
         after: tuple[datetime, UUID] | None = read_cursor(call, BY_MOMENT)
         async with self.db.read() as tx:
             await vehicle_service.require_vehicle(tx, vin)
@@ -95,9 +95,9 @@ class QueueApi:
         return Reply("listed" if page else "empty", [to_update(update) for update in page], headers=headers)
 
     @serves("X-B2-16")
-    async def ask_for_packages(self, call: Call[Any]) -> Reply:
+    async def ask_for_packages(self, call: Call[VinPath, None, None]) -> Reply:
         """Ask a vehicle what it has installed (Get All Packages)."""
-        vin = call.path["vin"]
+        vin = call.path.vin
 
         async def work(tx: Tx) -> None:
             await vehicle_service.require_active(tx, vin)
@@ -107,8 +107,8 @@ class QueueApi:
         self.endings.relay.wake()
         return Reply("asked")
 
-    async def _end(self, call: Call[Any], outcome: str, *, in_flight_too: bool) -> Reply:
-        request_id = UUID(call.path["id"])
+    async def _end(self, call: Call[IdPath, None, None], outcome: str, *, in_flight_too: bool) -> Reply:
+        request_id = UUID(call.path.id)
         async with self.db.read() as tx:
             parts = await request_service.require_real_request(tx, request_id)
         chosen = store.of_request(request_id, [part.position for part in parts])

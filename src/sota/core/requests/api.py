@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from sota.boundaries.b2_web_core import messages
+from sota.boundaries.b2_web_core.queries import RequestQuery, RequestVehicleQuery
 from sota.boundaries.b5_core_resolver.client import FactsClient
-from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.call import AnyCall, Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.idempotency import Idempotency
-from sota.boundaries.values import PackageId, UpdateStatus, Vin
+from sota.boundaries.parameters import IdPath, ListQuery, UpdatePath
 from sota.core.requests import service, store
 from sota.core.requests.model import Counts, Order
 from sota.core.requests.queueing import Answer, Queueing, Wanted
 from sota.core.requests.wire import from_campaign, from_request, to_request, to_update
-from sota.kit.errors import Invalid, NotFound, Refused
-from sota.kit.http.paging import BY_PLACE, link_next, read_cursor, read_limit
+from sota.kit.errors import NotFound, Refused
+from sota.kit.http.paging import BY_PLACE, link_next, read_cursor
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database
 
@@ -35,7 +33,7 @@ class RequestsApi:
         self.db, self.once, self.resolver, self.queueing, self.clock = db, once, resolver, queueing, clock
 
     @serves("WL-B2-3")
-    async def create_campaign(self, call: Call[messages.NewCampaign]) -> Reply:
+    async def create_campaign(self, call: Call[None, None, messages.NewCampaign]) -> Reply:
         """Create a campaign: a named request, queued at once."""
 
         def answer(request_id: UUID, vehicles: int) -> Reply:
@@ -45,27 +43,27 @@ class RequestsApi:
         return await self._queue(call, "campaign", call.body.name, orders, answer)
 
     @serves("WL-B2-4")
-    async def queue_package(self, call: Call[messages.QueueRequest]) -> Reply:
+    async def queue_package(self, call: Call[None, None, messages.QueueRequest]) -> Reply:
         """Queue a package for the vehicles that its filters choose."""
         return await self._queue(call, "request", None, [from_request(call.body)], _queued)
 
     @serves("WL-B2-5")
-    async def queue_packages(self, call: Call[list[messages.QueueRequest]]) -> Reply:
+    async def queue_packages(self, call: Call[None, None, list[messages.QueueRequest]]) -> Reply:
         """Queue several packages under one id: all, or none."""
         return await self._queue(call, "request", None, [from_request(part) for part in call.body], _queued)
 
     @serves("WL-B2-6")
-    async def list_queued(self, call: Call[Any]) -> Reply:
+    async def list_queued(self, call: Call[None, RequestQuery, None]) -> Reply:
         """Give the requests that wait or are under way, a page at a time."""
-        package, vin, status = _read_package(call), _read_vin(call), _read_choice(call, messages.RequestStatus)
-        limit, after = read_limit(call.query), _read_request_cursor(call)
+        query, package, limit = call.query, call.query.package_id, call.query.limit
+        after: tuple[UUID, int] | None = read_cursor(call, BY_PLACE)
         if package is not None and not await self.resolver.filters_of(package):
             raise Refused("filters_missing", f"Package {package.text} has no filters: it is queued for nobody.")
         key = (package.name, package.version) if package is not None else None
         now = self.clock.now()
         async with self.db.read() as tx:
             page = await store.list_requests(
-                tx, package=key, vin=vin, status=status, now=now, after=after, count=limit + 1
+                tx, package=key, vin=query.vin, status=query.status, now=now, after=after, count=limit + 1
             )
             counts = await store.count_updates(tx, {request.id for request in page[:limit]})
         more = len(page) > limit
@@ -75,20 +73,19 @@ class RequestsApi:
         return Reply("listed" if listed else "empty", listed, headers=headers)
 
     @serves("X-B2-2")
-    async def show(self, call: Call[Any]) -> Reply:
+    async def show(self, call: Call[IdPath, None, None]) -> Reply:
         """Give one request and its counts."""
-        request_id = UUID(call.path["id"])
+        request_id = UUID(call.path.id)
         async with self.db.read() as tx:
             parts = await service.require_request(tx, request_id)
             counts = await store.count_updates(tx, [request_id])
         return Reply("found", to_request(parts, sum(counts.values(), Counts()), self.clock.now()))
 
     @serves("X-B2-3")
-    async def list_vehicles(self, call: Call[Any]) -> Reply:
+    async def list_vehicles(self, call: Call[IdPath, RequestVehicleQuery, None]) -> Reply:
         """Give the updates of a request, one a vehicle, a page at a time."""
-        status = _read_choice(call, UpdateStatus)
-        request_id, limit = UUID(call.path["id"]), read_limit(call.query)
-        after = _read_id_cursor(call)
+        status, limit, request_id = call.query.status, call.query.limit, UUID(call.path.id)
+        after: UUID | None = read_cursor(call, UUID)
         async with self.db.read() as tx:
             await service.require_request(tx, request_id)
             page = await store.list_updates(tx, request_id, status=status, after=after, count=limit + 1)
@@ -96,9 +93,9 @@ class RequestsApi:
         return Reply("listed" if page else "empty", [to_update(update) for update in page[:limit]], headers=headers)
 
     @serves("X-B2-4")
-    async def show_update(self, call: Call[Any]) -> Reply:
+    async def show_update(self, call: Call[UpdatePath, None, None]) -> Reply:
         """Give one vehicle's update."""
-        update_id = UUID(call.path["update_id"])
+        update_id = UUID(call.path.update_id)
         async with self.db.read() as tx:
             found = await store.find_update(tx, update_id)
         if found.data is None:
@@ -106,9 +103,10 @@ class RequestsApi:
         return Reply("found", to_update(found.data))
 
     @serves("WL-B2-14")
-    async def list_completed(self, call: Call[Any]) -> Reply:
+    async def list_completed(self, call: Call[IdPath, ListQuery, None]) -> Reply:
         """Give the VINs that have a request's package, and since when."""
-        request_id, limit, after = UUID(call.path["id"]), read_limit(call.query), _read_id_cursor(call)
+        request_id, limit = UUID(call.path.id), call.query.limit
+        after: UUID | None = read_cursor(call, UUID)
         async with self.db.read() as tx:
             await service.require_request(tx, request_id)
             page = await store.list_completed(tx, request_id, after=after, count=limit + 1)
@@ -119,7 +117,7 @@ class RequestsApi:
         headers = link_next(call, str(page[limit - 1].update_id)) if len(page) > limit else {}
         return Reply("listed" if listed else "empty", listed, headers=headers)
 
-    async def _queue(self, call: Call[Any], kind: str, name: str | None, orders: list[Order], answer: Answer) -> Reply:
+    async def _queue(self, call: AnyCall, kind: str, name: str | None, orders: list[Order], answer: Answer) -> Reply:
         known = await self.once.find(call)
         if known is not None:
             return known
@@ -131,43 +129,6 @@ def _queued(request_id: UUID, vehicles: int) -> Reply:
     return Reply("queued", _queued_body(request_id, vehicles))
 
 
-def _queued_body(request_id: UUID, vehicles: int) -> dict[str, Any]:
-    body = {"install_request_id": str(request_id)}
+def _queued_body(request_id: UUID, vehicles: int) -> dict[str, object]:
+    body: dict[str, object] = {"install_request_id": str(request_id)}
     return body if vehicles else {**body, "vehicles": 0, "warning": NO_VEHICLE}
-
-
-def _read_package(call: Call[Any]) -> PackageId | None:
-    text = call.query.get("package")
-    if text is None:
-        return None
-    name, _, version = text.partition("/")
-    package: PackageId = _convert({"name": name, "version": version}, PackageId, "package must be NAME/VERSION")
-    return package
-
-
-def _read_vin(call: Call[Any]) -> str | None:
-    text = call.query.get("vin")
-    return None if text is None else _convert(text, Vin, "vin must be 17 capital letters and digits")
-
-
-def _read_choice(call: Call[Any], kind: Any) -> str | None:
-    text = call.query.get("status")
-    choices = ", ".join(kind)
-    return None if text is None else str(_convert(text, kind, f"status must be one of {choices}"))
-
-
-def _convert(value: Any, kind: Any, message: str) -> Any:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        raise Invalid(f"{message}.") from None
-
-
-def _read_request_cursor(call: Call[Any]) -> tuple[UUID, int] | None:
-    key: tuple[UUID, int] | None = read_cursor(call, BY_PLACE)
-    return key
-
-
-def _read_id_cursor(call: Call[Any]) -> UUID | None:
-    key: UUID | None = read_cursor(call, UUID)
-    return key

@@ -382,7 +382,7 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _is_of(reply: Reply, request_id: UUID) -> bool:
     """Return whether an answer is of this request, and not of an earlier one under the same Idempotency-Key."""
-    return bool(reply.body["install_request_id"] == str(request_id))
+    return isinstance(reply.body, dict) and reply.body["install_request_id"] == str(request_id)
 
 
 def _taken() -> Unavailable:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from sota.boundaries.b2_web_core.queries import RetireQuery
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.idempotency import Idempotency
+from sota.boundaries.parameters import VinPath
 from sota.boundaries.values import Reason
 from sota.core.identity.revocations import RevocationList
 from sota.core.queue.endings import Endings
 from sota.core.retirement import service
 from sota.core.transfers.model import DownloadRef
-from sota.kit.errors import Invalid
 from sota.kit.runtime.logging import get_logger, short_vin
 from sota.kit.sql.database import Tx
 
@@ -24,10 +23,10 @@ class RetirementApi:
         self.endings, self.once, self.clock, self.revocations = endings, once, endings.clock, revocations
 
     @serves("X-B2-20", "X-B2-21")
-    async def retire(self, call: Call[Any]) -> Reply:
+    async def retire(self, call: Call[VinPath, RetireQuery, None]) -> Reply:
         """Retire a vehicle: nothing more is sent to it, its history is kept; with ``erase`` under a pseudonym."""
-        erase = read_erase(call)
-        vin = call.path["vin"]
+        erase = call.query.erase is not None
+        vin = call.path.vin
         dropped: list[DownloadRef] = []
 
         async def work(tx: Tx) -> Reply:
@@ -41,14 +40,3 @@ class RetirementApi:
         self.endings.relay.wake()
         get_logger().info("vehicle_retired", vin=short_vin(vin), erased=erase)
         return reply
-
-
-def read_erase(call: Call[Any]) -> bool:
-    """Read whether the row that erases was asked for.
-
-    Raises:
-        Invalid: with another word than ``true``.
-    """
-    if call.query.get("erase", "true") != "true":
-        raise Invalid("erase must be true; to retire the vehicle only, leave it out.")
-    return "erase" in call.query

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from sota.boundaries.b2_web_core import messages
+from sota.boundaries.b2_web_core.queries import VehicleQuery
 from sota.boundaries.b7_core_rvi.messages import ChangeKind, Firmware, LocalChange
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.idempotency import Idempotency
+from sota.boundaries.parameters import ListQuery, VinPath
 from sota.boundaries.values import InstalledPackage
 from sota.core.requests import store as request_store
 from sota.core.requests.wire import to_update
-from sota.core.search import Pattern, read_flag, search
+from sota.core.search import Pattern, search
 from sota.core.vehicles import service, software_store, store
 from sota.core.vehicles.model import PackageKey, Vehicle, two_versions
 from sota.kit.errors import Failed, Invalid
-from sota.kit.http.paging import BY_NAME, link_next, read_cursor, read_limit
+from sota.kit.http.paging import BY_NAME, link_next, read_cursor
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database, Tx
 from sota.kit.sql.outbox import Relay
@@ -34,7 +35,7 @@ class VehiclesApi:
         self.db, self.once, self.relay, self.clock = db, once, relay, clock
 
     @serves("WL-B2-2")
-    async def register(self, call: Call[messages.NewVehicle]) -> Reply:
+    async def register(self, call: Call[None, None, messages.NewVehicle]) -> Reply:
         """Register a vehicle."""
 
         async def work(tx: Tx) -> Reply:
@@ -44,10 +45,11 @@ class VehiclesApi:
         return await self.once.transact(call, work)
 
     @serves("WL-B2-7")
-    async def search(self, call: Call[Any]) -> Reply:
+    async def search(self, call: Call[None, VehicleQuery, None]) -> Reply:
         """Give the vehicles whose VIN matches, a page at a time, with what they have where that is asked for."""
-        pattern = Pattern(call.query["regex"]) if "regex" in call.query else None
-        limit, after, with_packages = read_limit(call.query), read_cursor(call), read_flag(call.query, "packages")
+        query = call.query
+        pattern = Pattern(query.regex) if query.regex is not None else None
+        limit, after, with_packages = query.limit, read_cursor(call), query.packages
         if with_packages:  # each may have thousands
             limit = min(limit, MOST_WITH_PACKAGES)
         async with self.db.read() as tx:
@@ -63,17 +65,17 @@ class VehiclesApi:
         return Reply("listed" if page else "empty", listed, headers=headers)
 
     @serves("WL-B2-10")
-    async def view_packages(self, call: Call[Any]) -> Reply:
+    async def view_packages(self, call: Call[VinPath, ListQuery, None]) -> Reply:
         """Return the packages installed on a VIN, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call, BY_NAME)
+        limit, after = call.query.limit, read_cursor(call, BY_NAME)
         async with self.db.read() as tx:
-            installed = await service.view_packages(tx, call.path["vin"])
+            installed = await service.view_packages(tx, call.path.vin)
         rest = sorted(key for key in installed if after is None or key > after)
         headers = link_next(call, rest[limit - 1]) if len(rest) > limit else {}
         return Reply("found", to_installed(rest[:limit]), headers=headers)
 
     @serves("WL-B2-9")
-    async def change_packages(self, call: Call[list[InstalledPackage]]) -> Reply:
+    async def change_packages(self, call: Call[VinPath, None, list[InstalledPackage]]) -> Reply:
         """Make the packages of a VIN exactly these."""
         packages = {(package.name, package.version) for package in call.body}
         if len(packages) != len(call.body):
@@ -81,15 +83,15 @@ class VehiclesApi:
         name = two_versions(packages)
         if name is not None:
             raise Invalid(f"The package {name} stands in the list in two versions: a vehicle has one.")
-        vin = call.path["vin"]
+        vin = call.path.vin
         if await self.db.transact(lambda tx: service.change_packages(tx, vin, packages, self.clock)):
             self.relay.wake()  # most reports bring nothing new
         return Reply("changed", to_installed(packages))
 
     @serves("X-B2-1")
-    async def show(self, call: Call[Any]) -> Reply:
+    async def show(self, call: Call[VinPath, None, None]) -> Reply:
         """Give a vehicle, what is in it and its latest updates."""
-        vin = call.path["vin"]
+        vin = call.path.vin
         async with self.db.read() as tx:
             vehicle = await service.require_vehicle(tx, vin)
             components = (await store.read_components(tx, [vin]))[vin]

@@ -6,8 +6,7 @@ A cursor is the last key of the page before: base64url of JSON, opaque to caller
 * it has the key's type and at most :data:`MAX_CURSOR` characters; what a store cannot compare with is refused here.
 
 >>> from types import SimpleNamespace
->>> vehicles = SimpleNamespace(row=SimpleNamespace(way=SimpleNamespace(path="/v")), query={}, url_path="/v")
->>> vehicles.query["cursor"] = make_cursor("/v", "WVW")
+>>> vehicles = SimpleNamespace(template="/v", raw_query={"cursor": make_cursor("/v", "WVW")}, url_path="/v")
 >>> read_cursor(vehicles)
 'WVW'
 """
@@ -26,9 +25,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from sota.kit.errors import Invalid, Unreadable
+from sota.kit.errors import Unreadable
 
-DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_CURSOR = 2048
 Key = Annotated[str, Meta(min_length=1, max_length=256)]
 Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -43,23 +41,11 @@ class Asked(Protocol):
     """What a request for a page is read from: see :class:`sota.boundaries.binding.call.Call`."""
 
     @property
-    def row(self) -> Any: ...
+    def template(self) -> str: ...
     @property
-    def query(self) -> Mapping[str, str]: ...
+    def raw_query(self) -> Mapping[str, str]: ...
     @property
     def url_path(self) -> str: ...
-
-
-def read_limit(query: Mapping[str, str]) -> int:
-    """Read ``limit``: 1 to 1000, 100 where none is given.
-
-    Raises:
-        Invalid: not a number, or out of range.
-    """
-    text = query.get("limit", str(DEFAULT_LIMIT))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
-        raise Invalid(f"limit must be a number from 1 to {MAX_LIMIT}, not {text[:40]!r}")
-    return int(text)
 
 
 def read_cursor(call: Asked, kind: Any = Key, *, path: str | None = None) -> Any:
@@ -71,7 +57,7 @@ def read_cursor(call: Asked, kind: Any = Key, *, path: str | None = None) -> Any
         Unreadable: this list did not return it (docs/specification.md, ruling 2: a bad cursor is the row's 'an error
         occurs').
     """
-    text = call.query.get("cursor")
+    text = call.raw_query.get("cursor")
     if text is None:
         return None
     if len(text) > MAX_CURSOR:
@@ -80,7 +66,7 @@ def read_cursor(call: Asked, kind: Any = Key, *, path: str | None = None) -> Any
         padded = text + "=" * (-len(text) % 4)
         content = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True)
         tag, key = msgspec.json.decode(content, type=tuple[int, kind])
-        if tag != _tag(path or call.row.way.path):
+        if tag != _tag(path or call.template):
             raise Unreadable(NOT_OURS)
         return _in_utc(key)
     except (binascii.Error, ValueError, OverflowError, msgspec.MsgspecError):
@@ -94,7 +80,7 @@ def make_cursor(path: str, key: Any) -> str:
 
 def link_next(call: Asked, key: Any) -> dict[str, str]:
     """Return the ``Link`` header of a page that has a next one, which begins after ``key``."""
-    return link_to(call.url_path, {**call.query, "cursor": make_cursor(call.row.way.path, key)})
+    return link_to(call.url_path, {**call.raw_query, "cursor": make_cursor(call.template, key)})
 
 
 def link_to(url_path: str, query: Mapping[str, str]) -> dict[str, str]:

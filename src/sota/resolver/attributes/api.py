@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
+from sota.boundaries.parameters import VinPath
 from sota.kit.errors import NotFound
 from sota.kit.sql.database import Database
 from sota.resolver.attributes import store
@@ -18,21 +17,21 @@ class AttributesApi:
         self.db = db
 
     @serves("X-B3-5")
-    async def find(self, call: Call[Any]) -> Reply:
+    async def find(self, call: Call[VinPath, None, None]) -> Reply:
         """Give a vehicle's attributes."""
         async with self.db.read() as tx:
-            found = await store.find_attributes(tx, call.path["vin"])
+            found = await store.find_attributes(tx, call.path.vin)
         if found is None:
-            raise _unknown(call)
+            raise _unknown(call.path.vin)
         return Reply("found", found)
 
     @serves("X-B3-6")
-    async def change(self, call: Call[dict[str, str]]) -> Reply:
+    async def change(self, call: Call[VinPath, None, dict[str, str]]) -> Reply:
         """Make a vehicle's attributes exactly these."""
-        if not await self.db.transact(lambda tx: store.replace_attributes(tx, call.path["vin"], call.body)):
-            raise _unknown(call)
+        if not await self.db.transact(lambda tx: store.replace_attributes(tx, call.path.vin, call.body)):
+            raise _unknown(call.path.vin)
         return Reply("changed", dict(sorted(call.body.items())))
 
 
-def _unknown(call: Call[Any]) -> NotFound:
-    return NotFound(f"The VIN {call.path['vin']} is not registered.")
+def _unknown(vin: str) -> NotFound:
+    return NotFound(f"The VIN {vin} is not registered.")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sota.boundaries.audit import Trail, answer_records, answer_verdict
+from sota.boundaries.audit import AuditQuery, Trail, answer_records, answer_verdict
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 
@@ -16,11 +14,11 @@ class AuditApi:
         self._trail = trail
 
     @serves("X-B3-30")
-    async def records(self, call: Call[Any]) -> Reply:
+    async def records(self, call: Call[None, AuditQuery, None]) -> Reply:
         """List records, newest first."""
         return await answer_records(self._trail, call)
 
     @serves("X-B3-31")
-    async def verify(self, _call: Call[Any]) -> Reply:
+    async def verify(self, _call: Call[None, None, None]) -> Reply:
         """Check the whole chain."""
         return await answer_verdict(self._trail)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
+from sota.boundaries.b3_web_resolver.queries import DependencyQuery, DropQuery
 from sota.boundaries.b3_web_resolver.resolution_messages import Dependency
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
+from sota.boundaries.parameters import PackagePath
 from sota.boundaries.values import PackageId
-from sota.kit.errors import Invalid
 from sota.kit.sql.database import Database
 from sota.resolver.dependencies import service
 from sota.resolver.dependencies.model import Minimum, Package
@@ -23,26 +23,23 @@ class DependenciesApi:
         self.db = db
 
     @serves("X-B3-14")
-    async def edges(self, call: Call[Any]) -> Reply:
+    async def edges(self, call: Call[PackagePath, DependencyQuery, None]) -> Reply:
         """Give what a package needs, or with ``recursive=true`` its whole graph as edges."""
-        recursive = call.query.get("recursive", "false")
-        if recursive not in ("true", "false"):
-            raise Invalid(f"recursive must be true or false, not {recursive[:40]!r}.")
         async with self.db.read() as tx:
-            edges = await service.list_edges(tx, _package(call), recursive=recursive == "true")
+            edges = await service.list_edges(tx, _package(call.path), recursive=call.query.recursive)
         return Reply("listed" if edges else "empty", to_wire(edges))
 
     @serves("X-B3-15")
-    async def declare(self, call: Call[list[PackageId]]) -> Reply:
+    async def declare(self, call: Call[PackagePath, None, list[PackageId]]) -> Reply:
         """Make what a package needs exactly these."""
         needs = [Minimum(need.name, need.version) for need in call.body]
-        edges = await self.db.transact(lambda tx: service.declare(tx, _package(call), needs))
+        edges = await self.db.transact(lambda tx: service.declare(tx, _package(call.path), needs))
         return Reply("declared", to_wire(edges))
 
     @serves("X-B3-16")
-    async def drop(self, call: Call[Any]) -> Reply:
+    async def drop(self, call: Call[PackagePath, DropQuery, None]) -> Reply:
         """Delete one need of a package, or all."""
-        edges = await self.db.transact(lambda tx: service.drop(tx, _package(call), call.query.get("needs")))
+        edges = await self.db.transact(lambda tx: service.drop(tx, _package(call.path), call.query.needs))
         return Reply("dropped", to_wire(edges))
 
 
@@ -57,5 +54,5 @@ def to_wire(edges: Iterable[Edge]) -> list[Dependency]:
     ]
 
 
-def _package(call: Call[Any]) -> Package:
-    return Package(call.path["name"], call.path["version"])
+def _package(path: PackagePath) -> Package:
+    return Package(path.name, path.version)

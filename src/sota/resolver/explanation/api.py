@@ -15,7 +15,7 @@ class ExplanationApi:
         self.explanations = explanations
 
     @serves("X-B3-17")
-    async def explain(self, call: Call[ExplainRequest]) -> Reply:
+    async def explain(self, call: Call[None, None, ExplainRequest]) -> Reply:
         """Say why a vehicle gets a package, or matches an expression, or not."""
         asked = call.body
         if asked.expression is not None:

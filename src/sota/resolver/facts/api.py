@@ -7,7 +7,6 @@ was cut off sends everything again: what was committed is answered as repeated.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -41,7 +40,7 @@ class FactsApi:
         self._named = msgspec.json.Decoder(_Named)
 
     @serves("WL-B5-2")
-    async def record(self, call: Call[Any]) -> Reply:
+    async def record(self, call: Call[None, None, None]) -> Reply:
         """Record facts about vehicles, packages and components."""
         if call.headers.get("content-type", "").partition(";")[0].strip().lower() != NDJSON:
             raise Unsupported(f"The body must be {NDJSON}.")

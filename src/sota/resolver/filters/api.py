@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
-from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.call import AnyCall, Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.idempotency import Idempotency
-from sota.kit.errors import Invalid, Refused
-from sota.kit.http.paging import link_next, link_to, make_cursor, read_cursor, read_limit
+from sota.boundaries.parameters import (
+    DeleteFilterQuery,
+    ListQuery,
+    NamePath,
+    PackageFilterPath,
+    PackagePath,
+    RegexQuery,
+    WidenQuery,
+)
+from sota.kit.errors import Refused
+from sota.kit.http.paging import link_next, link_to, make_cursor, read_cursor
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database, Tx
 from sota.resolver.filters import service, store
@@ -30,7 +38,7 @@ class FiltersApi:
         self.db, self.once, self.workers, self.widening, self.clock = db, once, workers, widening, clock
 
     @serves("WL-B3-4")
-    async def create(self, call: Call[Filter]) -> Reply:
+    async def create(self, call: Call[None, None, Filter]) -> Reply:
         """Create a filter that can be evaluated."""
         meaning = await service.read_expression(call.body.expression, self.workers)
 
@@ -41,21 +49,21 @@ class FiltersApi:
         return await self.once.transact(call, work)
 
     @serves("WL-B3-3")
-    async def attach(self, call: Call[Association]) -> Reply:
+    async def attach(self, call: Call[PackagePath, None, Association]) -> Reply:
         """Attach a filter to a package."""
 
         async def work(tx: Tx) -> Reply:
-            await service.attach_filter(tx, call.path["name"], call.path["version"], call.body.filter)
+            await service.attach_filter(tx, call.path.name, call.path.version, call.body.filter)
             return Reply("inserted")
 
         return await self.once.transact(call, work)
 
     @serves("WL-B3-6", "WL-B3-7")
-    async def list(self, call: Call[Any]) -> Reply:
+    async def list(self, call: Call[None, RegexQuery, None]) -> Reply:
         """Give the filters, or those whose name matches ``regex``, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call)
-        if "regex" in call.query:
-            page = await service.search_filters(self.db, self.workers, call.query["regex"], after, limit)
+        limit, after = call.query.limit, read_cursor(call)
+        if call.query.regex is not None:
+            page = await service.search_filters(self.db, self.workers, call.query.regex, after, limit)
         else:
             async with self.db.read() as tx:
                 page = await service.list_filters(tx, after, limit)
@@ -63,23 +71,23 @@ class FiltersApi:
         return Reply("listed" if page.filters else "empty", to_wire(page.filters), headers=headers)
 
     @serves("WL-B3-8")
-    async def change(self, call: Call[FilterChange]) -> Reply:
+    async def change(self, call: Call[NamePath, ListQuery, FilterChange]) -> Reply:
         """Change a filter's expression; answer with a page of the available filters."""
-        limit, after = read_limit(call.query), read_cursor(call, path=FILTERS)
+        limit, after = call.query.limit, read_cursor(call, path=FILTERS)
         meaning = await service.read_expression(call.body.expression, self.workers)
 
         async def work(tx: Tx) -> Page:
-            await service.change_filter(tx, call.path["name"], call.body.expression, meaning)
+            await service.change_filter(tx, call.path.name, call.body.expression, meaning)
             return await service.list_filters(tx, after, limit)
 
         return available("updated", call, await self.db.transact(work))
 
     @serves("WL-B3-9")
-    async def delete(self, call: Call[Any]) -> Reply:
+    async def delete(self, call: Call[NamePath, DeleteFilterQuery, None]) -> Reply:
         """Delete a filter; answer with a page of the available filters."""
-        limit, after = read_limit(call.query), read_cursor(call, path=FILTERS)
-        name, looked_at = call.path["name"], None
-        if not _read_flag(call, "widen"):
+        limit, after = call.query.limit, read_cursor(call, path=FILTERS)
+        name, looked_at = call.path.name, None
+        if not call.query.widen:
             async with self.db.read() as tx:
                 looked_at = await store.find_targets(tx, name)
             await self._require_no_wider(name, looked_at)
@@ -100,20 +108,20 @@ class FiltersApi:
             raise Refused("target_widens", f"{text} Say widen=true if that is meant.")
 
     @serves("X-B3-1", "X-B5-1")
-    async def of_package(self, call: Call[Any]) -> Reply:
+    async def of_package(self, call: Call[PackagePath, ListQuery, None]) -> Reply:
         """Return the filters of a package, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call)
+        limit, after = call.query.limit, read_cursor(call)
         async with self.db.read() as tx:
-            filters = await service.package_filters(tx, call.path["name"], call.path["version"])
+            filters = await service.package_filters(tx, call.path.name, call.path.version)
         rest = [one for one in filters if after is None or one.name > after]
         headers = link_next(call, rest[limit - 1].name) if len(rest) > limit else {}
         return Reply("listed" if rest else "empty", to_wire(rest[:limit]), headers=headers)
 
     @serves("X-B3-26")
-    async def detach(self, call: Call[Any]) -> Reply:
+    async def detach(self, call: Call[PackageFilterPath, WidenQuery, None]) -> Reply:
         """Detach a filter from a package."""
-        name, version, filter_name = call.path["name"], call.path["version"], call.path["filter"]
-        if not _read_flag(call, "widen"):
+        name, version, filter_name = call.path.name, call.path.version, call.path.filter
+        if not call.query.widen:
             async with self.db.read() as tx:
                 filters = (await store.find_package_filters(tx, name, version)).data or []
             added = await self.widening.count(filters, filter_name)
@@ -124,18 +132,11 @@ class FiltersApi:
         return Reply("detached")
 
 
-def _read_flag(call: Call[Any], name: str) -> bool:
-    text = call.query.get(name, "false")
-    if text not in ("true", "false"):
-        raise Invalid(f"{name} must be true or false, not {text[:40]!r}.")
-    return text == "true"
-
-
-def available(outcome: str, call: Call[Any], page: Page) -> Reply:
+def available(outcome: str, call: AnyCall, page: Page) -> Reply:
     """Answer with a page of the available filters; its next page is one of the list of filters."""
     headers: dict[str, str] = {}
     if page.following:
-        limit = {"limit": call.query["limit"]} if "limit" in call.query else {}
+        limit = {"limit": call.raw_query["limit"]} if "limit" in call.raw_query else {}
         headers = link_to(FILTERS, {**limit, "cursor": make_cursor(FILTERS, page.following)})
     return Reply(outcome, to_wire(page.filters), headers=headers)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sota.boundaries.b3_web_resolver.fleet_messages import Group, GroupChange, MembersChanged
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
-from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.boundaries.parameters import GroupPath, ListQuery
+from sota.kit.http.paging import link_next, read_cursor
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database
 from sota.resolver.groups import service, store
@@ -21,9 +20,9 @@ class GroupsApi:
         self.db, self.clock = db, clock
 
     @serves("X-B3-7")
-    async def groups(self, call: Call[Any]) -> Reply:
+    async def groups(self, call: Call[None, ListQuery, None]) -> Reply:
         """Give the groups by name, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call)
+        limit, after = call.query.limit, read_cursor(call)
         async with self.db.read() as tx:
             found = await store.list_groups(tx, after, limit + 1)
         headers = link_next(call, found[limit - 1].name) if len(found) > limit else {}
@@ -31,47 +30,45 @@ class GroupsApi:
         return Reply("listed" if groups else "empty", groups, headers=headers)
 
     @serves("X-B3-8")
-    async def find(self, call: Call[Any]) -> Reply:
+    async def find(self, call: Call[GroupPath, None, None]) -> Reply:
         """Give a group."""
         async with self.db.read() as tx:
-            return Reply("found", to_wire(await service.find(tx, call.path["group"])))
+            return Reply("found", to_wire(await service.find(tx, call.path.group)))
 
     @serves("X-B3-9")
-    async def keep(self, call: Call[GroupChange]) -> Reply:
+    async def keep(self, call: Call[GroupPath, None, GroupChange]) -> Reply:
         """Make a group, or change what it is for."""
-        kept = await self.db.transact(
-            lambda tx: service.keep(tx, call.path["group"], call.body.description, self.clock)
-        )
+        kept = await self.db.transact(lambda tx: service.keep(tx, call.path.group, call.body.description, self.clock))
         return Reply("kept", to_wire(kept))
 
     @serves("X-B3-10")
-    async def delete(self, call: Call[Any]) -> Reply:
+    async def delete(self, call: Call[GroupPath, None, None]) -> Reply:
         """Delete a group that no filter asks for."""
-        await self.db.transact(lambda tx: service.delete(tx, call.path["group"]))
+        await self.db.transact(lambda tx: service.delete(tx, call.path.group))
         return Reply("deleted")
 
     @serves("X-B3-11")
-    async def members(self, call: Call[Any]) -> Reply:
+    async def members(self, call: Call[GroupPath, ListQuery, None]) -> Reply:
         """Give the VINs of a group, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call)
+        limit, after = call.query.limit, read_cursor(call)
         async with self.db.read() as tx:
-            group = await service.find(tx, call.path["group"])
+            group = await service.find(tx, call.path.group)
             found = await store.list_members(tx, group.id, after, limit + 1)
         headers = link_next(call, found[limit - 1]) if len(found) > limit else {}
         return Reply("listed" if found else "empty", found[:limit], headers=headers)
 
     @serves("X-B3-12")
-    async def add(self, call: Call[list[str]]) -> Reply:
+    async def add(self, call: Call[GroupPath, None, list[str]]) -> Reply:
         """Add vehicles to a group."""
         return await self._change(call, add=True)
 
     @serves("X-B3-13")
-    async def remove(self, call: Call[list[str]]) -> Reply:
+    async def remove(self, call: Call[GroupPath, None, list[str]]) -> Reply:
         """Remove vehicles from a group."""
         return await self._change(call, add=False)
 
-    async def _change(self, call: Call[Any], *, add: bool) -> Reply:
-        changed, unknown = await service.change_members(self.db, call.path["group"], call.body, add=add)
+    async def _change(self, call: Call[GroupPath, None, list[str]], *, add: bool) -> Reply:
+        changed, unknown = await service.change_members(self.db, call.path.group, call.body, add=add)
         return Reply("changed", MembersChanged(changed=changed, unknown=unknown))
 
 

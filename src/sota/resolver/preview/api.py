@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sota.boundaries.b3_web_resolver.resolution_messages import (
     Formatted,
     Hint,
@@ -17,6 +15,7 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
 )
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
+from sota.boundaries.parameters import PackagePath
 from sota.boundaries.values import PackageId
 from sota.resolver.dependencies.model import LeftOut, Package, Planned
 from sota.resolver.language.parser import FilterSyntaxError
@@ -30,7 +29,7 @@ class PreviewApi:
         self.previews = previews
 
     @serves("X-B3-18")
-    async def preview(self, call: Call[TypedExpression]) -> Reply:
+    async def preview(self, call: Call[None, None, TypedExpression]) -> Reply:
         """Count the vehicles for which an expression is true, and name some."""
         checked = await self.previews.check(call.body.expression)
         if checked.meaning is None:
@@ -39,14 +38,14 @@ class PreviewApi:
         return Reply("previewed", Preview(count=count, sample=sample, hints=_hints(checked)))
 
     @serves("X-B3-19")
-    async def validate(self, call: Call[TypedExpression]) -> Reply:
+    async def validate(self, call: Call[None, None, TypedExpression]) -> Reply:
         """Say whether an expression can be evaluated."""
         checked = await self.previews.check(call.body.expression)
         is_valid = checked.meaning is not None
         return Reply("validated", Validation(valid=is_valid, error=to_mistake(checked.error), hints=_hints(checked)))
 
     @serves("X-B3-20")
-    async def format(self, call: Call[TypedExpression]) -> Reply:
+    async def format(self, call: Call[None, None, TypedExpression]) -> Reply:
         """Tidy an expression."""
         tidy = await self.previews.format(call.body.expression)
         if isinstance(tidy, FilterSyntaxError):
@@ -54,9 +53,9 @@ class PreviewApi:
         return Reply("formatted", Formatted(expression=tidy))
 
     @serves("X-B3-21")
-    async def preview_package(self, call: Call[Any]) -> Reply:
+    async def preview_package(self, call: Call[PackagePath, None, None]) -> Reply:
         """Say what a resolve of a package would decide now."""
-        package = PackageId(name=call.path["name"], version=call.path["version"])
+        package = PackageId(name=call.path.name, version=call.path.version)
         found = await self.previews.rehearse(package)
         body = PackagePreview(
             chosen=found.total(Planned),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from sota.boundaries.b3_web_resolver.messages import Filter, Resolved
+from sota.boundaries.b3_web_resolver.queries import DifferenceQuery
 from sota.boundaries.b3_web_resolver.resolution_messages import (
     Change,
     Decided,
@@ -20,9 +18,9 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
 )
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
-from sota.boundaries.values import Id, PackageId
-from sota.kit.errors import Invalid
-from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.boundaries.parameters import IdPath, ListQuery
+from sota.boundaries.values import PackageId
+from sota.kit.http.paging import link_next, read_cursor
 from sota.kit.sql.database import Database
 from sota.resolver.dependencies.api import to_wire as edges_to_wire
 from sota.resolver.dependencies.model import LeftOut, Package, Plan, Planned
@@ -39,35 +37,35 @@ class RecordedApi:
         self.db, self.records, self.workers = db, records, workers
 
     @serves("X-B3-22", "X-B5-2")
-    async def find(self, call: Call[Any]) -> Reply:
+    async def find(self, call: Call[IdPath, None, None]) -> Reply:
         """Say what was decided, when, and by what."""
-        return Reply("found", to_wire(await self.records.look(UUID(call.path["id"]))))
+        return Reply("found", to_wire(await self.records.look(UUID(call.path.id))))
 
     @serves("X-B3-23")
-    async def chosen(self, call: Call[Any]) -> Reply:
+    async def chosen(self, call: Call[IdPath, ListQuery, None]) -> Reply:
         """Give the chosen vehicles, a page at a time."""
         return await self._page(call, Kind.CHOSEN)
 
     @serves("X-B3-24")
-    async def left_out(self, call: Call[Any]) -> Reply:
+    async def left_out(self, call: Call[IdPath, ListQuery, None]) -> Reply:
         """Give the vehicles that were left out, a page at a time."""
         return await self._page(call, Kind.LEFT_OUT)
 
     @serves("X-B3-25")
-    async def difference(self, call: Call[Any]) -> Reply:
+    async def difference(self, call: Call[IdPath, DifferenceQuery, None]) -> Reply:
         """Give the vehicles for which another resolution decided otherwise, a page at a time."""
-        limit, after = read_limit(call.query), read_cursor(call)
+        limit, after = call.query.limit, read_cursor(call)
         records = (
-            await self.records.open(UUID(call.path["id"])),
-            await self.records.open(_read_id(call.query.get("to"))),
+            await self.records.open(UUID(call.path.id)),
+            await self.records.open(UUID(call.query.to)),
         )
         page = await compare(self.db, self.workers, records, after, limit)
         headers = link_next(call, page.following) if page.following is not None else {}
         return Reply("listed" if page.found else "empty", [_difference(one) for one in page.found], headers=headers)
 
-    async def _page(self, call: Call[Any], kind: Kind) -> Reply:
-        limit, after = read_limit(call.query), read_cursor(call)
-        record = await self.records.open(UUID(call.path["id"]))
+    async def _page(self, call: Call[IdPath, ListQuery, None], kind: Kind) -> Reply:
+        limit, after = call.query.limit, read_cursor(call)
+        record = await self.records.open(UUID(call.path.id))
         found = await self.records.list(record, kind, after, limit + 1)
         headers = link_next(call, found[limit - 1][0]) if len(found) > limit else {}
         verdicts = record.content.verdicts
@@ -127,12 +125,3 @@ def _decided(plan: Plan | None) -> Decided | None:
 
 def _package(one: Package) -> PackageId:
     return PackageId(name=one.name, version=one.version)
-
-
-def _read_id(text: str | None) -> UUID:
-    if text is None:
-        raise Invalid("to must be the id of the resolution to compare with.")
-    try:
-        return UUID(msgspec.convert(text, Id))
-    except msgspec.ValidationError:
-        raise Invalid(f"to must be the id of a resolution, not {text[:40]!r}.") from None

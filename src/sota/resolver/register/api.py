@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve, VehicleToResolve
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.idempotency import Idempotency
+from sota.boundaries.parameters import PackagePath, VinPath
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Tx
 from sota.resolver.register import service
@@ -20,7 +19,7 @@ class RegisterApi:
         self.once, self.clock = once, clock
 
     @serves("WL-B3-1")
-    async def register_package(self, call: Call[PackageToResolve]) -> Reply:
+    async def register_package(self, call: Call[None, None, PackageToResolve]) -> Reply:
         """Register a package with its dependencies."""
 
         async def work(tx: Tx) -> Reply:
@@ -30,7 +29,7 @@ class RegisterApi:
         return await self.once.transact(call, work)
 
     @serves("WL-B3-2")
-    async def register_vehicle(self, call: Call[VehicleToResolve]) -> Reply:
+    async def register_vehicle(self, call: Call[None, None, VehicleToResolve]) -> Reply:
         """Register a vehicle."""
 
         async def work(tx: Tx) -> Reply:
@@ -40,7 +39,7 @@ class RegisterApi:
         return await self.once.transact(call, work)
 
     @serves("X-B3-2")
-    async def register_component(self, call: Call[ComponentToResolve]) -> Reply:
+    async def register_component(self, call: Call[None, None, ComponentToResolve]) -> Reply:
         """Register a component."""
 
         async def work(tx: Tx) -> Reply:
@@ -50,21 +49,21 @@ class RegisterApi:
         return await self.once.transact(call, work)
 
     @serves("X-B3-3")
-    async def delete_package(self, call: Call[Any]) -> Reply:
+    async def delete_package(self, call: Call[PackagePath, None, None]) -> Reply:
         """Delete a package with its dependencies and associations."""
 
         async def work(tx: Tx) -> Reply:
-            await service.delete_package(tx, call.path["name"], call.path["version"])
+            await service.delete_package(tx, call.path.name, call.path.version)
             return Reply("deleted")
 
         return await self.once.transact(call, work)
 
     @serves("X-B3-4")
-    async def delete_vehicle(self, call: Call[Any]) -> Reply:
+    async def delete_vehicle(self, call: Call[VinPath, None, None]) -> Reply:
         """Delete a vehicle and what is known of it."""
 
         async def work(tx: Tx) -> Reply:
-            await service.delete_vehicle(tx, call.path["vin"])
+            await service.delete_vehicle(tx, call.path.vin)
             return Reply("deleted")
 
         return await self.once.transact(call, work)

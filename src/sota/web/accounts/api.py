@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sota.boundaries.b1_browser_web.admin_messages import NewUser, User, UserChange
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.interaction import Role
+from sota.boundaries.parameters import ListQuery, UserPath
 from sota.kit.errors import NotFound
-from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.kit.http.paging import link_next, read_cursor
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database
 from sota.web.accounts import store
@@ -24,9 +23,9 @@ class UsersApi:
         self._db, self._clock = db, clock
 
     @serves("X-B1-45")
-    async def users(self, call: Call[Any]) -> Reply:
+    async def users(self, call: Call[None, ListQuery, None]) -> Reply:
         """List the accounts."""
-        limit, after = read_limit(call.query), read_cursor(call)
+        limit, after = call.query.limit, read_cursor(call)
         async with self._db.read() as tx:
             found = await store.list_accounts(tx, limit + 1, after)
         users = [as_user(account, sessions) for account, sessions in found[:limit]]
@@ -34,7 +33,7 @@ class UsersApi:
         return Reply("listed" if users else "empty", users, headers=headers)
 
     @serves("X-B1-46")
-    async def new_user(self, call: Call[NewUser]) -> Reply:
+    async def new_user(self, call: Call[None, None, NewUser]) -> Reply:
         """Make an account. Whoever makes it knows its first password, so its owner must replace it."""
         new = call.body
         generated = generate_password() if new.password is None else None
@@ -43,18 +42,18 @@ class UsersApi:
         return Reply("created", _created(new.name, generated))
 
     @serves("X-B1-47")
-    async def user(self, call: Call[Any]) -> Reply:
+    async def user(self, call: Call[UserPath, None, None]) -> Reply:
         """Give one account."""
         async with self._db.read() as tx:
-            found = await store.describe_account(tx, call.path["user"])
+            found = await store.describe_account(tx, call.path.user)
         if found is None:
-            raise NotFound(f"There is no account {call.path['user'][:64]}.")
+            raise NotFound(f"There is no account {call.path.user[:64]}.")
         return Reply("found", as_user(*found))
 
     @serves("X-B1-48")
-    async def change_user(self, call: Call[UserChange]) -> Reply:
+    async def change_user(self, call: Call[UserPath, None, UserChange]) -> Reply:
         """Change an account's role, disable or enable it, or give it another password."""
-        name, change = call.path["user"], call.body
+        name, change = call.path.user, call.body
         generated = generate_password() if change.reset_password else None
         await change_account(
             self._db,
@@ -68,9 +67,9 @@ class UsersApi:
         return Reply("changed", _created(name, generated))
 
     @serves("X-B1-49")
-    async def delete_user(self, call: Call[Any]) -> Reply:
+    async def delete_user(self, call: Call[UserPath, None, None]) -> Reply:
         """Delete an account."""
-        await delete_account(self._db, call.path["user"])
+        await delete_account(self._db, call.path.user)
         return Reply("deleted")
 
 

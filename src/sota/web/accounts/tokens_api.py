@@ -12,20 +12,20 @@ Rules kept here:
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from sota.boundaries.b1_browser_web.admin_messages import NewToken, Token
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.interaction import Role
+from sota.boundaries.parameters import IdPath, ListQuery
 from sota.kit.errors import NotFound, Refused
-from sota.kit.http.paging import link_next, read_cursor, read_limit
+from sota.kit.http.paging import link_next, read_cursor
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database
 from sota.web.accounts import model, token_store
 from sota.web.accounts.service import make_token
-from sota.web.visitor import Visitor
+from sota.web.visitor import visitor_of
 
 
 class TokensApi:
@@ -35,10 +35,10 @@ class TokensApi:
         self._db, self._clock = db, clock
 
     @serves("X-B1-50")
-    async def tokens(self, call: Call[Any]) -> Reply:
+    async def tokens(self, call: Call[None, ListQuery, None]) -> Reply:
         """List tokens that are valid."""
-        visitor: Visitor = call.caller
-        limit, after = read_limit(call.query), read_cursor(call, UUID)
+        visitor = visitor_of(call)
+        limit, after = call.query.limit, read_cursor(call, UUID)
         async with self._db.read() as tx:
             found = await token_store.list_tokens(
                 tx,
@@ -53,9 +53,9 @@ class TokensApi:
         return Reply("listed" if tokens else "empty", tokens, headers=headers)
 
     @serves("X-B1-51")
-    async def new_token(self, call: Call[NewToken]) -> Reply:
+    async def new_token(self, call: Call[None, None, NewToken]) -> Reply:
         """Make a token; the answer is the only place where it ever stands."""
-        visitor: Visitor = call.caller
+        visitor = visitor_of(call)
         new, role = call.body, Role(call.body.role)
         if not visitor.role.allows(role) or (new.service and visitor.role is not Role.ADMIN):
             what = f"a service's token with the role {role}" if new.service else f"a token with the role {role}"
@@ -77,10 +77,10 @@ class TokensApi:
         return Reply("created", {"id": str(token_id), "token": token, "expires_at": expires_at})
 
     @serves("X-B1-52")
-    async def revoke_token(self, call: Call[Any]) -> Reply:
+    async def revoke_token(self, call: Call[IdPath, None, None]) -> Reply:
         """Revoke a token."""
-        visitor: Visitor = call.caller
-        token_id, now, everybodys = UUID(call.path["id"]), self._clock.now(), visitor.role is Role.ADMIN
+        visitor = visitor_of(call)
+        token_id, now, everybodys = UUID(call.path.id), self._clock.now(), visitor.role is Role.ADMIN
         name = await self._db.transact(
             lambda tx: token_store.revoke_token(tx, token_id, now, account_id=visitor.account_id, everybodys=everybodys)
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlencode
 
 from sota.boundaries.b1_browser_web import page_rows
-from sota.boundaries.binding.call import Call, Reply, Row
+from sota.boundaries.b1_browser_web.queries import AssetQuery, IndexQuery
+from sota.boundaries.binding.call import AnyCall, Call, Reply
 from sota.boundaries.binding.decorators import serves
+from sota.boundaries.interaction import Interaction
+from sota.boundaries.parameters import FilePath, PagePath
 from sota.kit.errors import Refused, Unauthenticated
 from sota.web.console.manifest import PAGES, Asset
 from sota.web.console.page import Pages
@@ -26,28 +28,28 @@ class ConsoleApi:
         self._pages, self._assets, self._visitors, self._key = pages, assets, visitors, key
 
     @serves("WL-B1-1")
-    async def page(self, call: Call[Any]) -> Reply:
+    async def page(self, call: Call[PagePath, IndexQuery, None]) -> Reply:
         """Serve an approved page; what is not approved is 409, before any session is looked at."""
-        if call.path["page"] not in PAGES:
+        if call.path.page not in PAGES:
             raise Refused("not_approved", "The console has no such page.")
         return await self._index(call)
 
     @serves("WL-B1-2")
-    async def script(self, call: Call[Any]) -> Reply:
+    async def script(self, call: Call[FilePath, AssetQuery, None]) -> Reply:
         """Serve an approved script."""
-        return self._asset(f"{call.path['file']}.js")
+        return self._asset(f"{call.path.file}.js")
 
     @serves("WL-B1-3")
-    async def stylesheet(self, call: Call[Any]) -> Reply:
+    async def stylesheet(self, call: Call[FilePath, AssetQuery, None]) -> Reply:
         """Serve an approved style sheet."""
-        return self._asset(f"{call.path['file']}.css")
+        return self._asset(f"{call.path.file}.css")
 
     @serves("WL-B1-12", "WL-B1-13", "WL-B1-15", "WL-B1-16", "WL-B1-17")
-    async def root(self, call: Call[Any]) -> Reply:
+    async def root(self, call: Call[None, IndexQuery, None]) -> Reply:
         """Serve the first page to whoever is signed in."""
         return await self._index(call)
 
-    async def _index(self, call: Call[Any]) -> Reply:
+    async def _index(self, call: Call[object, IndexQuery, None]) -> Reply:
         session = await self._visitors.session_of(call)
         if session is None:
             return to_login(call, self._key)
@@ -63,7 +65,7 @@ class ConsoleApi:
         return Reply("served", raw=asset.content, content_type=asset.content_type, headers=headers)
 
 
-def to_login(call: Call[Any], key: bytes) -> Reply:
+def to_login(call: AnyCall, key: bytes) -> Reply:
     """Send a browser to the login page, and remember where it wanted to go.
 
     Raises:
@@ -72,10 +74,10 @@ def to_login(call: Call[Any], key: bytes) -> Reply:
     accepted = call.headers.get("accept", "*/*")
     if "text/html" not in accepted and "*/*" not in accepted:
         raise Unauthenticated("Sign in first, at /login.")
-    target = call.url_path + (f"?{urlencode(call.query)}" if call.query else "")
+    target = call.url_path + (f"?{urlencode(call.raw_query)}" if call.raw_query else "")
     cookies = [set_return_cookie(target, key)] if is_own_path(target) else []
     had_cookie = read_cookie(call.headers.get("cookie", ""), COOKIE) is not None
-    row: Row = page_rows.REDIRECT_UNAUTHENTICATED if had_cookie else page_rows.REDIRECT_TO_LOGIN
+    row: Interaction = page_rows.REDIRECT_UNAUTHENTICATED if had_cookie else page_rows.REDIRECT_TO_LOGIN
     if call.row.outcome("redirected") is not None:  # pages elsewhere than at / say it themselves
         row = call.row
     # Browsers keep a 301 for ever unless told not to (docs/specification.md, ruling 6).

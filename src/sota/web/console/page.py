@@ -13,8 +13,10 @@ from urllib.parse import urlencode
 
 import jinja2
 
+from sota.boundaries.b1_browser_web.queries import IndexQuery
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b2_web_core.messages import ENDED_REQUEST, InstallRequest, Update, VehicleDetail
+from sota.boundaries.b2_web_core.queries import RequestQuery, VehicleQuery
 from sota.boundaries.values import UpdateStatus
 from sota.kit.errors import Refused, Unavailable
 from sota.web.console.manifest import Asset
@@ -63,12 +65,12 @@ class Pages:
         """Make the page to change one's password; ``why`` tells what was wrong with the last try."""
         return self._render("password.html", session=session, why=why)
 
-    async def index(self, session: Session, query: Mapping[str, str]) -> bytes:
+    async def index(self, session: Session, query: IndexQuery) -> bytes:
         """Make the first page: install requests and vehicles; or the one to change a generated password."""
         if session.password_change_due:
             return self.password(session)
-        regex = query.get("regex") or None
-        overview = await self._overview(regex, query.get("cursor"))
+        regex = query.regex or None
+        overview = await self._overview(regex, query.cursor)
         following = urlencode({"regex": regex or "", "cursor": overview.next_cursor}) if overview.next_cursor else None
         return self._render("index.html", session=session, overview=overview, regex=regex or "", following=following)
 
@@ -89,14 +91,17 @@ class Pages:
 
     async def _requests(self) -> list[InstallRequest]:
         pages = await asyncio.gather(
-            self._core.queued_requests(limit=REQUESTS_A_PAGE),
-            *(self._core.queued_requests(status=status, limit=REQUESTS_A_PAGE) for status in ENDED_REQUEST),
+            self._core.queued_requests(RequestQuery(limit=REQUESTS_A_PAGE)),
+            *(
+                self._core.queued_requests(RequestQuery(status=status, limit=REQUESTS_A_PAGE))
+                for status in ENDED_REQUEST
+            ),
         )
         requests = {request.install_request_id: request for page in pages for request in page.items}
         return sorted(requests.values(), key=lambda request: request.created_at, reverse=True)
 
     async def _vehicles(self, regex: str | None, cursor: str | None) -> tuple[list[VehicleDetail], str | None]:
-        page = await self._core.search_vehicles(regex, limit=VEHICLES_A_PAGE, cursor=cursor)
+        page = await self._core.search_vehicles(VehicleQuery(regex, limit=VEHICLES_A_PAGE, cursor=cursor))
         gate = asyncio.Semaphore(CALLS_AT_ONCE)
         details = await asyncio.gather(*(self._vehicle(gate, vehicle.vin) for vehicle in page.items))
         return list(details), page.cursor

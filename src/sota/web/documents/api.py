@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -26,12 +25,12 @@ class DocumentsApi:
         self._visitors, self._key = visitors, key
 
     @serves("X-B1-8")
-    async def as_json(self, call: Call[Any]) -> Reply:
+    async def as_json(self, call: Call[None, None, None]) -> Reply:
         """Give the document."""
         return Reply("served", raw=self._json)
 
     @serves("X-B1-9")
-    async def as_page(self, call: Call[Any]) -> Reply:
+    async def as_page(self, call: Call[None, None, None]) -> Reply:
         """Give the document as a page; whoever is not signed in comes back to it after that."""
         if "authorization" not in call.headers:
             session = await self._visitors.session_of(call)

@@ -1,140 +1,76 @@
-"""Rows of B1 that go on to SOTA Core (B2)."""
+"""Rows of B1 that go on to SOTA Core."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
 from sota.boundaries.b2_web_core.client import CoreClient
-from sota.boundaries.b2_web_core.messages import NewCampaign, QueueRequest
+from sota.boundaries.b2_web_core.identity_messages import CodeEnrolment
+from sota.boundaries.b2_web_core.queries import ComponentQuery
 from sota.boundaries.binding.call import Call, Reply
-from sota.boundaries.binding.decorators import serves
-from sota.boundaries.values import InstalledPackage, PackageId
-from sota.kit.errors import Invalid
-from sota.web.gateway.answer import answering, key_of, listed, paging
+from sota.boundaries.binding.decorators import calls, serves
+from sota.kit.errors import Invalid, Refused
+from sota.web.gateway.passing import Gateway, pass_on
+from sota.web.sessions.throttle import EnrolmentThrottle
+
+COUNTED = frozenset({"code_refused", "invalid"})
 
 
-class CoreApi:
-    """What Core keeps: install requests, vehicles, packages, components."""
+class CoreApi(Gateway):
+    """Install requests, vehicles, packages, components, queues and identities."""
 
-    def __init__(self, core: CoreClient) -> None:
-        self._core = core
+    def __init__(self, core: CoreClient, throttle: EnrolmentThrottle) -> None:
+        super().__init__(core.caller, core)
+        self._throttle = throttle
 
-    @serves("WL-B1-5")
-    async def new_campaign(self, call: Call[NewCampaign]) -> Reply:
-        """Create a campaign."""
-        with answering(call.row):
-            created = await self._core.new_campaign(call.body, key=key_of(call))
-        body = msgspec.to_builtins(created)
-        del body["message"]  # the row says its own
-        return Reply("campaign_created", body)
+    new_campaign = pass_on("WL-B1-5", to="WL-B2-3")
+    queue_package = pass_on("WL-B1-8", to="WL-B2-4")
+    queue_packages = pass_on("WL-B1-18", to="WL-B2-5")
+    queued_requests = pass_on("WL-B1-19", to="WL-B2-6")
+    search_vehicles = pass_on("WL-B1-20", to="WL-B2-7")
+    update_packages = pass_on("WL-B1-26", to="WL-B2-9")
+    packages_of = pass_on("WL-B1-27", to="WL-B2-10")
+    vehicles_with = pass_on("WL-B1-28", to="WL-B2-11")
+    completed_installs = pass_on("WL-B1-31", to="WL-B2-14")
+    vehicle = pass_on("X-B1-1", to="X-B2-1")
+    install_request = pass_on("X-B1-2", to="X-B2-2")
+    request_vehicles = pass_on("X-B1-3", to="X-B2-3")
+    update = pass_on("X-B1-4", to="X-B2-4")
+    search_packages = pass_on("X-B1-5", to="X-B2-5")
+    package = pass_on("X-B1-6", to="X-B2-6")
 
-    @serves("WL-B1-8")
-    async def queue_package(self, call: Call[QueueRequest]) -> Reply:
-        """Queue a package for the vehicles that its filters choose."""
-        with answering(call.row):
-            return Reply("queued", await self._core.queue_package(call.body, key=key_of(call)))
+    cancel_request = pass_on("X-B1-12", to="X-B2-10")
+    stop_request = pass_on("X-B1-13", to="X-B2-11")
+    retry_request = pass_on("X-B1-14", to="X-B2-12")
+    queue_of = pass_on("X-B1-15", to="X-B2-13")
+    order_queue = pass_on("X-B1-16", to="X-B2-14")
+    history_of = pass_on("X-B1-17", to="X-B2-15")
+    ask_for_packages = pass_on("X-B1-18", to="X-B2-16")
+    blacklist = pass_on("X-B1-19", to="X-B2-17")
+    allow = pass_on("X-B1-20", to="X-B2-18")
+    preview_blacklisting = pass_on("X-B1-21", to="X-B2-19")
 
-    @serves("WL-B1-18")
-    async def queue_packages(self, call: Call[list[QueueRequest]]) -> Reply:
-        """Queue several packages under one id, all or none."""
-        with answering(call.row):
-            return Reply("queued", await self._core.queue_packages(call.body, key=key_of(call)))
-
-    @serves("WL-B1-19")
-    async def queued_requests(self, call: Call[Any]) -> Reply:
-        """List install requests."""
-        query = call.query
-        with answering(call.row):
-            page = await self._core.queued_requests(
-                package=query.get("package"), vin=query.get("vin"), status=query.get("status"), **paging(query)
-            )
-        return listed(call, page)
-
-    @serves("WL-B1-20")
-    async def search_vehicles(self, call: Call[Any]) -> Reply:
-        """List the vehicles whose VIN matches."""
-        with answering(call.row):
-            page = await self._core.search_vehicles(
-                call.query.get("regex"), packages=call.query.get("packages"), **paging(call.query)
-            )
-        return listed(call, page)
-
-    @serves("WL-B1-26")
-    async def update_packages(self, call: Call[list[InstalledPackage]]) -> Reply:
-        """Replace what is known to be installed on a vehicle."""
-        with answering(call.row):
-            return Reply("changed", await self._core.update_packages(call.path["vin"], call.body))
-
-    @serves("WL-B1-27")
-    async def packages_of(self, call: Call[Any]) -> Reply:
-        """List what is installed on a vehicle."""
-        with answering(call.row):
-            page = await self._core.packages_page(call.path["vin"], **paging(call.query))
-        return Reply("found", page.items, headers=listed(call, page).headers)
-
-    @serves("WL-B1-28")
-    async def vehicles_with(self, call: Call[Any]) -> Reply:
-        """List the VINs that have a package installed."""
-        with answering(call.row):
-            page = await self._core.vehicles_with(call.path["name"], call.path["version"], **paging(call.query))
-        return Reply("found", page.items, headers=listed(call, page).headers)
+    enrol = pass_on("X-B1-80", to="X-B2-30")
+    identities_of = pass_on("X-B1-81", to="X-B2-31")
+    new_enrolment_code = pass_on("X-B1-82", to="X-B2-32")
+    revoke_identities = pass_on("X-B1-84", to="X-B2-34")
+    revocations = pass_on("X-B1-85", to="X-B2-35")
+    authority = pass_on("X-B1-86", to="X-B2-36")
 
     @serves("WL-B1-30")
-    async def search_components(self, call: Call[Any]) -> Reply:
+    @calls("WL-B2-13")
+    async def search_components(self, call: Call[None, ComponentQuery, None]) -> Reply:
         """List components by a regex, by part numbers or by name."""
-        query = call.query
-        if len(query.keys() & {"regex", "id", "name"}) > 1:
+        if len(call.query.given) > 1:
             raise Invalid("Search by one of regex, id and name.")
-        with answering(call.row):
-            page = await self._core.search_components(
-                regex=query.get("regex"), ids=query.get("id"), name=query.get("name"), **paging(query)
-            )
-        return listed(call, page)
+        return await self.pass_to("WL-B2-13", call)
 
-    @serves("WL-B1-31")
-    async def completed_installs(self, call: Call[Any]) -> Reply:
-        """List the VINs that have a request's package, and since when."""
-        with answering(call.row):
-            return listed(call, await self._core.completed_installs(call.path["id"], **paging(call.query)))
-
-    @serves("X-B1-1")
-    async def vehicle(self, call: Call[Any]) -> Reply:
-        """Give one vehicle, what is in it and its latest updates."""
-        with answering(call.row):
-            return Reply("found", await self._core.vehicle(call.path["vin"]))
-
-    @serves("X-B1-2")
-    async def install_request(self, call: Call[Any]) -> Reply:
-        """Give one install request and its counts."""
-        with answering(call.row):
-            return Reply("found", await self._core.install_request(call.path["id"]))
-
-    @serves("X-B1-3")
-    async def request_vehicles(self, call: Call[Any]) -> Reply:
-        """List the updates of an install request, one a vehicle."""
-        with answering(call.row):
-            page = await self._core.request_vehicles(
-                call.path["id"], status=call.query.get("status"), **paging(call.query)
-            )
-        return listed(call, page)
-
-    @serves("X-B1-4")
-    async def update(self, call: Call[Any]) -> Reply:
-        """Give the update of one vehicle."""
-        with answering(call.row):
-            return Reply("found", await self._core.update(call.path["update_id"]))
-
-    @serves("X-B1-5")
-    async def search_packages(self, call: Call[Any]) -> Reply:
-        """List the packages whose NAME/VERSION matches."""
-        with answering(call.row):
-            return listed(call, await self._core.search_packages(call.query.get("regex"), **paging(call.query)))
-
-    @serves("X-B1-6")
-    async def package(self, call: Call[Any]) -> Reply:
-        """Give one package."""
-        with answering(call.row):
-            package = PackageId(name=call.path["name"], version=call.path["version"])
-            return Reply("found", await self._core.package(package))
+    @serves("X-B1-83")
+    @calls("X-B2-33")
+    async def enrol_by_code(self, call: Call[None, None, CodeEnrolment]) -> Reply:
+        """Enrol a vehicle that shows its code; wrong codes are counted."""
+        await self._throttle.check(call.client)
+        try:
+            return await self.pass_to("X-B2-33", call)
+        except Refused as error:
+            if error.code in COUNTED:
+                await self._throttle.count(call.client)
+            raise

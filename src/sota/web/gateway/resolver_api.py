@@ -1,74 +1,57 @@
-"""Rows of B1 that go on to the External Resolver (B3)."""
+"""Rows of B1 that go on to the External Resolver.
+
+The Resolver learns of the fleet from Core. ``after_core`` marks what looks at vehicles: it waits until the Resolver
+knows what Core has acknowledged.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b3_web_resolver.client import ResolverClient
-from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
 from sota.boundaries.binding.call import Call, Reply
-from sota.boundaries.binding.decorators import serves
-from sota.boundaries.calling import Page
-from sota.boundaries.values import PackageId
-from sota.kit.http.paging import link_to
-from sota.web.gateway.answer import answering, listed, paging, read_flag
-
-FILTERS = "/api/v1/filters"
+from sota.boundaries.binding.decorators import calls, serves
+from sota.boundaries.parameters import DeleteFilterQuery, NamePath
+from sota.web.gateway.passing import Gateway, pass_on
 
 
-class ResolverApi:
-    """What the Resolver keeps: filters, and which package has which."""
+class ResolverApi(Gateway):
+    """Filters, attributes, groups, dependencies and resolutions."""
 
     def __init__(self, resolver: ResolverClient, core: CoreClient) -> None:
-        self._resolver, self._core = resolver, core
+        super().__init__(resolver.caller, core)
 
-    @serves("WL-B1-6")
-    async def new_filter(self, call: Call[Filter]) -> Reply:
-        """Create a filter."""
-        with answering(call.row):
-            await self._resolver.new_filter(call.body)
-        return Reply("inserted")
+    new_filter = pass_on("WL-B1-6", to="WL-B3-4")
+    associate = pass_on("WL-B1-7", to="WL-B3-3")
+    filters = pass_on("WL-B1-22", "WL-B1-23", to=("WL-B3-6", "WL-B3-7"))
+    update_filter = pass_on("WL-B1-24", to="WL-B3-8")
+    filters_of = pass_on("X-B1-65", to="X-B3-1")
+    detach = pass_on("X-B1-66", to="X-B3-26", after_core=True)
 
-    @serves("WL-B1-7")
-    async def associate(self, call: Call[Association]) -> Reply:
-        """Associate a filter with a package."""
-        package = PackageId(name=call.path["name"], version=call.path["version"])
-        with answering(call.row):
-            await self._resolver.associate(package, call.body.filter)
-        return Reply("inserted")
+    attributes_of = pass_on("X-B1-24", to="X-B3-5", after_core=True)
+    change_attributes = pass_on("X-B1-25", to="X-B3-6", after_core=True)
+    groups = pass_on("X-B1-26", to="X-B3-7")
+    group = pass_on("X-B1-27", to="X-B3-8")
+    keep_group = pass_on("X-B1-28", to="X-B3-9")
+    delete_group = pass_on("X-B1-29", to="X-B3-10")
+    members_of = pass_on("X-B1-30", to="X-B3-11")
+    add_members = pass_on("X-B1-31", to="X-B3-12", after_core=True)
+    remove_members = pass_on("X-B1-32", to="X-B3-13", after_core=True)
 
-    @serves("WL-B1-22", "WL-B1-23")
-    async def filters(self, call: Call[Any]) -> Reply:
-        """List the filters; with ``regex`` those whose name matches."""
-        regex = call.query.get("regex")
-        with answering(call.row):
-            if regex is not None:
-                return listed(call, await self._resolver.search_filters(regex, **paging(call.query)))
-            return listed(call, await self._resolver.list_filters(**paging(call.query)))
-
-    @serves("WL-B1-24")
-    async def update_filter(self, call: Call[FilterChange]) -> Reply:
-        """Change a filter's expression."""
-        with answering(call.row):
-            name, expression = call.path["name"], call.body.expression
-            return _available(
-                "updated", call, await self._resolver.update_filter(name, expression, **paging(call.query))
-            )
+    dependencies_of = pass_on("X-B1-33", to="X-B3-14")
+    declare_dependencies = pass_on("X-B1-34", to="X-B3-15")
+    drop_dependencies = pass_on("X-B1-35", to="X-B3-16")
+    explain = pass_on("X-B1-36", to="X-B3-17", after_core=True)
+    preview = pass_on("X-B1-37", to="X-B3-18", after_core=True)
+    validate = pass_on("X-B1-38", to="X-B3-19")
+    format = pass_on("X-B1-39", to="X-B3-20")
+    preview_package = pass_on("X-B1-60", to="X-B3-21", after_core=True)
+    resolution = pass_on("X-B1-61", to="X-B3-22")
+    chosen = pass_on("X-B1-62", to="X-B3-23")
+    left_out = pass_on("X-B1-63", to="X-B3-24")
+    difference = pass_on("X-B1-64", to="X-B3-25")
 
     @serves("WL-B1-25")
-    async def delete_filter(self, call: Call[Any]) -> Reply:
-        """Delete a filter and its associations."""
-        name, widen = call.path["name"], read_flag(call.query, "widen")
-        with answering(call.row):
-            if not widen:  # what it would add is counted
-                await self._core.wait_for_resolver()
-            page = await self._resolver.delete_filter(name, widen=widen, **paging(call.query))
-            return _available("deleted", call, page)
-
-
-def _available(outcome: str, call: Call[Any], page: Page[Filter]) -> Reply:
-    """Answer with a page of the available filters; its next page is one of the list of filters."""
-    limit = {"limit": call.query["limit"]} if "limit" in call.query else {}
-    headers = link_to(FILTERS, {**limit, "cursor": page.cursor}) if page.cursor is not None else {}
-    return Reply(outcome, page.items, headers=headers)
+    @calls("WL-B3-9")
+    async def delete_filter(self, call: Call[NamePath, DeleteFilterQuery, None]) -> Reply:
+        """Delete a filter; unless targets may widen, the Resolver first counts the vehicles that would be added."""
+        return await self.pass_to("WL-B3-9", call, after_core=not call.query.widen)

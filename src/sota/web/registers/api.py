@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sota.boundaries.b2_web_core.messages import Component, NewVehicle
+from sota.boundaries.b2_web_core.queries import RetireQuery
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, VehicleToResolve
-from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.call import AnyCall, Call, Reply
 from sota.boundaries.binding.decorators import serves
-from sota.kit.errors import Invalid, Refused
+from sota.boundaries.parameters import VinPath
+from sota.kit.errors import Refused
 from sota.web.gateway.answer import translate
 from sota.web.registers.model import Kind, NewRegistration, VehicleToForget, VehicleToRetire
 from sota.web.registers.service import Registers
@@ -21,7 +21,7 @@ class RegistersApi:
         self._registers = registers
 
     @serves("WL-B1-4")
-    async def new_vehicle(self, call: Call[NewVehicle]) -> Reply:
+    async def new_vehicle(self, call: Call[None, None, NewVehicle]) -> Reply:
         """Register a vehicle in Core and in the Resolver."""
         vin = call.body.vin
         new = NewRegistration(Kind.VEHICLE, f"vehicle {vin}", call.body, VehicleToResolve(vin=vin))
@@ -29,7 +29,7 @@ class RegistersApi:
         return Reply("inserted")
 
     @serves("WL-B1-29")
-    async def new_component(self, call: Call[Component]) -> Reply:
+    async def new_component(self, call: Call[None, None, Component]) -> Reply:
         """Register a component in Core and in the Resolver."""
         component = call.body
         to_resolve = ComponentToResolve(
@@ -40,16 +40,14 @@ class RegistersApi:
         return Reply("inserted")
 
     @serves("X-B1-22", "X-B1-23")
-    async def retire_vehicle(self, call: Call[Any]) -> Reply:
+    async def retire_vehicle(self, call: Call[VinPath, RetireQuery, None]) -> Reply:
         """Retire a vehicle: it leaves the Resolver's register, and stays in Core's history; or erase it there too."""
-        if call.query.get("erase", "true") != "true":
-            raise Invalid("erase must be true; to retire the vehicle only, leave it out.")
-        vin, erase = call.path["vin"], "erase" in call.query
+        vin, erase = call.path.vin, call.query.erase is not None
         body, to_forget = VehicleToRetire(vin, erase), VehicleToForget(vin)
         await self._register(call, NewRegistration(Kind.RETIREMENT, f"vehicle {vin}", body, to_forget))
         return Reply("erased" if erase else "retired")
 
-    async def _register(self, call: Call[Any], new: NewRegistration) -> None:
+    async def _register(self, call: AnyCall, new: NewRegistration) -> None:
         try:
             await self._registers.register(new)
         except Refused as error:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgspec
 
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
-from sota.boundaries.values import PackageId
+from sota.boundaries.parameters import PackagePath
 from sota.kit.errors import Invalid, Unavailable
 from sota.web.gateway.answer import answering
 from sota.web.repository.files import PackageFiles, Wanted
 from sota.web.repository.multipart import UploadBody
 from sota.web.repository.service import Uploads
+from sota.web.visitor import visitor_of
 
 FILE = "application/octet-stream"
 
@@ -28,7 +28,7 @@ class RepositoryApi:
         self._gate = asyncio.Semaphore(at_once)
 
     @serves("WL-B1-21")
-    async def upload(self, call: Call[Any]) -> Reply:
+    async def upload(self, call: Call[None, None, None]) -> Reply:
         """Store the file and register the package in both registers."""
         if self._gate.locked():
             raise Unavailable("Too many uploads at the same time: try again in a moment.")
@@ -37,7 +37,7 @@ class RepositoryApi:
                 call.headers.get("content-type", ""), call.stream(), max_file_bytes=self._max_package_bytes
             )
             metadata = _decode(await body.metadata())
-            call.caller.acting_on = f"package {metadata.name}/{metadata.version}"
+            visitor_of(call).acting_on = f"package {metadata.name}/{metadata.version}"
             await self._uploads.store(metadata, body.file())
         return Reply("stored")
 
@@ -49,22 +49,18 @@ class PackageFilesApi:
         self._uploads, self._files = uploads, files
 
     @serves("X-B1-10")
-    async def file(self, call: Call[Any]) -> Reply:
+    async def file(self, call: Call[PackagePath, None, None]) -> Reply:
         """Send a package's file, or a range of it."""
         with answering(call.row):
-            sent = await self._files.send(_package_of(call), Wanted.of(call.headers))
+            sent = await self._files.send(call.path.package, Wanted.of(call.headers))
         return Reply(sent.outcome, raw=sent.raw, stream=sent.stream, headers=sent.headers, content_type=FILE)
 
     @serves("X-B1-11")
-    async def delete(self, call: Call[Any]) -> Reply:
+    async def delete(self, call: Call[PackagePath, None, None]) -> Reply:
         """Delete a package that nobody needs any more."""
         with answering(call.row):
-            await self._uploads.remove(_package_of(call))
+            await self._uploads.remove(call.path.package)
         return Reply("deleted")
-
-
-def _package_of(call: Call[Any]) -> PackageId:
-    return PackageId(name=call.path["name"], version=call.path["version"])
 
 
 def _decode(content: bytes) -> PackageMetadata:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from sota.boundaries.b1_browser_web import page_rows
 from sota.boundaries.b1_browser_web.messages import Credentials
-from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.b1_browser_web.queries import IndexQuery
+from sota.boundaries.binding.call import AnyCall, Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.interaction import Role
 from sota.kit.errors import Invalid, Refused, TooMany
@@ -30,7 +30,7 @@ from sota.web.sessions.model import (
     set_known_cookie,
 )
 from sota.web.sessions.service import Sessions
-from sota.web.visitor import Visitor, Visitors, check_csrf
+from sota.web.visitor import Visitor, Visitors, check_csrf, visitor_of
 
 HTML = "text/html; charset=utf-8"
 
@@ -43,13 +43,13 @@ class SessionsApi:
         self._clock, self._key = clock, key
 
     @serves("WL-B1-9")
-    async def login_page(self, call: Call[Any]) -> Reply:
+    async def login_page(self, call: Call[None, None, None]) -> Reply:
         """Show the login page."""
         page = self._pages.login()
         return Reply("served", raw=page, content_type=HTML, row=page_rows.LOGIN_PAGE)
 
     @serves("WL-B1-10", "WL-B1-11", "WL-B1-14")
-    async def sign_in(self, call: Call[Any]) -> Reply:
+    async def sign_in(self, call: Call[None, None, None]) -> Reply:
         """Check the credentials; then back to the page that was asked for, or to the console."""
         refuse_foreign(call)
         fields = await read_fields(call)
@@ -65,7 +65,7 @@ class SessionsApi:
         if session is None:
             # A name that nobody has may be a password in the wrong field: it is kept nowhere.
             known = await self._sessions.known_name(name)
-            call.caller.acting_on = f"sign-in {known}" if known is not None else "sign-in"
+            visitor_of(call).acting_on = f"sign-in {known}" if known is not None else "sign-in"
             if as_json:
                 raise Refused("denied", "The user name or the password is wrong.")
             return self._denied("The user name or the password is wrong.")
@@ -74,7 +74,7 @@ class SessionsApi:
         return await self._signed_in(session, return_to or "", as_json=as_json)
 
     @serves("X-B1-7")
-    async def sign_out(self, call: Call[Any]) -> Reply:
+    async def sign_out(self, call: Call[None, None, None]) -> Reply:
         """End the session."""
         refuse_foreign(call)
         session = await self._visitors.session_of(call)
@@ -88,7 +88,7 @@ class SessionsApi:
         headers = {"location": "/login", "clear-site-data": '"cache", "storage"'}
         return Reply("signed_out", raw=b"", headers=headers, cookies=[clear_cookie()])
 
-    def _attempt(self, call: Call[Any], name: str) -> Attempt:
+    def _attempt(self, call: AnyCall, name: str) -> Attempt:
         shown = read_cookie(call.headers.get("cookie", ""), KNOWN_COOKIE) or ""
         return Attempt(name, call.client, read_known_mark(shown, name, self._clock.now(), self._key))
 
@@ -98,7 +98,7 @@ class SessionsApi:
         if return_to:
             cookies.append(clear_cookie(RETURN_COOKIE))
         if as_json:
-            body: dict[str, Any] = {
+            body: dict[str, object] = {
                 "username": session.account_name,
                 "role": session.role.value,
                 "csrf_token": session.csrf_token,
@@ -110,7 +110,7 @@ class SessionsApi:
         if path is not None:
             headers = {"location": path, "content-type": HTML}
             return Reply("returned", raw=b"", headers=headers, cookies=cookies, row=page_rows.REDIRECT_BACK)
-        page = await self._pages.index(session, {})
+        page = await self._pages.index(session, IndexQuery())
         return Reply("signed_in", raw=page, content_type=HTML, cookies=cookies, row=page_rows.LOGIN)
 
     def _denied(self, why: str, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> Reply:
@@ -118,7 +118,7 @@ class SessionsApi:
         return Reply("denied", raw=page, content_type=HTML, status=status, headers=headers or {}, row=page_rows.LOGIN)
 
 
-def _credentials(fields: dict[str, Any]) -> Credentials:
+def _credentials(fields: dict[str, object]) -> Credentials:
     try:
         # A form of ours may carry a CSRF token; before anybody is signed in there is none to check.
         return msgspec.convert({name: value for name, value in fields.items() if name != "csrf_token"}, Credentials)

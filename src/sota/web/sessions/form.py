@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from sota.boundaries.b1_browser_web.page_rows import FORM_LIMIT
-from sota.boundaries.binding.call import Call
+from sota.boundaries.binding.call import AnyCall
 from sota.kit.errors import Forbidden, Invalid, Unsupported
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 
 
-def kind_of(call: Call[Any]) -> str:
+def kind_of(call: AnyCall) -> str:
     """Give the body's media type: a form or JSON.
 
     Raises:
@@ -27,7 +26,11 @@ def kind_of(call: Call[Any]) -> str:
     return kind
 
 
-async def read_fields(call: Call[Any]) -> dict[str, Any]:
+def _pairs(content: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(content.decode("utf-8"), keep_blank_values=True, max_num_fields=16, strict_parsing=bool(content))
+
+
+async def read_fields(call: AnyCall) -> dict[str, object]:
     """Read a form, or a JSON object, into its fields.
 
     Raises:
@@ -37,15 +40,13 @@ async def read_fields(call: Call[Any]) -> dict[str, Any]:
     content = await call.read(FORM_LIMIT)
     try:
         if kind == JSON:
-            return msgspec.json.decode(content, type=dict[str, Any])
-        return dict(
-            parse_qsl(content.decode("utf-8"), keep_blank_values=True, max_num_fields=16, strict_parsing=bool(content))
-        )
+            return msgspec.json.decode(content, type=dict[str, object])
+        return dict(_pairs(content))
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, ValueError) as error:
         raise Invalid(f"The body is malformed: {error}.") from None
 
 
-async def read_form(call: Call[Any]) -> dict[str, str]:
+async def read_form(call: AnyCall) -> dict[str, str]:
     """Read a form into its fields.
 
     Raises:
@@ -54,10 +55,10 @@ async def read_form(call: Call[Any]) -> dict[str, str]:
     """
     if kind_of(call) != FORM:
         raise Unsupported(f"The body must be {FORM}.")
-    return await read_fields(call)
+    return {name: str(value) for name, value in (await read_fields(call)).items()}
 
 
-def refuse_foreign(call: Call[Any]) -> None:
+def refuse_foreign(call: AnyCall) -> None:
     """Refuse a form that another site's page sends: nobody is signed in or out by a page that is not ours.
 
     Raises:

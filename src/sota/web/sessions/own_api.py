@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from sota.boundaries.b1_browser_web import admin_rows
 from sota.boundaries.b1_browser_web.admin_messages import PasswordChange, SessionEntry
-from sota.boundaries.binding.call import Call, Reply
+from sota.boundaries.binding.call import AnyCall, Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import Invalid, Refused, TooMany
 from sota.web.console.api import HTML, to_login
@@ -15,7 +14,7 @@ from sota.web.console.page import Pages
 from sota.web.sessions.form import read_form, refuse_foreign
 from sota.web.sessions.model import Session, clear_cookie, set_cookie
 from sota.web.sessions.service import Sessions
-from sota.web.visitor import Visitor, Visitors, check_csrf
+from sota.web.visitor import Visitor, Visitors, check_csrf, visitor_of
 
 WRONG = "The old password is wrong."
 
@@ -27,7 +26,7 @@ class OwnAccountApi:
         self._sessions, self._visitors, self._pages, self._key = sessions, visitors, pages, key
 
     @serves("X-B1-40")
-    async def page(self, call: Call[Any]) -> Reply:
+    async def page(self, call: Call[None, None, None]) -> Reply:
         """Show the form."""
         session = await self._visitors.session_of(call)
         if session is None:
@@ -35,7 +34,7 @@ class OwnAccountApi:
         return Reply("served", raw=self._pages.password(session), content_type=HTML)
 
     @serves("X-B1-41")
-    async def change_by_form(self, call: Call[Any]) -> Reply:
+    async def change_by_form(self, call: Call[None, None, None]) -> Reply:
         """Change the password, begin a new session, go on to the console."""
         refuse_foreign(call)
         session = await self._visitors.session_of(call)
@@ -56,9 +55,9 @@ class OwnAccountApi:
         return Reply("changed", raw=b"", headers=headers, cookies=[set_cookie(fresh.token)])
 
     @serves("X-B1-42")
-    async def change(self, call: Call[PasswordChange]) -> Reply:
+    async def change(self, call: Call[None, None, PasswordChange]) -> Reply:
         """Change the password."""
-        visitor: Visitor = call.caller
+        visitor = visitor_of(call)
         visitor.acting_on = "own password"
         name, _ = _account_of(visitor)
         old, new = call.body.old_password, call.body.new_password
@@ -72,9 +71,9 @@ class OwnAccountApi:
         return Reply("changed", {"csrf_token": fresh.csrf_token}, cookies=[set_cookie(fresh.token)])
 
     @serves("X-B1-43")
-    async def sessions(self, call: Call[Any]) -> Reply:
+    async def sessions(self, call: Call[None, None, None]) -> Reply:
         """List the sessions of the caller's account."""
-        visitor: Visitor = call.caller
+        visitor = visitor_of(call)
         _, account_id = _account_of(visitor)
         token = visitor.session.token if visitor.session is not None else None
         found = [
@@ -90,15 +89,15 @@ class OwnAccountApi:
         return Reply("listed" if found else "empty", found)
 
     @serves("X-B1-44")
-    async def sign_out_everywhere(self, call: Call[Any]) -> Reply:
+    async def sign_out_everywhere(self, call: Call[None, None, None]) -> Reply:
         """End all sessions of the caller's account."""
-        visitor: Visitor = call.caller
+        visitor = visitor_of(call)
         visitor.acting_on = "own sessions"
         _, account_id = _account_of(visitor)
         await self._sessions.end_all(account_id)
         return Reply("signed_out", cookies=[clear_cookie()] if visitor.session is not None else [])
 
-    async def _change(self, call: Call[Any], session: Session, old: str, new: str) -> Session | None:
+    async def _change(self, call: AnyCall, session: Session, old: str, new: str) -> Session | None:
         """Change the password and begin a new session in place of all; None where the old password is wrong."""
         if not await self._sessions.change_password(session.account_name, old, new, call.client):
             return None

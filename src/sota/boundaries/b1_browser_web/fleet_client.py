@@ -1,4 +1,4 @@
-"""Attributes and groups of vehicles for a caller: the same paths and bodies on B1 and on B3."""
+"""What programs and tests use for attributes and groups of vehicles, with a token."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sota.boundaries.b3_web_resolver import fleet_rows as rows
 from sota.boundaries.b3_web_resolver.fleet_messages import Group, GroupChange, MembersChanged
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
+from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Said
 from sota.kit.http.client import HttpClient
 
@@ -16,49 +17,49 @@ class FleetClient:
     """What is said of vehicles."""
 
     def __init__(self, client: HttpClient) -> None:
-        self._caller = Caller(client)
+        self.caller = Caller(client)
 
-    @calls("X-B1-24", "X-B3-5")
+    @calls("X-B1-24")
     async def attributes_of(self, vin: str) -> dict[str, str]:
         """Give a vehicle's attributes by name."""
-        return await self._caller.call(rows.ATTRIBUTES, {"vin": vin})
+        return await self.caller.call(rows.ATTRIBUTES, {"vin": vin})
 
-    @calls("X-B1-25", "X-B3-6")
+    @calls("X-B1-25")
     async def change_attributes(self, vin: str, attributes: Mapping[str, str]) -> dict[str, str]:
         """Make a vehicle's attributes exactly these."""
-        return await self._caller.call(rows.CHANGE_ATTRIBUTES, {"vin": vin}, body=dict(attributes))
+        return await self.caller.call(rows.CHANGE_ATTRIBUTES, {"vin": vin}, body=dict(attributes))
 
-    @calls("X-B1-26", "X-B3-7")
-    async def groups(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Group]:
+    @calls("X-B1-26")
+    async def groups(self, query: ListQuery | None = None) -> Page[Group]:
         """List the groups by name."""
-        return await self._caller.page(rows.GROUPS, query={"limit": limit, "cursor": cursor})
+        return await self.caller.page(rows.GROUPS, query=query)
 
-    @calls("X-B1-27", "X-B3-8")
+    @calls("X-B1-27")
     async def group(self, name: str) -> Group:
         """Look a group up."""
-        return await self._caller.call(rows.GROUP, {"group": name})
+        return await self.caller.call(rows.GROUP, {"group": name})
 
-    @calls("X-B1-28", "X-B3-9")
+    @calls("X-B1-28")
     async def keep_group(self, name: str, change: GroupChange) -> Group:
         """Make a group, or change what it is for."""
-        return await self._caller.call(rows.KEEP_GROUP, {"group": name}, body=change)
+        return await self.caller.call(rows.KEEP_GROUP, {"group": name}, body=change)
 
-    @calls("X-B1-29", "X-B3-10")
+    @calls("X-B1-29")
     async def delete_group(self, name: str) -> Said:
         """Delete a group that no filter asks for."""
-        return await self._caller.call(rows.DELETE_GROUP, {"group": name})
+        return await self.caller.call(rows.DELETE_GROUP, {"group": name})
 
-    @calls("X-B1-30", "X-B3-11")
-    async def members_of(self, name: str, *, limit: int | None = None, cursor: str | None = None) -> Page[str]:
+    @calls("X-B1-30")
+    async def members_of(self, name: str, query: ListQuery | None = None) -> Page[str]:
         """List the VINs of a group in order."""
-        return await self._caller.page(rows.MEMBERS, {"group": name}, query={"limit": limit, "cursor": cursor})
+        return await self.caller.page(rows.MEMBERS, {"group": name}, query=query)
 
-    @calls("X-B1-31", "X-B3-12")
+    @calls("X-B1-31")
     async def add_members(self, name: str, vins: Sequence[str]) -> MembersChanged:
         """Add vehicles to a group, at most ten thousand."""
-        return await self._caller.call(rows.ADD_MEMBERS, {"group": name}, body=list(vins))
+        return await self.caller.call(rows.ADD_MEMBERS, {"group": name}, body=list(vins))
 
-    @calls("X-B1-32", "X-B3-13")
+    @calls("X-B1-32")
     async def remove_members(self, name: str, vins: Sequence[str]) -> MembersChanged:
         """Remove vehicles from a group, at most ten thousand."""
-        return await self._caller.call(rows.REMOVE_MEMBERS, {"group": name}, body=list(vins))
+        return await self.caller.call(rows.REMOVE_MEMBERS, {"group": name}, body=list(vins))

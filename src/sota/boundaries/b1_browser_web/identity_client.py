@@ -1,4 +1,4 @@
-"""Identities of vehicles for a caller: the same on B1 and on B2."""
+"""What programs and tests use for identities of vehicles, with a token."""
 
 from __future__ import annotations
 
@@ -17,44 +17,45 @@ from sota.boundaries.b2_web_core.identity_messages import (
 )
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
+from sota.boundaries.parameters import ListQuery
 
 
 class IdentityClient:
     """Enrolment, revocation and the authority."""
 
-    _caller: Caller
+    caller: Caller
 
-    @calls("X-B1-80", "X-B2-30")
+    @calls("X-B1-80")
     async def enrol(self, vin: str, enrolment: NewEnrolment) -> Enrolled:
         """Give a vehicle an identity."""
-        return await self._caller.call(rows.ENROL, {"vin": vin}, body=enrolment)
+        return await self.caller.call(rows.ENROL, {"vin": vin}, body=enrolment)
 
-    @calls("X-B1-81", "X-B2-31")
-    async def identities_of(self, vin: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Identity]:
+    @calls("X-B1-81")
+    async def identities_of(self, vin: str, query: ListQuery | None = None) -> Page[Identity]:
         """List the identities that a vehicle was given, the latest first."""
-        return await self._caller.page(rows.IDENTITIES, {"vin": vin}, query={"limit": limit, "cursor": cursor})
+        return await self.caller.page(rows.IDENTITIES, {"vin": vin}, query=query)
 
-    @calls("X-B1-82", "X-B2-32")
+    @calls("X-B1-82")
     async def new_enrolment_code(self, vin: str, code: NewCode) -> EnrolmentCode:
         """Make a one-time code with which a vehicle enrols itself."""
-        return await self._caller.call(rows.NEW_CODE, {"vin": vin}, body=code)
+        return await self.caller.call(rows.NEW_CODE, {"vin": vin}, body=code)
 
-    @calls("X-B1-83", "X-B2-33")
+    @calls("X-B1-83")
     async def enrol_by_code(self, enrolment: CodeEnrolment) -> Enrolled:
         """Enrol a vehicle with its code."""
-        return await self._caller.call(rows.ENROL_BY_CODE, body=enrolment)
+        return await self.caller.call(rows.ENROL_BY_CODE, body=enrolment)
 
-    @calls("X-B1-84", "X-B2-34")
+    @calls("X-B1-84")
     async def revoke_identities(self, vin: str, revocation: Revocation) -> Revoked:
         """Let identities of a vehicle count no more."""
-        return await self._caller.call(rows.REVOKE, {"vin": vin}, body=revocation)
+        return await self.caller.call(rows.REVOKE, {"vin": vin}, body=revocation)
 
-    @calls("X-B1-85", "X-B2-35")
-    async def revocations(self, *, limit: int | None = None, cursor: str | None = None) -> Page[RevokedEntry]:
+    @calls("X-B1-85")
+    async def revocations(self, query: ListQuery | None = None) -> Page[RevokedEntry]:
         """Read the revocation list."""
-        return await self._caller.page(rows.REVOCATIONS, query={"limit": limit, "cursor": cursor})
+        return await self.caller.page(rows.REVOCATIONS, query=query)
 
-    @calls("X-B1-86", "X-B2-36")
+    @calls("X-B1-86")
     async def authority(self) -> AuthorityState:
         """Give the trust anchors and how far one has taken over from another."""
-        return await self._caller.call(rows.AUTHORITY)
+        return await self.caller.call(rows.AUTHORITY)
