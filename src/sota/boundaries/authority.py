@@ -265,7 +265,7 @@ def prepare(folder: Path) -> None:
 
 
 def switch(folder: Path) -> None:
-    """Let the successor sign from now on: the old key is destroyed, its certificate stays a trust anchor.
+    """Sign with the successor from now on: the old key is destroyed, its certificate stays a trust anchor.
 
     Raises:
         ValueError: there is no successor.

@@ -104,7 +104,7 @@ class Caller:
         key: str | None = None,
         timeout_s: float | None = None,
     ) -> Response:
-        """Make the row's call and give the answer as it came, a success.
+        """Make the row's call and return the answer as it came, a success.
 
         Raises:
             Refused: the other program answered with a problem.
@@ -124,7 +124,7 @@ class Caller:
     async def lines(
         self, row: Interaction, path: Mapping[str, str] | None = None, *, body: bytes, content_type: str = JSON
     ) -> AsyncIterator[Item]:
-        """Make the row's call and give its answer item by item as it arrives, NDJSON or an array.
+        """Make the row's call and yield its answer item by item as it arrives, NDJSON or an array.
 
         Raises:
             Refused: the other program answered with a problem.
@@ -146,7 +146,7 @@ class Caller:
                     yield _decoded(decoder, line, row)
 
     async def line_batches(self, row: Interaction, *, body: bytes) -> AsyncIterator[list[bytes]]:
-        """Make the row's call and give the lines of its answer as they arrive, for a client that reads them itself.
+        """Make the row's call and yield the lines of its answer as they arrive, for a client that reads them itself.
 
         Raises:
             Refused: the other program answered with a problem.
@@ -183,7 +183,7 @@ def encode_lines(items: Iterable[msgspec.Struct]) -> bytes:
 
 
 def address(row: Interaction, path: Mapping[str, str]) -> tuple[str, str]:
-    """Give the row's method, and its path with the values filled in."""
+    """Return the row's method, and its path with the values filled in."""
     values = {name: quote(str(value), safe="") for name, value in path.items()}
     return row.http.method, row.http.path.format(**values)
 
@@ -192,7 +192,7 @@ def decode(row: Row[Answer], content: bytes) -> Answer:
     """Decode an answer into the row's type.
 
     Raises:
-        Unavailable: it is none of that type: the two programs do not fit together.
+        Unavailable: it is not of that type: the two programs do not fit together.
     """
     return cast("Answer", decode_any(row, content))
 
@@ -209,7 +209,7 @@ def decode_any(row: Interaction, content: bytes) -> object:
 
 
 def check(status: int, content: bytes) -> None:
-    """Let a success pass.
+    """Raise the error that an answer is, if it is one.
 
     Raises:
         Refused: the answer is a problem.

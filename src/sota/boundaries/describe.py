@@ -35,7 +35,7 @@ class Described:
 
 
 def messages_of(row: Interaction) -> Iterator[tuple[str, Described]]:
-    """Give the row's bodies, each with what it is: ``request``, ``request start`` or ``answer``."""
+    """Yield the row's bodies, each with its kind: ``request``, ``request start`` or ``answer``."""
     requests = row.request if isinstance(row.request, dict) else {"": row.request}
     for service, kind in requests.items():
         if kind is not None:

@@ -76,7 +76,7 @@ class Role(StrEnum):
     ADMIN = "admin"
 
     def allows(self, needed: Role) -> bool:
-        """Say whether somebody with this role may make a call that needs ``needed``."""
+        """Return whether this role may make a call that needs ``needed``."""
         order = list(Role)
         return order.index(self) >= order.index(needed)
 
@@ -102,7 +102,7 @@ class Outcome:
         return self.status is not None and self.status < 400
 
     def say(self, **values: str) -> str | None:
-        """Give the literal message with its placeholders filled in (``package="ivi/2.1.0"``)."""
+        """Return the literal message with its placeholders filled in (``package="ivi/2.1.0"``)."""
         return self.message.format(**values) if self.message is not None else None
 
 
@@ -202,7 +202,7 @@ class Interaction:
 
     @property
     def boundary(self) -> str:
-        """The boundary's id: ``B2`` for ``WL-B2-4``, and the one that an extension stands on for ``X-B2-7``."""
+        """The boundary's id: the middle of the row's id."""
         return self.id.split("-")[1]
 
     @property
@@ -259,9 +259,9 @@ class More(TypedDict, total=False):
 class Boundary:
     """The two sides of a boundary, and what all its rows can answer; makes its rows.
 
-    >>> B2 = Boundary("B2", Program.WEB_SERVER, Program.SOTA_CORE)
-    >>> B2.row("WL-B2-4", "Queue Package Request", Http("POST", "/api/v1/install-requests")).id
-    'WL-B2-4'
+    >>> B = Boundary("T1", Program.WEB_SERVER, Program.SOTA_CORE)
+    >>> B.row("WL-T1-4", "Queue Package Request", Http("POST", "/api/v1/install-requests")).id
+    'WL-T1-4'
     """
 
     id: str

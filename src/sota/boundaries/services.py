@@ -32,32 +32,32 @@ CALLBACK_LIMIT = 4 << 20
 
 
 def backend_service(name: str) -> str:
-    """Give the full name of a service of Core."""
+    """Return the full name of a service of Core."""
     return f"genivi.org/backend/sota/{name}"
 
 
 def vehicle_service(vin: str, name: str) -> str:
-    """Give the full name of a service of the vehicle with this VIN."""
+    """Return the full name of a service of the vehicle with this VIN."""
     return f"genivi.org/vin/{vin}/sota/{name}"
 
 
 def local_name(name: str) -> str:
-    """Give the name to register at one's own node, which puts its prefix before it."""
+    """Return the name to register at the program's own node, which puts its prefix before it."""
     return f"/sota/{name}"
 
 
 def is_vin(text: str) -> bool:
-    """Say whether this is a VIN by its form: 17 capital letters and digits."""
+    """Return whether this has the form of a VIN: 17 capital letters and digits."""
     return _VIN.fullmatch(text) is not None
 
 
 def short_name(full_or_local: str) -> str:
-    """Give the last element of a full or local name."""
+    """Return the last element of a full or local name."""
     return full_or_local.rsplit("/", 1)[-1]
 
 
 def vin_of(full_name: str) -> str | None:
-    """Give the VIN in a vehicle's full name, None where it is no name of a vehicle."""
+    """Return the VIN in a vehicle's full name, None for any other name."""
     parts = full_name.split("/")
     return parts[2] if len(parts) > 3 and parts[:2] == ["genivi.org", "vin"] else None
 

@@ -27,7 +27,7 @@ class StoreResult(Generic[Data]):
 
     @classmethod
     def of(cls, row: Interaction, outcome: str, data: Data | None = None) -> StoreResult[Data]:
-        """Make the row's outcome, and say so in the log.
+        """Log the row's outcome and return it.
 
         Raises:
             LookupError: the row has no such outcome.

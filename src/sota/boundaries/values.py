@@ -1,6 +1,6 @@
-"""Values that cross several boundaries: their alphabets and limits, said once.
+"""Values that cross several boundaries: their alphabets and limits, in one place.
 
-A value that is decoded into one of these types is valid; nobody checks it again further in. Each pattern ends in
+A value that is decoded into one of these types is valid and is not checked again further in. Each pattern ends in
 ``$(?!\\n)`` because Python's ``$`` also matches before a last line feed.
 
 >>> import msgspec

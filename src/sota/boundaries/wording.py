@@ -1,4 +1,4 @@
-"""What a validator found, in words for a person who made a slip: not the expression that the value does not match."""
+"""Errors of validation in plain words: what a value must be, rather than the pattern that it does not match."""
 
 from __future__ import annotations
 

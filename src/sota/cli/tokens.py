@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from cyclopts import App, Parameter, validators
 
+from sota.boundaries.b1_browser_web import admin_rows
 from sota.boundaries.b1_browser_web.admin_messages import TokenName
 from sota.boundaries.interaction import Role
 from sota.cli.columns import print_columns
@@ -98,7 +99,7 @@ async def _new(place: Place, name: str, role: Role, days: int) -> str:
         now = web.clock.now()
         ends = now + timedelta(days=days)
         _, token = await make_token(web.db, role, name, account_id=None, expires_at=ends, now=now)
-        await web.note("X-B1-51", f"tokens name={name} role={role}", "created")
+        await web.note(admin_rows.NEW_TOKEN.id, f"tokens name={name} role={role}", "created")
     return token
 
 
@@ -122,5 +123,5 @@ async def _revoke(place: Place, token_id: UUID) -> str:
         )
         if name is None:
             raise NotFound(f"There is no valid token {token_id}.")
-        await web.note("X-B1-52", f"tokens/{token_id} name={name}", "revoked")
+        await web.note(admin_rows.REVOKE_TOKEN.id, f"tokens/{token_id} name={name}", "revoked")
     return name

@@ -7,6 +7,7 @@ from typing import Literal
 
 from cyclopts import App
 
+from sota.boundaries.b1_browser_web import admin_rows
 from sota.boundaries.interaction import Role
 from sota.cli.columns import print_columns
 from sota.cli.databases import HERE, Place
@@ -89,7 +90,7 @@ async def _add(place: Place, name: str, role: Role) -> str:
     password = generate_password()
     async with web_database(place) as web:
         await add_account(web.db, name, role, password, change_due=True)
-        await web.note("X-B1-46", f"users name={name} role={role}", "created")
+        await web.note(admin_rows.NEW_USER.id, f"users name={name} role={role}", "created")
     return password
 
 
@@ -108,7 +109,7 @@ async def _change(place: Place, name: str, *, disabled: bool | None = None, pass
     async with web_database(place) as web:
         await change_account(web.db, name, disabled=disabled, password=password, change_due=True)
         what = f"disabled={disabled}" if disabled is not None else "reset_password=True"
-        await web.note("X-B1-48", f"users/{name} {what}", "changed")
+        await web.note(admin_rows.CHANGE_USER.id, f"users/{name} {what}", "changed")
 
 
 def _state(account: Account) -> str:

@@ -43,7 +43,7 @@ def whitelist(
     Parameters
     ----------
     row
-        One row, for example WL-B7-5: both its ends in the source, its messages, outcomes and tests.
+        One row, by its id: both its ends in the source, its messages, outcomes and tests.
     boundary
         Only the rows of this boundary, for example B2.
     json

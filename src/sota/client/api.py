@@ -50,7 +50,7 @@ class LoadingManagerApi:
 
     @serves("X-B10-9")
     async def stage(self, call: Call[None, None, InstallationStage]) -> Reply:
-        """Tell Core what the installer does now."""
+        """Report the installer's current stage to Core."""
         await self._downloads.show_stage(call.body)
         return Reply("received")
 

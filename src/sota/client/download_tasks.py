@@ -7,7 +7,7 @@ offer      the update is told of (B10-1)                202
 ask        Core is asked for the download (B9-2)        Core's ``start``
 cancel     Core is told that it is not wanted (B9-2)    Core's ``abort``
 hand       the verified file is handed over (B10-4, -5) 200 to the finish
-abandon    the download is given up (X-B10-2)           200, or that there is nothing to give up
+abandon    the download is given up                     200, or that there is nothing to give up
 report     Core is told what became of it (B9-6)        Core's ``reported``
 stage      Core is told what the installer does         the node has it, or the next stage
 =========  ===========================================  =========================================

@@ -1,4 +1,4 @@
-"""The updates that Core has scheduled (WL-B7-1): which vehicle is awaited, and when.
+"""The updates that Core has scheduled: which vehicle is awaited, and when.
 
 The node notifies no vehicle by itself (docs/specification.md, ruling 14). While an update is scheduled and its interval
 runs, Core is notified at once that the vehicle is connected. The calendar survives a restart; past intervals are

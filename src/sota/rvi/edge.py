@@ -5,7 +5,7 @@
 * ``message``: ``service_name`` (full), ``timeout``, ``parameters`` → ``transaction_id``, -1 for a local service
 * ``get_available_services`` → ``services``
 * ``get_node_service_prefix``: ``full``, false for the first element only → ``node_service_prefix``
-* ``schedule_update`` (ours, WL-B7-1): an array of updates → ``vins``
+* ``schedule_update`` (ours): an array of updates → ``vins``
 * ``unschedule_update`` (ours): an array of ``{"vin", "update_id"}`` → ``vins``
 
 ``message`` is answered when the message is sent or durable, which is all that this answer says. ``timeout`` is in
@@ -235,7 +235,7 @@ def edge_server(edge: Edge, settings: NodeSettings) -> JsonServer:
 
 
 class SchedulingFailed(SotaError):
-    """WL-B7-1's outcome 'Task scheduling failed'."""
+    """The outcome 'Task scheduling failed'."""
 
     status = 412
 

@@ -1,4 +1,4 @@
-"""Tells the SOTA Client what the installer does (X-B10-9): installing, booting, verifying, each while it lasts."""
+"""Tells the SOTA Client what the installer does: installing, booting, verifying, each while it lasts."""
 
 from __future__ import annotations
 

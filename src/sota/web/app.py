@@ -66,5 +66,5 @@ class WebApp(AuditedApp):
         return visitor_of(call).name
 
     def object_of(self, call: AnyCall) -> str:
-        """Name what a request acts on."""
+        """Return what a request acts on."""
         return visitor_of(call).acting_on or super().object_of(call)

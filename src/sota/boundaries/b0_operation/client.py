@@ -27,7 +27,7 @@ class OperationClient:
 
     @calls("X-B0-3")
     async def metrics(self) -> str:
-        """Give the program's metrics as Prometheus reads them."""
+        """Return the program's metrics as Prometheus reads them."""
         return (await self._get(rows.METRICS))[1].decode()
 
     async def _get(self, row: Interaction) -> tuple[int, bytes]:

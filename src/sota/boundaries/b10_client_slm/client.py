@@ -29,23 +29,23 @@ class SlmClient:
 
     @calls("WL-B10-1")
     async def update_available(self, update: UpdateAvailable) -> VehicleUpdate:
-        """Tell of an update; it is accepted at once and done later."""
+        """Announce an update; it is accepted at once and done later."""
         return await self.caller.call(rows.UPDATE_AVAILABLE, body=update)
 
     @calls("WL-B10-4")
     async def start_download(self, start: StartDownload) -> None:
-        """Tell what is about to be handed over."""
+        """Announce a download."""
         await self.caller.call(rows.START_DOWNLOAD, {"index": str(start.download_index)}, body=start)
 
     @calls("WL-B10-5")
     async def send_block(self, download_index: int, number: int, content: bytes) -> BlocksReceived:
-        """Hand over one block; gives the blocks that are on disk there."""
+        """Hand over one block; return the blocks that are on disk there."""
         path = {"index": str(download_index), "n": str(number)}
         return await self.caller.call(rows.SEND_BLOCK, path, body=content)
 
     @calls("X-B10-3")
     async def finish(self, download_index: int) -> None:
-        """Say that the file is whole: hash and signature hold."""
+        """Finish a download: the file is complete, its hash and signature are valid."""
         await self.caller.call(rows.FINISH_DOWNLOAD, {"index": str(download_index)})
 
     @calls("X-B10-2")
@@ -77,12 +77,12 @@ class ClientForSlm:
 
     @calls("X-B10-1")
     async def cancel(self, download_index: int) -> None:
-        """Give a download up, because the driver declined or nobody wants it any more."""
+        """Cancel a download, because the driver declined it or it is no longer wanted."""
         await self.caller.call(rows.CANCEL_WANTED, {"index": str(download_index)})
 
     @calls("WL-B10-6")
     async def report(self, report: InstallReport) -> None:
-        """Tell what became of a download.
+        """Report the result of a download.
 
         Raises:
             Refused: ``already_complete`` or ``already_failed``: the report is not wanted any more.
@@ -113,7 +113,7 @@ class HeadUnitClient:
 
     @calls("X-B10-6")
     async def decide(self, update_id: str, answer: ConsentAnswer) -> None:
-        """Say what the driver said.
+        """Send the driver's decision.
 
         Raises:
             Refused: ``decided``: too late; ``not_deferrable``: it cannot be put off (so far).

@@ -1,4 +1,4 @@
-"""The driver's browser, as tests and scripts play it: the page with what waits for his word, and its form."""
+"""The driver's browser, as tests and scripts play it: the page with the updates that wait for consent, and its form."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ class Decision(StrEnum):
 
 
 class ConsentQuestion(Message, frozen=True):
-    """X-B10-5: an update that waits for its driver's word. ``size`` is in bytes, prerequisites included.
+    """An update that waits for the driver's decision. ``size`` is in bytes, prerequisites included.
 
     ``defer_until`` is the latest time to which it may be put off, None where it may not be any more;
     ``deferred_until`` is set while it is.
@@ -136,7 +136,7 @@ class ConsentQuestion(Message, frozen=True):
 
 
 class ConsentAnswer(Request, Timed, frozen=True):
-    """X-B10-6: the driver's word. ``until`` is for ``defer``; without it the vehicle's own period holds."""
+    """The driver's decision. ``until`` is for ``defer``; without it the vehicle's own period holds."""
 
     decision: Decision
     until: Instant | None = None

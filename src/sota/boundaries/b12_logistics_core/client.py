@@ -22,7 +22,7 @@ class LogisticsClient:
 
     @calls("X-B12-1")
     async def provision(self, vehicles: Iterable[ProvisionedVehicle]) -> AsyncIterator[ProvisionResult]:
-        """Tell of vehicles; gives a result for each, with its number among all of them.
+        """Send vehicles; yield a result for each, with its number among all of them.
 
         After a break the same vehicles may be sent again. They go out in batches, so that neither side waits with full
         buffers for the other.

@@ -53,12 +53,12 @@ class AdminClient:
 
     @calls("X-B1-46")
     async def new_user(self, user: NewUser) -> UserCreated:
-        """Make an account."""
+        """Create an account."""
         return await self.caller.call(rows.NEW_USER, body=user)
 
     @calls("X-B1-47")
     async def user(self, name: str) -> User:
-        """Give one account."""
+        """Return one account."""
         return await self.caller.call(rows.USER, {"user": name})
 
     @calls("X-B1-48")
@@ -73,12 +73,12 @@ class AdminClient:
 
     @calls("X-B1-50")
     async def tokens(self, query: ListQuery | None = None) -> Page[Token]:
-        """List one's tokens; an admin lists everybody's."""
+        """List the caller's tokens, for an admin all tokens."""
         return await self.caller.page(rows.TOKENS, query=query)
 
     @calls("X-B1-51")
     async def new_token(self, token: NewToken) -> TokenCreated:
-        """Make a token."""
+        """Create a token."""
         return await self.caller.call(rows.NEW_TOKEN, body=token)
 
     @calls("X-B1-52")

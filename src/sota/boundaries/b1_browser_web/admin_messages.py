@@ -52,7 +52,7 @@ class UserChange(Request, frozen=True):
 
 
 class User(Message, frozen=True, omit_defaults=False):
-    """An account. Whoever has ``password_change_due`` can do nothing else before that."""
+    """An account. While ``password_change_due`` is set, it can do nothing but change its password."""
 
     name: str
     role: str
@@ -96,7 +96,7 @@ class SessionEntry(Message, frozen=True, omit_defaults=False):
 
 
 class NewToken(Request, frozen=True):
-    """A token to make: personal, or of a service, which only an admin makes; it ends with nobody's account."""
+    """A token to create: personal, or a service's, which only an admin creates and which outlives every account."""
 
     name: TokenName
     role: AccountRole

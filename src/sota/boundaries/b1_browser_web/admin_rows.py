@@ -1,6 +1,6 @@
 """Rows of B1 for administration: one's own account, accounts, tokens, sessions, the audit trail. All are extensions.
 
-Two rows are not for operators and yet change something: one's own password and sessions are everybody's own.
+Two rows change something although they are not for operators: each user changes their own password and sessions.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ NO_ACCOUNT = refuses(
     "no_account", 409, "No account", "the caller is a service's token, which has no account of its own"
 )
 WRONG_PASSWORD = refuses("wrong_password", 403, "Wrong password", "the old password is not the account's")
-LAST_ADMIN = refuses("last_admin", 409, "Last admin", "nobody would be left who may administer")
+LAST_ADMIN = refuses("last_admin", 409, "Last admin", "no admin would be left")
 
 PASSWORD_PAGE = B1.row(
     "X-B1-40",
     "Page to change one's password",
     Http("GET", "/password", asset=True),
-    answers("served", "the page, to whoever is signed in"),
+    answers("served", "the page, to a signed-in user"),
     also=(REDIRECTED,),
     role=Role.VIEWER,
 )
@@ -53,7 +53,7 @@ OWN_SESSIONS = B1.row(
     "One's sessions",
     Http("GET", "/api/v1/account/sessions"),
     answers("listed", "the sessions of the caller's account"),
-    answers("empty", "nobody is signed in as this account: an empty list"),
+    answers("empty", "this account has no session: an empty list"),
     NO_ACCOUNT,
     response=list[messages.SessionEntry],
     role=Role.VIEWER,
@@ -120,7 +120,7 @@ TOKENS = B1.row(
     "X-B1-50",
     "API tokens",
     Http("GET", "/api/v1/tokens", query=ListQuery),
-    answers("listed", "the caller's own tokens that are valid; an admin sees everybody's"),
+    answers("listed", "the caller's own tokens that are valid; an admin sees all"),
     answers("empty", "there is none: an empty list"),
     response=list[messages.Token],
     role=Role.VIEWER,

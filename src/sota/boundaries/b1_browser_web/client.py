@@ -115,7 +115,7 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
 
     @calls("X-B1-8")
     async def api_document(self) -> ApiDocument:
-        """Give the Web Server's API document."""
+        """Return the Web Server's API document."""
         return await self.caller.call(page_rows.API_DOCUMENT)
 
     @calls("X-B1-10")
@@ -137,6 +137,6 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
 
     @calls("X-B1-11")
     async def delete_package(self, package: PackageId) -> Said:
-        """Delete a package that nobody needs any more."""
+        """Delete a package that is no longer needed."""
         path = {"name": package.name, "version": package.version}
         return await self.caller.call(rows.DELETE_PACKAGE, path)

@@ -21,12 +21,12 @@ class FleetClient:
 
     @calls("X-B1-24")
     async def attributes_of(self, vin: str) -> dict[str, str]:
-        """Give a vehicle's attributes by name."""
+        """Return a vehicle's attributes by name."""
         return await self.caller.call(rows.ATTRIBUTES, {"vin": vin})
 
     @calls("X-B1-25")
     async def change_attributes(self, vin: str, attributes: Mapping[str, str]) -> dict[str, str]:
-        """Make a vehicle's attributes exactly these."""
+        """Replace a vehicle's attributes."""
         return await self.caller.call(rows.CHANGE_ATTRIBUTES, {"vin": vin}, body=dict(attributes))
 
     @calls("X-B1-26")
@@ -36,12 +36,12 @@ class FleetClient:
 
     @calls("X-B1-27")
     async def group(self, name: str) -> Group:
-        """Look a group up."""
+        """Return a group."""
         return await self.caller.call(rows.GROUP, {"group": name})
 
     @calls("X-B1-28")
     async def keep_group(self, name: str, change: GroupChange) -> Group:
-        """Make a group, or change what it is for."""
+        """Create a group, or change its description."""
         return await self.caller.call(rows.KEEP_GROUP, {"group": name}, body=change)
 
     @calls("X-B1-29")

@@ -27,7 +27,7 @@ class IdentityClient:
 
     @calls("X-B1-80")
     async def enrol(self, vin: str, enrolment: NewEnrolment) -> Enrolled:
-        """Give a vehicle an identity."""
+        """Issue an identity to a vehicle."""
         return await self.caller.call(rows.ENROL, {"vin": vin}, body=enrolment)
 
     @calls("X-B1-81")
@@ -37,7 +37,7 @@ class IdentityClient:
 
     @calls("X-B1-82")
     async def new_enrolment_code(self, vin: str, code: NewCode) -> EnrolmentCode:
-        """Make a one-time code with which a vehicle enrols itself."""
+        """Create a one-time code with which a vehicle enrols itself."""
         return await self.caller.call(rows.NEW_CODE, {"vin": vin}, body=code)
 
     @calls("X-B1-83")
@@ -47,7 +47,7 @@ class IdentityClient:
 
     @calls("X-B1-84")
     async def revoke_identities(self, vin: str, revocation: Revocation) -> Revoked:
-        """Let identities of a vehicle count no more."""
+        """Revoke identities of a vehicle."""
         return await self.caller.call(rows.REVOKE, {"vin": vin}, body=revocation)
 
     @calls("X-B1-85")
@@ -57,5 +57,5 @@ class IdentityClient:
 
     @calls("X-B1-86")
     async def authority(self) -> AuthorityState:
-        """Give the trust anchors and how far one has taken over from another."""
+        """Return the trust anchors and how far one has taken over from another."""
         return await self.caller.call(rows.AUTHORITY)

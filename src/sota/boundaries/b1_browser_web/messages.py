@@ -80,7 +80,7 @@ __all__ = [
 
 
 class Credentials(Request, frozen=True):
-    """What somebody enters to sign in, as a form or as JSON."""
+    """What a user enters to sign in, as a form or as JSON."""
 
     username: Annotated[str, Meta(min_length=1, max_length=200)]
     password: Annotated[str, Meta(min_length=1, max_length=1000)]

@@ -20,7 +20,7 @@ class Upload:
         self.content_type = f"multipart/form-data; boundary={self._boundary}"
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """Give the body part by part."""
+        """Yield the body part by part."""
         yield self._head('name="metadata"', "application/json") + msgspec.json.encode(self._metadata) + b"\r\n"
         yield self._head(f'name="file"; filename="{self._file_name}"', "application/octet-stream")
         async for part in self._file:

@@ -20,7 +20,7 @@ VIN_BUSY = refuses("vin_busy", 409, "VIN is being changed", "another change of t
 
 
 def passed_on(id: str, row: Row[Answer_co], role: Role, *also: Outcome, keyed: bool = False) -> Row[Answer_co]:
-    """Make the row of B1 whose calls become those of a row of B2 or B3; ``also``: its own refusals."""
+    """Declare the row of B1 whose calls go on to a row of B2 or B3; ``also``: its own refusals."""
     return B1.row(
         id,
         row.title,

@@ -52,27 +52,27 @@ class ResolutionClient:
 
     @calls("X-B1-34")
     async def declare_dependencies(self, package: PackageId, needs: Sequence[PackageId]) -> list[Dependency]:
-        """Make a package's dependencies exactly these, each the least version that will do."""
+        """Replace a package's dependencies, each given by the least version that will do."""
         return await self.caller.call(rows.DECLARE_DEPENDENCIES, _path(package), body=list(needs))
 
     @calls("X-B1-35")
     async def drop_dependencies(self, package: PackageId, needed: str | None = None) -> list[Dependency]:
-        """Delete a package's dependency on another one, or all of them; gives those that are left."""
+        """Delete a package's dependency on another one, or all of them; return those that are left."""
         return await self.caller.call(rows.DROP_DEPENDENCIES, _path(package), query=DropQuery(needed))
 
     @calls("X-B1-36")
     async def explain(self, request: ExplainRequest) -> Explanation:
-        """Say why a vehicle gets a package or not."""
+        """Explain why a vehicle gets a package or not."""
         return await self.caller.call(rows.EXPLAIN, body=request)
 
     @calls("X-B1-37")
     async def preview(self, expression: str) -> Preview:
-        """Say how many vehicles an expression is true for."""
+        """Count the vehicles for which an expression is true."""
         return await self.caller.call(rows.PREVIEW, body=TypedExpression(expression=expression))
 
     @calls("X-B1-38")
     async def validate(self, expression: str) -> Validation:
-        """Say whether an expression can be evaluated."""
+        """Validate an expression."""
         return await self.caller.call(rows.VALIDATE, body=TypedExpression(expression=expression))
 
     @calls("X-B1-39")
@@ -82,12 +82,12 @@ class ResolutionClient:
 
     @calls("X-B1-60")
     async def preview_package(self, package: PackageId) -> PackagePreview:
-        """Say what a resolve of a package would decide now."""
+        """Preview what a resolve of a package would decide now."""
         return await self.caller.call(rows.PREVIEW_PACKAGE, _path(package))
 
     @calls("X-B1-61")
     async def resolution(self, resolution_id: str) -> Resolution:
-        """Look a recorded resolution up."""
+        """Return a recorded resolution."""
         return await self.caller.call(rows.RESOLUTION, {"id": resolution_id})
 
     @calls("X-B1-62")

@@ -41,12 +41,12 @@ class CoreClient(RegisterClient, QueueClient):
 
     @calls("WL-B2-12")
     async def component(self, part_number: str) -> Component:
-        """Give one component's data."""
+        """Return one component's data."""
         return await self.caller.call(rows.COMPONENT, {"part_number": part_number})
 
     @calls("X-B2-8")
     async def package_file(self, package: PackageId) -> PackageFile:
-        """Say where a package's file lies."""
+        """Return where a package's file is stored."""
         path = {"name": package.name, "version": package.version}
         return await self.caller.call(rows.PACKAGE_FILE, path)
 

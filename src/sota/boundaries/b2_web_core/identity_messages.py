@@ -67,7 +67,7 @@ class NewCode(Request, frozen=True):
 
 
 class EnrolmentCode(Message, frozen=True):
-    """A code, shown once: whoever shows it gets the vehicle's identity for a key of his own."""
+    """A one-time code: a client that sends it gets the vehicle's identity for its own key."""
 
     message: str
     vin: Vin

@@ -46,7 +46,7 @@ class QueueClient:
 
     @calls("X-B1-16", "X-B2-14")
     async def order_queue(self, vin: str, update_ids: Sequence[str]) -> list[Update]:
-        """Let a vehicle's updates go in this order; gives its queue."""
+        """Reorder a vehicle's updates; return its queue."""
         return await self.caller.call(queue_rows.ORDER, {"vin": vin}, body=list(update_ids))
 
     @calls("X-B1-17", "X-B2-15")
@@ -69,13 +69,13 @@ class QueueClient:
 
     @calls("X-B1-20", "X-B2-18")
     async def allow(self, package: PackageId) -> Said:
-        """Take a package off the blacklist."""
+        """Remove a package from the blacklist."""
         path = {"name": package.name, "version": package.version}
         return await self.caller.call(queue_rows.ALLOW, path)
 
     @calls("X-B1-21", "X-B2-19")
     async def preview_blacklisting(self, package: PackageId) -> BlacklistPreview:
-        """Say what blacklisting a package would touch."""
+        """Return what blacklisting a package would affect."""
         path = {"name": package.name, "version": package.version}
         return await self.caller.call(queue_rows.PREVIEW, path)
 

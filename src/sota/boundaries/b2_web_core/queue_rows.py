@@ -119,7 +119,7 @@ ERASE = B2.row(
     "X-B2-21",
     "Erase a vehicle",
     Http("DELETE", "/api/v1/vehicles/{vin}", query=RetireQuery, selected_by="erase", keyed=True),
-    answers("erased", "it is retired, and its history kept under a pseudonym that nobody can undo", "Vehicle erased"),
+    answers("erased", "it is retired, and its history kept under a pseudonym that cannot be undone", "Vehicle erased"),
     also=(NOT_FOUND,),
     response=Said,
 )

@@ -78,12 +78,12 @@ class RegisterClient:
 
     @calls("X-B1-1", "X-B2-1")
     async def vehicle(self, vin: str) -> VehicleDetail:
-        """Give one vehicle, what is in it and its latest updates."""
+        """Return one vehicle, what is in it and its latest updates."""
         return await self.caller.call(rows.VEHICLE, {"vin": vin})
 
     @calls("X-B1-2", "X-B2-2")
     async def install_request(self, install_request_id: str) -> InstallRequest:
-        """Give one install request and its counts."""
+        """Return one install request and its counts."""
         return await self.caller.call(rows.INSTALL_REQUEST, {"id": install_request_id})
 
     @calls("X-B1-3", "X-B2-3")
@@ -93,7 +93,7 @@ class RegisterClient:
 
     @calls("X-B1-4", "X-B2-4")
     async def update(self, update_id: str) -> Update:
-        """Give one vehicle's update."""
+        """Return one vehicle's update."""
         return await self.caller.call(rows.UPDATE, {"update_id": update_id})
 
     @calls("X-B1-5", "X-B2-5")
@@ -103,6 +103,6 @@ class RegisterClient:
 
     @calls("X-B1-6", "X-B2-6")
     async def package(self, package: PackageId) -> Package:
-        """Give one package's data."""
+        """Return one package's data."""
         path = {"name": package.name, "version": package.version}
         return await self.caller.call(rows.PACKAGE, path)

@@ -35,7 +35,7 @@ class ResolverClient:
 
     @calls("WL-B3-5")
     async def resolve(self, package: PackageId) -> list[Resolved]:
-        """Give the vehicles that a package is for, each with what it must get."""
+        """Return the vehicles that a package is for, each with what it must get."""
         return await self.caller.call(rows.RESOLVE, body=ResolveRequest(package=package))
 
     @calls("X-B3-2")

@@ -27,7 +27,7 @@ class Group(Message, frozen=True):
 
 
 class MembersChanged(Message, frozen=True):
-    """How many vehicles joined or left a group; ``unknown`` are VINs that nobody registered: nothing was done for
+    """How many vehicles joined or left a group; ``unknown`` are VINs that are not registered: nothing was done for
     them."""
 
     changed: int

@@ -11,7 +11,7 @@ from msgspec import Meta
 from sota.boundaries.b3_web_resolver.messages import Filter
 from sota.boundaries.values import FilterText, Id, InstalledPackage, Instant, Message, PackageId, Request, Vin
 
-# Longer than a filter may be: who is typing is told so in the answer.
+# Longer than a filter may be: the answer says so while the user types.
 Typed = Annotated[str, Meta(max_length=262_144, description="an expression of the filter language, finished or not")]
 Dependencies = Annotated[list[PackageId], Meta(max_length=200, description="each the least version that will do")]
 

@@ -36,12 +36,12 @@ class FactsClient:
 
     @calls("WL-B5-1")
     async def resolve(self, package: PackageId, resolution_id: str | None = None) -> AsyncIterator[list[ResolvedSet]]:
-        """Give the vehicles that a package is for, some at a time as they arrive, those together that get the same.
+        """Yield the vehicles that a package is for as they arrive, grouped by the packages that they get.
 
         ``resolution_id`` is a new UUIDv7 of the caller's. Under it the Resolver freezes all that it decides, the
-        vehicles left out and their reasons included, before it gives any of it: whatever was received of an answer,
-        however little, is part of what the same call gives again, in the same order, from any process and after any
-        crash. So a caller who keeps the id, and was stopped in the middle, asks again and goes on where it was.
+        vehicles left out and their reasons included, before it sends any of it: whatever was received of an answer,
+        however little, is part of what the same call returns again, in the same order, from any process and after any
+        crash. A caller that keeps the id and was stopped in the middle asks again and continues.
 
         Raises:
             Refused: ``package_missing``, ``filters_missing``; ``resolution_exists``: the id stands for another package.
@@ -55,7 +55,7 @@ class FactsClient:
 
     @calls("WL-B5-2")
     async def tell(self, facts: Sequence[Fact]) -> list[FactResult]:
-        """Tell facts, in their order; gives a result for each. The same facts may be told again."""
+        """Send facts in their order; return a result for each. The same facts may be sent again."""
         lines: AsyncIterator[FactResult] = self.caller.lines(
             rows.TELL_FACTS, body=encode_lines(facts), content_type=NDJSON
         )
@@ -69,12 +69,12 @@ class FactsClient:
 
     @calls("X-B5-2")
     async def resolution(self, resolution_id: str) -> Resolution:
-        """Look a recorded resolution up."""
+        """Return a recorded resolution."""
         return await self.caller.call(rows.RESOLUTION, {"id": resolution_id})
 
 
 def _read_sets(lines: Sequence[bytes], known: dict[bytes, tuple[PackageId, ...]]) -> list[ResolvedSet]:
-    """Put lines together that differ in their VIN alone; each kind of line is decoded once.
+    """Group lines that differ only in their VIN; each kind of line is decoded once.
 
     ``known`` keeps what was decoded: a million lines are of a few kinds.
     """

@@ -36,7 +36,7 @@ class NodeClient:
 
     @calls("WL-B7-1")
     async def schedule(self, updates: Sequence[ScheduledUpdate]) -> list[str]:
-        """Leave updates with the node, which tells when one of their vehicles connects; gives the VINs.
+        """Schedule updates at the node, which reports when one of their vehicles connects; return the VINs.
 
         Raises:
             Refused: ``scheduling_failed``; ``method_unknown`` where the node is a real rvi_core.
@@ -45,17 +45,17 @@ class NodeClient:
 
     @calls("WL-B7-1")
     async def unschedule(self, updates: Sequence[UnscheduledUpdate]) -> list[str]:
-        """Take updates back from the node; gives the VINs."""
+        """Unschedule updates at the node; return the VINs."""
         return (await self._edge.call("unschedule_update", list(updates))).vins or []
 
     @calls("WL-B7-2")
     async def notify(self, vin: str, update: UpdateAvailable, *, expires_at: int | None = None) -> None:
-        """Tell a vehicle that an update waits; the node keeps this until ``expires_at`` (unix seconds)."""
+        """Notify a vehicle of an update; the node keeps the message until ``expires_at`` (unix seconds)."""
         await self.message(vehicle_service(vin, "notify"), update, expires_at=expires_at)
 
     @calls("WL-B7-4")
     async def start_download(self, vin: str, start: StartDownload) -> None:
-        """Tell a vehicle what is about to be sent."""
+        """Announce a download to a vehicle."""
         await self.message(vehicle_service(vin, "start"), start)
 
     @calls("WL-B7-4")
@@ -70,7 +70,7 @@ class NodeClient:
 
     @calls("WL-B7-5")
     def send_block_at_once(self, vin: str, block: EncodedBlock, sent: Sent) -> bool:
-        """Send one block if that takes no waiting; says whether it did, and calls ``sent`` later if so."""
+        """Send one block if that takes no waiting; return whether it did, and call ``sent`` later if so."""
         return self._edge.send_parts(vehicle_service(vin, "chunk"), block.parts, sent)
 
     @property
@@ -79,12 +79,12 @@ class NodeClient:
         return self._edge.is_full
 
     def on_room(self, tell: Callable[[], None]) -> None:
-        """Have somebody told when that ends."""
+        """Register a callback for when capacity frees."""
         self._edge.on_room(tell)
 
     @calls("WL-B7-6")
     async def finish(self, vin: str, finish: FinishDownload) -> None:
-        """Say that everything was sent."""
+        """Finish a download: all blocks were sent."""
         await self.message(vehicle_service(vin, "finish"), finish)
 
     @calls("WL-B7-8")
@@ -109,13 +109,13 @@ class NodeClient:
 
     @calls("X-B7-3")
     async def register(self, service: str, address: str) -> str:
-        """Register a service of Core by its short name (``start``); gives the full name."""
+        """Register a service of Core by its short name (``start``); return the full name."""
         result = await self._edge.call("register_service", {"service": local_name(service), "network_address": address})
         return result.service or ""
 
     @calls("X-B7-4")
     async def unregister(self, full_name: str) -> None:
-        """Take a service back."""
+        """Unregister a service."""
         await self._edge.call("unregister_service", {"service": full_name})
 
     @calls("X-B7-5")
@@ -130,5 +130,5 @@ class NodeClient:
 
     @calls("X-B7-7")
     async def prefix(self) -> str:
-        """Give what the node puts before names: ``genivi.org/backend/``."""
+        """Return the prefix that the node puts before names: ``genivi.org/backend/``."""
         return (await self._edge.call("get_node_service_prefix", {})).node_service_prefix or ""

@@ -223,7 +223,7 @@ class Operation(Message, frozen=True):
 class InstallReport(Message, frozen=True):
     """B7-7 ``report``: what the vehicle did, and which version of the package it runs now.
 
-    ``running_version`` is null where the package is not installed, and left out where nobody in the vehicle can tell.
+    ``running_version`` is null where the package is not installed, and left out where the vehicle cannot tell.
     """
 
     vin: Vin
@@ -297,7 +297,7 @@ class ChangeKind(StrEnum):
 
 
 class LocalChange(Timed, frozen=True):
-    """A package that was changed in the vehicle by somebody else than us (DEV-30). ``at`` is the vehicle's clock."""
+    """A package that something other than SOTA changed in the vehicle (DEV-30). ``at`` is the vehicle's clock."""
 
     package: InstalledPackage
     operation: ChangeKind

@@ -41,43 +41,43 @@ class SotaClientEdge:
 
     @calls("X-B9-1")
     async def acknowledge(self, acknowledgement: Acknowledgement) -> None:
-        """Tell Core which blocks are on disk."""
+        """Acknowledge the blocks that are on disk."""
         await self.message(backend_service("ack"), acknowledgement)
 
     @calls("WL-B9-6")
     async def report(self, report: InstallReport) -> None:
-        """Tell Core what became of a download."""
+        """Report the result of a download to Core."""
         await self.message(backend_service("report"), report)
 
     @calls("X-B9-13")
     async def stage(self, stage: InstallationStage) -> None:
-        """Tell Core what the installer does now."""
+        """Report the installer's current stage to Core."""
         await self.message(backend_service("stage"), stage)
 
     @calls("X-B9-12")
     async def connected(self, connected: VehicleConnected) -> None:
-        """Tell Core what the vehicle's folder remembers."""
+        """Report to Core what the vehicle's folder remembers."""
         await self.message(backend_service("connected"), connected)
 
     @calls("X-B9-10")
     async def installed_software(self, software: InstalledSoftware) -> None:
-        """Tell Core everything that the vehicle has installed."""
+        """Report everything that the vehicle has installed to Core."""
         await self.message(backend_service("packages"), software)
 
     @calls("X-B9-30")
     async def renew_identity(self, renewal: RenewIdentity) -> None:
-        """Tell Core which identity the vehicle has, and ask for another where it makes a request."""
+        """Report the vehicle's identity to Core; with a signing request, ask for another one."""
         await self.message(backend_service("renew"), renewal)
 
     @calls("X-B9-3")
     async def register(self, service: str, address: str) -> str:
-        """Register a service of the vehicle by its short name (``notify``); gives the full name, with the VIN in it."""
+        """Register a service of the vehicle by its short name (``notify``); return the full name."""
         result = await self._edge.call("register_service", {"service": local_name(service), "network_address": address})
         return result.service or ""
 
     @calls("X-B9-4")
     async def unregister(self, full_name: str) -> None:
-        """Take a service back."""
+        """Unregister a service."""
         await self._edge.call("unregister_service", {"service": full_name})
 
     @calls("X-B9-5")
@@ -92,6 +92,6 @@ class SotaClientEdge:
 
     @calls("X-B9-7")
     async def vin(self) -> str | None:
-        """Give the VIN that the node stands for, None where it is no vehicle's node."""
+        """Return the VIN that the node stands for, None if it is not a vehicle's node."""
         prefix = (await self._edge.call("get_node_service_prefix", {})).node_service_prefix or ""
         return vin_of(prefix)

@@ -185,7 +185,7 @@ NEW_IDENTITY = B9.row(
     "The vehicle's new identity",
     Service("vehicle", "identity"),
     answers("received", "it is taken on, or asked for"),
-    also=(refuses("invalid", 400, "Bad Request", "it is none for this vehicle: what is there stays"),),
+    also=(refuses("invalid", 400, "Bad Request", "it is not for this vehicle: the one that it has stays"),),
     request=identity_messages.NewIdentity,
 )
 

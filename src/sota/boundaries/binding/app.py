@@ -266,8 +266,8 @@ def _with_message(body: object, message: str | None) -> object:
 
 
 async def _send_parts(call: AnyCall, parts: AsyncIterator[bytes], send: Send) -> None:
-    """Send a body part by part, and stop when nobody reads any more (the listener cuts off who reads too slowly)."""
-    # Without a body of its own the request has nothing more to say than that the caller went away.
+    """Send a body part by part; stop when the client disconnects (the listener drops slow readers)."""
+    # A request without a body sends nothing more than its disconnect.
     listens = call.method == "GET"
     gone = asyncio.create_task(_disconnected(call), name="disconnect") if listens else None
     try:

@@ -45,15 +45,15 @@ class AuditedApp(App):
         self._audit_log = get_logger(program=program, feature="audit")
 
     def is_deed(self, call: AnyCall, status: int, *, answered: bool) -> bool:
-        """Say whether a request leaves a record; ``answered``: its handler gave an outcome."""
+        """Return whether a request leaves a record; ``answered``: its handler returned an outcome."""
         return isinstance(call.caller, ServiceCaller)
 
     def actor_of(self, call: AnyCall) -> str:
-        """Name who is asking."""
+        """Return the name of the caller."""
         return call.caller.program if isinstance(call.caller, ServiceCaller) else ""
 
     def object_of(self, call: AnyCall) -> str:
-        """Name what a request acts on."""
+        """Return what a request acts on."""
         return describe(call)
 
     async def _send_reply(self, call: AnyCall, reply: Reply, send: Send) -> int:
@@ -82,7 +82,7 @@ class AuditedApp(App):
         return problem
 
     def deed_of(self, call: AnyCall, interaction: str, outcome: str, status: int, about: str) -> Deed:
-        """Give the deed that a request is."""
+        """Build the record's content for a request."""
         return Deed(
             at=self._clock.now(),
             actor=self.actor_of(call),
@@ -105,7 +105,7 @@ class AuditedApp(App):
 
 
 def describe(call: AnyCall) -> str:
-    """Name what a request acts on: its path, and what its body calls itself. Never more of the body than that.
+    """Return what a request acts on: its path, and the names in its body. Nothing else of the body is recorded.
 
     >>> # POST /api/v1/vehicles {"vin": "WVW…"}  ->  "vehicles vin=WVW…"
     """
@@ -121,7 +121,7 @@ def describe(call: AnyCall) -> str:
 
 
 def made_by(reply: Reply) -> str:
-    """Name what a request made, as the answer does: who looks for an install request's maker has its id.
+    """Return the id that a request created, so that a record can be found by an install request's id.
 
     >>> made_by(Reply("queued", {"install_request_id": "01890a5d-ac96-774b-bcce-b302099a8057"}))
     'install_request_id=01890a5d-ac96-774b-bcce-b302099a8057'

@@ -19,7 +19,7 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
 READ_TIMEOUT_S = 30.0
-WHOLE_BODY = "sota.body"  # in the scope of a request that came from memory: its whole body, for which nobody waits
+WHOLE_BODY = "sota.body"  # in the scope of a request that came from memory: its whole body
 MIN_BYTES_A_SECOND = 1024  # over a whole body, once it has been waited for as long as READ_TIMEOUT_S
 
 

@@ -1,8 +1,8 @@
 """Marks of both ends of a row, which the binder and ``sota whitelist`` read.
 
-A row's id stands whole at its declaration, its handler and its caller: one search for ``WL-B7-5`` finds all three.
+A row's id stands whole at its declaration, its handler and its caller, and nowhere else: one search finds all three.
 
->>> @serves("WL-B2-4")                                              # doctest: +SKIP
+>>> @serves("WL-…")                                                 # doctest: +SKIP
 ... async def queue_package(self, call): ...
 """
 
@@ -25,7 +25,7 @@ def serves(*ids: str) -> Callable[[Function], Function]:
 
 
 def serves_service(row_id: str, service: str) -> Callable[[Function], Function]:
-    """Mark the handler of one service of a row that has several (``start`` and ``cancel`` of WL-B7-3)."""
+    """Mark the handler of one service of a row that has several (``start`` and ``cancel``)."""
 
     def mark(function: Function) -> Function:
         function.__dict__["__serves__"] = (row_id,)

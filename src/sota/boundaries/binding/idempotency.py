@@ -2,7 +2,7 @@
 
 A caller whose answer was lost sends its registration again under the same key and gets the first answer, not 'already
 exists'. The answer is kept in the transaction that makes it true, for a day. Refusals are not kept: nothing was
-written, and the same request is judged anew. Used by whoever registers things: Core and the Resolver.
+written, and the same request is judged again. Core and the Resolver use it where they register things.
 
 >>> answers = Idempotency(database, idempotency_table(METADATA), clock)   # doctest: +SKIP
 >>> await answers.transact(call, lambda tx: register(tx, call.body))      # doctest: +SKIP
@@ -54,7 +54,7 @@ class Idempotency:
         self._database, self._table, self._clock = database, table, clock
 
     async def transact(self, call: AnyCall, work: Callable[[Tx], Awaitable[Reply]]) -> Reply:
-        """Do ``work`` in one transaction, or give the answer that it had before under this request's key.
+        """Do ``work`` in one transaction, or return the answer kept under this request's key.
 
         Raises:
             Conflict: ``idempotency_key_reused``, 422: the key was used for another request.
@@ -65,14 +65,14 @@ class Idempotency:
         return await self._database.transact(lambda tx: self._once(tx, key, fingerprint(call), work))
 
     async def find(self, call: AnyCall) -> Reply | None:
-        """Give the answer kept under this request's key, for a handler with long work before its transaction."""
+        """Return the answer kept under this request's key, for a handler with long work before its transaction."""
         if call.key is None:
             return None
         async with self._database.read() as tx:
             return await self._find(tx, call.key, fingerprint(call))
 
     async def forget_old(self) -> int:
-        """Remove answers older than a day; says how many."""
+        """Remove answers older than a day; return how many."""
         statement = self._table.delete().where(self._table.c.created_at < self._clock.now() - KEPT)
 
         async def work(tx: Tx) -> int:
@@ -111,6 +111,6 @@ class Idempotency:
 
 
 def fingerprint(call: AnyCall) -> str:
-    """Tell one request from another: method, path and body, as 64 hexadecimal digits."""
+    """Return the hash of method, path and body, as 64 hexadecimal digits."""
     body = msgspec.json.encode(call.body, order="deterministic")
     return hashlib.sha256(b"\0".join((call.method.encode(), call.url_path.encode(), body))).hexdigest()

@@ -63,7 +63,7 @@ class ServiceCredentials:
         return cls(callers)
 
     def identify(self, authorization: str) -> ServiceCaller:
-        """Tell whose token this is.
+        """Return the owner of this token.
 
         Raises:
             Refused: ``unauthenticated``, 404 'Authentication Failed' (docs/specification.md, ruling 10).
@@ -79,7 +79,7 @@ class ServiceCredentials:
         return ServiceCaller(found)
 
     def authenticator(self) -> Authenticator:
-        """Give the authenticator of an :class:`sota.boundaries.binding.app.App`: each row is for its own caller alone.
+        """Return the authenticator of an :class:`sota.boundaries.binding.app.App`.
 
         A row whose way has ``secret_path`` (a callback address with a secret in it) is let through.
         """
@@ -93,7 +93,7 @@ class ServiceCredentials:
 
 
 def issue(path: Path, program: str) -> str:
-    """Make a token for ``program``, add its hash to the callee's file, and give the token (once)."""
+    """Create a token for ``program``, add its hash to the callee's file, and return the token."""
     token = secrets.token_urlsafe(32)
     digest = hashlib.sha256(token.encode()).hexdigest()
     before = path.read_text() if path.exists() else ""
@@ -104,7 +104,7 @@ def issue(path: Path, program: str) -> str:
 
 
 def keep_secret(path: Path) -> str:
-    """Give the secret of an address that nobody can guess; it is made once, and again where its file is damaged."""
+    """Return the secret of a callback address; create it on first use, and again if its file is damaged."""
     try:
         found = path.read_bytes()
         if SECRET.fullmatch(found):

@@ -76,7 +76,7 @@ DOCUMENTED: Mapping[str, Documented] = MappingProxyType(
 
 
 def rows_in(documented: Documented) -> tuple[Interaction, ...]:
-    """Give the rows that stand in a document: those over HTTP whose credential is not their very path."""
+    """Return the rows of a document: those over HTTP whose path is not itself the credential."""
     return tuple(
         row
         for row in TABLE.values()
@@ -88,7 +88,7 @@ def rows_in(documented: Documented) -> tuple[Interaction, ...]:
 
 
 def document(documented: Documented) -> Json:
-    """Make the document of a program."""
+    """Build the document of a program."""
     rows = rows_in(documented)
     schemas = Schemas(rows)
     paths: dict[str, Json] = {}
@@ -145,7 +145,7 @@ def _operation(route: str, rows: list[Interaction], schemas: Schemas) -> Json:
 
 
 def least_role(rows: list[Interaction]) -> Role | None:
-    """Give the least role that may make the call; of rows that share a page the strictest. None behind B1.
+    """Return the least role that may make the call; of rows that share a page the strictest. None behind B1.
 
     Of rows that a parameter chooses between it is that of the least: the parameter may ask for more.
     """
@@ -181,7 +181,7 @@ def _security_schemes(documented: Documented) -> Json:
             "type": "apiKey",
             "in": "cookie",
             "name": "__Host-sota",
-            "description": "The session of somebody who is signed in; over HTTPS only.",
+            "description": "The session of a signed-in user; over HTTPS only.",
         },
         "csrf": {
             "type": "apiKey",

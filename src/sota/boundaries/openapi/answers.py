@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from msgspec import inspect
 
 from sota.boundaries.b1_browser_web import admin_rows, page_rows, passed_on_rows
+from sota.boundaries.b3_web_resolver import rows as web_rows
+from sota.boundaries.b5_core_resolver import rows as core_rows
 from sota.boundaries.interaction import Http, Interaction, Lines, Outcome, Program, Role
 from sota.boundaries.openapi.bodies import BYTES, BYTES_SCHEMA, FORMS, JSON, NDJSON, entry, lines
 from sota.boundaries.openapi.examples import example_of
@@ -18,8 +20,8 @@ PROBLEM = "application/problem+json"
 HTML = "text/html"
 NOT_MODIFIED = 304
 ENDINGS = {".js": "text/javascript", ".css": "text/css"}
-# The two that stream their array, or one object a line to whoever asks for that.
-ALSO_LINES = frozenset({"WL-B3-5", "WL-B5-1"})
+# The two that stream their array, or one object a line if the caller accepts that.
+ALSO_LINES = (web_rows.RESOLVE, core_rows.RESOLVE)
 SAFE = frozenset({"GET"})
 # Forms that answer a refusal with their page again; and everything that checks a password.
 PAGES_AGAIN = (page_rows.LOGIN, admin_rows.CHANGE_PASSWORD_FORM)
@@ -40,12 +42,12 @@ class Answer:
 
 
 def ordinary_responses() -> Json:
-    """Give the responses that operations refer to: those of ordinary refusals, by code."""
+    """Return the responses that operations refer to: those of ordinary refusals, by code."""
     return {refusal.code: _response([_refused(refusal)]) for refusal in REFUSALS}
 
 
 def answers_of(rows: Sequence[Interaction], schemas: Schemas) -> Json:
-    """Give the responses of rows that share a route, by status."""
+    """Return the responses of rows that share a route, by status."""
     answers = [answer for row in rows for answer in _declared(row, schemas)] + list(_ordinary(rows))
     statuses = sorted({answer.status for answer in answers})
     return {str(status): _shared([one for one in answers if one.status == status]) for status in statuses}
@@ -120,7 +122,7 @@ def _success(row: Interaction, outcome: Outcome, schemas: Schemas) -> Json:
         example = {**(known if isinstance(known, dict) else {}), "message": outcome.message}
         return {JSON: {"schema": schemas.with_message(kind), "example": example}}
     content = _body(kind, schemas)
-    if row.id in ALSO_LINES:
+    if row in ALSO_LINES:
         line = {"type": "string", "contentMediaType": NDJSON, "description": "One object of the array a line."}
         content[NDJSON] = {"schema": line}
     return content
@@ -158,7 +160,7 @@ def _refused(refusal: Refusal, content: Json | None = None) -> Answer:
 
 
 def _possible(rows: Sequence[Interaction]) -> set[str]:
-    """Find the ordinary refusals that can come back: which depends on who calls, and with what."""
+    """Find the ordinary refusals that can come back, by caller, method and body."""
     possible = {"invalid", "url_too_long", "unavailable"}
     ways = [row.way for row in rows if isinstance(row.way, Http)]
     if any(way.method not in SAFE for way in ways):
@@ -168,7 +170,7 @@ def _possible(rows: Sequence[Interaction]) -> set[str]:
         possible.add("forbidden")
     if any(row.role not in (None, Role.PUBLIC) for row in rows):
         possible.add("unauthenticated")
-    if any(row.outcome("redirected") is not None for row in rows):  # 401 to whoever does not ask for a page
+    if any(row.outcome("redirected") is not None for row in rows):  # 401 to a client that does not ask for a page
         possible.add("unauthenticated")
     if any(row in THROTTLED for row in rows):
         possible.add("too_many")

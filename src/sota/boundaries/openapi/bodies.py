@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from sota.boundaries.b1_browser_web import admin_rows, page_rows
 from sota.boundaries.b1_browser_web.messages import Credentials, PackageMetadata
 from sota.boundaries.interaction import Interaction, Lines
 from sota.boundaries.openapi.examples import example_of
@@ -15,11 +16,14 @@ BYTES_SCHEMA = {"schema": {"type": "string", "contentMediaType": BYTES}}
 NDJSON = "application/x-ndjson"
 FORM = "application/x-www-form-urlencoded"
 # Forms of the console, and their fields beside the CSRF token.
-FORMS = {"X-B1-7": (), "X-B1-41": ("old_password", "new_password", "new_password_again")}
+FORMS: Mapping[str, tuple[str, ...]] = {
+    page_rows.LOGOUT.id: (),
+    admin_rows.CHANGE_PASSWORD_FORM.id: ("old_password", "new_password", "new_password_again"),
+}
 
 
 def request_body(rows: Sequence[Interaction], schemas: Schemas) -> Json | None:
-    """Give the request body of rows that share a route, None where they have none."""
+    """Return the request body of rows that share a route, None if they have none."""
     kind = next((row.request for row in rows if row.request is not None), None)
     fields = next((FORMS[row.id] for row in rows if row.id in FORMS), None)
     if fields is not None:

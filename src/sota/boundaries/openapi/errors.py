@@ -11,7 +11,7 @@ from sota.boundaries.table import TABLE
 
 HEAD = """# Error codes
 
-<!-- Made by `sota whitelist --errors`. Do not edit: change the table, and make the page anew. -->
+<!-- Made by `sota whitelist --errors`. Do not edit: change the table, and generate the page again. -->
 
 An error's body is `application/problem+json` (RFC 9457): `code`, `status`, `title`, mostly a `detail` that says what
 was wrong and what to do, and `interaction`, the row that refused. Programs compare `code`: it is stable, and it passes
@@ -36,14 +36,14 @@ class Meaning:
 
 
 def refusals_of(row: Interaction) -> list[Outcome]:
-    """Give the row's outcomes that are errors over HTTP."""
+    """Return the row's outcomes that are errors over HTTP."""
     if not isinstance(row.way, Http):
         return []
     return [outcome for outcome in (*row.outcomes, *row.also) if outcome.status is not None and outcome.status >= 400]
 
 
 def codes_of(rows: Iterable[Interaction]) -> set[str]:
-    """Give the codes that an error body of these rows can have."""
+    """Return the codes that an error body of these rows can have."""
     return {refusal.code for refusal in REFUSALS} | {one.name for row in rows for one in refusals_of(row)}
 
 

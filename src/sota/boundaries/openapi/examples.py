@@ -12,6 +12,7 @@ from msgspec import inspect
 from sota.boundaries import audit
 from sota.boundaries.b1_browser_web import admin_messages as admin
 from sota.boundaries.b1_browser_web import messages as b1
+from sota.boundaries.b1_browser_web.rows import NEW_VIN
 from sota.boundaries.b2_web_core import messages as b2
 from sota.boundaries.b3_web_resolver import fleet_messages as fleet
 from sota.boundaries.b3_web_resolver import messages as b3
@@ -49,7 +50,7 @@ AUDIT_RECORD = {
     "at": MOMENT,
     "actor": "alice",
     "address": "192.0.2.1",
-    "interaction": "WL-B1-4",
+    "interaction": NEW_VIN.id,
     "object": f"vehicles vin={VIN}",
     "outcome": "inserted",
     "status": 200,
@@ -220,7 +221,7 @@ EXAMPLES: Mapping[type, object] = MappingProxyType(
 
 
 def example_of(kind: object) -> object:
-    """Give an example of a body of this type; of NDJSON the text of one line; None where nobody wrote one."""
+    """Return an example of a body of this type, for NDJSON the text of one line; None if there is no example."""
     if isinstance(kind, Lines):
         return msgspec.json.encode(example_of(kind.item)).decode() + "\n"
     return _example(inspect.type_info(kind))

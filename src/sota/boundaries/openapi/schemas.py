@@ -26,11 +26,11 @@ class Schemas:
         self._schemas = [(kind, plain(schema)) for kind, schema in zip(bare, schemas, strict=True)]
 
     def of(self, kind: object) -> Json:
-        """Give the schema of a type that some row has as its request or response."""
+        """Return the schema of a type that some row has as its request or response."""
         return next(schema for known, schema in self._schemas if known == kind)
 
     def with_message(self, kind: object) -> Json:
-        """Give the schema of an object to which the binder adds the row's literal message."""
+        """Return the schema of an object to which the binder adds the row's literal message."""
         schema = self.of(kind)
         whole = self.components[schema["$ref"].rpartition("/")[2]]
         if "message" in whole["properties"]:
@@ -40,7 +40,7 @@ class Schemas:
 
 
 def problem_schema(codes: Iterable[str]) -> Json:
-    """Give the schema of an error body with these codes."""
+    """Return the schema of an error body with these codes."""
     return {
         "type": "object",
         "title": "Problem",
@@ -51,7 +51,7 @@ def problem_schema(codes: Iterable[str]) -> Json:
             "status": {"type": "integer", "minimum": 400, "maximum": 599},
             "code": {"type": "string", "enum": sorted(codes), "description": "stable: programs compare this"},
             "detail": {"type": "string", "description": "what was wrong here, and the way out"},
-            "interaction": {"type": "string", "description": "the row of the whitelist", "example": "WL-B1-4"},
+            "interaction": {"type": "string", "description": "the row of the whitelist"},
         },
         "required": ["type", "title", "status", "code"],
     }

@@ -79,7 +79,7 @@ class Image:
                 raise Refused("verification_failed", f"{file.name} is damaged: its SHA-256 differs.")
 
     def check_signature(self, keys: Sequence[Any]) -> str:
-        """Check that a known key signed the manifest; gives that key's id.
+        """Check that a known key signed the manifest; return that key's id.
 
         Raises:
             Refused: ``verification_failed``.
@@ -143,7 +143,7 @@ def write_image(target: IO[bytes], manifest: Manifest, files: Mapping[str, Path]
 
 
 def sign_manifest(key: Any, manifest: bytes) -> dict[str, Any]:
-    """Make the envelope over a manifest's bytes."""
+    """Sign a manifest's bytes; return the envelope."""
     from sota.boundaries.package_signature import sign_payload
 
     return sign_payload(key, manifest, PAYLOAD_TYPE)

@@ -97,7 +97,7 @@ class Run(_Operation, frozen=True, tag="run"):
 
 
 class Reboot(_Operation, frozen=True, tag="reboot"):
-    """Have the vehicle boot, and go on after it."""
+    """Reboot the vehicle, and continue after it."""
 
 
 Operation = Install | Remove | Run | Reboot
@@ -136,7 +136,7 @@ class Manifest(_Part, frozen=True):
 
 
 def file_of(operation: Operation) -> str | None:
-    """Give the name of the file that an operation needs."""
+    """Return the name of the file that an operation needs."""
     return operation.file if isinstance(operation, Install | Run) else None
 
 

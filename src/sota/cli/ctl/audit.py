@@ -42,7 +42,7 @@ def list_records(
     about
         Only what was done to objects with this in their name, for example a VIN.
     interaction
-        Only this row of the whitelist, for example WL-B1-8.
+        Only this row of the whitelist, by its id.
     since
         Only from then on, in UTC unless it names another zone.
     until

@@ -1,4 +1,4 @@
-"""X-B2-46, X-B2-47: the audit trail of SOTA Core, for the Web Server, which shows it to admins."""
+"""The audit trail of SOTA Core, for the Web Server, which shows it to admins."""
 
 from __future__ import annotations
 

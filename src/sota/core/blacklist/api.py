@@ -34,14 +34,14 @@ class BlacklistApi:
 
     @serves("X-B2-18")
     async def allow(self, call: Call[PackagePath, None, None]) -> Reply:
-        """Take a package off the blacklist."""
+        """Remove a package from the blacklist."""
         package = (call.path.name, call.path.version)
         await self.db.transact(lambda tx: service.allow(tx, package))
         return Reply("allowed")
 
     @serves("X-B2-19")
     async def preview(self, call: Call[PackagePath, None, None]) -> Reply:
-        """Say what blacklisting a package would touch."""
+        """Return what blacklisting a package would affect."""
         async with self.db.read() as tx:
             touched = await service.preview(tx, (call.path.name, call.path.version))
         preview = messages.BlacklistPreview(

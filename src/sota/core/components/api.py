@@ -41,7 +41,7 @@ class ComponentsApi:
 
     @serves("WL-B2-13")
     async def search(self, call: Call[None, ComponentQuery, None]) -> Reply:
-        """Give the components that match ``regex`` (part number), ``id`` (part numbers) or ``name``, by pages."""
+        """Return the components that match ``regex`` (part number), ``id`` (part numbers) or ``name``, by pages."""
         query, given = call.query, call.query.given
         if len(given) > 1:
             raise Failed(f"Search by one of regex, id and name, not by {' and '.join(given)}.")
@@ -66,7 +66,7 @@ class ComponentsApi:
 
     @serves("WL-B2-12")
     async def show(self, call: Call[PartPath, None, None]) -> Reply:
-        """Give one component."""
+        """Return one component."""
         async with self.db.read() as tx:
             found = await service.require_component(tx, call.path.part_number)
         return Reply("found", msgspec.to_builtins(to_wire(found)))

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sota.boundaries.authority import DEVICE_LIFETIME, Issued
 from sota.boundaries.b2_web_core import identity_messages as messages
+from sota.boundaries.b7_core_rvi import rows
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity, RenewIdentity
 from sota.boundaries.binding.call import Call, Reply
@@ -36,7 +37,7 @@ class IdentitiesApi:
 
     @serves("X-B2-30")
     async def enrol(self, call: Call[VinPath, None, messages.NewEnrolment]) -> Reply:
-        """Give a vehicle an identity, and where it has no key of its own, one too."""
+        """Return a vehicle an identity, and where it has no key of its own, one too."""
         vin, body = call.path.vin, call.body
         self.authority.require()
         key, request = (None, body.request) if body.request else await self.authority.make_key(vin)
@@ -67,7 +68,7 @@ class IdentitiesApi:
 
     @serves("X-B2-33")
     async def enrol_by_code(self, call: Call[None, None, messages.CodeEnrolment]) -> Reply:
-        """Give a vehicle an identity for its own key."""
+        """Return a vehicle an identity for its own key."""
         body, now = call.body, self.clock.now()
         self.authority.require()
         # First: anybody may ask, and a signature takes a hundred times as long as this.
@@ -79,7 +80,7 @@ class IdentitiesApi:
 
     @serves("X-B2-34")
     async def revoke(self, call: Call[VinPath, None, messages.Revocation]) -> Reply:
-        """Let identities count no more."""
+        """Revoke identities."""
         vin, body, now = call.path.vin, call.body, self.clock.now()
         only = UUID(body.identity_id) if body.identity_id else None
         revoked = await self.db.transact(lambda tx: service.revoke(tx, vin, body.reason, now, only=only))
@@ -194,7 +195,7 @@ class RenewalApi:
                 at=now,
                 actor=f"vehicle {vin}",
                 address="",
-                interaction="X-B7-30",
+                interaction=rows.RENEW_IDENTITY.id,
                 object=f"identities/{done.identity.id} vin={vin}",
                 outcome="renewed",
                 status=200,

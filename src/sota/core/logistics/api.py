@@ -151,7 +151,7 @@ class Spool:
         self._changed.set()
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """Give what is there, as it comes, to the end."""
+        """Return what is there, as it comes, to the end."""
         while True:
             self._changed.clear()
             while self._read < self._written:
@@ -164,7 +164,7 @@ class Spool:
             await self._changed.wait()
 
     def close(self) -> None:
-        """Give the file back."""
+        """Return the file back."""
         self._file.close()
 
 

@@ -46,7 +46,7 @@ class PackagesApi:
 
     @serves("WL-B2-11")
     async def view_vins(self, call: Call[PackagePath, ListQuery, None]) -> Reply:
-        """Give the VINs that have a package, a page at a time."""
+        """Return the VINs that have a package, a page at a time."""
         limit, after = call.query.limit, read_cursor(call)
         name, version = call.path.name, call.path.version
         async with self.db.read() as tx:
@@ -56,7 +56,7 @@ class PackagesApi:
 
     @serves("X-B2-5")
     async def search(self, call: Call[None, RegexQuery, None]) -> Reply:
-        """Give the packages whose NAME/VERSION matches, a page at a time."""
+        """Return the packages whose NAME/VERSION matches, a page at a time."""
         pattern = Pattern(call.query.regex) if call.query.regex is not None else None
         limit, after = call.query.limit, read_cursor(call, BY_NAME)
         async with self.db.read() as tx:
@@ -73,21 +73,21 @@ class PackagesApi:
 
     @serves("X-B2-6")
     async def show(self, call: Call[PackagePath, None, None]) -> Reply:
-        """Give one package's data."""
+        """Return one package's data."""
         async with self.db.read() as tx:
             found = await service.require_package(tx, call.path.name, call.path.version)
         return Reply("found", to_wire(found))
 
     @serves("X-B2-8")
     async def show_file(self, call: Call[PackagePath, None, None]) -> Reply:
-        """Say where a package's file lies."""
+        """Return where a package's file is stored."""
         async with self.db.read() as tx:
             found = await service.require_package(tx, call.path.name, call.path.version)
         return Reply("found", messages.PackageFile(uri=found.uri, size=found.size, sha256=found.sha256))
 
     @serves("X-B2-9")
     async def delete(self, call: Call[PackagePath, DeletePackageQuery, None]) -> Reply:
-        """Delete a package that nobody needs any more."""
+        """Delete a package that is no longer needed."""
         name, version, file = call.path.name, call.path.version, call.query.file
 
         async def work(tx: Tx) -> Reply:

@@ -60,7 +60,7 @@ class QueueApi:
 
     @serves("X-B2-13")
     async def show_queue(self, call: Call[VinPath, ListQuery, None]) -> Reply:
-        """Give what a vehicle will get, in its order, a page at a time."""
+        """Return what a vehicle will get, in its order, a page at a time."""
         vin, limit = call.path.vin, call.query.limit
         after: store.QueueKey | None = read_cursor(call, store.QueueKey)
         async with self.db.read() as tx:
@@ -82,7 +82,7 @@ class QueueApi:
 
     @serves("X-B2-15")
     async def show_history(self, call: Call[VinPath, ListQuery, None]) -> Reply:
-        """Give the updates of a vehicle that are over, the latest first, a page at a time."""
+        """Return the updates of a vehicle that are over, the latest first, a page at a time."""
         vin, limit = call.path.vin, call.query.limit
         after: tuple[datetime, UUID] | None = read_cursor(call, BY_MOMENT)
         async with self.db.read() as tx:

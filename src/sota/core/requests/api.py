@@ -54,7 +54,7 @@ class RequestsApi:
 
     @serves("WL-B2-6")
     async def list_queued(self, call: Call[None, RequestQuery, None]) -> Reply:
-        """Give the requests that wait or are under way, a page at a time."""
+        """Return the requests that wait or are under way, a page at a time."""
         query, package, limit = call.query, call.query.package_id, call.query.limit
         after: tuple[UUID, int] | None = read_cursor(call, BY_PLACE)
         if package is not None and not await self.resolver.filters_of(package):
@@ -74,7 +74,7 @@ class RequestsApi:
 
     @serves("X-B2-2")
     async def show(self, call: Call[IdPath, None, None]) -> Reply:
-        """Give one request and its counts."""
+        """Return one request and its counts."""
         request_id = UUID(call.path.id)
         async with self.db.read() as tx:
             parts = await service.require_request(tx, request_id)
@@ -83,7 +83,7 @@ class RequestsApi:
 
     @serves("X-B2-3")
     async def list_vehicles(self, call: Call[IdPath, RequestVehicleQuery, None]) -> Reply:
-        """Give the updates of a request, one a vehicle, a page at a time."""
+        """Return the updates of a request, one a vehicle, a page at a time."""
         status, limit, request_id = call.query.status, call.query.limit, UUID(call.path.id)
         after: UUID | None = read_cursor(call, UUID)
         async with self.db.read() as tx:
@@ -94,7 +94,7 @@ class RequestsApi:
 
     @serves("X-B2-4")
     async def show_update(self, call: Call[UpdatePath, None, None]) -> Reply:
-        """Give one vehicle's update."""
+        """Return one vehicle's update."""
         update_id = UUID(call.path.update_id)
         async with self.db.read() as tx:
             found = await store.find_update(tx, update_id)
@@ -104,7 +104,7 @@ class RequestsApi:
 
     @serves("WL-B2-14")
     async def list_completed(self, call: Call[IdPath, ListQuery, None]) -> Reply:
-        """Give the VINs that have a request's package, and since when."""
+        """Return the VINs that have a request's package, and since when."""
         request_id, limit = UUID(call.path.id), call.query.limit
         after: UUID | None = read_cursor(call, UUID)
         async with self.db.read() as tx:

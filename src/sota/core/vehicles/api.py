@@ -46,7 +46,7 @@ class VehiclesApi:
 
     @serves("WL-B2-7")
     async def search(self, call: Call[None, VehicleQuery, None]) -> Reply:
-        """Give the vehicles whose VIN matches, a page at a time, with what they have where that is asked for."""
+        """Return the vehicles whose VIN matches, a page at a time, with what they have where that is asked for."""
         query = call.query
         pattern = Pattern(query.regex) if query.regex is not None else None
         limit, after, with_packages = query.limit, read_cursor(call), query.packages
@@ -90,7 +90,7 @@ class VehiclesApi:
 
     @serves("X-B2-1")
     async def show(self, call: Call[VinPath, None, None]) -> Reply:
-        """Give a vehicle, what is in it and its latest updates."""
+        """Return a vehicle, what is in it and its latest updates."""
         vin = call.path.vin
         async with self.db.read() as tx:
             vehicle = await service.require_vehicle(tx, vin)

@@ -18,7 +18,7 @@ class AttributesApi:
 
     @serves("X-B3-5")
     async def find(self, call: Call[VinPath, None, None]) -> Reply:
-        """Give a vehicle's attributes."""
+        """Return a vehicle's attributes."""
         async with self.db.read() as tx:
             found = await store.find_attributes(tx, call.path.vin)
         if found is None:
@@ -27,7 +27,7 @@ class AttributesApi:
 
     @serves("X-B3-6")
     async def change(self, call: Call[VinPath, None, dict[str, str]]) -> Reply:
-        """Make a vehicle's attributes exactly these."""
+        """Replace a vehicle's attributes."""
         if not await self.db.transact(lambda tx: store.replace_attributes(tx, call.path.vin, call.body)):
             raise _unknown(call.path.vin)
         return Reply("changed", dict(sorted(call.body.items())))

@@ -1,4 +1,4 @@
-"""X-B3-30, X-B3-31: the audit trail of the External Resolver, for the Web Server, which shows it to admins."""
+"""The audit trail of the External Resolver, for the Web Server, which shows it to admins."""
 
 from __future__ import annotations
 

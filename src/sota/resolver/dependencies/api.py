@@ -24,7 +24,7 @@ class DependenciesApi:
 
     @serves("X-B3-14")
     async def edges(self, call: Call[PackagePath, DependencyQuery, None]) -> Reply:
-        """Give what a package needs, or with ``recursive=true`` its whole graph as edges."""
+        """Return what a package needs, or with ``recursive=true`` its whole graph as edges."""
         async with self.db.read() as tx:
             edges = await service.list_edges(tx, _package(call.path), recursive=call.query.recursive)
         return Reply("listed" if edges else "empty", to_wire(edges))

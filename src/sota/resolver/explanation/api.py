@@ -16,7 +16,7 @@ class ExplanationApi:
 
     @serves("X-B3-17")
     async def explain(self, call: Call[None, None, ExplainRequest]) -> Reply:
-        """Say why a vehicle gets a package, or matches an expression, or not."""
+        """Explain why a vehicle gets a package, or matches an expression, or not."""
         asked = call.body
         if asked.expression is not None:
             return Reply("explained", await self.explanations.of_expression(asked.vin, asked.expression))

@@ -60,7 +60,7 @@ class FiltersApi:
 
     @serves("WL-B3-6", "WL-B3-7")
     async def list(self, call: Call[None, RegexQuery, None]) -> Reply:
-        """Give the filters, or those whose name matches ``regex``, a page at a time."""
+        """Return the filters, or those whose name matches ``regex``, a page at a time."""
         limit, after = call.query.limit, read_cursor(call)
         if call.query.regex is not None:
             page = await service.search_filters(self.db, self.workers, call.query.regex, after, limit)

@@ -21,7 +21,7 @@ class GroupsApi:
 
     @serves("X-B3-7")
     async def groups(self, call: Call[None, ListQuery, None]) -> Reply:
-        """Give the groups by name, a page at a time."""
+        """Return the groups by name, a page at a time."""
         limit, after = call.query.limit, read_cursor(call)
         async with self.db.read() as tx:
             found = await store.list_groups(tx, after, limit + 1)
@@ -31,13 +31,13 @@ class GroupsApi:
 
     @serves("X-B3-8")
     async def find(self, call: Call[GroupPath, None, None]) -> Reply:
-        """Give a group."""
+        """Return a group."""
         async with self.db.read() as tx:
             return Reply("found", to_wire(await service.find(tx, call.path.group)))
 
     @serves("X-B3-9")
     async def keep(self, call: Call[GroupPath, None, GroupChange]) -> Reply:
-        """Make a group, or change what it is for."""
+        """Create a group, or change its description."""
         kept = await self.db.transact(lambda tx: service.keep(tx, call.path.group, call.body.description, self.clock))
         return Reply("kept", to_wire(kept))
 
@@ -49,7 +49,7 @@ class GroupsApi:
 
     @serves("X-B3-11")
     async def members(self, call: Call[GroupPath, ListQuery, None]) -> Reply:
-        """Give the VINs of a group, a page at a time."""
+        """Return the VINs of a group, a page at a time."""
         limit, after = call.query.limit, read_cursor(call)
         async with self.db.read() as tx:
             group = await service.find(tx, call.path.group)

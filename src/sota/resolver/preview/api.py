@@ -39,7 +39,7 @@ class PreviewApi:
 
     @serves("X-B3-19")
     async def validate(self, call: Call[None, None, TypedExpression]) -> Reply:
-        """Say whether an expression can be evaluated."""
+        """Validate an expression."""
         checked = await self.previews.check(call.body.expression)
         is_valid = checked.meaning is not None
         return Reply("validated", Validation(valid=is_valid, error=to_mistake(checked.error), hints=_hints(checked)))
@@ -54,7 +54,7 @@ class PreviewApi:
 
     @serves("X-B3-21")
     async def preview_package(self, call: Call[PackagePath, None, None]) -> Reply:
-        """Say what a resolve of a package would decide now."""
+        """Preview what a resolve of a package would decide now."""
         package = PackageId(name=call.path.name, version=call.path.version)
         found = await self.previews.rehearse(package)
         body = PackagePreview(

@@ -43,17 +43,17 @@ class RecordedApi:
 
     @serves("X-B3-23")
     async def chosen(self, call: Call[IdPath, ListQuery, None]) -> Reply:
-        """Give the chosen vehicles, a page at a time."""
+        """Return the chosen vehicles, a page at a time."""
         return await self._page(call, Kind.CHOSEN)
 
     @serves("X-B3-24")
     async def left_out(self, call: Call[IdPath, ListQuery, None]) -> Reply:
-        """Give the vehicles that were left out, a page at a time."""
+        """Return the vehicles that were left out, a page at a time."""
         return await self._page(call, Kind.LEFT_OUT)
 
     @serves("X-B3-25")
     async def difference(self, call: Call[IdPath, DifferenceQuery, None]) -> Reply:
-        """Give the vehicles for which another resolution decided otherwise, a page at a time."""
+        """Return the vehicles for which another resolution decided otherwise, a page at a time."""
         limit, after = call.query.limit, read_cursor(call)
         records = (
             await self.records.open(UUID(call.path.id)),

@@ -34,7 +34,7 @@ class ResolutionApi:
 
     @serves("WL-B3-5", "WL-B5-1")
     async def resolve(self, call: Call[None, None, ResolveRequest]) -> Reply:
-        """Give the vehicles that a package is for, each with what it must get.
+        """Return the vehicles that a package is for, each with what it must get.
 
         Under a ``resolution_id`` all of it is frozen before any of it is given: see ``recorded/service.py``.
         """

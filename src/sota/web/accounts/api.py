@@ -1,4 +1,4 @@
-"""X-B1-45 to X-B1-49: accounts, for admins."""
+"""Accounts, for admins."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class UsersApi:
 
     @serves("X-B1-47")
     async def user(self, call: Call[UserPath, None, None]) -> Reply:
-        """Give one account."""
+        """Return one account."""
         async with self._db.read() as tx:
             found = await store.describe_account(tx, call.path.user)
         if found is None:
@@ -74,7 +74,7 @@ class UsersApi:
 
 
 def as_user(account: Account, sessions: int) -> User:
-    """Give an account as it goes out: without anything of its password."""
+    """Return an account as it goes out: without anything of its password."""
     return User(
         name=account.name,
         role=account.role.value,

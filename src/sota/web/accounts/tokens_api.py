@@ -1,4 +1,4 @@
-"""X-B1-50 to X-B1-52: API tokens, one's own and those of services.
+"""API tokens, one's own and those of services.
 
 Rules kept here:
 

@@ -1,4 +1,4 @@
-"""X-B1-8, X-B1-9: the API document. It is made from the table once, when the program starts."""
+"""The API document. It is made from the table once, when the program starts."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class DocumentsApi:
 
     @serves("X-B1-8")
     async def as_json(self, call: Call[None, None, None]) -> Reply:
-        """Give the document."""
+        """Return the document."""
         return Reply("served", raw=self._json)
 
     @serves("X-B1-9")
     async def as_page(self, call: Call[None, None, None]) -> Reply:
-        """Give the document as a page; whoever is not signed in comes back to it after that."""
+        """Return the document as a page; whoever is not signed in comes back to it after that."""
         if "authorization" not in call.headers:
             session = await self._visitors.session_of(call)
             if session is None:

@@ -7,7 +7,7 @@ Rules kept here:
 * an ``Idempotency-Key`` goes on as the caller's own: one caller's key is never another's.
 
 >>> class CoreApi(Gateway):                                       # doctest: +SKIP
-...     vehicle = pass_on("X-B1-1", to="X-B2-1")
+...     vehicle = pass_on("X-B1-…", to="X-B2-…")
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Gateway:
 def pass_on(
     *ids: str, to: str | tuple[str, ...], after_core: bool = False
 ) -> Callable[[Gateway, PassedCall], Awaitable[Reply]]:
-    """Make the handler that passes rows of B1 on, each to the row at its place in ``to``."""
+    """Return a handler that passes rows of B1 on, each to the row at its place in ``to``."""
     targets = dict(zip(ids, (to,) if isinstance(to, str) else to, strict=True))
 
     @serves(*ids)

@@ -1,4 +1,4 @@
-"""B1-21: upload a package, its metadata first and then its file. X-B1-10 and -11: its file again, and its end."""
+"""Uploads of packages, metadata first and then the file; downloads of these files, and deletion."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PackageFilesApi:
 
     @serves("X-B1-11")
     async def delete(self, call: Call[PackagePath, None, None]) -> Reply:
-        """Delete a package that nobody needs any more."""
+        """Delete a package that is no longer needed."""
         with answering(call.row):
             await self._uploads.remove(call.path.package)
         return Reply("deleted")

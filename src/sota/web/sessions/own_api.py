@@ -1,4 +1,4 @@
-"""X-B1-40 to X-B1-44: one's own password, by the console's page or as JSON, and one's own sessions."""
+"""One's own password, by the console's page or as JSON, and one's own sessions."""
 
 from __future__ import annotations
 

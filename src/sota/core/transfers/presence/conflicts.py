@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from sota.boundaries.b7_core_rvi import rows
 from sota.boundaries.b7_core_rvi.messages import VehicleConnected, Welcome
 from sota.core import schedules
 from sota.core.transfers.dispatching.dispatcher import Dispatcher
@@ -121,7 +122,7 @@ class Conflicts:
                     at=self._clock.now(),
                     actor=f"vehicle {vin}",
                     address="",
-                    interaction="X-B7-12",
+                    interaction=rows.CONNECTED.id,
                     object=f"vehicles/{vin}",
                     outcome="epoch_renewed",
                     status=200,
