@@ -12,7 +12,7 @@ import pytest
 
 from sota.boundaries.binding import call as http_message
 from sota.boundaries.interaction import Role
-from sota.kit.http import protocol as http_protocol
+from sota.kit.http import asgi_connection
 from sota.web.accounts.service import issue_token
 from tests.support.backend import Backend, multipart
 from tests.support.names import new_name
@@ -155,7 +155,7 @@ async def test_too_long_an_address_is_refused(backend: Backend) -> None:
 async def test_slow_head_is_cut_off_and_others_are_served(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, begin: bytes, drop: bytes
 ) -> None:
-    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(asgi_connection, "HEAD_TIMEOUT_S", 1.0)
     connections = [await RawConnection.open(backend.web.port) for _ in range(50)]
     started = time.monotonic()
 
@@ -180,7 +180,7 @@ async def test_slow_head_is_cut_off_and_others_are_served(
 async def test_next_slow_head_on_a_kept_connection_is_cut_off(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(asgi_connection, "HEAD_TIMEOUT_S", 0.5)
     connection = await RawConnection.open(backend.web.port)
     await connection.send(b"GET /api/v1/vehicles HTTP/1.1\r\nHost: localhost\r\n\r\n")
     first = await connection.listen(0.3)
@@ -195,7 +195,7 @@ async def test_slow_body_is_cut_off_and_others_are_served(
     backend: Backend, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_message, "READ_TIMEOUT_S", 0.7)
-    monkeypatch.setattr(http_protocol, "LINGER_S", 0.3)
+    monkeypatch.setattr(asgi_connection, "LINGER_S", 0.3)
     connections = [await RawConnection.open(backend.web.port) for _ in range(20)]
     for connection in connections:
         await connection.send(authorized(token) + b"Content-Length: 1000\r\n\r\n{")
@@ -212,7 +212,7 @@ async def test_upload_that_trickles_is_cut_off_and_leaves_nothing(
 ) -> None:
     """Each byte comes within its time: it is their rate that gives the attacker away."""
     monkeypatch.setattr(http_message, "READ_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(http_protocol, "LINGER_S", 0.3)
+    monkeypatch.setattr(asgi_connection, "LINGER_S", 0.3)
     before = await files(backend)
     metadata = b'{"name":"%b","version":"1.0.0","installer":"deb"}' % new_name("slow").encode()
     kind, content = multipart(("metadata", metadata), ("file", b"x" * 100_000))
@@ -232,7 +232,7 @@ async def test_upload_that_trickles_is_cut_off_and_leaves_nothing(
 
 
 async def test_early_answer_ends_a_body_that_goes_on(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "LINGER_S", 0.5)
+    monkeypatch.setattr(asgi_connection, "LINGER_S", 0.5)
     connection = await RawConnection.open(backend.web.port)
     await connection.send(HEAD + b"Content-Length: 1000000000\r\n\r\n")  # without a token: 401 at once
     for _ in range(100):
@@ -246,7 +246,7 @@ async def test_early_answer_ends_a_body_that_goes_on(backend: Backend, monkeypat
 
 
 async def test_who_does_not_read_his_answer_is_cut_off(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "WRITE_TIMEOUT_S", 0.7)
+    monkeypatch.setattr(asgi_connection, "WRITE_TIMEOUT_S", 0.7)
     name = new_name("large")
     answer = await backend.upload({"name": name, "version": "1.0.0", "installer": "deb"}, b"x" * (32 << 20))
     assert answer.status == 200

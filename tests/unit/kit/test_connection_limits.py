@@ -90,7 +90,7 @@ async def test_connection_that_waits_for_its_answer_is_not_closed_for_another() 
 
 
 async def test_full_listener_makes_room_at_the_address_that_has_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_listener, "MOST_CONNECTIONS", 20)
+    monkeypatch.setattr(http_listener, "MAX_CONNECTIONS", 20)
     async with listening(Waiting(), 0) as connect:
         other = await connect("127.0.0.2")
         assert await ask(other) == 200
@@ -104,7 +104,7 @@ async def test_full_listener_makes_room_at_the_address_that_has_most(monkeypatch
 
 
 async def test_crowded_listener_keeps_quiet_connections_for_a_shorter_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_listener, "MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(http_listener, "MAX_CONNECTIONS", 4)
     made: list[ConnectionLimits] = []
 
     class Watched(ConnectionLimits):

@@ -1,10 +1,10 @@
-"""How many connections a listener keeps, and whose: nobody who opens many and says nothing keeps others out.
+"""How many connections a listener keeps, and of which addresses: many silent connections keep no other caller out.
 
 Rules kept here:
 
 * an address keeps ``per_address`` connections at most (0: any number, where a proxy stands before us): one more closes
-  its quiet one of longest standing, or is not let in where all are busy;
-* a full listener closes a quiet connection of the address that has most;
+  its oldest quiet one, or is not let in where all are busy;
+* a full listener closes a quiet connection of the address that has most; where none is quiet, a few more are let in;
 * a listener that is half full keeps quiet connections for a shorter time.
 
 A connection is quiet while none of its requests is answered or has arrived whole.
@@ -16,6 +16,7 @@ import ipaddress
 from typing import Protocol
 
 KEEP_ALIVE_S, BUSY_KEEP_ALIVE_S = 75, 5
+SPARE = 100
 
 
 class Connection(Protocol):
@@ -23,11 +24,15 @@ class Connection(Protocol):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nobody waits for an answer on it."""
+        """Whether no caller waits for an answer on it."""
         ...
 
     def cut_off(self) -> None:
         """Close it at once."""
+        ...
+
+    def stop(self) -> None:
+        """Close it when the request under way is answered."""
         ...
 
 
@@ -44,18 +49,24 @@ class ConnectionLimits:
         """How long a quiet connection is kept."""
         return BUSY_KEEP_ALIVE_S if self._count * 2 >= self.most else KEEP_ALIVE_S
 
-    def enter(self, connection: Connection, address: str) -> None:
+    def connections(self) -> list[Connection]:
+        """Return all connections."""
+        return [connection for own in self._by_address.values() for connection in own]
+
+    def add(self, connection: Connection, address: str) -> None:
         """Count a connection, and make room for it."""
         network = network_of(address)
         own = self._by_address.setdefault(network, {})
         if self.per_address and len(own) >= self.per_address and not self._close_quiet(own):
             connection.cut_off()
         elif self._count >= self.most:
-            self._close_quiet(max(self._by_address.values(), key=len))
+            is_freed = self._close_quiet(max(self._by_address.values(), key=len))
+            if not is_freed and self._count >= self.most + SPARE:
+                connection.cut_off()
         own[connection] = None
         self._count += 1
 
-    def leave(self, connection: Connection, address: str) -> None:
+    def remove(self, connection: Connection, address: str) -> None:
         """Forget a connection."""
         network = network_of(address)
         own = self._by_address.get(network, {})

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sota.kit.errors import StartError
+from sota.kit.http.asgi_connection import AsgiApp
 from sota.kit.http.listener import HttpListener
 from sota.kit.runtime.settings import Annotated, Meta
 from sota.kit.security.tls import ServerCertificate
@@ -92,7 +93,7 @@ def calling_of(settings: Caller) -> ssl.SSLContext | None:
 class TlsListener:
     """The TLS port of a program's API, if its settings configure one."""
 
-    def __init__(self, app: object, settings: Callee) -> None:
+    def __init__(self, app: AsgiApp, settings: Callee) -> None:
         self._listener: HttpListener | None = None
         self._certificate: ServerCertificate | None = None
         certificate, key = settings.tls_certificate_file, settings.tls_certificate_key_file
