@@ -6,20 +6,18 @@ message without content is ``[null]``. ``timeout`` is in whole unix seconds: any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from sota.boundaries.services import EdgeResult
-from sota.kit.errors import Refused, SotaError, Unavailable
+from sota.kit.errors import Refused, Unavailable
 from sota.kit.http.client import HttpClient
-from sota.kit.http.post_client import Answer, PostClient
+from sota.kit.http.post_client import PostClient
 from sota.kit.runtime.clock import Clock, SystemClock
 
 MESSAGE_TTL_S = 300
-Sent = Callable[[SotaError | None], None]
-"""Takes that the node has a message, or why it has not."""
 
 
 class RpcError(msgspec.Struct, frozen=True):
@@ -87,33 +85,6 @@ class EdgeClient:
             )
             return self._read("message", answer.status, answer.body)
         return self._read("message", *await self._pipe.post(parts))
-
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing more can be sent by :meth:`send_parts` for now."""
-        return self._pipe is not None and self._pipe.is_full
-
-    def on_room(self, tell: Callable[[], None]) -> None:
-        """Have somebody told when it was full and is no more."""
-        if self._pipe is not None:
-            self._pipe.on_room = tell
-
-    def send_parts(self, service_name: str, body: Sequence[bytes], sent: Sent) -> bool:
-        """Send as :meth:`message_parts` does if that takes no waiting; says whether it did. ``sent`` is called then."""
-        if self._pipe is None:
-            return False
-
-        def done(answer: Answer | Unavailable) -> None:
-            try:
-                if isinstance(answer, Unavailable):
-                    raise answer
-                self._read("message", *answer)
-            except SotaError as error:
-                sent(error)
-            else:
-                sent(None)
-
-        return self._pipe.send(self._envelope(service_name, body, None), done)
 
     def _envelope(self, service_name: str, body: Sequence[bytes], expires_at: int | None) -> Sequence[bytes]:
         timeout = expires_at or int(self.clock.now().timestamp()) + MESSAGE_TTL_S

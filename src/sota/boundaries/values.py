@@ -169,6 +169,8 @@ class OutcomeReport(Message, frozen=True):
 
     status: Annotated[int, Meta(ge=100, le=599)]
     message: Annotated[str, Meta(max_length=400)]
+    code: Annotated[str, Meta(max_length=100)] | None = None
+    """The outcome's name; vehicles of earlier releases do not send it."""
 
 
 class Command(StrEnum):

@@ -47,7 +47,6 @@ from sota.core.transfers.sending.blocks import Blocks
 from sota.core.transfers.sending.engine import Engine
 from sota.core.transfers.sending.fair_queue import WORKERS
 from sota.core.transfers.sending.progress_writer import ProgressWriter
-from sota.core.transfers.service import LeasePolicy
 from sota.core.vehicles.api import VehiclesApi
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import SotaError
@@ -95,10 +94,7 @@ class CoreProgram:
             self.clock,
         )
         self.resync.relay = self.relay
-        self.writer = ProgressWriter(self.db, self.clock, pause_s=settings.ack_commit_s)
-        alive = LeasePolicy(
-            settings.instance, timedelta(seconds=settings.lease_s), timedelta(seconds=settings.notify_retry_s)
-        )
+        self.writer = ProgressWriter(self.db, pause_s=settings.ack_commit_s)
         self.engine = Engine(
             self.db,
             node,
@@ -106,7 +102,6 @@ class CoreProgram:
             self.writer,
             self.clock,
             settings=settings,
-            alive=alive,
         )
         self.dispatcher = Dispatcher(self.db, node, self.engine, self.clock, settings=settings)
         self.engine.on_free = self.dispatcher.wake

@@ -38,11 +38,11 @@ async def test_reports_that_come_together_are_recorded_each_for_itself(core: Run
     writer = ReportWriter(core.program.db, core.program.clock)
 
     results = await asyncio.gather(
-        writer.record(report(good)),
-        writer.record(report(bad, ReportStatus.FAILED)),
-        writer.record(report(lost, index=4711)),
-        writer.record(report(twice)),
-        writer.record(report(twice)),
+        writer.submit(report(good)),
+        writer.submit(report(bad, ReportStatus.FAILED)),
+        writer.submit(report(lost, index=4711)),
+        writer.submit(report(twice)),
+        writer.submit(report(twice)),
         return_exceptions=True,
     )
 
@@ -72,7 +72,7 @@ async def test_report_that_cannot_be_written_does_not_hold_up_the_others(tmp_pat
         writer = ReportWriter(core.program.db, core.program.clock)
 
         results = await asyncio.gather(
-            writer.record(report(good)), writer.record(report(cursed)), return_exceptions=True
+            writer.submit(report(good)), writer.submit(report(cursed)), return_exceptions=True
         )
 
         assert results[0] == Recorded("installed", good.package, ended=True)

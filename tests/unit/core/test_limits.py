@@ -1,4 +1,4 @@
-"""Limits of transfers: shares of what may be on the way, bytes a second, and places in their order."""
+"""Limits of transfers: shares of what may be on the way, bytes a second, and slots in their order."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_without_a_limit_the_window_is_what_it_says() -> None:
 
 
 @given(rate=st.integers(1, 10_000), sizes=st.lists(st.integers(1, 20_000), min_size=1, max_size=50))
-def test_budget_is_kept_over_time_whatever_the_sizes(rate: int, sizes: list[int]) -> None:
-    budget = TokenBucket(rate, 0.0)
+def test_bucket_is_kept_over_time_whatever_the_sizes(rate: int, sizes: list[int]) -> None:
+    bucket = TokenBucket(rate, 0.0)
     now = 0.0
     for size in sizes:
-        while pause := budget.pause_s(now):
+        while pause := bucket.pause_s(now):
             now += pause
-        budget.spend(size)
+        bucket.spend(size)
     assert sum(sizes) - sizes[-1] <= rate * (now + 1) + 1
 
 
@@ -50,20 +50,20 @@ def test_narrowest_of_all_limits_holds() -> None:
     assert rates.pause_s("VIN4", OTHER, 0.0) == 0.0
 
 
-def test_places_are_given_in_the_order_in_which_they_were_asked_for() -> None:
-    places = TransferSlots(Limits(transfers=2))
-    assert [places.take(vin, ONE) for vin in "abcd"] == [True, True, False, False]
-    assert places.leave("a") == ["c"]
-    assert places.leave("d") == []
-    assert places.leave("b") == []
-    assert (len(places), places.waiting) == (1, 0)
+def test_slots_are_given_in_the_order_in_which_they_were_asked_for() -> None:
+    slots = TransferSlots(Limits(transfers=2))
+    assert [slots.take(vin, ONE) for vin in "abcd"] == [True, True, False, False]
+    assert slots.leave("a") == "c"
+    assert slots.leave("d") is None
+    assert slots.leave("b") is None
+    assert len(slots) == 1
 
 
-def test_request_that_has_its_places_lets_others_pass() -> None:
-    places = TransferSlots(Limits(transfers_per_request=1))
-    assert [places.take("a", ONE), places.take("b", ONE), places.take("c", OTHER)] == [True, False, True]
-    assert places.leave("c") == []
-    assert places.leave("a") == ["b"]
+def test_request_that_has_its_slots_lets_others_pass() -> None:
+    slots = TransferSlots(Limits(transfers_per_request=1))
+    assert [slots.take("a", ONE), slots.take("b", ONE), slots.take("c", OTHER)] == [True, False, True]
+    assert slots.leave("c") is None
+    assert slots.leave("a") == "b"
 
 
 @pytest.mark.anyio
@@ -80,10 +80,10 @@ async def test_transfers_take_turns() -> None:
         await asyncio.sleep(0)
         return True
 
-    turns = FairQueue(RateLimiter(Limits(), 0.0), send)
+    queue = FairQueue(RateLimiter(Limits(), 0.0), send)
     for vin in left:
-        turns.add(Transfer(dataclasses.replace(DOWNLOAD, vin=vin), Ranges()))
-    worker = asyncio.create_task(turns.work())
+        queue.add(Transfer(dataclasses.replace(DOWNLOAD, vin=vin), Ranges()))
+    worker = asyncio.create_task(queue.work())
     while any(left.values()):  # noqa: ASYNC110 - each pass lets the worker do one step
         await asyncio.sleep(0)
     worker.cancel()

@@ -5,7 +5,7 @@ Every message means *queued*: what the vehicle makes of it comes back to Core's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity
 from sota.boundaries.b7_core_rvi.messages import (
@@ -20,7 +20,7 @@ from sota.boundaries.b7_core_rvi.messages import (
     Welcome,
 )
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.edge import EdgeClient, Sent
+from sota.boundaries.edge import EdgeClient
 from sota.boundaries.services import local_name, vehicle_service
 from sota.boundaries.values import Message
 from sota.kit.http.client import HttpClient
@@ -67,20 +67,6 @@ class NodeClient:
     async def send_block(self, vin: str, block: EncodedBlock) -> None:
         """Send one block, whose content is in base64 already: many vehicles share it."""
         await self._edge.message_parts(vehicle_service(vin, "chunk"), block.parts)
-
-    @calls("WL-B7-5")
-    def send_block_at_once(self, vin: str, block: EncodedBlock, sent: Sent) -> bool:
-        """Send one block if that takes no waiting; return whether it did, and call ``sent`` later if so."""
-        return self._edge.send_parts(vehicle_service(vin, "chunk"), block.parts, sent)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether as many calls are under way as may be: no block can be sent at once."""
-        return self._edge.is_full
-
-    def on_room(self, tell: Callable[[], None]) -> None:
-        """Register a callback for when capacity frees."""
-        self._edge.on_room(tell)
 
     @calls("WL-B7-6")
     async def finish(self, vin: str, finish: FinishDownload) -> None:

@@ -91,6 +91,6 @@ class Endings:
                 await locks.enter_async_context(self.engine.locks.of(vin))
             dropped, ended = await self.db.transact(work)
             # A vehicle is told that it was cancelled, whatever the reason: it need not know more.
-            self.engine.drop_soon(dropped, Reason.CANCELLED)
+            self.engine.drop(dropped, Reason.CANCELLED)
         self.dispatcher.wake(vins)
         return ended

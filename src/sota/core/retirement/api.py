@@ -35,7 +35,7 @@ class RetirementApi:
 
         async with self.endings.engine.locks.of(vin):
             reply = await self.once.transact(call, work)
-            self.endings.engine.drop_soon(dropped, Reason.CANCELLED)
+            self.endings.engine.drop(dropped, Reason.CANCELLED)
         await self.revocations.follow()  # so that its link is closed soon
         self.endings.relay.wake()
         get_logger().info("vehicle_retired", vin=short_vin(vin), erased=erase)

@@ -91,7 +91,7 @@ class TransfersApi:
             dropped, ended = await engine.db.transact(lambda tx: service.stop(tx, [update_id], ending, engine.clock))
         if not ended and found is not None and found.update_stage in BEGUN:
             raise Conflict("An installer is at work on this update: how it ends, its report tells.")
-        self._later(engine.drop(dropped, reason))
+        engine.drop(dropped, reason)
         self.dispatcher.wake([body.vin])
         get_logger().info("update_cancelled", vin=short_vin(body.vin), reason=reason.value)
         return Reply("cancelled")
@@ -104,12 +104,12 @@ class TransfersApi:
         """
         body = message.body
         self._identify(message, body.vin)
-        ranges = _ranges(body)
-        return RECEIVED if self.engine.take(body, ranges, body.outcome) else self._acknowledge(body, ranges)
+        waiting = self.engine.acknowledge(body, _ranges(body), body.outcome)
+        return RECEIVED if waiting is None else self._acknowledged(body, waiting)
 
-    async def _acknowledge(self, body: Acknowledgement, ranges: Ranges) -> Reply:
+    async def _acknowledged(self, body: Acknowledgement, waiting: Awaitable[None]) -> Reply:
         async with self._counting(body, "ack"):
-            await self.engine.acknowledge(body, ranges, body.outcome)
+            await waiting
         return RECEIVED
 
     @serves("X-B7-13")
@@ -136,7 +136,7 @@ class TransfersApi:
         engine = self.engine
         try:
             async with engine.locks.of(body.vin):
-                recorded = await self._reports.record(body)
+                recorded = await self._reports.submit(body)
                 if recorded.outcome != "other_download":
                     engine.forget(body.vin, body.download_index)
         except NotFound as unknown:
@@ -178,7 +178,7 @@ class TransfersApi:
 
     async def stop(self) -> None:
         """End what is still being said to vehicles, when what they said is written."""
-        await self._reports.stop()
+        await self._reports.settle()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

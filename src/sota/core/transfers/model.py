@@ -9,12 +9,16 @@ Rules kept here:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
 from sota.boundaries.values import DownloadIdentity, PackageId
 from sota.kit.ranges import Ranges
+
+DownloadKey = tuple[str, int]
+"""VIN and download index."""
 
 
 def block_count(size: int, block_size: int) -> int:
@@ -81,6 +85,10 @@ class Download:
         """How many blocks the file has."""
         return block_count(self.size, self.block_size)
 
+    def bytes_in(self, index: int) -> int:
+        """How many bytes block ``index`` (from 1) has."""
+        return min(self.block_size, self.size - (index - 1) * self.block_size)
+
 
 class DownloadMessage(Protocol):
     """What a vehicle's message about a download names."""
@@ -113,6 +121,16 @@ class DownloadRef:
     vin: str
     download_index: int
     identity: DownloadIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Which Core drives an update, until when without a sign of life of its vehicle, and when to try again."""
+
+    owner: str
+    now: datetime
+    lease_until: datetime
+    next_try_at: datetime
 
 
 class Mismatch(StrEnum):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from sota.boundaries.b7_core_rvi.messages import InstalledSoftware
@@ -25,15 +24,6 @@ from sota.core.vehicles.model import PackageKey, differences
 from sota.kit.errors import Conflict, NotFound, Refused
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Tx
-
-
-@dataclass(frozen=True, slots=True)
-class LeasePolicy:
-    """How long a sign of life keeps a transfer its ``owner``'s, and when its vehicle is told again without one."""
-
-    owner: str
-    lease: timedelta
-    retry: timedelta
 
 
 @dataclass(frozen=True, slots=True)

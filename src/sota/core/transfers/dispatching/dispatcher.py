@@ -15,17 +15,18 @@ import random
 import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import Download, UpdateAvailable
 from sota.boundaries.values import Reason
 from sota.core.requests.wire import to_package_id
+from sota.core.settings import CoreSettings
 from sota.core.transfers import service
 from sota.core.transfers.dispatching import retry_store
 from sota.core.transfers.dispatching import store as dispatch_store
-from sota.core.transfers.dispatching.store import Announcement, DueUpdate, Lease
+from sota.core.transfers.dispatching.store import Announcement, DueUpdate
 from sota.core.transfers.errors import TRANSIENT
+from sota.core.transfers.model import Lease
 from sota.core.transfers.sending.engine import Engine
 from sota.kit.errors import SotaError
 from sota.kit.runtime.clock import Clock
@@ -39,23 +40,10 @@ GATHER_S = 0.2
 MOST_TOLD_AGAIN = 10_000
 
 
-class DispatcherSettings(Protocol):
-    """What the dispatcher reads of Core's settings."""
-
-    instance: str
-    block_size: int
-    notify_retry_s: float
-    lease_s: float
-    dispatch_interval_s: float
-    silence_s: float
-
-
 class Dispatcher:
     """Decides which vehicle hears of which update, and when."""
 
-    def __init__(
-        self, db: Database, node: NodeClient, engine: Engine, clock: Clock, *, settings: DispatcherSettings
-    ) -> None:
+    def __init__(self, db: Database, node: NodeClient, engine: Engine, clock: Clock, *, settings: CoreSettings) -> None:
         self.db, self.node, self.engine, self.clock, self.settings = db, node, engine, clock, settings
         self.available: set[str] = set()
         self._candidates: set[str] = set()
@@ -141,7 +129,7 @@ class Dispatcher:
                 return
         while (dropped := await self.db.transact(lambda tx: service.expire(tx, self.clock, AT_ONCE))) is not None:
             self._log.info("updates_expired", downloads=len(dropped))
-            await self.engine.drop([one for one in dropped if one.vin in self.available], Reason.EXPIRED)
+            self.engine.drop([one for one in dropped if one.vin in self.available], Reason.EXPIRED)
             self._candidates.update(one.vin for one in dropped)
 
     async def _find_starting(self, now: datetime) -> None:

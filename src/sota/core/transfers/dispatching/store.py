@@ -25,7 +25,7 @@ from sota.core.tables import (
     update,
     vehicle,
 )
-from sota.core.transfers.model import DownloadState
+from sota.core.transfers.model import DownloadState, Lease
 from sota.kit.sql.database import LIMIT_S, Tx, Utc
 
 # Longer than any transaction takes.
@@ -51,16 +51,6 @@ class DueUpdate:
     attempts: int
     end_at: datetime
     changed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Who drives updates, until when without a sign of life, and when to try again."""
-
-    owner: str
-    now: datetime
-    lease_until: datetime
-    next_try_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Blocks of package files, read from the repository by the file's opaque key and encoded for the wire.
 
-A campaign sends the same file to many vehicles, and turns keep them close to one another (``turns.py``): so a block is
-read and encoded once for all who want it now, and the last ones are kept, up to a number of bytes.
+A campaign sends the same file to many vehicles, and the queue keeps them close to one another (``fair_queue.py``). So a
+block is read and encoded once for all that need it now, and the last ones stay in a cache, up to a number of bytes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Key = tuple[str, int, int]
 
 
 class Blocks:
-    """The files behind packages, block by block; ``cache_bytes`` bounds what is kept of them, as it is encoded."""
+    """The files behind packages, block by block; ``cache_bytes`` bounds the cache of encoded blocks."""
 
     def __init__(self, repository: str, *, cache_bytes: int = CACHE_BYTES) -> None:
         self._cache_bytes = cache_bytes
-        self._kept: OrderedDict[Key, bytes] = OrderedDict()
-        self._kept_bytes = 0
+        self._cache: OrderedDict[Key, bytes] = OrderedDict()
+        self._cached_bytes = 0
         self._reading: dict[Key, asyncio.Task[bytes]] = {}
         self._store: ObjectStore
         try:
@@ -42,38 +42,30 @@ class Blocks:
         except (BaseError, OSError) as error:
             raise StartError(f"core: the package repository {repository} cannot be used: {error}") from None
 
-    def kept(self, download: Download, index: int) -> bytes | None:
-        """Give block ``index`` (from 1) as a JSON string, if it is at hand."""
-        key = (download.uri, download.block_size, index)
-        content = self._kept.get(key)
-        if content is not None:
-            self._kept.move_to_end(key)
-        return content
-
     async def encoded(self, download: Download, index: int) -> bytes:
-        """Give block ``index`` (from 1) as a JSON string: base64 in quotes.
+        """Return block ``index`` (from 1) as a JSON string: base64 in quotes.
 
         Raises:
-            Unavailable: the file is away, or shorter than it should be.
+            Unavailable: the file is missing, or shorter than it should be.
         """
-        content = self.kept(download, index)
-        if content is not None:
-            return content
         key = (download.uri, download.block_size, index)
+        content = self._cache.get(key)
+        if content is not None:
+            self._cache.move_to_end(key)
+            return content
         reading = self._reading.get(key)
         if reading is None:
             reading = self._reading[key] = asyncio.create_task(self._encode(download, index), name="core:block")
-            reading.add_done_callback(lambda done: self._keep(key, done))
+            reading.add_done_callback(lambda done: self._add(key, done))
         return await asyncio.shield(reading)
 
     async def read(self, download: Download, index: int) -> bytes:
         """Read block ``index`` (from 1).
 
         Raises:
-            Unavailable: the file is away, or shorter than it should be.
+            Unavailable: the file is missing, or shorter than it should be.
         """
-        start = (index - 1) * download.block_size
-        length = min(download.block_size, download.size - start)
+        start, length = (index - 1) * download.block_size, download.bytes_in(index)
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 content = bytes(await obstore.get_range_async(self._store, download.uri, start=start, length=length))
@@ -86,13 +78,13 @@ class Blocks:
     async def _encode(self, download: Download, index: int) -> bytes:
         return msgspec.json.encode(await self.read(download, index))
 
-    def _keep(self, key: Key, done: asyncio.Task[bytes]) -> None:
+    def _add(self, key: Key, done: asyncio.Task[bytes]) -> None:
         del self._reading[key]
         if done.cancelled() or done.exception() is not None:
             return
         content = done.result()
-        self._kept[key] = content
-        self._kept_bytes += len(content)
-        while self._kept_bytes > self._cache_bytes and self._kept:
-            _, oldest = self._kept.popitem(last=False)
-            self._kept_bytes -= len(oldest)
+        self._cache[key] = content
+        self._cached_bytes += len(content)
+        while self._cached_bytes > self._cache_bytes and self._cache:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached_bytes -= len(oldest)

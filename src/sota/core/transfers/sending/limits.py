@@ -6,7 +6,6 @@ Nothing here does I/O; time is handed in, in seconds of a clock that only goes f
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -77,13 +76,6 @@ class RateLimiter:
         for budget in self._of(vin, request_id, now) if self._are_any else ():
             budget.spend(size)
 
-    def forget(self, vins: Iterable[str], request_ids: Iterable[UUID]) -> None:
-        """Forget vehicles and requests that nothing goes to any more."""
-        for vin in vins:
-            self._vehicles.pop(vin, None)
-        for request_id in request_ids:
-            self._requests.pop(request_id, None)
-
     def _of(self, vin: str, request_id: UUID, now: float) -> list[TokenBucket]:
         found = [self._all] if self._all is not None else []
         if self._limits.request_bytes_per_s:
@@ -109,11 +101,6 @@ class TransferSlots:
     def __len__(self) -> int:
         return len(self._taken)
 
-    @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
-
     def take(self, vin: str, request_id: UUID) -> bool:
         """Give a vehicle a place, or note that it waits for one; says whether it has it."""
         if vin in self._taken:
@@ -126,26 +113,21 @@ class TransferSlots:
         self._of_request[request_id] = self._of_request.get(request_id, 0) + 1
         return True
 
-    def leave(self, vin: str) -> list[str]:
-        """Take a vehicle's place back; gives the vehicles that have one now and waited for it."""
+    def leave(self, vin: str) -> str | None:
+        """Free a vehicle's slot; return the vehicle that waited for a slot and has one now."""
         self._waiting.pop(vin, None)
         request_id = self._taken.pop(vin, None)
         if request_id is None:
-            return []
+            return None
         left = self._of_request[request_id] - 1
         if left:
             self._of_request[request_id] = left
         else:
             del self._of_request[request_id]
-        lucky = next((other for other, wanted in self._waiting.items() if self._has_room(wanted)), None)
-        if lucky is None:
-            return []
-        self.take(lucky, self._waiting[lucky])
-        return [lucky]
-
-    def is_active(self, request_id: UUID) -> bool:
-        """Say whether any vehicle of a request has a place."""
-        return request_id in self._of_request
+        following = next((other for other, wanted in self._waiting.items() if self._has_room(wanted)), None)
+        if following is not None:
+            self.take(following, self._waiting[following])
+        return following
 
     def _has_room(self, request_id: UUID) -> bool:
         limits = self._limits

@@ -49,7 +49,7 @@ class Transfer:
     sent: dict[int, Attempt] = field(default_factory=dict)
     step: Attempt = field(default_factory=lambda: Attempt(0.0, 0))
     corrections: int = 0
-    in_row: bool = False
+    is_queued: bool = False
     paused: bool = False
     heard_at: float = 0.0
     overtaken_at: float = 0.0
@@ -72,10 +72,6 @@ class Transfer:
     def is_complete(self) -> bool:
         """Whether every block is acknowledged."""
         return len(self.received) >= self.download.block_count
-
-    def may_send(self, index: int) -> bool:
-        """Say whether a block may go out: it is not acknowledged."""
-        return index not in self.received
 
     def acknowledged(self, ranges: Ranges, now: float = 0.0) -> bool:
         """Take acknowledgements; what they cover is no longer on the way. Says whether they say anything new."""

@@ -1,21 +1,19 @@
-"""SQL of the steps of many transfers at once: one statement a kind of step, executed for all rows.
+"""SQL of the steps of many transfers: one statement for each kind of step, executed for all rows.
 
-The statements are made once: building one costs more than executing it.
+The statements are built once: building one costs more than executing it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from sota.boundaries.values import BEGUN
 from sota.core.tables import download, update
-from sota.core.transfers.model import DownloadState
+from sota.core.transfers.model import DownloadKey, DownloadState, Lease
 from sota.kit.sql.database import Tx
 
 # Written out: a list of values cannot be used with executemany.
@@ -24,37 +22,26 @@ IS_TO_COME = sa.or_(*(download.c.state == state.value for state in (DownloadStat
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A download that has begun."""
-
-    vin: str
-    download_index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A download that its vehicle has whole."""
-
-    vin: str
-    download_index: int
-    update_id: UUID
-    received: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Stage:
     """How far an update has come; ``transferred`` counts only when none of its downloads is to come.
 
-    ``owner`` is the Core that drives it from now on; None leaves that as it is.
+    The owner of the lease drives the update from now on, unless ``keeps_owner``.
     """
 
     update_id: UUID
     stage: str
-    at: datetime
-    next_try_at: datetime
-    lease_until: datetime
-    owner: str | None
+    lease: Lease
+    keeps_owner: bool = False
+
+
+@dataclass(slots=True)
+class Steps:
+    """What one transaction writes; ``received`` and ``finished`` have the acknowledged ranges as text."""
+
+    begun: list[DownloadKey] = field(default_factory=list)
+    received: dict[DownloadKey, str] = field(default_factory=dict)
+    finished: dict[DownloadKey, str] = field(default_factory=dict)
+    stages: list[Stage] = field(default_factory=list)
 
 
 _OF = sa.and_(download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index"))
@@ -64,18 +51,18 @@ _FINISHED = (
     download.update().where(_OF, IS_OPEN).values(received=sa.bindparam("ranges"), state=DownloadState.TRANSFERRED.value)
 )
 _IS_UNDER_WAY = sa.and_(update.c.update_id == sa.bindparam("of_update"), update.c.status == "in_flight")
-_STAGE_VALUES: dict[Any, Any] = {
-    update.c.stage: sa.bindparam("new_stage"),
-    update.c.changed_at: sa.bindparam("at"),
-    update.c.next_try_at: sa.bindparam("try_at"),
-    update.c.lease_until: sa.bindparam("until"),
+_STAGE_VALUES: dict[str, sa.BindParameter[object]] = {
+    "stage": sa.bindparam("new_stage"),
+    "changed_at": sa.bindparam("at"),
+    "next_try_at": sa.bindparam("try_at"),
+    "lease_until": sa.bindparam("until"),
 }
-_STAGE = update.update().where(_IS_UNDER_WAY).values({**_STAGE_VALUES, update.c.lease_owner: sa.bindparam("owner")})
+_STAGE = update.update().where(_IS_UNDER_WAY).values({**_STAGE_VALUES, "lease_owner": sa.bindparam("owner")})
 _TRANSFERRED = (
     update.update()
     .where(
         _IS_UNDER_WAY,
-        # The vehicle's word that it installs may come before this is written.
+        # The vehicle may report that it installs before this is written.
         sa.or_(update.c.stage.is_(None), sa.and_(*(update.c.stage != stage.value for stage in sorted(BEGUN)))),
         ~sa.exists().where(download.c.update_id == update.c.update_id, IS_TO_COME),
     )
@@ -83,39 +70,31 @@ _TRANSFERRED = (
 )
 
 
-async def write(
-    tx: Tx,
-    received: Sequence[tuple[str, int, str]],
-    begun: Sequence[Begun],
-    finished: Sequence[Finished],
-    stages: Sequence[Stage],
-) -> None:
-    """Write acknowledged ranges as (VIN, index, text), and steps. What is over stays as it is."""
-    if begun:
-        await tx.execute(_BEGUN, [{"of_vin": one.vin, "of_index": one.download_index} for one in begun])
-    if received:
-        rows = [{"of_vin": vin, "of_index": index, "ranges": ranges} for vin, index, ranges in received]
-        await tx.execute(_RECEIVED, rows)
-    if finished:
-        rows = [
-            {"of_vin": one.vin, "of_index": one.download_index, "ranges": one.received}
-            for one in sorted(finished, key=lambda one: (one.vin, one.download_index))
-        ]
-        await tx.execute(_FINISHED, rows)
-    moved = [_stage_row(one) for one in stages if one.owner is not None]
+async def write(tx: Tx, steps: Steps) -> None:
+    """Write steps. What is closed stays as it is."""
+    if steps.begun:
+        await tx.execute(_BEGUN, [{"of_vin": vin, "of_index": index} for vin, index in steps.begun])
+    if steps.received:
+        await tx.execute(_RECEIVED, _ranges_rows(steps.received))
+    if steps.finished:
+        await tx.execute(_FINISHED, _ranges_rows(steps.finished))
+    moved = [{**_stage_row(one), "owner": one.lease.owner} for one in steps.stages if not one.keeps_owner]
     if moved:
         await tx.execute(_STAGE, moved)
-    whole = [_stage_row(one) for one in stages if one.owner is None]
-    if whole:
-        await tx.execute(_TRANSFERRED, whole)
+    transferred = [_stage_row(one) for one in steps.stages if one.keeps_owner]
+    if transferred:
+        await tx.execute(_TRANSFERRED, transferred)
+
+
+def _ranges_rows(ranges: Mapping[DownloadKey, str]) -> list[dict[str, object]]:
+    return [{"of_vin": vin, "of_index": index, "ranges": text} for (vin, index), text in sorted(ranges.items())]
 
 
 def _stage_row(one: Stage) -> dict[str, object]:
-    row: dict[str, object] = {
+    return {
         "of_update": one.update_id,
         "new_stage": one.stage,
-        "at": one.at,
-        "try_at": one.next_try_at,
-        "until": one.lease_until,
+        "at": one.lease.now,
+        "try_at": one.lease.next_try_at,
+        "until": one.lease.lease_until,
     }
-    return row if one.owner is None else {**row, "owner": one.owner}
