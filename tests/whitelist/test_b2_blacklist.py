@@ -96,7 +96,7 @@ async def test_blacklisted_prerequisite_is_sent_to_nobody(core: RunningCore) -> 
     answer = await core.web.send("POST", "/install-requests", queue_request(main, "1.0.0"))
     assert (answer.status, answer.body["title"]) == (409, "Package is blacklisted")
     assert answer.body["detail"] == (
-        f"Package {needed}/1.0.0 is blacklisted, and {main}/1.0.0 needs it: it is queued for nobody."
+        f"Package {needed}/1.0.0 is blacklisted, and {main}/1.0.0 needs it: it is not queued."
     )
 
 

@@ -1,1 +1,1 @@
-"""SOTA Core: what there is (vehicles, packages, components), what is wanted (requests), how it comes (transfers)."""
+"""SOTA Core: the register (vehicles, packages, components), install requests, and transfers."""

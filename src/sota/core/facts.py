@@ -1,6 +1,6 @@
 """Facts for the Resolver (B5-2), written to the outbox in the transaction that makes them true.
 
-An entry carries the facts of one change in their order; entries of one vehicle are relayed in order too.
+An entry has the facts of one change in order; entries of one vehicle are relayed in order too.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from sota.kit.sql.database import Tx
 from sota.kit.sql.outbox import Delivery, Sender
 
 KIND = "facts"
-# The Resolver takes in many facts as quickly as a few. A campaign waits for it, so it is asked again soon.
+# The Resolver records many facts as quickly as a few. A campaign waits for it, so retries are frequent.
 BATCH, MAX_WAIT_S = 2000, 5.0
 
 
 def delivery(sender: Sender) -> Delivery:
-    """Return how facts are relayed."""
+    """Return how the outbox relays facts."""
     return Delivery(sender, batch=BATCH, max_wait_s=MAX_WAIT_S)
 
 
 def fact_id() -> str:
-    """Make the id on which the Resolver is idempotent."""
+    """Return a new id, on which the Resolver is idempotent."""
     return str(new_id())
 
 
 def package_changes(
     vin: str, added: Iterable[tuple[str, str]], removed: Iterable[tuple[str, str]]
 ) -> list[PackageAdded | PackageRemoved]:
-    """Say that packages came to a vehicle and went from it; what went comes first."""
+    """Build the facts of changed packages, removals first."""
     gone = [
         PackageRemoved(id=fact_id(), vin=vin, package=InstalledPackage(name=name, version=version))
         for name, version in sorted(removed)
@@ -48,7 +48,7 @@ def package_changes(
 
 
 async def tell(tx: Tx, clock: Clock, topics: Sequence[tuple[str, Sequence[Fact]]]) -> None:
-    """Write the facts of several vehicles (or other topics) to the outbox; those without facts are passed over."""
+    """Write the facts of several vehicles (or other topics) to the outbox; topics without facts are skipped."""
     now = clock.now()
     entries: list[dict[str, Any]] = [
         {"id": new_id(), "kind": KIND, "topic": topic, "payload": msgspec.json.encode(facts).decode(), "due_at": now}

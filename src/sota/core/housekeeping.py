@@ -1,4 +1,4 @@
-"""What Core tidies up now and then: answers kept for repeated requests, a blacklisting that was interrupted."""
+"""Periodic cleanup: answers stored for repeated requests, and interrupted blacklistings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sota.kit.runtime.logging import get_logger
 EVERY_S = 3600.0
 
 
-async def keep_house(once: Idempotency, blacklist: BlacklistApi) -> None:
-    """Tidy up every hour until cancelled."""
+async def run_cleanup(once: Idempotency, blacklist: BlacklistApi) -> None:
+    """Clean up every hour until cancelled."""
     while True:
         try:
             await once.forget_old()

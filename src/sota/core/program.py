@@ -1,4 +1,4 @@
-"""SOTA Core as a program: puts its parts together, starts and stops them."""
+"""SOTA Core as a program: builds its parts, starts and stops them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sota.core.components.api import ComponentsApi
 from sota.core.following.api import FollowingApi
 from sota.core.following.resync import Resync
 from sota.core.following.service import Following
-from sota.core.housekeeping import keep_house
+from sota.core.housekeeping import run_cleanup
 from sota.core.identity.api import IdentitiesApi, RenewalApi
 from sota.core.identity.authority import KeptAuthority
 from sota.core.identity.revocations import RevocationList
@@ -151,7 +151,7 @@ class CoreProgram:
         """Bring the database up to date, listen, and begin to work.
 
         Raises:
-            StartError: the database rejects us or is away, or the port is taken.
+            StartError: the database rejects us or is away, or the port is in use.
         """
         keep_freed()
         await self.db.check()
@@ -171,13 +171,13 @@ class CoreProgram:
         self._background.keep("core registration", self.registration.run)
         self._background.keep("core dispatcher", self.dispatcher.run)
         self._background.keep("core transfers", self.engine.run)
-        self._background.keep("core preparations", self.queueing.run)
+        self._background.keep("core preparations", self.queueing.preparations.run)
         self._background.keep("core revocations", self.revocations.run)
         self._background.keep("core instances", self.instances.run)
-        self._background.keep("core housekeeping", partial(keep_house, self.once, self.blacklist))
+        self._background.keep("core housekeeping", partial(run_cleanup, self.once, self.blacklist))
 
     async def stop(self) -> None:
-        """Stop taking requests, then what is under way; the database knows how to go on."""
+        """Stop accepting requests, then stop the work under way; the next start continues from the database."""
         await self.listener.stop()
         await self.tls.stop()
         await self.callbacks.stop()
@@ -193,7 +193,7 @@ class CoreProgram:
         await self.db.close()
 
     async def trouble(self) -> str | None:
-        """Return what is wrong: with the database, with a background task, or that the node does not know us."""
+        """Return what is wrong: the database, a background task, or our registration at the node."""
         trouble = await self.db.trouble() or self._background.trouble()
         if trouble is None and not self.registration.registered.is_set():
             return "the RVI node does not answer, or does not know our services"

@@ -1,4 +1,4 @@
-"""What stands in Core's outbox and who gets it: facts for the Resolver (B5-2), schedules for the node (B7-1)."""
+"""Relays Core's outbox: facts to the Resolver (B5-2), schedules to the node (B7-1)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Senders:
         self._db, self._resolver, self._node, self._clock = db, resolver, node, clock
 
     async def send_facts(self, entries: list[Entry]) -> None:
-        """Tell the Resolver. A fact that it refuses for good is logged and not repeated.
+        """Send facts to the Resolver. A fact that it refuses permanently is logged and not repeated.
 
         Raises:
             Unavailable: the Resolver is away, or did not answer to every fact.
@@ -46,10 +46,10 @@ class Senders:
                 get_logger().warning("fact_refused", fact=type(fact).__name__, id=fact.id, reason=result.detail)
 
     async def send_schedules(self, entries: list[Entry]) -> None:
-        """Leave updates with the node. One that does not know the method is a real rvi_core: Core watches by itself.
+        """Schedule updates at the node. A real rvi_core does not know the method: Core then watches by itself.
 
         Raises:
-            Unavailable: the node is away or cannot schedule now: it is asked again until the intervals are over.
+            Unavailable: the node is away or cannot schedule now: the call is repeated until the intervals are over.
         """
         for entry in entries:
             async for updates in self._still_open(msgspec.convert(entry.payload, ScheduledSlice)):
@@ -61,10 +61,10 @@ class Senders:
                     raise Unavailable(f"The node does not schedule: {refusal.detail}") from None
 
     async def send_withdrawals(self, entries: list[Entry]) -> None:
-        """Take updates back from the node. What it does not know it passes over.
+        """Unschedule updates at the node, which ignores those that it does not know.
 
         Raises:
-            Unavailable: the node is away: it is asked again.
+            Unavailable: the node is away: the call is repeated.
         """
         updates = [update for entry in entries for update in msgspec.convert(entry.payload, list[UnscheduledUpdate])]
         try:
@@ -74,10 +74,10 @@ class Senders:
                 raise Unavailable(f"The node does not take updates back: {refusal.detail}") from None
 
     async def ask_for_packages(self, entries: list[Entry]) -> None:
-        """Ask vehicles what they have installed; one that was asked for several times is asked once.
+        """Ask vehicles what they have installed, each only once.
 
         Raises:
-            Unavailable: the node is away: it is asked again.
+            Unavailable: the node is away: the call is repeated.
         """
         for vin in dict.fromkeys(msgspec.convert(entry.payload, str) for entry in entries):
             try:
@@ -86,7 +86,7 @@ class Senders:
                 get_logger().warning("vehicle_not_asked", vin=short_vin(vin), reason=refusal.detail)
 
     async def _still_open(self, part: ScheduledSlice) -> AsyncIterator[list[ScheduledUpdate]]:
-        """Give what has not ended while the node was away: its withdrawal may have gone out before this."""
+        """Return the updates that did not end while the node was away: those may have been unscheduled already."""
         async with self._db.read() as tx:
             parts = (await find_request(tx, part.request_id)).data or []
         request = next((one for one in parts if one.position == part.position), None)

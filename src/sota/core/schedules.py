@@ -1,7 +1,7 @@
-"""What the node is told of queued updates (B7-1) and asked to pass on (B7-8), by way of the outbox.
+"""Messages for the node in the outbox: schedules of queued updates (B7-1), and requests for package lists (B7-8).
 
-An update is left with the node when it is queued, and taken back when it ends otherwise than by installation. The
-outbox names a slice of updates, 2,000 at most, by their first and last id; what they are is read when it is told.
+An update is scheduled at the node when it is queued, and unscheduled when it ends without installation. An entry names
+a slice of at most 2,000 updates by their first and last id; the updates are read when the entry is sent.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ class ScheduledSlice(msgspec.Struct, frozen=True):
 
 
 async def leave(tx: Tx, slices: Sequence[ScheduledSlice], now: datetime) -> None:
-    """Leave updates with the node."""
+    """Schedule updates at the node."""
     await _write(tx, SCHEDULE, slices, now)
 
 
 async def withdraw(tx: Tx, updates: Sequence[tuple[str, UUID]], now: datetime) -> None:
-    """Take updates back from the node; each is a VIN and an update's id."""
+    """Unschedule updates at the node; each is a VIN and an update's id."""
     wanted = [UnscheduledUpdate(vin=vin, update_id=str(update_id)) for vin, update_id in updates]
     await _write(tx, UNSCHEDULE, [wanted[at : at + AT_ONCE] for at in range(0, len(wanted), AT_ONCE)], now)
 
 
 async def ask_for_packages(tx: Tx, vin: str, now: datetime) -> None:
-    """Ask a vehicle what it has installed, as soon as the node is there."""
+    """Ask a vehicle what it has installed, as soon as the node is reachable."""
     await _write(tx, GET_PACKAGES, [vin], now)
 
 

@@ -1,6 +1,6 @@
-"""Searches by regular expression: google-re2 alone, never in SQL (the engines disagree, and MariaDB fails open).
+"""Searches by regular expression: only by google-re2, never in SQL (the engines disagree, and MariaDB fails open).
 
-A search walks the table in the order of its key, a slice at a time, until a page is full.
+A search reads the table in key order, a slice at a time, until a page is full.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import re2
 from sota.kit.errors import Failed
 
 MAX_PATTERN = 512
-# A larger one compiles for a third of a second and then takes milliseconds for each VIN; with a smaller one RE2 goes
-# back to its slow way sooner.
+# A larger limit compiles for a third of a second and then takes milliseconds for each VIN; with a smaller one RE2
+# falls back to its slow engine sooner.
 MAX_MEMORY = 1 << 20
 SLICE = 2000
 Item = TypeVar("Item")
@@ -43,7 +43,7 @@ class Pattern:
             raise Failed(f"The regular expression does not compile: {text}.") from None
 
     def found_in(self, text: str) -> bool:
-        """Say whether the expression matches somewhere in ``text``."""
+        """Report whether the expression matches somewhere in ``text``."""
         return self._compiled.search(text) is not None
 
 
@@ -55,7 +55,7 @@ async def search(
     after: Any,
     limit: int,
 ) -> tuple[list[Item], Any]:
-    """Give a page of what matches, and the cursor of the next page (None at the end).
+    """Return a page of matching entries, and the cursor of the next page (None at the end).
 
     ``read_slice(after, count)`` reads the table's next entries in the order of ``key``.
     """
@@ -66,7 +66,7 @@ async def search(
         if matches is None:
             found += entries
         else:
-            # A slice takes a millisecond or two, and a thousand times that with the worst expression: beside the loop.
+            # A slice takes a millisecond or two, and a thousand times that at worst: not on the event loop.
             found += await asyncio.to_thread(_matching, entries, matches)
         if len(found) > limit:
             return found[:limit], key(found[limit - 1])

@@ -22,7 +22,7 @@ from sota.kit.sql.settings import DatabaseSettings, DatabaseUrl
 
 
 class CoreSettings(DatabaseSettings, kw_only=True):
-    """What SOTA Core can be told."""
+    """Everything that can be set for SOTA Core."""
 
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the API; 0 takes a free one.")] = 8081
     tls_port: TlsPort = 0
@@ -67,15 +67,15 @@ class CoreSettings(DatabaseSettings, kw_only=True):
         str, Meta(pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Name of this Core among several on one database.")
     ] = "core"
     accept_unidentified_peers: Annotated[
-        bool, Meta(description="Believe messages that do not say which vehicle sent them (a real rvi_core node).")
+        bool, Meta(description="Accept messages without a sender (from a real rvi_core node).")
     ] = False
     block_size: Annotated[int, Meta(ge=1024, le=1 << 20, description="Bytes in a block.")] = 65_536
     window: Annotated[
-        int, Meta(ge=1, le=256, description="Most blocks on the way to a vehicle; fewer where its link is slow.")
+        int, Meta(ge=1, le=256, description="Most blocks in flight to a vehicle; fewer where its link is slow.")
     ] = 8
     in_flight_bytes: Annotated[
         int,
-        Meta(ge=0, description="Bytes on the way to all vehicles; windows shrink to share them, to one block each."),
+        Meta(ge=0, description="Bytes in flight to all vehicles; windows shrink to share them, to one block each."),
     ] = 256 << 20
     transfers: Annotated[int, Meta(ge=0, description="Vehicles that are sent to at the same time; 0: no limit.")] = 5000
     transfers_per_request: Annotated[
@@ -87,7 +87,7 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     request_bytes_per_s: Annotated[int, Meta(ge=0, description="The same for one install request; 0: no limit.")] = 0
     vehicle_bytes_per_s: Annotated[int, Meta(ge=0, description="The same for one vehicle; 0: no limit.")] = 0
     block_cache_bytes: Annotated[
-        int, Meta(ge=0, le=1 << 40, description="Memory for blocks that many vehicles get, as they are sent.")
+        int, Meta(ge=0, le=1 << 40, description="Bytes of memory for the cache of encoded blocks.")
     ] = 64 << 20
     ack_timeout_s: Annotated[float, Meta(gt=0, le=3600, description="Seconds until an unanswered block is resent.")] = (
         30.0
@@ -99,30 +99,32 @@ class CoreSettings(DatabaseSettings, kw_only=True):
         int, Meta(ge=1, le=100, description="How often a block is sent before the download is aborted.")
     ] = 5
     tries: Annotated[
-        int, Meta(ge=1, le=100, description="How often an update is tried whose vehicle falls silent, in all.")
+        int, Meta(ge=1, le=100, description="How often an update whose vehicle falls silent is tried in total.")
     ] = 3
     retry_pause_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds until it is tried again; doubles each time, up to a day.")
     ] = 900.0
     silence_s: Annotated[
-        float, Meta(gt=0, le=366 * 86_400, description="Without a word for so long, an update under way is given up.")
+        float,
+        Meta(gt=0, le=366 * 86_400, description="Seconds of silence after which an update under way is given up."),
     ] = 7 * 86_400.0
     notify_retry_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds until an update is announced again; doubles up to an hour.")
     ] = 60.0
     gone_after_s: Annotated[
-        float, Meta(ge=1, le=3600, description="Without a sign of life for so long, another Core takes transfers over.")
+        float,
+        Meta(ge=1, le=3600, description="Seconds without a heartbeat after which another Core takes transfers over."),
     ] = 30.0
     lease_s: Annotated[
         float, Meta(ge=1, le=3600, description="Seconds for which a transfer stays this Core's without a sign of life.")
     ] = 120.0
     resolver_check_s: Annotated[
         float,
-        Meta(gt=0, le=3600, description="Seconds between checks that the Resolver remembers what it was told last."),
+        Meta(gt=0, le=3600, description="Seconds between checks that the Resolver remembers the last fact."),
     ] = 10.0
     resolver_wait_s: Annotated[
         float,
-        Meta(gt=0, le=25, description="How long a request waits for the Resolver to learn what Core acknowledged."),
+        Meta(gt=0, le=25, description="Seconds that a request waits for the Resolver to learn what Core acknowledged."),
     ] = 10.0
     node_check_s: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds between checks that the node knows our services.")
@@ -133,12 +135,12 @@ class CoreSettings(DatabaseSettings, kw_only=True):
 
     @property
     def retry(self) -> Retry:
-        """How often an update is tried whose vehicle falls silent, and after which pauses."""
+        """How often an update whose vehicle falls silent is tried, and after which pauses."""
         return Retry(self.tries, timedelta(seconds=self.retry_pause_s))
 
     @property
     def limits(self) -> Limits:
-        """How much may go out at once and in a second."""
+        """Limits on concurrent transfers and on bytes a second."""
         return Limits(
             window=self.window,
             in_flight_bytes=self.in_flight_bytes,

@@ -103,11 +103,11 @@ install_request = sa.Table(
     sa.Column("description", long_text()),
     sa.Column("left_out", sa.Integer, nullable=False),
     sa.Column("created_at", Utc, nullable=False),
-    # How many vehicles by reason, as a JSON object; none where nobody was left out.
+    # How many vehicles by reason, as a JSON object; null where none was left out.
     sa.Column("left_out_reasons", long_text()),
     # Under this id the Resolver keeps whom it chose, whom it left out, and why.
     sa.Column("resolution_id", Id),
-    # When its interval was over and none of its updates was open any more: nobody looks for expired ones again.
+    # When its interval was over and none of its updates was open: it is not searched for expired updates again.
     sa.Column("closed_at", Utc),
     # What an operator made of it: ``stopped`` or ``cancelled``.
     sa.Column("ended_as", code_text(16)),
@@ -116,8 +116,8 @@ install_request = sa.Table(
     info=holds("WL-B4-11"),
 )
 
-# A request that is being written, chunk by chunk. While its row is here nobody acts on its updates or lists them; they
-# are real when the row goes. Whoever holds ``owner`` may write, until ``lease_until``.
+# A request that is being written, chunk by chunk. While its row exists its updates are
+# neither acted on nor listed; they become real when it is deleted. Only ``owner`` may write, until ``lease_until``.
 preparation = sa.Table(
     "preparation",
     METADATA,

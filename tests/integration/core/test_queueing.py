@@ -17,8 +17,8 @@ from sota.core import tables
 from sota.core.packages import store as package_store
 from sota.core.program import CoreProgram
 from sota.core.requests import preparation_store, queue_store, set_store
+from sota.core.requests.chunk_size import ChunkSize
 from sota.core.requests.model import InstallRequest, Order
-from sota.core.requests.pace import Pace
 from sota.core.requests.preparation_store import Preparation
 from sota.core.requests.queue_store import Slice
 from sota.core.transfers import service as transfer_service
@@ -46,7 +46,7 @@ class Then:
 @pytest.fixture(scope="module")
 async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCore]:
     async with running_core(database_url, tmp_path_factory.mktemp("core")) as started:
-        started.program.queueing.pace = Pace.fixed(CHUNK)
+        started.program.queueing.chunk_size = ChunkSize.fixed(CHUNK)
         yield started
 
 
@@ -245,7 +245,7 @@ async def test_half_of_a_request_is_shown_as_such_and_acted_upon_by_nobody(core:
     }
     gone = tables.preparation.update().where(tables.preparation.c.owner == "another/1")
     await core.db.transact(lambda tx: tx.execute(gone.values(lease_until=datetime.now(UTC) - timedelta(seconds=1))))
-    core.program.queueing.look()
+    core.program.queueing.preparations.look()
 
     async def is_gone() -> bool:
         return (await core.web.send("GET", f"/install-requests/{request_id}")).status == 404
@@ -280,7 +280,9 @@ async def test_request_that_is_taken_from_its_core_is_refused_and_leaves_nothing
 ) -> None:
     vins = await fleet(core)
     name = await offered(core, vins)
-    monkeypatch.setattr(core.program.queueing, "pace", Pace.fixed(1))  # it is written for so long that we see it
+    monkeypatch.setattr(
+        core.program.queueing, "chunk_size", ChunkSize.fixed(1)
+    )  # it is written for so long that we see it
     task = asyncio.create_task(core.web.send("POST", "/install-requests", queue_request(name, "2.1.0")))
 
     async def is_taken() -> bool:
@@ -291,7 +293,7 @@ async def test_request_that_is_taken_from_its_core_is_refused_and_leaves_nothing
     await until(is_taken, "the request is being written", interval_s=0.001)
     answer = await task
     assert (answer.status, answer.body["title"]) == (503, "Service Unavailable")
-    core.program.queueing.look()
+    core.program.queueing.preparations.look()
     await nothing_of(core, name)
 
 

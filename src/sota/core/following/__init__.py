@@ -1,1 +1,1 @@
-"""How the Resolver follows Core: callers wait until it knows what Core has acknowledged."""
+"""Waiting until the Resolver knows what Core has acknowledged."""

@@ -1,4 +1,4 @@
-"""Route of waiting for the Resolver: what the Web Server asks before it asks the Resolver about the fleet."""
+"""Route of waiting for the Resolver, which the Web Server calls before it asks the Resolver about the fleet."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from sota.core.following.service import Following
 
 
 class FollowingApi:
-    """What the Web Server asks about the Resolver."""
+    """Serves the Web Server's calls about the Resolver."""
 
     def __init__(self, following: Following) -> None:
         self.following = following
 
     @serves("X-B2-48")
     async def wait(self, call: Call[None, None, None]) -> Reply:
-        """Answer when the Resolver knows what Core had acknowledged when the call came."""
+        """Answer when the Resolver knows what Core had acknowledged before the call."""
         await self.following.wait()
         return Reply("followed")

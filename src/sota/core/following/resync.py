@@ -1,11 +1,10 @@
-"""Notices that the Resolver forgot what it was told, and tells it everything again.
+"""Detects that the Resolver lost facts, and sends it everything again.
 
-A Resolver whose database comes from an older copy has lost facts that Core counts as delivered; nothing would ever tell
-them again. So the last fact that the Resolver took is told once more every few seconds: a Resolver that remembers it
-answers that it was repeated, and one that takes it as new has lost what came since its copy was made. It then gets
-every component, package and vehicle that Core has.
+A Resolver whose database was restored from an older copy has lost facts that Core counts as delivered. So Core repeats
+the last fact that the Resolver took every few seconds. A Resolver that remembers it answers that it was repeated; one
+that records it as new has lost what came since its copy was made. It then gets every component, package and vehicle.
 
-The last fact stands in a file of Core's data folder, beside the database: a start of Core must not hide the loss.
+Core keeps the last fact in a file of its data folder, so that a restart of Core does not hide the loss.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ FILE = "resolver-last-fact.json"
 
 
 class Resync:
-    """Tells the Resolver facts, and notices that it forgot earlier ones."""
+    """Sends facts to the Resolver, and detects that it lost earlier ones."""
 
     def __init__(self, db: Database, resolver: FactsClient, clock: Clock, folder: Path, *, every_s: float) -> None:
         self._db, self._resolver, self._clock, self._every_s = db, resolver, clock, every_s
@@ -54,7 +53,7 @@ class Resync:
         self.relay: Relay | None = None
 
     async def tell(self, new: Sequence[Fact]) -> list[FactResult]:
-        """Tell facts; the last one of before goes with them, so that a loss is noticed before anything hides it.
+        """Send facts after the last one of before, so that a loss is detected before anything hides it.
 
         Raises:
             Unavailable: the Resolver is away.
@@ -73,14 +72,14 @@ class Resync:
         """Look every few seconds until cancelled."""
         await asyncio.to_thread(self._read)
         while True:
-            with contextlib.suppress(SotaError):  # the Resolver or the database is away: the next look is soon
+            with contextlib.suppress(SotaError):  # the Resolver or the database is away: the next check is soon
                 await self.look()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._every_s):
                     await self._forgot.wait()
 
     async def look(self) -> bool:
-        """Ask whether the Resolver remembers the last fact; tell it everything if not, and report whether that was so.
+        """Check that the Resolver remembers the last fact; if not, send everything again and return True.
 
         Raises:
             SotaError: the Resolver or the database is away; what must be told is not forgotten.
@@ -124,7 +123,7 @@ class Resync:
     async def _tell_vehicles(self, tx: Tx, after: str | None) -> list[str]:
         found = (await store.list_vehicles(tx, after, VEHICLES_AT_ONCE)).data or []
         vins = [one.vin for one in found]
-        held = await store.lock_vehicles(tx, vins)  # what is read here is not changed before it is told
+        held = await store.lock_vehicles(tx, vins)  # what is read here does not change before it is sent
         packages, components = await store.read_installed(tx, vins), await store.read_components(tx, vins)
         await facts.tell(
             tx,
@@ -153,11 +152,11 @@ class Resync:
         try:
             self._kept = msgspec.json.decode(self._file.read_bytes(), type=Fact)
         except (OSError, msgspec.DecodeError):
-            return  # a new Core, or one whose folder was lost: it begins with its next fact
+            return  # a new Core, or one whose folder was lost: it starts with its next fact
         self._last = self._last or self._kept
 
     def _write(self, fact: Fact) -> None:
-        with contextlib.suppress(OSError):  # a full disk: the next look tries again
+        with contextlib.suppress(OSError):  # a full disk: the next check tries again
             private_folder(self._file.parent)
             write_atomic(self._file, msgspec.json.encode(fact))
             self._kept = fact

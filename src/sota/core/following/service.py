@@ -1,9 +1,9 @@
-"""Waiting until the Resolver has taken in what Core has acknowledged.
+"""Waits until the Resolver has recorded everything that Core has acknowledged.
 
-The Resolver keeps an index of the fleet, and learns of changes from Core's outbox, a moment after Core has acknowledged
-them. What is decided by that index right after an import would miss vehicles, so each such call waits first: for the
-entries that stand in the outbox when it begins, and no later ones. An entry leaves the outbox when the Resolver has
-committed it, so this holds with several Cores on one database, and whatever is killed meanwhile.
+The Resolver keeps an index of the fleet, and learns of changes from Core's outbox, a moment after Core acknowledged
+them. A decision by that index right after an import would miss vehicles. So each such call waits for the entries that
+are in the outbox when it begins, and no later ones. An entry leaves the outbox when the Resolver has committed it, so
+this holds with several Cores on one database, and through crashes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class Following:
         self._relay, self._most_s = relay, most_s
 
     async def wait(self) -> None:
-        """Return when the Resolver knows everything that Core had acknowledged before this call.
+        """Wait until the Resolver knows everything that Core had acknowledged before this call.
 
         Raises:
-            Unavailable: it does not within the time, because it is away or has much to take in.
+            Unavailable: the time-out passed: the Resolver is away or has much to record.
         """
         if not await self._relay.wait_until_told(KIND, self._most_s):
             raise Unavailable(
-                "The Resolver has not taken in all vehicles and packages that Core has acknowledged: try again soon."
+                "The Resolver has not recorded all vehicles and packages that Core has acknowledged: try again soon."
             )

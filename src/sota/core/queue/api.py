@@ -31,7 +31,7 @@ TRIED_AT_ONCE = 500
 
 
 class QueueApi:
-    """What the Web Server changes about queues, and asks about a vehicle's."""
+    """Serves the Web Server's calls about queues."""
 
     def __init__(self, endings: Endings, resolver: FactsClient, following: Following) -> None:
         self.endings, self.resolver, self.following = endings, resolver, following
@@ -39,12 +39,12 @@ class QueueApi:
 
     @serves("X-B2-10")
     async def cancel(self, call: Call[IdPath, None, None]) -> Reply:
-        """Cancel what waits of a request; what is under way goes on."""
+        """Cancel the pending updates of a request; those under way continue."""
         return await self._end(call, "cancelled", in_flight_too=False)
 
     @serves("X-B2-11")
     async def stop(self, call: Call[IdPath, None, None]) -> Reply:
-        """Cancel what waits of a request, and abort what is under way."""
+        """Cancel the pending updates of a request, and abort those under way."""
         return await self._end(call, "stopped", in_flight_too=True)
 
     @serves("X-B2-12")
@@ -60,7 +60,7 @@ class QueueApi:
 
     @serves("X-B2-13")
     async def show_queue(self, call: Call[VinPath, ListQuery, None]) -> Reply:
-        """Return what a vehicle will get, in its order, a page at a time."""
+        """Return a vehicle's queue in its order, a page at a time."""
         vin, limit = call.path.vin, call.query.limit
         after: store.QueueKey | None = read_cursor(call, store.QueueKey)
         async with self.db.read() as tx:
@@ -72,7 +72,7 @@ class QueueApi:
 
     @serves("X-B2-14")
     async def change_order(self, call: Call[VinPath, None, list[str]]) -> Reply:
-        """Let a vehicle's updates go in another order."""
+        """Change the order of a vehicle's updates."""
         vin, wanted = call.path.vin, [UUID(update_id) for update_id in call.body]
         await self.db.transact(lambda tx: service.change_order(tx, vin, wanted))
         self.endings.dispatcher.wake([vin])
@@ -82,7 +82,7 @@ class QueueApi:
 
     @serves("X-B2-15")
     async def show_history(self, call: Call[VinPath, ListQuery, None]) -> Reply:
-        """Return the updates of a vehicle that are over, the latest first, a page at a time."""
+        """Return the closed updates of a vehicle, the latest first, a page at a time."""
         vin, limit = call.path.vin, call.query.limit
         after: tuple[datetime, UUID] | None = read_cursor(call, BY_MOMENT)
         async with self.db.read() as tx:
@@ -122,7 +122,7 @@ class QueueApi:
         return Reply(outcome, body)
 
     async def _try_again(self, parts: list[InstallRequest], retrying: Retrying) -> int:
-        """Try again what had ended when the retry began; return how many updates that made."""
+        """Retry the updates that had ended when the retry began; return how many updates that created."""
         resolved = await self._resolve_again(parts, retrying.last)
         changed = 0
         while True:

@@ -1,14 +1,14 @@
-"""Ends updates that people do not want any more: what waits, and where asked for what is under way too.
+"""Cancels updates on an operator's behalf: pending ones, and on demand those under way.
 
-A request may have a million of them, so they are ended in batches, each a transaction of its own.
+A request may have a million updates, so they are ended in batches, each in its own transaction.
 
 Rules kept here:
 
 * a call ends the updates that exist when it begins, and no later ones: two operators, one of whom cancels while the
   other tries again, do not chase each other;
-* what an installer is at work on goes on: only its vehicle can end it;
-* what cannot be ended, because another call was quicker, is passed over and not looked at a second time;
-* a call that was interrupted is repeated by sending it again: what is over is passed over.
+* an update that is being installed continues: only its vehicle can end it;
+* an update that another call ended first is skipped, and not read a second time;
+* an interrupted call is repeated by sending it again: closed updates are skipped.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ GIVEN_S = 0.03
 
 
 class Endings:
-    """Ends updates, and tells the vehicles and the node."""
+    """Ends updates, and informs the vehicles and the node."""
 
     def __init__(self, engine: Engine, dispatcher: Dispatcher, relay: Relay, clock: Clock) -> None:
         self.db, self.engine, self.dispatcher, self.relay, self.clock = engine.db, engine, dispatcher, relay, clock
@@ -87,10 +87,10 @@ class Endings:
             return await transfer_service.stop(tx, ids, ending, self.clock)
 
         async with AsyncExitStack() as locks:
-            for vin in vins:  # in one order, so that two who stop do not wait for each other
+            for vin in vins:  # in one order, so that two calls cannot deadlock
                 await locks.enter_async_context(self.engine.locks.of(vin))
             dropped, ended = await self.db.transact(work)
-            # A vehicle is told that it was cancelled, whatever the reason: it need not know more.
+            # The vehicle only learns that the update was cancelled, whatever the reason.
             self.engine.drop(dropped, Reason.CANCELLED)
         self.dispatcher.wake(vins)
         return ended

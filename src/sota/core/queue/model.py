@@ -1,8 +1,8 @@
-"""The order of a vehicle's queue, where it was given by hand. Nothing here does I/O.
+"""The order of a vehicle's queue that an operator sets. Nothing here does I/O.
 
-Updates go by priority, then by the time of their request. An order given by hand holds among the updates that it
-lists; what is queued later takes its place by its priority: before those listed of a higher number, after the rest.
-So each listed update counts as if it had the lowest number among itself and those after it.
+Updates are ordered by priority, then by the time of their request. A manual order holds among the updates that it
+lists; one that is queued later is placed by its priority: before listed updates with a higher number, after the rest.
+So a listed update has the lowest number among itself and those after it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 
 def arrange(priorities: Sequence[int]) -> list[int]:
-    """Give the priorities that updates in this order count with.
+    """Return the effective priorities of updates in this order.
 
     >>> arrange([50, 10, 90])
     [10, 10, 90]

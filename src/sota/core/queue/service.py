@@ -1,4 +1,4 @@
-"""Use cases of queues: put a vehicle's in an order, and try a request's failed updates again."""
+"""Use cases of queues: order a vehicle's queue, and retry a request's failed updates."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Tx
 
 Resolved = Mapping[tuple[int, str], list[PackageKey]]
-"""What the Resolver says that vehicles must get, by position in the request and VIN."""
+"""The packages that the Resolver names, by position in the request and VIN."""
 
 
 @dataclass(slots=True)
 class Retrying:
-    """A retry under way: it looks at the updates that ended before it began, up to ``last``.
+    """A retry under way: it covers the updates that ended before it began, up to ``last``.
 
-    ``own`` are updates that it made itself and that do not come after ``last``, because the clock went back: cancelled
-    meanwhile, they would otherwise be tried again by the same retry.
+    ``own`` are updates that it created itself and that do not come after ``last``, because the clock went back. If they
+    are cancelled meanwhile, the same retry must not retry them.
     """
 
     last: UUID
@@ -38,21 +38,21 @@ class Retrying:
     own: set[UUID] = field(default_factory=set)
 
     def take(self, tried: Tried) -> None:
-        """Go on after a batch that is committed."""
+        """Advance after a committed batch."""
         self.after = tried.last
         self.own.update(update_id for update_id, _ in tried.queued if update_id <= self.last)
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A batch of updates that were looked at: the last of them, and the new ones with their VINs."""
+    """A batch that was retried: the last update of it, and the new updates with their VINs."""
 
     last: UUID | None
     queued: list[tuple[UUID, str]]
 
 
 async def change_order(tx: Tx, vin: str, update_ids: Sequence[UUID]) -> None:
-    """Let a vehicle's updates go in this order.
+    """Set the order of a vehicle's updates.
 
     Raises:
         NotFound: the VIN is not registered.
@@ -75,7 +75,7 @@ async def try_again(
     count: int,
     clock: Clock,
 ) -> Tried:
-    """Make a new update for each of the next failed and cancelled ones, where the vehicle may still have it."""
+    """Create a new update for each of the next failed and cancelled ones, where the vehicle may still have it."""
     request_id = parts[0].id
     await store.lock_request(tx, request_id)
     ended = await store.list_ended(tx, request_id, clock.now(), last=retrying.last, after=retrying.after, count=count)
@@ -99,7 +99,6 @@ async def _try_part_again(
         if packages:
             vins_by_packages[in_order(part.order, packages)].append(one.vin)
     known = await request_service.find_wanted(tx, {key for packages in vins_by_packages for key in packages})
-    now = replace(part, created_at=clock.now())
     slices = [
         Slice(part.position, packages, vins)
         for packages, vins in vins_by_packages.items()
@@ -107,7 +106,8 @@ async def _try_part_again(
     ]
     numbered, _ = await request_service.write_sets(tx, [part], request_service.new_sets(slices, sets), sets)
     sets.add(numbered)
-    staged = [await request_service.stage(tx, now, one, known, sets) for one in slices]
+    again = replace(part, created_at=clock.now())
+    staged = await request_service.stage_all(tx, {part.position: again}, slices, known, sets)
     await request_service.leave_with_node(tx, part.id, staged, clock)
     queued = [update for one in staged for update in await queue_store.read_staged(tx, one)]
     old = {one.vin: one.update_id for one in ended}

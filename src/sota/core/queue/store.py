@@ -1,4 +1,4 @@
-"""SQL of queues: which updates there are of a request, a package or a vehicle, their order, and what ended."""
+"""SQL of queues: the updates of a request, a package or a vehicle, their order, and those that ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _IDS_AND_VINS = sa.select(update.c.update_id, update.c.vin)
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An update of a request that did not end in an installation, and what its vehicle was to get."""
+    """An update of a request that ended without installation, and its packages."""
 
     update_id: UUID
     position: int
@@ -41,7 +41,7 @@ class Ended:
 
 def of_request(request_id: UUID, positions: Sequence[int]) -> Chosen:
     """Choose the updates of a request, which has packages at these positions."""
-    # With its position, what is in one state stands together in the index: nothing that is over is passed over.
+    # With the position, updates in one state are adjacent in the index: closed ones are not scanned.
     return _IDS_AND_VINS.where(update.c.request_id == request_id, update.c.position.in_(positions))
 
 
@@ -58,7 +58,7 @@ def of_package(package: PackageKey) -> Chosen:
 async def find_last(tx: Tx, chosen: Chosen) -> UUID | None:
     """Find the latest of the chosen updates that are open; None where none is.
 
-    Ids follow each other in time, so this is where a call that acts on what exists now must end.
+    Ids are ordered by time, so a call that acts on what exists now ends there.
     """
     query = chosen.with_only_columns(update.c.update_id).where(update.c.status.in_(OPEN))
     found: UUID | None = (await tx.execute(query.order_by(update.c.update_id.desc()).limit(1))).scalar_one_or_none()
@@ -91,7 +91,7 @@ async def find_some(
 
 
 async def count_installing(tx: Tx, chosen: Chosen) -> int:
-    """Count the chosen updates that an installer is at work on."""
+    """Count the chosen updates that are being installed."""
     stages = [stage.value for stage in sorted(BEGUN)]
     begun = chosen.with_only_columns(update.c.update_id).where(
         update.c.status == "in_flight", update.c.stage.in_(stages)
@@ -121,7 +121,7 @@ def bringing(package: PackageKey, *columns: sa.ColumnElement[Any]) -> sa.Select[
 async def list_queue(
     tx: Tx, vin: str, *, after: QueueKey | None = None, count: int = LONGEST
 ) -> list[tuple[QueueKey, Update]]:
-    """Read what a vehicle will get, in its order: what is under way, then what waits; each with its place."""
+    """Read a vehicle's queue in its order: the update under way, then pending ones, each with its place."""
     is_waiting = sa.case((update.c.status == "pending", 1), else_=0)
     order = (is_waiting, *queue_order())
     places = [column.label(f"place_{number}") for number, column in enumerate(order)]
@@ -147,7 +147,7 @@ def _follows(order: Sequence[sa.ColumnElement[Any]], key: Sequence[Any]) -> sa.C
 
 
 async def lock_pending(tx: Tx, vin: str) -> dict[UUID, int]:
-    """Read which updates wait for a vehicle, with their priorities, and let none begin or come meanwhile."""
+    """Read and lock the pending updates of a vehicle, with their priorities."""
     await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin == vin).with_for_update())
     query = sa.select(update.c.update_id, update.c.priority)
     query = query.where(update.c.vin == vin, update.c.status == "pending", IS_REAL)
@@ -155,7 +155,7 @@ async def lock_pending(tx: Tx, vin: str) -> dict[UUID, int]:
 
 
 async def write_order(tx: Tx, ordered: Sequence[tuple[UUID, int]]) -> None:
-    """Write the places of updates: their order, and the priorities that they count with."""
+    """Write the order of updates, and their effective priorities."""
     statement = (
         update.update()
         .where(update.c.update_id == sa.bindparam("of_id"))
@@ -170,7 +170,7 @@ async def write_order(tx: Tx, ordered: Sequence[tuple[UUID, int]]) -> None:
 
 
 async def list_history(tx: Tx, vin: str, *, after: tuple[datetime, UUID] | None, count: int) -> list[Update]:
-    """Read the next updates of a vehicle that are over, those that ended last first."""
+    """Read the next closed updates of a vehicle, the last ended first."""
     ended = sa.func.coalesce(update.c.completed_at, update.c.changed_at, type_=update.c.changed_at.type)
     query = sa.select(update).where(update.c.vin == vin, update.c.status.not_in(OPEN), IS_REAL)
     if after is not None:
@@ -226,7 +226,7 @@ def _may_be_tried_again(request_id: UUID, now: datetime) -> sa.ColumnElement[boo
 
 
 async def supersede(tx: Tx, by: Sequence[tuple[UUID, UUID]]) -> None:
-    """Note for old updates which new ones try again."""
+    """Write for old updates which new ones retry them."""
     statement = (
         update.update()
         .where(update.c.update_id == sa.bindparam("of_id"), IS_CURRENT)
@@ -237,6 +237,6 @@ async def supersede(tx: Tx, by: Sequence[tuple[UUID, UUID]]) -> None:
 
 
 async def lock_request(tx: Tx, request_id: UUID) -> None:
-    """Let nobody else try a request's updates again meanwhile."""
+    """Lock a request, so that its updates are not retried by another call meanwhile."""
     query = sa.select(install_request.c.id).where(install_request.c.id == request_id)
     await tx.execute(query.with_for_update())

@@ -14,7 +14,8 @@ from sota.boundaries.binding.idempotency import Idempotency
 from sota.boundaries.parameters import IdPath, ListQuery, UpdatePath
 from sota.core.requests import service, store
 from sota.core.requests.model import Counts, Order
-from sota.core.requests.queueing import Answer, Queueing, Wanted
+from sota.core.requests.new_request import Answer, NewRequest
+from sota.core.requests.queueing import Queueing
 from sota.core.requests.wire import from_campaign, from_request, to_request, to_update
 from sota.kit.errors import NotFound, Refused
 from sota.kit.http.paging import BY_PLACE, link_next, read_cursor
@@ -25,7 +26,7 @@ NO_VEHICLE = "No vehicle was chosen: no registered vehicle passes the filters, o
 
 
 class RequestsApi:
-    """What the Web Server asks about install requests."""
+    """Serves the Web Server's calls about install requests."""
 
     def __init__(
         self, db: Database, once: Idempotency, resolver: FactsClient, queueing: Queueing, clock: Clock
@@ -58,7 +59,7 @@ class RequestsApi:
         query, package, limit = call.query, call.query.package_id, call.query.limit
         after: tuple[UUID, int] | None = read_cursor(call, BY_PLACE)
         if package is not None and not await self.resolver.filters_of(package):
-            raise Refused("filters_missing", f"Package {package.text} has no filters: it is queued for nobody.")
+            raise Refused("filters_missing", f"Package {package.text} has no filters: it is queued for no vehicle.")
         key = (package.name, package.version) if package is not None else None
         now = self.clock.now()
         async with self.db.read() as tx:
@@ -83,7 +84,7 @@ class RequestsApi:
 
     @serves("X-B2-3")
     async def list_vehicles(self, call: Call[IdPath, RequestVehicleQuery, None]) -> Reply:
-        """Return the updates of a request, one a vehicle, a page at a time."""
+        """Return the updates of a request, one for each vehicle, a page at a time."""
         status, limit, request_id = call.query.status, call.query.limit, UUID(call.path.id)
         after: UUID | None = read_cursor(call, UUID)
         async with self.db.read() as tx:
@@ -122,7 +123,9 @@ class RequestsApi:
         if known is not None:
             return known
         missing = "package_unknown" if kind == "campaign" else "package_missing"
-        return await self.queueing.queue(Wanted(kind, name, orders, missing, answer), partial(self.once.transact, call))
+        return await self.queueing.queue(
+            NewRequest(kind, name, orders, missing, answer), partial(self.once.transact, call)
+        )
 
 
 def _queued(request_id: UUID, vehicles: int) -> Reply:

@@ -2,11 +2,11 @@
 
 Rules kept here:
 
-* a vehicle that has the package already gets no update, and neither does one that would be downgraded unawares;
+* a vehicle that has the package already gets no update, and neither does one that would be downgraded by accident;
 * prerequisites come first, the package itself last;
-* a blacklisted package is sent to nobody, neither by itself nor as a prerequisite;
-* a request is over when none of its updates is open: completed where one was installed, failed where none was, or
-  stopped or cancelled, where an operator ended it.
+* a blacklisted package is sent to no vehicle, neither by itself nor as a prerequisite;
+* a request is closed when none of its updates is open: completed where one was installed, failed where none was,
+  stopped or cancelled where an operator ended it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OPEN = ("pending", "in_flight")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked for: one package, for the vehicles of its filters, within an interval."""
+    """What is requested: one package, for the vehicles of its filters, within an interval."""
 
     package: PackageKey
     priority: int
@@ -42,7 +42,7 @@ class Order:
         return "/".join(self.package)
 
     def may_go(self, package: Package) -> bool:
-        """Say whether a package may be sent for this order: a blacklisted one may be removed, and no more."""
+        """Report whether a package may be sent for this order: a blacklisted one may only be removed."""
         return self.command == "remove" or package.blacklisted_at is None
 
 
@@ -78,9 +78,9 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class InstallRequest:
-    """A request as it is stored; a batch is several of one id, by position. ``is_prepared``: it is still written.
+    """A request as it is stored; a batch is several of one id, by position. ``is_prepared``: it is still being written.
 
-    ``ended_as`` is what an operator made of it, ``stopped`` or ``cancelled``, unless it was tried again since.
+    ``ended_as`` is how an operator ended it, ``stopped`` or ``cancelled``, unless it was retried since.
     """
 
     id: UUID
@@ -119,7 +119,7 @@ class Update:
 
 
 def status_of(parts: Sequence[InstallRequest], counts: Counts, now: datetime) -> str:
-    """Say how far a request is; ``counts`` are of all its parts that are given."""
+    """Return the status of a request; ``counts`` are the sum over ``parts``."""
     first = parts[0]
     if first.is_prepared:
         return "preparing"
@@ -130,14 +130,14 @@ def status_of(parts: Sequence[InstallRequest], counts: Counts, now: datetime) ->
 
 
 def in_order(order: Order, packages: Iterable[PackageKey]) -> tuple[PackageKey, ...]:
-    """Give what a vehicle gets of what the Resolver names, in its order."""
+    """Return the packages that a vehicle gets of those that the Resolver names, in order."""
     if order.command == "remove":
         return (order.package,)
     return (*(package for package in packages if package != order.package), order.package)
 
 
 def refused_versions(order: Order, installed: Iterable[str]) -> set[str]:
-    """Say with which of these versions of the package a vehicle gets nothing: the same, and those it would lose."""
+    """Return the installed versions with which a vehicle gets no update: the same one, and newer ones."""
     version = order.package[1]
     return {
         other

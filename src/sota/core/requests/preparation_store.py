@@ -1,4 +1,4 @@
-"""SQL of requests that are being written chunk by chunk: who writes, until when, and how one is taken back."""
+"""SQL of preparations: requests that are being written chunk by chunk, their leases, and their removal."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sota.kit.sql.database import Tx
 
 REMOVED_AT_ONCE = 1000
 IS_REAL = ~sa.exists().where(preparation.c.request_id == update.c.request_id)
-"""An update that is more than prepared. Whoever acts on updates, or shows them, asks for this."""
+"""An update of a request that is written whole. Every query that acts on updates or lists them needs this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """A request that is being written, and who writes it: nobody else has this ``owner``."""
+    """A request that is being written, and its writer; ``owner`` is unique."""
 
     request_id: UUID
     owner: str
@@ -31,25 +31,25 @@ async def begin(tx: Tx, one: Preparation, now: datetime, lease_until: datetime) 
 
 
 async def hold(tx: Tx, one: Preparation) -> bool:
-    """Say whether the request is still ours to write, and let nobody take it until the transaction ends."""
+    """Report whether the request is still ours to write, and lock it until the transaction ends."""
     query = sa.select(preparation.c.owner).where(preparation.c.request_id == one.request_id)
     owner: str | None = (await tx.execute(query.with_for_update(read=True))).scalar_one_or_none()
     return owner == one.owner
 
 
 async def renew(tx: Tx, one: Preparation, lease_until: datetime) -> bool:
-    """Keep a request; says whether it was still ours."""
+    """Renew the lease on a request; return whether it was still ours."""
     result = await tx.execute(preparation.update().where(_is(one)).values(lease_until=lease_until))
     return result.rowcount == 1
 
 
 async def end(tx: Tx, one: Preparation) -> bool:
-    """Make a prepared request real; says whether it was still ours."""
+    """Make a prepared request real; return whether it was still ours."""
     return (await tx.execute(preparation.delete().where(_is(one)))).rowcount == 1
 
 
 async def list_abandoned(tx: Tx, now: datetime, *, begun_by: str | None = None) -> list[Preparation]:
-    """Give requests that nobody writes any more: their lease is over, or their owners' names begin so."""
+    """Return abandoned requests: the lease is over, or the owner's name begins with ``begun_by``."""
     table, abandoned = preparation, preparation.c.lease_until < now
     if begun_by is not None:
         abandoned = sa.or_(abandoned, table.c.owner.startswith(begun_by, autoescape=True))
@@ -58,13 +58,13 @@ async def list_abandoned(tx: Tx, now: datetime, *, begun_by: str | None = None) 
 
 
 async def take_over(tx: Tx, one: Preparation, owner: str, lease_until: datetime) -> bool:
-    """Become the owner of a request that another one left; says whether nobody else did."""
+    """Take an abandoned request over; return False where another Core was first."""
     result = await tx.execute(preparation.update().where(_is(one)).values(owner=owner, lease_until=lease_until))
     return result.rowcount == 1
 
 
 async def remove_some(tx: Tx, one: Preparation) -> bool:
-    """Delete some updates of a prepared request, the request itself at last; says whether there is more."""
+    """Delete some updates of a prepared request, and at last the request itself; return whether there is more."""
     if not await hold(tx, one):
         return False
     some = sa.select(update.c.update_id).where(update.c.request_id == one.request_id).limit(REMOVED_AT_ONCE)

@@ -1,7 +1,7 @@
-"""SQL that writes a request and its updates, set-wise: a statement for up to 2,000 vehicles, never one for each.
+"""SQL that writes a request and its updates, set-wise: one statement for up to 2,000 vehicles.
 
-The VINs of a slice travel as one JSON array; the database does the rest, and the event loop is free meanwhile. Where
-the engines differ stands in ``_ENGINES``.
+The VINs of a slice are passed as one JSON array; the database does the rest while the event loop is free. ``_ENGINES``
+has what differs between the engines.
 """
 
 # ruff: noqa: S608 - the texts put together are ours; every value is bound
@@ -29,7 +29,7 @@ AT_ONCE = 2000
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Vehicles for which the Resolver says the same: 2,000 at most, and what they need, the package itself last."""
+    """At most 2,000 vehicles that need the same packages; the requested package is the last."""
 
     position: int
     packages: tuple[PackageKey, ...]
@@ -38,7 +38,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What was written of a slice: updates with ids from ``first`` to ``last``, and who was left out.
+    """What was written of a slice: updates with ids from ``first`` to ``last``, and how many vehicles were left out.
 
     ``written`` is how many updates, ``queued`` how many of them are not failed ones.
     """
@@ -70,7 +70,7 @@ _ENGINES = {
         # It cannot read hexadecimal digits.
         id="SUBSTR(:ids, 16 * j.key + 1, 16)",
         join="CROSS JOIN",
-        # All versions that any vehicle has: nobody else writes now, and jumping from each to the next is quick.
+        # All versions that any vehicle has: SQLite has no other writer now, and skipping through the index is quick.
         versions="WITH RECURSIVE found(version) AS (SELECT MIN(version) FROM installed_package WHERE name = :name "
         "UNION ALL SELECT (SELECT MIN(p.version) FROM installed_package p WHERE p.name = :name "
         "AND p.version > f.version) FROM found f WHERE f.version IS NOT NULL) "
@@ -91,7 +91,7 @@ _ENGINES = {
 
 
 async def insert_request(tx: Tx, request: InstallRequest) -> None:
-    """Persist one package of a request."""
+    """Insert one package of a request."""
     order = request.order
     await tx.execute(
         install_request.insert().values(
@@ -117,7 +117,7 @@ async def insert_request(tx: Tx, request: InstallRequest) -> None:
 
 
 async def write_left_out(tx: Tx, request_id: UUID, position: int, reasons: Mapping[str, int]) -> None:
-    """Note how many vehicles of a request's package were left out, and why."""
+    """Write how many vehicles of a request's package were left out, by reason."""
     is_it = sa.and_(install_request.c.id == request_id, install_request.c.position == position)
     text = msgspec.json.encode(dict(reasons), order="sorted").decode() if reasons else None
     await tx.execute(
@@ -128,11 +128,11 @@ async def write_left_out(tx: Tx, request_id: UUID, position: int, reasons: Mappi
 async def stage(
     tx: Tx, request: InstallRequest, part: Slice, packages: Mapping[PackageKey, Package], set_number: int | None
 ) -> Staged:
-    """Persist an update for each vehicle of a slice that may have it.
+    """Write an update for each vehicle of a slice that may have it.
 
-    ``set_number`` is the number of what they get. Without one, because a package of it is not registered here, the
-    updates are failed ones, reason ``dependency``. The vehicles' rows are locked first: one that is retired, or reports
-    another version, at this moment is either seen so here, or finds the updates.
+    ``set_number`` is the number of their package set. Without one, because a package of it is not registered here, the
+    updates are failed ones, reason ``dependency``. The vehicles' rows are locked first: a vehicle that is retired, or
+    reports another version, at this moment is seen so here, or that transaction finds the updates.
     """
     write = _Statements.of(tx)
     order, vins = request.order, sorted(part.vins)
@@ -154,7 +154,7 @@ async def stage(
 
 
 async def read_staged(tx: Tx, staged: Staged) -> list[tuple[UUID, str]]:
-    """Read which updates a slice became: ids and VINs."""
+    """Read the updates of a slice: ids and VINs."""
     query = sa.select(update.c.update_id, update.c.vin).where(update.c.update_id.between(staged.first, staged.last))
     return [(row.update_id, row.vin) for row in await tx.execute(query)]
 
@@ -180,11 +180,11 @@ class _Statements:
 
     @classmethod
     def of(cls, tx: Tx) -> _Statements:
-        """Give those of a connection's engine."""
+        """Return those of a connection's engine."""
         return _statements("sqlite" if tx.dialect.name == "sqlite" else "mysql")
 
     def updates(self, whom: str) -> sa.TextClause:
-        """Give the statement that inserts updates for vehicles that have one version, have none of some, or for all."""
+        """Return the insert for vehicles that have one version, that have none of some versions, or for all."""
         if whom not in self._updates:
             self._updates[whom] = self._build(whom)
         return self._updates[whom]
@@ -267,7 +267,7 @@ def _update_values(
 async def _count_left_out(
     tx: Tx, order: Order, listed: Mapping[str, str], *, total: int, queued: int
 ) -> dict[str, int]:
-    """Say why some got nothing; their rows are still as they were when the others were written."""
+    """Count the vehicles that got no update, by reason; their rows did not change since the others were written."""
     write = _Statements.of(tx)
     known = (await tx.execute(write.known, listed)).scalar_one()
     if order.command == "remove":

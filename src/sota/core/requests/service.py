@@ -1,6 +1,6 @@
-"""Use cases of install requests: write what was resolved, and leave it with the node (B7-1).
+"""Use cases of install requests: write what was resolved, and schedule it at the node (B7-1).
 
-How a long request is written chunk by chunk is in ``queueing.py``; each chunk is written by what stands here.
+``queueing.py`` queues a request; it writes each chunk by the functions of this module.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sota.kit.sql.database import Tx
 
 
 def require_open(orders: Sequence[Order], now: datetime) -> None:
-    """Make sure that the interval of every order is not over already: all its vehicles would fail as expired.
+    """Make sure that no order's interval is over already: all its updates would expire at once.
 
     Raises:
         Invalid: one is.
@@ -34,7 +34,7 @@ def require_open(orders: Sequence[Order], now: datetime) -> None:
 
 
 async def require_packages(tx: Tx, orders: Sequence[Order], code: str, *, kept: bool = False) -> None:
-    """Make sure that every package asked for is registered; ``kept``: and stays so until the transaction ends.
+    """Make sure that every ordered package is registered; ``kept``: and stays so until the transaction ends.
 
     Raises:
         Refused: with this code, naming the first that is not; ``package_blacklisted``.
@@ -47,7 +47,7 @@ async def require_packages(tx: Tx, orders: Sequence[Order], code: str, *, kept: 
 
 
 async def find_wanted(tx: Tx, wanted: Collection[PackageKey]) -> dict[PackageKey, Package]:
-    """Look up the packages that vehicles are to get; none is deleted or blacklisted before the transaction ends."""
+    """Look packages up; none of them is deleted or blacklisted before the transaction ends."""
     return await package_store.find_packages(tx, wanted, kept=True)
 
 
@@ -62,27 +62,36 @@ def require_allowed(order: Order, wanted: Sequence[PackageKey], known: Mapping[P
         if package is None or order.may_go(package):
             continue
         needed = "" if key == order.package else f", and {order.text} needs it"
-        raise Refused("package_blacklisted", f"Package {package.text} is blacklisted{needed}: it is queued for nobody.")
+        raise Refused("package_blacklisted", f"Package {package.text} is blacklisted{needed}: it is not queued.")
 
 
-async def stage(
-    tx: Tx, request: InstallRequest, part: Slice, packages: Mapping[PackageKey, Package], sets: Sets
-) -> Staged:
-    """Write the updates of some vehicles; what they get must stand in ``sets``.
+async def stage_all(
+    tx: Tx,
+    parts: Sequence[InstallRequest] | Mapping[int, InstallRequest],
+    batch: Sequence[Slice],
+    packages: Mapping[PackageKey, Package],
+    sets: Sets,
+) -> list[Staged]:
+    """Write the updates of some slices; ``parts`` has the request's packages by position,
+    and ``sets`` has what they get.
 
     Raises:
         Refused: ``package_blacklisted``.
     """
-    require_allowed(request.order, part.packages, packages)
-    return await queue_store.stage(tx, request, part, packages, sets.numbers[part.position, part.packages])
+    staged = []
+    for one in batch:
+        request, number = parts[one.position], sets.numbers[one.position, one.packages]
+        require_allowed(request.order, one.packages, packages)
+        staged.append(await queue_store.stage(tx, request, one, packages, number))
+    return staged
 
 
 async def write_sets(
     tx: Tx, parts: Sequence[InstallRequest], new: Sequence[SetKey], sets: Sets
 ) -> tuple[dict[SetKey, int | None], dict[PackageKey, Package]]:
-    """Write what vehicles of a request get, beside what they got so far; ``parts`` are the request's, by position.
+    """Write new package sets of a request; ``parts`` are the request's packages, by position.
 
-    Gives the numbers of what is new, and the packages that it is of: none of them is deleted or blacklisted before the
+    Return the numbers of the new sets, and their packages: none of these is deleted or blacklisted before the
     transaction ends.
     """
     known = await find_wanted(tx, {package for _, packages in new for package in packages})
@@ -98,13 +107,13 @@ async def write_sets(
 
 
 def new_sets(batch: Sequence[Slice], sets: Sets) -> list[SetKey]:
-    """Give what vehicles of these slices get and was not written yet."""
+    """Return the package sets of these slices that are not written yet."""
     wanted = dict.fromkeys((part.position, part.packages) for part in batch)
     return [key for key in wanted if key not in sets.numbers]
 
 
 async def leave_with_node(tx: Tx, request_id: UUID, staged: Sequence[Staged], clock: Clock) -> None:
-    """Let the node know of what was written."""
+    """Schedule the written updates at the node."""
     slices = [
         schedules.ScheduledSlice(
             request_id=request_id,
@@ -120,7 +129,7 @@ async def leave_with_node(tx: Tx, request_id: UUID, staged: Sequence[Staged], cl
 
 
 async def require_request(tx: Tx, request_id: UUID) -> list[InstallRequest]:
-    """Give the request of an extension's path, all its packages.
+    """Return a request with all its packages.
 
     Raises:
         NotFound: there is none.
@@ -132,7 +141,7 @@ async def require_request(tx: Tx, request_id: UUID) -> list[InstallRequest]:
 
 
 async def require_real_request(tx: Tx, request_id: UUID) -> list[InstallRequest]:
-    """Give the request of an extension's path, all its packages, to change it.
+    """Return a request with all its packages, to change it.
 
     Raises:
         NotFound: there is none, or it is still being written.

@@ -1,4 +1,4 @@
-"""SQL of package sets: what vehicles of a request get, prerequisites first, written once for all that get the same."""
+"""SQL of package sets: the packages that vehicles of a request get, written once for all that get the same."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sota.kit.sql.database import Tx
 
 Packages = tuple[PackageKey, ...]
 SetKey = tuple[int, Packages]
-"""A position in a request, and what vehicles of that package get."""
+"""A position in a request, and the packages that its vehicles get, prerequisites first."""
 IS_ITS_SET = sa.and_(
     package_set.c.request_id == update.c.request_id,
     package_set.c.position == update.c.position,
     package_set.c.set_number == update.c.set_number,
 )
-"""Joins an update and what its vehicle gets."""
+"""Joins an update with its package set."""
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Sets:
     free: int = 0
 
     def number(self, new: Iterable[SetKey], known: Container[PackageKey]) -> dict[SetKey, int | None]:
-        """Say which numbers these will have.
+        """Return the numbers that new sets will have.
 
         >>> Sets({(0, ()): 0}, free=1).number([(0, (("maps", "1.0"),)), (0, (("ivi", "2.0"),))], {("ivi", "2.0")})
         {(0, (('maps', '1.0'),)): None, (0, (('ivi', '2.0'),)): 1}
@@ -43,7 +43,7 @@ class Sets:
         return {key: next(free) if all(package in known for package in key[1]) else None for key in new}
 
     def add(self, numbered: Mapping[SetKey, int | None]) -> None:
-        """Take these in: they are written."""
+        """Add sets that are written."""
         self.numbers.update(numbered)
         self.free = max((number + 1 for number in numbered.values() if number is not None), default=self.free)
 
@@ -51,7 +51,7 @@ class Sets:
 async def insert_sets(
     tx: Tx, request: InstallRequest, sets: Mapping[Packages, int], known: Mapping[PackageKey, Package]
 ) -> None:
-    """Write what vehicles of one package of a request get; ``sets`` gives each its number."""
+    """Write the sets of one package of a request, by their numbers."""
     rows = [
         {
             "request_id": request.id,

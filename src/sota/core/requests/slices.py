@@ -1,6 +1,6 @@
-"""From the Resolver's stream to what is written at a time: slices of a request, by what their vehicles need.
+"""Turns the Resolver's stream into slices of a request: vehicles that need the same packages.
 
-The stream is read no faster than its slices are taken, so that a request for a whole market needs little memory.
+The stream is read no faster than its slices are written, so that a request for a whole market needs little memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sota.core.requests.queue_store import Slice
 from sota.core.requests.wire import to_package_id
 from sota.kit.errors import Refused
 
-# Vehicles that may wait in memory until enough of their kind have come.
+# Vehicles that may wait in memory until a slice is full.
 MOST_WAITING = 50_000
 
 
@@ -26,9 +26,9 @@ async def read_batches(
     missing: str,
     size: Callable[[], int],
 ) -> AsyncGenerator[list[Slice]]:
-    """Give what the Resolver says for these orders, some slices of together ``size()`` vehicles at a time.
+    """Return what the Resolver answers to these orders, in batches of slices with together ``size()`` vehicles.
 
-    ``size`` is asked for each of them: how many may be written at once is learned meanwhile.
+    ``size`` is called for each batch, because the chunk size changes meanwhile.
 
     Raises:
         Refused: what the Resolver refuses; ``missing`` is the code of a package that it does not know.

@@ -29,7 +29,7 @@ IS_CURRENT = update.c.superseded_by.is_(None)
 
 
 def queue_order() -> tuple[sa.ColumnElement[Any], ...]:
-    """Order a vehicle's updates as they will go: by priority, then request time, but for an order given by hand."""
+    """Return the order of a vehicle's queue: by priority, then request time, unless it was ordered by hand."""
     return (
         sa.func.coalesce(update.c.queue_priority, update.c.priority),
         sa.func.coalesce(update.c.queue_position, LAST),
@@ -130,7 +130,7 @@ def _request_list(by_package: bool, by_vin: bool, status: str | None, goes_on: b
 
 
 async def note_end(tx: Tx, request_id: UUID, ended_as: str | None) -> None:
-    """Note that an operator has ended a request, and how; None: that it goes on."""
+    """Write how an operator has ended a request; None: it continues."""
     await tx.execute(install_request.update().where(install_request.c.id == request_id).values(ended_as=ended_as))
 
 
@@ -170,7 +170,7 @@ def _update_list(by_status: bool, goes_on: bool) -> sa.Select[Any]:
 
 
 async def list_open(tx: Tx, first: UUID, last: UUID, count: int) -> list[tuple[UUID, str]]:
-    """Give the open updates with ids from ``first`` to ``last``, ids and VINs, in the order of their ids."""
+    """Return the open updates with ids from ``first`` to ``last``, ids and VINs, by id."""
     given = {"first": first, "last": last, "count": count}
     return [(row.update_id, row.vin) for row in await tx.execute(_OPEN_BETWEEN, given)]
 
@@ -206,7 +206,7 @@ async def to_updates(tx: Tx, found: Sequence[Any]) -> list[Update]:
     return [_to_update(row, parts[row.update_id]) for row in found]
 
 
-# Built once: building a statement takes longer than asking.
+# Built once: building a statement takes longer than executing it.
 _REQUEST = (
     sa.select(install_request, preparation.c.request_id.is_not(None).label("is_prepared"))
     .outerjoin_from(install_request, preparation, preparation.c.request_id == install_request.c.id)

@@ -1,4 +1,4 @@
-"""Install requests and updates between Core's words and those of B2."""
+"""Converts install requests and updates between Core's model and the messages of B2."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Core's services behind the RVI node: B7-3, B7-7, B7-8's answer and ``ack``; and the address that the node calls.
 
-A message counts for the vehicle that our node names as its sender, and for no other; one without a sender (a real
+A message counts only for the vehicle that our node names as its sender. A message without a sender (from a real
 rvi_core) counts only where the operator allows it.
 """
 
@@ -47,7 +47,7 @@ RECEIVED = Reply("received")
 
 
 class TransfersApi:
-    """What vehicles say to Core."""
+    """The services that vehicles call."""
 
     def __init__(
         self,
@@ -67,10 +67,10 @@ class TransfersApi:
 
     @serves_service("WL-B7-3", "start")
     async def initiate_download(self, message: Message[InitiateDownload]) -> Reply:
-        """Begin a download. How it ends is told by ``report``; asked again when all is done, it is told here."""
+        """Begin a download. ``report`` brings its end; a vehicle that asks again after it is answered ``complete``."""
         body = message.body
         self._identify(message, body.vin)
-        async with self._counting(body, "start"):
+        async with self._noting_conflict(body, "start"):
             download = await self.engine.initiate(body)
         if download.state is DownloadState.INSTALLED:
             return Reply("complete", values={"package": download.package_text})
@@ -78,19 +78,19 @@ class TransfersApi:
 
     @serves_service("WL-B7-3", "cancel")
     async def cancel_download(self, message: Message[CancelDownload]) -> Reply:
-        """End an update that the vehicle does not want, or does not want any more."""
+        """End an update that the vehicle does not want."""
         body = message.body
         self._identify(message, body.vin)
         reason = Reason.DECLINED if body.reason is Reason.DECLINED else Reason.ABORTED
         ending = Ending("cancelled", reason.value, by=reports.ended_by(reason))
         engine = self.engine
-        async with self._counting(body, "cancel"), engine.locks.of(body.vin):
+        async with self._noting_conflict(body, "cancel"), engine.locks.of(body.vin):
             async with engine.db.read() as tx:
                 found = await store.find_download(tx, body.vin, body.download_index)
             update_id = service.meant(found, body).update_id
             dropped, ended = await engine.db.transact(lambda tx: service.stop(tx, [update_id], ending, engine.clock))
         if not ended and found is not None and found.update_stage in BEGUN:
-            raise Conflict("An installer is at work on this update: how it ends, its report tells.")
+            raise Conflict("This update is being installed: its report will show how it ends.")
         engine.drop(dropped, reason)
         self.dispatcher.wake([body.vin])
         get_logger().info("update_cancelled", vin=short_vin(body.vin), reason=reason.value)
@@ -98,7 +98,7 @@ class TransfersApi:
 
     @serves("X-B7-1")
     def acknowledge(self, message: Message[Acknowledgement]) -> Reply | Awaitable[Reply]:
-        """Take which blocks are on the vehicle's disk; wait only where the download must be looked up first.
+        """Note which blocks are on the vehicle's disk; wait only where the download must be looked up first.
 
         A node makes these calls one after the other, so a call that waits holds up the next ones.
         """
@@ -108,7 +108,7 @@ class TransfersApi:
         return RECEIVED if waiting is None else self._acknowledged(body, waiting)
 
     async def _acknowledged(self, body: Acknowledgement, waiting: Awaitable[None]) -> Reply:
-        async with self._counting(body, "ack"):
+        async with self._noting_conflict(body, "ack"):
             await waiting
         return RECEIVED
 
@@ -117,7 +117,7 @@ class TransfersApi:
         """Note what the installer does now."""
         body = message.body
         self._identify(message, body.vin)
-        async with self._counting(body, "stage"):
+        async with self._noting_conflict(body, "stage"):
             await self.engine.show_stage(body, body.stage)
         return RECEIVED
 
@@ -125,12 +125,12 @@ class TransfersApi:
     async def connected(self, message: Message[VehicleConnected]) -> Reply:
         """Compare what the vehicle's folder remembers with what Core knows."""
         self._identify(message, message.body.vin)
-        await self._conflicts.meet(message.body)
+        await self._conflicts.compare(message.body)
         return RECEIVED
 
     @serves("WL-B7-7")
     async def record_report(self, message: Message[InstallReport]) -> Reply:
-        """Record what a vehicle did, tell it that we know, and go on with what waits for it."""
+        """Record what a vehicle did, confirm that, and dispatch its next update."""
         body = message.body
         self._identify(message, body.vin)
         engine = self.engine
@@ -140,7 +140,7 @@ class TransfersApi:
                 if recorded.outcome != "other_download":
                     engine.forget(body.vin, body.download_index)
         except NotFound as unknown:
-            # There is nothing that a repetition could change: the vehicle may stop.
+            # A repetition could change nothing: the vehicle may stop.
             self._later(self._answer(body, OutcomeReport(status=404, message=unknown.detail)))
             raise
         if recorded.outcome == "other_download":
@@ -162,7 +162,7 @@ class TransfersApi:
 
     @serves("X-B7-10")
     async def record_packages(self, message: Message[InstalledSoftware]) -> Reply:
-        """Take a vehicle's word for everything that it has installed."""
+        """Record everything that a vehicle has installed."""
         body = message.body
         self._identify(message, body.vin)
         engine = self.engine
@@ -177,17 +177,17 @@ class TransfersApi:
         return Reply("received")
 
     async def stop(self) -> None:
-        """End what is still being said to vehicles, when what they said is written."""
+        """Wait until all reports are written, then stop sending to vehicles."""
         await self._reports.settle()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _identify(self, message: Message[Any], vin: str) -> None:
-        """Make sure that the vehicle speaks for itself.
+        """Make sure that the vehicle sends for its own VIN.
 
         Raises:
-            Forbidden: it does not, or we cannot know.
+            Forbidden: it does not, or that is unknown.
         """
         speaker = message.peer.vin if message.peer is not None else None
         if speaker is None and not self._accept_unidentified:
@@ -204,25 +204,25 @@ class TransfersApi:
         await self.engine.node.reported(report.vin, reported)
 
     @asynccontextmanager
-    async def _counting(self, claim: DownloadMessage, service_name: str) -> AsyncIterator[None]:
-        """Record a conflict where the message counts for no download."""
+    async def _noting_conflict(self, message: DownloadMessage, service_name: str) -> AsyncIterator[None]:
+        """Record a conflict where the message matches no download."""
         try:
             yield
         except Refused as refused:
             if refused.code == "other_download":
-                await self._conflicts.note(claim, service_name)
+                await self._conflicts.note(message, service_name)
             raise
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Say something to a vehicle after its own message is answered; it asks again if this gets lost."""
+        """Send to a vehicle after its own message is answered; the vehicle asks again if this gets lost."""
 
-        async def say() -> None:
+        async def send() -> None:
             try:
                 await work
             except TRANSIENT as error:
                 get_logger().warning("message_not_sent", reason=str(error))
 
-        task = asyncio.create_task(say())
+        task = asyncio.create_task(send())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

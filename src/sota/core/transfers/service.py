@@ -1,6 +1,6 @@
-"""Use cases of transfers that change the database: each is one transaction, committed by its caller.
+"""Use cases of transfers that change the database: the caller commits each as one transaction.
 
-What vehicles report of their downloads is in ``reports.py``.
+The reports of vehicles are in ``reports/service.py``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sota.kit.sql.database import Tx
 
 @dataclass(frozen=True, slots=True)
 class FailedUpdate:
-    """An update that ``owner`` drives and gives up, why, and how often such a one is tried."""
+    """An update that ``owner`` drives and gives up, the reason, and how often such an update is tried."""
 
     update_id: UUID
     reason: Reason
@@ -37,10 +37,10 @@ class FailedUpdate:
 
 
 def meant(found: Download | None, claim: DownloadMessage) -> Download:
-    """Return the download that a vehicle names, where its message counts for it.
+    """Return the download that a vehicle's message is about.
 
     Raises:
-        Refused: ``other_download``: the vehicle has no such download, or was told of it in another life.
+        Refused: ``other_download``: the vehicle has no such download, or learned of it in another epoch.
     """
     if found is None or (wrong := mismatch(found, claim)) is not None:
         which = Mismatch.DOWNLOAD if found is None else wrong
@@ -50,7 +50,7 @@ def meant(found: Download | None, claim: DownloadMessage) -> Download:
 
 
 def may_begin(found: Download) -> Download:
-    """Return a download that the vehicle asks for: to begin it, to go on with it, or to say that it is installed.
+    """Return a download that the vehicle asks for: to begin or continue it, or to answer that it is installed.
 
     Raises:
         Conflict: its update is not under way.
@@ -61,13 +61,13 @@ def may_begin(found: Download) -> Download:
 
 
 async def end(tx: Tx, update_id: UUID, ending: Ending, clock: Clock) -> list[DownloadRef]:
-    """End an update that is open; gives the downloads that its vehicle should be told to drop."""
+    """End an update that is open; return the downloads that its vehicle must drop."""
     dropped = await store.open_downloads(tx, [update_id])
     return dropped if await store.end_updates(tx, [update_id], ending, clock.now()) else []
 
 
 async def stop(tx: Tx, update_ids: Sequence[UUID], ending: Ending, clock: Clock) -> tuple[list[DownloadRef], int]:
-    """End updates unless an installer is at work on them; gives the downloads to drop, and how many updates ended."""
+    """End updates unless they are being installed; return the downloads to drop, and how many updates ended."""
     under_way = await store.open_downloads(tx, update_ids)
     ended = await store.end_updates(tx, update_ids, ending, clock.now(), spare_begun=True)
     texts = {str(update_id) for update_id in ended}
@@ -75,9 +75,9 @@ async def stop(tx: Tx, update_ids: Sequence[UUID], ending: Ending, clock: Clock)
 
 
 async def give_up(tx: Tx, it: FailedUpdate, clock: Clock) -> list[DownloadRef] | None:
-    """Fail an update that its vehicle does not get, and queue another try; None where another Core drives it by now.
+    """Fail an update that does not reach its vehicle, and queue another try.
 
-    Gives the downloads that the vehicle should be told to drop.
+    Return the downloads that the vehicle must drop; None where another Core drives the update by now.
     """
     if not await store.is_driven_by(tx, it.update_id, it.owner):
         return None
@@ -88,9 +88,9 @@ async def give_up(tx: Tx, it: FailedUpdate, clock: Clock) -> list[DownloadRef] |
 
 
 async def expire(tx: Tx, clock: Clock, limit: int) -> list[DownloadRef] | None:
-    """Fail what is not installed at its interval's end; gives the downloads to drop, None where nothing is left.
+    """Fail updates that are not installed at the end of their interval; return the downloads to drop, None at the end.
 
-    What could not be ended, because another Core was quicker, is left to the next round, so that each round ends.
+    An update that another Core ended first is left to the next round, so that each round ends.
     """
     due = await dispatch_store.expired_updates(tx, clock.now(), limit)
     if not due:
@@ -102,13 +102,13 @@ async def expire(tx: Tx, clock: Clock, limit: int) -> list[DownloadRef] | None:
 
 
 async def record_packages(tx: Tx, software: InstalledSoftware, clock: Clock) -> None:
-    """Take a vehicle's word for everything that it has installed, firmware and changes by hand included (B7-8).
+    """Record everything that a vehicle has installed, with firmware and changes made by hand (B7-8).
 
     Raises:
         NotFound: the VIN is not registered.
     """
     if software.outcome is not None and software.outcome.status >= 400:
-        return  # it cannot tell
+        return  # the vehicle cannot list its packages
     packages = {(package.name, package.version) for package in software.packages}
     await _write_installed(tx, software.vin, packages, clock)
     firmware = {one.module: (one.version, one.changed_at) for one in software.firmware}

@@ -25,7 +25,7 @@ FINAL = (DownloadState.INSTALLED.value, DownloadState.FAILED.value)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an update ends: its status, why, the installer's own words, and who ended it."""
+    """How an update ends: its status, the reason, the installer's result, and who ended it."""
 
     status: str
     reason: str | None = None
@@ -47,7 +47,7 @@ async def find_downloads(tx: Tx, keys: Sequence[tuple[str, int]]) -> dict[tuple[
 
 
 async def find_transferring(tx: Tx, vins: Sequence[str]) -> list[Download]:
-    """Look up the downloads of vehicles that were begun and not finished."""
+    """Look up the downloads of vehicles that have begun and not finished."""
     query = _downloads().where(
         download.c.vin.in_(list(vins)),
         download.c.state == DownloadState.TRANSFERRING.value,
@@ -57,13 +57,13 @@ async def find_transferring(tx: Tx, vins: Sequence[str]) -> list[Download]:
 
 
 async def is_driven_by(tx: Tx, update_id: UUID, owner: str) -> bool:
-    """Say whether a Core drives an update, and lock the update if it does."""
+    """Report whether a Core drives an update, and lock the update if it does."""
     query = sa.select(update.c.update_id).where(update.c.update_id == update_id, update.c.lease_owner == owner)
     return (await tx.execute(query.with_for_update())).first() is not None
 
 
 async def open_downloads(tx: Tx, update_ids: Sequence[UUID]) -> list[DownloadRef]:
-    """Read which downloads of updates the vehicle knows of and did not report."""
+    """Read the downloads of updates that the vehicle knows and did not report."""
     query = (
         sa.select(download.c.vin, download.c.download_index, download.c.update_id, package)
         .join(package, _IS_ITS_PACKAGE)
@@ -90,7 +90,7 @@ _END = (
     .values(
         {
             update.c.status: sa.bindparam("new_status"),
-            update.c.stage: None,  # a stage is of what is under way
+            update.c.stage: None,  # only an update under way has a stage
             update.c.reason: sa.bindparam("new_reason"),
             update.c.result_code: sa.bindparam("new_code"),
             update.c.result_text: sa.bindparam("new_text"),
@@ -102,7 +102,7 @@ _END = (
         }
     )
 )
-# By VIN, for there is no index of active updates: without it every vehicle is looked at, and locked on MariaDB.
+# By VIN, because there is no index of active updates: otherwise every vehicle is read, and locked on MariaDB.
 _FREE = (
     vehicle.update()
     .where(vehicle.c.vin.in_(sa.bindparam("vins", expanding=True)), vehicle.c.active_update.in_(_IDS))
@@ -119,10 +119,10 @@ async def end_updates(
     of: Sequence[str] = OPEN,
     spare_begun: bool = False,
 ) -> list[UUID]:
-    """End those updates that are still open, give their vehicles free, and say which they were.
+    """End those updates that are still open, free their vehicles, and return the ended ones.
 
-    What ends otherwise than by installation is taken back from the node. ``of``: only those of these states.
-    ``spare_begun``: not those whose installer is at work: only the vehicle can end them.
+    An update that is not installed is unscheduled at the node. ``of``: end only updates in these states.
+    ``spare_begun``: do not end updates that are being installed: only their vehicle can.
     """
     found = (await tx.execute(_OF_STATUS, {"ids": list(update_ids), "statuses": list(of)})).all()
     if spare_begun:
@@ -142,7 +142,7 @@ async def end_updates(
             "at": now,
         },
     )
-    if tuple(of) != ("pending",):  # what waits has no vehicle's slot
+    if tuple(of) != ("pending",):  # a pending update does not occupy its vehicle
         await tx.execute(_FREE, {"ids": ended, "vins": sorted({row.vin for row in found})})
     if ending.status != "installed":
         await tx.execute(
@@ -182,7 +182,7 @@ def _downloads() -> sa.Select[Any]:
     )
 
 
-# What is asked for every vehicle is built once: building it takes longer than asking.
+# Built once: building a statement takes longer than executing it.
 _ONE = _downloads().where(
     download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index")
 )
@@ -200,7 +200,7 @@ def _to_download(row: Any) -> Download:
         package=(row.package_name, row.package_version),
         size=row.size,
         block_size=row.block_size,
-        # What the vehicle has it says again, before anything is sent.
+        # The vehicle repeats what it has before anything is sent.
         received=damage.readable("download", row.update_id, lambda: Ranges.parse(row.received), Ranges()),
         state=DownloadState(row.state),
         update_status=row.update_status,

@@ -1,11 +1,11 @@
-"""Brings updates to vehicles that are there: who is next, told by ``notify``, told again when nothing comes of it.
+"""Dispatches updates to connected vehicles: each is notified of its next update, and again while it is silent.
 
 Rules kept here:
 
-* only vehicles that the node says are connected are told, one update at a time, by priority and then request time;
-* an update is claimed in the database before its vehicle hears of it, under a lease that expires with this Core;
-* not before the interval's start; at its end whatever is not installed fails with reason ``expired``;
-* whoever wakes the dispatcher only saves time: looking at the database finds everything again.
+* only connected vehicles are notified, of one update at a time, by priority and then request time;
+* an update is claimed in the database before its vehicle is notified, under a lease that expires with this Core;
+* nothing is sent before the interval starts; what is not installed at its end fails with reason ``expired``;
+* a wake-up only saves time: the periodic look at the database finds everything.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MOST_TOLD_AGAIN = 10_000
 
 
 class Dispatcher:
-    """Decides which vehicle hears of which update, and when."""
+    """Decides which vehicle is notified of which update, and when."""
 
     def __init__(self, db: Database, node: NodeClient, engine: Engine, clock: Clock, *, settings: CoreSettings) -> None:
         self.db, self.node, self.engine, self.clock, self.settings = db, node, engine, clock, settings
@@ -59,7 +59,7 @@ class Dispatcher:
     def wake(self, vins: Iterable[str]) -> None:
         """Look at these vehicles now: something was queued for them, or they are free again.
 
-        Who is not there is greeted when it comes.
+        Absent vehicles are looked at when they connect.
         """
         self._candidates.update(self.available.intersection(vins))
         self._wake.set()
@@ -79,11 +79,11 @@ class Dispatcher:
                     await self._wake.wait()
             except TimeoutError:
                 continue
-            # Who comes after a quiet time is served at once; those who come soon after that, together.
+            # A wake-up after a quiet time is handled at once; those that follow soon, together.
             await asyncio.sleep(max(0.0, looked_at + GATHER_S - time.monotonic()))
 
     async def look(self) -> None:
-        """Do what is due now: for whoever woke us at once, for all others as often as the settings say."""
+        """Do what is due now: at once for vehicles of a wake-up, for all others as often as the settings say."""
         now = self.clock.now()
         is_regular = time.monotonic() >= self._regular_at
         if is_regular:
@@ -95,11 +95,11 @@ class Dispatcher:
         if is_regular:
             await self._tell_again(now)
 
-    async def greet(self, vins: Sequence[str], *, new: Collection[str]) -> None:
-        """Vehicles have come: go on with what was under way, then see what waits for them.
+    async def on_connected(self, vins: Sequence[str], *, new: Collection[str]) -> None:
+        """Continue what was under way for connected vehicles, then look at what is queued for them.
 
-        One that is not ``new`` was there before, and is not told again at once of what it was told a moment ago: our
-        node says of every vehicle that is there that it is, when an update is scheduled for it.
+        A vehicle that is not ``new`` was connected before, and is not notified again of what it learned a moment ago:
+        our node announces a connected vehicle again whenever an update is scheduled for it.
         """
         by = self._lease(0)
         lately = by.now - timedelta(seconds=self.settings.notify_retry_s / 4)
@@ -111,7 +111,7 @@ class Dispatcher:
         self.wake(vins)
 
     async def tell_again(self, vin: str) -> None:
-        """Tell a vehicle again of its update under way, since it knows it under another epoch or not at all."""
+        """Notify a vehicle again of its update under way, which it knows under another epoch or not at all."""
         now = time.monotonic()
         pause_s = self.settings.notify_retry_s / 4
         if vin not in self.available or now - self._told_again_at.get(vin, now - pause_s) < pause_s:
@@ -124,7 +124,7 @@ class Dispatcher:
         await self._repeat(due, counted=False)
 
     async def _expire(self) -> None:
-        async with self.db.read() as tx:  # nobody waits for a transaction that would change nothing
+        async with self.db.read() as tx:  # a writing transaction that changes nothing would hold up others
             if not await dispatch_store.is_any_over(tx, self.clock.now()):
                 return
         while (dropped := await self.db.transact(lambda tx: service.expire(tx, self.clock, AT_ONCE))) is not None:
@@ -133,7 +133,7 @@ class Dispatcher:
             self._candidates.update(one.vin for one in dropped)
 
     async def _find_starting(self, now: datetime) -> None:
-        """Find vehicles whose interval has begun since we looked, and now and then all that wait."""
+        """Find vehicles whose interval has begun since the last look, and now and then all that wait."""
         is_late, late = False, now
         async with self.db.read() as tx:
             if self._looked_at is not None:
@@ -143,17 +143,17 @@ class Dispatcher:
                 self._sweeps_at = time.monotonic() + SWEEP_EVERY_S
                 late = now + timedelta(seconds=2 * MAX_RETRY_S)
                 is_late = await dispatch_store.is_any_put_off(tx, late)
-        if is_late:  # by a clock that was later than ours
+        if is_late:  # written by a clock that was ahead of ours
             self._log.warning("tries_follow_clock", hint="the clock was set back; what waited for it is tried now")
             await self.db.transact(lambda tx: dispatch_store.try_now(tx, late, now))
         self._looked_at = now
 
     async def _find_silent(self, now: datetime) -> None:
-        """Give up, now and then, what has been under way without a word for too long, whatever its stage."""
+        """Give up, now and then, updates whose vehicle has been silent for too long, whatever their stage."""
         if time.monotonic() < self._silence_at:
             return
         self._silence_at = time.monotonic() + self._silence_every_s
-        # By how much the clock was set forward since our start is no silence of a vehicle.
+        # The time by which the clock was set forward since our start is not silence of a vehicle.
         set_forward_s = max(0.0, clock_ahead_s(self.clock) - self._clock_ahead_s)
         before = now - timedelta(seconds=self.settings.silence_s + set_forward_s)
         async with self.db.read() as tx:
@@ -183,7 +183,7 @@ class Dispatcher:
         return await self.db.transact(work) if due else []
 
     async def _tell_again(self, now: datetime) -> None:
-        """Repeat the notification of what is under way and silent, with back-off; keep the lease of what moves."""
+        """Notify silent vehicles again, with back-off; renew the leases of the others."""
         async with self.db.read() as tx:
             due = await dispatch_store.due_again(tx, self.settings.instance, now, AT_ONCE)
         await self._repeat(due, counted=True)
@@ -247,5 +247,5 @@ class Dispatcher:
 
 
 def clock_ahead_s(clock: Clock) -> float:
-    """Return how far a clock is ahead of the one that nobody sets; two of these tell by how much it was set."""
+    """Return how far a clock is ahead of the monotonic one; two results show by how much it was set."""
     return clock.now().timestamp() - time.monotonic()

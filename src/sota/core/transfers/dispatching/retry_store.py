@@ -1,7 +1,7 @@
-"""SQL of trying again by itself: an update whose vehicle fell silent is followed by another one, later.
+"""SQL of automatic retries: an update whose vehicle fell silent gets a successor that starts later.
 
-The old one is history, as after a retry by hand, and its vehicle was told to drop it; the new one gets the same
-packages, under indexes of its own.
+The old update is history, as after a retry by hand, and its vehicle drops it. The new one has the same packages, under
+new indexes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ CARRIED = (
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often an update is tried in all, and how long the first pause is; it doubles, up to a day."""
+    """How often an update is tried in total, and the first pause, which doubles up to a day."""
 
     tries: int
     pause: timedelta
 
     def pause_after(self, tries: int) -> timedelta:
-        """Give the pause after so many tries.
+        """Return the pause after so many tries.
 
         >>> Retry(5, timedelta(minutes=15)).pause_after(3)
         datetime.timedelta(seconds=3600)
@@ -44,7 +44,7 @@ class Retry:
 
 
 async def try_again(tx: Tx, update_id: UUID, retry: Retry, now: datetime) -> bool:
-    """Give an update that has failed a successor; says whether it has one: its tries and its interval may be over."""
+    """Create the successor of a failed update; return False where its tries or its interval are over."""
     old = (await tx.execute(sa.select(update).where(update.c.update_id == update_id))).one()
     start_at = now + retry.pause_after(old.tries)
     if old.tries >= retry.tries or start_at >= old.end_at:
@@ -63,7 +63,7 @@ async def try_again(tx: Tx, update_id: UUID, retry: Retry, now: datetime) -> boo
 
 
 async def silent_updates(tx: Tx, owner: str, before: datetime, limit: int) -> list[tuple[UUID, str]]:
-    """Give updates under way, driven by this Core, of whose vehicle nothing was heard since; each with its VIN."""
+    """Return the updates driven by this Core whose vehicle has been silent since ``before``, each with its VIN."""
     query = (
         sa.select(update.c.update_id, update.c.vin)
         .join(vehicle, vehicle.c.vin == update.c.vin)

@@ -1,4 +1,4 @@
-"""SQL of dispatching: who is next, claimed by conditional updates under a lease; what is due again or has expired."""
+"""SQL of dispatching: the next update of each vehicle, claims under a lease, repetitions, and expiry."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _CLOSE = (
 
 @dataclass(frozen=True, slots=True)
 class DueUpdate:
-    """An update that its vehicle should be told of."""
+    """An update of which its vehicle must be notified."""
 
     update_id: UUID
     vin: str
@@ -76,12 +76,12 @@ class Announcement:
     end_at: datetime
 
 
-# What is asked every second or oftener is built once: building it takes longer than asking.
+# Built once: building a statement takes longer than executing it.
 _DUE = sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.end_at, update.c.changed_at)
 _VINS: sa.BindParameter[Any] = sa.bindparam("vins", expanding=True)
 _NOW: sa.BindParameter[Any] = sa.bindparam("now", type_=Utc)
 _MOST: sa.BindParameter[Any] = sa.bindparam("most", type_=sa.Integer)
-# A Core that lives keeps its updates, although another one's clock may be ahead of its leases.
+# A Core that is alive keeps its updates, although another one's clock may be ahead of its leases.
 _IS_ALIVE = sa.exists().where(core_instance.c.instance == update.c.lease_owner)
 _IS_OURS = sa.or_(update.c.lease_owner == sa.bindparam("owner"), sa.and_(update.c.lease_until < _NOW, ~_IS_ALIVE))
 _IS_CURRENT = sa.and_(update.c.status == "pending", update.c.start_at <= _NOW, update.c.end_at > _NOW, IS_REAL)
@@ -98,7 +98,7 @@ _AGAIN = (
 _ACTIVE = _DUE.where(update.c.vin.in_(_VINS), update.c.status == "in_flight", _IS_OURS)
 _STARTING = (
     sa.select(update.c.vin)
-    # What is pending is to be tried at its start.
+    # A pending update is due at its start.
     .where(
         update.c.status == "pending",
         update.c.next_try_at > sa.bindparam("after"),
@@ -109,7 +109,7 @@ _STARTING = (
 )
 _IS_OVER = sa.and_(install_request.c.closed_at.is_(None), install_request.c.end_at <= _NOW)
 _ANY_OVER = sa.select(install_request.c.id).where(_IS_OVER).limit(1)
-# What an installer is at work on is ended by its vehicle alone.
+# Only its vehicle can end an update that is being installed.
 _IS_NOT_BEGUN = sa.or_(update.c.stage.is_(None), update.c.stage.not_in([stage.value for stage in sorted(BEGUN)]))
 _EXPIRED = (
     sa.select(update.c.update_id)
@@ -121,7 +121,7 @@ _EXPIRED = (
 
 
 async def next_updates(tx: Tx, vins: Collection[str], now: datetime) -> list[DueUpdate]:
-    """Give, for each of these vehicles that has no transfer, its next due update, in its queue's order."""
+    """Return, for each of these vehicles without an update under way, its next due update, in queue order."""
     first: dict[str, DueUpdate] = {}
     for row in await tx.execute(_NEXT, {"vins": list(vins), "now": now}):
         first.setdefault(row.vin, DueUpdate(*row))
@@ -168,12 +168,11 @@ _NEW_DOWNLOADS = download.insert().from_select(
 
 
 async def claim(tx: Tx, due: Sequence[tuple[DueUpdate, Lease]], block_size: int) -> list[DueUpdate]:
-    """Take the slots of vehicles for these updates, one for each; gives those that nobody else had.
+    """Claim these updates, one for each vehicle; return those that were still free.
 
-    Both rows of an update are locked and looked at before either is written: so whatever was cancelled, has expired or
-    was claimed by another Core since it was read is left alone. What is taken gets its downloads, in blocks of
-    ``block_size`` bytes. They count on from those that the vehicle has had, which are kept while it is registered: no
-    index is used again.
+    Both rows of an update are locked and checked before either is written. So an update that was cancelled, expired or
+    claimed by another Core since it was read is left alone. A claimed update gets its downloads, in blocks of
+    ``block_size`` bytes. Their indexes continue those that the vehicle has had: no index is used again.
     """
     slots = sa.select(vehicle.c.vin).where(
         vehicle.c.vin.in_([one.vin for one, _ in due]), vehicle.c.active_update.is_(None)
@@ -202,31 +201,31 @@ async def claim(tx: Tx, due: Sequence[tuple[DueUpdate, Lease]], block_size: int)
 
 
 async def due_again(tx: Tx, owner: str, now: datetime, limit: int) -> list[DueUpdate]:
-    """Give updates under way whose next try has come, ours or of a Core whose lease is over."""
+    """Return updates under way whose next try is due, ours or of a Core whose lease is over."""
     found = await tx.execute(_AGAIN, {"owner": owner, "now": now, "most": limit})
     return [DueUpdate(*row) for row in found]
 
 
 async def is_any_put_off(tx: Tx, late: datetime) -> bool:
-    """Say whether an update under way is to be tried again only after ``late``."""
+    """Report whether the next try of an update under way is later than ``late``."""
     query = sa.select(update.c.update_id).where(update.c.status == "in_flight", update.c.next_try_at > late).limit(1)
     return (await tx.execute(query)).first() is not None
 
 
 async def try_now(tx: Tx, late: datetime, now: datetime) -> None:
-    """Let updates under way that are to be tried again only after ``late`` be tried now, by whichever Core has them."""
+    """Make due now the updates under way whose next try is later than ``late``, whichever Core drives them."""
     put_off = sa.and_(update.c.status == "in_flight", update.c.next_try_at > late)
     await tx.execute(update.update().where(put_off).values(next_try_at=now))
 
 
 async def active_updates(tx: Tx, owner: str, vins: Collection[str], now: datetime) -> list[DueUpdate]:
-    """Give the updates under way of these vehicles, ours or of a Core whose lease is over."""
+    """Return the updates under way of these vehicles, ours or of a Core whose lease is over."""
     found = await tx.execute(_ACTIVE, {"vins": list(vins), "owner": owner, "now": now})
     return [DueUpdate(*row) for row in found]
 
 
 async def renew(tx: Tx, due: DueUpdate, by: Lease, *, counted: bool) -> bool:
-    """Keep or take over the lease of an update under way and set its next try; says whether it is still open."""
+    """Renew or take over the lease of an update under way; return whether it is still open."""
     result = await tx.execute(
         update.update()
         .where(
@@ -287,12 +286,12 @@ async def read_announcements(tx: Tx, update_ids: Sequence[UUID]) -> list[Announc
 
 
 async def starting_vins(tx: Tx, after: datetime, now: datetime, limit: int) -> list[str]:
-    """Give vehicles for which an interval has begun since ``after``."""
+    """Return vehicles for which an interval has begun since ``after``."""
     return list((await tx.execute(_STARTING, {"after": after, "now": now, "most": limit})).scalars())
 
 
 async def waiting_vins(tx: Tx, now: datetime, limit: int) -> list[str]:
-    """Give connected vehicles that wait with nothing under way: whatever a wake-up missed."""
+    """Return connected vehicles that have a due update and none under way: a wake-up may have been missed."""
     query = (
         sa.select(vehicle.c.vin)
         .where(
@@ -312,19 +311,19 @@ async def waiting_vins(tx: Tx, now: datetime, limit: int) -> list[str]:
 
 
 async def is_any_over(tx: Tx, now: datetime) -> bool:
-    """Say whether the interval of a request is over that is not closed."""
+    """Report whether the interval of any unclosed request is over."""
     return (await tx.execute(_ANY_OVER, {"now": now})).first() is not None
 
 
 async def expired_updates(tx: Tx, now: datetime, limit: int) -> list[UUID]:
-    """Give open updates whose interval is over; it is that of their request."""
+    """Return open updates whose request's interval is over."""
     return list((await tx.execute(_EXPIRED, {"now": now, "most": limit})).scalars())
 
 
 async def close_requests(tx: Tx, now: datetime, limit: int) -> None:
-    """Note which requests need not be looked at again for open updates: whose interval has been over for a while.
+    """Close requests whose interval has been over for a while, so that they are not searched for open updates again.
 
-    By then whoever queued or tried again just before its end has committed, or is still preparing.
+    By then every transaction that queued or retried just before the end has committed, or is still preparing.
     """
     is_prepared = sa.exists().where(preparation.c.request_id == install_request.c.id)
     query = (

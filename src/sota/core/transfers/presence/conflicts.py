@@ -1,14 +1,14 @@
-"""What is done when a vehicle names a download, or a life of its own, that Core does not know.
+"""Resolves conflicts: a vehicle names a download, or an epoch of its own, that Core does not know.
 
 Rules kept here:
 
-* nothing of such a message is recorded: it is counted and logged, and the vehicle is asked for all its packages (B7-8),
-  so that the register says what is installed;
-* a vehicle that knows its present epoch, and with it an update or an index that Core does not know, was told of it by a
-  database that lost its last commits: the epoch is renewed, so that no message of before counts;
+* such a message is counted and logged, and nothing of it is recorded. The vehicle is asked for all its packages (B7-8),
+  so that the register shows what is installed;
+* a vehicle that names its present epoch together with an update or an index that Core does not know proves that the
+  database lost its last commits: the epoch is renewed, so that no earlier message counts;
 * new downloads get indexes above every index that the vehicle has named;
-* a vehicle that names another epoch is told its present one, and of its update under way;
-* a vehicle that waits for blocks of an update that Core does not know is told to drop it.
+* a vehicle that names another epoch is sent its present one, and its update under way;
+* a vehicle that waits for blocks of an unknown update is told to drop it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Conflicts:
         self._log = get_logger(program="core")
 
     async def note(self, claim: DownloadMessage, service: str) -> None:
-        """Record that a message counts for no download, and have the vehicle asked for its packages."""
+        """Record that a message matches no download, and ask the vehicle for its packages."""
         metrics.REFUSED.labels("core", "other_download").inc()
         self._log.warning(
             "download_conflict",
@@ -69,14 +69,12 @@ class Conflicts:
             return verdict
 
         await self._follow(claim.vin, await self._db.transact(work))
-        if (
-            service == "ack" and not known
-        ):  # it waits for blocks that nobody will send, and what comes next waits for it
+        if service == "ack" and not known:  # it waits for blocks that will not come, and its next update waits for it
             self._engine.disown(claim)
         self._relay.wake()
 
-    async def meet(self, connected: VehicleConnected) -> None:
-        """Compare what the data folder of a vehicle remembers, as it connects."""
+    async def compare(self, connected: VehicleConnected) -> None:
+        """Compare what a vehicle remembers with what Core knows, when it connects."""
         vin, epoch, highest = connected.vin, connected.epoch, connected.highest_index
         async with self._db.read() as tx:
             life = await conflict_store.read_life(tx, vin)
@@ -100,7 +98,7 @@ class Conflicts:
         await self._follow(vin, verdict)
 
     async def ask(self, vins: set[str]) -> None:
-        """Tell vehicles their epoch, so that each says what it remembers: they were connected before Core was there."""
+        """Send vehicles that were connected before Core their epoch, so that each answers with what it remembers."""
         waiting = sorted(vins)
         for start in range(0, len(waiting), ASKED_AT_ONCE):
             async with self._db.read() as tx:

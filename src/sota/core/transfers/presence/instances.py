@@ -1,12 +1,12 @@
-"""Several Cores on one database: each says that it lives, and goes on with what one that does not was driving.
+"""Several Cores on one database: each sends heartbeats, and one takes over the updates of a Core that died.
 
 Rules kept here:
 
-* a Core writes its own row three times as often as it must; one that sees another's row unchanged for too long, by the
-  clock that nobody sets, takes that Core for gone: the Cores' own clocks may differ, and be set;
-* one of the others takes its row away, and whoever did drives its updates from now on, is called by the node in its
-  place, and asks its vehicles what they have;
-* a Core that was only slow finds its row gone: it begins anew, and drops transfers that are another's.
+* a Core renews its row three times as often as needed. A Core that sees another's row unchanged for too long, by its
+  monotonic clock, considers that Core dead: wall clocks may differ, and be set;
+* the Core that deletes the row drives the dead Core's updates from now on: the node calls it instead, and it asks the
+  vehicles what they have;
+* a Core that was only slow finds its row gone: it starts again, and drops transfers that another Core drives.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Database, Tx
 
 GONE = datetime(1970, 1, 2, tzinfo=UTC)
-"""What a Core that ends writes."""
+"""What a Core writes when it stops."""
 
 
 class Instances:
-    """This Core among others. ``taken_over`` is called after another's updates have become ours."""
+    """This Core among others. ``taken_over`` is called after this Core took over another's updates."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Instances:
         self._seen: dict[str, tuple[datetime, float]] = {}
 
     async def run(self) -> None:
-        """Say that we live and look after the others, until cancelled."""
+        """Send heartbeats and watch the other Cores, until cancelled."""
         while True:
             try:
                 await self.look()
@@ -58,7 +58,7 @@ class Instances:
             await asyncio.sleep(self._gone_after_s / 3)
 
     async def look(self) -> None:
-        """Renew our row, and take over from Cores that are gone."""
+        """Renew our row, and take over from Cores that died."""
         until = self._clock.now() + timedelta(seconds=self._gone_after_s)
         self._is_known = True
         async with self._db.read() as tx:
@@ -71,14 +71,14 @@ class Instances:
             await self._taken_over()
 
     async def leave(self) -> None:
-        """Say that we end, so that the others need not wait for our row to be over."""
+        """Announce our end, so that the other Cores need not wait for our row to expire."""
         if not self._is_known:  # a start that failed has written nothing, and its database may be away
             return
         gone = core_instance.update().where(core_instance.c.instance == self._name).values(alive_until=GONE)
         await self._db.transact(lambda tx: tx.execute(gone))
 
     def _silent(self, others: Mapping[str, datetime]) -> dict[str, datetime]:
-        """Note what the others' rows say; return those that have said the same for too long, or that they end."""
+        """Note the rows of other Cores; return those that are unchanged for too long or announce their end."""
         now = self._elapsed()
         for name in self._seen.keys() - others.keys():
             del self._seen[name]
@@ -97,7 +97,7 @@ async def _renew(tx: Tx, name: str, until: datetime, silent: Mapping[str, dateti
     for other, said in silent.items():
         gone_now = table.delete().where(table.c.instance == other, table.c.alive_until == said)
         if (await tx.execute(gone_now)).rowcount == 0:
-            continue  # it lives, or another one was quicker
+            continue  # it is alive, or another Core was first
         moved = await tx.execute(
             update.update()
             .where(update.c.status == "in_flight", update.c.lease_owner == other)

@@ -7,30 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What Core knows of a vehicle's present life."""
+    """What Core knows of a vehicle's present epoch."""
 
     vin: str
     epoch: str
     highest_index: int
     """The highest index that either side has named."""
     highest_answered: int
-    """The highest index of a download that the vehicle has asked for: its data folder must remember it."""
+    """The highest index of a download that the vehicle has asked for: the vehicle must remember it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What follows from what a vehicle remembers."""
+    """What must be done after a comparison."""
 
     renew: bool
-    """Core knows less than the vehicle was told in its present life: the database has lost its last commits."""
+    """Core knows less than the vehicle learned in its present epoch: the database has lost its last commits."""
     stale: bool
-    """The vehicle must hear its present epoch, and again of its update under way."""
+    """The vehicle must be sent its present epoch, and its update under way once more."""
     ask: bool
     """Register and vehicle may differ: the vehicle is asked for all its packages."""
 
 
 def judge(life: Life, epoch: str | None, highest_index: int, *, knows_update: bool = True) -> Verdict:
-    """Compare what a vehicle names with what Core knows of it.
+    """Compare what a vehicle remembers with what Core knows.
 
     >>> judge(Life("WVW00000000000001", "a" * 16, 7, 7), "a" * 16, 7)
     Verdict(renew=False, stale=False, ask=False)

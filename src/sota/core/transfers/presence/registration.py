@@ -1,8 +1,8 @@
-"""Core's presence at its node: the services that it offers there, and which vehicles the node can reach.
+"""Keeps Core's services registered at its node, and follows which vehicles the node can reach.
 
-A node forgets everything when it restarts, and a real one does not tell a new service what exists already; so both are
-asked for periodically. The address that Core registers has an unguessable part, kept in a file so that it outlives a
-restart.
+A node forgets everything when it restarts, and a real rvi_core does not announce existing services to a new one. So
+Core asks for both periodically. The address that Core registers has an unguessable part, kept in a file so that it
+survives a restart.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ FIRST_RETRY_S = 0.25
 
 
 def callback_secret(folder: Path) -> str:
-    """Give the secret part of our address at the node; make it where there is none."""
+    """Return the secret part of our address at the node; create it if there is none."""
     return keep_secret(private_folder(folder) / "core-callback.secret")
 
 
 def vehicles_in(names: Iterable[str]) -> set[str]:
-    """Give the VINs of vehicles whose ``notify`` is among these full names."""
+    """Return the VINs of vehicles whose ``notify`` is among these full names."""
     return {vin for name in names if short_name(name) == "notify" and (vin := vin_of(name))}
 
 
-async def nothing_follows(_vins: set[str]) -> None:
+async def do_nothing(_vins: set[str]) -> None:
     """Do nothing."""
 
 
 class Registration:
-    """Keeps Core registered, and the dispatcher told who is connected."""
+    """Keeps Core registered, and tells the dispatcher which vehicles are connected."""
 
     def __init__(
         self,
@@ -64,12 +64,12 @@ class Registration:
         self._events: deque[tuple[bool, set[str]]] = deque()
         self._happened = asyncio.Event()
         self._heard = 0
-        self.on_found: Callable[[set[str]], Awaitable[None]] = nothing_follows
-        """Called with vehicles that were there before Core knew: these tell what they remember only when asked."""
+        self.on_found: Callable[[set[str]], Awaitable[None]] = do_nothing
+        """Called with vehicles that were connected before Core was: they report what they remember only when asked."""
         self._log = get_logger(program="core")
 
     async def run(self) -> None:
-        """Check the node until cancelled; more often while it is away."""
+        """Check the node until cancelled, more often while it is away."""
         retry_s = FIRST_RETRY_S
         while True:
             try:
@@ -84,7 +84,7 @@ class Registration:
                 retry_s = min(retry_s * 2, self._check_s)
 
     async def check(self) -> None:
-        """Register what the node does not know, and see which vehicles it reaches."""
+        """Register services that the node does not know, and read which vehicles it reaches."""
         heard = self._heard
         known = set(await self.node.available_services())
         if not self._names or not known.issuperset(self._names.values()):
@@ -95,17 +95,15 @@ class Registration:
         found = present - self.dispatcher.available
         await self._came(found)
         await self.on_found(found)
-        if (
-            heard == self._heard
-        ):  # otherwise somebody came while the node was answering, and its list is older than that
+        if heard == self._heard:  # otherwise a vehicle came while the node was answering: its list is older
             await self._gone(self.dispatcher.available - present)
-            await self._correct_marks(present)
+            await self._correct_connected(present)
 
     async def take_over(self) -> None:
-        """Be called in the place of another Core, and go on with its transfers.
+        """Register in place of another Core, and continue its transfers.
 
         Raises:
-            Unavailable: the node is away: it is asked again, and tells then who is there.
+            Unavailable: the node is away; the next check asks it which vehicles are connected.
         """
         self._names = {}
         present, self.dispatcher.available = self.dispatcher.available, set()
@@ -113,15 +111,15 @@ class Registration:
         await self.check()
 
     def services_available(self, names: list[str]) -> None:
-        """Take the node's word that services came: a vehicle is there when its ``notify`` is."""
+        """Note services that came: a vehicle is connected when its ``notify`` is available."""
         self._note(True, vehicles_in(names))
 
     def services_unavailable(self, names: list[str]) -> None:
-        """Take the node's word that services went."""
+        """Note services that went."""
         self._note(False, vehicles_in(names))
 
     async def run_events(self) -> None:
-        """Act on the node's word, in its order, until cancelled. The node has its answer already: a real one waits."""
+        """Handle what the node announced, in order, until cancelled. It was answered before: a real rvi_core waits."""
         while True:
             await self._happened.wait()
             self._happened.clear()
@@ -133,12 +131,12 @@ class Registration:
                     self._log.warning("presence_not_recorded", reason=str(error))
 
     def seen(self, vin: str) -> None:
-        """A vehicle has spoken, so it is there, whatever the node said before."""
+        """Note that a vehicle sent a message, so it is connected, whatever the node announced."""
         if vin not in self.dispatcher.available:
             self._note(True, {vin})
 
     def _note(self, came: bool, vins: set[str]) -> None:
-        """Keep an event; several of a kind in a row become one, so that a whole fleet that connects costs little."""
+        """Keep an event; events of one kind in a row become one, so that a whole fleet that connects costs little."""
         if not vins:
             return
         self._heard += 1
@@ -162,27 +160,27 @@ class Registration:
             return
         self.dispatcher.available |= vins
         try:
-            await self._mark(new, connected=True)
-            # Also those that were here already: a vehicle that lost its link for a moment is announced anew, and may
-            # have missed what was sent meanwhile.
-            await self.dispatcher.greet(sorted(vins), new=new)
+            await self._write_connected(new, connected=True)
+            # Also vehicles that were connected already: one that lost its link for a moment is announced again, and may
+            # have missed messages meanwhile.
+            await self.dispatcher.on_connected(sorted(vins), new=new)
         except TRANSIENT:
-            self.dispatcher.available -= vins  # so that the next check greets them
+            self.dispatcher.available -= vins  # so that the next check finds them again
             raise
 
     async def _gone(self, vins: set[str]) -> None:
         gone = vins & self.dispatcher.available
         self.dispatcher.available -= gone
         self.engine.pause(gone)
-        await self._mark(gone, connected=False)
+        await self._write_connected(gone, connected=False)
 
-    async def _correct_marks(self, present: set[str]) -> None:
-        """After a restart the database may still say that somebody is connected."""
+    async def _correct_connected(self, present: set[str]) -> None:
+        """Correct the database, which may list vehicles as connected from before a restart."""
         async with self.db.read() as tx:
             marked = await vehicle_store.read_connected(tx)
-        await self._mark(marked - present, connected=False)
+        await self._write_connected(marked - present, connected=False)
 
-    async def _mark(self, vins: Iterable[str], *, connected: bool) -> None:
+    async def _write_connected(self, vins: Iterable[str], *, connected: bool) -> None:
         wanted = list(vins)
         if wanted:
             now = self.clock.now()

@@ -1,4 +1,4 @@
-"""SQL of vehicles' messages that count for no download, and of what a vehicle's data folder remembers."""
+"""SQL of epochs: what Core knows of a vehicle's present epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sota.kit.sql.database import Tx
 
 
 async def read_life(tx: Tx, vin: str) -> Life | None:
-    """Read a vehicle's present life; None where it is not registered, or retired."""
+    """Read a vehicle's present epoch and indexes; None where it is not registered, or retired."""
     of_vehicle = download.c.vin == vehicle.c.vin
     answered = sa.and_(of_vehicle, download.c.state != DownloadState.PENDING.value)
     query = sa.select(
@@ -36,7 +36,7 @@ async def read_epochs(tx: Tx, vins: Collection[str]) -> dict[str, str]:
 
 
 async def lock_life(tx: Tx, vin: str) -> Life | None:
-    """Read a vehicle's present life and keep others from renewing it meanwhile."""
+    """Read the same and lock it until the transaction ends."""
     await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.vin == vin).with_for_update())
     return await read_life(tx, vin)
 

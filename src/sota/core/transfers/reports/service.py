@@ -1,9 +1,9 @@
 """What vehicles report of their downloads (B7-7), recorded for many vehicles in one transaction.
 
-An update is ``installed`` only when the vehicle has said so for all its downloads; what a vehicle says that it runs is
-recorded whatever became of the update, and goes to the Resolver as a fact. A report counts only for the download whose
-identity it names, in the vehicle's present life. Once an installer has run, the vehicle's word decides, also over an
-operator's stop that came too late and over a time that ran out.
+An update is ``installed`` only when the vehicle has reported that for all its downloads. The version that a vehicle
+runs is recorded whatever became of the update, and goes to the Resolver as a fact. A report counts only for the
+download whose identity it names, in the vehicle's present epoch. Once an installer has run, the vehicle decides, even
+after an operator's late stop or the end of the interval.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sota.kit.sql.database import Tx
 MAX_RESULT_TEXT = 60_000
 NEVER_INSTALLED = frozenset({Reason.VERIFICATION_FAILED, Reason.DECLINED, Reason.ABORTED, Reason.DEPENDENCY,
                              Reason.EXPIRED, Reason.UNREACHABLE, Reason.DATA_PLAN, Reason.CANCELLED})  # fmt: skip
-"""Reasons after which the installer did not run: to have no version says nothing then."""
+"""Reasons after which the installer did not run: a missing version means nothing then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ class MatchedReport:
 
     @property
     def decides(self) -> bool:
-        """Whether an installer has run: then it is as the vehicle says, whatever Core or an operator thought.
+        """Whether an installer has run: then the report overrides Core and the operator.
 
-        The vehicle's own first word is its last.
+        Of several reports of the vehicle the first one counts.
         """
         was_ended_here = self.of.ended_by in (EndedBy.OPERATOR, EndedBy.CORE)
         if _says_installed(self.report):
@@ -72,7 +72,7 @@ class MatchedReport:
 
 
 async def record_reports(tx: Tx, reports: Sequence[InstallReport], clock: Clock) -> list[Recorded | NotFound]:
-    """Record what vehicles did with their downloads, and what they run now. A VIN stands in a batch once at most.
+    """Record what vehicles did with their downloads, and what they run now. A batch has each VIN at most once.
 
     A report that names no download of its vehicle changes nothing: its result is ``other_download``.
     """
@@ -101,7 +101,7 @@ async def record_reports(tx: Tx, reports: Sequence[InstallReport], clock: Clock)
 
 
 async def _record_running(tx: Tx, told: Sequence[MatchedReport], clock: Clock) -> set[str]:
-    """Write what vehicles run now and tell the Resolver; gives those that are not registered."""
+    """Write what vehicles run now and inform the Resolver; return the VINs that are not registered."""
     vins = [one.of.vin for one in told if _says_what_runs(one)]
     known = await vehicle_store.lock_vehicles(tx, vins)
     before = await vehicle_store.read_installed(tx, known) if known else {}
@@ -118,7 +118,7 @@ async def _record_running(tx: Tx, told: Sequence[MatchedReport], clock: Clock) -
 
 
 async def _end(tx: Tx, told: Sequence[MatchedReport], now: datetime) -> dict[str, Recorded]:
-    """Write where downloads stand, and end the updates that are over with that."""
+    """Write the states of downloads, and end the updates that this completes."""
     states = [
         (one.of, DownloadState.INSTALLED, None)
         if _says_installed(one.report)
@@ -143,7 +143,7 @@ async def _end(tx: Tx, told: Sequence[MatchedReport], now: datetime) -> dict[str
 
 
 def _grouped(endings: Mapping[UUID, Ending]) -> dict[Ending, list[UUID]]:
-    """Give the updates that end in the same way together: most of a fleet do, and cost one statement then."""
+    """Group updates that end in the same way: most of a fleet do, and need one statement then."""
     groups: dict[Ending, list[UUID]] = {}
     for update_id, ending in endings.items():
         groups.setdefault(ending, []).append(update_id)
@@ -177,7 +177,7 @@ def _operations(one: MatchedReport) -> report_store.Operations:
 
 
 def _says_installed(report: InstallReport) -> bool:
-    """Believe the vehicle's verification, its last operation: one before it may have been interrupted and repaired."""
+    """Trust the vehicle's last operation, its verification: an earlier one may have been interrupted and repaired."""
     verified = not report.operations or report.operations[-1].succeeded
     return report.status is ReportStatus.INSTALLED and verified
 
@@ -206,7 +206,7 @@ def _reason(report: InstallReport) -> Reason:
 
 
 def _first_result(report: InstallReport, *, succeeded: bool) -> tuple[int | None, str | None]:
-    """Give the result that tells most: the first failing operation, or the last one where all went well."""
+    """Return the most telling result: the first failing operation, or the last one where all succeeded."""
     if not report.operations:
         return None, None
     failing = [operation for operation in report.operations if not operation.succeeded]

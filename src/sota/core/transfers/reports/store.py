@@ -1,4 +1,4 @@
-"""SQL of reports: what many vehicles said of their downloads, statement by statement for all of them."""
+"""SQL of reports, set-wise for many vehicles."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FORGET = operation_result.delete().where(
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """What the installer said of one download: (operation, result code, text) in its order."""
+    """The operations of one download: (operation, result code, text) in order."""
 
     vin: str
     download_index: int
@@ -38,7 +38,7 @@ class Operations:
 
 
 async def set_states(tx: Tx, states: Sequence[tuple[Download, DownloadState, str | None]]) -> None:
-    """Write where downloads stand, with the reason of those that failed."""
+    """Write the states of downloads, with the reason of those that failed."""
     rows = [
         {"of_vin": of.vin, "of_index": of.download_index, "new_state": state.value, "new_reason": reason}
         for of, state, reason in sorted(states, key=lambda one: (one[0].vin, one[0].download_index))
@@ -48,14 +48,14 @@ async def set_states(tx: Tx, states: Sequence[tuple[Download, DownloadState, str
 
 
 async def installed_updates(tx: Tx, update_ids: Collection[UUID]) -> set[UUID]:
-    """Say which of these updates have all their downloads installed."""
+    """Return those of these updates that have all their downloads installed."""
     if not update_ids:
         return set()
     return set(update_ids) - set((await tx.execute(_UNFINISHED, {"ids": list(update_ids)})).scalars())
 
 
 async def write_operations(tx: Tx, operations: Sequence[Operations], now: datetime) -> None:
-    """Keep what installers said; a second report of a download replaces the first."""
+    """Write the results of operations; a second report of a download replaces the first."""
     if not operations:
         return
     await tx.execute(_FORGET, {"keys": not_alone([(of.vin, of.download_index) for of in operations])})

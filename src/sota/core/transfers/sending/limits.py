@@ -1,6 +1,6 @@
-"""How much may be transferred at once and in a second: in all, for one install request, for one vehicle.
+"""Limits on concurrent transfers and on bytes a second: in total, per install request, per vehicle.
 
-Nothing here does I/O; time is handed in, in seconds of a clock that only goes forward.
+Nothing here does I/O; callers pass the time, in seconds of a monotonic clock.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one Core. 0 is no limit. ``window`` is of blocks, ``in_flight_bytes`` is shared by all transfers."""
+    """Limits of one Core; 0 means no limit. ``window`` counts blocks; all transfers share ``in_flight_bytes``."""
 
     window: int = 8
     in_flight_bytes: int = 0
@@ -23,7 +23,7 @@ class Limits:
     vehicle_bytes_per_s: int = 0
 
     def window_of(self, transfers: int, block_size: int) -> int:
-        """Give the fair share of what may be on the way: as many blocks as ``window`` says, and one at least.
+        """Return a transfer's fair share of the blocks in flight: at most ``window``, at least one.
 
         >>> Limits(window=8, in_flight_bytes=1_000_000).window_of(5, 100_000)
         2
@@ -34,9 +34,9 @@ class Limits:
 
 
 class TokenBucket:
-    """Bytes that may go out: ``rate`` a second, and what was not used of the last second.
+    """Bytes that may be sent: ``rate`` a second, and what was not used of the last second.
 
-    What is larger than a second's worth goes out too, and is paid for by a longer pause after it.
+    A message larger than that is sent too, and a longer pause follows it.
     """
 
     __slots__ = ("_at", "_left", "_rate")
@@ -45,13 +45,13 @@ class TokenBucket:
         self._rate, self._left, self._at = rate, float(rate), now
 
     def pause_s(self, now: float) -> float:
-        """Say how long nothing may go out; 0 when something may."""
+        """Return how long nothing may be sent; 0 when something may."""
         self._left = min(float(self._rate), self._left + (now - self._at) * self._rate)
         self._at = now
         return 0.0 if self._left > 0 else -self._left / self._rate + 1e-3
 
     def spend(self, size: int) -> None:
-        """Note that bytes go out."""
+        """Note that bytes are sent."""
         self._left -= size
 
 
@@ -66,13 +66,13 @@ class RateLimiter:
         self._vehicles: dict[str, TokenBucket] = {}
 
     def pause_s(self, vin: str, request_id: UUID, now: float) -> float:
-        """Say how long nothing may go to this vehicle for this request."""
+        """Return how long nothing may be sent to this vehicle for this request."""
         if not self._are_any:
             return 0.0
         return max((budget.pause_s(now) for budget in self._of(vin, request_id, now)), default=0.0)
 
     def spend(self, vin: str, request_id: UUID, size: int, now: float) -> None:
-        """Note that bytes go out."""
+        """Note that bytes are sent."""
         for budget in self._of(vin, request_id, now) if self._are_any else ():
             budget.spend(size)
 
@@ -90,7 +90,7 @@ class RateLimiter:
 
 
 class TransferSlots:
-    """Which vehicles may transfer now, and who waits for a place, in the order in which they came."""
+    """The vehicles that transfer now, and those that wait for a slot, first come, first served."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -102,7 +102,7 @@ class TransferSlots:
         return len(self._taken)
 
     def take(self, vin: str, request_id: UUID) -> bool:
-        """Give a vehicle a place, or note that it waits for one; says whether it has it."""
+        """Give a slot to a vehicle, or let it wait for one; return whether it has one."""
         if vin in self._taken:
             return True
         if not self._has_room(request_id):

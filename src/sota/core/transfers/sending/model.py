@@ -33,7 +33,7 @@ class Phase(StrEnum):
 
 @dataclass(slots=True)
 class Attempt:
-    """When something was sent last, and how often."""
+    """When a message was sent last, and how often."""
 
     at: float
     number: int
@@ -41,7 +41,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Transfer:
-    """One download under way, in the memory of the Core that drives it; the database has its acknowledgements."""
+    """One download under way, in the memory of the Core that drives it; the database holds its acknowledgements."""
 
     download: Download
     received: Ranges
@@ -60,7 +60,7 @@ class Transfer:
     """Encoded once for all blocks."""
 
     def __post_init__(self) -> None:
-        """Keep what each message is compared with and carries."""
+        """Compute what each message carries and is compared with."""
         self.identity = self.download.identity
         self.identity_json = msgspec.json.encode(self.identity)
 
@@ -74,7 +74,7 @@ class Transfer:
         return len(self.received) >= self.download.block_count
 
     def acknowledged(self, ranges: Ranges, now: float = 0.0) -> bool:
-        """Take acknowledgements; what they cover is no longer on the way. Says whether they say anything new."""
+        """Add acknowledged blocks, which are no longer in flight; return whether any of them is new."""
         received = self.received.union(ranges)
         if received == self.received:
             return False
@@ -83,23 +83,23 @@ class Transfer:
         if taken:
             self.overtaken_at = max(self.overtaken_at, *(attempt.at for attempt in taken))
         plain = [attempt.at for attempt in taken if attempt.number == 1 and attempt.at]
-        if plain:  # of a block that was sent twice nobody knows which one is acknowledged
+        if plain:  # which sending of a repeated block is acknowledged cannot be known
             self.window.acknowledged(now - max(plain), len(plain))
         return True
 
     def correct(self, ranges: Ranges) -> None:
-        """Take the vehicle's word at ``finish``: these blocks it has, and no others."""
+        """Accept the vehicle's answer to ``finish``: it has these blocks and no others."""
         self.received = ranges
         self.corrections += 1
         self.sent.clear()
         self.enter(Phase.SENDING)
 
     def enter(self, phase: Phase) -> None:
-        """Go to the next phase; its attempts count anew."""
+        """Enter a phase; its attempts are counted from zero."""
         self.phase, self.step = phase, Attempt(0.0, 0)
 
     def next_block(self, window: int) -> int | None:
-        """Give the lowest block to send, None when the window is full or nothing is left."""
+        """Return the lowest block to send; None when the window is full or nothing is left."""
         sent = self.sent
         if self.phase is not Phase.SENDING or self.paused:
             return None
@@ -112,21 +112,21 @@ class Transfer:
         return None
 
     def mark_sent(self, index: int, now: float) -> None:
-        """Note that a block goes out now."""
+        """Note that a block is sent now."""
         known = self.sent.get(index)
         self.sent[index] = Attempt(now, known.number + 1 if known else 1)
 
     def take_back(self, index: int) -> None:
-        """Note that a block did not go out after all (the node is away): this was no attempt."""
+        """Note that a block was not sent after all (the node is away): this does not count as an attempt."""
         known = self.sent.get(index)
         if known is not None:
             self.sent[index] = Attempt(0.0, known.number - 1)
 
     def overdue(self, now: float, timeout_s: float) -> list[int]:
-        """Give the blocks whose acknowledgement did not come in time; they, and the step, are due again.
+        """Return the blocks whose acknowledgement did not come in time; they, and the step, are due again.
 
-        A block waits behind those that were sent before it, and on a slow link that takes long: as long as these are
-        acknowledged one by one its time begins anew. It does not once a block that was sent after it is there.
+        On a slow link a block waits long behind those sent before it. So its time starts again whenever one of these is
+        acknowledged, but not once a block that was sent after it is acknowledged.
         """
         if self.step.at and now - self.step.at >= timeout_s:
             self.step.at = 0.0
@@ -138,7 +138,7 @@ class Transfer:
         return late
 
     def is_exhausted(self, attempts: int) -> bool:
-        """Say whether a block was sent as often as may be and is due again, or the step was."""
+        """Report whether a block or the step was sent ``attempts`` times and is due again."""
         if self.corrections >= attempts:
             return True
         if self.phase is Phase.SENDING:
@@ -146,7 +146,7 @@ class Transfer:
         return self.step.number >= attempts and not self.step.at
 
     def resume(self) -> None:
-        """Begin anew after an interruption: ask the vehicle what it has. Attempts from before do not count."""
+        """Start again after an interruption: ask the vehicle what it has. Earlier attempts do not count."""
         self.paused = False
         self.sent.clear()
         self.window = Window()

@@ -1,17 +1,17 @@
-"""How many blocks of a transfer are on the way at once: as many as its link needs to be full, and hardly one more.
+"""The window of a transfer: as many blocks in flight as its link needs to be full, and hardly one more.
 
-What is on the way when a link breaks is sent again, so on a bad day every block too many costs. The delay between a
-block and its acknowledgement says how many that is: a delay longer than the shortest one is time spent in queues, and
-``blocks * (1 - shortest / delay)`` estimates how many blocks stand in them (the idea of TCP Vegas, applied to blocks).
+Blocks in flight when a link breaks are sent again, so each one too many costs bandwidth. The window follows TCP Vegas,
+applied to blocks: a delay between block and acknowledgement that is longer than the shortest one is time spent in
+queues, and ``blocks * (1 - shortest / delay)`` estimates how many blocks are queued.
 
 Rules kept here:
 
-* it begins with :data:`FIRST` blocks, and grows by one with each acknowledgement until blocks queue for the first time;
-* then it grows, or shrinks, by one block in the time that a whole window takes, so that one or two blocks queue;
-* nothing waits longer than :data:`LONGEST_S` where a smaller window prevents that;
-* a block whose time is over halves it; an interruption begins a new one.
+* it starts at :data:`FIRST` blocks, and grows by one with each acknowledgement until blocks queue for the first time;
+* then it grows or shrinks by one block per round trip, so that one or two blocks queue;
+* it shrinks while a block waits longer than :data:`LONGEST_S`;
+* a block that times out halves it; an interruption resets it.
 
-Nothing here does I/O; seconds are handed in. The operator's ``window`` is the most, which the caller sees to.
+Nothing here does I/O; callers pass the time, and enforce the operator's ``window``.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Window:
 
     @property
     def blocks(self) -> int:
-        """How many blocks may be on the way."""
+        """How many blocks may be in flight."""
         return int(self.size)
 
     def acknowledged(self, delay_s: float, count: int) -> None:
-        """Take that ``count`` blocks were acknowledged, the last of them sent ``delay_s`` ago, and once only."""
+        """Adapt to ``count`` acknowledged blocks; the last one was sent ``delay_s`` ago, and only once."""
         delay_s = max(delay_s, 1e-6)
         self.shortest_s = min(self.shortest_s, delay_s) if self.shortest_s else delay_s
         queued = self.size * (1.0 - self.shortest_s / delay_s)
@@ -58,5 +58,5 @@ class Window:
             self.size = min(MOST, self.size + (count if self.grows_fast else count / self.size))
 
     def lost(self) -> None:
-        """Take that a block was not acknowledged in its time."""
+        """Adapt to a block that timed out."""
         self.size, self.grows_fast = max(1.0, self.size / 2), False

@@ -1,7 +1,7 @@
 """How many vehicles are queued in one transaction: as many as are written in the time that others may wait.
 
-Each transaction costs some milliseconds whatever it writes, so many small ones are slow; SQLite has one writer, so
-whoever else wants to write waits for a long one. How much a machine writes meanwhile is learned from chunk to chunk.
+Each transaction costs some milliseconds whatever it writes, so many small ones are slow. SQLite has one writer, so all
+others wait for a long one. The size follows what the machine wrote in the chunks before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SIZE_MARIADB = 2000
 
 
 @dataclass(slots=True)
-class Pace:
+class ChunkSize:
     """``size`` is the number of vehicles of the next transaction, from ``least`` to ``most``."""
 
     size: int
@@ -23,26 +23,26 @@ class Pace:
     most: int
 
     @classmethod
-    def of(cls, *, is_sqlite: bool) -> Pace:
-        """Begin small on SQLite; MariaDB writes for others meanwhile, whatever the size."""
+    def of(cls, *, is_sqlite: bool) -> ChunkSize:
+        """Begin small on SQLite; MariaDB writes for others at the same time, whatever the size."""
         return cls(LEAST_SQLITE, LEAST_SQLITE, MOST_SQLITE) if is_sqlite else cls.fixed(SIZE_MARIADB)
 
     @classmethod
-    def fixed(cls, size: int) -> Pace:
-        """Always write so many."""
+    def fixed(cls, size: int) -> ChunkSize:
+        """Return a size that never changes."""
         return cls(size, size, size)
 
     def note(self, vehicles: int, took_s: float) -> None:
         """Learn from a transaction that wrote ``vehicles`` in ``took_s`` seconds.
 
-        One that was hindered once must not make all that follow small, nor a lucky one make them long.
+        One slow transaction must not make all that follow small, nor a quick one make them large.
 
-        >>> pace = Pace(500, 500, 2000)
-        >>> pace.note(500, 0.01)
-        >>> pace.size
+        >>> chunk = ChunkSize(500, 500, 2000)
+        >>> chunk.note(500, 0.01)
+        >>> chunk.size
         750
-        >>> pace.note(750, 0.5)
-        >>> pace.size
+        >>> chunk.note(750, 0.5)
+        >>> chunk.size
         500
         """
         fitting = vehicles * AIM_S / max(took_s, 0.001)
