@@ -1,6 +1,6 @@
 # One command each; the same in CI. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: docs reference help setup demo test lint format conformance mutants bench bench-pairs bench-100m fuzz faults lock clean
+.PHONY: docs reference help setup demo test test-quick lint format conformance mutants bench bench-pairs bench-100m fuzz faults lock clean
 SHELL := /bin/bash
 
 # PYTHON=python3.13 (or a path) chooses the interpreter; each has a virtual environment of its own.
@@ -29,6 +29,9 @@ demo: setup ## Run the whole system doing its main job; ARGS="--once" ends when 
 test: setup ## Run every test, on SQLite and on MariaDB; ARGS="-k campaign" for some of them, PYTHON=python3.13 for another Python
 	@scripts/setup --system mariadb-server rauc swupdate bubblewrap faketime
 	$(pytest) $(ARGS)
+
+test-quick: setup ## Run the product's unit tests in about a minute: no slow ones, no MariaDB
+	$(bin)/python -m pytest -n 2 --dist loadfile -m "not slow" -k "not mariadb" --ignore tests/unit/tooling tests/unit $(ARGS)
 
 lint: setup ## Check format, style, types, imports, words, and members that are private to other packages
 	$(bin)/ruff format --check
@@ -62,7 +65,7 @@ bench-100m: setup ## Measure the Resolver's index at a hundred million vehicles;
 fuzz: setup ## Give every property test many more examples than `make test` does
 	$(bin)/python -m pytest -m hypothesis --hypothesis-profile=fuzz -o faulthandler_timeout=1800 $(ARGS)
 
-faults: setup ## Kill and cut programs in the middle of their work, and see that they go on rightly
+faults: setup ## Kill and cut programs in the middle of their work: everything of which `make test` plays a sample
 	@scripts/setup --system mariadb-server rauc swupdate bubblewrap mmdebstrap faketime
 	THOROUGH=1 $(bin)/python -m pytest -s $(thorough) $(ARGS)
 
@@ -72,7 +75,7 @@ docs: setup ## Render all documents to a site in dist/docs
 reference: setup ## Write the pages of docs/reference that are made from code
 	$(bin)/python -m scripts.docs reference
 
-lock: setup ## Make requirements/*.lock anew; ARGS="--upgrade" for the newest allowed versions
+lock: setup ## Make requirements/*.lock again; ARGS="--upgrade" for the newest allowed versions
 	scripts/lock $(ARGS)
 	scripts/setup
 

@@ -13,6 +13,8 @@ from hypothesis import settings
 
 from sota.kit.ranges import Ranges
 
+pytestmark = pytest.mark.slow
+
 ALL, SAMPLE = 1_000_000, 20_000
 ALPHABET = "0123456789-,0123456789-,0123456789-, +_.eE\n\x00\u0663\uff11"
 BLOCKS = 500

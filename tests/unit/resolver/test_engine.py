@@ -16,6 +16,8 @@ from tests.support.naive_filters import naive
 from tests.unit.resolver.engine_cases import COMPARED, ROUNDS, Case, cases, compare
 from tests.unit.resolver.fleets import expressions, vehicles
 
+pytestmark = pytest.mark.slow
+
 MANY = settings(max_examples=500, database=None, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
 Mutation = Callable[[pytest.MonkeyPatch], None]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from sota.resolver.language.parser import parse
 from sota.resolver.language.regex import Regex, compile_regex
 from tests.support.fleets import fleet_of, matching
 from tests.unit.resolver.fleets import NAMES, expressions, needs, packages, vehicles
+
+pytestmark = pytest.mark.slow
 
 FLEETS = st.lists(vehicles(), max_size=12, unique_by=lambda vehicle: vehicle.vin)
 
@@ -74,7 +77,7 @@ def test_alike_versions_share_a_group() -> None:
     assert Counter(grouped.values()) == {frozenset(): 10, frozenset({Package("tls", "1.10.0")}): 10}
 
 
-def test_without_filters_nobody_matches() -> None:
+def test_without_filters_no_vehicle_matches() -> None:
     assert matching(fleet_of([Vehicle("AAAAAAAAAAAAAAAAA")]), []) == {}
 
 

@@ -15,6 +15,8 @@ from sota.resolver.index.pending import Pending
 from sota.resolver.index.share import WHOLE, Share
 from tests.support.fleets import contents
 
+pytestmark = pytest.mark.slow
+
 # Row ids of two shards; they come to mean other vehicles again and again, as they may on SQLite.
 VEHICLES = st.sampled_from([1, 2, 3, (1 << 20) + 1])
 THINGS = st.tuples(st.sampled_from([Kind.PACKAGE, Kind.GROUP]), st.integers(1, 3))

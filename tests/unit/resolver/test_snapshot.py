@@ -15,6 +15,8 @@ from sota.resolver.index.snapshot import LIST, Snapshots
 from sota.resolver.language.evaluation import Vehicle
 from tests.support.fleets import contents, fleet_of
 
+pytestmark = pytest.mark.slow
+
 VEHICLES = [
     Vehicle(f"A{number:016d}", frozenset({("Über Navi", f"{number % 7}.0.0")}), frozenset({"ECU-7"}))
     for number in range(40)

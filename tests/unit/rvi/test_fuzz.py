@@ -1,4 +1,4 @@
-"""A million inputs each for the link's two languages and for both edges: no crash, no growth of memory, nobody stuck.
+"""A million inputs each for the link's two languages and for both edges: no crash, no growth of memory, none stuck.
 
 ``make fuzz`` takes them all; ``make test`` a seeded sample. Inputs are what real nodes and programs say, with bytes
 changed, cut, repeated and put together; each input is a whole connection, so that states of the reader are met, too.
@@ -33,6 +33,8 @@ from sota.rvi.node import Node
 from sota.rvi.settings import NodeSettings
 from sota.rvi.websocket import SocketProtocol
 from tests.support.processes import free_ports
+
+pytestmark = pytest.mark.slow
 
 SAMPLE, ALL = 3_000, 1_000_000
 GROWN_BLOCKS = 20_000  # of memory, as the interpreter counts them
@@ -195,13 +197,13 @@ class Quiet:
         return True
 
     def announced(self, connection: PeerConnection, names: list[str]) -> None:
-        assert not names, "nobody here has a right to receive"
+        assert not names, "no peer here has a right to receive"
 
     def withdrawn(self, connection: PeerConnection, names: list[str]) -> None:
         pass
 
     def received(self, connection: PeerConnection, message: Message) -> None:
-        raise AssertionError("nobody here has a right to invoke")
+        raise AssertionError("no peer here has a right to invoke")
 
     def closed(self, connection: PeerConnection) -> None:
         pass

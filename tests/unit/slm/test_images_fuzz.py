@@ -26,6 +26,8 @@ from sota.kit.errors import Invalid, Refused
 from sota.kit.files import flat_tar
 from sota.slm.installers.archive_files import BadArchive, Limits, unpack
 
+pytestmark = pytest.mark.slow
+
 ALL, SAMPLE = 1_000_000, 5_000
 """Of manifests and images; archives come beside them."""
 MANIFESTS, IMAGES, ARCHIVES = 0.8, 0.2, 0.05

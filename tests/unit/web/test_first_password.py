@@ -15,7 +15,7 @@ from sota.web.accounts.first_password import FirstPassword
 from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import add_account, change_account, check_credentials
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 ANOTHER = "another long password"
 
 

@@ -38,6 +38,8 @@ from sota.web.sessions.throttle import EnrolmentThrottle
 from sota.web.tables import ACCOUNT as ACCOUNT_TABLE
 from sota.web.tables import API_TOKEN, SESSION
 
+pytestmark = pytest.mark.slow
+
 KEY = b"k" * 32
 ADDRESS = "192.0.2.1"
 PASSWORD = "a password of these tests"
@@ -191,7 +193,7 @@ async def test_failures_of_others_at_one_address_lock_out_no_account_that_they_d
         await db.transact(partial(count_attempt, attempt=guess, now=clock.now()))
     assert await sign_in(sessions, address)
     assert await sessions.sign_in(Attempt("alice", address), "wrong", replaces=None) is None
-    with pytest.raises(TooMany):  # once: whoever guesses on waits as the address does
+    with pytest.raises(TooMany):  # once: further guesses wait as the address does
         await sign_in(sessions, address)
 
 
@@ -234,7 +236,7 @@ async def test_own_password_can_be_changed_while_others_guess_at_it(
 
 
 @pytest.mark.parametrize("name", ["alice ", "alice  ", " alice", "ALICE", "alice" + 60 * "x"])
-async def test_name_that_is_not_the_account_s_own_is_nobody_s(db: Database, sessions: Sessions, name: str) -> None:
+async def test_name_that_is_not_the_account_s_own_signs_no_user_in(db: Database, sessions: Sessions, name: str) -> None:
     attempt = Attempt(name, "192.0.2.77")
     assert await sessions.sign_in(attempt, "a password of alice", replaces=None) is None
     assert await sessions.known_name(name) is None
@@ -319,7 +321,7 @@ def test_signature_of_another_key_is_refused() -> None:
     assert read_return_path("ä.ö", KEY) is None
 
 
-def test_a_cookie_that_stands_twice_is_nobodys() -> None:
+def test_a_cookie_that_stands_twice_is_refused() -> None:
     assert read_cookie("a=1; __Host-sota=x", "__Host-sota") == "x"
     assert read_cookie("__Host-sota=x; __Host-sota=y", "__Host-sota") is None
     assert read_cookie("__Host-sota=", "__Host-sota") is None
