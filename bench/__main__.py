@@ -32,12 +32,12 @@ LARGE = {
 
 
 def find(name: str) -> Callable[[], Measurement]:
-    """Give a benchmark's function; importing it is left until it is wanted."""
+    """Return a benchmark's function; its module is imported only now."""
     return cast("Callable[[], Measurement]", importlib.import_module(f"bench.{name}").measure)
 
 
 def warn_if_busy() -> None:
-    """Say so when something else keeps the processors busy: times of such a run are worth little."""
+    """Warn when something else keeps the processors busy: times of such a run mean little."""
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if load > cores / 2:
         print(f"The machine is busy (load {load:.1f} on {cores} cores): do not keep its times.", file=sys.stderr)

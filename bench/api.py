@@ -85,7 +85,7 @@ def measure() -> Measurement:
 
 
 def requests_of(vehicles: int) -> dict[str, list[Request]]:
-    """Give the ten calls, each as many requests that differ. Core and the Web Server have the same paths for them."""
+    """Return the ten calls, each as requests that differ. Core and the Web Server have the same paths for them."""
     spread = [number * 7919 for number in range(VARIETY)]
     some = [n % with_packages(vehicles) + 1 for n in spread]
     updated = [n % with_updates(vehicles) + 1 for n in spread]
@@ -118,11 +118,11 @@ def _servers(folder: Path, server: MariaDbServer, vehicles: int) -> Iterator[Ser
     core_db, web_db = server.new_schema(), server.new_schema()
     tokens = {
         "web-core": issue(folder / "core.toml", str(Program.WEB_SERVER)),
-        "nobody": issue(folder / "nobody.toml", str(Program.WEB_SERVER)),
+        "absent": issue(folder / "absent.toml", str(Program.WEB_SERVER)),
     }
     for name, token in tokens.items():
         (folder / f"{name}.token").write_text(token)
-    core_port, core_op, web_port, web_op, https_port, nobody, plain_port = free_ports(7)
+    core_port, core_op, web_port, web_op, https_port, absent, plain_port = free_ports(7)
     core = {
         "port": core_port,
         "operation_port": core_op,
@@ -130,9 +130,9 @@ def _servers(folder: Path, server: MariaDbServer, vehicles: int) -> Iterator[Ser
         "database": core_db,
         "credentials_file": folder / "core.toml",
         "repository": folder / "packages",
-        "resolver_url": f"http://127.0.0.1:{nobody}",
-        "resolver_token_file": folder / "nobody.token",
-        "node_url": f"http://127.0.0.1:{nobody}",
+        "resolver_url": f"http://127.0.0.1:{absent}",
+        "resolver_token_file": folder / "absent.token",
+        "node_url": f"http://127.0.0.1:{absent}",
     }
     web = {
         "port": web_port,
@@ -142,8 +142,8 @@ def _servers(folder: Path, server: MariaDbServer, vehicles: int) -> Iterator[Ser
         "database": web_db,
         "core_url": f"http://127.0.0.1:{core_port}",
         "core_token_file": folder / "web-core.token",
-        "resolver_url": f"http://127.0.0.1:{nobody}",
-        "resolver_token_file": folder / "nobody.token",
+        "resolver_url": f"http://127.0.0.1:{absent}",
+        "resolver_token_file": folder / "absent.token",
         "repository": folder / "packages",
     }
     baseline = (sys.executable, "-m", "bench.api_baseline", str(plain_port), core_db)

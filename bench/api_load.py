@@ -104,7 +104,7 @@ class Load:
         return sum(processor_s(pid) for pid in self._pids)
 
     def p99_ms(self, requests: Sequence[Request], rate: float, duration_s: float) -> float:
-        """Give the 99th percentile of the time to the whole answer, at a steady rate.
+        """Return the 99th percentile of the time to the whole answer, at a steady rate.
 
         Raises:
             BenchmarkError: an answer was no success, or none came.

@@ -27,12 +27,12 @@ def package_name(number: int) -> str:
 
 
 def update_id(number: int) -> UUID:
-    """Give the id of an update, from 1: that of the vehicle of the same number."""
+    """Return the id of the update of the vehicle with this number, from 1."""
     return UUID(f"{UPDATE_PREFIX}{number:08x}")
 
 
 def request_id(number: int) -> UUID:
-    """Give the id of an install request, from 1."""
+    """Return the id of an install request by its number, from 1."""
     return UUID(f"{REQUEST_PREFIX}{number:08x}")
 
 
@@ -42,12 +42,12 @@ def installed_of(number: int) -> list[str]:
 
 
 def with_packages(vehicles: int) -> int:
-    """Say how many vehicles have packages: the first ones."""
+    """Return how many vehicles have packages: the first ones."""
     return vehicles * 3 // 10
 
 
 def with_updates(vehicles: int) -> int:
-    """Say how many vehicles have an update: the first ones."""
+    """Return how many vehicles have an update: the first ones."""
     return vehicles // 10
 
 

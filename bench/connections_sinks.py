@@ -27,7 +27,7 @@ MESSAGE = b"\xa3cmd\xa3rcv"
 
 
 def vin(number: int) -> str:
-    """Give the VIN of a vehicle of the benchmark."""
+    """Return the VIN of a vehicle of the benchmark."""
     return f"BENCH0000{FIRST_VIN + number}"
 
 
@@ -107,7 +107,7 @@ async def main(port: int, folder: Path, count: int) -> None:
 
 
 def say(line: dict[str, object]) -> None:
-    """Tell the parent."""
+    """Report to the parent process."""
     print(json.dumps(line), flush=True)
 
 

@@ -62,7 +62,7 @@ def measure() -> Measurement:
 
 
 def _check_memory(vehicles: int) -> None:
-    """Say how much memory it takes and how much is free.
+    """Print how much memory it takes and how much is free.
 
     Raises:
         BenchmarkError: it is too little; the machine would end this program, or others, in the middle.

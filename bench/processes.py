@@ -35,7 +35,7 @@ def free_ports(count: int) -> list[int]:
 def running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process for as long as the block lasts; SIGTERM, then SIGKILL, at its end. Its output goes to ``log``."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SOTA_")}
-    # Where Python may not keep what it compiled, each start compiles anew, for a second; nobody runs it so.
+    # Where Python may not keep what it compiled, each start compiles again, for a second: unlike in production.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -53,7 +53,7 @@ def running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byte
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
-    """Ask a port on loopback; status 0 while nobody answers."""
+    """Ask a port on loopback; status 0 while nothing answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)
@@ -109,7 +109,7 @@ def peak_mb(pid: int) -> float:
 
 
 def settled_mb(pid: int, *, quiet_s: float = 3.0, limit_s: float = 20.0) -> float:
-    """Give the resident memory once it has changed by less than 1 % for ``quiet_s``, or after ``limit_s``."""
+    """Return the resident memory once it has changed by less than 1 % for ``quiet_s``, or after ``limit_s``."""
     deadline = time.monotonic() + limit_s
     since, memory_mb = time.monotonic(), resident_mb(pid)
     while time.monotonic() < min(since + quiet_s, deadline):

@@ -46,7 +46,7 @@ def machine() -> dict[str, Any]:
 
 
 def as_document(name: str, measurement: Measurement, at: datetime) -> dict[str, Any]:
-    """Give the content of a result's file."""
+    """Return the content of a result's file."""
     return {
         "name": name,
         "at": at.astimezone(UTC).isoformat(timespec="seconds"),

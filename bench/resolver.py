@@ -137,7 +137,7 @@ def count(fleet: Fleet, expression: str) -> int:
 
 
 def resident() -> int:
-    """Give the memory that this process holds, in bytes, after giving back what is free."""
+    """Return the memory that this process holds, in bytes, after free memory was returned to the system."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

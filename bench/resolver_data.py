@@ -30,14 +30,14 @@ Numbers = npt.NDArray[np.int64]
 
 
 def packages() -> dict[int, tuple[str, str]]:
-    """Give the dictionary of packages."""
+    """Return the dictionary of packages."""
     names = ["ivi", *(f"package-{number:02d}" for number in range(1, PACKAGES // len(VERSIONS)))]
     pairs = [(name, version) for name in names for version in VERSIONS]
     return dict(enumerate(pairs, start=1))
 
 
 def components() -> dict[int, str]:
-    """Give the dictionary of components."""
+    """Return the dictionary of components."""
     return {number + 1: f"ECU-{number // 40}{number % 40:02d}" for number in range(COMPONENTS)}
 
 
@@ -63,7 +63,7 @@ class Part:
         return vins
 
     def links(self) -> Iterator[tuple[Kind, Numbers]]:
-        """Give what each vehicle has: a thing for each, again and again until it has all, never one twice."""
+        """Yield what each vehicle has, one thing for every vehicle in turn, and none twice."""
         for kind, each, all_of_them in (
             (Kind.PACKAGE, PACKAGES_OF_ONE, PACKAGES),
             (Kind.COMPONENT, COMPONENTS_OF_ONE, COMPONENTS),
@@ -82,12 +82,12 @@ class Part:
 
 
 def parts(vehicles: int) -> list[int]:
-    """Give the numbers of the shards of so many vehicles."""
+    """Return the numbers of the shards of so many vehicles."""
     return list(range((vehicles + SHARD_SIZE) // SHARD_SIZE))
 
 
 def dictionary() -> Dictionary:
-    """Give a dictionary that remembers nothing yet."""
+    """Return a dictionary with an empty cache."""
     names: dict[Kind, dict[int, Texts]] = {
         Kind.PACKAGE: {**packages()},
         Kind.COMPONENT: {number: (text,) for number, text in components().items()},

@@ -50,7 +50,7 @@ def measure_patterns() -> dict[str, float]:
 
 
 def _refuse(pattern: str, says: str) -> float:
-    """Give the milliseconds from the text of a filter to its mistake."""
+    """Return the milliseconds from a filter's text to its error."""
     times = []
     for _ in range(REPEATED):
         started = time.perf_counter()
@@ -66,7 +66,7 @@ def _refuse(pattern: str, says: str) -> float:
 
 
 def _ratio(regex: Regex) -> float:
-    """Give how much longer twice the text takes: each the best of several, so that noise adds little."""
+    """Return how much longer twice the text takes; each time is the best of several, against noise."""
     best = {length: min(_timed(regex, "a" * length) for _ in range(REPEATED)) for length in (SHORT, LONG)}
     return best[LONG] / best[SHORT]
 

@@ -147,7 +147,7 @@ def _previews(web: Caller, core: Caller, vehicles: int) -> float:
             started = time.perf_counter()
             _expect(web.send("POST", "/filters/preview", {"expression": asked}))
             times.append((time.perf_counter() - started) * 1000)
-            time.sleep(0.02)  # somebody types
+            time.sleep(0.02)  # an operator types
     finally:
         sent = changes.end()
     wanted = PREVIEW_S * CHANGES_A_BATCH * BATCHES_A_SECOND
@@ -157,7 +157,7 @@ def _previews(web: Caller, core: Caller, vehicles: int) -> float:
 
 
 class _Changes(threading.Thread):
-    """Tells changes in batches, at a steady rate: a vehicle gets a package, another loses one that it got before."""
+    """Sends changes in batches at a steady rate: a vehicle gets a package, another loses one that it got before."""
 
     def __init__(self, core: Caller, vehicles: int) -> None:
         super().__init__()

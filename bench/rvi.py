@@ -54,7 +54,7 @@ class End:
         stack.callback(self._stop)
 
     def order(self, do: str, **order: Any) -> None:
-        """Tell it to do something."""
+        """Send it a command."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do, **order}).encode() + b"\n")
         self._process.stdin.flush()
@@ -71,7 +71,7 @@ class End:
         return answer
 
     def ask(self, do: str, **order: Any) -> dict[str, Any]:
-        """Tell it to do something and wait until it has."""
+        """Send it a command and wait until it is done."""
         self.order(do, **order)
         return self.answer()
 

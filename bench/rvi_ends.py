@@ -149,7 +149,7 @@ class End:
         return {"port": server.sockets[0].getsockname()[1]}
 
     async def expect(self, count: int) -> dict[str, Any]:
-        """Say in a further line when so many messages have come."""
+        """Print a further line when so many messages have arrived."""
         self._expected, self._received = count, 0
         return {}
 
@@ -272,7 +272,7 @@ class End:
 
 
 def say(answer: dict[str, Any]) -> None:
-    """Write one line to whoever gave the order."""
+    """Write one line to the process that gave the order."""
     print(json.dumps(answer), flush=True)
 
 

@@ -135,11 +135,11 @@ def _transfer(folder: Path, identities: Path, database: str, vehicles: int) -> T
         })  # fmt: skip
         wait_until("the node answers", lambda: get(node_op, "/readyz")[0] == 200, node, folder / "rvi-node.log")
         issue(folder / "core.toml", str(Program.WEB_SERVER))
-        (folder / "nobody.token").write_text(issue(folder / "nobody.toml", str(Program.SOTA_CORE)))
+        (folder / "resolver.token").write_text(issue(folder / "resolver.toml", str(Program.SOTA_CORE)))
         program = _start(stack, folder, "core", core_op, {
             "port": core, "data": folder / "core", "database": database, "credentials_file": folder / "core.toml",
             "repository": folder / "packages", "resolver_url": f"http://127.0.0.1:{free_ports(1)[0]}",
-            "resolver_token_file": folder / "nobody.token", "node_url": f"http://127.0.0.1:{edge}",
+            "resolver_token_file": folder / "resolver.token", "node_url": f"http://127.0.0.1:{edge}",
             "block_size": BLOCK_BYTES,
         })  # fmt: skip
         wait_until("Core is ready", lambda: get(core_op, "/readyz")[0] == 200, program, folder / "core.log")

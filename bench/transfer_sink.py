@@ -1,7 +1,7 @@
 """``python -m bench.transfer_sink PORT FOLDER BLOCKS``: vehicles that take blocks and keep none, all in one process.
 
 They speak the link's real protocol, msgpack over mutual TLS, and acknowledge what came in one read together, at once.
-A block's content is received and decrypted like everything else, and passed over: nobody here makes a text of it.
+A block's content is received and decrypted like everything else, and passed over: it is never decoded to text.
 ``FOLDER`` is one identity and ``tokens``, a line ``VIN TOKEN`` for each vehicle. When all were notified of their update
 they say so and ask for it; the line that is printed at the end is how long it took from the first block to the last.
 """
@@ -86,7 +86,7 @@ class Vehicle(asyncio.BufferedProtocol):
             self._fleet.done.set_exception(ConnectionResetError(f"the node closed a link: {exc}"))
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Say where to read to."""
+        """Return the buffer to read into."""
         del sizehint
         return self._fleet.read
 

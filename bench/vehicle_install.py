@@ -78,9 +78,9 @@ def used_mb(folder: Path) -> float:
 
 
 def _start_s(environment: Path, folder: Path, data: Path) -> float:
-    nobody, edge, client, slm, operation = free_ports(5)
+    absent, edge, client, slm, operation = free_ports(5)
     ports = ("--edge-port", str(edge), "--client-port", str(client), "--slm-port", str(slm))
-    there = ("--backend", f"tls://127.0.0.1:{nobody}", "--operation-port", str(operation), "--log-level", "warning")
+    there = ("--backend", f"tls://127.0.0.1:{absent}", "--operation-port", str(operation), "--log-level", "warning")
     log = folder / "vehicle.log"
     began = time.monotonic()
     command = (str(environment / "bin" / "sota"), "vehicle", VIN, "--data", str(data), *ports, *there)

@@ -70,8 +70,8 @@ def _connected_mb(programs: Path, folder: Path, link_port: int, backend_operatio
 
 
 def _alone_mb(programs: Path, folder: Path) -> float:
-    (nobody,) = free_ports(1)
-    return _vehicle_mb(programs, folder, nobody, None)
+    (absent,) = free_ports(1)
+    return _vehicle_mb(programs, folder, absent, None)
 
 
 def _vehicle_mb(programs: Path, folder: Path, link_port: int, connected: Callable[[], bool] | None) -> float:

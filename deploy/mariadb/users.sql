@@ -6,7 +6,7 @@
 --       printf "SET @%s_password = '%s';\n" "$program" "$(cat "/etc/sota/secrets/$program-database.password")"
 --     done; cat deploy/mariadb/users.sql; } | mariadb
 --
--- (printf is the shell's own command: nobody sees its arguments.) A missing password ends the run with an error. It may be
+-- (printf is the shell's own command: its arguments are not visible to others.) A missing password ends the run with an error. It may be
 -- run again, to change passwords. @client_host names the address that the programs connect from; loopback where not set.
 
 SET @client_host = COALESCE(@client_host, '127.0.0.1');

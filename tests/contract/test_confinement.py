@@ -23,7 +23,7 @@ from tests.support.hostile import REACHED, SCRIPTS, Witnesses
 from tests.support.machine import LACKS, why_no_confinement
 from tests.support.slm_subjects import ArchiveSubject, DebSubject
 
-NOBODY = 65_534
+UNPRIVILEGED_UID = 65_534
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ async def test_scripts_that_attack_the_machine_reach_nothing_outside(tmp_path: P
 
 
 def test_script_that_an_ordinary_user_runs_confined_reaches_nothing_outside(witnesses: Witnesses) -> None:
-    user = NOBODY if os.geteuid() == 0 else os.geteuid()
+    user = UNPRIVILEGED_UID if os.geteuid() == 0 else os.geteuid()
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users
         folder = Path(name)
         script = folder / "script"

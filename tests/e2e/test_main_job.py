@@ -51,7 +51,7 @@ class Fleet:
         return await self.system.queue(package.id, f'vin_matches "^{vin}$"')
 
     async def core_says(self, vin: str) -> dict[str, str]:
-        """Give what Core knows to be installed."""
+        """Return what Core knows to be installed."""
         return {package.name: package.version for package in await self.system.web.packages_of(vin)}
 
 
@@ -160,9 +160,9 @@ async def test_a_package_that_fails_at_its_first_installation_leaves_the_vehicle
     await _core_agrees(fleet, COMPLETE)
 
 
-async def test_a_package_signed_by_somebody_else_is_refused_by_the_vehicle(fleet: Fleet) -> None:
+async def test_a_package_signed_by_a_stranger_is_refused_by_the_vehicle(fleet: Fleet) -> None:
     package = fleet.build("forged", "1.0.0")
-    await fleet.system.upload_as(package, package.signed_by(make_key_pair(fleet.packages, "somebody-else")))
+    await fleet.system.upload_as(package, package.signed_by(make_key_pair(fleet.packages, "stranger")))
 
     update = await _refused(fleet, package)
 

@@ -138,7 +138,7 @@ async def offer_probes(resolver: Resolver) -> None:
 
 
 async def tell_until_killed(resolver: Resolver, generator: random.Random, first: int) -> int:
-    """Tell batches one after the other; gives how many facts were told, the unanswered ones included."""
+    """Send batches until the program dies; return how many facts were sent, the unanswered ones included."""
     core = resolver.caller("SOTA Core")
     told = first
     try:

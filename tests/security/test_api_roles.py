@@ -1,4 +1,4 @@
-"""Every operation of the API document against every role, by token and by session: who may do what, and nobody more."""
+"""Every operation of the API document against every role, by token and by session: each may do what is declared."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ async def signed_in(backend: Backend, role: Role = Role.OPERATOR) -> Browser:
 
 
 async def post(browser: Browser, path: str, fields: Mapping[str, str], **headers: str) -> Response:
-    """Send a form with the browser's cookies, as a page of whoever would."""
+    """Send a form with the browser's cookies, as a page of any site would."""
     given = {"content-type": FORM, **{name.replace("_", "-"): value for name, value in headers.items()}}
     return await browser._send("POST", path, urlencode(fields).encode(), given)
 
@@ -79,7 +79,7 @@ async def talk(backend: Backend, content: bytes) -> Heard:
 
 async def test_planted_session_cookie_is_worth_nothing_after_signing_in(backend: Backend) -> None:
     browser, name = backend.browser(), await account(backend)
-    browser.cookies[SESSION] = planted = "planted-by-somebody-else-0123456789abcdefghij"
+    browser.cookies[SESSION] = planted = "planted-by-an-attacker-000123456789abcdefghij"
     await browser.sign_in(name, PASSWORD, as_json=True)
     assert browser.cookies[SESSION] != planted
     attacker = backend.browser()
@@ -188,7 +188,7 @@ async def test_upload_from_another_page_stores_nothing(backend: Backend) -> None
         {"sec_fetch_site": "same-site"},
     ],
 )
-async def test_nobody_is_signed_in_or_out_by_a_page_of_another_site(backend: Backend, headers: dict[str, str]) -> None:
+async def test_page_of_another_site_signs_no_user_in_or_out(backend: Backend, headers: dict[str, str]) -> None:
     name = await account(backend)
     stranger = backend.browser()
     answer = await post(stranger, "/login", {"username": name, "password": PASSWORD}, **headers)
@@ -199,7 +199,7 @@ async def test_nobody_is_signed_in_or_out_by_a_page_of_another_site(backend: Bac
 
 
 @pytest.mark.parametrize("token", ["", "0" * 64, "é", "0" * 10_000])
-async def test_nobody_is_signed_out_without_his_token(backend: Backend, token: str) -> None:
+async def test_user_is_not_signed_out_without_the_token(backend: Backend, token: str) -> None:
     browser = await signed_in(backend)
     assert (await post(browser, "/logout", {"csrf_token": token})).status == 403
     assert (await browser.request("GET", "/api/v1/vehicles")).status == 200
@@ -232,7 +232,7 @@ async def test_sign_in_never_leads_to_another_site(backend: Backend, target: str
     browser, name = backend.browser(), await account(backend)
     page = await browser.request("GET", f"/login?next={quote(target, safe='')}")
     assert (page.status, b"evil.example" in page.body) == (400, False)
-    # Both ways in which somebody may try to say where to go: a field, and a cookie that we did not sign.
+    # Both ways in which an attacker may choose where to go: a field, and a cookie that we did not sign.
     browser.cookies[RETURN] = base64.urlsafe_b64encode(target.encode()).decode().rstrip("=") + "." + "0" * 64
     answer = await browser.sign_in(name, PASSWORD, return_to=target)
     assert stays_here(answer), answer.headers
@@ -343,7 +343,7 @@ async def test_nothing_from_a_request_becomes_a_header_of_the_answer(backend: Ba
 # Guessing
 
 
-async def test_guessing_is_slowed_down_and_locks_nobody_out_for_ever(backend: Backend) -> None:
+async def test_guessing_is_slowed_down_and_locks_no_user_out_indefinitely(backend: Backend) -> None:
     name, bystander = await account(backend), await account(backend)
     browser = backend.browser()
     with backend.clock.held():
@@ -353,7 +353,7 @@ async def test_guessing_is_slowed_down_and_locks_nobody_out_for_ever(backend: Ba
         assert refused.status == 429, "the right password, too, must wait"
     wait_s = int(refused.headers["retry-after"])
     assert 1 <= wait_s <= 30
-    # Somebody else at the same address is not kept waiting.
+    # Another user at the same address does not wait.
     assert (await backend.browser().sign_in(bystander, PASSWORD, as_json=True)).status == 200
     backend.clock.pass_time(seconds=wait_s)
     assert (await browser.sign_in(name, PASSWORD, as_json=True)).status == 200

@@ -29,7 +29,7 @@ KNOWN = {
 
 
 def rows(*boundaries: str) -> list[Interaction]:
-    """Give the calls behind the Web Server that need a credential, one for each address."""
+    """Return the calls behind the Web Server that need a credential, one for each address."""
     found: dict[tuple[str, str, str], Interaction] = {}
     for row in TABLE.values():
         if row.boundary in boundaries and isinstance(row.way, Http) and not row.way.secret_path:
@@ -101,7 +101,7 @@ async def test_no_credential_or_a_wrong_one_is_refused(backend: Backend, row: In
 
 
 @pytest.mark.parametrize("name", ["web-core", "web-resolver", "core-resolver"])
-async def test_credential_between_programs_is_nobody_at_the_web_server(backend: Backend, name: str) -> None:
+async def test_credential_between_programs_is_worth_nothing_at_the_web_server(backend: Backend, name: str) -> None:
     token = (backend.folder / f"{name}.token").read_text()
     for method, path in (
         ("GET", "/api/v1/vehicles"),
@@ -129,7 +129,7 @@ async def with_token(backend: Backend, token: str, method: str = "GET", body: An
     return (await backend.ask(method, "/api/v1/vehicles", body, role=Role.PUBLIC, headers=headers)).status
 
 
-async def test_token_that_is_over_or_revoked_is_nobodys(backend: Backend) -> None:
+async def test_token_that_is_over_or_revoked_is_refused(backend: Backend) -> None:
     over = await issue_token(backend.web.db, Role.ADMIN, new_name("over"), valid_for=timedelta(seconds=-1))
     revoked = await issue_token(backend.web.db, Role.ADMIN, new_name("revoked"))
     assert await with_token(backend, over) == 401
@@ -161,13 +161,13 @@ async def test_token_loses_a_right_at_once(backend: Backend) -> None:
 )
 async def test_headers_that_name_a_right_give_none(backend: Backend, headers: dict[str, str]) -> None:
     viewer = await backend.ask("POST", "/api/v1/vehicles", {"vin": "none"}, role=Role.VIEWER, headers=headers)
-    nobody = await backend.ask("GET", "/api/v1/vehicles", role=Role.PUBLIC, headers=headers)
+    stranger = await backend.ask("GET", "/api/v1/vehicles", role=Role.PUBLIC, headers=headers)
     reading = await backend.ask("GET", "/api/v1/vehicles", role=Role.VIEWER, headers=headers)
-    assert (viewer.status, nobody.status, reading.status) == (403, 401, 200)
+    assert (viewer.status, stranger.status, reading.status) == (403, 401, 200)
 
 
 @pytest.mark.parametrize("token", ["", " ", "sota_", "null", "undefined", "' OR 1=1", "0" * 5000, "\xe9\xff"])
-async def test_what_is_no_token_is_nobodys(backend: Backend, token: str) -> None:
+async def test_malformed_token_is_refused(backend: Backend, token: str) -> None:
     assert await with_token(backend, token) == 401
 
 

@@ -41,7 +41,7 @@ async def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 async def everything(backend: Backend) -> dict[str, Any]:
-    """Give all that can be listed."""
+    """Return all pages of each list."""
     return {name: (await backend.ask("GET", f"/api/v1/{name}", query={"limit": "1000"})).body for name in TABLES}
 
 
@@ -110,7 +110,7 @@ async def test_sql_in_names_finds_and_changes_nothing(backend: Backend, text: st
 
 
 @pytest.mark.parametrize("text", SQL)
-async def test_sql_in_credentials_signs_nobody_in(backend: Backend, text: str) -> None:
+async def test_sql_in_credentials_signs_no_user_in(backend: Backend, text: str) -> None:
     browser = backend.browser()
     assert (await browser.sign_in(text, text, as_json=True)).status in {401, 429}
     assert (await browser.sign_in(f"admin{text}", "x", as_json=True)).status in {401, 429}

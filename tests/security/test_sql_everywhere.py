@@ -1,6 +1,6 @@
 """SQL in each text that the API document names: path, query and body member in turn, by an admin, on both engines.
 
-What is answered does not matter here, as long as it is an answer that somebody thought of: nothing crashes in the
+What is answered does not matter here, as long as it is a declared answer: nothing crashes in the
 database, and everything is still there afterwards.
 """
 
@@ -43,7 +43,7 @@ def cases() -> Iterator[Any]:
 
 
 def texts(value: Any, place: Place = ()) -> Iterator[Place]:
-    """Give where texts stand in a body."""
+    """Yield the places of texts in a body."""
     if isinstance(value, str):
         yield place
     elif isinstance(value, dict):
@@ -55,7 +55,7 @@ def texts(value: Any, place: Place = ()) -> Iterator[Place]:
 
 
 def put(body: Any, place: Place, text: str) -> Any:
-    """Give the body with another text in a place."""
+    """Return the body with another text in a place."""
     if not place:
         return text
     changed = copy.deepcopy(body)

@@ -55,7 +55,7 @@ SEARCHES = ["vehicles", "packages", "filters", "components"]
 
 @pytest.fixture(scope="module")
 async def filled(backend: Backend) -> Backend:
-    """Give everything names on which such expressions take for ever elsewhere."""
+    """Register names on which such expressions never end with a backtracking engine."""
     long = "A" * 60
     for n in range(5):
         await backend.ask("POST", "/api/v1/vehicles", {"vin": f"AAAAAAAAAAAA{n:05d}"})
@@ -158,7 +158,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 def lines_of(log: io.StringIO) -> list[dict[str, Any]]:
-    """Read the log; each of its lines must be one whole event, whoever looks for line breaks."""
+    """Read the log; each of its lines must be one whole event, however a reader splits lines."""
     text = log.getvalue()
     assert text.splitlines() == text.rstrip("\n").split("\n") or text == ""
     return [msgspec.json.decode(line) for line in text.splitlines()]
@@ -235,7 +235,7 @@ async def test_record_of_what_was_done_is_one_line_too(backend: Backend) -> None
 
 
 async def test_no_secret_is_ever_logged(backend: Backend, log: io.StringIO) -> None:
-    name, password = new_name("person"), "a password that nobody may read"
+    name, password = new_name("person"), "a password that stays secret"
     await add_account(backend.web.db, name, Role.ADMIN, password)
     browser = backend.browser()
     await browser.sign_in(name, password, as_json=True)

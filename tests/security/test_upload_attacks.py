@@ -101,7 +101,7 @@ async def test_files_own_name_is_not_looked_at(backend: Backend, place: str) -> 
 
 
 @pytest.mark.parametrize("key", ["uri", "file", "key", "path", "size", "sha1"])
-async def test_nobody_says_where_a_file_lies(backend: Backend, key: str) -> None:
+async def test_no_caller_chooses_where_a_file_lies(backend: Backend, key: str) -> None:
     before = files(backend)
     metadata = {"name": new_name("package"), "version": "1.0.0", "installer": "deb", key: "../../etc/passwd"}
     assert (await backend.upload(metadata, b"content")).status == 400

@@ -193,7 +193,7 @@ def run_cases(operation: Operation, target: Target, role: Role, count: int) -> i
 
 
 def cases(operation: Operation) -> st.SearchStrategy[Case]:
-    """Give cases that fit the document, and those that do not where the operation takes anything at all."""
+    """Generate cases that fit the document, and cases that do not where the operation has any input."""
     fitting = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
     if not operation.body and not operation.path_parameters and not operation.query:
         return fitting
@@ -215,7 +215,7 @@ def name_known_objects(case: Case, known: Mapping[str, list[str]], data: st.Data
 
 
 def hold(case: Case, response: Any, role: Role, needed: Role) -> None:
-    """Make sure that an answer is a declared one, of the declared form, and that nobody got further than he may."""
+    """Make sure that an answer is declared, has the declared form, and is allowed to the role."""
     status = response.status_code
     case.validate_response(response, checks=CHECKS)
     # 503 is declared everywhere; here every neighbour is there.

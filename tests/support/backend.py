@@ -46,7 +46,7 @@ JSON = {"content-type": "application/json"}
 class Server:
     """One Web Server and the ways in: a token of each role, a browser.
 
-    ``start`` lets the first account have changed its generated password, as everybody does at the first sign-in.
+    ``start`` lets the first account have changed its generated password, as every user does at the first sign-in.
     """
 
     web: WebProgram
@@ -55,7 +55,7 @@ class Server:
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def client(self, role: Role = Role.OPERATOR) -> HttpClient:
-        """Give a client of the plain port with a token of this role; ``public`` has none."""
+        """Return a client of the plain port with a token of this role; ``public`` has none."""
         async with self.making:
             if role not in self.clients:
                 token = None if role is Role.PUBLIC else await issue_token(self.web.db, role, f"tests-{role}")
@@ -63,7 +63,7 @@ class Server:
             return self.clients[role]
 
     async def api(self, role: Role = Role.OPERATOR) -> WebClient:
-        """Give the client that programs use."""
+        """Return the client that programs use."""
         return WebClient(await self.client(role))
 
     async def ask(
@@ -88,7 +88,7 @@ class Server:
         return await self.ask("POST", "/api/v1/packages", content, role=role, headers={"content-type": kind})
 
     def browser(self) -> Browser:
-        """Open a browser that trusts the server's certificate; nobody is signed in."""
+        """Open a browser that trusts the server's certificate; no user is signed in."""
         assert self.web.certificate is not None
         client = HttpClient(f"https://localhost:{self.web.https_port}", ssl=tls.trusting(self.web.certificate))
         self.clients[new_name("browser")] = client
@@ -208,7 +208,7 @@ async def running_backend(
                 authority=folder / "authority",
                 resolver_url=resolver_url,
                 resolver_token_file=folder / "core-resolver.token",
-                node_url=f"http://127.0.0.1:{free_ports(1)[0]}",  # nobody is there
+                node_url=f"http://127.0.0.1:{free_ports(1)[0]}",  # nothing is there
             )
         )
         await core.start()

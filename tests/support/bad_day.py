@@ -184,7 +184,7 @@ def _installed(fleet: FleetProcess, vin: str, package: RandomFile) -> str | None
 
 
 def is_true(update: Update, installed: str | None) -> bool:
-    """Say whether Core's word about a vehicle is what the vehicle has, and a failure has a reason that fits."""
+    """Report whether Core shows what the vehicle has, and a failure has a reason that fits."""
     if update.status is UpdateStatus.INSTALLED:
         return installed == update.package.version
     return installed is None and update.status is UpdateStatus.FAILED and update.reason in TRUTHFUL

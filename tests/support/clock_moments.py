@@ -121,7 +121,7 @@ class Case:
         return mark
 
     async def is_open(self) -> bool:
-        """Say whether the update is under way still."""
+        """Report whether the update is still under way."""
         return not (await self.system.updates(self.request))[self.vin].status.is_final
 
     async def installed(self) -> None:
@@ -224,5 +224,5 @@ class Image(DebFile):
         return self.signed_as(key, "image")
 
     def metadata(self, signature: Signature | None) -> PackageMetadata:
-        """Say what the upload says."""
+        """Return the metadata of its upload."""
         return msgspec.structs.replace(super().metadata(signature), installer="image")

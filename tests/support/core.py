@@ -40,7 +40,7 @@ class RunningCore:
         self.address = f"http://127.0.0.1:{program.port}"
         self.web = ProgramCaller(self.address, (folder / "web.token").read_text())
         self.logistics = ProgramCaller(self.address, (folder / "logistics.token").read_text())
-        self.stranger = ProgramCaller(self.address, "a token that nobody gave")
+        self.stranger = ProgramCaller(self.address, "a token that was never issued")
 
     async def close(self) -> None:
         """Close the callers' connections."""
@@ -96,14 +96,14 @@ class RunningCore:
         return Offer(self, vehicle, f"{name}/2.1.0", content, request_id, notified)
 
     async def update_of(self, request_id: str) -> dict[str, Any]:
-        """Give the one update of a request."""
+        """Return the one update of a request."""
         answer = await self.web.send("GET", f"/install-requests/{request_id}/vehicles")
         assert len(answer.body) == 1, answer.body
         update: dict[str, Any] = answer.body[0]
         return update
 
     async def installed(self, vin: str) -> list[dict[str, str]]:
-        """Give what Core says is installed."""
+        """Return what Core shows as installed."""
         packages: list[dict[str, str]] = (await self.web.send("GET", f"/vehicles/{vin}/packages")).body
         return packages
 
@@ -138,7 +138,7 @@ class Offer:
         return identity_of(self.notified, self.notified["downloads"][-1])
 
     async def update(self) -> dict[str, Any]:
-        """Give the update as Core tells it."""
+        """Return the update as Core shows it."""
         return await self.core.update_of(self.request_id)
 
     async def wait_for(self, status: str) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def queue_request(name: str, version: str, **more: Any) -> dict[str, Any]:
 
 
 def core_settings(database_url: str, folder: Path, **settings: Any) -> CoreSettings:
-    """Give the settings of a Core for tests."""
+    """Return the settings of a Core for tests."""
     return CoreSettings(
         port=0,
         database=database_url,

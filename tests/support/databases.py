@@ -38,7 +38,7 @@ class MariaDbServer:
 
     @property
     def url(self) -> str:
-        """URL of somebody who may make schemas, with the name of one that is not there yet: another one each time."""
+        """URL of a user who may make schemas, with a new schema name each time."""
         return f"mysql://keeper:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/test{next(self._numbers)}"
 
     @property
@@ -89,7 +89,7 @@ class MariaDbServer:
         return ["--no-defaults", f"--socket={self._socket}", "--user=root"]
 
     def answers(self) -> bool:
-        """Say whether the server takes statements."""
+        """Report whether the server accepts statements."""
         try:
             self.execute("SELECT 1")
         except AssertionError:
@@ -216,5 +216,5 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _path() -> str:
-    """Debian keeps servers in /usr/sbin, which is not on everybody's path."""
+    """Debian keeps servers in /usr/sbin, which is not on every user's path."""
     return f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"

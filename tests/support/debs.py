@@ -95,7 +95,7 @@ def write(file: Path, content: str) -> None:
 
 
 def noise(seed: str, size: int) -> bytes:
-    """Give bytes that look random and are the same for the same seed."""
+    """Return random bytes, the same for the same seed."""
     return hashlib.shake_128(seed.encode()).digest(size)
 
 
@@ -113,7 +113,7 @@ def installed(root: Path) -> dict[str, str]:
 
 
 def install(root: Path, *packages: Path) -> None:
-    """Install packages under ``root`` by dpkg alone, as a factory or somebody in a workshop would."""
+    """Install packages under ``root`` by dpkg alone, as a factory or a workshop does."""
     database = root / "var/lib/dpkg"
     for folder in ("info", "updates", "triggers"):
         (database / folder).mkdir(parents=True, exist_ok=True)

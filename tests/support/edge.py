@@ -224,11 +224,11 @@ class VehiclePlayer:
         return await self.edge.say(self.vin, "report", body)
 
     async def stage(self, index: int, stage: str, **more: Any) -> Answer:
-        """Tell what the installer does."""
+        """Report a stage of the installation."""
         return await self.edge.say(self.vin, "stage", self.named(index, stage=stage, **more))
 
     async def greet(self, epoch: str | None, highest_index: int) -> Answer:
-        """Tell what the data folder remembers."""
+        """Report what the data folder remembers."""
         body = {"vin": self.vin, "highest_index": highest_index, **({"epoch": epoch} if epoch else {})}
         return await self.edge.say(self.vin, "connected", body)
 

@@ -147,7 +147,7 @@ class Line:
         except AssertionError as error:
             result.wrong = [str(error)]
         finally:
-            result.reached = not plan.exists()  # whoever dies removes it first
+            result.reached = not plan.exists()  # the program that dies removes it first
             plan.unlink(missing_ok=True)
             await self._raise_the_dead()
             await self.system.wait_ready(self._name(cell.program))  # its last step may have been its last only now
@@ -180,7 +180,7 @@ class Line:
     async def _speak_without_network(self) -> None:
         """Have the vehicle's node keep a message on its disk: what it can send at once it does not write down.
 
-        Core has nothing to do with this one: it acknowledges a download that nobody ever offered.
+        Core has nothing to do with this one: it acknowledges a download that was never offered.
         """
         settings = tomllib.loads((self.vehicle.data / "vehicle.toml").read_text())["rvi_node"]
         content = {"vin": self.vehicle.vin, "download_index": NEVER_OFFERED, "received": ""}
@@ -277,7 +277,7 @@ class Line:
         assert update.status is UpdateStatus.INSTALLED, f"{update.status} {update.reason}: {update.result_text}"
 
     async def _look(self, package: PackageId, request: str) -> list[str]:
-        """Give what is not as it should be; the last words may still be on their way for a while."""
+        """Return what is wrong in the end; late messages are waited for."""
         deadline = asyncio.get_running_loop().time() + LAST_WORDS_S
         while True:
             wrong = [text for check in self._checks for text in await check(self, package, request)]

@@ -20,7 +20,7 @@ from sota.resolver.language.expression import Expression
 
 
 def things_of(vehicle: Vehicle) -> list[tuple[Kind, Texts]]:
-    """Give all that a vehicle has, as the dictionary names it."""
+    """Return all that a vehicle has, as the dictionary names it."""
     return [
         *((Kind.PACKAGE, tuple(one)) for one in vehicle.packages),
         *((Kind.COMPONENT, (one,)) for one in vehicle.components),
@@ -63,7 +63,7 @@ def matching(
 
 
 def contents(fleet: Fleet) -> dict[str, frozenset[tuple[Kind, Texts]]]:
-    """Say in words what a state holds: what each VIN has."""
+    """Describe a state: what each VIN has."""
     found: dict[str, frozenset[tuple[Kind, Texts]]] = {}
     for shard in fleet.shards.values():
         places = places_of(shard.vehicles)

@@ -9,7 +9,7 @@ INSTALLER_COLUMNS = tuple(f"{lost} {side}" for lost in ("power", "kill") for sid
 
 
 def entries(installer: str, testbed: Testbed) -> list[Entry]:
-    """Give an installer's trials as entries of the matrix with ``INSTALLER_COLUMNS``."""
+    """Return an installer's trials as entries of the matrix with ``INSTALLER_COLUMNS``."""
     return [_entry(installer, trial) for trial in testbed.trials]
 
 

@@ -19,7 +19,7 @@ LOOP_CTL_GET_FREE = 0x4C82
 
 @functools.cache
 def why_no_mount() -> str | None:
-    """Say why nothing can be mounted here; None where it can."""
+    """Return why nothing can be mounted here; None where it can."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]
         try:
@@ -34,7 +34,7 @@ def why_no_mount() -> str | None:
 
 @functools.cache
 def why_no_loop_device() -> str | None:
-    """Say why a file cannot be mounted through a loop device here; None where it can."""
+    """Return why a file cannot be mounted through a loop device here; None where it can."""
     try:
         control = os.open("/dev/loop-control", os.O_RDWR)
         try:
@@ -85,6 +85,6 @@ def faketime_library() -> Path | None:
 
 
 def left_untested(skips: Iterable[str]) -> list[str]:
-    """Give the reasons that lie in the machine, each with the number of its tests, from the texts of all skips."""
+    """Count the skipped tests by the reasons that lie in the machine."""
     reasons = Counter(text[text.index(LACKS) + len(LACKS) :] for text in skips if LACKS in text)
     return [f"{number} {'test' if number == 1 else 'tests'}: {reason}" for reason, number in reasons.most_common()]

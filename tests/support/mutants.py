@@ -51,7 +51,7 @@ def all_mutants() -> list[Mutant]:
 
 
 def _answers(boundary: str) -> list[tuple[Outcome, list[Place]]]:
-    """Give what a boundary declares: each row's own outcomes, and each answer beside them (``also``) once."""
+    """Yield what a boundary declares: each row's own outcomes, and each answer beside them (``also``) once."""
     rows = [row for row in TABLE.values() if row.boundary == boundary]
     own = [(outcome, [(row.id, outcome.name)]) for row in rows for outcome in row.outcomes]
     shared: dict[int, tuple[Outcome, list[Place]]] = {}
@@ -99,6 +99,6 @@ def _changed(row_id: str, outcomes: tuple[Outcome, ...], mutant: Mutant) -> tupl
 
 
 def _put(row: Interaction, outcomes: tuple[Outcome, ...], also: tuple[Outcome, ...]) -> None:
-    # Rows are frozen for everybody else.
+    # Rows are frozen for all other code.
     object.__setattr__(row, "outcomes", outcomes)
     object.__setattr__(row, "also", also)

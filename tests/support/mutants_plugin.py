@@ -33,14 +33,14 @@ class Hunt:
         self._broken: list[str] = []
 
     def result(self, mutant: Mutant) -> dict[str, Any]:
-        """Say which test catches a mutant, None where none does, how many there are, and which fail without it too."""
+        """Report which test catches a mutant, how many tests there are, and which fail without it too."""
         self._broken = []
         items = list(self._tests_of(mutant))
         caught = next((item.nodeid for item in items if self._catches(item, mutant)), None)
         return {"mutant": mutant.name, "caught_by": caught, "tests": len(items), "broken": self._broken}
 
     def _tests_of(self, mutant: Mutant) -> Iterator[pytest.Item]:
-        """Give the tests of the mutant's rows: those of its outcome first; of two engines SQLite, which is quicker."""
+        """Yield the tests of the mutant's rows, those of its outcome first; of two engines SQLite, which is quicker."""
         found: dict[pytest.Item, tuple[bool, bool]] = {}
         rows = {row_id for row_id, _ in mutant.places}
         for item in self._session.items:
@@ -99,7 +99,7 @@ class Hunter:
 
 
 def _share(mutants: Sequence[Mutant], part: int, parts: int) -> Sequence[Mutant]:
-    """Give one of several parts; neighbours stay together, for they need the same programs."""
+    """Return one of several parts; neighbours stay together, because they need the same programs."""
     ends = [round(len(mutants) * number / parts) for number in range(parts + 1)]
     return mutants[ends[part - 1] : ends[part]]
 

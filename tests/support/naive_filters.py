@@ -1,6 +1,6 @@
 """The filter language in the plainest form: a Python loop that calls ``re2`` itself and looks at every part.
 
-It shares nothing with the Resolver but the tree: regular expressions are compiled here anew, versions are ordered here
+It shares nothing with the Resolver but the tree: regular expressions are compiled here again, versions are ordered here
 by hand. Whatever answers faster is held against it.
 """
 
@@ -28,7 +28,7 @@ from sota.resolver.language.expression import (
 
 
 def naive(expression: Expression, vehicle: Vehicle) -> bool:  # noqa: C901, PLR0911 - one case for each kind
-    """Say whether the expression is true for the vehicle."""
+    """Report whether the expression is true for the vehicle."""
     match expression:
         case Constant(value):
             return value
@@ -54,7 +54,7 @@ def naive(expression: Expression, vehicle: Vehicle) -> bool:  # noqa: C901, PLR0
 
 
 def naive_matching(filters: Sequence[Expression], fleet: Iterable[Vehicle]) -> set[str]:
-    """Give the VINs of the vehicles for which every filter is true; without filters there are none."""
+    """Return the VINs of the vehicles for which every filter is true; without filters there are none."""
     return {vehicle.vin for vehicle in fleet if filters and min([naive(one, vehicle) for one in filters])}
 
 
@@ -64,7 +64,7 @@ def found(pattern: str, text: str) -> bool:
 
 
 def any_of(answers: list[bool]) -> bool:
-    """Say whether one of them is true, all having been worked out."""
+    """Report whether one of them is true, after all were evaluated."""
     return True in answers
 
 

@@ -79,7 +79,7 @@ def provide(
 
 
 def enough(version: str, least: str) -> bool:
-    """Say whether a version is the least one or later; a foreign one never is."""
+    """Report whether a version is the least one or later; a foreign one never is."""
     return re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version) is not None and numbers(version) >= numbers(least)
 
 

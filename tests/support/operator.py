@@ -26,7 +26,7 @@ class Ended:
 
 @dataclass
 class Operator:
-    """Somebody at a terminal, with a token and a profile file of his own."""
+    """An operator at a terminal, with a token and a profile file."""
 
     backend: Backend
     home: Path

@@ -55,7 +55,7 @@ class DebFile:
         return sign(key, SignedFields(self.id.name, self.id.version, self.file.stat().st_size, sha256, installer))
 
     def metadata(self, signature: Signature | None) -> PackageMetadata:
-        """Say what the upload says."""
+        """Return the metadata of its upload."""
         return PackageMetadata(
             name=self.id.name,
             version=self.id.version,

@@ -32,7 +32,7 @@ END_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports on which nobody listens now, and which nothing else of these tests is given."""
+    """Find free ports that no other test of this run gets."""
     found: list[int] = []
     for port in random.sample(PORTS, k=len(PORTS)):
         if port in _given or port % WORKERS != WORKER:
@@ -113,11 +113,11 @@ class ProgramProcess:
         assert code == 0, f"{self.name} ended with {code}: {self.tail()}"
 
     def mark(self) -> int:
-        """Give the end of the log, for ``events(since=…)``."""
+        """Return the position of the log's end, for ``events(since=…)``."""
         return self.log.stat().st_size if self.log.exists() else 0
 
     def events(self, name: str | None = None, *, since: int = 0) -> list[dict[str, Any]]:
-        """Give the logged events, all or those of one name; a line torn by a kill is none."""
+        """Return the logged events, all or those of one name, without a line that a kill has torn."""
         found = []
         with self.log.open("rb") as log:
             log.seek(since)
@@ -131,7 +131,7 @@ class ProgramProcess:
         return found
 
     def tail(self, lines: int = 15) -> str:
-        """Give the end of the log, for the message of a test that fails."""
+        """Return the end of the log, for the message of a failing test."""
         if not self.log.exists():
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
@@ -150,7 +150,7 @@ def left_over(folder: Path) -> list[str]:
 
 
 def kill_all_in(folder: Path) -> None:
-    """End every process that works in a folder at once, whoever started it: what a loss of power does."""
+    """End every process that works in a folder at once, whichever program started it: what a loss of power does."""
     for text in left_over(folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(text.split()[0]), signal.SIGKILL)

@@ -107,7 +107,7 @@ class Proxy:
                 group.create_task(self._pump(connection, reader, back, Direction.UP))
                 group.create_task(self._pump(connection, onwards, writer, Direction.DOWN))
         except (OSError, asyncio.CancelledError, ExceptionGroup):
-            pass  # nobody listens there, or the connection was cut
+            pass  # nothing listens there, or the connection was cut
         finally:
             self._connections.discard(task)
             for one in writers:

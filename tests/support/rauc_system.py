@@ -133,7 +133,7 @@ class RaucSystem:
 
     @property
     def running_slot(self) -> Path:
-        """Give the file of the slot that runs."""
+        """Return the file of the running slot."""
         return self.slots / self.booted.lower()
 
     def bundle(

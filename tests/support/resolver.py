@@ -48,7 +48,7 @@ class ProgramCaller:
         return read(response)
 
     async def tell(self, *facts: dict[str, Any]) -> Answer:
-        """Tell facts, a line each; those without an id get one."""
+        """Send facts, a line each; those without an id get one."""
         lines = [msgspec.json.encode({"id": new_name("fact"), **fact}) for fact in facts]
         return await self.send(
             "POST", "/facts", b"\n".join(lines) + b"\n", headers={"content-type": "application/x-ndjson"}
@@ -64,7 +64,7 @@ class RunningResolver:
         self.address = f"http://127.0.0.1:{program.port}"
         self.web = ProgramCaller(self.address, web_token)
         self.core = ProgramCaller(self.address, core_token)
-        self.stranger = ProgramCaller(self.address, "a token that nobody gave")
+        self.stranger = ProgramCaller(self.address, "a token that was never issued")
 
     async def close(self) -> None:
         """Close the callers' connections."""

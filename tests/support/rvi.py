@@ -167,7 +167,7 @@ class EdgeCaller:
 
 @contextlib.asynccontextmanager
 async def running(settings: NodeSettings) -> AsyncIterator[tuple[Node, EdgeCaller]]:
-    """A node while it runs, and somebody who calls its edge."""
+    """A running node, and a caller of its edge."""
     node = Node(settings)
     await node.start()
     caller = EdgeCaller(node.edge_url)
@@ -235,7 +235,7 @@ class RawPeer:
         return self._packets.pop(0)
 
     async def is_cut_off(self, timeout_s: float = 8.0) -> bool:
-        """Say whether the node ends the connection."""
+        """Report whether the node ends the connection."""
         try:
             while True:
                 await self.read(timeout_s)
@@ -291,7 +291,7 @@ def token(identity: Path) -> str:
 
 
 def credential_id(identity: Path) -> str:
-    """Give the id of the credential of an identity, as the node tells it with each message."""
+    """Return the id of an identity's credential, as the node adds it to each message."""
     return Identity.read(identity, time.time()).rights.credentials[0].id
 
 

@@ -25,7 +25,7 @@ class S3Server:
     port: int
 
     def address(self, prefix: str) -> str:
-        """Give the repository's address as a setting."""
+        """Return the repository's address as a setting."""
         return f"s3://{BUCKET}/{prefix}"
 
     def keys(self, prefix: str = "") -> list[str]:

@@ -250,7 +250,7 @@ class SwupdateSubject(SubjectOnDisk):
 
 
 def look_at(finder: str) -> Sequence[str]:
-    """Give a health check that looks at the slot whose file a command prints."""
+    """Return a health check of the slot whose file a command prints."""
     return ("/bin/sh", "-c", f'echo looking; ! head -c 64 "$({finder})" | grep -aq unhealthy')
 
 

@@ -62,7 +62,7 @@ class SwupdateSystem:
 
     @property
     def running_slot(self) -> Path:
-        """Give the file of the slot that runs."""
+        """Return the file of the running slot."""
         return self.slots / (self.folder / "booted").read_text().strip()
 
     def image(

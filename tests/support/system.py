@@ -137,7 +137,7 @@ class System:
             await client.close()
 
     def logs(self, name: str, event: str | None = None, *, since: int = 0) -> list[dict[str, Any]]:
-        """Give what a program logged."""
+        """Return what a program logged."""
         return self.programs[name].events(event, since=since)
 
     async def stop(self) -> None:
@@ -227,7 +227,7 @@ class System:
         return names
 
     async def provision(self, vehicle: ProvisionedVehicle) -> None:
-        """Tell Core of a vehicle, as Logistics & Provisioning does, and wait until the Resolver knows it too."""
+        """Provision a vehicle, as Logistics & Provisioning does, and wait until the Resolver knows it too."""
         token = (self._secrets / "logistics.token").read_text().strip()
         client = LogisticsClient(self._client(self.ports.core, token))
         async for result in client.provision([vehicle]):
@@ -274,7 +274,7 @@ class System:
         return queued.install_request_id
 
     async def updates(self, request_id: str) -> dict[str, Update]:
-        """Give the updates of an install request by VIN."""
+        """Return the updates of an install request by VIN."""
         page = await self.web.request_vehicles(request_id)
         return {update.vin: update for update in page.items}
 
@@ -325,7 +325,7 @@ class System:
         return self.data / "packages"
 
     def database_url(self, program: str) -> str:
-        """Give the address of a program's database."""
+        """Return the address of a program's database."""
         return database_url(self.data, self._server, program)
 
     def database(self, program: str) -> Database:
@@ -338,7 +338,7 @@ class System:
         self.programs[name] = ProgramProcess(name, arguments, log, environment=environment)
 
     def faults_of(self, name: str) -> Path:
-        """Give the folder in which a program tells its steps, and learns where to end."""
+        """Return the folder where a program records its steps and reads where to end."""
         return self.folder / "faults" / name.replace("/", "-")
 
     def _client(self, port: int, token: str) -> HttpClient:
@@ -355,7 +355,7 @@ async def running_system(
     settings: Mapping[str, Settings] | None = None,
     faults: bool = False,
 ) -> AsyncIterator[System]:
-    """Give a system whose backend is ready, and end it whatever happens."""
+    """Run a system whose backend is ready, and stop it at the end."""
     system = System(folder, server=server, settings=settings, faults=faults)
     try:
         await system.start_backend()

@@ -36,7 +36,7 @@ class Ports:
 
 
 def backend_tables(data: Path, ports: Ports, secrets: Path, database_url: Callable[[str], str]) -> Tables:
-    """Give the programs' tables of the TOML file."""
+    """Return the programs' tables of the TOML file."""
     edge, core, resolver = (f"http://127.0.0.1:{port}" for port in (ports.edge, ports.core, ports.resolver))
     repository = data / "packages"
     tables: dict[str, dict[str, object]] = {
@@ -82,7 +82,7 @@ def backend_tables(data: Path, ports: Ports, secrets: Path, database_url: Callab
 
 
 def changed(tables: Tables, changes: Tables) -> Tables:
-    """Give the tables with some settings changed, by the programs' names."""
+    """Return the tables with some settings changed, by the programs' names."""
     by_table = {TABLES[name]: settings for name, settings in changes.items()}
     return {table: {**settings, **by_table.get(table, {})} for table, settings in tables.items()}
 

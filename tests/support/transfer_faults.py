@@ -50,7 +50,7 @@ class Transfer:
         return self.vehicle.vin
 
     def tail(self) -> str:
-        """Give the end of the vehicle's logs, for the message of a test that fails."""
+        """Return the end of the vehicle's logs, for the message of a failing test."""
         programs = self.system.programs.items()
         return "\n".join(program.tail() for name, program in programs if name.partition("/")[0] == self.vin)
 

@@ -76,7 +76,7 @@ class PlayedNode:
         )
 
     async def say_core_is_there(self) -> None:
-        """Tell the client that Core's services became available."""
+        """Notify the client that Core's services became available."""
         await self.post("notify", {"method": "services_available", "params": {"services": [f"{BACKEND}/report"]}})
 
     async def post(self, service: str, call: Mapping[str, Any]) -> tuple[int, Any]:
@@ -87,7 +87,7 @@ class PlayedNode:
         return response.status, json.loads(response.body)
 
     async def heard(self, service: str, *, timeout_s: float = 30.0) -> Any:
-        """Give the next message of the vehicle to this service of Core, leaving those to others for later."""
+        """Return the vehicle's next message to this service of Core; messages to other services are kept."""
         for position, (name, body) in enumerate(self._waiting):
             if name == service:
                 del self._waiting[position]

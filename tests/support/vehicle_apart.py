@@ -12,7 +12,7 @@ COMMANDS = {"node": "rvi-node", "client": "client", "slm": "slm"}
 
 
 def tables_apart(files: VehicleFiles, link_port: int) -> Mapping[str, Mapping[str, object]]:
-    """Give the TOML tables of a vehicle's programs; makes the credentials that they show each other."""
+    """Return the TOML tables of a vehicle's programs, and issue the credentials between them."""
     edge_port, client_port, slm_port = free_ports(3)
     here = "http://127.0.0.1:"
     secrets = prepare_secrets(files.data)

@@ -48,6 +48,6 @@ class VehicleFiles:
         return log.read_text() if log.exists() else ""
 
     def history(self) -> list[str]:
-        """Give the packages in the order in which they became installed, ``name version``."""
+        """Return the packages in the order of their installation, ``name version``."""
         done = [line.partition(" status installed ")[2].split() for line in self.dpkg_log.splitlines()]
         return [f"{words[0].partition(':')[0]} {words[1]}" for words in done if words]

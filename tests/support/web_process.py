@@ -61,7 +61,7 @@ class WebProcess:
             await self._client.close()
 
     def memory(self) -> int:
-        """Give the most memory that it ever had, in bytes."""
+        """Return its peak memory in bytes."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 

@@ -41,7 +41,7 @@ async def mistrusted(
     """A Web Server whose own credential Core refuses."""
     engine = "sqlite" if backend.web.db.is_sqlite else "mariadb"
     wrong = tmp_path_factory.mktemp("credentials") / "wrong.token"
-    wrong.write_text("a token that nobody issued")
+    wrong.write_text("a token that was never issued")
     database = new_database(request, tmp_path_factory, engine)
     async with backend.another(database, core_token_file=wrong) as server:
         yield server

@@ -372,7 +372,7 @@ async def test_unknown_download_is_not_found_in_the_client(
 
 
 async def test_wrong_credential_is_refused_on_both_sides(vehicle: Vehicle, ivi: Offer) -> None:
-    wrong = "a token that nobody issued"
+    wrong = "a token that was never issued"
 
     answers = [
         await vehicle.call_slm("GET", "/v1/packages", token=wrong),

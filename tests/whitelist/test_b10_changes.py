@@ -1,4 +1,4 @@
-"""B10, locally changed software: whoever changed something in the vehicle tells the SOTA Client, which tells Core."""
+"""B10, locally changed software: the program that changed something reports to the SOTA Client, which reports to Core."""
 
 from __future__ import annotations
 

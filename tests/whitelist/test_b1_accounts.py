@@ -92,7 +92,7 @@ async def test_generated_password_can_be_changed_as_json(fresh: Server) -> None:
     assert (await browser.request("GET", "/api/v1/users")).status == 200
 
 
-async def test_whoever_must_change_the_password_can_sign_out(fresh: Server) -> None:
+async def test_user_who_must_change_the_password_can_sign_out(fresh: Server) -> None:
     assert fresh.web.first_password is not None
     browser = fresh.browser()
     await browser.sign_in("admin", fresh.web.first_password)
@@ -110,7 +110,7 @@ async def test_password_page_is_served(backend: Backend) -> None:
 
 @pytest.mark.whitelist("X-B1-40", "redirected")
 @pytest.mark.whitelist("X-B1-41", "redirected")
-async def test_password_page_is_for_whoever_is_signed_in(backend: Backend) -> None:
+async def test_password_page_is_for_every_signed_in_user(backend: Backend) -> None:
     for answer in (await backend.browser().password_page(), await backend.browser().change_password("x", ANOTHER)):
         assert (answer.status, answer.headers["location"]) == (301, "/login")
 
@@ -304,7 +304,7 @@ async def test_list_of_accounts_ends(backend: Backend) -> None:
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_unknown_account(backend: Backend, method: str) -> None:
     body = {"disabled": True} if method == "PUT" else None
-    answer = await backend.ask(method, "/api/v1/users/nobody-of-this-name", body, role=Role.ADMIN)
+    answer = await backend.ask(method, "/api/v1/users/no-such-user", body, role=Role.ADMIN)
     assert (answer.status, answer.message) == (404, "Not Found")
 
 

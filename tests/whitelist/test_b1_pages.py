@@ -38,7 +38,7 @@ async def test_another_html_file_is_refused_with_and_without_a_session(backend: 
 
 
 @pytest.mark.whitelist("WL-B1-2", "served")
-async def test_linked_script_is_served_to_everybody(backend: Backend) -> None:
+async def test_linked_script_is_served_to_every_caller(backend: Backend) -> None:
     page = await (await backend.signed_in()).console()
     linked = re.findall(rb'<script src="([^"]+)"', page.body)
     assert linked
@@ -56,7 +56,7 @@ async def test_unknown_script_is_refused(backend: Backend) -> None:
 
 
 @pytest.mark.whitelist("WL-B1-3", "served")
-async def test_linked_stylesheet_is_served_to_everybody(backend: Backend) -> None:
+async def test_linked_stylesheet_is_served_to_every_caller(backend: Backend) -> None:
     page = await backend.browser().login_page()
     linked = re.findall(rb'<link rel="stylesheet" href="([^"]+)"', page.body)
     assert linked
@@ -112,7 +112,7 @@ async def test_valid_credentials_give_the_console_and_a_cookie(backend: Backend)
 
 
 @pytest.mark.whitelist("WL-B1-10", "denied")
-@pytest.mark.parametrize("user", ["admin", "nobody-of-this-name"])
+@pytest.mark.parametrize("user", ["admin", "no-such-user"])
 async def test_invalid_credentials_are_denied(backend: Backend, user: str) -> None:
     answer = await backend.browser().sign_in(user, "not the password")
     assert answer.status == 401

@@ -41,7 +41,7 @@ CHANGES = sorted(
         if row.boundary == "B1" and isinstance(row.way, Http) and row.way.method not in ("GET", "HEAD")
     }
 )
-# Whoever has a one-time code shows that and no token; Core's own trail has the identity that it gave.
+# A caller with a one-time code shows it instead of a token; Core's own trail has the identity that it gave.
 BY_CODE = ("POST", "/api/v1/enrolments")
 ASKED = {(row.way.method, row.way.path) for row in TABLE.values() if isinstance(row.way, Http) and row.way.asks}
 DEEDS = [case for case in CHANGES if case[1].startswith("/api/") and case != BY_CODE and case not in ASKED]
@@ -76,7 +76,7 @@ async def test_own_token_is_made_in_a_session_and_shown_once(backend: Backend) -
 
 @pytest.mark.whitelist("X-B1-51", "above_own_role")
 @pytest.mark.parametrize("service", [True, False])
-async def test_nobody_makes_a_token_that_may_more(backend: Backend, service: bool) -> None:
+async def test_no_user_makes_a_token_with_a_higher_role(backend: Backend, service: bool) -> None:
     _, account_id = await with_account(backend, Role.OPERATOR)
     token = await own_token(backend, account_id, Role.OPERATOR)
     body = {"name": "more", "role": "viewer" if service else "admin", "service": service}
@@ -135,7 +135,7 @@ async def test_admin_makes_and_revokes_a_services_token(backend: Backend) -> Non
 
 
 @pytest.mark.whitelist("X-B1-52", "not_found")
-async def test_others_tokens_are_nobodys_business(backend: Backend) -> None:
+async def test_tokens_of_others_are_out_of_reach(backend: Backend) -> None:
     api = await admin(backend)
     made = await api.new_token(NewToken(name=new_name("service"), role=AccountRole.VIEWER, service=True))
     _, account_id = await with_account(backend, Role.OPERATOR)

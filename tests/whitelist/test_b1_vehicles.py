@@ -41,7 +41,7 @@ async def test_search_vins_lists_those_that_match(backend: Backend) -> None:
 
 @pytest.mark.whitelist("WL-B1-20", "empty")
 async def test_search_vins_without_a_match_is_an_empty_list(backend: Backend) -> None:
-    answer = await backend.ask("GET", "/api/v1/vehicles", query={"regex": "^NOBODY"})
+    answer = await backend.ask("GET", "/api/v1/vehicles", query={"regex": "^ABSENT"})
     assert (answer.status, answer.body) == (200, [])
 
 
@@ -119,7 +119,7 @@ async def test_view_packages_of_an_unknown_vin_is_refused(backend: Backend) -> N
 @pytest.mark.whitelist("WL-B1-27", "failed")
 async def test_view_packages_fails_with_a_bad_cursor(backend: Backend) -> None:
     path = f"/api/v1/vehicles/{await backend.with_vehicle()}/packages"
-    answer = await backend.ask("GET", path, query={"cursor": "nobody-gave-this"})
+    answer = await backend.ask("GET", path, query={"cursor": "never-returned"})
     assert (answer.status, answer.message) == (404, "View Packages per VIN Request failed")
     assert "127.0.0.1" not in answer.body["detail"]
 

@@ -97,7 +97,7 @@ async def test_vins_that_match_are_listed(core: RunningCore) -> None:
 
 @pytest.mark.whitelist("WL-B2-7", "empty")
 async def test_no_vin_that_matches_is_an_empty_list(core: RunningCore) -> None:
-    answer = await core.web.send("GET", "/vehicles", query={"regex": "^NOBODY"})
+    answer = await core.web.send("GET", "/vehicles", query={"regex": "^ABSENT"})
     assert (answer.status, answer.body) == (200, [])
 
 
@@ -213,7 +213,7 @@ async def test_vins_that_have_a_package_are_viewed(core: RunningCore) -> None:
 
 
 @pytest.mark.whitelist("WL-B2-11", "found")
-async def test_package_that_nobody_has_gives_an_empty_list(core: RunningCore) -> None:
+async def test_package_that_no_vehicle_has_gives_an_empty_list(core: RunningCore) -> None:
     name = new_name("ivi")
     await core.add_package(name, "2.1.0")
     answer = await core.web.send("GET", f"/packages/{name}/2.1.0/vehicles")

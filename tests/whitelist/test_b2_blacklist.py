@@ -51,7 +51,7 @@ async def test_blacklisting_cancels_what_waits(core: RunningCore) -> None:
 @pytest.mark.whitelist("WL-B2-3", "package_blacklisted")
 @pytest.mark.whitelist("WL-B2-5", "package_blacklisted")
 @pytest.mark.whitelist("X-B2-18", "allowed")
-async def test_blacklisted_package_is_queued_for_nobody_until_it_is_allowed_again(core: RunningCore) -> None:
+async def test_blacklisted_package_is_queued_for_no_vehicle_until_it_is_allowed_again(core: RunningCore) -> None:
     vin, name = await core.add_target()
     path = f"{name}/2.1.0"
     await core.web.send("PUT", f"/packages/{path}/blacklist", WHY)
@@ -87,7 +87,7 @@ async def test_blacklisted_package_may_be_removed(core: RunningCore) -> None:
     assert (await core.update_of(request_id))["status"] == "pending"
 
 
-async def test_blacklisted_prerequisite_is_sent_to_nobody(core: RunningCore) -> None:
+async def test_blacklisted_prerequisite_is_sent_to_no_vehicle(core: RunningCore) -> None:
     _, needed, main = await with_prerequisite(core)
     before = await core.queue(main, "1.0.0")
     answer = await core.web.send("PUT", f"/packages/{needed}/1.0.0/blacklist", WHY)

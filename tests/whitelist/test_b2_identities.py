@@ -79,7 +79,7 @@ async def renew(core: RunningCore, vin: str, credential: str, request: str | Non
 
 
 async def heard(core: RunningCore, vin: str) -> dict[str, Any]:
-    """Give what the vehicle was told last of its identity."""
+    """Return the last message to the vehicle about its identity."""
     body: dict[str, Any] = (await core.edge.expect(vin, "identity", after=len(core.edge.to(vin, "identity")) - 1)).body
     return body
 

@@ -138,7 +138,7 @@ async def test_resolve_gives_the_vehicles_that_pass_all_filters(resolver: Runnin
 
 
 @pytest.mark.whitelist("WL-B3-5", "resolved")
-async def test_resolve_that_matches_nobody_gives_an_empty_list(resolver: RunningResolver) -> None:
+async def test_resolve_that_matches_no_vehicle_gives_an_empty_list(resolver: RunningResolver) -> None:
     package = new_name("ivi")
     await resolver.offer(package, "2.0.0", "FALSE")
     answer = await resolver.resolve(package, "2.0.0")
@@ -195,7 +195,7 @@ async def test_list_without_filters_gives_an_empty_list(resolver: RunningResolve
 
 @pytest.mark.whitelist("WL-B3-7", "failed")
 async def test_list_with_a_foreign_cursor_fails(resolver: RunningResolver) -> None:
-    answer = await resolver.web.send("GET", "/filters", query={"cursor": "nobody-gave-this"})
+    answer = await resolver.web.send("GET", "/filters", query={"cursor": "never-returned"})
     assert (answer.status, answer.body["title"]) == (404, "List Filters Request failed")
 
 
@@ -328,7 +328,7 @@ async def test_vehicle_that_cannot_get_a_prerequisite_is_left_out(resolver: Runn
     assert [match["vin"] for match in answer.body] == [has]
 
 
-async def test_filter_that_cannot_be_evaluated_gives_nothing_to_nobody(resolver: RunningResolver) -> None:
+async def test_filter_that_cannot_be_evaluated_gives_nothing_to_any_vehicle(resolver: RunningResolver) -> None:
     package = new_name("ivi")
     await resolver.add_vehicle()
     await resolver.offer(package, "1.0.0", "TRUE")

@@ -59,7 +59,7 @@ async def test_resolver_checks_its_trail_and_finds_what_was_changed(resolver: Ru
         change = RECORD.update().where(RECORD.c.number == last).values(actor=actor)
         await resolver.db.transact(lambda tx: tx.execute(change))
 
-    await rewrite("somebody else")
+    await rewrite("another user")
     answer = await resolver.web.send("GET", "/audit/verify")
     await rewrite("Web Server")
     assert (answer.body["holds"], answer.body["broken_at"]) == (False, last)

@@ -17,7 +17,7 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
 
 
 class Offered:
-    """A package for vehicles with a group of their own; whoever has the unit is left out."""
+    """A package for vehicles with a group of their own; a vehicle with the unit is left out."""
 
     def __init__(self, resolver: RunningResolver) -> None:
         self.resolver = resolver
@@ -104,7 +104,7 @@ async def test_resolution_is_shown_as_it_was_decided(resolver: RunningResolver) 
 @pytest.mark.whitelist("X-B3-23", "empty")
 @pytest.mark.whitelist("X-B3-24", "empty")
 @pytest.mark.whitelist("X-B3-25", "empty")
-async def test_resolution_for_nobody_has_empty_lists(resolver: RunningResolver) -> None:
+async def test_resolution_for_no_vehicle_has_empty_lists(resolver: RunningResolver) -> None:
     id = await (await Offered(resolver).register()).resolve()
     for path, query in (("vehicles", {}), ("left-out", {}), ("difference", {"to": id})):
         answer = await resolver.web.send("GET", f"/resolutions/{id}/{path}", query=query)

@@ -45,7 +45,7 @@ async def test_dependencies_are_listed_directly_or_as_a_graph(resolver: RunningR
 
 @pytest.mark.whitelist("X-B3-15", "declared")
 @pytest.mark.whitelist("X-B3-16", "dropped", "not_found")
-async def test_dependencies_are_declared_anew_and_dropped(resolver: RunningResolver) -> None:
+async def test_dependencies_are_declared_again_and_dropped(resolver: RunningResolver) -> None:
     a, b, c = await chain(resolver)
     path = f"/packages/{a}/1.0.0/dependencies"
     declared = await resolver.web.send("PUT", path, [pair(f"{c}/1.0.0"), pair(f"{b}/1.0.0")])
@@ -174,7 +174,7 @@ async def test_package_is_rehearsed(resolver: RunningResolver) -> None:
 
 @pytest.mark.whitelist("X-B3-17", "filters_missing")
 @pytest.mark.whitelist("X-B3-21", "filters_missing")
-async def test_package_without_filters_is_for_nobody(resolver: RunningResolver) -> None:
+async def test_package_without_filters_is_for_no_vehicle(resolver: RunningResolver) -> None:
     name, vin = new_name("ivi"), await resolver.add_vehicle()
     await resolver.add_package(name, "1.0.0")
     preview = await resolver.web.send("GET", f"/packages/{name}/1.0.0/preview")

@@ -33,12 +33,12 @@ class Issuer:
         Authority.open(self.folder).issue_vehicle(VIN, self.identity)
 
     def answer(self, request: str, vin: str = VIN, **more: Any) -> dict[str, Any]:
-        """Give what Core would send."""
+        """Return what Core would send."""
         issued = Authority.open(self.folder).sign_request(vin, request)
         return {"certificate": issued.certificate, "credential": issued.credential, **more}
 
     def files(self) -> dict[str, bytes]:
-        """Give the identity's files."""
+        """Return the identity's files."""
         return {file.name: file.read_bytes() for file in self.identity.iterdir() if file.is_file()}
 
     def check(self) -> None:
@@ -61,7 +61,7 @@ async def vehicle(tmp_path: Path, issuer: Issuer) -> AsyncIterator[Vehicle]:
 
 
 async def asked_for(vehicle: Vehicle) -> str:
-    """Tell the vehicle that its identity is due; gives its request."""
+    """Notify the vehicle that its identity is due; return its request."""
     assert (await vehicle.node.tell("identity", {"due": True}))[0] == 200
     async with asyncio.timeout(30):
         while True:

@@ -17,8 +17,8 @@ ROWS = tuple(TABLE.values())
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_row_has_both_ends(row: Interaction) -> None:
     ends = find_ends().get(row.id, Ends())
-    assert ends.callers, f"nobody calls {row.id} ({row.title})"
-    assert ends.handlers, f"nobody answers {row.id} ({row.title})"
+    assert ends.callers, f"no program calls {row.id} ({row.title})"
+    assert ends.handlers, f"no program answers {row.id} ({row.title})"
 
 
 def test_every_end_belongs_to_a_row() -> None:

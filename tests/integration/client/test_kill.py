@@ -42,7 +42,7 @@ def ivi(vehicle: Vehicle, tmp_path: Path) -> Offer:
 
 
 async def again(vehicle: Vehicle, client: ProgramProcess) -> None:
-    """Kill the client and start it anew."""
+    """Kill the client and start it again."""
     client.kill()
     vehicle.node.addresses.clear()
     client.start()

@@ -59,7 +59,7 @@ async def test_report_survives_a_restart(vehicle: Vehicle, ivi: Offer) -> None:
         ({"target": "another unit"}, "fields do not agree"),
     ],
 )
-async def test_download_that_nobody_trusted_signed_is_refused_before_it_begins(
+async def test_download_without_a_trusted_signature_is_refused_before_it_begins(
     vehicle: Vehicle, ivi: Offer, change: dict[str, Any], why: str
 ) -> None:
     await vehicle.node.tell("notify", notify(ivi))

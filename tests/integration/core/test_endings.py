@@ -1,4 +1,4 @@
-"""Who ends an update, and what nobody but its vehicle can end: an installation that has begun."""
+"""Who ends an update, and what its vehicle alone can end: an installation that has begun."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ GONE_AFTER_S = 30.0
 
 
 class Host:
-    """A Core's presence, its clock, and the clock that nobody sets."""
+    """A Core's presence, its clock, and the clock that is never set."""
 
     def __init__(self, db: Database, name: str, ahead: timedelta) -> None:
         self.moment = datetime(2026, 6, 1, tzinfo=UTC) + ahead

@@ -147,7 +147,7 @@ async def test_those_who_are_left_out_are_counted_by_reason(core: RunningCore) -
     assert (removed["left_out_reasons"], removed["counts"]["pending"]) == ({"not_installed": 169, "unknown_vin": 1}, 60)
 
 
-async def test_nobody_sees_a_part_of_a_request(core: RunningCore) -> None:
+async def test_part_of_a_request_is_never_visible(core: RunningCore) -> None:
     vins = await fleet(core)
     name = await offered(core, vins)
     queueing = asyncio.create_task(core.queue(name, "2.1.0"))
@@ -226,7 +226,7 @@ async def half_written(core: RunningCore, name: str, vins: Sequence[str], owner:
     return str(request.id)
 
 
-async def test_half_of_a_request_is_shown_as_such_and_acted_upon_by_nobody(core: RunningCore) -> None:
+async def test_half_of_a_request_is_shown_as_such_and_not_acted_upon(core: RunningCore) -> None:
     vins = await fleet(core, count=20)
     name = await offered(core, vins)
     request_id = await half_written(core, name, vins, "another/1", timedelta(hours=1))
@@ -250,7 +250,7 @@ async def test_half_of_a_request_is_shown_as_such_and_acted_upon_by_nobody(core:
     async def is_gone() -> bool:
         return (await core.web.send("GET", f"/install-requests/{request_id}")).status == 404
 
-    await until(is_gone, "whoever finds the lease over takes the request back")
+    await until(is_gone, "the Core that finds the lease over takes the request back")
     assert await rows_of(core, tables.update, package_name=name) == 20
 
 
@@ -258,7 +258,7 @@ async def test_restarted_core_takes_back_what_it_left_half_written(core: Running
     vins = await fleet(core, count=20)
     name = await offered(core, vins)
     await half_written(core, name, vins, "reborn/1", timedelta(hours=1))
-    (tmp_path / "resolver.token").write_text("nobody is asked")
+    (tmp_path / "resolver.token").write_text("it is never shown")
     again = CoreProgram(
         core_settings(
             str(core.program.settings.database),
@@ -317,7 +317,7 @@ async def test_request_is_closed_when_its_end_is_past_and_nothing_of_it_is_open(
     end = now + timedelta(hours=1)
     assert await look(end + timedelta(minutes=1)) == set()
     assert await rows_of(core, tables.update, package_name=name, status="failed", reason="expired") == 2
-    # Whoever queued or tried again at the last moment has committed by then; who still prepares has not.
+    # What was queued or retried at the last moment is committed by then; what is still prepared is not.
     assert await look(end + timedelta(hours=1)) == {over}
     gone = tables.preparation.delete().where(tables.preparation.c.owner == "another/2")
     await core.db.transact(lambda tx: tx.execute(gone))

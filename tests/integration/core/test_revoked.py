@@ -26,7 +26,7 @@ async def core(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runnin
 
 
 async def enrolled(core: RunningCore) -> tuple[str, str]:
-    """Give a vehicle an identity; gives its VIN and its credential's identifier."""
+    """Issue an identity to a vehicle; return its VIN and its credential's identifier."""
     vin = new_vin()
     assert (await core.web.send("POST", "/vehicles", {"vin": vin})).status == 200
     assert (await core.web.send("POST", f"/vehicles/{vin}/identities", {})).status == 200

@@ -1,5 +1,5 @@
 """Deadlocks, lost connections and cancelled queries on a real MariaDB: a transaction is done once, wholly, or not at
-all, and nobody is given another's rows.
+all, and no caller gets the rows of another.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NAMES = ("first", "second")
 
 @pytest.fixture
 def own_server() -> Iterator[MariaDbServer]:
-    """A server that nobody else uses, to be stopped."""
+    """A server of its own, to be stopped."""
     with running_mariadb("--innodb-flush-log-at-trx-commit=2") as server:  # what is committed survives its stop
         yield server
 

@@ -41,7 +41,7 @@ async def test_statements_see_one_moment_and_the_next_read_another(database: Dat
         assert (await tx.execute(sa.select(THING.c.number))).scalars().all() == [1]
 
 
-async def test_read_that_broke_off_leaves_nobody_in_the_past(database: Database) -> None:
+async def test_read_that_broke_off_leaves_no_reader_in_the_past(database: Database) -> None:
     with pytest.raises(LookupError):
         await look_and_break_off(database)
     await add(database, 2)

@@ -1,7 +1,7 @@
 """How many SQL statements each read takes: kept in ``query_counts.json``, and never more, however many rows there are.
 
 A list that asks once more for each of its rows is quick on a developer's machine and slow in a market; it is caught
-here. The calls are those of the table: whoever declares a new read of B1, B2 or B3 measures it once, by
+here. The calls are those of the table: a new read of B1, B2 or B3 is measured once, by
 
     SOTA_WRITE_QUERY_COUNTS=1 python -m pytest tests/integration/db/test_query_counts.py
 
@@ -58,13 +58,13 @@ Clients = dict[tuple[Program, Program], HttpClient]
 
 
 class Statements:
-    """The statements of requests; what programs do in the background is nobody's request."""
+    """The statements of requests; what programs do in the background belongs to no request."""
 
     def __init__(self) -> None:
         self.served: list[tuple[str, list[str]]] = []
 
     def of(self, command: str) -> list[str]:
-        """Give the statements of the one request that a program has answered since the last look."""
+        """Return the statements of the one request that a program has answered since the last call."""
         (found,) = [statements for program, statements in self.served if program == command]
         self.served.clear()
         return found
@@ -230,7 +230,7 @@ async def measure(backend: Backend, clients: Clients, statements: Statements, pa
 
 
 def _variants(row_id: str, way: Http) -> Iterator[tuple[str, dict[str, str]]]:
-    """Give a row's calls: plain, and as a search where it has one."""
+    """Return a row's calls: plain, and as a search where it has one."""
     if way.selected_by is None:
         yield row_id, {}
     if "regex" in way.parameters:
@@ -239,7 +239,7 @@ def _variants(row_id: str, way: Http) -> Iterator[tuple[str, dict[str, str]]]:
 
 @asynccontextmanager
 async def callers(backend: Backend) -> AsyncIterator[Clients]:
-    """Give a client for each pair of programs, with the credential that the one has for the other."""
+    """Return a client for each pair of programs, with the credential that the one has for the other."""
     ports = {Program.SOTA_CORE: backend.core.port, Program.EXTERNAL_RESOLVER: backend.resolver.port}
     clients: Clients = {(Program.WEB_BROWSER, Program.WEB_SERVER): await backend.client(Role.ADMIN)}
     for caller, callee in CREDENTIALS:

@@ -100,7 +100,7 @@ def test_unknown_schema(mariadb_server: MariaDbServer, config: Path, program: st
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_schema_of_somebody_else(mariadb_server: MariaDbServer, config: Path, program: str) -> None:
+def test_schema_of_another_program(mariadb_server: MariaDbServer, config: Path, program: str) -> None:
     own, other = sa.make_url(mariadb_server.new_schema()), sa.make_url(mariadb_server.new_schema())
     line = refused(program, config, own.set(database=other.database).render_as_string(hide_password=False))
     assert "rejects the connection: wrong user, password or schema (1044)" in line

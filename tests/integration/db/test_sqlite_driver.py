@@ -41,7 +41,7 @@ async def test_statement_gives_its_rows_its_count_and_its_number(database: Datab
     assert await lines(database) == [1, 2, 3]
 
 
-async def test_what_is_rolled_back_is_gone_and_the_next_transaction_begins_anew(database: Database) -> None:
+async def test_what_is_rolled_back_is_gone_and_the_next_transaction_begins_empty(database: Database) -> None:
     async def insert(tx: Any, number: int) -> None:
         await tx.execute(LINE.insert().values(id=number))
         if number == 1:
@@ -58,7 +58,7 @@ async def test_transaction_without_statements_leaves_nothing_open(database: Data
 
     await database.transact(nothing)
     other = sqlite3.connect(tmp_path / "a.db", timeout=0.1, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")  # nobody else writes
+    other.execute("BEGIN IMMEDIATE")  # no other connection writes
     other.execute("INSERT INTO line (id) VALUES (7)")
     other.execute("COMMIT")
     other.close()

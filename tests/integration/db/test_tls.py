@@ -54,7 +54,7 @@ async def cipher(database: Database) -> str:
 
 
 async def refusal(settings: DatabaseSettings) -> str:
-    """Give the line with which a start ends, which must not wait."""
+    """Return the line with which a start fails; it must fail at once."""
     database = Database.of(settings)
     try:
         with pytest.raises(StartError) as caught:

@@ -1,7 +1,7 @@
-"""SQLite under fifty readers and writers at once: nobody is told that it is locked, and nobody waits for ever.
+"""SQLite under fifty readers and writers at once: none gets "database is locked", and none waits indefinitely.
 
-SQLite has one writer; whoever writes waits in a queue of ours. The bound is a count: how many may be served between
-somebody's asking and their turn.
+SQLite has one writer; other writers wait in a queue of ours. The bound is a count: how many may be served between
+a writer's request and its turn.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ async def test_a_reader_does_not_wait_for_a_writer(database: Database) -> None:
     assert reads.given == 1
 
 
-async def test_whoever_waits_too_long_for_a_turn_is_told_so(
+async def test_writer_that_waits_too_long_for_its_turn_gets_an_error(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "TURN_TIMEOUT_S", 0.05)

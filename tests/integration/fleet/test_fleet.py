@@ -142,7 +142,7 @@ async def test_a_fleet_that_was_killed_goes_on_where_it_was(system: System, tmp_
     await fleet.stop()
 
 
-async def test_a_fleet_that_is_in_nobodys_filter_ends_by_its_time_out(system: System, tmp_path: Path) -> None:
+async def test_a_fleet_that_no_filter_matches_ends_by_its_time_out(system: System, tmp_path: Path) -> None:
     fleet = FleetProcess(system, tmp_path, 2, seed=11, options=["--once", "--timeout", "2"])
     fleet.start()
 

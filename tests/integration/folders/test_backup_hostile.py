@@ -1,4 +1,4 @@
-"""Backups that somebody damaged or forged: each is one clear line, and nothing is changed."""
+"""Backups that were damaged or forged: each is one clear line, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Forge = Callable[[dict[str, Any], dict[str, bytes]], None]
 
 
 def replaced(manifest: dict[str, Any], members: dict[str, bytes], name: str, content: bytes) -> None:
-    """Replace a file as somebody would who knows the format: the manifest agrees."""
+    """Replace a file as a forger who knows the format: the manifest agrees."""
     members[name] = content
     (entry,) = [entry for entry in manifest["files"] if entry["name"] == name]
     entry.update(size=len(content), sha256=hashlib.sha256(content).hexdigest())

@@ -20,7 +20,7 @@ def needs(name: str) -> list[dict[str, Any]]:
 
 
 def circle(length: int) -> list[tuple[str, str]]:
-    """Give names, each with the one that it needs."""
+    """Build packages by name, each with the one that it needs."""
     names = [new_name("circle") for _ in range(length)]
     return [(name, names[(place + 1) % length]) for place, name in enumerate(names)]
 

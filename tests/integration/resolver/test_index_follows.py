@@ -51,7 +51,7 @@ class Node:
         return await self.db.transact(lambda tx: service.record(tx, facts, CLOCK))
 
     async def tell_again_and_again(self, *facts: messages.Fact) -> None:
-        """Tell until it is taken in, as Core's outbox does: writers may be in each other's way."""
+        """Send a fact until it is accepted, as Core's outbox does: writers may conflict."""
         async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(Unavailable):
@@ -82,7 +82,7 @@ async def running_node(url: str, folder: Path, *, kept: int = 20_000, every_s: f
 
 
 class Writer:
-    """Tells facts about vehicles that several writers share."""
+    """Sends facts about vehicles that several writers share."""
 
     def __init__(self, name: str, seed: int) -> None:
         self.name, self.random, self.count = name, random.Random(seed), 0
@@ -169,7 +169,7 @@ async def test_snapshot_of_another_history_is_not_used(
     assert "index_dropped" in capsys.readouterr().out
 
 
-async def test_history_that_goes_on_differently_makes_the_index_anew(
+async def test_history_that_goes_on_differently_rebuilds_the_index(
     fresh_database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A copy that lacks the last commits took over, and more was committed there before anybody looked."""
@@ -189,7 +189,7 @@ async def test_history_that_goes_on_differently_makes_the_index_anew(
                 return list(await node.contents()) == ["NEW00000000000001"]
             return False
 
-        await until(is_the_truth, "the index is made anew")
+        await until(is_the_truth, "the index is rebuilt")
     assert "index_dropped" in capsys.readouterr().out
 
 
@@ -226,7 +226,7 @@ async def test_question_waits_for_what_was_committed_before_it_and_for_no_more(
 
 
 async def test_snapshot_is_written_beside_what_the_index_computes(fresh_database_url: str, tmp_path: Path) -> None:
-    """A large one takes seconds: whoever asks meanwhile, with a change to be taken in first, does not wait for it."""
+    """A large one takes seconds: a query meanwhile, with a change to be applied first, does not wait for it."""
     async with running_node(fresh_database_url, tmp_path, every_s=1) as node:
         await node.tell(messages.VehicleRegistered(id="saved", vin="SAVED000000000001"))
         number = (await node.keeper.newest()).position.number
@@ -247,7 +247,7 @@ async def test_snapshot_is_written_beside_what_the_index_computes(fresh_database
             await computing
 
 
-async def test_log_that_was_cut_short_makes_the_index_anew(fresh_database_url: str, tmp_path: Path) -> None:
+async def test_log_that_was_cut_short_rebuilds_the_index(fresh_database_url: str, tmp_path: Path) -> None:
     writer = Writer("cut", 3)
     async with running_node(fresh_database_url, tmp_path / "one", every_s=60) as node:
         await node.tell(*writer.facts())
@@ -267,7 +267,7 @@ async def test_log_that_was_cut_short_makes_the_index_anew(fresh_database_url: s
 
 
 async def test_entries_are_numbered_in_the_order_of_their_commits(fresh_database_url: str, tmp_path: Path) -> None:
-    """Whoever sees an entry sees all before it, however many write at the same time."""
+    """A reader of an entry also sees all entries before it, however many writers there are."""
     async with running_node(fresh_database_url, tmp_path) as node:
         seen: list[int] = []
         is_done = asyncio.Event()

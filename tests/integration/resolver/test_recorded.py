@@ -52,8 +52,8 @@ async def test_answer_stays_what_it_was_when_the_fleet_changes(resolver: Running
     await resolver.core.tell({"fact": "vehicle_retired", "vin": vins[0]})
     await resolver.core.tell({"fact": "packages_replaced", "vin": vins[1], "packages": []})
     assert (await resolve(resolver, name, id)).body == first.body
-    anew = await resolve(resolver, name, new_id())
-    assert [found["vin"] for found in anew.body] == vins[2:]  # one is gone, one lacks the library now
+    repeated = await resolve(resolver, name, new_id())
+    assert [found["vin"] for found in repeated.body] == vins[2:]  # one is gone, one lacks the library now
 
 
 async def test_other_process_gives_the_same_answer(
@@ -96,7 +96,7 @@ async def test_refused_resolve_leaves_no_record(resolver: RunningResolver) -> No
         assert await store.find(tx, id) is None
 
 
-async def test_record_that_broke_off_is_made_anew(resolver: RunningResolver) -> None:
+async def test_record_that_broke_off_is_made_repeated(resolver: RunningResolver) -> None:
     """As after a kill between two chunks: the row is there and not complete, and so is a part of a list."""
     vin = new_vin()
     name, id, killed = await offered(resolver, vin), new_id(), new_id()

@@ -1,4 +1,4 @@
-"""Callbacks to local services: order, patience, and nobody waits for another's trouble."""
+"""Callbacks to local services: order, time limits, and no service waits for the trouble of another."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_callbacks_use_one_connection(identities: Identities, tmp_path: Pa
         await peer.close()
 
 
-async def test_a_service_that_hangs_delays_nobody_else(
+async def test_a_service_that_hangs_delays_no_other(
     identities: Identities, tmp_path: Path, service: RecordingService, other_service: RecordingService
 ) -> None:
     release = asyncio.Event()
@@ -153,7 +153,7 @@ async def test_a_service_that_is_down_gets_its_messages_when_it_is_back(
         await peer.close()
 
 
-async def test_a_service_that_was_started_anew_elsewhere_gets_its_messages_there(
+async def test_a_service_that_was_restarted_elsewhere_gets_its_messages_there(
     identities: Identities, tmp_path: Path, service: RecordingService, other_service: RecordingService
 ) -> None:
     settings = backend_settings(identities, tmp_path)

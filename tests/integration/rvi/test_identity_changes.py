@@ -79,8 +79,8 @@ async def test_who_is_revoked_is_cut_off_and_does_not_come_back(
         await wait_until(lambda: vins(node) == {OTHER_VIN})
         assert not await becomes(lambda: VIN in vins(node))
         revoked.unlink()
-        assert not await becomes(lambda: VIN in vins(node)), "a lost file brings nobody back"
-        write_atomic(revoked, b"# nobody\n")
+        assert not await becomes(lambda: VIN in vins(node)), "a lost file brings no vehicle back"
+        write_atomic(revoked, b"# none\n")
         await wait_until(lambda: vins(node) == {VIN, OTHER_VIN})
 
 
@@ -102,7 +102,7 @@ async def test_credential_that_is_named_counts_although_its_vehicle_is_revoked(
 
 
 async def becomes(condition: Callable[[], object], within_s: float = 0.6) -> bool:
-    """Say whether this becomes true within a time."""
+    """Report whether this becomes true within a time."""
     try:
         await wait_until(condition, timeout_s=within_s)
     except (AssertionError, TimeoutError):
@@ -195,7 +195,7 @@ def over_since_long(identities: Identities, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("trusts", [True, False])
-async def test_a_clock_that_may_be_wrong_refuses_nobody(
+async def test_a_clock_that_may_be_wrong_refuses_no_vehicle(
     *, trusts: bool, identities: Identities, tmp_path: Path, service: RecordingService
 ) -> None:
     backend = over_since_long(identities, tmp_path / "identity")

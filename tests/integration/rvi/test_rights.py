@@ -41,10 +41,10 @@ def certificate(identity: Path) -> x509.Certificate:
 def wrong_credentials(identities: Identities) -> dict[str, str]:
     own = certificate(identities.vehicle())
     return {
-        "another authority": Authority.create("somebody else").sign_credential(GRANT, own),
+        "another authority": Authority.create("a stranger").sign_credential(GRANT, own),
         "expired": identities.authority.sign_credential(replace(GRANT, stop=NOW - timedelta(hours=1)), own),
         "not yet valid": identities.authority.sign_credential(replace(GRANT, start=NOW + timedelta(hours=1)), own),
-        "the certificate of somebody else": token(identities.vehicle(OTHER_VIN)),
+        "the certificate of another vehicle": token(identities.vehicle(OTHER_VIN)),
         "malformed": "a.b",
     }
 

@@ -64,7 +64,7 @@ def as_version_1(certificate: x509.Certificate, signer: rsa.RSAPrivateKey) -> x5
 
 @pytest.fixture(scope="module")
 def old_identities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Identities of the backend and of a vehicle in version 1; the vehicle's certificate names nobody it could be."""
+    """Identities of the backend and of a vehicle in version 1; the vehicle's certificate names no VIN."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     now = datetime.now(UTC)
     made = Authority(key, _root(key))

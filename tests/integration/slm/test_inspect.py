@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(folder: Path) -> dict[str, Path]:
-    """Give a file of each kind."""
+    """Build a file of each kind."""
     own = ("--certificate", "trusted.pem", "--certificate-key", "trusted.key")
     return {kind: built(f"{kind}.toml", *(own if kind in OWN else ()), cwd=folder) for kind in KINDS}
 

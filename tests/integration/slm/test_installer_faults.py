@@ -156,7 +156,7 @@ async def test_full_disk_for_what_going_back_needs_refuses_the_update(is_begun: 
 
 
 @pytest.mark.parametrize("lock", ["lock-frontend", "lock"])
-async def test_update_waits_for_whoever_works_with_the_package_database(lock: str, tmp_path: Path) -> None:
+async def test_update_waits_for_other_users_of_the_package_database(lock: str, tmp_path: Path) -> None:
     workshop = DebWorkshop(tmp_path)
     workshop.furnish(debs.build(tmp_path, "ivi", "1.0.0"))
     file = debs.build(tmp_path, "ivi", "2.0.0")

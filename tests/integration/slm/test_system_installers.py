@@ -46,7 +46,7 @@ def assert_refused(testbed: Testbed, report: InstallReport, *words: str) -> None
         assert word in operation.result_text
 
 
-async def test_bundle_signed_by_somebody_else_is_refused(rauc: RaucSubject, tmp_path: Path) -> None:
+async def test_bundle_signed_by_a_stranger_is_refused(rauc: RaucSubject, tmp_path: Path) -> None:
     testbed = Testbed(tmp_path, rauc)
     await testbed.install("1.0.0")
     stranger = make_key(tmp_path, "stranger")
@@ -100,7 +100,7 @@ async def test_bus_that_is_away_is_an_installer_that_fails(tmp_path: Path) -> No
         await installer.wait_until_free(1)
 
 
-async def test_image_signed_by_somebody_else_is_refused(tmp_path: Path) -> None:
+async def test_image_signed_by_a_stranger_is_refused(tmp_path: Path) -> None:
     subject = SwupdateSubject(tmp_path)
     testbed = Testbed(tmp_path, subject)
     await testbed.install("1.0.0")

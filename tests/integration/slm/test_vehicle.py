@@ -24,7 +24,7 @@ async def play(vehicle: Vehicle, *offers: Offer) -> dict[int, Any]:
 
 
 async def furnish(vehicle: Vehicle, *packages: Path) -> None:
-    """Install what the vehicle left the factory with; nobody keeps these files."""
+    """Install what the vehicle left the factory with; these files are kept nowhere."""
     for package in packages:
         await DebInstaller(vehicle.root).install(package)
 
@@ -125,7 +125,7 @@ async def test_failed_prerequisite_fails_what_depends_on_it(tmp_path: Path) -> N
         assert debs.installed(vehicle.root) == {}
 
 
-async def test_dependency_that_nobody_sent_is_found_by_dpkg(tmp_path: Path) -> None:
+async def test_dependency_that_was_not_sent_is_found_by_dpkg(tmp_path: Path) -> None:
     async with running_vehicle(tmp_path) as vehicle:
         await furnish(vehicle, debs.build(tmp_path, "ivi", "1.0.0"))
 

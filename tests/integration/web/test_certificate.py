@@ -54,7 +54,7 @@ async def web(tmp_path: Path) -> AsyncIterator[WebProgram]:
 
 
 async def answers(web: WebProgram, trusted: Path) -> bool:
-    """Say whether the server shows this certificate in a new connection."""
+    """Report whether the server presents this certificate in a new connection."""
     client = HttpClient(f"https://localhost:{web.https_port}", ssl=tls.trusting(trusted), timeout_s=5)
     try:
         return (await client.request("GET", "/login")).status == 200
@@ -78,7 +78,7 @@ async def test_new_certificate_is_taken_up_without_a_restart(web: WebProgram, tm
     assert not await answers(web, before)
 
 
-async def test_own_certificate_is_made_anew_while_the_server_runs(tmp_path: Path) -> None:
+async def test_own_certificate_is_renewed_while_the_server_runs(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("a token")
     clock = LateClock(timedelta(days=350))
     settings = WebSettings(

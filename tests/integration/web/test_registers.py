@@ -48,7 +48,7 @@ def files_of(server: Server) -> list[Path]:
 
 
 async def knows(resolver_side: Server, vin: str) -> bool:
-    """Say whether the Resolver knows a vehicle: a second registration under another key would be refused there."""
+    """Report whether the Resolver knows a vehicle: it refuses a second registration under another key."""
     async with resolver_side.web.db.read() as tx:
         row = (await tx.execute(REGISTRATION.select().where(REGISTRATION.c.object == f"vehicle {vin}"))).one()
     return bool(row.state == "done")

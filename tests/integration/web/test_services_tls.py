@@ -123,7 +123,7 @@ async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
 
 
 async def reaches(secured: Secured, trusted: Path, shown: Pair | None) -> bool:
-    """Say whether Core answers somebody who has a valid credential and this certificate."""
+    """Report whether Core answers a caller with a valid credential and this certificate."""
     pair = (shown.certificate, shown.key) if shown is not None else (None, None)
     client = HttpClient(secured.core_url, secured.token, calling("services", trusted, *pair), timeout_s=5)
     try:

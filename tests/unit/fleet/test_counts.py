@@ -48,7 +48,7 @@ def test_an_update_of_two_files_is_over_when_both_reports_are_confirmed() -> Non
     assert seen.snapshot().failures == {"rolled_back": 1}
 
 
-def test_a_repeated_offer_changes_nothing_and_a_new_one_begins_anew() -> None:
+def test_a_repeated_offer_changes_nothing_and_a_new_one_begins_again() -> None:
     seen = counts()
     seen.notified(ONE, "u", frozenset({1}))
     seen.transferring(ONE)

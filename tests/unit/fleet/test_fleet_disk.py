@@ -17,7 +17,7 @@ from sota.kit.files.durable import needs_sync
 
 
 @pytest.mark.parametrize("make", [PlainDisk, lambda: FleetDisk(threads=2)])
-async def test_nobody_goes_on_before_his_own_bytes_are_synced(make: type[PlainDisk]) -> None:
+async def test_each_writer_waits_for_its_own_sync(make: type[PlainDisk]) -> None:
     disk: Disk = make()
     events: list[str] = []
     lock = threading.Lock()
@@ -42,7 +42,7 @@ async def test_nobody_goes_on_before_his_own_bytes_are_synced(make: type[PlainDi
     assert len(events) == 150
 
 
-async def test_a_disk_that_fails_one_fails_nobody_else() -> None:
+async def test_a_disk_that_fails_one_fails_no_other() -> None:
     disk = FleetDisk(threads=1)
 
     def fail() -> None:

@@ -90,10 +90,10 @@ async def do_harm(database: Database, harm: str) -> None:
         change = RECORD.update()
         if harm in ("change", "change the last"):
             number = 5 if harm == "change" else 10
-            await tx.execute(change.where(columns.number == number).values(actor="somebody else"))
+            await tx.execute(change.where(columns.number == number).values(actor="another user"))
         elif harm == "change the hash too":
             row = (await tx.execute(sa.select(RECORD).where(columns.number == 5))).one()
-            forged = replace(deed(5), at=row.at, actor="somebody else")
+            forged = replace(deed(5), at=row.at, actor="another user")
             values = {
                 "at": forged.at,
                 "actor": forged.actor,
@@ -127,7 +127,7 @@ async def test_harm_is_found_and_its_place_is_told(trail: tuple[AuditTrail, Data
     assert (await audit.verify()).broken == Break(*HARM[harm])
 
 
-async def test_chain_that_was_written_anew_does_not_have_the_noted_record(trail: tuple[AuditTrail, Database]) -> None:
+async def test_chain_that_was_rewritten_does_not_have_the_noted_record(trail: tuple[AuditTrail, Database]) -> None:
     audit, database = trail
     await asyncio.gather(*(audit.record(deed(number)) for number in range(3)))
     noted = await audit.verify()

@@ -41,7 +41,7 @@ def test_blocks_in_any_order_make_the_file(tmp_path: Path, batches: list[list[in
     path.unlink(missing_ok=True)
     written: set[int] = set()
     for batch in batches:
-        file = filled(path, *batch)  # opened anew each time: as after a restart
+        file = filled(path, *batch)  # opened again each time, as after a restart
         written |= set(batch)
         assert file.received == Ranges(written)
         file.close()

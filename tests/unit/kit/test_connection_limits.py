@@ -1,4 +1,4 @@
-"""Many connections to one listener, on real sockets: those that say nothing keep nobody out."""
+"""Many connections to one listener, on real sockets: silent ones keep no other out."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ async def filled(file: Path) -> LocalDatabase:
 
 
 @pytest.mark.parametrize("damage", [random_bytes, cut, emptied, one_page])
-async def test_a_file_damaged_while_nobody_ran_is_set_aside(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+async def test_a_file_damaged_while_no_program_ran_is_set_aside(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     await (await filled(tmp_path / "x.db")).close()
     damage(tmp_path / "x.db")
     content = (tmp_path / "x.db").read_bytes()

@@ -169,7 +169,7 @@ async def test_many_calls_share_the_pool(client: HttpClient) -> None:
     assert [body["vin"] for _, body in results] == [str(number) for number in range(50)]
 
 
-async def test_nobody_there_is_unavailable() -> None:
+async def test_absent_server_is_unavailable() -> None:
     client = HttpClient("http://127.0.0.1:1")
     with pytest.raises(Unavailable):
         await client.request("GET", "/")

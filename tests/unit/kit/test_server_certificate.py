@@ -31,7 +31,7 @@ class Files:
         shutil.copy(certificate, self.certificate)
 
 
-def test_self_signed_certificate_is_made_anew_before_it_ends(tmp_path: Path) -> None:
+def test_self_signed_certificate_is_renewed_before_it_ends(tmp_path: Path) -> None:
     made = datetime(2030, 1, 1, tzinfo=UTC)
     certificate, key = ensure_certificate(tmp_path, now=made)
     assert time_left(certificate, made) == timedelta(days=365)
@@ -70,7 +70,7 @@ def der(certificate: Path) -> bytes:
 
 
 async def shown(port: int, *, name: str | None = "localhost", version: ssl.TLSVersion | None = None) -> bytes:
-    """Give the certificate that the server shows in a new connection."""
+    """Return the certificate that the server presents in a new connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if version is not None:
@@ -88,7 +88,7 @@ async def test_new_connections_get_the_new_certificate(files: Files, served: tup
     before = der(files.certificate)
     assert await shown(port) == before
     files.put(*files.another("new"))
-    assert await shown(port) == before  # nobody has looked yet
+    assert await shown(port) == before  # no check has run yet
     assert certificate.refresh()
     for name in ("localhost", "127.0.0.1"):  # an address is no server name: the certificate is the same
         assert await shown(port, name=name) == der(files.certificate) != before

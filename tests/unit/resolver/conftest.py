@@ -1,4 +1,4 @@
-"""Says at the end of a run how many resolves were compared with the plain loop: nobody has to believe a number."""
+"""Reports at the end of a run how many resolves were compared with the plain loop."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ Replies = Callable[[wire.Question], list[wire.Answer | bytes]]
 
 @asynccontextmanager
 async def answering(*parts: Replies) -> AsyncIterator[SpreadIndex]:
-    """Give an index whose parts reply so, and then hang up."""
+    """Return an index whose parts reply like this and then close the connection."""
     index = SpreadIndex(ResolverSettings(index_processes=len(parts)))
     servers = []
     for part, replies in zip(index.parts, parts, strict=True):

@@ -84,11 +84,11 @@ def test_largest_filter_is_compiled_in_steps_and_only_once() -> None:
 
 
 async def test_plans_are_made_in_steps_once_for_each_group() -> None:
-    async def nobody() -> AsyncIterator[list[Match]]:
+    async def no_matches() -> AsyncIterator[list[Match]]:
         yield []
 
     wanted, graph = Package("ivi", "2.0.0"), DependencyGraph({Package("ivi", "2.0.0"): [Minimum("tls", "1.0.0")]})
-    resolution = Resolution(wanted, (), (), graph, nobody())
+    resolution = Resolution(wanted, (), (), graph, no_matches())
     matches = [Match([f"A{number:016d}"], frozenset({Package("tls", f"{number % 30}.0.0")})) for number in range(90)]
     assert count_steps(plan_in_steps(resolution, matches, {})) == 30
     codes = [isinstance(decision.plan, LeftOut) for decision in finish(plan_in_steps(resolution, matches, {}))]
@@ -104,5 +104,5 @@ def test_largest_filter_is_a_step_for_each_of_its_tests() -> None:
     planned = finish(planning([vins], fleet.dictionary))
     kinds = {Package("ivi", f"{number}.0.0"): [1] for number in range(40)}
     assert count_steps(find_groups(planned, shard, {})) == MAX_REGEXES
-    everybody = finish(planning([parse("TRUE")], fleet.dictionary))
-    assert count_steps(find_groups(everybody, shard, kinds)) == len(kinds)
+    all_vehicles = finish(planning([parse("TRUE")], fleet.dictionary))
+    assert count_steps(find_groups(all_vehicles, shard, kinds)) == len(kinds)

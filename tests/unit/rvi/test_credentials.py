@@ -91,7 +91,7 @@ def test_out_of_its_validity_it_is_refused(
 
 
 def test_of_another_authority_it_is_refused(anchor: TrustAnchor, device: x509.Certificate) -> None:
-    token = Authority.create("somebody else").sign_credential(GRANT, device)
+    token = Authority.create("a stranger").sign_credential(GRANT, device)
     with pytest.raises(CredentialError, match="not signed by the trust anchor"):
         anchor.read(token, now=time.time(), certificate=der(device))
 

@@ -232,7 +232,7 @@ async def test_a_withdrawn_update_is_forgotten(disk: NodeDatabase) -> None:
     assert len(again) == 0
 
 
-async def test_what_is_over_is_forgotten_unless_scheduled_anew(disk: NodeDatabase) -> None:
+async def test_what_is_over_is_forgotten_unless_scheduled_again(disk: NodeDatabase) -> None:
     calendar = Calendar(disk)
     await calendar.add([update()])
     await calendar.add([update(end=NOW + timedelta(hours=2))])

@@ -1,4 +1,4 @@
-"""Archives that nobody trusts: nothing leaves its folder or costs more than it may, what is damaged is refused."""
+"""Archives that are not trusted: nothing leaves its folder or costs more than it may, what is damaged is refused."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ async def kept(tmp_path: Path) -> AsyncIterator[Backups]:
     await journal.close()
 
 
-async def test_version_whose_file_nobody_kept_is_made_anew(kept: Backups, tmp_path: Path) -> None:
+async def test_version_whose_file_was_not_kept_is_made_again(kept: Backups, tmp_path: Path) -> None:
     installer = make(Place(tmp_path / "root", tmp_path))
 
     file = await kept.secure(1, "", installer, NEW, "1.0.0")

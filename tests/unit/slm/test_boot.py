@@ -100,7 +100,7 @@ async def test_a_clock_that_is_set_ends_no_wait_for_a_boot(
 
 
 async def ends(waiting: asyncio.Task[StepResult]) -> bool:
-    """Say whether a task ends although it is looked at several times more."""
+    """Report whether a task ends within several more turns of the loop."""
     done, _ = await asyncio.wait([waiting], timeout=0.1)
     return bool(done)
 

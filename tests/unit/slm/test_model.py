@@ -60,7 +60,7 @@ def done(step: Step, exit_code: int | None = 0, output: str = "") -> StepRecord:
         (UPGRADE, [done(Step.INSTALL, 1)], BROKEN, Step.RESTORE),
         (UPGRADE, [done(Step.INSTALL, None), done(Step.REPAIR, 1)], UNCONFIGURED, Step.RESTORE),
         (UPGRADE, [done(Step.INSTALL, 1), done(Step.RESTORE, None)], BROKEN, Step.RESTORE),
-        # Nobody can tell: what was interrupted is done again, what had ended is put back.
+        # The outcome is unknown: what was interrupted is done again, what had ended is put back.
         (UPGRADE, [done(Step.INSTALL, None)], UNKNOWN, Step.REINSTALL),
         (UPGRADE, [done(Step.INSTALL), done(Step.LOOK, 1)], UNKNOWN, Step.RESTORE),
         (INSTALL, [done(Step.INSTALL), done(Step.LOOK, 1)], UNKNOWN, Step.DISCARD),

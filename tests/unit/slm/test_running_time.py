@@ -188,7 +188,9 @@ async def test_preconditions_are_waited_for_as_long_as_the_vehicle_runs(vehicle:
     assert waited == [0.0, 100.0, 100.0, 200.0]
 
 
-async def test_a_state_file_that_nobody_writes_is_not_made_fresh_by_a_clock_that_is_set_back(vehicle: Vehicle) -> None:
+async def test_a_state_file_that_is_no_longer_written_is_not_made_fresh_by_a_clock_that_is_set_back(
+    vehicle: Vehicle,
+) -> None:
     update = await vehicle.accept()
     state = vehicle.folder / "state.json"
     state.write_text('{"parked": true}')

@@ -38,11 +38,11 @@ async def test_step_is_found_by_another_runner(runner: StepRunner, tmp_path: Pat
     assert await runner.wait("1-1") == StepResult(0, "done")
 
 
-async def test_step_that_was_never_started_ended_nobody_knows_how(runner: StepRunner) -> None:
+async def test_step_that_was_never_started_has_an_unknown_end(runner: StepRunner) -> None:
     assert await runner.wait("9-9") == StepResult(None, "")
 
 
-async def test_step_whose_shell_was_killed_ended_nobody_knows_how(runner: StepRunner, tmp_path: Path) -> None:
+async def test_step_whose_shell_was_killed_has_an_unknown_end(runner: StepRunner, tmp_path: Path) -> None:
     start(runner, "kill -9 $PPID; sleep 0.1")
     assert (await runner.wait("1-1")).exit_code is None
 

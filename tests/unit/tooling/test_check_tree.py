@@ -41,7 +41,7 @@ def test_clean_tree_passes(tree: Path) -> None:
         ),
         ("long.py", "x = 1\n" * 401, "401 lines: over 400"),
         ("big.json", "1" * (1 << 20) + "\n", "1048577 bytes: over 1048576"),
-        ("home.md", "see /home/" + "somebody/notes\n", "line 1: a path of this machine"),
+        ("home.md", "see /home/" + "a-user/notes\n", "line 1: a path of this machine"),
     ],
 )
 def test_finding_is_named(tree: Path, name: str, text: str, finding: str) -> None:

@@ -189,7 +189,7 @@ def test_reader_finds_commands_wherever_they_stand() -> None:
     assert list(inline_commands(text, "sota")) == [["up"]]
 
 
-@pytest.mark.parametrize("wrong", ["up --bogus 1", "fly", "credentials issue --file f --caller nobody"])
+@pytest.mark.parametrize("wrong", ["up --bogus 1", "fly", "credentials issue --file f --caller stranger"])
 def test_reader_would_notice_a_wrong_command(wrong: str) -> None:
     with pytest.raises(CycloptsError):
         read_as_command(wrong.split())

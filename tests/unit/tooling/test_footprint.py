@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 HEAVY = {
     "cryptography", "joserfc", "securesystemslib", "boto3",  # signatures: loaded when there is one to check
-    "click", "cyclopts", "rich", "wsgiref",  # command lines, and a web server that nobody asked for
+    "click", "cyclopts", "rich", "wsgiref",  # command lines, and a web server that is not needed
     "sqlalchemy", "alembic", "asyncmy", "aiosqlite", "argon2", "jinja2", "obstore", "lark", "re2", "pyarrow",
 }  # fmt: skip
 LOADED = "import sys, json, sota.cli.vehicle_parts, sota.cli.launch; print(json.dumps(sorted(sys.modules)))"
@@ -54,7 +54,7 @@ def test_a_vehicle_that_waits_has_loaded_nothing_heavy() -> None:
     assert loaded & HEAVY == set()
 
 
-def test_parts_of_libraries_that_nobody_uses_are_left_out_and_can_still_be_had() -> None:
+def test_parts_of_libraries_that_are_not_used_are_left_out_and_can_still_be_had() -> None:
     assert python(
         "import sota.kit.runtime.metrics as m, sys; print('http.server' in sys.modules, len(m.exposition()) > 99)"
     ) == ("False True")

@@ -11,7 +11,7 @@ from sota.cli.main import COMMANDS, make
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Give what `--help` prints, without its layout."""
+    """Return what `--help` prints, without its layout."""
     make(*arguments[:1]).help_print(list(arguments))
     return " ".join(capsys.readouterr().out.replace("│", " ").split())
 

@@ -42,7 +42,7 @@ async def echo_behind(weather: Weather | None = None, *, seed: int = 1) -> Async
 
 
 async def through(proxy: Proxy, content: bytes) -> bytes:
-    """Say it, and give what is heard until the end."""
+    """Send bytes and return everything that arrives until the end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
 
     async def say() -> None:
@@ -138,9 +138,9 @@ async def test_one_direction_is_held_until_the_cut() -> None:
         assert await through(proxy, b"again") == b"again"
 
 
-async def test_nobody_behind_ends_the_connection() -> None:
-    port, nobody = free_ports(2)
-    proxy = Proxy(port, nobody)
+async def test_absent_server_ends_the_connection() -> None:
+    port, absent = free_ports(2)
+    proxy = Proxy(port, absent)
     await proxy.start()
     try:
         async with asyncio.timeout(TIMEOUT_S):

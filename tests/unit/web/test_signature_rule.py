@@ -56,7 +56,7 @@ def test_unsigned_package_is_refused_only_where_signatures_are_required(tmp_path
         SignatureRule.of(tmp_path, required=True).check(metadata(None), package())
 
 
-def test_a_folder_without_keys_trusts_nobody(tmp_path: Path) -> None:
+def test_a_folder_without_keys_trusts_no_signer(tmp_path: Path) -> None:
     with pytest.raises(Invalid):
         SignatureRule.of(tmp_path, required=False).check(metadata(Ed25519PrivateKey.generate()), package())
     with pytest.raises(StartError):
