@@ -1,4 +1,4 @@
-"""B10, locally changed software: the program that changed something reports to the SOTA Client, which reports to Core."""
+"""B10, locally changed software: the program that made a change reports to the SOTA Client, and this to Core."""
 
 from __future__ import annotations
 
