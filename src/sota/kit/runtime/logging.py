@@ -37,7 +37,7 @@ def configure(level: str = "info", *, output: TextIO | None = None, program: str
     stream = output or sys.stderr
     _state["debug"] = level.lower() == "debug"
     numeric = getattr(stdlib_logging, level.upper())
-    # uvicorn, asyncio and alembic speak through the standard library: only their warnings are news.
+    # asyncio and alembic log through the standard library: only their warnings matter.
     render = _render_text if stream.isatty() else _render_json
     lossy = cast(TextIO, _Lossy(stream))
     stdlib_logging.basicConfig(stream=lossy, level=max(numeric, stdlib_logging.WARNING), force=True)
