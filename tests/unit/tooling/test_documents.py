@@ -124,6 +124,15 @@ def test_names_of_code_in_the_developers_pages_exist() -> None:
     assert sorted(name for name in named - known if not name.startswith("SOTA_")) == []
 
 
+def test_new_names_of_the_glossary_exist() -> None:
+    known = names_of_code()
+    table = section((ROOT / "docs/glossary.md").read_text(), "Old and new names")
+    cells = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ")]
+    named = {name for cell in cells for name in re.findall(r"`([A-Z]\w*[a-z]\w*(?:\.\w+)?)`", cell)}
+    assert len(named) > 50
+    assert sorted(named - known) == []
+
+
 def test_test_that_the_developers_page_shows_exists() -> None:
     (shown,) = re.findall(
         r"^ *```python\n(.*?)^ *```", (ROOT / "docs/developers.md").read_text(), re.MULTILINE | re.DOTALL
