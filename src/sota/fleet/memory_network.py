@@ -162,7 +162,7 @@ class MemoryClient(HttpClient):
             Unavailable: no program listens on the port, or it does not answer in time.
         """
         content = body if isinstance(body, bytes) else b"" if body is None else b"".join([part async for part in body])
-        handler = self._memory.find(self._port)
+        handler = self._memory.find(self._pool.port)
         if handler is None:
             raise Unavailable(f"{self.base_url} is not reachable: nothing listens there.")
         target = self._path + path + (f"?{urlencode(query)}" if query else "")

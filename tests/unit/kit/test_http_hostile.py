@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from sota.kit.errors import Unavailable
 from sota.kit.http.answer import MAX_HEAD_BYTES, AnswerReader, BadAnswer
 from sota.kit.http.client import HttpClient, Response
-from sota.kit.http.post_client import Answer, PostClient
+from sota.kit.http.post_client import PostClient
 from sota.rvi.callback import HttpAddress
 
 pytestmark = pytest.mark.anyio
@@ -189,22 +189,18 @@ async def streamed(port: int, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Ask
 
 
 @contextlib.asynccontextmanager
-async def piped(port: int, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Ask]:
+async def posted(port: int, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Ask]:
     """Core's blocks to its node."""
-    pipe = PostClient(f"http://127.0.0.1:{port}", timeout_s=timeout_s, pool=1)
+    client = PostClient(f"http://127.0.0.1:{port}", timeout_s=timeout_s, pool=1)
 
     async def ask() -> Verdict:
-        told: asyncio.Future[Answer | Unavailable] = asyncio.get_running_loop().create_future()
-        if not pipe.send((b"{}",), told.set_result):
-            try:
-                return await pipe.post((b"{}",))
-            except Unavailable:
-                return None
-        answer = await told
-        return None if isinstance(answer, Unavailable) else answer
+        try:
+            return await client.post((b"{}",))
+        except Unavailable:
+            return None
 
     yield ask
-    await pipe.close()
+    await client.close()
 
 
 @contextlib.asynccontextmanager
@@ -222,7 +218,7 @@ async def called_back(port: int, timeout_s: float = TIMEOUT_S) -> AsyncIterator[
     caller.close()
 
 
-CLIENTS = (whole, streamed, piped, called_back)
+CLIENTS = (whole, streamed, posted, called_back)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -306,9 +302,9 @@ async def test_a_long_request_that_is_answered_before_it_was_read_gets_the_answe
         http = HttpClient(f"http://127.0.0.1:{port}", pool=1)
         assert [(await http.request("POST", "/", body=body)).status for _ in range(2)] == [413, 413]
         await http.close()
-        pipe = PostClient(f"http://127.0.0.1:{port}", pool=1)
-        assert [await pipe.post((body,)) for _ in range(2)] == [(413, b"no")] * 2
-        await pipe.close()
+        poster = PostClient(f"http://127.0.0.1:{port}", pool=1)
+        assert [await poster.post((body,)) for _ in range(2)] == [(413, b"no")] * 2
+        await poster.close()
         assert connections == 4
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from sota.kit.errors import Unavailable
 from sota.kit.http.post_client import PostClient
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -49,112 +50,82 @@ async def server() -> AsyncIterator[Server]:
     listening.close()
 
 
-async def pipe_to(server: Server, *, timeout_s: float = 5.0, pool: int = 2) -> PostClient:
+async def client_of(server: Server, *, timeout_s: float = 5.0, pool: int = 2) -> PostClient:
     return PostClient(f"http://127.0.0.1:{server.port}", timeout_s=timeout_s, pool=pool)
 
 
 async def test_parts_arrive_as_one_body_and_the_connection_is_kept(server: Server) -> None:
-    pipe = await pipe_to(server)
+    client = await client_of(server)
     for _ in range(3):
-        assert await pipe.post((b"[", b"x" * 200_000, b"]")) == (200, b"{}")
+        assert await client.post((b"[", b"x" * 200_000, b"]")) == (200, b"{}")
     assert server.bodies == [b"[" + b"x" * 200_000 + b"]"] * 3
     assert server.connections == 1
-    await pipe.close()
+    await client.close()
 
 
 async def test_more_than_the_pool_wait_their_turn(server: Server) -> None:
-    pipe = await pipe_to(server)
-    answers = await asyncio.gather(*(pipe.post((b"%d" % number,)) for number in range(20)))
+    client = await client_of(server)
+    answers = await asyncio.gather(*(client.post((b"%d" % number,)) for number in range(20)))
     assert len(answers) == 20
     assert server.connections == 2
-    await pipe.close()
+    await client.close()
 
 
 async def test_kept_connection_that_was_closed_is_replaced(server: Server) -> None:
     server.closes_after = 1
-    pipe = await pipe_to(server)
-    assert [await pipe.post((b"{}",)) for _ in range(3)] == [(200, b"{}")] * 3
+    client = await client_of(server)
+    assert [await client.post((b"{}",)) for _ in range(3)] == [(200, b"{}")] * 3
     assert len(server.bodies) == 3
-    await pipe.close()
+    await client.close()
 
 
-async def test_answer_that_does_not_come_is_not_awaited_for_ever(server: Server) -> None:
+async def test_answer_that_does_not_come_is_not_awaited_indefinitely(server: Server) -> None:
     server.delay_s = 5
-    pipe = await pipe_to(server, timeout_s=0.1, pool=1)
+    client = await client_of(server, timeout_s=0.1, pool=1)
     with pytest.raises(Unavailable, match="did not answer within"):
-        await pipe.post((b"{}",))
+        await client.post((b"{}",))
     # One of them is sent, the others wait for its turn: who of these still gets it in time is not for us to say.
-    calls = [pipe.post((b"{}",)) for _ in range(5)]
+    calls = [client.post((b"{}",)) for _ in range(5)]
     async with asyncio.timeout(5):
         ends = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(end) for end in ends] == [Unavailable] * 5
-    assert not pipe.is_full
-    await pipe.close()
+    await client.close()
 
 
-async def test_send_needs_an_idle_connection_and_no_waiting(server: Server) -> None:
-    pipe = await pipe_to(server, pool=2)
-    answers: list[object] = []
-    assert not pipe.send((b"0",), answers.append)
-    await asyncio.gather(pipe.post((b"1",)), pipe.post((b"2",)))
-    room = asyncio.Event()
-    pipe.on_room = room.set
-    assert [pipe.send((body,), answers.append) for body in (b"3", b"4", b"5")] == [True, True, False]
-    assert pipe.is_full
-    async with asyncio.timeout(5):
-        await room.wait()
-        assert not pipe.is_full
-        while len(answers) < 2:  # noqa: ASYNC110 - the answers come by a callback
-            await asyncio.sleep(0.01)
-    assert answers == [(200, b"{}")] * 2
-    assert sorted(server.bodies) == [b"1", b"2", b"3", b"4"]
-    assert server.connections == 2
-    await pipe.close()
-
-
-async def test_send_over_a_connection_that_was_closed_goes_over_another_one(server: Server) -> None:
-    server.closes_after = 1
-    pipe = await pipe_to(server, pool=1)
-    await pipe.post((b"1",))
-    answers: list[object] = []
-    assert pipe.send((b"2",), answers.append)
-    async with asyncio.timeout(5):
-        while not answers:  # noqa: ASYNC110 - the answers come by a callback
-            await asyncio.sleep(0.01)
-    assert answers == [(200, b"{}")]
-    assert server.bodies == [b"1", b"2"]
-    await pipe.close()
-
-
-async def test_send_is_told_when_its_time_is_over(server: Server) -> None:
-    pipe = await pipe_to(server, timeout_s=0.2, pool=1)
-    await pipe.post((b"1",))
+async def test_call_that_is_cancelled_gives_its_turn_back_and_ends_its_connection(server: Server) -> None:
+    client = await client_of(server, pool=1)
     server.delay_s = 5
-    answers: list[object] = []
-    assert pipe.send((b"2",), answers.append)
-    await asyncio.sleep(0.4)
-    assert [type(answer) for answer in answers] == [Unavailable]
-    assert not pipe.is_full
-    await pipe.close()
+    call = asyncio.create_task(client.post((b"1",)))
+    await until(lambda: _has(server, 1), "the request has come")
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    server.delay_s = 0
+    assert await client.post((b"2",)) == (200, b"{}")
+    assert server.connections == 2
+    await client.close()
 
 
-async def test_nobody_there_and_nonsense_are_unavailable(server: Server) -> None:
+async def _has(server: Server, count: int) -> bool:
+    return len(server.bodies) == count
+
+
+async def test_absence_and_nonsense_are_unavailable(server: Server) -> None:
     server.answer = b"good morning\r\n\r\n"
-    pipe = await pipe_to(server)
+    client = await client_of(server)
     with pytest.raises(Unavailable, match="not reachable"):
-        await pipe.post((b"{}",))
-    await pipe.close()
-    nobody = PostClient("http://127.0.0.1:1")
+        await client.post((b"{}",))
+    await client.close()
+    absent = PostClient("http://127.0.0.1:1")
     with pytest.raises(Unavailable, match="not reachable"):
-        await nobody.post((b"{}",))
+        await absent.post((b"{}",))
 
 
 async def test_answer_without_end_is_cut_off(server: Server) -> None:
     server.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n" + b"x" * 3_000_000
-    pipe = await pipe_to(server)
+    client = await client_of(server)
     with pytest.raises(Unavailable, match="too long"):
-        await pipe.post((b"{}",))
-    await pipe.close()
+        await client.post((b"{}",))
+    await client.close()
 
 
 def test_address_must_be_plain_http() -> None:

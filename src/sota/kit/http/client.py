@@ -18,9 +18,9 @@ from urllib.parse import urlencode, urlsplit
 from sota.kit.errors import Unavailable
 from sota.kit.http.answer import BadAnswer
 from sota.kit.http.connection import ClientConnection
+from sota.kit.http.pool import ConnectionPool
 
 MAX_ANSWER_BYTES = 64 << 20
-CONNECT_TIMEOUT_S = 5.0
 MAX_UNREAD_BYTES = 1 << 18
 RequestBody = bytes | AsyncIterator[bytes] | None
 
@@ -105,9 +105,10 @@ class _Exchange:
         await self._until(lambda: self.answer.done or self.answer.waiting_bytes, limit_s)
         return self.connection.take()
 
-    @property
-    def is_reusable(self) -> bool:
-        return self.answer.done and not self._was_cut_short and self.connection.is_usable
+    def end(self, pool: ConnectionPool) -> None:
+        if self._was_cut_short:
+            self.connection.abort()
+        pool.put_back(self.connection)
 
     async def _until(self, condition: Callable[[], object], limit_s: float) -> None:
         if condition():
@@ -138,14 +139,17 @@ class HttpClient:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"not an address of a program: {base_url!r}")
         self.base_url = base_url.rstrip("/")
-        self._host = parts.hostname
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._pool = ConnectionPool(
+            self.base_url,
+            parts.hostname,
+            parts.port or (443 if parts.scheme == "https" else 80),
+            size=pool,
+            make=lambda: ClientConnection(lambda _: None, unread_bytes=MAX_UNREAD_BYTES),
+            ssl=(ssl or ssl_module.create_default_context()) if parts.scheme == "https" else None,
+        )
         self._prefix = parts.path.rstrip("/")
-        self._ssl = (ssl or ssl_module.create_default_context()) if parts.scheme == "https" else None
         self._token = token
         self._timeout_s = timeout_s
-        self._idle: list[ClientConnection] = []
-        self._slots = asyncio.Semaphore(pool)
 
     async def request(
         self,
@@ -175,7 +179,7 @@ class HttpClient:
                     parts.append(part)
                 return Response(response.status, response.headers, b"".join(parts))
         except TimeoutError:
-            raise self._late(limit) from None
+            raise self._pool.late(limit) from None
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -196,44 +200,22 @@ class HttpClient:
         limit = timeout_s or self._timeout_s
         head = self._head(method, path, query, body, headers)
         exchange: _Exchange | None = None
-        await self._wait_for_turn(limit)
-        try:
-            async with asyncio.timeout(limit if body is None or isinstance(body, bytes) else None):
-                exchange = await self._exchange(head, body, limit)
-            yield StreamedResponse(exchange, limit)
-        except TimeoutError:
-            raise self._late(limit) from None
-        except (OSError, BadAnswer) as error:
-            raise Unavailable(f"{self.base_url} is not reachable: {error}.") from None
-        finally:
-            if exchange is not None:
-                if exchange.is_reusable:
-                    self._idle.append(exchange.connection)
-                else:
-                    exchange.connection.abort()
-            self._slots.release()
+        async with self._pool.slot(limit):
+            try:
+                async with asyncio.timeout(limit if body is None or isinstance(body, bytes) else None):
+                    exchange = await self._exchange(head, body, limit)
+                yield StreamedResponse(exchange, limit)
+            finally:
+                if exchange is not None:
+                    exchange.end(self._pool)
 
     async def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().abort()
-
-    def _late(self, limit_s: float) -> Unavailable:
-        return Unavailable(f"{self.base_url} did not answer within {limit_s:g} s.")
-
-    async def _wait_for_turn(self, limit_s: float) -> None:
-        if not self._slots.locked():
-            await self._slots.acquire()  # at once
-            return
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise Unavailable(f"Too many calls to {self.base_url} at once.") from None
+        self._pool.close()
 
     async def _exchange(self, head: bytes, body: RequestBody, limit_s: float) -> _Exchange:
         while True:
-            connection = await self._connect()
+            connection = await self._pool.connect()
             exchange = _Exchange(connection)
             try:
                 await exchange.send(head, body, limit_s)
@@ -249,21 +231,6 @@ class HttpClient:
                 connection.abort()
                 raise
 
-    async def _connect(self) -> ClientConnection:
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_usable:
-                return connection
-            connection.abort()
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: ClientConnection(lambda _: None, unread_bytes=MAX_UNREAD_BYTES),
-                self._host,
-                self._port,
-                ssl=self._ssl,
-            )
-        return connection
-
     def _head(
         self,
         method: str,
@@ -273,8 +240,11 @@ class HttpClient:
         headers: Mapping[str, str] | None,
     ) -> bytes:
         target = self._prefix + path + (f"?{urlencode(query)}" if query else "")
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        lines = {"host": f"{host}:{self._port}", **({"authorization": f"Bearer {self._token}"} if self._token else {})}
+        host = f"[{self._pool.host}]" if ":" in self._pool.host else self._pool.host
+        lines = {
+            "host": f"{host}:{self._pool.port}",
+            **({"authorization": f"Bearer {self._token}"} if self._token else {}),
+        }
         if isinstance(body, bytes):
             lines["content-length"] = str(len(body))
         elif body is not None:
