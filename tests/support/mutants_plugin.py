@@ -17,19 +17,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 from tests.support.conformance_plugin import engine_of
 from tests.support.mutants import Mutant, all_mutants, applied
 
 
+class Reports:
+    """Collects the reports of the test that runs."""
+
+    def __init__(self) -> None:
+        self.found: list[pytest.TestReport] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.found.append(report)
+
+
 class Hunt:
-    """Goes through mutants inside one pytest session, with programs that keep running."""
+    """Goes through mutants inside one pytest session, with programs that keep running.
+
+    Tests are run and torn down by pytest's hooks. A test's own module as the next item keeps that module's programs.
+    """
 
     def __init__(self, session: pytest.Session) -> None:
         self._session = session
-        # Private to pytest, which offers no other way to keep programs running between repeated tests.
-        self._state: Any = session._setupstate
+        self._reports = Reports()
+        plugins = session.config.pluginmanager
+        plugins.register(self._reports)
+        plugins.unregister(name="terminalreporter")  # it would show each failure that a mutant causes
+        # The plugin for logs can end a test only once.
+        self._tear_down = plugins.subset_hook_caller("pytest_runtest_teardown", [plugins.get_plugin("logging-plugin")])
+        self._latest: pytest.Item | None = None
         self._broken: list[str] = []
 
     def result(self, mutant: Mutant) -> dict[str, Any]:
@@ -58,24 +75,26 @@ class Hunt:
             return False
         if self._passes(item):
             return True
-        self._start_anew()
+        self.end_programs()
         with applied(mutant):
             failed = not self._passes(item)
-        self._start_anew()
+        self.end_programs()
         passes = self._passes(item)
         if not passes:
             self._broken.append(item.nodeid)
         return failed and passes
 
     def _passes(self, item: pytest.Item) -> bool:
-        # Programs of another module end here; the item's own module keeps what it has.
-        self._state.teardown_exact(item.parent)
-        module: Any = item.parent
-        reports = runtestprotocol(item, log=False, nextitem=module)
-        return all(report.passed for report in reports)
+        self.end_programs(but_of=item.parent)
+        self._reports.found.clear()
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=item.parent)
+        self._latest = item
+        return all(report.passed for report in self._reports.found)
 
-    def _start_anew(self) -> None:
-        self._state.teardown_exact(None)
+    def end_programs(self, but_of: pytest.Collector | None = None) -> None:
+        """End the programs of all modules, or of all but one."""
+        if self._latest is not None:
+            self._tear_down(item=self._latest, nextitem=but_of)
 
 
 class Hunter:
@@ -93,7 +112,8 @@ class Hunter:
         for mutant in _share(all_mutants(), self._part, self._parts):
             results.append(hunt.result(mutant))
             print("." if results[-1]["caught_by"] else f"\n{mutant.name} survives", end="", flush=True)
-        session._setupstate.teardown_exact(None)
+        hunt.end_programs()
+        session.testsfailed = 0  # those that caught a mutant
         self._target.write_text(json.dumps(results))
         return True
 
