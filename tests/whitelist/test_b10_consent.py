@@ -239,7 +239,7 @@ async def test_page_takes_the_drivers_word(vehicle: Vehicle, ivi: Offer) -> None
     later, secret = await browser(vehicle, "POST", f"/driver/SECRET/{UPDATE}", f"token={token}&decision=defer&hours=4")
     assert (later.status, later.headers["location"]) == (303, f"/driver/{secret}")
     page, _ = await browser(vehicle, "GET", "/driver/SECRET")
-    assert b"Put off until" in page.body
+    assert b"Deferred until" in page.body
 
     answer, _ = await browser(vehicle, "POST", f"/driver/SECRET/{UPDATE}", f"token={token}&decision=accept")
     assert answer.status == 303

@@ -1,12 +1,12 @@
-"""Accepting an update: what it adds to the journal, what it replaces there, and what begins again.
+"""Accepting an update: what it adds to the journal, what it replaces there, and what starts again.
 
 Rules kept here:
 
-* a download is its update, package and SHA-256; an index that comes with another identity stands for another download
-  from then on. The old one's whole update goes, for the rest of it is of another life of the vehicle;
-* what an installer has begun, and what is not reported yet, is never replaced: the new update waits for its end;
-* what has ended and is offered again, by a Core that lost its memory, begins again: whether there is anything left to
-  do is seen in the installer's own database. A failure that is offered again in the same life is reported again.
+* update, package and SHA-256 identify a download. An index with another identity is another download from then on; the
+  old one's whole update is deleted, because it is from an earlier registration of the vehicle;
+* a begun or unreported download is never replaced: the new update waits for its end;
+* an ended download that is offered again, by a Core that lost its data, starts again: the installer's own database
+  shows what is left to do. A failure that is offered again in the same epoch is reported again.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from sota.slm.entry import DownloadEntry, State, entry_of, forget_steps, remove,
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What came of accepting an update."""
+    """The result of accepting an update."""
 
     is_new: bool = False
-    """Something of it was not known."""
+    """A part of it was unknown."""
     busy: DownloadEntry | None = None
     """A download that must end first: nothing was accepted."""
     again: Sequence[int] = ()
-    """Downloads that had ended and begin again."""
+    """Ended downloads that start again."""
     replaced: Sequence[DownloadEntry] = ()
 
 
 def accept(tx: Connection, update: UpdateAvailable) -> Accepted:
-    """Write an update down."""
+    """Record an update."""
     exact, displaced = _compare(tx, update)
     busy = next((entry for entry in displaced if entry.state.is_begun or _is_unreported(entry)), None)
     if busy is not None:
         return Accepted(busy=busy)
-    is_other_life = _write_update(tx, update)
+    is_other_epoch = _write_update(tx, update)
     remove(tx, [entry.download_index for entry in displaced])
     moved = {entry.identity: entry for entry in displaced}
     again: list[int] = []
@@ -52,14 +52,14 @@ def accept(tx: Connection, update: UpdateAvailable) -> Accepted:
             _insert(tx, update, position, download, old)
             is_new = True
             again += [download.download_index] if old is not None and old.state.is_final else []
-        elif known.state.is_final and known.is_reported and _meet_again(tx, known, is_other_life=is_other_life):
+        elif known.state.is_final and known.is_reported and _offer_again(tx, known, is_other_epoch=is_other_epoch):
             again.append(known.download_index)
     remove_empty_updates(tx)
     return Accepted(is_new or bool(again), None, again, displaced)
 
 
 def _compare(tx: Connection, update: UpdateAvailable) -> tuple[dict[int, DownloadEntry], list[DownloadEntry]]:
-    """Return the entries of exactly these downloads by index, and those that stand in their way."""
+    """Return the entries of exactly these downloads by index, and those that conflict with them."""
     named = {download.download_index: update.identity_of(download) for download in update.downloads}
     exact: dict[int, DownloadEntry] = {}
     displaced: dict[int, DownloadEntry] = {}
@@ -83,7 +83,7 @@ def _is_unreported(entry: DownloadEntry) -> bool:
 
 
 def _write_update(tx: Connection, update: UpdateAvailable) -> bool:
-    """Write the update itself; says whether it was known in another life of the vehicle."""
+    """Record the update itself; report whether it was known in another epoch of the vehicle."""
     row = tx.execute("SELECT body FROM accepted_update WHERE update_id = ?", (update.update_id,)).fetchone()
     tx.execute(
         "INSERT INTO accepted_update(update_id, body) VALUES (?, ?)"
@@ -97,7 +97,7 @@ def _insert(
     tx: Connection, update: UpdateAvailable, position: int, download: Download, old: DownloadEntry | None
 ) -> None:
     start = None
-    if old is not None and old.start is not None:  # what it was is known: perhaps it is installed already
+    if old is not None and old.start is not None:  # the installer is known, so an installed package is found
         start = msgspec.json.encode(msgspec.structs.replace(old.start, download_index=download.download_index))
     tx.execute(
         "INSERT INTO accepted_download(download_index, update_id, position, name, version, sha256, state, start)"
@@ -115,9 +115,9 @@ def _insert(
     )
 
 
-def _meet_again(tx: Connection, known: DownloadEntry, *, is_other_life: bool) -> bool:
-    """Take a download that has ended and is offered again; says whether it begins again."""
-    if known.state is not State.INSTALLED and not is_other_life:
+def _offer_again(tx: Connection, known: DownloadEntry, *, is_other_epoch: bool) -> bool:
+    """Handle an ended download that is offered again; report whether it starts again."""
+    if known.state is not State.INSTALLED and not is_other_epoch:
         tx.execute("UPDATE accepted_download SET reported = 0 WHERE download_index = ?", (known.download_index,))
         return False
     forget_steps(tx, known.download_index)
@@ -130,7 +130,7 @@ def _meet_again(tx: Connection, known: DownloadEntry, *, is_other_life: bool) ->
 
 
 class _Epoch(msgspec.Struct):
-    """What is looked at of an update that is known."""
+    """The part of a known update that is compared."""
 
     epoch: str = ""
 

@@ -1,4 +1,4 @@
-"""B10, the Software Loading Manager's end: what the SOTA Client calls."""
+"""B10, the Software Loading Manager's end: the calls of the SOTA Client."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ RANGES_LIMIT = 65_536
 
 
 class UpdatesApi:
-    """Updates as wholes."""
+    """Updates as a whole."""
 
     def __init__(self, update_queue: UpdateQueue) -> None:
         self._update_queue = update_queue
 
     @serves("WL-B10-1")
     async def update_available(self, call: Call[None, None, UpdateAvailable]) -> Reply:
-        """Accept an update: 202 at once, or 200 where the caller waits and it is done in time."""
+        """Accept an update: 202 at once, or 200 if the caller waits and it is installed in time."""
         update = call.body
         await self._update_queue.accept(update)
         found = await self._update_queue.wait_for_end(update.update_id, wait_s(call.headers))
@@ -45,12 +45,12 @@ class UpdatesApi:
 
     @serves("X-B10-4")
     async def update_status(self, call: Call[UpdatePath, None, None]) -> Reply:
-        """Tell how an accepted update stands."""
+        """Return the status of an accepted update."""
         return Reply("found", await self._update_queue.status(call.path.update_id))
 
 
 class DownloadsApi:
-    """Files that the SOTA Client hands over."""
+    """Files that the SOTA Client sends."""
 
     def __init__(self, update_queue: UpdateQueue, incoming: IncomingFiles) -> None:
         self._update_queue = update_queue
@@ -58,7 +58,7 @@ class DownloadsApi:
 
     @serves("WL-B10-4")
     async def start_download(self, call: Call[DownloadPath, None, StartDownload]) -> Reply:
-        """Get ready for a file; the answer is that of the update, as for B10-1."""
+        """Prepare for a file; the answer is that of the update."""
         if call.path.index != call.body.download_index:
             raise Invalid("The path names another download than the body.")
         try:
@@ -76,14 +76,14 @@ class DownloadsApi:
 
     @serves("WL-B10-5")
     async def send_block(self, call: Call[BlockPath, None, bytes]) -> Reply:
-        """Store a block, or discard one that is there already; the answer tells which are."""
+        """Store a block, or discard a duplicate; the answer lists the stored blocks."""
         index = call.path.index
         _new, received = await self._incoming.add_block(index, call.path.n, call.body)
         return Reply("received", BlocksReceived(download_index=index, received=received.text(RANGES_LIMIT)))
 
     @serves("X-B10-3")
     async def finish(self, call: Call[DownloadPath, None, None]) -> Reply:
-        """Take a file as whole."""
+        """Accept a file as complete."""
         entry = await self._incoming.finish(call.path.index)
         return Reply("downloaded", values={"package": entry.package.text})
 
@@ -95,7 +95,7 @@ class DownloadsApi:
 
 
 class PackagesApi:
-    """What the vehicle has installed."""
+    """The installed software."""
 
     def __init__(
         self, vin: str, installers: list[Installer], images: ImageStore, firmware_command: Sequence[str] = ()
@@ -107,7 +107,7 @@ class PackagesApi:
 
     @serves("WL-B10-7")
     async def packages(self, call: Call[None, None, None]) -> Reply:
-        """List the packages of all installers, the update images, and the firmware that the vehicle's command tells."""
+        """List the packages of all installers, the update images, and the firmware of control units."""
         try:
             packages = [
                 package

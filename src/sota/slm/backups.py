@@ -1,7 +1,7 @@
-"""The folder of kept packages: for each package the file of the version that runs, so that it can be gone back to.
+"""Backups of packages: the file of the version that runs, so that it can be restored.
 
-A file has its name only when it is whole and on the disk: what an installer was making when the power went is no way
-back, and is made anew.
+A file gets its name only when it is complete and on the disk. One that was being made when the power failed is not a
+backup and is made again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BEFORE = "before"
 
 
 class Backups:
-    """Knows where they are, makes the one that is missing, and removes those that are of no more use."""
+    """Finds the backups, makes a missing one, and removes those that are no longer needed."""
 
     def __init__(self, folder: Path, journal: Journal) -> None:
         self._folder = folder
@@ -31,7 +31,7 @@ class Backups:
         self._log = get_logger(program="slm")
 
     def prepare(self) -> None:
-        """Make the folder, and clear what an interrupted copy left."""
+        """Create the folder, and remove what an interrupted copy left."""
         for left in private_folder(self._folder).glob(".*"):
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)
@@ -41,9 +41,9 @@ class Backups:
     async def secure(
         self, download_index: int, operation: str, installer: Installer, package: PackageId, previous: str | None
     ) -> Path | None:
-        """Give the file for going back to ``previous``, made now where none was kept; None where there is no way back.
+        """Return the backup of ``previous``, made now if there is none; None if it cannot be restored.
 
-        Made only before the first step of the operation: after it, what is installed is not the previous version.
+        A backup is made only before the first step of the operation: later, another version may be installed.
         """
         if previous is None or Capability.RESTORE not in installer.capabilities:
             return None
@@ -68,27 +68,27 @@ class Backups:
         return file
 
     async def _is_whole(self, installer: Installer, file: Path, name: str, version: str) -> bool:
-        """Say whether a kept file is one that can be gone back to; one that a disk has damaged is made again."""
+        """Report whether a backup can be restored; one that the disk has damaged is removed and made again."""
         try:
             await installer.inspect(file, name, version)
         except BadPackage as error:
-            self._log.error("kept_file_damaged", file=str(file), detail=error.detail, hint="it is made again")
+            self._log.error("backup_damaged", file=str(file), detail=error.detail, hint="it is made again")
             await asyncio.to_thread(file.unlink, missing_ok=True)
             return False
         return True
 
-    async def before(self, download_index: int, operation: str) -> Path:
-        """Return the folder where an installer writes down what was there before an operation.
+    async def record_folder(self, download_index: int, operation: str) -> Path:
+        """Return the folder in which an installer records what was installed before an operation.
 
-        Those of downloads that have ended go, where a loss of power kept them.
+        Folders of ended downloads, left by a loss of power, are removed.
 
         Raises:
-            InstallerFailed: the disk refuses it.
+            InstallerFailed: the disk does not allow it.
         """
         try:
             folder = private_folder(self._folder / BEFORE)
         except OSError as error:
-            raise InstallerFailed(f"What going back needs cannot be kept: {error}.") from error
+            raise InstallerFailed(f"What a rollback needs cannot be stored: {error}.") from error
         for other in folder.iterdir():
             index = other.name.lstrip(".").partition("-")[0]
             entry = await self._journal.download(int(index)) if index.isdecimal() else None
@@ -97,14 +97,14 @@ class Backups:
         return folder / f"{download_index}-{operation or 'package'}"
 
     def forget(self, download_index: int) -> None:
-        """Remove what was written down before the operations of a download that has ended."""
+        """Remove the records of a download that has ended."""
         for folder in (self._folder / BEFORE).glob(f"{download_index}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, package: PackageId, installer: str, file: Path) -> None:
-        """Keep the file of the version that runs now, and no other of this package.
+        """Keep the file of the version that runs now as the only backup of its package.
 
-        Where the disk refuses that, the package is installed all the same: a way back is made when it is needed.
+        If the disk does not allow that, the package stays installed: a backup is made when it is needed.
         """
         kept = self._file(package.name, package.version, installer)
         if kept is None:
@@ -119,8 +119,8 @@ class Backups:
         except OSError as error:
             self._log.warning("installed_version_not_kept", package=package.text, detail=str(error))
 
-    async def clear(self, installer: Installer) -> None:
-        """Remove the kept files of packages that are not in the vehicle any more, whatever removed them."""
+    async def remove_unused(self, installer: Installer) -> None:
+        """Remove the backups of packages that are no longer installed, whatever removed them."""
         files = list(self._folder.glob(f"*_*.{installer.name}"))
         try:
             listed = {package.name for package in await installer.list()} if files else set()
@@ -129,15 +129,15 @@ class Backups:
                 if name not in listed and (await installer.find(name)).health is Health.ABSENT:
                     file.unlink(missing_ok=True)
         except (InstallerFailed, OSError) as error:
-            self._log.warning("kept_files_not_cleared", installer=installer.name, detail=str(error))
+            self._log.warning("unused_backups_not_removed", installer=installer.name, detail=str(error))
 
     def _of(self, name: str, installer: str) -> list[Path]:
-        """Return the kept files of one package."""
+        """Return the backups of one package."""
         files = self._folder.glob(f"{glob.escape(name)}_*.{installer}")
         return [file for file in files if file.name.rpartition("_")[0] == name]
 
     def _file(self, name: str, version: str, installer: str) -> Path | None:
-        # A version that a vehicle reports may hold anything; only one that can be a file's name was kept by us.
+        # A version may contain anything; only one that can be a file's name has a backup.
         file = f"{name}_{version}.{installer}"
         return self._folder / file if "/" not in file and len(file) < 250 else None
 

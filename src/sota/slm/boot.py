@@ -1,13 +1,12 @@
-"""The vehicle's next boot: how it is known to have happened, and how it is asked for where that is ours to do.
+"""The vehicle's next boot: how it is detected, and how it is requested if the vehicle has a command for it.
 
-A boot has happened when the id of the boot (``/proc/sys/kernel/random/boot_id``, or another file that the vehicle
-names) is not the one that was written down before. Until then what was installed does not run, whoever restarts us.
+The vehicle has booted when the id of the boot (``/proc/sys/kernel/random/boot_id``, or another configured file) differs
+from the recorded one. Until then the new version does not run, even if this program restarts.
 
-How long it is waited for is counted in time that the vehicle was on (``running_time.py``): its clock may be set at any
-moment.
+The time-out counts only while the vehicle is on (``running_time.py``), because its clock may be changed at any moment.
 
-It is asked for once, and only while the vehicle is as it must be for an installation: hours may have gone by since that
-was looked at, and nobody boots under way. A refused one is asked for again.
+A boot is requested once, and only while the preconditions of an installation hold: hours may have passed since they
+were checked, and a vehicle must not boot while driving. A refused request is repeated.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ TIMED_OUT = 124
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
-async def nothing_against_it() -> str:
-    """Have nothing against a boot."""
+async def always_allowed() -> str:
+    """Allow every boot."""
     return ""
 
 
 class Boot:
-    """Waits for boots; ``command`` asks for one, where it is given.
+    """Waits for boots; ``command`` requests one, if there is a command.
 
-    ``running`` counts the seconds that the vehicle was on.
-    ``why_not`` says what speaks against a boot now, with nothing where nothing does; it is asked every ``retry_s``.
+    ``running`` counts the seconds that the vehicle was on. ``why_not`` returns what forbids a boot now, empty if
+    nothing does; it is called every ``retry_s``.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class Boot:
         timeout_s: float,
         *,
         running: RunningTime,
-        why_not: Callable[[], Awaitable[str]] = nothing_against_it,
+        why_not: Callable[[], Awaitable[str]] = always_allowed,
         retry_s: float = 30.0,
     ) -> None:
         self._id_file = id_file
@@ -59,7 +58,7 @@ class Boot:
         self._log = get_logger(program="slm")
 
     def note(self) -> str:
-        """Give what must be written down before a boot is waited for.
+        """Return what must be recorded before waiting for a boot.
 
         Raises:
             InstallerFailed: the id of this boot cannot be read.
@@ -67,26 +66,26 @@ class Boot:
         return f"{self._id()} {self._running.ran:.0f}"
 
     async def wait(self, note: str) -> StepResult:
-        """Wait until there was a boot since ``note`` was written, or for too long."""
+        """Wait for a boot since ``note`` was made, or for the time-out."""
         before, _, begun = note.rpartition(" ")
         ask_at, why_not = time.monotonic(), ""
         while True:
             if self._id() != before:
                 return StepResult(0, "the vehicle has booted")
             if self._running.ran - float(begun) > self._timeout_s:
-                told = f"; it was not asked to: {why_not}" if why_not else ""
-                return StepResult(TIMED_OUT, f"the vehicle did not boot within {self._timeout_s:g} s{told}")
+                detail = f"; no boot was requested: {why_not}" if why_not else ""
+                return StepResult(TIMED_OUT, f"the vehicle did not boot within {self._timeout_s:g} s{detail}")
             if self._command and time.monotonic() >= ask_at:
-                why_not = await self._ask_for_it()
+                why_not = await self._request()
                 ask_at = time.monotonic() + self._retry_s if why_not else math.inf
             await self._running.keep()
             await asyncio.sleep(POLL_S)
 
-    async def _ask_for_it(self) -> str:
-        """Ask for a boot unless something speaks against it; gives why there will be none."""
+    async def _request(self) -> str:
+        """Request a boot unless something forbids it; return why there will be none."""
         why_not = await self._why_not()
         if why_not:
-            self._log.info("boot_not_asked_for", detail=why_not)
+            self._log.info("boot_not_requested", detail=why_not)
             return why_not
         try:
             code, _, errors = await ask(*self._command, environment=ENVIRONMENT)
@@ -94,8 +93,8 @@ class Boot:
             code, errors = 1, error.detail
         if code == 0:
             return ""
-        self._log.error("reboot_refused", exit_code=code, detail=errors[:500])
-        return f"{self._command[0]} ended with {code}: {errors[:200]}"
+        self._log.error("reboot_command_failed", exit_code=code, detail=errors[:500])
+        return f"{self._command[0]} exited with {code}: {errors[:200]}"
 
     def _id(self) -> str:
         try:

@@ -1,13 +1,13 @@
 """Writes the filter of system calls that a confined step runs under, as a program for the kernel's seccomp.
 
-* The calls for keys are refused: the key rings of a user, root's too, belong to no namespace.
-* For an ordinary user a call of the chown family returns success and does nothing: the step's user namespace knows one
-  user, and the kernel would refuse the call, which no ordinary user may make outside either.
+* The calls for keys are refused: the key rings of a user, also of root, belong to no namespace.
+* For an ordinary user a call of the chown family returns success and does nothing: the step's user namespace has one
+  user, and the kernel would refuse the call, as it does for ordinary users outside.
 
-Every other call is let through. Where the processor is not known there is no filter. The program has one part for each
-instruction set that the processor runs::
+Every other call is allowed. For an unknown processor there is no filter. The program has one part for each instruction
+set that the processor runs::
 
-    load instruction set; is it this one? no: go on with the next part
+    load instruction set; is it this one? no: continue with the next part
     load number of the call; is it one of these? yes: succeed, or refuse
     allow
 """
@@ -46,7 +46,7 @@ PROCESSORS = {
 
 
 def call_filter(machine: str, *, keep_owners: bool) -> bytes:
-    """Return the filter for a processor (``os.uname().machine``); nothing where it is not known.
+    """Return the filter for a processor (``os.uname().machine``); empty if it is unknown.
 
     >>> len(call_filter("riscv64", keep_owners=True)) // 8, call_filter("abacus", keep_owners=True)
     (15, b'')
@@ -55,7 +55,7 @@ def call_filter(machine: str, *, keep_owners: bool) -> bytes:
     for known in PROCESSORS.get(machine, ()):
         calls = [(number, REFUSE) for number in known.key_calls]
         calls += [(number, SUCCEED) for number in known.owner_calls if keep_owners]
-        # For each call a comparison and its answer, after the number was loaded; then the answer for all others.
+        # Load the number; for each call a comparison and its answer; then the answer for all others.
         program += [(LOAD_WORD, 0, 0, INSTRUCTION_SET_AT), (JUMP_IF_EQUAL, 0, 2 * len(calls) + 2, known.number)]
         program.append((LOAD_WORD, 0, 0, CALL_NUMBER_AT))
         for number, answer in calls:

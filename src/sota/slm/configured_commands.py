@@ -1,16 +1,15 @@
-"""The commands that a vehicle's settings name, where their program lies in a root that is a folder of another machine.
+"""The commands in a vehicle's settings, if its root is a folder of another machine (a simulated vehicle).
 
-Whoever runs a simulated vehicle chooses its commands, and they run on the machine as they are. A program below the
-vehicle's root is another matter: a package may have brought it. What only asks (``health_check``, ``firmware_command``,
-``vehicle_state_command``) runs confined then. What works with files (units, image commands, ``reboot``) is refused at
-the start.
+The operator of a simulated vehicle chooses its commands, and they run on the machine unconfined. But a package may have
+installed a program below the vehicle's root. There, commands that only query (``health_check``, ``firmware_command``,
+``vehicle_state_command``) run confined, and commands that change files (units, image commands, ``reboot``) are refused
+at the start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -21,11 +20,11 @@ from sota.slm.settings import SlmSettings
 ASKING = ("health_check", "firmware_command", "vehicle_state_command")
 
 
-def confine_own_commands(settings: SlmSettings) -> SlmSettings:
-    """Return the settings with each command confined that lies in the vehicle's root.
+def confine_configured_commands(settings: SlmSettings) -> SlmSettings:
+    """Return the settings with each command below the vehicle's root confined.
 
     Raises:
-        StartError: this machine cannot confine it, or it works with files.
+        StartError: this machine cannot confine a command, or it changes files.
     """
     root = settings.root.resolve()
     if root == Path("/"):
@@ -33,8 +32,8 @@ def confine_own_commands(settings: SlmSettings) -> SlmSettings:
     for name, line in _working(settings):
         if _is_below(root, line):
             raise StartError(
-                f"slm: {name}: {line[0]} lies below the vehicle's root, where a package may have brought it, and would "
-                f"run on this machine. Name a program outside {root}."
+                f"slm: {name}: {line[0]} lies below the vehicle's root, where a package may have installed it, and "
+                f"would run on this machine. Name a program outside {root}."
             )
     confinement = Confinement(root, settings.data.resolve() / "confinement")
     changed = {}
@@ -51,7 +50,7 @@ def _working(settings: SlmSettings) -> Iterator[tuple[str, Sequence[str]]]:
     yield "reboot", settings.reboot
     for action, line in settings.image_commands.items():
         yield f"image_commands.{action}", line
-    units: Any = settings.options.get("command", {}).get("units", {})
+    units: object = settings.options.get("command", {}).get("units", {})
     for name, unit in units.items() if isinstance(units, dict) else ():
         for what in ("query", "install", "remove"):
             if isinstance(unit, dict) and isinstance(unit.get(what), list | tuple):

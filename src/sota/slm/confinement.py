@@ -1,23 +1,22 @@
-"""Confines what the packages of a simulated vehicle run, so that they cannot touch the machine that simulates it.
+"""Confines what the packages of a simulated vehicle run, so that they cannot affect the machine that simulates it.
 
-A vehicle whose root is ``/`` is a vehicle: its packages' maintainer scripts run in it as they are. Where the root is a
-folder, the machine around it belongs to someone else. There each step of an installer that runs a package's programs
-runs inside bubblewrap (``bwrap``):
+A vehicle whose root is ``/`` is a real one: its packages' maintainer scripts run in it unconfined. If the root is a
+folder, the machine around it is not the vehicle's. There each installer step that runs a package's programs runs in
+bubblewrap (``bwrap``):
 
-* ``/`` is the vehicle's root, so an absolute path leads into the vehicle or nowhere. Where the root holds a whole
+* ``/`` is the vehicle's root, so an absolute path leads into the vehicle or nowhere. If the root contains a complete
   system (a shell and dpkg), that system's programs run. Otherwise ``/usr``, ``/bin``, ``/sbin``, ``/lib*`` and
   ``/etc/alternatives`` are the machine's, read-only, and the vehicle's own files stay reachable below ``INSIDE``.
-* Processes, network, IPC, host name and cgroups are namespaces of the step's own: no host process can be seen or
-  signalled, no abstract socket reached. They end with the step, a daemon that a script started included.
-* ``/run``, ``/tmp``, ``/sys`` and ``/dev`` are new. The device nodes are copies when we are root, because the owner of
-  a node may change the mode of the one that it was bound from. The writable parts of ``/proc`` are read-only.
-* Of root's capabilities only those remain that the owner of files needs. Nothing can be mounted, no device be made, and
+* Processes, network, IPC, host name and cgroups are in the step's own namespaces: it cannot see or signal a host
+  process or reach an abstract socket. They end with the step, including a daemon that a script started.
+* ``/run``, ``/tmp``, ``/sys`` and ``/dev`` are new. For root the device nodes are copies, because the owner of a node
+  could change the mode of the bound original. The writable parts of ``/proc`` are read-only.
+* Of root's capabilities only those remain that the owner of files needs. Nothing can be mounted, no device created, and
   no program gains rights (``no_new_privs``).
-
 * A filter (``call_filter.py``) refuses the calls for key rings, which belong to no namespace.
 
-An ordinary user gets this through a user namespace that knows one user. Every change of an owner would fail there; the
-filter answers these calls with success, and all files stay that user's.
+An ordinary user gets this through a user namespace with one user. Every change of an owner would fail there; the filter
+answers these calls with success, and all files stay that user's.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ from sota.kit.files.durable import write_atomic
 from sota.slm.call_filter import call_filter
 
 INSIDE = Path("/run/sota/root")
-"""The vehicle's root once more, for dpkg: below ``/usr`` the machine's own files may be in the way."""
+"""The vehicle's root again, for dpkg: below ``/usr`` the machine's own files may hide the vehicle's."""
 FILES = Path("/run/sota/files")
 OURS = ("var/log", "var/lib/dpkg/info", "var/lib/dpkg/triggers", "var/lib/dpkg/updates", "var/lib/dpkg/status")
-"""What we ourselves read and write."""
+"""What this program itself reads and writes."""
 PROBE_TIMEOUT_S = 30.0
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID")
 PROGRAM_FOLDERS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -52,7 +51,7 @@ WAY_OUT = "Install the Debian package bubblewrap (apt install bubblewrap)"
 
 
 class Confinement:
-    """Confines commands to the vehicle's ``root``; ``state`` is a folder of ours outside it."""
+    """Confines commands to the vehicle's ``root``; ``state`` is this program's folder outside it."""
 
     def __init__(self, root: Path, state: Path) -> None:
         self.root = root
@@ -66,11 +65,11 @@ class Confinement:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the root holds a whole system, with its own shell and dpkg."""
+        """Whether the root contains a complete system, with its own shell and dpkg."""
         return all((self.root / program).exists() for program in ("bin/sh", "usr/bin/dpkg"))
 
     def why_not(self) -> str:
-        """Return why nothing can be confined on this machine; nothing where it can be. A success is remembered."""
+        """Return why this machine cannot confine commands, empty if it can. A success is cached."""
         if not self._works:
             if self._program is None:
                 return f"bubblewrap is not installed. {WAY_OUT}."
@@ -81,9 +80,9 @@ class Confinement:
         return self.misleading_link()
 
     def command(self, arguments: Sequence[str], files: Sequence[Path] = ()) -> tuple[str, ...]:
-        """Return the command line that runs ``arguments`` confined; :meth:`file_inside` says where ``files`` are then.
+        """Return the command line that runs ``arguments`` confined; :meth:`file_inside` returns the paths of ``files``.
 
-        Call it only where :meth:`why_not` returns nothing.
+        Call it only if :meth:`why_not` returns nothing.
         """
         launch: Sequence[str] = ("/bin/sh", "-c", LAUNCH, "sh")
         own: list[str] = []
@@ -138,7 +137,7 @@ class Confinement:
         return self._state / "dev" / name
 
     def _why_not_prepared(self) -> str:
-        """Make the device nodes, or the filter; returns why that is not possible."""
+        """Create device nodes and filter; return why that is not possible."""
         try:
             for folder in (self.root, self._state):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +150,7 @@ class Confinement:
             for name, minor in DEVICES.items():
                 self._make_node(self._node(name), os.makedev(MEMORY_DEVICES, minor))
         except OSError as error:
-            return f"what confining needs cannot be made: {error.filename}: {error.strerror}."
+            return f"what confinement needs cannot be created: {error.filename}: {error.strerror}."
         return ""
 
     def _make_node(self, node: Path, device: int) -> None:
@@ -161,10 +160,10 @@ class Confinement:
             found = None
         if found is None:
             os.mknod(node, stat.S_IFCHR | 0o666, device)
-        node.chmod(0o666)  # the umask, or a script, may have taken some of it
+        node.chmod(0o666)  # the umask or a script may have cleared some bits
 
     def _probe(self) -> str:
-        """Run something confined, and return why that failed."""
+        """Run a trivial command confined, and return why that failed."""
         command = self.command(["/bin/sh", "-c", ": > /dev/null"])
         try:
             done = subprocess.run(
@@ -174,10 +173,10 @@ class Confinement:
             return f"bubblewrap cannot be run: {error}."
         if done.returncode == 0:
             return ""
-        return f"bubblewrap cannot confine anything here: {done.stderr.strip()[:300] or done.returncode}."
+        return f"bubblewrap cannot confine commands here: {done.stderr.strip()[:300] or done.returncode}."
 
     def misleading_link(self) -> str:
-        """Return which of the root's own folders is a link where we mount: it could lead the mount elsewhere."""
+        """Return which folder of the root, on which confinement mounts, is a link: it could redirect the mount."""
         if not self.needed:
             return ""
         names = MADE_FOLDERS if self.is_whole else (*MADE_FOLDERS, "etc")
@@ -188,8 +187,8 @@ class Confinement:
 
 
 def leads_out(root: Path, path: str | Path) -> bool:
-    """Return whether a path below ``root`` is elsewhere, because a link leads there.
+    """Report whether a path below ``root`` is outside, because of a link.
 
-    What runs confined may leave any link behind. What of ours writes below the root afterwards is not confined.
+    A confined command may leave any link behind, and this program writes below the root unconfined.
     """
     return not (root / path).resolve().is_relative_to(root.resolve())

@@ -1,13 +1,13 @@
-"""The driver's consent, once per update: asked, put off within limits, given or refused; on disk before it counts.
+"""The driver's consent, once per update: requested, deferred within limits, given or refused; durable before it counts.
 
 Rules kept here:
 
-* an update that asks for consent is not begun before it was given; one that does not ask never waits;
-* it can be put off ``max_deferrals`` times and for ``max_defer_s`` in all, counted from the first question; then it is
-  asked again, and only yes and no are answers;
-* yes and no are final;
-* spans are counted by ``running_time.py``, since the vehicle's clock may be set at any moment. Times for people are
-  worked out from them when they are shown.
+* an update that requires consent starts only with it; any other update never waits;
+* it can be deferred ``max_deferrals`` times and for ``max_defer_s`` in total, counted from the first question. Then the
+  driver is asked again and can only accept or decline;
+* both answers are final;
+* durations are counted by ``running_time.py``, because the vehicle's clock may be changed at any moment. Times for
+  people are computed from them when they are shown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sota.slm.running_time import RunningTime
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How often and how long a driver may put an update off; ``defer_s`` is how long where no time is named."""
+    """How often and how long a driver may defer an update; ``defer_s`` is the default."""
 
     max_deferrals: int
     max_defer_s: float
@@ -36,7 +36,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the driver said to an update. Times are those of :attr:`RunningTime.passed`."""
+    """The driver's answer to an update. Times are those of :attr:`RunningTime.passed`."""
 
     asked_at: float
     decision: Decision | None
@@ -44,13 +44,13 @@ class Consent:
     deferrals: int
 
     def waits_for(self, now: float) -> Waiting | None:
-        """Say what the update waits for; None where it may be begun."""
+        """Return what the update waits for; None if it may start."""
         if self.decision is Decision.ACCEPT:
             return None
         return Waiting.DEFERRAL if self.deferred_until is not None and now < self.deferred_until else Waiting.CONSENT
 
     def defer_until(self, wait_s: float | None, now: float, limits: Limits) -> float:
-        """Give the time to which the update is put off; ``wait_s`` is what the driver asked for.
+        """Return the time until which the update is deferred; ``wait_s`` is the driver's request.
 
         Raises:
             Invalid: it is not in the future.
@@ -58,13 +58,13 @@ class Consent:
         """
         latest = self.asked_at + limits.max_defer_s
         if self.deferrals >= limits.max_deferrals or now >= latest:
-            raise Refused("not_deferrable", "The update cannot be put off any more: accept or decline it.")
+            raise Refused("not_deferrable", "The update cannot be deferred any more: accept or decline it.")
         if wait_s is None:
             return min(now + limits.defer_s, latest)
         if wait_s <= 0:
-            raise Invalid("The time to which the update is put off must be in the future.")
+            raise Invalid("The time until which the update is deferred must be in the future.")
         if now + wait_s > latest:
-            raise Refused("not_deferrable", f"The update can be put off for {latest - now:.0f} s more at the longest.")
+            raise Refused("not_deferrable", f"The update can be deferred for {latest - now:.0f} s more at most.")
         return now + wait_s
 
 
@@ -77,7 +77,7 @@ class Consents:
         self._limits = limits
 
     async def waits_for(self, update: UpdateAvailable) -> tuple[Waiting | None, float | None]:
-        """Say what an update waits for, and for how many seconds at most where that is known."""
+        """Return what an update waits for, and for how many seconds at most, if known."""
         if not update.request_confirmation:
             return None, None
         consent, now = await self._ask(update.update_id), self._running.passed
@@ -88,12 +88,12 @@ class Consents:
         return waiting, left
 
     async def decision(self, update_id: str) -> Decision | None:
-        """Give what the driver said, where that is final."""
+        """Return the driver's final answer, if there is one."""
         consent = await self._database.read(lambda tx: _find(tx, update_id))
         return consent.decision if consent else None
 
     async def questions(self) -> list[ConsentQuestion]:
-        """Give the updates that wait for the driver, the oldest first; those that were put off too."""
+        """Return the updates that wait for the driver, deferred ones too, the oldest first."""
         questions = []
         for update in await self._journal.unfinished():
             if update.request_confirmation:
@@ -103,12 +103,12 @@ class Consents:
         return questions
 
     async def decide(self, update_id: str, decision: Decision, until: datetime | None) -> None:
-        """Write down what the driver said; saying the same final word again changes nothing.
+        """Record the driver's answer; repeating a final answer changes nothing.
 
         Raises:
-            NotFound: there is no such update, or it needs no consent.
+            NotFound: there is no such update, or it does not require consent.
             Refused: ``decided`` or ``not_deferrable``.
-            Invalid: the time named is no time to which it could be put off.
+            Invalid: the update cannot be deferred until that time.
         """
         update = await self._journal.update(update_id)
         if update is None or not update.request_confirmation:
@@ -141,7 +141,7 @@ class Consents:
         await self._database.transact(work)
 
     async def _ask(self, update_id: str) -> Consent:
-        """Give what was said to an update; the question counts as asked from the first time on."""
+        """Return the answer to an update; the first call counts as the question."""
         found = await self._database.read(lambda tx: _find(tx, update_id))
         if found is not None:
             return found

@@ -1,4 +1,4 @@
-"""B10, the driver's word: for a head unit as JSON with a token of its own, and as a page at a secret address."""
+"""B10, the driver's consent: JSON for a head unit with its own token, and a page at a secret address."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HTML = "text/html; charset=utf-8"
 
 
 class ConsentApi:
-    """What a head unit asks and says."""
+    """The driver's consent by a head unit."""
 
     def __init__(self, consents: Consents, update_queue: UpdateQueue) -> None:
         self._consents = consents
@@ -27,18 +27,18 @@ class ConsentApi:
 
     @serves("X-B10-5")
     async def waiting(self, call: Call[None, None, None]) -> Reply:
-        """List what waits for the driver."""
+        """List the updates that wait for the driver."""
         return Reply("listed", await self._consents.questions())
 
     @serves("X-B10-6")
     async def decide(self, call: Call[UpdatePath, None, ConsentAnswer]) -> Reply:
-        """Take the driver's word."""
+        """Record the driver's answer."""
         await self._update_queue.decide(call.path.update_id, call.body)
         return Reply("recorded")
 
 
 class DriverPageApi:
-    """The page and its forms; whoever knows the secret sits in the vehicle."""
+    """The page and its forms; the secret address is shown in the vehicle only."""
 
     def __init__(self, consents: Consents, update_queue: UpdateQueue, secret: str) -> None:
         self._consents = consents
@@ -47,14 +47,14 @@ class DriverPageApi:
 
     @serves("X-B10-7")
     async def page(self, call: Call[DriverPath, None, None]) -> Reply:
-        """Show what waits for the driver."""
+        """Show the updates that wait for the driver."""
         self._check(call.path.secret)
         raw = driver_page.render(await self._consents.questions(), self._secret, datetime.now(UTC))
         return Reply("shown", raw=raw, content_type=HTML, headers=driver_page.HEADERS)
 
     @serves("X-B10-8")
     async def form(self, call: Call[DriverUpdatePath, None, None]) -> Reply:
-        """Take the driver's word, and show the page again."""
+        """Record the driver's answer, and show the page again."""
         self._check(call.path.secret)
         content, update_id = await call.read(FORM_LIMIT), call.path.update_id
         answer = driver_page.read_form(content, self._secret, update_id, call.headers, datetime.now(UTC))

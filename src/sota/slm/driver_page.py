@@ -1,8 +1,7 @@
-"""The driver's page: the updates that wait for a word, as HTML without scripts, and what its forms send back.
+"""The driver's page: the updates that wait for an answer, as HTML without scripts, and the answers of its forms.
 
-The page's address holds a secret, and each form a token made from it for its own update: another page in the same
-browser knows neither. Nothing from outside is loaded, nothing may frame the page, and every text of an update is shown
-as text.
+The page's address contains a secret, and each form a token derived from it for its own update: another page in the
+same browser knows neither. The page loads nothing from outside and cannot be framed. Texts of an update are escaped.
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ HEADERS: Mapping[str, str] = {
 
 
 def token_for(secret: str, update_id: str) -> str:
-    """Make the token of one update's form."""
+    """Return the token of one update's form."""
     return hmac.new(secret.encode(), update_id.encode(), hashlib.sha256).hexdigest()
 
 
 def render(questions: Sequence[ConsentQuestion], secret: str, now: datetime) -> bytes:
-    """Write the page."""
-    body = "".join(_section(question, secret, now) for question in questions) or "<p>Nothing waits for you.</p>"
+    """Return the page."""
+    body = "".join(_section(question, secret, now) for question in questions) or "<p>No update waits for you.</p>"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Software updates</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -55,11 +54,11 @@ def render(questions: Sequence[ConsentQuestion], secret: str, now: datetime) -> 
 
 
 def read_form(content: bytes, secret: str, update_id: str, headers: Mapping[str, str], now: datetime) -> ConsentAnswer:
-    """Read what a form sent.
+    """Return the answer that a form sent.
 
     Raises:
-        Forbidden: it is not the page's own form, or another site's page sent it.
-        Invalid: it is no answer.
+        Forbidden: it is not the page's own form, or another site sent it.
+        Invalid: it is not an answer.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
@@ -85,10 +84,10 @@ def read_form(content: bytes, secret: str, update_id: str, headers: Mapping[str,
 def _section(question: ConsentQuestion, secret: str, now: datetime) -> str:
     packages = "".join(f"<li>{escape(package.text)}</li>" for package in question.packages)
     description = f"<p>{escape(question.description)}</p>" if question.description else ""
-    put_off = f"<p>Put off until {_time(question.deferred_until)}.</p>" if question.deferred_until else ""
+    deferred = f"<p>Deferred until {_time(question.deferred_until)}.</p>" if question.deferred_until else ""
     return (
         f"<section><h2>Update of {len(question.packages)} package(s), {_size(question.size)}</h2>{description}"
-        f"<ul>{packages}</ul>{put_off}"
+        f"<ul>{packages}</ul>{deferred}"
         f'<form method="post" action="{escape(secret)}/{escape(question.update_id)}">'
         f'<input type="hidden" name="token" value="{token_for(secret, question.update_id)}">'
         f'<button name="decision" value="accept">Install</button>{_later(question, now)}'
@@ -97,7 +96,7 @@ def _section(question: ConsentQuestion, secret: str, now: datetime) -> str:
 
 
 def _later(question: ConsentQuestion, now: datetime) -> str:
-    """Offer the times that would be taken, and nothing where none would."""
+    """Return the choices for a later time, empty if none is possible."""
     latest = question.defer_until
     possible = [hours for hours in HOURS if latest is not None and now + timedelta(hours=int(hours)) <= latest]
     if latest is None or not possible:
@@ -105,8 +104,8 @@ def _later(question: ConsentQuestion, now: datetime) -> str:
     options = "".join(f'<option value="{hours}">{HOURS[hours]}</option>' for hours in possible)
     return (
         f'<label>Later: <select name="hours">{options}</select></label>'
-        f'<button name="decision" value="defer">Put off</button>'
-        f"<p>It can be put off {question.deferrals_left} more time(s), until {_time(latest)}.</p>"
+        f'<button name="decision" value="defer">Defer</button>'
+        f"<p>It can be deferred {question.deferrals_left} more time(s), until {_time(latest)}.</p>"
     )
 
 

@@ -1,7 +1,7 @@
-"""Files that the SOTA Client hands over block by block (B10-4, B10-5, finish), on disk before they are acknowledged.
+"""Files that the SOTA Client sends block by block, on disk before they are acknowledged.
 
-Whatever is said twice does nothing twice: a repeated start keeps the blocks unless the SHA-256 changed, a repeated
-block is discarded, a repeated finish is answered as the first one.
+Every call is idempotent: a repeated start keeps the blocks unless the SHA-256 changed, a repeated block is discarded, a
+repeated finish gets the same answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ARRIVING = {State.OFFERED, State.WANTED, State.RECEIVING}
 
 
 class IncomingFiles:
-    """The folder of arriving packages. ``notifier`` notifies when a file is whole."""
+    """The folder of incoming files. ``notifier`` notifies when a file is complete."""
 
     def __init__(self, journal: Journal, folder: Path, quota_bytes: int, notifier: Notifier) -> None:
         self._journal = journal
@@ -39,7 +39,7 @@ class IncomingFiles:
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def prepare(self) -> None:
-        """Make the folder, and clear what ended, or was forgotten, without being cleared."""
+        """Create the folder, and remove files of downloads that have ended or are unknown."""
         private_folder(self._folder)
         wanted = {str(entry.download_index) for entry in await self._journal.open_downloads()}
         for path in list(self._folder.iterdir()):
@@ -47,16 +47,16 @@ class IncomingFiles:
                 path.unlink()
 
     def path(self, download_index: int) -> Path:
-        """Give where the whole file of a download is."""
+        """Return the path of a download's complete file."""
         return self._folder / f"{download_index}.package"
 
     async def start(self, start: StartDownload) -> DownloadEntry:
-        """Get ready for a file.
+        """Prepare for a file.
 
         Raises:
             NotFound: no accepted update has this download.
-            Invalid: its numbers do not fit together, or it is another package than the one offered.
-            StorageFull: there is no room for it.
+            Invalid: its numbers are inconsistent, or it is not the offered package.
+            StorageFull: it does not fit on the disk.
         """
         async with self._locks[start.download_index]:
             entry = await self._entry(start.download_index)
@@ -74,11 +74,11 @@ class IncomingFiles:
             return await self._entry(start.download_index)
 
     async def add_block(self, download_index: int, number: int, content: bytes) -> tuple[bool, Ranges]:
-        """Store one block; says whether it is new, and gives all that are on disk.
+        """Store one block; return whether it is new, and all blocks on disk.
 
         Raises:
             NotFound: no accepted update has this download.
-            Invalid: there is no such block, or it has not its length.
+            Invalid: there is no such block, or its length is wrong.
             Conflict: the download was not started.
         """
         entry = await self._entry(download_index)
@@ -92,7 +92,7 @@ class IncomingFiles:
         return new, writer.file.received
 
     async def finish(self, download_index: int) -> DownloadEntry:
-        """Take the file as whole: every block is here and the SHA-256 holds.
+        """Complete a file: every block has arrived and the SHA-256 matches.
 
         Raises:
             NotFound: no accepted update has this download.
@@ -108,31 +108,31 @@ class IncomingFiles:
             if entry.start is None:
                 raise Refused("incomplete", f"Download {download_index} was not started.")
             if entry.start.command is Command.INSTALL:
-                await self._take(entry.start)
+                await self._complete(entry.start)
             await self._journal.move(download_index, State.READY)
         self._notifier.notify()
         return await self._entry(download_index)
 
     @asynccontextmanager
     async def replacing(self, indexes: Iterable[int]) -> AsyncIterator[None]:
-        """Let nothing arrive under these indexes meanwhile."""
+        """Hold up incoming files of these indexes."""
         async with AsyncExitStack() as stack:
             for index in sorted(set(indexes)):
                 await stack.enter_async_context(self._locks[index])
             yield
 
     async def discard(self, download_index: int) -> None:
-        """Remove everything of a download from the disk."""
+        """Remove all files of a download."""
         async with self._locks[download_index]:
             await self._discard(download_index)
         self._locks.pop(download_index, None)
 
     async def discard_replaced(self, entry: DownloadEntry) -> None:
-        """Remove everything of a download that the journal does not know any more."""
+        """Remove all files of a download that is no longer in the journal."""
         await self._discard_files(entry)
 
     async def close(self) -> None:
-        """Close the files; what was received stays."""
+        """Close the files; received blocks stay."""
         for writer in self._writers.values():
             await writer.settle()
             writer.file.close()
@@ -144,10 +144,10 @@ class IncomingFiles:
             raise NotFound(f"There is no download {download_index}: no accepted update has it.")
         return entry
 
-    async def _take(self, start: StartDownload) -> None:
+    async def _complete(self, start: StartDownload) -> None:
         index = start.download_index
         if index not in self._writers and self.path(index).exists() and not self._part(start).exists():
-            return  # taken, and the power went before the journal knew
+            return  # complete, and the power failed before the journal had it
         writer = await self._writer(start)
         if not writer.file.complete:
             missing = next(writer.file.received.missing(start.block_count))

@@ -1,8 +1,7 @@
-"""What the Software Loading Manager keeps on disk: updates, downloads, and every step of every installation.
+"""The Software Loading Manager's journal on disk: updates, downloads, and every step of every installation.
 
-A step is written down before it is begun and again when it has ended, so whatever stops us, the journal says what may
-have happened. A download's end and its report are written in one transaction: there is no result without a report to
-send.
+A step is recorded before it begins and when it has ended. So the journal shows what may have happened, whatever stops
+the program. A download's end and its report are one transaction: every result has a report to send.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ STATES = {Step.BOOT: State.BOOTING, **dict.fromkeys((Step.LOOK, Step.CHECK, Step
 
 @dataclass(frozen=True, slots=True)
 class OpenStep:
-    """The last step of a download when it has not ended in the journal."""
+    """The last step of a download, if the journal has no end of it."""
 
     number: int
     step: Step
     note: str = ""
-    """What must be known of its beginning: for a boot, the id of the boot before it."""
+    """What its end depends on: for a boot, the id of the boot before it."""
 
 
 class Journal:
-    """The file ``slm.db``. ``database`` is another one for tests that have the power go at one of its writes."""
+    """The file ``slm.db``. Tests that simulate a loss of power replace the class ``database``."""
 
     def __init__(
         self, folder: Path, threads: Threads | None = None, *, database: type[LocalDatabase] = LocalDatabase
@@ -53,7 +52,7 @@ class Journal:
         self.database = database(folder / "slm.db", SCHEMA, threads)
         self.disk: Disk = threads.disk if threads else PlainDisk()
         self.stepped = Notifier()
-        """Rings when a step begins."""
+        """Notifies when a step begins."""
 
     async def open(self) -> None:
         """Open it; see :meth:`LocalDatabase.open`."""
@@ -64,16 +63,16 @@ class Journal:
         await self.database.close()
 
     async def open_for(self, vin: str) -> bool:
-        """Open it for a vehicle; says whether it was another vehicle's.
+        """Open it for a vehicle; report whether it was another vehicle's.
 
-        What is not begun is forgotten then. What an installer has begun is finished: half an installation helps no
-        vehicle. What is installed, and how to go back, is the vehicle's own and stays.
+        Then downloads that have not begun are deleted. A begun installation is finished: half an installation helps
+        no vehicle. Installed packages and backups belong to this vehicle and stay.
         """
         await self.open()
         return await self.belong_to(vin)
 
     async def belong_to(self, vin: str) -> bool:
-        """Write down whose journal it is; says whether it was another vehicle's, see :meth:`open_for`."""
+        """Record whose journal it is; report whether it was another vehicle's, see :meth:`open_for`."""
 
         def work(tx: Connection) -> bool:
             (known,) = tx.execute("SELECT vin FROM journal_owner").fetchone()
@@ -91,20 +90,25 @@ class Journal:
         return await self.database.transact(work)
 
     async def accept(self, update: UpdateAvailable) -> Accepted:
-        """Write an update down; see :func:`sota.slm.acceptance.accept`."""
+        """Record an update; see :func:`sota.slm.acceptance.accept`."""
         return await self.database.transact(lambda tx: accept(tx, update))
 
     async def begun(self) -> list[DownloadEntry]:
-        """Return the downloads that an installer has begun."""
+        """Return the downloads whose installation has begun."""
+        return await self._entries("state IN ('installing', 'booting', 'verifying')")
 
+    async def open_downloads(self) -> list[DownloadEntry]:
+        """Return the downloads that have not ended."""
+        return await self._entries(OPEN)
+
+    async def _entries(self, condition: str) -> list[DownloadEntry]:
         def work(tx: Connection) -> list[DownloadEntry]:
-            rows = tx.execute("SELECT * FROM accepted_download WHERE state IN ('installing', 'booting', 'verifying')")
-            return [entry_of(row) for row in rows]
+            return [entry_of(row) for row in tx.execute(f"SELECT * FROM accepted_download WHERE {condition}")]
 
         return await self.database.read(work)
 
     async def update(self, update_id: str) -> UpdateAvailable | None:
-        """Give an accepted update."""
+        """Return an accepted update."""
 
         def work(tx: Connection) -> UpdateAvailable | None:
             row = tx.execute("SELECT body FROM accepted_update WHERE update_id = ?", (update_id,)).fetchone()
@@ -113,7 +117,7 @@ class Journal:
         return await self.database.recall(("update", update_id), work)
 
     async def unfinished(self) -> list[UpdateAvailable]:
-        """Give the updates that are not at their end, in the order in which they came."""
+        """Return the updates that have not ended, in the order of their arrival."""
 
         def work(tx: Connection) -> list[UpdateAvailable]:
             rows = tx.execute(
@@ -125,7 +129,7 @@ class Journal:
         return await self.database.recall("unfinished", work)
 
     async def downloads(self, update_id: str) -> list[DownloadEntry]:
-        """Give an update's downloads in their order."""
+        """Return an update's downloads in their order."""
 
         def work(tx: Connection) -> list[DownloadEntry]:
             rows = tx.execute("SELECT * FROM accepted_download WHERE update_id = ? ORDER BY position", (update_id,))
@@ -134,7 +138,7 @@ class Journal:
         return await self.database.recall(("downloads", update_id), work)
 
     async def download(self, download_index: int) -> DownloadEntry | None:
-        """Give one download."""
+        """Return one download."""
 
         def work(tx: Connection) -> DownloadEntry | None:
             row = tx.execute("SELECT * FROM accepted_download WHERE download_index = ?", (download_index,)).fetchone()
@@ -143,10 +147,10 @@ class Journal:
         return await self.database.recall(download_index, work)
 
     async def move(self, download_index: int, state: State, *, start: StartDownload | None = None) -> None:
-        """Take a download to another state, with what is about to be sent where that is new.
+        """Change the state of a download, and record its start if there is a new one.
 
-        That it arrives is not waited for: forgotten, its sender begins with the start again. That it is here is: its
-        sender lets go of it.
+        ``receiving`` is not durable: after a loss its sender repeats the start. ``ready`` is durable, because the
+        sender then deletes its copy.
         """
 
         def work(tx: Connection) -> None:
@@ -161,9 +165,9 @@ class Journal:
         await self.database.transact(work, durable=state is not State.RECEIVING)
 
     async def want(self, download_index: int) -> None:
-        """Write down that an offered download is asked for; one that has begun to arrive meanwhile stays as it is.
+        """Record that an offered download is requested, unless it has begun to arrive.
 
-        Not waited for: forgotten, it is asked for once more.
+        Not durable: after a loss it is requested again.
         """
 
         def work(tx: Connection) -> None:
@@ -175,11 +179,10 @@ class Journal:
         await self.database.transact(work, durable=False)
 
     async def begin(self, entry: DownloadEntry, previous_version: str | None) -> bool:
-        """Begin an installation: write down what was there before. Says whether it may begin: not if cancelled.
+        """Begin an installation and record the previous version; report whether it may begin.
 
-        Nor where another download has its index by now.
-
-        Not waited for: nothing is touched before :meth:`begin_step`, which makes both durable.
+        It may not if it was cancelled, or if another download has its index by now. Not durable: nothing changes
+        before :meth:`begin_step`, which makes both durable.
         """
 
         def work(tx: Connection) -> bool:
@@ -193,7 +196,7 @@ class Journal:
         return await self.database.transact(work, durable=False)
 
     async def begin_step(self, download_index: int, step: Step, *, operation: str = "", note: str = "") -> OpenStep:
-        """Write down that a step is about to begin; the download's state says what kind of step it is."""
+        """Record that a step is about to begin, and set the download's state accordingly."""
 
         def work(tx: Connection) -> OpenStep:
             (number,) = tx.execute(
@@ -212,7 +215,7 @@ class Journal:
         return opened
 
     async def end_step(self, download_index: int, number: int, exit_code: int | None, output: str) -> None:
-        """Write down how a step ended; None: nobody knows."""
+        """Record how a step ended; ``exit_code`` is None if that is unknown."""
 
         def work(tx: Connection) -> None:
             tx.execute(
@@ -223,7 +226,7 @@ class Journal:
         await self.database.transact(work)
 
     async def steps(self, download_index: int, operation: str = "") -> tuple[list[StepRecord], OpenStep | None]:
-        """Give the steps that have ended, and the one that has not; of one operation where the file is an image."""
+        """Return the steps of an operation that have ended, and the one that has not."""
 
         def work(tx: Connection) -> Sequence[sqlite3.Row]:
             query = "SELECT * FROM step WHERE download_index = ? AND operation = ? ORDER BY number"
@@ -238,7 +241,7 @@ class Journal:
         return ended, opened[-1] if opened else None
 
     async def opened_steps(self) -> list[tuple[int, int]]:
-        """Return download and number of each step that was begun and has not ended."""
+        """Return download and number of each step that has not ended."""
 
         def work(tx: Connection) -> list[tuple[int, int]]:
             rows = tx.execute("SELECT download_index, number FROM step WHERE NOT ended")
@@ -247,32 +250,23 @@ class Journal:
         return await self.database.read(work)
 
     async def forget_old(self) -> None:
-        """Forget what has long been reported, so that the file does not grow for ever."""
+        """Delete downloads that were reported long ago, which bounds the file."""
 
         def work(tx: Connection) -> None:
             old = (
                 "SELECT download_index FROM accepted_download WHERE reported AND download_index NOT IN"
                 " (SELECT download_index FROM accepted_download ORDER BY download_index DESC LIMIT ?)"
             )
-            tx.execute(f"DELETE FROM step WHERE download_index IN ({old})", (REMEMBERED,))
-            tx.execute(f"DELETE FROM operation WHERE download_index IN ({old})", (REMEMBERED,))
-            tx.execute(f"DELETE FROM accepted_download WHERE download_index IN ({old})", (REMEMBERED,))
+            for table in ("step", "operation", "accepted_download"):
+                tx.execute(f"DELETE FROM {table} WHERE download_index IN ({old})", (REMEMBERED,))
             remove_empty_updates(tx)
 
         await self.database.transact(work)
 
-    async def open_downloads(self) -> list[DownloadEntry]:
-        """Return the downloads that have not ended."""
-
-        def work(tx: Connection) -> list[DownloadEntry]:
-            return [entry_of(row) for row in tx.execute(f"SELECT * FROM accepted_download WHERE {OPEN}")]
-
-        return await self.database.read(work)
-
     async def finish(self, state: State, report: InstallReport, *, image: PackageId | None = None) -> None:
-        """Take a download to its end and keep its report for sending. A download that has ended is left alone.
+        """End a download and store its report for sending. An ended download is not changed.
 
-        ``image`` is an update image that the vehicle has from now on.
+        ``image`` is an update image that is installed from now on.
         """
 
         def work(tx: Connection) -> None:
@@ -293,7 +287,7 @@ class Journal:
         await self.database.transact(work)
 
     async def unreported(self) -> list[InstallReport]:
-        """Give the reports that the SOTA Client has not taken yet, the oldest first."""
+        """Return the reports that the SOTA Client does not have yet, the oldest first."""
 
         def work(tx: Connection) -> list[InstallReport]:
             rows = tx.execute(
@@ -304,9 +298,9 @@ class Journal:
         return await self.database.read(work)
 
     async def mark_reported(self, report: InstallReport) -> None:
-        """Write down that the SOTA Client has the report.
+        """Record that the SOTA Client has the report.
 
-        Not waited for: forgotten, it is sent once more, and the client says that it has one already.
+        Not durable: after a loss it is sent again, and the client answers that it has it already.
         """
 
         def work(tx: Connection) -> None:

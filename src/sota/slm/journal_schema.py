@@ -1,4 +1,4 @@
-"""The journal's tables, step by step as they came (``kit/sql/local_database.py``)."""
+"""The journal's tables: its migrations in order (``kit/sql/local_database.py``)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ SCHEMA = (
         text TEXT NOT NULL
     );
     """,
-    # The times of consent and condition are counts of slm/running_time.py: instants of a clock that is set would lie.
+    # The times of consent and condition are counts of slm/running_time.py: the vehicle's clock may be changed.
     """
     CREATE TABLE running_time (
         one INTEGER PRIMARY KEY CHECK (one = 1),

@@ -1,20 +1,19 @@
-"""The rules of an installation: what is done next, and what the result is. Nothing here does I/O.
+"""The rules of an installation: which step is next, and what the result is. Nothing here does I/O.
 
-An installation is a series of steps. Each is written to the journal before it is begun and after it has ended, so the
-next one always follows from three things: the steps so far, what the installer's own database says, and what was
-there before.
+An installation is a series of steps. The journal records each before it begins and after it has ended. So the next step
+follows from three things: the steps so far, the installer's own database, and what was installed before.
 
 Rules kept here:
 
-* a step that ended is never repeated; one that was interrupted (nobody knows how it ended) is looked into first, and
-  only what the database shows as not done is taken up again: at most ``MAX_INTERRUPTIONS`` times;
-* half-configured is repaired, half-unpacked is installed again, once;
-* installed, booted, checked and confirmed are steps of their own, in this order; what waits for a boot waits, what runs
-  unconfirmed is confirmed only after the vehicle's own health check;
-* what leaves another package broken is taken back;
-* success is what the database says after the last step, never an exit code alone; a database that cannot be read after
-  a step says no such thing;
-* what fails is put back: the version that was there before, or nothing where there was nothing.
+* a step that ended is never repeated. After an interrupted one, whose result is unknown, the database is read first;
+  only what it shows as not done is repeated, at most ``MAX_INTERRUPTIONS`` times;
+* a half-configured package is repaired, a half-unpacked one is installed again, once;
+* install, boot, check and confirm are separate steps in this order; a version on trial is confirmed only after the
+  vehicle's own health check;
+* an installation that breaks another package is rolled back;
+* the database decides on success after the last step, never an exit code alone; a database that cannot be read after
+  a step is a failure;
+* after a failure the previous version is restored, or the package is removed if there was none.
 
 >>> job = Job("ivi", "2.0.0", Command.INSTALL, previous_version=None, can_restore=False)
 >>> decide(job, [], Found(Health.ABSENT))
@@ -35,14 +34,14 @@ from sota.boundaries.values import Command, Reason
 
 MAX_INTERRUPTIONS = 5
 NOT_BEGUN = 75
-"""Exit code (EX_TEMPFAIL) of a step that touched nothing, because another process holds what it needs."""
+"""Exit code (EX_TEMPFAIL) of a step that touched nothing, because another process holds a lock that it needs."""
 LOCKED_TEXT, NO_SPACE_TEXT = "locked by another process", "No space left on device"
 DEPENDENCY_TEXTS = (
     "dependency problem",  # Depends and, as pre-dependency problem, Pre-Depends
     "conflicting packages - not installing",
     "deconfiguration is not permitted",  # Breaks
 )
-"""How dpkg says that another package is, or is not, in the vehicle."""
+"""What dpkg prints if another package is missing or in conflict."""
 
 
 class ResultCode(IntEnum):
@@ -71,23 +70,23 @@ class ResultCode(IntEnum):
 
 
 class Health(StrEnum):
-    """How a package stands in the installer's database."""
+    """The state of a package in the installer's database."""
 
     ABSENT = "absent"
     INSTALLED = "installed"
     UNCONFIGURED = "unconfigured"
-    """Its files are in place, its configuration is not done: repairing is enough."""
+    """Its files are complete, its configuration is not: repairing is enough."""
     BROKEN = "broken"
     """Some of its files may be missing: it must be installed again or removed."""
     UNCONFIRMED = "unconfirmed"
-    """It runs on trial: without a confirmation it does not stay."""
+    """It runs on trial: without a confirmation the next boot may replace it."""
     UNKNOWN = "unknown"
-    """Nobody can tell after a step: a unit that does not answer any more. Never what an installer itself says."""
+    """The database could not be read after a step. Installers themselves never return this."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtherPackages:
-    """Other packages since before the first step, a sentence each: what does not work any more, what else changed."""
+    """Other packages since the first step, a sentence each: those that no longer work, and those that changed."""
 
     broken: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -95,28 +94,28 @@ class OtherPackages:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the installer's database says of one package.
+    """The state of one package in the installer's database.
 
-    ``version`` is what is there now; ``next_version`` what the next boot will start, None where that is the same.
+    ``version`` is the installed version; ``next_version`` the one that the next boot starts, None if it is the same.
     """
 
     health: Health
     version: str | None = None
     next_version: str | None = None
-    beside: OtherPackages = OtherPackages()
+    others: OtherPackages = OtherPackages()
 
     @property
     def is_as_before(self) -> bool:
         """Whether all other packages are as they were before the first step."""
-        return self.beside == OtherPackages()
+        return self.others == OtherPackages()
 
     @property
     def running_version(self) -> str | None:
-        """The version that works; None where none does."""
+        """The version that works, if any."""
         return self.version if self.health in {Health.INSTALLED, Health.UNCONFIRMED} else None
 
     def runs(self, version: str | None) -> bool:
-        """Say whether exactly this version is installed, whole and there to stay (None: nothing of it is there)."""
+        """Report whether exactly this version is installed and confirmed (None: nothing is installed)."""
         if self.next_version is not None:
             return False
         if version is None:
@@ -124,40 +123,40 @@ class Found:
         return self.health is Health.INSTALLED and self.version == version
 
     def has_started(self, version: str) -> bool:
-        """Say whether exactly this version runs, confirmed or on trial."""
+        """Report whether exactly this version runs, confirmed or on trial."""
         return self.next_version is None and self.running_version == version
 
 
 class Step(StrEnum):
-    """What is done, one after the other; all but ``look``, ``boot`` and ``check`` are the installer's own commands."""
+    """The steps; all but ``look``, ``compare``, ``boot`` and ``check`` are commands of the installer or the vehicle."""
 
     INSTALL = "install"
     REPAIR = "repair"
     REINSTALL = "reinstall"
     LOOK = "look"
-    """The installer's database is read after a step; written down only where that fails."""
+    """Read the installer's database after a step; recorded only if that fails."""
     COMPARE = "compare"
-    """The other packages are compared with how they were; written down only where one broke."""
+    """Compare the other packages with the record; recorded only if one broke."""
     BOOT = "boot"
-    """The vehicle's next boot is waited for; it starts what was installed."""
+    """Wait for the vehicle's next boot, which starts the new version."""
     CHECK = "check"
-    """The vehicle's own health check is run, where it has one."""
+    """Run the vehicle's own health check, if it has one."""
     CONFIRM = "confirm"
-    """What runs on trial is there to stay."""
+    """Confirm the version that runs on trial."""
     RESTORE = "restore"
     DISCARD = "discard"
     REMOVE = "remove"
     RUN = "run"
-    """A command of the vehicle itself, for an update image."""
+    """Run a command of the vehicle, for an update image."""
 
 
 BACK = frozenset({Step.RESTORE, Step.DISCARD})
-"""With one of these the way back begins."""
+"""A rollback begins with one of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One step of the journal; ``exit_code`` None: it was interrupted, nobody knows how it ended."""
+    """One step of the journal; ``exit_code`` is None if it was interrupted and its result is unknown."""
 
     step: Step
     exit_code: int | None
@@ -165,38 +164,38 @@ class StepRecord:
 
     @property
     def interrupted(self) -> bool:
-        """Whether it is not known how it ended, or it was not begun: both are looked into and taken up again."""
+        """Whether its result is unknown or it did not begin: in both cases it may be repeated."""
         return self.exit_code in {None, NOT_BEGUN}
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be done with one package, and what was there before it began."""
+    """What to do with one package, and what was installed before."""
 
     name: str
     version: str
     command: Command
     previous_version: str | None
     can_restore: bool
-    """Whether the installer has what it needs to bring the previous version back."""
+    """Whether the installer can restore the previous version."""
     checked: bool = False
     """Whether the vehicle has a health check."""
     undo: bool = False
-    """Whether it is over, and taken back because something after it failed."""
+    """Whether a finished operation is undone because a later one failed."""
     before: Path | None = None
-    """Folder of what the installer wrote down before the first step, where it does so."""
+    """Folder of the installer's record from before the first step, if it makes one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Do this step next."""
+    """Run this step next."""
 
     step: Step
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """There is nothing more to do: the result."""
+    """The result: nothing is left to do."""
 
     succeeded: bool
     code: ResultCode
@@ -208,11 +207,11 @@ Decision = Run | Finished
 
 
 def decide(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
-    """Say what follows from the steps so far and the state found."""
+    """Return what follows from the steps so far and the package's state."""
     if job.command is Command.REMOVE and not job.undo:
         return _decide_removal(job, history, found)
     if job.undo or any(record.step in BACK for record in history):
-        return _decide_way_back(job, history, found)
+        return _decide_rollback(job, history, found)
     if not history:
         if found.runs(job.version):
             return Finished(True, ResultCode.ALREADY_PROCESSED, None, _success(job))
@@ -224,13 +223,13 @@ def _decide_forward(job: Job, history: Sequence[StepRecord], found: Found) -> De
     if found.next_version == job.version:
         return _decide_before_boot(job, history, found)
     if found.has_started(job.version):
-        return _decide_beside(history, found) or _decide_on_trial(job, history, found)
+        return _decide_others(history, found) or _decide_on_trial(job, history, found)
     return _decide_after_step(job, history, found)
 
 
-def _decide_beside(history: Sequence[StepRecord], found: Found) -> Decision | None:
-    """Say what follows where another package does not work any more: None where none does."""
-    if not found.beside.broken:
+def _decide_others(history: Sequence[StepRecord], found: Found) -> Decision | None:
+    """Return what follows if another package no longer works; None if all do."""
+    if not found.others.broken:
         return None
     if history[-1].interrupted and sum(record.interrupted for record in history) <= MAX_INTERRUPTIONS:
         return Run(Step.REPAIR)
@@ -240,28 +239,28 @@ def _decide_beside(history: Sequence[StepRecord], found: Found) -> Decision | No
 def _decide_before_boot(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
     last = history[-1]
     if last.step is Step.BOOT or last.exit_code not in {0, None}:
-        return _decide_way_back(job, history, found)  # the boot did not start it, or it was not wholly written
+        return _decide_rollback(job, history, found)  # the boot did not start it, or it was not completely written
     if last.interrupted:
         return _decide_after_step(job, history, found)
     return Run(Step.BOOT)
 
 
 def _decide_on_trial(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
-    """What was installed runs: look whether it runs well, then say that it stays."""
+    """Return what follows while the new version runs: check it, then confirm it."""
     last = history[-1]
-    if found.beside.broken:
-        return _decide_way_back(job, history, found)
+    if found.others.broken:
+        return _decide_rollback(job, history, found)
     if found.health is Health.UNCONFIRMED and last.exit_code not in {0, None}:
-        return _decide_way_back(job, history, found)
+        return _decide_rollback(job, history, found)
     if job.checked:
         checks = [record for record in history if record.step is Step.CHECK]
         if _is_due(checks):
             return Run(Step.CHECK)
         if checks[-1].exit_code != 0:
-            return _decide_way_back(job, history, found)
+            return _decide_rollback(job, history, found)
     if found.health is Health.UNCONFIRMED:
         due = _is_due([record for record in history if record.step is Step.CONFIRM])
-        return Run(Step.CONFIRM) if due else _decide_way_back(job, history, found)
+        return Run(Step.CONFIRM) if due else _decide_rollback(job, history, found)
     return Finished(True, ResultCode.OK, None, _success(job))
 
 
@@ -278,15 +277,15 @@ def _decide_after_step(job: Job, history: Sequence[StepRecord], found: Found) ->
     unconfigured = found.health is Health.UNCONFIGURED and found.version == job.version
     if last.interrupted and sum(record.interrupted for record in history) <= MAX_INTERRUPTIONS:
         return Run(Step.REPAIR if unconfigured else Step.REINSTALL)
-    # A command that says it succeeded and left configuration open (awaited triggers) gets one repair.
+    # A successful command that left configuration undone (awaited triggers) gets one repair.
     if last.exit_code == 0 and unconfigured and not any(record.step is Step.REPAIR for record in history):
         return Run(Step.REPAIR)
-    return _decide_way_back(job, history, found)
+    return _decide_rollback(job, history, found)
 
 
-def _decide_way_back(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
+def _decide_rollback(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
     code, reason = failure(job, history)
-    what = f"{job.name} {job.version} " + ("was taken back" if job.undo else f"failed{_why(history)}")
+    what = f"{job.name} {job.version} " + ("was undone" if job.undo else f"failed{_why(history)}")
     if job.previous_version is not None and found.runs(job.previous_version) and found.is_as_before:
         return Finished(False, code, Reason.ROLLED_BACK, f"{what}; {job.previous_version} is there as before")
     if job.previous_version is None and found.runs(None) and found.is_as_before:
@@ -309,13 +308,13 @@ def _decide_way_back(job: Job, history: Sequence[StepRecord], found: Found) -> D
 
 
 def _why(history: Sequence[StepRecord]) -> str:
-    told = {
-        Step.LOOK: ": nobody could tell what runs",
+    reasons = {
+        Step.LOOK: ": the installed version could not be read",
         Step.COMPARE: ": another package does not work with it",
         Step.CHECK: " its health check",
         Step.BOOT: " to start at the boot",
     }
-    return next((told.get(record.step, "") for record in reversed(_forward(history))), "")
+    return next((reasons.get(record.step, "") for record in reversed(_forward(history))), "")
 
 
 def _forward(history: Sequence[StepRecord]) -> list[StepRecord]:
@@ -324,7 +323,7 @@ def _forward(history: Sequence[StepRecord]) -> list[StepRecord]:
 
 def _what_is_left(job: Job, found: Found, tried: bool) -> str:
     state = f"it is {found.health} now" + (f", version {found.version}" if found.version else "")
-    state = "; ".join([state, *found.beside.broken, *found.beside.changed])
+    state = "; ".join([state, *found.others.broken, *found.others.changed])
     if job.previous_version is None:
         return f"{job.name} {job.version} failed and could not be removed: {state}"
     if found.runs(job.previous_version):
@@ -336,9 +335,9 @@ def _what_is_left(job: Job, found: Found, tried: bool) -> str:
 
 
 def _decide_removal(job: Job, history: Sequence[StepRecord], found: Found) -> Decision:
-    if found.health is Health.ABSENT and (beside := _decide_beside(history, found) if history else None):
-        return beside
-    if found.health is Health.ABSENT and not (history and found.beside.broken):
+    if found.health is Health.ABSENT and (others := _decide_others(history, found) if history else None):
+        return others
+    if found.health is Health.ABSENT and not (history and found.others.broken):
         code = ResultCode.OK if history else ResultCode.ALREADY_PROCESSED
         return Finished(True, code, None, f"{job.name} is not installed")
     if not history and found.running_version not in {None, job.version}:
@@ -363,7 +362,7 @@ def _decide_after_removal(job: Job, history: Sequence[StepRecord], found: Found)
 
 
 def failure(job: Job, history: Sequence[StepRecord]) -> tuple[ResultCode, Reason]:
-    """Say by which code and reason an attempt failed: told by the last forward step and what it printed."""
+    """Return result code and reason of a failure, from the last step before the rollback and its output."""
     forward = _forward(history)
     output = forward[-1].output if forward else ""
     if LOCKED_TEXT in output:
@@ -384,7 +383,7 @@ def _plain_code(job: Job) -> ResultCode:
 
 
 def code_of(job: Job, record: StepRecord) -> ResultCode:
-    """Give the result code of one step, for the report's list of operations."""
+    """Return the result code of one step, for the report's list of operations."""
     if record.exit_code == 0:
         return ResultCode.OK
     if record.step is Step.LOOK:

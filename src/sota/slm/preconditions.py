@@ -1,7 +1,7 @@
-"""What must hold in the vehicle before an installation and before its boot: state of charge, parked, room on the disk.
+"""Preconditions of an installation and its boot: state of charge, parked, free disk space.
 
-The vehicle says how it is in JSON, ``{"state_of_charge": 80, "parked": true}``, by a file that it keeps fresh or a
-command. What is asked for and not known does not hold.
+The vehicle reports its state as JSON, ``{"state_of_charge": 80, "parked": true}``, in a file that it keeps up to date
+or by a command. A precondition whose value is unknown does not hold.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FILE_LIMIT = 1 << 16
 
 
 class VehicleState(msgspec.Struct, frozen=True):
-    """How the vehicle is; None is unknown. Further members are passed over."""
+    """The vehicle's state; None is unknown. Further members are ignored."""
 
     state_of_charge: Annotated[float, Meta(ge=0, le=100)] | None = None
     parked: bool | None = None
@@ -35,7 +35,7 @@ class VehicleState(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What must hold; 0 and False: need not."""
+    """The preconditions; 0 and False mean none."""
 
     state_of_charge: float
     parked: bool
@@ -44,40 +44,36 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found: whether all holds, and each condition in words."""
+    """Whether all preconditions hold, and each of them in words."""
 
     holds: bool
     text: str
 
 
 def evaluate(needed: Needed, state: VehicleState, free_bytes: int, why_unknown: str = "") -> Checked:
-    """Hold the vehicle's state against what is needed.
+    """Compare the vehicle's state with the preconditions.
 
     >>> evaluate(Needed(30, True, 0), VehicleState(80, None), 0).text
     'state of charge 80 % (needs 30 %): holds; parked: unknown, does not hold'
     """
-    found: list[tuple[bool, str]] = []
     unknown = f"unknown ({why_unknown})" if why_unknown else "unknown"
+    found: list[tuple[bool, str]] = []
     if needed.state_of_charge > 0:
-        charge = state.state_of_charge
-        told = f"{charge:g} %" if charge is not None else unknown
-        found.append(
-            (
-                charge is not None and charge >= needed.state_of_charge,
-                f"state of charge {told} (needs {needed.state_of_charge:g} %):",
-            )
-        )
+        charge = -1.0 if state.state_of_charge is None else state.state_of_charge
+        shown = unknown if state.state_of_charge is None else f"{charge:g} %"
+        text = f"state of charge {shown} (needs {needed.state_of_charge:g} %):"
+        found.append((charge >= needed.state_of_charge, text))
     if needed.parked:
-        told = {True: "yes", False: "no", None: unknown}[state.parked]
-        found.append((state.parked is True, f"parked: {told},"))
+        shown = {True: "yes", False: "no", None: unknown}[state.parked]
+        found.append((state.parked is True, f"parked: {shown},"))
     if needed.free_bytes > 0:
         found.append((free_bytes >= needed.free_bytes, f"free space {free_bytes} bytes (needs {needed.free_bytes}):"))
-    told_all = "; ".join(f"{text} {'holds' if holds else 'does not hold'}" for holds, text in found)
-    return Checked(all(holds for holds, _ in found), told_all)
+    texts = (f"{text} {'holds' if holds else 'does not hold'}" for holds, text in found)
+    return Checked(all(holds for holds, _ in found), "; ".join(texts))
 
 
 class Preconditions:
-    """Looks at the vehicle, and keeps in the journal what was found."""
+    """Checks the vehicle's preconditions, and records the result in the journal."""
 
     def __init__(self, settings: SlmSettings, journal: Journal, running: RunningTime) -> None:
         self._settings = settings
@@ -88,11 +84,11 @@ class Preconditions:
 
     @property
     def are_asked(self) -> bool:
-        """Whether this vehicle asks for anything."""
+        """Whether this vehicle has preconditions."""
         return self._needed != Needed(0, False, 0)
 
     async def check(self, update_id: str) -> tuple[Checked, float]:
-        """Look now, and write down what was found; gives also for how many seconds this is looked at already."""
+        """Check now and record the result; return also for how many seconds the update has waited."""
         state, why = await self._state()
         root = await asyncio.to_thread(_existing, self._settings.root)
         free = (await asyncio.to_thread(shutil.disk_usage, root)).free
@@ -113,14 +109,14 @@ class Preconditions:
         return checked, await self._database.transact(work)
 
     async def why_not_boot(self) -> str:
-        """Say what speaks against a boot now: an installation must not have been begun so. Nothing: it may be."""
+        """Return which precondition of an installation forbids a boot now; empty if none does."""
         needed = Needed(self._needed.state_of_charge, self._needed.parked, 0)
         state, why = await self._state()
         checked = evaluate(needed, state, 0, why)
         return "" if checked.holds else checked.text
 
     async def found(self, update_id: str) -> Checked | None:
-        """Give what was found last; None where nobody looked."""
+        """Return the last result; None without a check."""
 
         def work(tx: Connection) -> Checked | None:
             row = tx.execute("SELECT holds, text FROM condition WHERE update_id = ?", (update_id,)).fetchone()
@@ -129,7 +125,7 @@ class Preconditions:
         return await self._database.read(work)
 
     async def _state(self) -> tuple[VehicleState, str]:
-        """Ask the vehicle; gives also why what is not known is not."""
+        """Return the vehicle's state, and why it is unknown if it is."""
         settings = self._settings
         if self._needed.state_of_charge <= 0 and not self._needed.parked:
             return VehicleState(), ""
@@ -138,16 +134,16 @@ class Preconditions:
         elif settings.vehicle_state_command:
             content, why = await _run(settings.vehicle_state_command)
         else:
-            content, why = b"", "nobody tells"
+            content, why = b"", "neither a file nor a command reports it"
         if why:
             return VehicleState(), why
         try:
             return msgspec.json.decode(content, type=VehicleState), ""
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return VehicleState(), f"not understood: {str(error)[:200]}"
+            return VehicleState(), f"invalid: {str(error)[:200]}"
 
     def _read(self, file: Path) -> tuple[bytes, str]:
-        """Read the vehicle's state; where it is too old or from the future, say so."""
+        """Return the content of the vehicle's state file, or why it is not used."""
         try:
             status = file.stat()
             with file.open("rb") as content:
@@ -157,7 +153,7 @@ class Preconditions:
         stamp, now = (status.st_mtime_ns, status.st_ino, status.st_size), self._running.ran
         if self._seen is None or self._seen[0] != stamp:
             self._seen = (stamp, now)
-        # By the clock, and by how long it has been the same: a clock that was set back must not make it fresh again.
+        # By the clock, and by how long it is unchanged: a clock that is set back must not make an old file fresh.
         age_s = max(abs(self._running.clock - status.st_mtime), now - self._seen[1])
         if age_s > self._settings.vehicle_state_max_age_s:
             return b"", f"{file} is {age_s:.0f} s old"
@@ -169,7 +165,7 @@ async def _run(command: Sequence[str]) -> tuple[bytes, str]:
         code, output, errors = await ask(*command, environment=ENVIRONMENT)
     except InstallerFailed as error:
         return b"", error.detail
-    return (output.encode(), "") if code == 0 else (b"", f"{command[0]} ended with {code}: {errors[:200]}")
+    return (output.encode(), "") if code == 0 else (b"", f"{command[0]} exited with {code}: {errors[:200]}")
 
 
 def _existing(folder: Path) -> Path:

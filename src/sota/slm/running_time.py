@@ -1,18 +1,18 @@
-"""Time that the vehicle's programs measure spans by: it never jumps, whatever is done to the vehicle's clock.
+"""Durations in the vehicle, independent of its clock.
 
-A vehicle without a clock of its own begins in 1970 at each boot and is set an hour later; another is set back by a
-workshop. A span that was begun before must be neither over at once nor endless. So spans are counted by the kernel's
-clock since the boot, which nobody sets, and the sum is written into the journal for the next boot.
+A vehicle without a battery-backed clock starts in 1970 at each boot and is set an hour later; a workshop may set
+another one back. A duration that began earlier must be neither over at once nor endless. So durations are counted by
+the kernel's clock since the boot, which cannot be set, and the sum is stored in the journal for the next boot.
 
 There are two counts, both in seconds:
 
-* ``ran``: while the vehicle was on. What fails an update when it is over (a boot that does not come, preconditions
-  that do not hold) is counted so: time that a vehicle is switched off says nothing;
-* ``passed``: the same, and the time between two boots, as far as the vehicle's clock is believed at both ends of it.
-  What was put off until tomorrow is asked again tomorrow, although the vehicle was off all night. A clock that goes
-  wrong in between can at worst have the driver asked too early.
+* ``ran``: the time that the vehicle was on. Time-outs that fail an update (a missing boot, preconditions that do not
+  hold) use it, because a vehicle that is off cannot make progress;
+* ``passed``: also the time between two boots, if the vehicle's clock was plausible at both ends. A question that was
+  deferred until tomorrow is asked tomorrow, although the vehicle was off all night. At worst, a wrong clock asks the
+  driver too early.
 
-A clock that shows a time before ``BUILT`` is not believed.
+A clock that shows a time before ``BUILT`` is not plausible.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from sota.kit.sql.local_database import LocalDatabase
 from sota.kit.sql.local_file import Connection
 
 BUILT = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-"""This program did not exist earlier: a clock that shows an earlier time is wrong."""
+"""A clock that shows an earlier time is wrong: this program did not exist then."""
 SAVED_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What the journal has: both counts, and the clocks of the moment at which they were written."""
+    """Both counts as stored in the journal, with the clocks at that moment."""
 
     boot_id: str
     since_boot: float
@@ -43,7 +43,7 @@ class Saved:
 
 
 def since_boot() -> float:
-    """Return the seconds since the kernel booted, with those that the vehicle was suspended."""
+    """Return the seconds since the kernel booted, including suspended time."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -63,7 +63,7 @@ def go_on(saved: Saved, boot_id: str, since_boot: float, clock: float) -> tuple[
 
 
 class RunningTime:
-    """Both counts, kept in the journal. ``elapsed`` and ``clock`` are the kernel's, or a test's."""
+    """Both counts, stored in the journal. ``elapsed`` and ``clock`` are the kernel's, or a test's."""
 
     def __init__(
         self,
@@ -85,16 +85,16 @@ class RunningTime:
 
     @property
     def passed(self) -> float:
-        """The seconds that went by, as far as is known."""
+        """The seconds that have passed, as far as known."""
         return self._passed + self._elapsed() - self._begun
 
     @property
     def clock(self) -> float:
-        """What the vehicle's clock shows, in seconds since 1970: for showing to people, not for measuring."""
+        """The vehicle's clock, in seconds since 1970: for display, not for durations."""
         return self._clock()
 
     async def open(self) -> None:
-        """Go on from what the journal has."""
+        """Continue from the counts in the journal."""
         saved = await self._database.read(_read)
         self._begun = self._elapsed()
         if saved is not None:
@@ -102,12 +102,12 @@ class RunningTime:
         await self.save()
 
     async def keep(self) -> None:
-        """Write the counts down if that was done long ago; call it now and then while something is waited for."""
+        """Store the counts if the last time was long ago; call it regularly while waiting."""
         if self._elapsed() - self._saved_at >= SAVED_EVERY_S:
             await self.save()
 
     async def save(self) -> None:
-        """Write the counts down. The disk is not waited for: what the power takes only makes a wait longer."""
+        """Store the counts. Not durable: a loss of power only makes a wait longer."""
         now = self._elapsed()
         values = (self._boot_id(), now, self.ran, self.passed, self._clock())
         query = (

@@ -1,10 +1,10 @@
-"""The output of a step: a file that the step writes on its own, bounded and read by us.
+"""The output of a step: a file that the step writes itself and that this module bounds and reads.
 
-It is written by appending, so it can be cut while the step goes on. Of an output over ``FILE_LIMIT`` the beginning and
-the end are kept: the beginning says what was done, the end why it failed.
+The step appends to it, so it can be truncated while the step runs. Of an output over ``FILE_LIMIT`` the beginning and
+the end are kept: the beginning shows what was done, the end why it failed.
 
-A daemon that a step leaves behind may hold its file for as long as it lives. Such a file is not removed, because the
-daemon would go on to fill the disk with a file that has no name. It is set aside and emptied again and again.
+A daemon that a step leaves behind may keep the file open as long as it lives. Such a file is not removed, because the
+daemon would fill the disk with a file that has no name. It is set aside and truncated regularly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 FILE_LIMIT = 8 << 20
 KEPT = 64 << 10
-"""Bytes kept of the beginning, and of the end, each time that the file is cut: more than is ever reported."""
+"""Bytes kept of the beginning and of the end when the file is truncated: more than a report has."""
 LEFT = "left"
 
 
@@ -30,7 +30,7 @@ class StepOutput:
         self._end = folder / f"{key}.end"
 
     def bound(self) -> None:
-        """Cut the file where it is too large."""
+        """Truncate the file if it is too large."""
         with contextlib.suppress(OSError):
             if self.file.stat().st_size <= FILE_LIMIT:
                 return
@@ -40,7 +40,7 @@ class StepOutput:
             os.truncate(self.file, 0)
 
     def read(self, limit: int) -> str:
-        """Return at most ``limit`` bytes of the output as text: all of it, or its beginning and its end."""
+        """Return the output as text: all of it, or its beginning and its end, ``limit`` bytes in total."""
         try:
             size = self.file.stat().st_size
             is_cut = self._beginning.exists()
@@ -55,7 +55,7 @@ class StepOutput:
         return f"{printable(beginning)}\n[…]\n{printable(end)}"
 
     def remove(self) -> None:
-        """Remove the files, or set aside what a process still writes to."""
+        """Remove the files, or set aside one that a process still has open."""
         for kept in (self._beginning, self._end):
             kept.unlink(missing_ok=True)
         if self.file.exists() and is_held(self.file):
@@ -64,7 +64,7 @@ class StepOutput:
 
 
 def tend_left(folder: Path) -> bool:
-    """Empty the outputs that were set aside, and remove those that no process holds; returns whether some remain."""
+    """Truncate the outputs that were set aside, and remove closed ones; report whether some remain."""
     remaining = False
     for file in folder.glob(f"*.{LEFT}"):
         with contextlib.suppress(OSError):
@@ -78,13 +78,13 @@ def tend_left(folder: Path) -> bool:
 
 
 def is_held(file: Path) -> bool:
-    """Return whether a process has the file open: the kernel grants a lease for writing only where none has."""
+    """Report whether a process has the file open: otherwise the kernel grants a write lease."""
     try:
         descriptor = os.open(file, os.O_RDWR)
     except OSError:
         return False
     try:
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # one that opens it just now must not end us by SIGIO
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # opening it now must not kill this program by SIGIO
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
     except BlockingIOError:
         return True
@@ -96,7 +96,7 @@ def is_held(file: Path) -> bool:
 
 
 def printable(content: bytes) -> str:
-    """Return an installer's output as text that can travel: of control characters only line feed and tab are left."""
+    """Return an installer's output as text, without control characters other than line feed and tab."""
     text = content.decode(errors="replace")
     return "".join(character for character in text if character.isprintable() or character in "\n\t").strip()
 

@@ -1,9 +1,9 @@
-"""The processes of a step: all that it started, also those that left its session or lost their parent.
+"""The processes of a step: all that it started, including those that left its session or lost their parent.
 
-They are known by a variable of their environment that names the step, by the sessions of those that have it, and as
-their descendants. A step whose program is ours keeps descendants whose parent has ended (:func:`adopt_orphans`). What a
-step started in a process namespace of its own is found too: the machine's ``/proc`` has it. The program that looks, and
-its own session, never belong to a step, although a package may have started it again.
+They are found by an environment variable that names the step, by the sessions of these processes, and as their
+descendants. A step that is a program of this package adopts its orphaned descendants (:func:`adopt_orphans`). Processes
+in a namespace of their own are found too, in the machine's ``/proc``. The searching program and its session never
+belong to a step, even if a package has restarted it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 class Process(NamedTuple):
-    """A process that lives; ``started`` tells it from an earlier one with its id."""
+    """A running process; ``started`` distinguishes it from an earlier one with the same id."""
 
     parent: int
     session: int
@@ -36,33 +36,33 @@ class StepProcesses:
     def __init__(self, step: Path) -> None:
         self._mark = f"{VARIABLE}={step}".encode()
         self._sessions: set[int] = set()
-        """Remembered from one look to the next: what cleared its environment stays in its session."""
+        """Kept between calls: a process that cleared its environment stays in its session."""
         self._known: set[tuple[int, int]] = set()
-        """The same for what lost its parent: ids, each with when it started."""
-        self._told: set[int] = set()
+        """Kept for processes that lost their parent: ids with start times."""
+        self._terminated: set[int] = set()
 
     def find(self) -> list[int]:
-        """Return the ids of those that live."""
-        living = _living()
+        """Return the ids of the running processes."""
+        running = _running()
         own = os.getsid(0)
-        found = {pid for pid in living if self._is_marked(pid)}
-        self._sessions |= {living[pid].session for pid in found}
-        found |= {pid for pid, one in living.items() if one.session in self._sessions}
-        found |= {pid for pid, one in living.items() if (pid, one.started) in self._known}
-        found = {pid for pid in _with_descendants(found, living) if living[pid].session != own}
-        self._known |= {(pid, living[pid].started) for pid in found}
+        found = {pid for pid in running if self._is_marked(pid)}
+        self._sessions |= {running[pid].session for pid in found}
+        found |= {pid for pid, one in running.items() if one.session in self._sessions}
+        found |= {pid for pid, one in running.items() if (pid, one.started) in self._known}
+        found = {pid for pid in _with_descendants(found, running) if running[pid].session != own}
+        self._known |= {(pid, running[pid].started) for pid in found}
         return sorted(found)
 
     def terminate(self) -> bool:
-        """Ask each to end, once; returns whether there were any."""
+        """Terminate each process, once; report whether there were any."""
         found = self.find()
-        for pid in set(found) - self._told:
+        for pid in set(found) - self._terminated:
             _signal(pid, signal.SIGTERM)
-        self._told |= set(found)
+        self._terminated |= set(found)
         return bool(found)
 
     def kill(self) -> bool:
-        """End each; returns whether there were any."""
+        """Kill each process; report whether there were any."""
         found = self.find()
         for pid in found:
             _signal(pid, signal.SIGKILL)
@@ -76,28 +76,28 @@ class StepProcesses:
 
 
 def adopt_orphans() -> None:
-    """Have each descendant of this process whose parent ends become its child: it cannot leave the step unseen."""
+    """Make this process adopt its orphaned descendants, so that none leaves the step unseen."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _living() -> dict[int, Process]:
-    """Return every process that lives, by its id."""
+def _running() -> dict[int, Process]:
+    """Return all running processes by id."""
     found = {}
-    for entry in os.listdir(PROCESSES):  # noqa: PTH208 - a path object for each of a thousand entries takes its time
+    for entry in os.listdir(PROCESSES):  # noqa: PTH208 - a thousand path objects are slow
         if entry.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
-                # After the name, which may hold anything: state, parent, group, session …, 20th when it started.
+                # After the name, which may contain anything: state, parent, group, session …, 20th the start time.
                 fields = (PROCESSES / entry / "stat").read_bytes().rpartition(b")")[2].split()
                 if fields[0] not in DEAD:
                     found[int(entry)] = Process(int(fields[1]), int(fields[3]), int(fields[19]))
     return found
 
 
-def _with_descendants(found: set[int], living: Mapping[int, Process]) -> set[int]:
+def _with_descendants(found: set[int], running: Mapping[int, Process]) -> set[int]:
     size = -1
     while size != len(found):
         size = len(found)
-        found = found | {pid for pid, one in living.items() if one.parent in found}
+        found = found | {pid for pid, one in running.items() if one.parent in found}
     return found
 
 

@@ -1,13 +1,13 @@
-"""Runs a step as a process that outlives us: our end, even by ``kill -9``, must not stop an installation half-way.
+"""Runs a step as a process that outlives this program: even ``kill -9`` must not stop an installation half-way.
 
-The command runs in a session of its own, writes its output to a file (a pipe would break with us), and a small shell
-around it writes its exit code to another file as its last act. The shell holds a lock that was taken before it was
-started and goes with it, so whoever comes later knows: locked, the step still runs; an exit code, it ended so;
-neither, the power went in the middle and nobody knows how far it came. The command itself does not get the lock, so a
-daemon that it leaves behind holds nothing up.
+The command runs in its own session and writes its output to a file, because a pipe would break with this program. A
+small shell around it finally writes the exit code to another file. The shell inherits a lock, which shows the state to
+a later start of the program: locked, the step still runs; an exit code, it ended with that; neither, the power failed
+and the result is unknown. The command itself does not inherit the lock, so a daemon that it leaves behind does not
+keep the step open.
 
-A step that takes too long has ended only when none of its processes lives (``step_processes.py``), and so has one whose
-shell was killed: nothing is begun beside what an ended step still does.
+A step that timed out, or whose shell was killed, has ended only when all its processes have (``step_processes.py``): no
+other step begins while it still works.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ KINDS = ("pid", "exit", "exit.new", "lock")
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How a step ended: ``exit_code`` None where nobody knows."""
+    """How a step ended; ``exit_code`` is None if that is unknown."""
 
     exit_code: int | None
     output: str
 
 
 class StepRunner:
-    """Runs steps whose files are in ``folder``, one key a step."""
+    """Runs steps, each with a key; their files are in ``folder``."""
 
     def __init__(self, folder: Path, *, timeout_s: float, output_limit: int) -> None:
         self._folder = folder
@@ -59,7 +59,7 @@ class StepRunner:
         self._log = get_logger(program="slm")
 
     def start(self, key: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start the step's process. Call it once for a key; :meth:`wait` gives the end, now or after a restart."""
+        """Start the step's process, once for a key; :meth:`wait` returns its end, now or after a restart."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.forget(key)
         lock = self._open_lock(key)
@@ -90,7 +90,7 @@ class StepRunner:
             os.close(lock)
 
     async def wait(self, key: str) -> StepResult:
-        """Wait until the step has ended. Over the time-out all its processes are ended, gently and then not."""
+        """Wait until the step has ended. After the time-out all its processes are terminated, then killed."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
         pause = POLL_S
@@ -105,16 +105,16 @@ class StepRunner:
         return self._ended(key)
 
     async def wait_for_lost(self) -> None:
-        """Wait for each step that runs without the journal's knowing: the journal was damaged while it ran.
+        """Wait for each step that is missing in the journal, which was damaged while the step ran.
 
-        Called where the journal has no open step, so that nothing is begun beside one that still works.
+        Called when the journal has no open step, so that no step begins while another still works.
         """
         for key in sorted(path.name.removesuffix(".lock") for path in self._folder.glob("*.lock")):
             await self.wait(key)
             self.forget(key)
 
     def runs(self, key: str) -> bool:
-        """Say whether the step's process is there, started by us or by our predecessor."""
+        """Report whether the step's process runs, whether this program started it or an earlier one."""
         if not self._path(key, "lock").exists():
             return False
         lock = self._open_lock(key)
@@ -127,20 +127,20 @@ class StepRunner:
         return False
 
     def forget(self, key: str) -> None:
-        """Remove the step's files: the journal has what they said."""
+        """Remove the step's files: the journal has their contents."""
         self._output(key).remove()
         for kind in KINDS:
             self._path(key, kind).unlink(missing_ok=True)
 
     def clear(self, opened: Collection[str]) -> None:
-        """Remove what steps left in the folder that are not ``opened`` any more."""
+        """Remove the files of all steps that are not ``opened``."""
         keys = {path.name.partition(".")[0] for path in self._folder.glob("*") if path.suffix != f".{LEFT}"}
         for key in keys - set(opened):
             if not self.runs(key) and not self._lost_its_shell(key, StepProcesses(self._folder / key)):
                 self.forget(key)
 
     async def tend(self) -> None:
-        """Keep what daemons of ended steps write from filling the disk, until cancelled."""
+        """Bound the output of daemons that ended steps left behind, until cancelled."""
         while True:
             remaining = await asyncio.to_thread(tend_left, self._folder)
             await asyncio.sleep(TEND_S if remaining else TEND_NOTHING_S)
@@ -155,12 +155,12 @@ class StepRunner:
         return os.open(self._path(key, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
 
     def _lost_its_shell(self, key: str, processes: StepProcesses) -> bool:
-        """Return whether what the step ran goes on although its shell was killed."""
+        """Report whether the step's command still runs although its shell was killed."""
         was_cut = self._path(key, "lock").exists() and not self._path(key, "exit").exists()
         return was_cut and bool(processes.find())
 
     async def _end(self, key: str, processes: StepProcesses) -> None:
-        """End all processes of the step; returns when none lives."""
+        """Terminate all processes of the step; return when none is left."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         act, warned = processes.terminate, False
@@ -174,11 +174,11 @@ class StepRunner:
                 warned = True
 
     def _ended(self, key: str, stopped: str = "") -> StepResult:
-        """Return how the step ended, with why we ended it where we did."""
+        """Return how the step ended; ``stopped`` is why this program stopped it."""
         pid = self._children.pop(key, None)
         if pid is not None:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)  # it let go of the lock, so it has ended
+                os.waitpid(pid, 0)  # it released the lock, so it has ended
         exit_code, output = self._exit_code(key), self._output(key).read(self._output_limit)
         return StepResult(exit_code or TIMED_OUT, f"{output}\n{stopped}") if stopped else StepResult(exit_code, output)
 
@@ -190,7 +190,7 @@ class StepRunner:
 
 
 def _inheritable() -> list[int]:
-    """Return the open files that were left to us at our start: a step must not get them, confined or not."""
+    """Return the inherited open files: a step must not get them, confined or not."""
     found = []
     for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208
         with contextlib.suppress(OSError):  # the folder itself

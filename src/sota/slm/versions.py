@@ -1,7 +1,6 @@
-"""Which of two versions is newer: the installer's own answer where it has one, and what can be told without it.
+"""Which of two versions is newer, by the installer's own rules if it has any, else by their numbers.
 
-A version that cannot be compared is not replaced unasked: it may be newer. A request that allows a downgrade replaces
-it.
+A version that cannot be compared may be newer, so only a request that allows a downgrade replaces it.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ class Comparing(Protocol):
     """An installer that compares versions by the rules of its own kind of package."""
 
     async def is_newer(self, installed: str, wanted: str) -> bool | None:
-        """Report whether the installed version is the newer one; None where that cannot be told."""
+        """Report whether the installed version is newer; None if that is unknown."""
         ...
 
 
 def is_newer(installed: str, wanted: str) -> bool | None:
-    """Report whether the installed version is newer, by the numbers that both begin with; None where they do not tell.
+    """Report whether the installed version is newer, by the numbers that both begin with; None if that is unknown.
 
     >>> is_newer("1.10.0", "1.9.0"), is_newer("5.0.0-1", "1.0.0"), is_newer("2.0", "2.0.0")
     (True, True, False)
@@ -39,7 +38,7 @@ def is_newer(installed: str, wanted: str) -> bool | None:
 
 
 async def why_not_over(installer: object, installed: str | None, wanted: str) -> str:
-    """Return why a version must not replace the installed one where no downgrade is allowed; nothing where it may."""
+    """Return why a version must not replace the installed one without a downgrade; empty if it may."""
     if installed is None or installed == wanted:
         return ""
     if isinstance(installer, Comparing):
@@ -47,7 +46,7 @@ async def why_not_over(installer: object, installed: str | None, wanted: str) ->
     else:
         newer = is_newer(installed, wanted)
     if newer is None:
-        return f"{installed} is installed, and whether {wanted} is older cannot be told: a downgrade must be allowed."
+        return f"{installed} is installed, and whether {wanted} is older is unknown: a downgrade must be allowed."
     return f"{installed} is installed, which is newer than {wanted}." if newer else ""
 
 

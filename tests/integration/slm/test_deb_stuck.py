@@ -41,7 +41,7 @@ async def test_first_version_whose_every_script_fails_goes_and_its_repair_is_ins
 ) -> None:
     report = await workshop.update(debs.build(tmp_path, "ivi", "1.0.0", scripts=FAIL_ALL))
     assert (report.status, workshop.states()) == ("failed", {})
-    assert "taken back without them" in " ".join(operation.result_text for operation in report.operations)
+    assert "replaced without them" in " ".join(operation.result_text for operation in report.operations)
 
     assert (await workshop.update(debs.build(tmp_path, "ivi", "2.0.0"))).status == "installed"
 

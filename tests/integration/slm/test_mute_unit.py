@@ -66,7 +66,7 @@ async def test_unit_that_falls_silent_gets_its_old_software_back(testbed: Testbe
     assert (report.status, report.reason, report.running_version) == ("failed", Reason.ROLLED_BACK, "1.0.0")
     assert codes(report) == [("install", 0), ("look", 18), ("restore", 0), ("verify", 5)]
     assert "the unit is silent" in report.operations[1].result_text
-    assert "nobody could tell what runs; 1.0.0 is there as before" in report.operations[-1].result_text
+    assert "the installed version could not be read; 1.0.0 is there as before" in report.operations[-1].result_text
     assert testbed.subject.running() == "1.0.0"
 
 

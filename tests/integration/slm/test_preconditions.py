@@ -53,7 +53,7 @@ async def test_installation_waits_until_the_vehicle_is_parked_and_charged(tmp_pa
         await waits(vehicle, "state of charge 20 % (needs 30 %): does not hold; parked: no, does not hold")
         assert (await status(vehicle))["stage"] == "transferred"
         state.write_text("{")
-        await waits(vehicle, "not understood")
+        await waits(vehicle, "invalid")
         state.unlink()
         await waits(vehicle, "No such file")
         assert debs.installed(vehicle.root) == {}
@@ -81,7 +81,10 @@ async def test_update_fails_truthfully_when_they_never_hold(tmp_path: Path) -> N
             ("preconditions", 19),
             ("verify", 19),
         ]
-        assert "parked: unknown (nobody tells), does not hold" in report["operations"][0]["result_text"]
+        assert (
+            "parked: unknown (neither a file nor a command reports it), does not hold"
+            in report["operations"][0]["result_text"]
+        )
         assert debs.installed(vehicle.root) == {}
 
 

@@ -51,7 +51,7 @@ async def test_bundle_signed_by_a_stranger_is_refused(rauc: RaucSubject, tmp_pat
     await testbed.install("1.0.0")
     stranger = make_key(tmp_path, "stranger")
     bundle = rauc.system.bundle("2.0.0", system_image("2.0.0", Fault.NONE), signed_by=stranger)
-    assert_refused(testbed, await try_to_install(testbed, bundle), "The bundle was not taken", "its signature")
+    assert_refused(testbed, await try_to_install(testbed, bundle), "The bundle was refused", "its signature")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ async def test_image_signed_by_a_stranger_is_refused(tmp_path: Path) -> None:
     await testbed.install("1.0.0")
     stranger = make_key(tmp_path, "stranger")
     image = subject.system.image("2.0.0", system_image("2.0.0", Fault.NONE), signed_by=stranger)
-    assert_refused(testbed, await try_to_install(testbed, image), "The image was not taken")
+    assert_refused(testbed, await try_to_install(testbed, image), "The image was refused")
 
 
 async def test_image_for_other_hardware_is_refused(tmp_path: Path) -> None:
@@ -123,13 +123,13 @@ async def test_image_of_another_version_than_its_package_is_refused(tmp_path: Pa
     testbed = Testbed(tmp_path, subject)
     await testbed.install("1.0.0")
     image = subject.system.image(version, system_image(version, Fault.NONE))
-    assert_refused(testbed, await try_to_install(testbed, image), "The image was not taken")
+    assert_refused(testbed, await try_to_install(testbed, image), "The image was refused")
 
 
 async def test_slot_that_the_options_do_not_name_stops_everything(tmp_path: Path) -> None:
     subject = SwupdateSubject(tmp_path)
     (subject.system.folder / "booted").write_text("c\n")
-    with pytest.raises(Exception, match="does not tell a slot: 'c"):
+    with pytest.raises(Exception, match="does not print a slot: 'c"):
         await subject.installer().find("system")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sota.boundaries.update_image.manifest import Action
 from sota.kit.errors import StartError
-from sota.slm.configured_commands import confine_own_commands
+from sota.slm.configured_commands import confine_configured_commands
 from sota.slm.settings import SlmSettings
 from tests.support.machine import LACKS, why_no_confinement
 
@@ -31,7 +31,7 @@ def test_health_check_that_a_package_brought_runs_confined(tmp_path: Path) -> No
     check = program(root, f'touch {outside}; echo "$0 $1"; test -e "$1"')
     settings = SlmSettings(vin=VIN, root=root, data=tmp_path / "data", health_check=(check, check, "word"))
 
-    line = confine_own_commands(settings).health_check
+    line = confine_configured_commands(settings).health_check
 
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (0, "/opt/ivi/check /opt/ivi/check\n"), done.stderr
@@ -40,12 +40,12 @@ def test_health_check_that_a_package_brought_runs_confined(tmp_path: Path) -> No
 
 def test_command_of_the_machine_runs_as_it_is(tmp_path: Path) -> None:
     settings = SlmSettings(vin=VIN, root=tmp_path / "root", health_check=("/bin/sh", "-c", "true"), reboot=("reboot",))
-    assert confine_own_commands(settings) == settings
+    assert confine_configured_commands(settings) == settings
 
 
 def test_command_of_a_real_vehicle_runs_as_it_is() -> None:
     settings = SlmSettings(vin=VIN, root=Path("/"), health_check=("/usr/bin/true",))
-    assert confine_own_commands(settings) == settings
+    assert confine_configured_commands(settings) == settings
 
 
 @pytest.mark.parametrize("what", ["reboot", "image_commands", "unit"])
@@ -59,7 +59,7 @@ def test_command_that_works_with_files_may_not_lie_in_a_simulated_vehicle(tmp_pa
     }[what]
 
     with pytest.raises(StartError, match="lies below the vehicle's root"):
-        confine_own_commands(settings)
+        confine_configured_commands(settings)
 
 
 def test_health_check_of_a_package_is_refused_where_nothing_can_be_confined(
@@ -68,4 +68,4 @@ def test_health_check_of_a_package_is_refused_where_nothing_can_be_confined(
     monkeypatch.setenv("PATH", str(tmp_path))
     settings = SlmSettings(vin=VIN, root=tmp_path / "root", health_check=(program(tmp_path / "root", "true"),))
     with pytest.raises(StartError, match="apt install bubblewrap"):
-        confine_own_commands(settings)
+        confine_configured_commands(settings)

@@ -44,4 +44,4 @@ def test_only_times_that_would_be_taken_are_offered(left: timedelta | None, offe
 
 
 def test_page_without_questions_says_so() -> None:
-    assert b"Nothing waits for you." in render([], "secret", NOW)
+    assert b"No update waits for you." in render([], "secret", NOW)

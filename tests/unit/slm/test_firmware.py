@@ -13,7 +13,7 @@ async def test_vehicle_without_a_command_has_none() -> None:
 
 
 async def test_command_that_fails_tells_nothing() -> None:
-    with pytest.raises(InstallerFailed, match="ended with 3: no bus"):
+    with pytest.raises(InstallerFailed, match="exited with 3: no bus"):
         await read_firmware(("/bin/sh", "-c", "echo '[]'; echo no bus >&2; exit 3"))
 
 

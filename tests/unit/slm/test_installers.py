@@ -32,7 +32,7 @@ def place(folder: Path, **options: Any) -> Place:
     ("name", "options", "text"),
     [
         ("nothing", {}, "there is no installer 'nothing'"),
-        ("../deb", {}, "is no name of an installer"),
+        ("../deb", {}, "is not the name of an installer"),
         ("os", {}, "there is no installer 'os'"),
         ("archive_files", {}, "has no function make"),
         ("deb", {"root": "/"}, "unknown field `root`"),

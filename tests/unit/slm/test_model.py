@@ -259,7 +259,7 @@ def test_what_runs_is_checked_before_it_stays(job: Job, history: list[StepRecord
         # The boot loader fell back by itself.
         (UPGRADE, [done(Step.INSTALL), done(Step.BOOT)], OLD, 5, Reason.ROLLED_BACK, "to start at the boot"),
         (CHECKED, [done(Step.CHECK, 1), done(Step.RESTORE)], OLD, 5, Reason.ROLLED_BACK, "its health check"),
-        (UNDO, [done(Step.RESTORE)], OLD, 5, Reason.ROLLED_BACK, "was taken back"),
+        (UNDO, [done(Step.RESTORE)], OLD, 5, Reason.ROLLED_BACK, "was undone"),
         (UNDO, [done(Step.RESTORE, 1)], NEW, 5, Reason.INSTALL_FAILED, "could not be restored"),
     ],
 )
@@ -286,12 +286,12 @@ DONE, BROKE = StepRecord(Step.INSTALL, 0), StepRecord(Step.COMPARE, 1, "nav is h
 @pytest.mark.parametrize(
     ("job", "history", "found", "step"),
     [
-        (UPDATE, [DONE], Found(Health.INSTALLED, "2.0.0", beside=BESIDE_BROKE), Step.COMPARE),
-        (UPDATE, [StepRecord(Step.INSTALL, None)], Found(Health.INSTALLED, "2.0.0", beside=BESIDE_BROKE), Step.REPAIR),
-        (UPDATE, [DONE, BROKE], Found(Health.INSTALLED, "2.0.0", beside=BESIDE_BROKE), Step.RESTORE),
-        (UPDATE, [StepRecord(Step.INSTALL, 1)], Found(Health.INSTALLED, "1.0.0", beside=BESIDE_CHANGED), Step.RESTORE),
-        (REMOVAL, [StepRecord(Step.REMOVE, 1)], Found(Health.ABSENT, beside=BESIDE_BROKE), Step.COMPARE),
-        (REMOVAL, [StepRecord(Step.REMOVE, 1), BROKE], Found(Health.ABSENT, beside=BESIDE_BROKE), Step.RESTORE),
+        (UPDATE, [DONE], Found(Health.INSTALLED, "2.0.0", others=BESIDE_BROKE), Step.COMPARE),
+        (UPDATE, [StepRecord(Step.INSTALL, None)], Found(Health.INSTALLED, "2.0.0", others=BESIDE_BROKE), Step.REPAIR),
+        (UPDATE, [DONE, BROKE], Found(Health.INSTALLED, "2.0.0", others=BESIDE_BROKE), Step.RESTORE),
+        (UPDATE, [StepRecord(Step.INSTALL, 1)], Found(Health.INSTALLED, "1.0.0", others=BESIDE_CHANGED), Step.RESTORE),
+        (REMOVAL, [StepRecord(Step.REMOVE, 1)], Found(Health.ABSENT, others=BESIDE_BROKE), Step.COMPARE),
+        (REMOVAL, [StepRecord(Step.REMOVE, 1), BROKE], Found(Health.ABSENT, others=BESIDE_BROKE), Step.RESTORE),
     ],
 )
 def test_what_follows_when_another_package_changed(
@@ -301,7 +301,7 @@ def test_what_follows_when_another_package_changed(
 
 
 def test_update_that_replaces_another_package_is_a_success() -> None:
-    decision = decide(UPDATE, [DONE], Found(Health.INSTALLED, "2.0.0", beside=BESIDE_CHANGED))
+    decision = decide(UPDATE, [DONE], Found(Health.INSTALLED, "2.0.0", others=BESIDE_CHANGED))
     assert isinstance(decision, Finished)
     assert decision.succeeded
 
@@ -309,7 +309,7 @@ def test_update_that_replaces_another_package_is_a_success() -> None:
 def test_update_is_rolled_back_only_when_all_other_packages_are_as_before() -> None:
     history = [DONE, BROKE, StepRecord(Step.RESTORE, 0)]
     whole = decide(UPDATE, history, Found(Health.INSTALLED, "1.0.0"))
-    partly = decide(UPDATE, history, Found(Health.INSTALLED, "1.0.0", beside=BESIDE_CHANGED))
+    partly = decide(UPDATE, history, Found(Health.INSTALLED, "1.0.0", others=BESIDE_CHANGED))
     assert isinstance(whole, Finished)
     assert isinstance(partly, Finished)
     assert (whole.code, whole.reason) == (ResultCode.DEPENDENCY_FAILURE, Reason.ROLLED_BACK)

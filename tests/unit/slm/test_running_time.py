@@ -163,7 +163,7 @@ async def test_how_long_an_update_may_be_put_off_does_not_follow_the_clock(vehic
     def at(seconds: float) -> datetime:
         return datetime.fromtimestamp(vehicle.shown + seconds, UTC)
 
-    with pytest.raises(Refused, match="s more at the longest"):
+    with pytest.raises(Refused, match="s more at most"):
         await vehicle.consents.decide(update.update_id, Decision.DEFER, at(7 * DAY + 1))
     with pytest.raises(Invalid, match="must be in the future"):
         await vehicle.consents.decide(update.update_id, Decision.DEFER, at(-1))

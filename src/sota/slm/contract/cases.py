@@ -1,4 +1,4 @@
-"""What every installer must do, one function each; the sentence of a broken one says what it did instead."""
+"""What every installer must do, one function each; a broken rule raises a sentence with what happened instead."""
 
 from __future__ import annotations
 
@@ -14,54 +14,56 @@ KILLS = 8
 FEW_KILLS = {Loss.POWER: 3, Loss.PROGRAM: 2}
 MAX_WRITES = 60
 FEW = {Loss.POWER: 1.5, Loss.PROGRAM: 5.5}
-"""How far apart the writes of a sample are."""
+"""Distance between the writes of a sample."""
 
 
 def expect(holds: bool, sentence: str) -> None:
-    """Say that something must hold.
+    """Require a condition.
 
     Raises:
-        ContractBroken: it does not.
+        ContractBroken: it does not hold.
     """
     if not holds:
         raise ContractBroken(sentence)
 
 
 def expect_runs(testbed: Testbed, version: str | None, report: InstallReport) -> None:
-    """The version runs, and the report says so."""
+    """Require that the version runs and that the report says so."""
     running = testbed.subject.running()
-    told = [(operation.id, operation.result_code, operation.result_text) for operation in report.operations]
-    expect(running == version, f"{version} should run, and {running} does: {told}")
+    results = [(operation.id, operation.result_code, operation.result_text) for operation in report.operations]
+    expect(running == version, f"{version} should run, and {running} does: {results}")
     expect(report.running_version == version, f"the report says that {report.running_version} runs, {version} does")
 
 
 def expect_installed(testbed: Testbed, version: str, report: InstallReport) -> None:
-    """It was installed, once, and the report is one of success to its last operation."""
-    told = [(operation.id, operation.result_code, operation.result_text) for operation in report.operations]
-    expect(report.status == "installed", f"{version} was not installed: {told}")
-    expect(report.operations[-1].succeeded, f"the last operation of a success did not succeed: {told}")
-    done = [name for name, code, _ in told if name in {"install", "reinstall"} and code == 0]
-    expect(len(done) <= 1, f"{version} was installed {len(done)} times: {told}")
+    """Require one installation, and a report of success up to its last operation."""
+    results = [(operation.id, operation.result_code, operation.result_text) for operation in report.operations]
+    expect(report.status == "installed", f"{version} was not installed: {results}")
+    expect(report.operations[-1].succeeded, f"the last operation of a success did not succeed: {results}")
+    done = [name for name, code, _ in results if name in {"install", "reinstall"} and code == 0]
+    expect(len(done) <= 1, f"{version} was installed {len(done)} times: {results}")
     expect_runs(testbed, version, report)
 
 
 def expect_failed(testbed: Testbed, running: str | None, report: InstallReport) -> None:
-    """It failed, the report says so and why, and what ran before runs."""
-    told = [(operation.id, operation.result_code, operation.result_text) for operation in report.operations]
-    expect(report.status == "failed", f"the report says {report.status}: {told}")
-    expect(report.reason is not None, f"the report gives no reason: {told}")
-    expect(any(not operation.succeeded for operation in report.operations), f"no operation says that it failed: {told}")
+    """Require a failure that the report explains, and that the previous version runs."""
+    results = [(operation.id, operation.result_code, operation.result_text) for operation in report.operations]
+    expect(report.status == "failed", f"the report says {report.status}: {results}")
+    expect(report.reason is not None, f"the report gives no reason: {results}")
+    expect(
+        any(not operation.succeeded for operation in report.operations), f"no operation says that it failed: {results}"
+    )
     expect_runs(testbed, running, report)
 
 
 async def good_installation(testbed: Testbed) -> None:
-    """A first version, and a second over it."""
+    """A first version is installed, and a second one replaces it."""
     expect_installed(testbed, "1.0.0", await testbed.install("1.0.0"))
     expect_installed(testbed, "2.0.0", await testbed.install("2.0.0"))
 
 
 async def repeated_installation(testbed: Testbed) -> None:
-    """What is installed already is not installed again."""
+    """An installed version is not installed again."""
     await testbed.install("1.0.0")
     report = await testbed.install("1.0.0")
     expect_installed(testbed, "1.0.0", report)
@@ -70,18 +72,18 @@ async def repeated_installation(testbed: Testbed) -> None:
 
 
 async def failing_installation(testbed: Testbed) -> None:
-    """What fails leaves what was there before: nothing, or the old version."""
+    """A failure leaves the previous state: nothing, or the old version."""
     testbed.need_fault(Fault.FAILS)
     expect_failed(testbed, None, await testbed.install("1.0.0", Fault.FAILS))
     await testbed.install("1.0.0")
     report = await testbed.install("2.0.0", Fault.FAILS)
     expect_failed(testbed, "1.0.0", report)
-    expect(report.reason is not Reason.DECLINED, "nobody declined it")
+    expect(report.reason is not Reason.DECLINED, "no driver declined it")
     expect_installed(testbed, "3.0.0", await testbed.install("3.0.0"))
 
 
 async def failing_health_check(testbed: Testbed) -> None:
-    """What installs and does not run well is taken back, and the report says which check failed."""
+    """A version that fails its health check is rolled back, and the report shows the check."""
     testbed.need_fault(Fault.UNHEALTHY)
     await testbed.install("1.0.0")
     report = await testbed.install("2.0.0", Fault.UNHEALTHY)
@@ -93,7 +95,7 @@ async def failing_health_check(testbed: Testbed) -> None:
 
 
 async def failing_health_check_of_a_first_version(testbed: Testbed) -> None:
-    """A first version that does not run well does not stay."""
+    """A first version that fails its health check is removed."""
     testbed.need_fault(Fault.UNHEALTHY)
     if not testbed.has(Capability.REMOVE):
         raise NotApplicable(f"{testbed.installer.name} cannot remove")
@@ -101,14 +103,14 @@ async def failing_health_check_of_a_first_version(testbed: Testbed) -> None:
 
 
 async def damaged_file(testbed: Testbed) -> None:
-    """A file that is not what it should be is refused, and what runs is untouched."""
+    """A damaged file is refused, and the running version is unchanged."""
     testbed.need_fault(Fault.DAMAGED)
     await testbed.install("1.0.0")
     expect_failed(testbed, "1.0.0", await testbed.install("2.0.0", Fault.DAMAGED))
 
 
 async def file_of_zeros(testbed: Testbed) -> None:
-    """Bytes that are no package at all are refused or fail; what runs is untouched."""
+    """A file that is not a package is refused or fails; the running version is unchanged."""
     await testbed.install("1.0.0")
     file = testbed.folder / "zeros"
     file.write_bytes(bytes(100_000))
@@ -117,7 +119,7 @@ async def file_of_zeros(testbed: Testbed) -> None:
 
 
 async def full_disk(testbed: Testbed) -> None:
-    """Without room the old version runs on, and the report is one of failure."""
+    """On a full disk the old version keeps running, and the report shows the failure."""
     await testbed.install("1.0.0")
     file = testbed.subject.build("2.0.0", Fault.NONE)
     await testbed.offer("2.0.0", Command.INSTALL, file)
@@ -128,7 +130,7 @@ async def full_disk(testbed: Testbed) -> None:
 
 
 async def removal(testbed: Testbed) -> None:
-    """What is removed is gone, and removing it again changes nothing; where that is impossible it is refused."""
+    """A removed package is gone, and removing it again changes nothing; an impossible removal is refused."""
     await testbed.install("1.0.0")
     report = await testbed.remove("1.0.0")
     if not testbed.has(Capability.REMOVE):
@@ -141,18 +143,18 @@ async def removal(testbed: Testbed) -> None:
 
 
 async def removal_of_another_version(testbed: Testbed) -> None:
-    """A version that is not the one installed is not removed in its name."""
+    """Removing a version that is not installed leaves the installed one."""
     await testbed.install("1.0.0")
     expect_failed(testbed, "1.0.0", await testbed.remove("2.0.0"))
 
 
 async def power_loss_at_each_write(testbed: Testbed) -> None:
-    """Before and after each write to the journal the power goes: the right end, exactly once."""
+    """A loss of power before or after any write to the journal leads to the right result, exactly once."""
     await _lose_at_each_write(testbed, Loss.POWER)
 
 
 async def kill_at_each_write(testbed: Testbed) -> None:
-    """Before and after each write the manager alone is killed, whose step goes on by itself: exactly once as well."""
+    """A kill of the manager alone, whose step continues, leads to the right result, exactly once."""
     await _lose_at_each_write(testbed, Loss.PROGRAM)
 
 
@@ -162,7 +164,7 @@ async def _lose_at_each_write(testbed: Testbed, loss: Loss) -> None:
     while at < MAX_WRITES:
         await testbed.offer(f"{version}.0.0", Command.INSTALL, testbed.subject.build(f"{version}.0.0", Fault.NONE))
         report = await testbed.carry_out(lose_at=at, loss=loss)
-        if not testbed.lost:  # there is no such write any more
+        if not testbed.lost:  # there are no more writes
             expect_installed(testbed, f"{version}.0.0", report)
             return
         with testbed.judging("forward"):
@@ -172,7 +174,7 @@ async def _lose_at_each_write(testbed: Testbed, loss: Loss) -> None:
 
 
 async def power_loss_during_the_step(testbed: Testbed) -> None:
-    """Wherever in the installer's own work the power goes: the new version wholly, or the old one and a failure."""
+    """A loss of power during the installer's work leads to the new version, or to the old one and a failure."""
 
     def look(version: str, before: str | None, report: InstallReport) -> None:
         if report.status == "installed":
@@ -184,7 +186,7 @@ async def power_loss_during_the_step(testbed: Testbed) -> None:
 
 
 async def kill_during_the_step(testbed: Testbed) -> None:
-    """Wherever in the installer's own work the manager is killed: its next start hears how the step went."""
+    """After a kill of the manager during the installer's work its next start finds the step's result."""
 
     def look(version: str, _before: str | None, report: InstallReport) -> None:
         expect_installed(testbed, version, report)
@@ -209,12 +211,12 @@ async def _lose_during_the_step(
 
 
 async def power_loss_on_the_way_back(testbed: Testbed) -> None:
-    """Before and after each write while a failed version is taken back: the old version, and a report of failure."""
+    """A loss of power at any write of a rollback leads to the old version and a report of failure."""
     await _lose_on_the_way_back(testbed, Loss.POWER)
 
 
 async def kill_on_the_way_back(testbed: Testbed) -> None:
-    """The same where the manager alone is killed."""
+    """A kill of the manager alone at any write of a rollback leads to the same."""
     await _lose_on_the_way_back(testbed, Loss.PROGRAM)
 
 
@@ -231,7 +233,7 @@ async def _lose_on_the_way_back(testbed: Testbed, loss: Loss) -> None:
         with testbed.judging("back"):
             expect_failed(testbed, "1.0.0", report)
         at, version = at + (0.5 if testbed.thorough else FEW[loss]), version + 1
-    raise ContractBroken(f"a way back takes more than {MAX_WRITES} writes")
+    raise ContractBroken(f"a rollback takes more than {MAX_WRITES} writes")
 
 
 CASES: dict[str, Callable[[Testbed], Awaitable[None]]] = {

@@ -1,4 +1,4 @@
-"""The workshop of the contract: one installer with the real rules, the real journal and real processes around it."""
+"""The testbed of the contract: one installer with the real rules, the real journal and real processes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,11 @@ from sota.kit.runtime.clock import new_id
 from sota.kit.sql.local_database import LocalDatabase
 from sota.kit.sql.local_file import Connection
 from sota.kit.sql.local_threads import Threads
-from sota.slm.backups import Backups
 from sota.slm.boot import Boot
 from sota.slm.entry import State
-from sota.slm.images.installation import ImageInstallation, Trust
 from sota.slm.installation import Installation
 from sota.slm.installers import Capability, Installer
 from sota.slm.journal import Journal
-from sota.slm.operation import OperationRunner
 from sota.slm.preconditions import Preconditions
 from sota.slm.running_time import RunningTime
 from sota.slm.settings import SlmSettings
@@ -45,7 +42,7 @@ Result = TypeVar("Result")
 
 
 class ContractBroken(AssertionError):
-    """The installer does not do what every installer must."""
+    """The installer breaks a rule that all installers must keep."""
 
 
 class NotApplicable(Exception):
@@ -53,11 +50,11 @@ class NotApplicable(Exception):
 
 
 class PowerLoss(BaseException):
-    """The power went, or the program was killed: nothing that follows is done, no handler runs."""
+    """A simulated loss of power, or a kill: no later code and no handler runs."""
 
 
 class Loss(StrEnum):
-    """What goes: everything, or the Software Loading Manager alone, whose step goes on by itself."""
+    """What is lost: everything, or the Software Loading Manager alone, whose step continues."""
 
     POWER = "power"
     PROGRAM = "program"
@@ -65,7 +62,7 @@ class Loss(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One trial, an entry in the matrix of ``make faults``: the place of a loss, and whether all was right in the end.
+    """One trial, an entry in the matrix of ``make faults``: the place of a loss, and whether the result was right.
 
     ``write`` is the journal's write or the moment of the step, ``side`` before or after it, ``way`` forward or back.
     """
@@ -82,21 +79,21 @@ class Fault(StrEnum):
 
     NONE = "none"
     FAILS = "fails"
-    """Its installation fails in the middle."""
+    """Its installation fails half-way."""
     UNHEALTHY = "unhealthy"
-    """It installs, and the vehicle's health check fails while it runs."""
+    """It installs, and then the vehicle's health check fails."""
     DAMAGED = "damaged"
-    """A byte of it was changed in a way that its installer can notice."""
+    """A byte was changed in a way that its installer can detect."""
 
 
 class Subject(Protocol):
-    """One installer under test, with a vehicle of its own. ``name`` is the package's name."""
+    """One installer under test, with its own vehicle. ``name`` is the package's name."""
 
     name: str
     faults: frozenset[Fault]
     """The faults that its packages can have."""
     boot_id_file: Path
-    """The file that changes with each boot; any file for an installer that needs none."""
+    """The file that changes with each boot; any file for an installer that needs no boot."""
 
     @property
     def health_check(self) -> Sequence[str]:
@@ -104,7 +101,7 @@ class Subject(Protocol):
         ...
 
     def installer(self) -> Installer:
-        """Make the installer, as each start of the Software Loading Manager does."""
+        """Return a new installer, as each start of the Software Loading Manager makes one."""
         ...
 
     def build(self, version: str, fault: Fault) -> Path:
@@ -112,24 +109,24 @@ class Subject(Protocol):
         ...
 
     def running(self) -> str | None:
-        """Say which version runs, found out beside the installer."""
+        """Return which version runs, without using the installer."""
         ...
 
     def boot(self) -> None:
-        """Boot the vehicle: only asked where the installer says that it needs it."""
+        """Boot the vehicle; called only for installers with ``NEEDS_BOOT``."""
         ...
 
     def full_disk(self) -> contextlib.AbstractContextManager[None]:
-        """Leave no room where the installer writes, for as long as the context lasts.
+        """Fill the disk to which the installer writes, within the context.
 
         Raises:
-            NotApplicable: this machine cannot.
+            NotApplicable: this machine cannot do that.
         """
         ...
 
 
 class _Interrupted(LocalDatabase):
-    """A journal's database that has the power go before or after one of its writes; ``place`` says at which."""
+    """A journal's database that simulates a loss of power before or after one of its writes, at ``place``."""
 
     def __init__(self, path: Path, schema: tuple[str, ...], threads: Threads | None = None) -> None:
         super().__init__(path, schema, threads)
@@ -159,7 +156,7 @@ class _Interrupted(LocalDatabase):
 class Testbed:
     """A vehicle under test: the rules, the journal and the step runner around one installer, in ``folder``.
 
-    ``thorough`` has the power go before and after every write; without it at a sample of them, in a third of the time.
+    ``thorough`` loses the power before and after every write, otherwise at a sample of them, in a third of the time.
     """
 
     __test__ = False  # by its name alone pytest would take it for a test
@@ -170,28 +167,28 @@ class Testbed:
         self.subject = subject
         self.index = 0
         self.lost = False
-        """Whether the power went during the last call of :meth:`carry_out`."""
+        """Whether the power was lost during the last call of :meth:`carry_out`."""
         self.trials: list[Trial] = []
-        """Where something went, and what came of it."""
+        """All losses and their results."""
         self._loss, self._place = Loss.POWER, ("", "")
         self.installer = subject.installer()
 
     def has(self, capability: Capability) -> bool:
-        """Say whether the installer has a capability."""
+        """Report whether the installer has a capability."""
         return capability in self.installer.capabilities
 
     def need_fault(self, fault: Fault) -> None:
-        """End the case where the subject's packages cannot have this fault."""
+        """End the case if the subject's packages cannot have this fault."""
         if fault not in self.subject.faults:
             raise NotApplicable(f"a package of {self.installer.name} cannot be {fault}")
 
     async def install(self, version: str, fault: Fault = Fault.NONE) -> InstallReport:
-        """Have a version installed without disturbance; gives the report."""
+        """Install a version without a loss, and return the report."""
         await self.offer(version, Command.INSTALL, self.subject.build(version, fault))
         return await self.carry_out()
 
     async def remove(self, version: str) -> InstallReport:
-        """Have a version removed."""
+        """Remove a version, and return the report."""
         await self.offer(version, Command.REMOVE, None)
         return await self.carry_out()
 
@@ -204,7 +201,7 @@ class Testbed:
         *,
         allow_downgrade: bool = False,
     ) -> None:
-        """Bring a download to where its file is here and whole; it is for the subject's installer or another one."""
+        """Add a download whose file has arrived, for the subject's installer or another one."""
         self.index += 1
         self.folder.mkdir(parents=True, exist_ok=True)
         content = await asyncio.to_thread(file.read_bytes) if file else b""
@@ -239,7 +236,7 @@ class Testbed:
     async def carry_out(
         self, *, lose_at: float = 0, kill_after_s: float | None = None, loss: Loss = Loss.POWER
     ) -> InstallReport:
-        """Install or remove what was offered; has the power go once where the caller says, and starts again."""
+        """Install or remove what was offered; lose the power once where the caller says, and start again."""
         self._loss = loss
         async with asyncio.timeout(CASE_TIMEOUT_S):
             booting = asyncio.create_task(self._boot_when_asked())
@@ -250,16 +247,16 @@ class Testbed:
                     self.lost = True
                     report = await self._run(0, None)
                 if report is None:
-                    raise ContractBroken("the power went only once, and there is no report")
+                    raise ContractBroken("the power was lost only once, and there is no report")
                 return report
             finally:
                 booting.cancel()
 
     @contextlib.contextmanager
     def judging(self, way: str, moment: str = "") -> Iterator[None]:
-        """Note what the last loss came to: right, unless the body asserts what is not so.
+        """Record the result of the last loss: right, unless an assertion of the body fails.
 
-        The place is that of the write, or a ``moment`` during the step; nothing is noted where the work was quicker.
+        The place is that of the write, or a ``moment`` during the step. Without a loss nothing is recorded.
         """
         write, side = (moment, "during") if moment else self._place
         right = False
@@ -277,21 +274,25 @@ class Testbed:
         return self.folder / f"{self.index}.package"
 
     async def _run(self, lose_at: float, kill_after_s: float | None) -> InstallReport | None:
-        """Run the Software Loading Manager's part once; gives None where the power went before the end."""
+        """Run the Software Loading Manager's part once; return None if the power was lost before the end."""
         subject = self.subject
         self.installer = installer = subject.installer()
         journal = Journal(self.folder, database=_Interrupted)
         database = journal.database
+        settings = SlmSettings(
+            vin=VIN,
+            data=self.folder,
+            keys=self.folder / "keys",
+            health_check=tuple(subject.health_check),
+            lock_timeout_s=LOCK_TIMEOUT_S,
+        )
         runner = StepRunner(self.folder / "steps", timeout_s=STEP_TIMEOUT_S, output_limit=16_384)
         running = RunningTime(database, subject.boot_id_file)
         boot = Boot(subject.boot_id_file, (), 60.0, running=running)
-        operations = OperationRunner(journal, runner, boot, subject.health_check, LOCK_TIMEOUT_S, pause_s=PAUSE_S)
-        kept = Backups(self.folder / "kept", journal)
-        installers = {installer.name: installer}
-        trust = Trust(self.folder / "keys", allow_unsigned=False)
-        images = ImageInstallation(journal, installers, operations, kept, trust, self.folder / "taken-out", {})
-        conditions = Preconditions(SlmSettings(vin=VIN), journal, running)
-        installation = Installation(journal, installers, operations, images, conditions, vin=VIN, allow_downgrade=False)
+        preconditions = Preconditions(settings, journal, running)
+        installation = Installation.assemble(
+            settings, journal, [installer], runner, boot, preconditions, pause_s=PAUSE_S
+        )
         installation.prepare()
         going_on = False
         await journal.open()
@@ -302,7 +303,7 @@ class Testbed:
             if entry is None:
                 raise ContractBroken("the journal has lost the download")
             if not entry.state.is_final:
-                working = asyncio.create_task(installation.carry_out(entry, self._file))
+                working = asyncio.create_task(installation.install(entry, self._file))
                 await self._watch(working, kill_after_s)
             return next(each for each in await journal.unreported() if each.download_index == self.index)
         except PowerLoss:
@@ -316,11 +317,11 @@ class Testbed:
                 self._end_processes()
 
     async def _watch(self, working: asyncio.Task[None], kill_after_s: float | None) -> None:
-        """Wait for the work; where asked, have the power go some time after the first process was started."""
+        """Wait for the work; with ``kill_after_s``, lose the power that long after the first process started."""
         if kill_after_s is None:
             await working
             return
-        while not working.done() and not self._pids():  # noqa: ASYNC110 - a process of its own tells nobody
+        while not working.done() and not self._pids():  # noqa: ASYNC110 - a separate process sends no event
             await asyncio.sleep(0.001)
         await asyncio.wait([working], timeout=kill_after_s)
         if working.done():
@@ -341,14 +342,14 @@ class Testbed:
         return found
 
     def _end_processes(self) -> None:
-        """End what the step left running, at once and altogether, as a loss of power does."""
+        """Kill what the step left running, all at once, as a loss of power does."""
         for pid in self._pids():
             with contextlib.suppress(OSError):
                 if Path(f"/proc/{pid}").exists() and os.getsid(pid) == pid:
                     os.killpg(pid, signal.SIGKILL)
 
     async def _boot_when_asked(self) -> None:
-        """Boot the vehicle whenever an installation waits for it."""
+        """Boot the vehicle whenever an installation waits for a boot."""
         booted: set[int] = set()
         while Capability.NEEDS_BOOT in self.installer.capabilities:
             await asyncio.sleep(0.05)

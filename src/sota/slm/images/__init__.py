@@ -1,5 +1,5 @@
 """Update images in the vehicle.
 
-``model.py`` the rules (pure), ``carrying_out.py`` what is done, ``store.py`` the journal's part of it, ``commands.py``
-the vehicle's own commands for what is no package.
+``model.py`` has the rules (pure), ``installation.py`` carries them out, ``store.py`` is the journal's part of it, and
+``commands.py`` has the vehicle's own commands for operations other than packages.
 """

@@ -1,8 +1,8 @@
-"""The vehicle's own commands for what is no package: units to flash, partitions, components to start and stop.
+"""The vehicle's own commands for operations other than packages: flash units, change partitions, start components.
 
-An image names an action; which command that is, only the vehicle's configuration says, and also which of the image's
-arguments it takes: ``[slm.image_commands] flash = ["/usr/lib/vehicle/flash", "{unit}", "{file}"]``. A command must bear
-being run again after a loss of power. Arguments never begin with ``-`` and never pass a shell.
+An image names an action. The vehicle's configuration alone defines the command and which arguments of the image it
+takes: ``[slm.image_commands] flash = ["/usr/lib/vehicle/flash", "{unit}", "{file}"]``. A command must tolerate being
+run again after a loss of power. Arguments never begin with ``-`` and never pass through a shell.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CODES = {
 
 
 def command_for(configured: Configured, operation: Run, file: Path | None) -> Command:
-    """Put an operation's arguments into the vehicle's command line.
+    """Return the vehicle's command line with an operation's arguments.
 
     Raises:
         Invalid: the vehicle has no such command, or it takes other arguments.

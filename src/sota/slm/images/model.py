@@ -1,12 +1,13 @@
-"""The rules of an update image: which operation is next, and what the result of the whole is. Nothing here does I/O.
+"""The rules of an update image: which operation is next, and what the overall result is. Nothing here does I/O.
 
 Rules kept here:
 
-* operations are done in their order, each once to its end; its result is written down before the next is begun;
-* a failed operation is written down as failed, and is what the whole is judged by: with ``continue`` the next one
-  follows, with ``abort`` none, with ``rollback`` those before it are taken back, the last one first;
-* after the last one the vehicle's health check is run, where it has one; it fails like an operation with ``rollback``;
-* what was in the vehicle before the image (code 1) is not taken back.
+* operations run in order, each once to its end; its result is recorded before the next one begins;
+* a failed operation decides what follows: with ``continue`` the next one, with ``abort`` none, with ``rollback`` those
+  before it are undone, the last one first;
+* after the last operation the vehicle's health check runs, if it has one; it fails like an operation with
+  ``rollback``;
+* what was installed before the image (code 1) is not undone.
 
 >>> rules = [Rule("library", OnFailure.ABORT), Rule("ivi", OnFailure.ROLLBACK)]
 >>> next_move(rules, {}, checked=False)
@@ -22,11 +23,11 @@ from dataclasses import dataclass
 
 from sota.boundaries.update_image.manifest import OnFailure
 from sota.boundaries.values import Reason
-from sota.slm.model import ResultCode
+from sota.slm.model import Finished, ResultCode
 
 CHECK = "health:check"
 UNDO = "undo:"
-"""No operation of an image can have a ``:`` in its id."""
+"""No operation of an image can have ``:`` in its id."""
 REASONS = {
     ResultCode.DEPENDENCY_FAILURE: Reason.DEPENDENCY,
     ResultCode.VALIDATION_FAILED: Reason.VERIFICATION_FAILED,
@@ -36,7 +37,7 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What must be known of an operation to say what follows it."""
+    """What decides which operation follows this one."""
 
     id: str
     on_failure: OnFailure
@@ -51,13 +52,13 @@ class Result:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it was done, now or earlier."""
+        """Whether it is done, now or earlier."""
         return self.code in {ResultCode.OK, ResultCode.ALREADY_PROCESSED}
 
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """Do this operation next."""
+    """Run this operation next."""
 
     position: int
 
@@ -69,26 +70,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """Take this operation back next."""
+    """Undo this operation next."""
 
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """There is nothing more to do: the result of the whole."""
-
-    succeeded: bool
-    code: ResultCode
-    reason: Reason | None
-    text: str
-
-
-Move = Do | Check | Undo | Ended
+Move = Do | Check | Undo | Finished
 
 
 def next_move(rules: Sequence[Rule], results: Mapping[str, Result], *, checked: bool) -> Move:
-    """Say what follows from the results so far."""
+    """Return what follows from the results so far."""
     for position, rule in enumerate(rules):
         result = results.get(rule.id)
         if result is None:
@@ -102,13 +93,13 @@ def next_move(rules: Sequence[Rule], results: Mapping[str, Result], *, checked: 
     return _success(rules, results)
 
 
-def _success(rules: Sequence[Rule], results: Mapping[str, Result]) -> Ended:
+def _success(rules: Sequence[Rule], results: Mapping[str, Result]) -> Finished:
     failed = [rule.id for rule in rules if not results[rule.id].succeeded]
     already = all(results[rule.id].code == ResultCode.ALREADY_PROCESSED for rule in rules)
     text = f"{len(rules) - len(failed)} of {len(rules)} operations were done"
     if failed:
         text += f"; failed, and allowed to: {', '.join(failed)}"
-    return Ended(True, ResultCode.ALREADY_PROCESSED if already else ResultCode.OK, None, text)
+    return Finished(True, ResultCode.ALREADY_PROCESSED if already else ResultCode.OK, None, text)
 
 
 def _after_failure(rules: Sequence[Rule], results: Mapping[str, Result], failed: Rule, position: int) -> Move:
@@ -118,7 +109,7 @@ def _after_failure(rules: Sequence[Rule], results: Mapping[str, Result], failed:
     reason = REASONS.get(code, Reason.INSTALL_FAILED)
     if failed.on_failure is OnFailure.ABORT:
         stays = f"; done before it, and still there: {', '.join(rules[index].id for index in done)}" if done else ""
-        return Ended(False, code, reason, what + stays)
+        return Finished(False, code, reason, what + stays)
     left = []
     for index in reversed(done):
         undone = results.get(UNDO + rules[index].id)
@@ -127,6 +118,6 @@ def _after_failure(rules: Sequence[Rule], results: Mapping[str, Result], failed:
         if not undone.succeeded:
             left.append(rules[index].id)
     if left:
-        return Ended(False, code, reason, f"{what}; could not be taken back: {', '.join(reversed(left))}")
+        return Finished(False, code, reason, f"{what}; could not be taken back: {', '.join(reversed(left))}")
     back = "; everything before it was taken back" if done else "; nothing was done before it"
-    return Ended(False, code, Reason.ROLLED_BACK if done else reason, what + back)
+    return Finished(False, code, Reason.ROLLED_BACK if done else reason, what + back)

@@ -1,4 +1,4 @@
-"""What the journal keeps of update images: each operation's beginning and result, and which images the vehicle has."""
+"""The journal's records of update images: the operations' previous versions and results, and installed images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ImageStore:
         self._database = journal.database
 
     async def begin(self, download_index: int, operation: str, previous_version: str | None) -> str | None:
-        """Write down what was there before an operation; gives it as it was when that was asked for first."""
+        """Record the previous version before an operation; return the one that was recorded first."""
 
         def work(tx: Connection) -> str | None:
             tx.execute(
@@ -32,7 +32,7 @@ class ImageStore:
         return await self._database.transact(work)
 
     async def end(self, download_index: int, operation: str, result: Result) -> None:
-        """Write an operation's result down; it has one for ever."""
+        """Record an operation's result, unless it has one."""
 
         def work(tx: Connection) -> None:
             tx.execute(
@@ -46,7 +46,7 @@ class ImageStore:
         await self._database.transact(work)
 
     async def results(self, download_index: int) -> dict[str, Result]:
-        """Give the results so far, in the order in which the operations were begun."""
+        """Return the results so far, in the order in which the operations began."""
 
         def work(tx: Connection) -> dict[str, Result]:
             rows = tx.execute(
@@ -58,7 +58,7 @@ class ImageStore:
         return await self._database.read(work)
 
     async def previous(self, download_index: int, operation: str) -> str | None:
-        """Give what was there before an operation."""
+        """Return the version from before an operation."""
 
         def work(tx: Connection) -> str | None:
             row = tx.execute(
@@ -70,7 +70,7 @@ class ImageStore:
         return await self._database.read(work)
 
     async def images(self) -> list[InstalledPackage]:
-        """Give the images that the vehicle has."""
+        """Return the installed images."""
 
         def work(tx: Connection) -> list[InstalledPackage]:
             rows = tx.execute("SELECT name, version FROM image ORDER BY name")

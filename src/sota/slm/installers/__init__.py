@@ -1,10 +1,10 @@
-"""Installers: how one kind of package gets into the vehicle, one file each, found by its name.
+"""Installers: how one kind of package is installed, one file each, found by its name.
 
-An installer knows three things: what a file says that it is (:meth:`Installer.inspect`), what its own database says
-of a package (:meth:`Installer.find`), and the command that carries out a step (:meth:`Installer.command`). When steps
-are done, in what order, and what is done after a failure or power loss is the same for all of them and is in
-``slm/model.py``. Each file has one function ``make(place)``; ``docs/how-to/write-an-installer.md`` shows
-how to write one, and ``slm/contract`` is the suite that each must pass.
+An installer provides three things: what a file is (:meth:`Installer.inspect`), what its own database says about a
+package (:meth:`Installer.find`), and the command that carries out a step (:meth:`Installer.command`). When steps run,
+in what order, and what follows a failure or a loss of power is the same for all installers (``slm/model.py``). Each
+file has one function ``make(place)``. ``docs/how-to/write-an-installer.md`` shows how to write one;
+``slm/contract`` is the suite that each must pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Flag, auto
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -34,34 +34,34 @@ Options = TypeVar("Options", bound=msgspec.Struct)
 
 
 class Capability(Flag):
-    """What an installer can do beyond installing."""
+    """What an installer can do in addition to installing."""
 
     NONE = 0
     REMOVE = auto()
     RESTORE = auto()
-    """It can bring back the version that was there before, from the file kept of it."""
+    """It can restore the previous version from its backup file."""
     LIST = auto()
-    """It can tell everything that it has installed."""
+    """It can list everything that it has installed."""
     TWO_SLOTS = auto()
-    """What was there before stays in another place: going back needs no file."""
+    """The previous version stays in the other slot: restoring it needs no file."""
     NEEDS_BOOT = auto()
-    """What was installed runs after the next boot of the vehicle."""
+    """A new version starts at the next boot of the vehicle."""
     VERIFIES = auto()
-    """It checks a signature of its own inside the file, beside the one over the package."""
+    """It checks a signature of its own inside the file, in addition to the package's."""
 
 
 class BadPackage(SotaError):
-    """The file is not what it should be: another package or version, or no package at all."""
+    """The file is another package or version, or not a package at all."""
 
     code, status, title = "bad_package", 400, "Bad Package"
 
 
 class Unsafe(BadPackage):
-    """The file is in order, and cannot be installed here without touching what is not the vehicle's."""
+    """The file is valid, but installing it here would change files outside the vehicle."""
 
 
 class InstallerFailed(SotaError):
-    """The installer's own tools fail: its database cannot be read."""
+    """The installer's own tools fail, for example because its database cannot be read."""
 
     code, status, title = "installer_failed", 500, "Installer Failed"
 
@@ -76,21 +76,21 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an installer works: the vehicle's root folder, a folder for its own state, the vehicle's options for it.
+    """Where an installer works: the vehicle's root, a folder for the installer's own state, and its options.
 
     ``lock_timeout_s`` is how long a step waits for another process that works with the installer's database.
     """
 
     root: Path
     data: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     lock_timeout_s: float = 600.0
 
     def read_options(self, kind: type[Options], name: str) -> Options:
-        """Read the options, strictly.
+        """Return the options, strictly checked.
 
         Raises:
-            StartError: an option that does not exist, or a value that does not fit.
+            StartError: an option does not exist, or has an invalid value.
         """
         try:
             return msgspec.convert(self.options, kind, dec_hook=_decode_path)
@@ -99,17 +99,16 @@ class Place:
 
 
 class Installer(Protocol):
-    """One kind of package. ``name`` is what an update says in ``installer``.
+    """One kind of package. ``name`` is the value of ``installer`` in an update.
 
-    ``capabilities`` may be wider than what is possible for one package; a step that is not possible is a command that
-    says so and fails.
+    A package may support less than ``capabilities``: an unsupported step is a command that fails with the reason.
     """
 
     name: str
     capabilities: Capability
 
     def prepare(self) -> None:
-        """Make the installer's folders and database where there are none."""
+        """Create the installer's folders and database, if they are missing."""
         ...
 
     async def inspect(self, file: Path, name: str, version: str) -> None:
@@ -121,7 +120,7 @@ class Installer(Protocol):
         ...
 
     async def find(self, name: str) -> Found:
-        """Say how a package stands in the installer's database.
+        """Return the state of a package in the installer's database.
 
         Raises:
             InstallerFailed: the database cannot be read.
@@ -129,7 +128,7 @@ class Installer(Protocol):
         ...
 
     async def list(self) -> list[InstalledPackage]:
-        """Give everything that is installed.
+        """Return everything that is installed.
 
         Raises:
             InstallerFailed: the database cannot be read.
@@ -137,44 +136,44 @@ class Installer(Protocol):
         ...
 
     async def save(self, name: str, file: Path) -> None:
-        """Make the file for going back to what is installed now; asked only of installers with ``RESTORE``.
+        """Write a backup of what is installed now to ``file``; only installers with ``RESTORE`` need it.
 
-        ``file`` is not used before this returns, and made durable by the caller.
+        The caller makes the file durable, and does not use it before this returns.
 
         Raises:
-            InstallerFailed: it cannot be made.
+            InstallerFailed: the backup cannot be made.
         """
         ...
 
     async def wait_until_free(self, timeout_s: float) -> None:
-        """Wait until nobody else works with the installer's database.
+        """Wait until no other process uses the installer's database.
 
         Raises:
-            InstallerFailed: it does not become free.
+            InstallerFailed: it does not become free in time.
         """
         ...
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
-        """Give the command that carries out a step."""
+        """Return the command that carries out a step."""
         ...
 
 
 @runtime_checkable
 class Shared(Protocol):
-    """What an installer also has whose packages change one another: one is installed, another is removed or breaks."""
+    """What an installer also provides if installing one package can remove or break another."""
 
     async def record(self, name: str, file: Path | None, folder: Path) -> None:
-        """Write down how all packages stand before ``file`` (None: a removal), with what bringing them back needs.
+        """Record the state of all packages before ``file`` (None: a removal), with what restoring them needs.
 
-        ``folder`` does not exist yet; afterwards it is whole and on the disk, and :attr:`Job.before` of the steps.
+        ``folder`` does not exist yet. Afterwards it is complete and on the disk, and :attr:`Job.before` of the steps.
 
         Raises:
-            InstallerFailed: what may be replaced could not be brought back.
+            InstallerFailed: a package that may be replaced could not be restored.
         """
         ...
 
     async def compare(self, name: str, folder: Path, later: Collection[str]) -> OtherPackages:
-        """Report what became of the others since; ``later`` are packages that the same update goes on to replace.
+        """Return what happened to the others since; ``later`` are packages that the same update replaces later.
 
         Raises:
             InstallerFailed: the database cannot be read.
@@ -185,10 +184,10 @@ class Shared(Protocol):
 async def ask(
     *arguments: str, environment: Mapping[str, str], timeout_s: float = QUERY_TIMEOUT_S, folder: Path | None = None
 ) -> tuple[int, str, str]:
-    """Run a short command that changes nothing, in ``folder``; gives its exit code, output and (printable) errors.
+    """Run a short read-only command in ``folder``; return its exit code, output and (printable) errors.
 
     Raises:
-        InstallerFailed: it cannot be started, says too much or does not end in time.
+        InstallerFailed: it cannot be started, prints too much or does not end in time.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -198,7 +197,7 @@ async def ask(
             stderr=asyncio.subprocess.PIPE,
             env=dict(environment),
             cwd=folder,
-            start_new_session=True,  # so that it can be ended with all its children
+            start_new_session=True,  # so that it can be killed with all its children
         )
     except OSError as error:
         raise InstallerFailed(f"{arguments[0]} cannot be started: {error.strerror}.") from None
@@ -219,7 +218,7 @@ async def ask(
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a command and all its children; what it still says is thrown away, for its end is told after that."""
+    """Kill a command and all its children, and read the rest of its output: its end is reported only after that."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
@@ -235,12 +234,12 @@ async def _read(stream: asyncio.StreamReader | None) -> bytes:
     while stream is not None and (part := await stream.read(1 << 16)):
         size += len(part)
         if size > OUTPUT_LIMIT:
-            raise InstallerFailed(f"A query said more than {OUTPUT_LIMIT} bytes.")
+            raise InstallerFailed(f"A query printed more than {OUTPUT_LIMIT} bytes.")
         parts.append(part)
     return b"".join(parts)
 
 
-def _decode_path(kind: type, value: Any) -> Any:
+def _decode_path(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise NotImplementedError(kind)

@@ -1,8 +1,8 @@
-"""Archives (tar, also gzip, bzip2 or xz) unpacked into one of two places and switched to by one rename.
+"""Archives (tar, also gzip, bzip2 or xz), unpacked into one of two slots and activated by one rename.
 
-For applications and data that no package manager knows. Both versions lie side by side: what runs is untouched until
-the new one is wholly on disk, it runs on trial until the health check has passed, and going back is one rename again.
-A program finds its files below ``<folder>/<name>/current/``.
+For applications and data without a package manager. Both versions exist side by side: the running one is unchanged
+until the new one is completely on disk. The new one runs on trial until its health check has passed, and a rollback is
+one rename again. A program finds its files below ``<folder>/<name>/current/``.
 
 Options (``[slm.options.archive]``): ``folder`` (below the vehicle's root: ``opt/archives``), ``max_bytes`` and
 ``max_files`` of one unpacked archive.
@@ -30,7 +30,7 @@ STEPS = "sota.slm.installers.archive_slots"
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a vehicle can say about its archives."""
+    """The vehicle's options."""
 
     folder: Path = Path("opt/archives")
     max_bytes: Annotated[int, Meta(ge=1)] = 4 << 30
@@ -38,12 +38,12 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def make(place: Place) -> ArchiveInstaller:
-    """Make the installer."""
+    """Return the installer."""
     return ArchiveInstaller(place.root, place.read_options(Options, ArchiveInstaller.name))
 
 
 class ArchiveInstaller:
-    """Two places for each package below one folder."""
+    """Two slots for each package below one folder."""
 
     name = "archive"
     capabilities = Capability.REMOVE | Capability.LIST | Capability.TWO_SLOTS
@@ -54,11 +54,11 @@ class ArchiveInstaller:
         self._folder = root / options.folder
 
     def prepare(self) -> None:
-        """Make the folder."""
+        """Create the folder."""
         shared_folder(self._folder)
 
     async def inspect(self, file: Path, name: str, version: str) -> None:
-        """Go through the whole archive without unpacking it. Which package it is, only its signature says."""
+        """Read the whole archive without unpacking it. Only its signature shows which package it is."""
         if name.startswith("."):
             raise BadPackage(f"{name!r} cannot be the name of an archive's folder.")
         if why := self._why_not(name):
@@ -67,10 +67,10 @@ class ArchiveInstaller:
         look = run_module(STEPS, "look", str(file), *limits)
         code, _, errors = await ask(*look.arguments, environment=look.environment, timeout_s=LOOK_TIMEOUT_S)
         if code != 0:
-            raise BadPackage(f"The archive was not taken: {errors}")
+            raise BadPackage(f"The archive was refused: {errors}")
 
     async def find(self, name: str) -> Found:
-        """Look where the link points to."""
+        """Return the state of the slot that the link points to."""
         slots = Slots(self._folder / name)
         used = slots.current()
         if used is None:
@@ -81,7 +81,7 @@ class ArchiveInstaller:
         return Found(Health.INSTALLED if slot.confirmed else Health.UNCONFIRMED, slot.version)
 
     async def list(self) -> list[InstalledPackage]:
-        """Look at each folder."""
+        """Return the running version of each folder."""
         try:
             names = sorted(entry.name for entry in self._folder.iterdir() if entry.is_dir())
         except OSError as error:
@@ -90,15 +90,15 @@ class ArchiveInstaller:
         return [InstalledPackage(name=name, version=version) for name, version in found if version]
 
     async def save(self, name: str, file: Path) -> None:
-        """There is nothing to save: the other place has it."""
-        raise InstallerFailed(f"{name} needs no file for going back.")
+        """Refuse: the other slot is the backup."""
+        raise InstallerFailed(f"{name} needs no backup file.")
 
     async def wait_until_free(self, timeout_s: float) -> None:
-        """Wait until no step works in the folder: one of ours may have lost its shell."""
+        """Wait until no step works in the folder: a step may have lost its shell and continue."""
         await wait_for_lock(self._folder / ".lock", timeout_s)
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
-        """Give the step's command: this program again, as a process of its own that outlives us."""
+        """Return the step's command: a module of this package, in a process that outlives the program."""
         if why := self._why_not(job.name):
             return refuse(why)
         limits = (str(self._options.max_bytes), str(self._options.max_files))
@@ -115,6 +115,6 @@ class ArchiveInstaller:
         return run_module(STEPS, *actions[step])
 
     def _why_not(self, name: str) -> str:
-        """Return why nothing may be written into a package's folder: a program of another package made it a link."""
+        """Return why a package's folder must not be written: another package's program may have made it a link."""
         folder = self._folder / name
         return f"{folder} leads out of the vehicle's root." if leads_out(self._root, folder) else ""

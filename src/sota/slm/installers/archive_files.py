@@ -1,13 +1,12 @@
-"""Unpacks a tar archive that nobody trusts into an empty folder of its own.
+"""Unpacks an untrusted tar archive into an empty folder.
 
 Rules kept here:
 
-* only files, folders, symbolic and hard links; anything else (devices, pipes, sparse files) refuses the archive;
-* no name leaves the folder: none is absolute or has ``..``, and nothing is written through a link, because what an
-  entry lies in must be a folder that this archive made;
-* a symbolic link points down from where it is, or up over folders that are there, never out; a hard link only to a
-  file that was unpacked before;
-* files, bytes, depth and the lengths of names are bounded, and so is what is decompressed for them;
+* only files, folders, symbolic and hard links; an archive with anything else (devices, pipes, sparse files) is refused;
+* no name leaves the folder: none is absolute or has ``..``, and nothing is written through a link, because the parent
+  of an entry must be a folder that this archive made;
+* a symbolic link points down, or up within the folder, never out; a hard link only to a file that was unpacked before;
+* files, bytes, depth and the lengths of names are bounded, and so is what is decompressed;
 * everything is on disk (fsync) when :func:`unpack` returns.
 """
 
@@ -34,7 +33,7 @@ DEPTH_LIMIT = 64
 NAME_LIMIT = 255
 PATH_LIMIT = 1024
 MODES = 0o755
-"""Of an entry's mode: nothing is writable for others, and nothing runs with another's rights."""
+"""Modes are reduced to this: not writable for others, no set-id bits."""
 UNREADABLE = (
     tarfile.TarError,
     OSError,
@@ -49,14 +48,14 @@ UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much an archive may hold."""
+    """Limits of an archive."""
 
     max_bytes: int
     max_files: int
 
 
 class Tree:
-    """What an archive has so far: the kind of each path. ``folder`` None: it is only looked at."""
+    """The kind of each path of an archive so far. Without ``folder`` the archive is only checked."""
 
     def __init__(self, folder: Path | None, limits: Limits) -> None:
         self._folder = folder
@@ -66,14 +65,14 @@ class Tree:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has nothing but folders."""
+        """Whether it contains only folders."""
         return all(kind == "folder" for kind in self._kinds.values())
 
     def add(self, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
-        """Take one entry.
+        """Add one entry.
 
         Raises:
-            BadArchive: it is not one that is unpacked here.
+            BadArchive: it is not allowed.
         """
         parts = _parts(member.name)
         if not parts:
@@ -99,7 +98,7 @@ class Tree:
         for length in range(1, len(parts)):
             inner = parts[:length]
             if self._kinds.get(inner, "folder") != "folder":
-                raise BadArchive(f"{member.name!r} lies in what is no folder.")
+                raise BadArchive(f"{member.name!r} is not in a folder.")
             if inner not in self._kinds:
                 self._kinds[inner] = "folder"
                 if self._folder is not None:
@@ -110,7 +109,7 @@ class Tree:
         if kind == "symlink":
             _check_link(parts, member.linkname)
         if kind == "link" and self._kinds.get(_parts(member.linkname)) != "file":
-            raise BadArchive(f"{member.name!r} is a link to what is no file in it.")
+            raise BadArchive(f"{member.name!r} is a link to something other than a file in it.")
         return kind
 
     def _write_file(self, parts: tuple[str, ...], member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
@@ -159,10 +158,10 @@ class Tree:
 
 
 def unpack(file: Path, folder: Path | None, limits: Limits) -> None:
-    """Unpack an archive (plain, gzip, bzip2 or xz) into an empty folder; with None only look whether it could be.
+    """Unpack an archive (plain, gzip, bzip2 or xz) into an empty folder; without a folder only check it.
 
     Raises:
-        BadArchive: it is not one, is damaged, or breaks a rule above. What was unpacked of it is left where it is.
+        BadArchive: it is not an archive, is damaged, or breaks a rule above. Unpacked files are left in place.
         OSError: the disk is full or fails.
     """
     tree = Tree(folder, limits)
@@ -177,8 +176,8 @@ def unpack(file: Path, folder: Path | None, limits: Limits) -> None:
                 _check_end(bounded.file, archive.offset)
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None and folder is not None:
-            raise  # the disk's own
-        raise BadArchive(f"It is no tar archive, or a damaged one: {error}") from None
+            raise  # an error of the disk
+        raise BadArchive(f"It is not a tar archive, or it is damaged: {error}") from None
     if tree.is_empty:
         raise BadArchive("There is no file in it.")
     if folder is not None:
@@ -192,14 +191,14 @@ def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _check_end(stream: IO[bytes], offset: int) -> None:
-    """Read on to the end: a damaged header looks like an end, and a checksum of the compression comes last."""
+    """Read to the end: a damaged header looks like the end, and the compression's checksum comes last."""
     stream.seek(offset)
     part = stream.read(tarfile.BLOCKSIZE)
     if len(part) < tarfile.BLOCKSIZE:
-        raise BadArchive("It has no end: a part of it is missing.")
+        raise BadArchive("It has no end: a part is missing.")
     while part:
         if any(part):
-            raise BadArchive("It is damaged: something else is where an entry should begin.")
+            raise BadArchive("It is damaged: an entry should begin and does not.")
         part = stream.read(HEADER_LIMIT)
 
 
@@ -220,32 +219,32 @@ def _kind(member: tarfile.TarInfo) -> str:
         return "file"
     kinds = {tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "symlink", tarfile.LNKTYPE: "link"}
     if member.type not in kinds:
-        raise BadArchive(f"{member.name!r} is neither file nor folder nor link.")
+        raise BadArchive(f"{member.name!r} is neither a file nor a folder nor a link.")
     return kinds[member.type]
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """Take a name apart.
+    """Return the parts of a name.
 
     >>> _parts("./bin/tool")
     ('bin', 'tool')
     """
     if len(name) > PATH_LIMIT or name.startswith("/"):
-        raise BadArchive(f"{name[:80]!r} is no name in a folder.")
+        raise BadArchive(f"{name[:80]!r} is not a valid name.")
     parts = tuple(part for part in name.split("/") if part not in {"", "."})
     for part in parts:
         if part == ".." or "\0" in part or len(os.fsencode(part)) > NAME_LIMIT:
-            raise BadArchive(f"{name[:80]!r} is no name in a folder.")
+            raise BadArchive(f"{name[:80]!r} is not a valid name.")
     if len(parts) > DEPTH_LIMIT:
-        raise BadArchive(f"{name[:80]!r} lies too deep.")
+        raise BadArchive(f"{name[:80]!r} is nested too deeply.")
     return parts
 
 
 def _check_link(parts: tuple[str, ...], target: str) -> None:
     """Refuse a symbolic link that could leave the folder.
 
-    ``..`` is allowed only at its beginning: there it goes up over real folders. Behind a name it would go up from
-    wherever that name, perhaps a link too, leads.
+    ``..`` is allowed only at its beginning, where it goes up real folders. After a name, which may be a link too, its
+    target would be unknown.
     """
     if not target or target.startswith("/") or "\0" in target or len(target) > PATH_LIMIT:
         raise BadArchive(f"{'/'.join(parts)!r} links to {target[:80]!r}.")
@@ -256,7 +255,7 @@ def _check_link(parts: tuple[str, ...], target: str) -> None:
 
 
 def _plain(target: str) -> str:
-    """Write a link's target without what means nothing: a reader that joins paths would take ``a//b`` for ``/b``.
+    """Return a link's target in normal form: a reader that joins paths would take ``a//b`` for ``/b``.
 
     >>> _plain("./a//b/")
     'a/b'

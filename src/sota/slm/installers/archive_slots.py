@@ -1,13 +1,13 @@
-"""Two places for each archive and a link that says which one is in use; switched by one rename.
+"""Two slots for each archive and a link to the active one, which is switched by one rename.
 
 ::
 
     <folder>/<name>/current      a link to a or b: what runs
     <folder>/<name>/a/  b/       the unpacked archives
-    <folder>/<name>/a.json       what is in a: version, and whether it is confirmed; no such file: nothing that counts
+    <folder>/<name>/a.json       version of a, and whether it is confirmed; without this file a is invalid
 
-Killed between any two lines here, what :func:`read` says is true, and the same command again comes to the same end.
-This file is also the program that carries out the steps: ``python -m sota.slm.installers.archive_slots``.
+After a kill at any line :func:`read` returns the truth, and the same command leads to the same result. This module is
+also the program that carries out the steps: ``python -m sota.slm.installers.archive_slots``.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ from sota.slm.installers.archive_files import Limits, unpack
 
 SLOTS = ("a", "b")
 NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL})
-"""What reading a link says where there is none, or something else that is no link."""
+"""Errors of reading a link that does not exist, or of something other than a link."""
 MEMORY_BYTES = 1 << 30
-"""For the process that unpacks: a dictionary of a hostile xz file fails there and nowhere else."""
+"""Limit of the unpacking process, so that the dictionary of a hostile xz file fails there alone."""
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """What one place holds."""
+    """The content of one slot."""
 
     version: str
     confirmed: bool
 
 
 class Slots:
-    """The two places of one package."""
+    """The two slots of one package."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._link = folder / "current"
 
     def current(self) -> str | None:
-        """Return the place that is in use; None where none is.
+        """Return the active slot; None if there is none.
 
         Raises:
-            OSError: that cannot be read, which is not the same as that nothing is there.
+            OSError: the link cannot be read, which does not mean that there is none.
         """
         try:
-            target = os.readlink(self._link)  # noqa: PTH115 - the text itself, which need not be a path of ours
+            target = os.readlink(self._link)  # noqa: PTH115 - the text itself, which may be any path
         except OSError as error:
             if error.errno in NOTHING_THERE:
                 return None
@@ -64,10 +64,10 @@ class Slots:
         return target if target in SLOTS else None
 
     def read(self, slot: str) -> Slot | None:
-        """Return what a place holds; None where it holds nothing that counts.
+        """Return the content of a slot; None if it is invalid.
 
         Raises:
-            OSError: that cannot be read.
+            OSError: it cannot be read.
         """
         try:
             found = msgspec.json.decode((self.folder / f"{slot}.json").read_bytes(), type=Slot)
@@ -76,11 +76,11 @@ class Slots:
         return found if (self.folder / slot).is_dir() else None
 
     def install(self, file: Path, version: str, limits: Limits) -> None:
-        """Unpack into the place that is not in use and switch to it, on trial.
+        """Unpack into the inactive slot and switch to it, on trial.
 
         Raises:
-            BadArchive: the file is not one that is unpacked here; what runs is untouched.
-            OSError: the disk is full or fails; what runs is untouched.
+            BadArchive: the file is refused; the running version is unchanged.
+            OSError: the disk is full or fails; the running version is unchanged.
         """
         shared_folder(self.folder)
         used = self.current()
@@ -92,12 +92,12 @@ class Slots:
             sync_folder(self.folder)
             self._write(slot, Slot(version, confirmed=False))
         except BaseException:
-            self._clear(slot)  # room is needed by others; a kill leaves it to the next step
+            self._clear(slot)  # free the disk; after a kill the next step does this
             raise
         self._switch(slot)
 
     def confirm(self, version: str) -> None:
-        """Say that what runs is there to stay.
+        """Confirm the running version.
 
         Raises:
             LookupError: another version runs.
@@ -109,10 +109,10 @@ class Slots:
         self._write(used, Slot(version, confirmed=True))
 
     def restore(self, version: str) -> None:
-        """Switch back to the other place.
+        """Switch back to the other slot.
 
         Raises:
-            LookupError: it does not hold this version, or that was never confirmed.
+            LookupError: it does not have this version, or the version was never confirmed.
         """
         for slot in SLOTS:
             if self.read(slot) == Slot(version, confirmed=True):
@@ -121,7 +121,7 @@ class Slots:
                 if failed is not None and failed != slot:
                     self._clear(failed)
                 return
-        raise LookupError(f"{version} is in neither place")
+        raise LookupError(f"{version} is in neither slot")
 
     def remove(self) -> None:
         """Remove everything."""
@@ -138,7 +138,7 @@ class Slots:
 
     def _clear(self, slot: str) -> None:
         (self.folder / f"{slot}.json").unlink(missing_ok=True)
-        sync_folder(self.folder)  # what it said must not outlive what it spoke of
+        sync_folder(self.folder)  # the record must not outlive the files
         shutil.rmtree(self.folder / slot, ignore_errors=True)
 
     def _switch(self, slot: str) -> None:
@@ -151,7 +151,7 @@ class Slots:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep everybody else from working in the folder of all archives."""
+    """Lock the folder of all archives."""
     shared_folder(folder)
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -162,7 +162,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out one step; gives the exit code.
+    """Carry out one step and return the exit code.
 
     ``look FILE BYTES FILES``, ``install FOLDER NAME VERSION FILE BYTES FILES``, ``confirm FOLDER NAME VERSION``,
     ``restore FOLDER NAME VERSION``, ``remove FOLDER NAME``.

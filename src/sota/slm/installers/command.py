@@ -1,17 +1,17 @@
-"""Units that only a program of their maker can flash: command lines that the vehicle's own configuration names.
+"""Units that only a program of their maker can flash, by command lines in the vehicle's own configuration.
 
-A package says nothing about what is run. The vehicle lists its units, each with the packages that it takes and the
-command lines for them; where one of those says ``{file}``, ``{name}``, ``{version}``, ``{previous_file}`` or
-``{previous_version}``, that is put in, as (part of) one argument and never through a shell::
+A package does not define commands. The vehicle lists its units, each with its packages and command lines. ``{file}``,
+``{name}``, ``{version}``, ``{previous_file}`` and ``{previous_version}`` are replaced there, as (part of) one argument
+and never through a shell::
 
     [slm.options.command.units.gateway]
     packages = ["gateway-firmware"]
     query = ["/usr/lib/vehicle/gateway", "version"]
     install = ["/usr/lib/vehicle/gateway", "flash", "{file}"]
 
-``query`` prints the version that runs now, or nothing where there is none; an exit code other than 0 means that it
-cannot tell. ``install`` is also what brings the version before back, from the file that was kept of it. ``remove`` is
-optional. Every command is ended when it takes longer than ``install_timeout_s``, and its output is reported.
+``query`` prints the running version, or nothing if there is none; an exit code other than 0 means that it is unknown.
+``install`` also restores the previous version from its backup. ``remove`` is optional. Every command is stopped after
+``install_timeout_s``, and its output is reported.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def make(place: Place) -> CommandInstaller:
-    """Make the installer.
+    """Return the installer.
 
     Raises:
-        StartError: a package belongs to two units, or a command line has a placeholder that does not exist.
+        StartError: a package belongs to two units, or a command line has an unknown placeholder.
     """
     options = place.read_options(Options, CommandInstaller.name)
     for name, unit in options.units.items():
@@ -78,42 +78,42 @@ class CommandInstaller:
         self._units = {package: unit for unit in options.units.values() for package in unit.packages}
 
     def prepare(self) -> None:
-        """There is nothing to make."""
+        """Do nothing: units have no folders."""
 
     async def inspect(self, file: Path, name: str, version: str) -> None:
-        """Check that the vehicle takes this package at all; what is in the file, only the unit's program knows."""
+        """Check that a unit takes this package; only the unit's program knows the file's content."""
         if name not in self._units:
             raise BadPackage(f"No unit of this vehicle takes {name}.")
 
     async def find(self, name: str) -> Found:
-        """Ask the unit's program."""
+        """Return the state that the unit's program reports."""
         unit = self._units.get(name)
         if unit is None:
             return Found(Health.ABSENT)
         code, output, errors = await ask(*_fill(unit.query, {"name": name}), environment=ENVIRONMENT)
         if code != 0:
-            raise InstallerFailed(f"{unit.query[0]} cannot tell which {name} runs: {errors or output[:200]}")
+            raise InstallerFailed(f"{unit.query[0]} does not report which {name} runs: {errors or output[:200]}")
         if not output.strip():
             return Found(Health.ABSENT)
         try:
             return Found(Health.INSTALLED, msgspec.convert(output.strip(), ForeignText))
         except msgspec.ValidationError:
-            raise InstallerFailed(f"{unit.query[0]} gives no version of {name}: {output[:200]!r}") from None
+            raise InstallerFailed(f"{unit.query[0]} prints no version of {name}: {output[:200]!r}") from None
 
     async def list(self) -> list[InstalledPackage]:
-        """Ask every unit's program."""
+        """Return what every unit's program reports."""
         found = [(name, (await self.find(name)).running_version) for name in sorted(self._units)]
         return [InstalledPackage(name=name, version=version) for name, version in found if version]
 
     async def save(self, name: str, file: Path) -> None:
-        """Nobody can read a unit's software back."""
-        raise InstallerFailed(f"The file of the {name} that runs now is not kept here.")
+        """Refuse: a unit's software cannot be read back."""
+        raise InstallerFailed(f"There is no backup of the {name} that runs now.")
 
     async def wait_until_free(self, timeout_s: float) -> None:
-        """A unit's program sees to it itself that it runs only once."""
+        """Do nothing: a unit's program itself ensures that it runs only once."""
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
-        """Give the unit's command line for a step."""
+        """Return the unit's command line for a step."""
         unit = self._units.get(job.name)
         values = {"name": job.name, "version": job.version, "file": str(file)}
         if job.previous_version is not None and previous_file is not None:

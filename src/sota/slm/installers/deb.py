@@ -1,15 +1,14 @@
 """Debian packages, installed by ``dpkg`` into the vehicle's own root folder and package database.
 
-With a root folder other than ``/`` nothing of the machine is touched and no root rights are needed: dpkg keeps its
-database in ``<root>/var/lib/dpkg``, and runs confined (``confinement.py``) with all that maintainer scripts do. Where
-the machine offers no confinement, only packages are taken that run nothing and that no link leads out of the root
-(``deb_reach.py``). dpkg checks dependencies itself, against that database.
+With a root folder other than ``/`` nothing of the machine is changed and no root rights are needed: dpkg keeps its
+database in ``<root>/var/lib/dpkg``, and runs confined (``confinement.py``) with its maintainer scripts. If the machine
+cannot confine it, only packages without scripts are accepted, and only if no link leads them out of the root
+(``deb_unconfined.py``). dpkg itself checks dependencies, against that database.
 
-One package may change others: before its first step all are written down (:meth:`DebInstaller.record`), with package
-files of those that it may replace; after it they are compared, and the way back brings all of them back
-(``deb_steps.py``).
+One package may change others: before its first step all are recorded (:meth:`DebInstaller.record`), with package files
+of those that it may replace. After it they are compared, and a rollback restores all of them (``deb_steps.py``).
 
-A package's Debian name and version must be exactly those that it was uploaded under.
+A package's Debian name and version must be exactly those of its upload.
 """
 
 from __future__ import annotations
@@ -27,18 +26,20 @@ from sota.kit.files.durable import private_folder, sync_folder
 from sota.slm.confinement import INSIDE, Confinement
 from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, Unsafe, ask
 from sota.slm.installers.deb_database import BUILD_TIMEOUT_S, DebDatabase
-from sota.slm.installers.deb_record import companion, keep_conffiles, write_record
-from sota.slm.installers.deb_steps import Setup
-from sota.slm.installers.deb_survey import (
+from sota.slm.installers.deb_record import (
     Companion,
     KeptConffile,
     Package,
     Record,
+    companion,
     compare,
+    keep_conffiles,
     may_be_replaced,
     read_record,
+    write_record,
 )
-from sota.slm.installers.deb_unconfined import why_not_plain, with_scripts
+from sota.slm.installers.deb_steps import Setup
+from sota.slm.installers.deb_unconfined import why_not_unconfined, with_scripts
 from sota.slm.installers.steps import refuse, run_module
 from sota.slm.model import Found, Health, Job, OtherPackages, Step
 
@@ -55,18 +56,18 @@ HEALTH = {
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """There is nothing to be told: the root folder is the vehicle's."""
+    """There are no options: the root folder is the vehicle's."""
 
 
 def make(place: Place) -> DebInstaller:
-    """Make the installer."""
+    """Return the installer."""
     place.read_options(Options, DebInstaller.name)
     return DebInstaller(place.root, place.data, lock_timeout_s=place.lock_timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Dpkg:
-    """How dpkg and dpkg-divert are run, up to their own arguments, and where they see ``files``."""
+    """The command lines of dpkg and dpkg-divert without their own arguments, and the paths of ``files`` there."""
 
     arguments: tuple[str, ...]
     divert: tuple[str, ...]
@@ -75,7 +76,7 @@ class Dpkg:
 
 
 class DebInstaller:
-    """dpkg with one root folder; ``state`` is a folder of ours outside it, beside it where none is given."""
+    """dpkg with one root folder; ``state`` is this program's folder outside it, by default beside it."""
 
     name = "deb"
     capabilities = Capability.REMOVE | Capability.RESTORE | Capability.LIST
@@ -87,18 +88,18 @@ class DebInstaller:
         self._lock_timeout_s = lock_timeout_s
 
     def prepare(self) -> None:
-        """Make an empty package database where there is none."""
+        """Create an empty package database if there is none."""
         if not self._confinement.misleading_link():
             self._database.prepare()
 
     async def install(self, file: Path) -> None:
-        """Install a package at once, as a factory does, without journal and without a way back.
+        """Install a package at once, as a factory does, without journal and rollback.
 
         Raises:
             InstallerFailed: dpkg failed; with its output.
         """
         self.prepare()
-        if why := self._database.why_not_true():
+        if why := self._database.why_damaged():
             raise InstallerFailed(why)
         await self._check_reach(file, "")
         dpkg = self._dpkg(file)
@@ -120,12 +121,12 @@ class DebInstaller:
         await self._check_reach(file, name)
 
     async def find(self, name: str) -> Found:
-        """Ask dpkg's database for one package."""
+        """Return the state of one package in dpkg's database."""
         packages = (await self._database.packages(name)).values()
         return next((_found(package) for package in packages if package.name == name), Found(Health.ABSENT))
 
     async def list(self) -> list[InstalledPackage]:
-        """Ask dpkg's database for everything that is installed and whole."""
+        """Return all completely installed packages of dpkg's database."""
         return sorted(
             InstalledPackage(name=package.name, version=package.version)
             for package in (await self._database.packages()).values()
@@ -133,14 +134,14 @@ class DebInstaller:
         )
 
     async def is_newer(self, installed: str, wanted: str) -> bool | None:
-        """Have dpkg compare two versions, with epochs and revisions."""
+        """Compare two versions by dpkg, with epochs and revisions."""
         code, _, errors = await self._database.ask("dpkg", "--compare-versions", installed, "gt", wanted)
         if code not in {0, 1}:
             raise InstallerFailed(f"dpkg: {errors}")
         return code == 0
 
     async def save(self, name: str, file: Path) -> None:
-        """Make a package file out of what is installed."""
+        """Make a package file from the installed files."""
         await self._database.pack(name, file)
 
     async def wait_until_free(self, timeout_s: float) -> None:
@@ -148,7 +149,7 @@ class DebInstaller:
         await self._database.wait_until_free(timeout_s)
 
     async def record(self, name: str, file: Path | None, folder: Path) -> None:
-        """Write all packages down; copy those that the file may replace, and configuration that must survive."""
+        """Record all packages; copy those that the file may replace, and configuration that must survive."""
         replaces = await self._replaces(file) if file is not None else ""
         packages = await self._database.packages()
         new = folder.with_name(f".{folder.name}.new")
@@ -181,7 +182,7 @@ class DebInstaller:
         return await asyncio.to_thread(compare, name, record, now, self._database.folder, later)
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
-        """Return the step's command: this program again, which runs dpkg as often as the step needs it."""
+        """Return the step's command: a module of this package, which runs dpkg as often as necessary."""
         before = job.before if job.before is not None and job.before.is_dir() else None
         package = {Step.INSTALL: file, Step.REINSTALL: file, Step.RESTORE: previous_file}.get(step)
         try:
@@ -204,12 +205,12 @@ class DebInstaller:
         return run_module("sota.slm.installers.deb_steps", msgspec.json.encode(setup).decode(), str(step))
 
     def _dpkg(self, *files: Path) -> Dpkg:
-        """Return how dpkg is run: confined where the root is a folder of another machine.
+        """Return dpkg's command lines, confined if the root is a folder of another machine.
 
         Raises:
-            Unsafe: the machine cannot confine it, and it needs to be.
+            Unsafe: it must be confined, and the machine cannot do that.
         """
-        # --force-confold: no one can be asked; a changed configuration file stays as the vehicle has it.
+        # --force-confold: there is no one to ask, so a changed configuration file stays.
         common = ("--force-confdef", "--force-confold")
         environment, plain = self._database.environment, {file: str(file) for file in files}
         if not self._confinement.needed:
@@ -223,7 +224,7 @@ class DebInstaller:
                 raise Unsafe(f"The maintainer scripts of {scripted[0]} are not run on this machine: {why}")
             divert = ("dpkg-divert", f"--root={self.root}")
             return Dpkg(("dpkg", *_beside(self.root), *common), divert, environment, plain)
-        # A whole system's dpkg sees its own root; the machine's dpkg works from beside it.
+        # A complete system's dpkg sees its own root; the machine's dpkg works on the root from outside.
         whole = self._confinement.is_whole
         options = ("--log=/var/log/dpkg.log",) if whole else _beside(INSIDE)
         return Dpkg(
@@ -234,17 +235,17 @@ class DebInstaller:
         )
 
     async def _check_reach(self, file: Path, name: str) -> None:
-        """Check that installing the file touches the vehicle's root alone.
+        """Check that installing the file changes the vehicle's root alone.
 
         Raises:
-            Unsafe: the machine cannot confine it, and it needs to be.
+            Unsafe: it must be confined, and the machine cannot do that.
         """
         if not self._confinement.needed:
             return
         why = await asyncio.to_thread(self._confinement.why_not)
         if link := self._confinement.misleading_link():
             raise Unsafe(link)
-        found = await asyncio.to_thread(why_not_plain, file, name, self.root, self._database.folder) if why else ""
+        found = await asyncio.to_thread(why_not_unconfined, file, name, self.root, self._database.folder) if why else ""
         if found:
             raise Unsafe(
                 f"{found}. The root of this vehicle is the folder {self.root}, and on its machine that is done only "
@@ -259,13 +260,13 @@ class DebInstaller:
 
 
 def _beside(root: Path) -> tuple[str, ...]:
-    """Return the options of a dpkg that works on a root which is not its own."""
+    """Return the options of a dpkg that works on another root than its own."""
     forced = ("--force-not-root", "--force-bad-path", "--force-script-chrootless")
     return (f"--root={root}", f"--log={root}/var/log/dpkg.log", *forced)
 
 
 def _found(package: Package) -> Found:
     health = HEALTH.get(package.status, Health.BROKEN)
-    if package.flag != "ok" and health is not Health.ABSENT:  # reinstreq: dpkg itself says that it is broken
+    if package.flag != "ok" and health is not Health.ABSENT:  # reinstreq: dpkg itself marks it as broken
         health = Health.BROKEN
     return Found(health, None if health is Health.ABSENT else package.version or None)

@@ -1,12 +1,12 @@
-"""Makes a Debian package out of what is installed, so that a version whose file was not kept can be restored.
+"""Makes a Debian package from installed files, so that a version without a backup can be restored.
 
 Its control fields come from dpkg's database, its files from the vehicle's file system, its maintainer scripts from the
 database's folder. Rules kept here:
 
 * a configuration file that was changed in the vehicle is not packed: dpkg would take it for the distributor's and
-  replace it at the next update. It stays where it is, and dpkg goes on to know that it was changed;
-* a diverted file is read from where the diversion put it;
-* a listed path with others below it is a folder in the package, also where the vehicle has a link to one (``/bin``);
+  replace it at the next update. It stays in place, and dpkg still knows that it was changed;
+* a diverted file is read from its diverted path;
+* a listed path with others below it is a folder in the package, also if the vehicle has a link to one (``/bin``);
 * links are followed inside the vehicle's root folder only.
 """
 
@@ -34,7 +34,7 @@ LINKS_LIMIT = 40
 
 @dataclass(frozen=True, slots=True)
 class Conffile:
-    """A configuration file as dpkg knows it: ``digest`` is the MD5 of the distributor's version."""
+    """A configuration file in dpkg's database: ``digest`` is the MD5 of the distributor's version."""
 
     path: str
     digest: str
@@ -43,7 +43,7 @@ class Conffile:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """One installed package: its paragraph in dpkg's database, and where its diverted files are."""
+    """One installed package: its paragraph in dpkg's database, and its diverted files."""
 
     root: Path
     database: Path
@@ -62,11 +62,11 @@ class Installed:
         return [line for line in lines if line.strip("/.")]
 
     def place(self, path: str, *, follow: bool = False) -> Path:
-        """Return where one of its files is: inside the root folder, and where a diversion put it."""
+        """Return the path of one of its files below the root folder, with diversions applied."""
         return locate(self.root, self.diversions.get(path, path), follow=follow)
 
     def is_changed(self, conffile: Conffile) -> bool:
-        """Report whether a configuration file is there and is not the distributor's any more."""
+        """Report whether a configuration file exists and is not the distributor's."""
         try:
             content = self.place(conffile.path, follow=True).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -103,7 +103,7 @@ def conffiles_of(stanza: str) -> list[Conffile]:
 
 
 def copy_tree(package: Installed, tree: Path) -> None:
-    """Lay the package's files out in ``tree`` as ``dpkg-deb --build`` wants them.
+    """Copy the package's files to ``tree``, as ``dpkg-deb --build`` requires them.
 
     Raises:
         OSError: dpkg has no list of its files, or one cannot be read.
@@ -128,16 +128,16 @@ def copy_tree(package: Installed, tree: Path) -> None:
         if source.exists():
             shutil.copy(source, folder / kind)
     known = folder / "conffiles"
-    if known.exists():  # one that was deleted in the vehicle, or is left out, is in the list and not in the tree
+    if known.exists():  # a file that was deleted or left out is listed but not in the tree
         lines = [line for line in known.read_text().splitlines() if os.path.lexists(tree / line.strip().lstrip("/"))]
         known.write_text("".join(f"{line}\n" for line in lines))
 
 
 def info_file(database: Path, name: str, kind: str) -> Path:
-    """Return the file of dpkg's database with one kind of knowledge about a package (``list``, ``postinst``).
+    """Return a package's file of one kind in dpkg's database (``list``, ``postinst``).
 
     Raises:
-        OSError: it is a link: dpkg makes none there, and one that a script made may lead out of the vehicle.
+        OSError: it is a link: dpkg makes none, and a script's link may lead out of the vehicle.
     """
     bare = name.partition(":")[0]
     plain = database / "info" / f"{name}.{kind}"
@@ -149,12 +149,12 @@ def info_file(database: Path, name: str, kind: str) -> Path:
 
 
 def locate(root: Path, path: str, *, follow: bool = False) -> Path:
-    """Return where a path of the vehicle is below ``root``: the links to its folder are followed inside ``root`` only.
+    """Return a path of the vehicle below ``root``: links to its folder are followed inside ``root`` only.
 
-    With ``follow`` so is what it is itself.
+    With ``follow`` the path itself is followed, too.
 
     Raises:
-        OSError: the links go round in a circle.
+        OSError: the links form a circle.
     """
     found, left, links = root, [part for part in path.split("/") if part not in {"", "."}][::-1], 0
     while left:
@@ -183,7 +183,7 @@ def _field(stanza: str, name: str) -> Iterator[str]:
 
 
 def _shared_links(package: Installed, leaves: Iterable[str]) -> set[str]:
-    """Return the links to folders that other packages list too: only a folder belongs to more than one package."""
+    """Return the links to folders that other packages also list: only a folder can belong to several packages."""
     links = {path for path in leaves if (place := package.place(path)).is_symlink() and place.is_dir()}
     if not links:
         return set()
@@ -224,6 +224,6 @@ def _own(target: Path, known: os.stat_result | None) -> None:
 
 
 def _make_folder(path: Path, mode: int) -> None:
-    """Make a folder with exactly this mode, whatever the process's file mode mask is."""
+    """Create a folder with exactly this mode, regardless of the umask."""
     path.mkdir(exist_ok=True, parents=True)
     path.chmod(mode)

@@ -1,4 +1,4 @@
-"""dpkg's database of one vehicle: made where there is none, read, and never written here but by dpkg itself."""
+"""dpkg's database of one vehicle: created if missing, and then only read; dpkg itself writes it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pathlib import Path
 from sota.kit.files.durable import shared_folder, write_atomic
 from sota.slm.installers import QUERY_TIMEOUT_S, InstallerFailed, ask
 from sota.slm.installers.deb_copy import Installed, copy_tree
-from sota.slm.installers.deb_steps import LOCK_POLL_S, LOCKS
-from sota.slm.installers.deb_survey import FORMAT, Package, parse
+from sota.slm.installers.deb_record import FORMAT, Package, parse
+from sota.slm.installers.deb_steps import LOCKS
+from sota.slm.installers.steps import wait_for_locks
 
 BUILD_TIMEOUT_S = 600.0
 WAY_OUT = "A workshop must restore it, for example from status-old, /var/backups or a copy of the vehicle's disk."
@@ -34,13 +35,13 @@ class DebDatabase:
         return {
             "PATH": SEARCH_PATH,
             "LC_ALL": "C",
-            "HOME": str(self.root),  # so that no .dpkg.cfg of the machine's user is read
+            "HOME": str(self.root),  # so that the machine's .dpkg.cfg is not read
             "DEBIAN_FRONTEND": "noninteractive",
         }
 
     def prepare(self) -> None:
-        """Make an empty package database where there is none. One whose status file was lost is not empty."""
-        if self.why_not_true():
+        """Create an empty package database if there is none. A database without its status file is not empty."""
+        if self.why_damaged():
             return
         for folder in ("info", "updates", "triggers"):
             shared_folder(self.folder / folder)
@@ -50,18 +51,18 @@ class DebDatabase:
                 write_atomic(self.folder / file, b"")
                 (self.folder / file).chmod(0o644)
 
-    def why_not_true(self) -> str:
-        """Return why dpkg's database cannot be true; nothing where it may be.
+    def why_damaged(self) -> str:
+        """Return why dpkg's database is damaged; empty if it is not.
 
-        dpkg takes a status file that is missing or empty for a vehicle without packages, and writes it so. Without the
-        lists of files it takes packages for empty, and leaves their files behind.
+        With a missing or empty status file dpkg assumes a vehicle without packages, and overwrites the file. Without
+        lists of files it assumes empty packages, and leaves their files behind.
         """
         status, info = self.folder / "status", self.folder / "info"
         lists = sorted(file.name.removesuffix(".list") for file in info.glob("*.list"))
         if status.exists() and status.stat().st_size > 0:
             lost = not lists and b" ok installed\n" in status.read_bytes()
             return f"dpkg's database is damaged: {info} has no list of files. {WAY_OUT}" if lost else ""
-        if not lists or any((self.folder / "updates").glob("[0-9]*")):  # dpkg's first work, which was interrupted
+        if not lists or any((self.folder / "updates").glob("[0-9]*")):  # dpkg was interrupted in its first run
             return ""
         what = "is empty" if status.exists() else "is missing"
         return (
@@ -70,12 +71,12 @@ class DebDatabase:
         )
 
     async def packages(self, *names: str) -> dict[str, Package]:
-        """Read all packages, or some, by their keys.
+        """Return all packages, or some, by their keys.
 
         Raises:
-            InstallerFailed: the database cannot be read, or cannot be true.
+            InstallerFailed: the database cannot be read, or is damaged.
         """
-        if why := self.why_not_true():
+        if why := self.why_damaged():
             raise InstallerFailed(why)
         code, output, errors = await self.ask(
             "dpkg-query", f"--admindir={self.folder}", f"--showformat={FORMAT}", "--show", *names
@@ -85,7 +86,7 @@ class DebDatabase:
         return parse(output)
 
     async def installed(self, name: str) -> Installed:
-        """Read one package's paragraph and where its diverted files are.
+        """Return one package's paragraph and its diverted files.
 
         Raises:
             InstallerFailed: the database does not have it.
@@ -98,7 +99,7 @@ class DebDatabase:
         return replace(found, diversions=await self._diverted(name, found.listed))
 
     async def pack(self, name: str, file: Path) -> None:
-        """Make a package file out of what is installed.
+        """Make a package file from the installed files.
 
         Raises:
             InstallerFailed: it cannot be made.
@@ -120,60 +121,41 @@ class DebDatabase:
             new.unlink(missing_ok=True)
 
     async def wait_until_free(self, timeout_s: float) -> None:
-        """Wait until no dpkg or apt holds the database: one of ours that lost its shell, or a mechanic's.
+        """Wait until no dpkg or apt holds the database: a step that lost its shell, or a mechanic's command.
 
         Raises:
             InstallerFailed: it is held for longer.
         """
         locks = [self.folder / name for name in LOCKS]
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not all(map(_is_free, locks)):  # noqa: ASYNC110 - a file's lock sends no event
-                    await asyncio.sleep(LOCK_POLL_S)
-        except TimeoutError:
-            raise InstallerFailed(f"Another process holds dpkg's database for more than {timeout_s:g} s.") from None
+        await wait_for_locks(locks, timeout_s, "Another process holds dpkg's database", fcntl.lockf)
 
     async def ask(self, *arguments: str, timeout_s: float = QUERY_TIMEOUT_S) -> tuple[int, str, str]:
         """Run one of dpkg's programs that changes nothing in the vehicle."""
         return await ask(*arguments, environment=self.environment, timeout_s=timeout_s)
 
     async def diversions(self) -> list[str]:
-        """List all diversions, a line each.
+        """Return all diversions, a line each.
 
         Raises:
             InstallerFailed: they cannot be read.
         """
-        code, told, errors = await self.ask("dpkg-divert", f"--admindir={self.folder}", "--list")
+        code, listed, errors = await self.ask("dpkg-divert", f"--admindir={self.folder}", "--list")
         if code != 0:
             raise InstallerFailed(f"dpkg-divert: {errors}")
-        return told.splitlines()
+        return listed.splitlines()
 
     async def _diverted(self, name: str, listed: Sequence[str]) -> dict[str, str]:
-        """Return where other packages, or the vehicle's owner, had files of a package put instead."""
+        """Return where other packages, or the vehicle's owner, have diverted a package's files."""
         divert = ("dpkg-divert", f"--admindir={self.folder}")
-        told = await self.diversions()
+        diversions = await self.diversions()
         found = {}
-        for path in listed if told else ():
-            if not any(f"diversion of {path} to " in line for line in told):
+        for path in listed if diversions else ():
+            if not any(f"diversion of {path} to " in line for line in diversions):
                 continue
             _, by, _ = await self.ask(*divert, "--listpackage", path)
             code, place, errors = await self.ask(*divert, "--truename", path)
             if code != 0:
                 raise InstallerFailed(f"dpkg-divert: {errors}")
-            if by.strip() != name.partition(":")[0]:  # what a package diverted itself, it still has there
+            if by.strip() != name.partition(":")[0]:  # a package's own diversion leaves its file in place
                 found[path] = place.rstrip("\n")
         return found
-
-
-def _is_free(lock: Path) -> bool:
-    try:
-        descriptor = os.open(lock, os.O_RDWR)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    finally:
-        os.close(descriptor)
-    return True

@@ -1,12 +1,12 @@
-"""Carries out one step of a Debian package, as a process of its own: dpkg, as often as the step needs it.
+"""Carries out one step of a Debian package, as a separate process that runs dpkg as often as necessary.
 
 Rules kept here:
 
-* the step holds ``lock-frontend`` for all of its work, as apt does; while another process holds it nothing is begun;
-* the way back brings back what was there before, as its record says: the package, others that dpkg removed or took
-  files from, configuration that was changed in the vehicle or that a removed package had left;
-* where the scripts of the version that failed keep dpkg from taking it back, they are left out, as the last resort;
-* what we brought ourselves is removed although it is ``Essential`` or ``Protected``; what was there before is not.
+* the step holds ``lock-frontend`` for all of its work, as apt does; while another process holds it nothing begins;
+* a rollback restores the recorded state: the package, others that dpkg removed or took files from, configuration that
+  was changed in the vehicle or left by a removed package;
+* if the scripts of the failed version keep dpkg from replacing it, they are removed as the last resort;
+* a package that the step installed is removed even if it is ``Essential`` or ``Protected``; an earlier one is not.
 
 ``python -m sota.slm.installers.deb_steps SETUP STEP``; SETUP is JSON.
 """
@@ -26,26 +26,25 @@ import msgspec
 
 from sota.kit.files.durable import shared_folder, write_atomic
 from sota.slm.installers.deb_copy import conffiles_of, info_file, locate
-from sota.slm.installers.deb_survey import FORMAT, Package, Record, diverted_since, is_lost, parse, read_record
+from sota.slm.installers.deb_record import FORMAT, Package, Record, diverted_since, is_lost, parse, read_record
 from sota.slm.model import NOT_BEGUN, Step
 from sota.slm.step_processes import VARIABLE, adopt_orphans
 
 LOCKS = ("lock-frontend", "lock")
-"""A front end such as apt holds the first for all of its work, and the second only while dpkg does not run."""
+"""A front end such as apt holds the first for all of its work, and the second while dpkg does not run."""
 LOCK_POLL_S = 0.1
 QUERY_TIMEOUT_S = 30.0
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 WHOLE_STATE = ("--force-depends", "--force-breaks", "--force-conflicts")
-"""For bringing back, in any order, packages that were there together before."""
+"""For restoring, in any order, packages that were installed together before."""
 OWN = ("--force-remove-essential", "--force-remove-protected")
 
 
 class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One package, and how dpkg and dpkg-divert are run for it.
+    """One package, and the command lines of dpkg and dpkg-divert.
 
-    ``file`` is what is installed or restored, as a path that dpkg sees.
-
-    ``before`` is the folder of the record, and ``before_inside`` the same as dpkg sees it.
+    ``file`` is what is installed or restored, as a path that dpkg sees. ``before`` is the folder of the record, and
+    ``before_inside`` the same as dpkg sees it.
     """
 
     dpkg: tuple[str, ...]
@@ -62,7 +61,7 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LockHeld(Exception):
-    """Another process works with dpkg's database."""
+    """Another process uses dpkg's database."""
 
 
 class Steps:
@@ -76,9 +75,9 @@ class Steps:
         self._database = self._root / "var/lib/dpkg"
 
     def carry_out(self, step: Step) -> int:
-        """Carry out a step; returns its exit code."""
+        """Carry out a step and return its exit code."""
         code = self._act(step)
-        self._put_selections_back()
+        self._restore_selections()
         return code
 
     def _act(self, step: Step) -> int:
@@ -100,7 +99,7 @@ class Steps:
         was, found = self._record.target(self._setup.name), self._target()
         stuck = was is not None and not was.is_absent and not was.is_installed
         if code != 0 and was and found and stuck and found.version == was.version and not found.is_installed:
-            self._leave_scripts_out(found)
+            self._remove_scripts(found)
             return self._dpkg("--install", self._setup.file)
         return code
 
@@ -109,12 +108,12 @@ class Steps:
         found = self._target()
         if not self._is_as_before():
             if found is not None and found.version == self._setup.version != self._setup.previous_version:
-                self._leave_scripts_out(found)
+                self._remove_scripts(found)
             code = self._dpkg(*WHOLE_STATE, "--install", self._setup.file, *self._lost())
         if self._is_as_before():
-            self._take_diversions_back()
+            self._remove_diversions()
         self._configure([])
-        self._put_configuration_back()
+        self._restore_configuration()
         return 0 if self._is_as_before() else code or 1
 
     def _discard(self) -> int:
@@ -125,18 +124,18 @@ class Steps:
         code = 0 if self._is_gone() else self._dpkg(*remove)
         found = self._target()
         if found is not None and not self._is_gone():
-            self._leave_scripts_out(found)
+            self._remove_scripts(found)
             code = self._dpkg(*remove)
         if self._is_gone():
-            self._take_diversions_back()
+            self._remove_diversions()
         if lost and self._dpkg("--install", *lost) != 0:
             code = self._dpkg(*WHOLE_STATE, "--install", *self._lost())
         self._configure([])
-        self._put_configuration_back()
+        self._restore_configuration()
         return 0 if self._is_gone() and not self._lost() else code or 1
 
     def _configure(self, names: Sequence[str]) -> int:
-        """Configure what is named, and what was installed before and waits for that now."""
+        """Configure the named packages, and those that were installed before and need it now."""
         now = self._packages()
         waiting = [package for package in now.values() if package.is_unconfigured]
         was = self._record.packages
@@ -144,7 +143,7 @@ class Steps:
         return self._dpkg("--configure", *keys) if keys else 0
 
     def _lost(self) -> list[str]:
-        """Return the package files of those beside that are not as they were."""
+        """Return the package files of the other packages that have changed."""
         now = self._packages()
         lost = [key for key in self._record.companions if is_lost(self._record, key, now, self._database)]
         return [f"{self._setup.before_inside}/{self._record.companions[key].file}" for key in lost]
@@ -161,20 +160,20 @@ class Steps:
         found = self._target()
         return found is None or found.is_absent
 
-    def _leave_scripts_out(self, package: Package) -> None:
-        print(f"the scripts of {package.name} {package.version} fail: it is taken back without them", flush=True)
+    def _remove_scripts(self, package: Package) -> None:
+        print(f"the scripts of {package.name} {package.version} fail: it is replaced without them", flush=True)
         for script in SCRIPTS:
             info_file(self._database, package.key, script).unlink(missing_ok=True)
 
-    def _take_diversions_back(self) -> None:
-        """Put the files of others back that the package had diverted and that its own scripts left so."""
+    def _remove_diversions(self) -> None:
+        """Remove the package's diversions that its own scripts have left."""
         if self._is_recorded:
             listed = self._query("dpkg-divert", "--list").splitlines()
             for path in diverted_since(self._record.diversions, listed, self._setup.name):
                 self._run(*self._setup.divert, "--package", self._setup.name, "--remove", "--rename", path)
 
-    def _put_configuration_back(self) -> None:
-        """Bring back each recorded configuration file, and remove those that came beside what a package had left."""
+    def _restore_configuration(self) -> None:
+        """Restore each recorded configuration file, and remove new ones of a package that was removed before."""
         was = self._record.target(self._setup.name)
         if was is not None and was.status == "config-files":
             known = {conffile.path for conffile in self._record.conffiles}
@@ -191,19 +190,19 @@ class Steps:
                 if os.geteuid() == 0:
                     os.chown(place, kept.uid, kept.gid)
 
-    def _put_selections_back(self) -> None:
-        """Have each package that is installed as before wanted as before: dpkg notes a removal that it then refuses."""
+    def _restore_selections(self) -> None:
+        """Restore the selections of installed packages: dpkg records a removal even if it then refuses it."""
         now, was = self._packages(), self._record.packages
         wanted = [
             f"{key} {was[key].want}\n"
             for key, package in now.items()
             if key in was and package.is_installed and was[key].is_installed and package.want != was[key].want
         ]
-        if wanted:  # dpkg changes its database alone here, and runs nothing
+        if wanted:  # here dpkg changes its database only, and runs no script
             command = ["dpkg", f"--admindir={self._database}", "--set-selections"]
             environment = {**self._setup.environment, "DPKG_FRONTEND_LOCKED": "1"}
-            told = "".join(wanted).encode()
-            subprocess.run(command, env=environment, input=told, timeout=QUERY_TIMEOUT_S, check=False)
+            selections = "".join(wanted).encode()
+            subprocess.run(command, env=environment, input=selections, timeout=QUERY_TIMEOUT_S, check=False)
 
     def _target(self) -> Package | None:
         return next((each for each in self._packages().values() if each.name == self._setup.name), None)
@@ -229,18 +228,18 @@ class Steps:
 
     def _run(self, *command: str) -> int:
         environment = {**self._setup.environment, "DPKG_FRONTEND_LOCKED": "1"}  # by us
-        if VARIABLE in os.environ:  # dpkg and what it runs are found by it, should we be killed
+        if VARIABLE in os.environ:  # so that dpkg and its children are found if this process is killed
             environment[VARIABLE] = os.environ[VARIABLE]
-        # The step's own time-out, which is the vehicle's, ends us and dpkg together.
+        # The step's own time-out, a setting of the vehicle, ends this process and dpkg together.
         return subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
 
 
 @contextlib.contextmanager
 def front_end_lock(database: Path, timeout_s: float) -> Iterator[None]:
-    """Be dpkg's only front end, and wait until no dpkg works.
+    """Hold dpkg's front-end lock, and wait until no dpkg runs.
 
     Raises:
-        LockHeld: another process is, or does, for longer than ``timeout_s``.
+        LockHeld: another process holds a lock for longer than ``timeout_s``.
     """
     deadline = time.monotonic() + timeout_s
     descriptors = []
@@ -252,7 +251,7 @@ def front_end_lock(database: Path, timeout_s: float) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise LockHeld(f"dpkg's database was locked by another process for more than {timeout_s:g} s")
                 time.sleep(LOCK_POLL_S)
-        os.close(descriptors.pop())  # dpkg takes this one itself
+        os.close(descriptors.pop())  # dpkg takes this lock itself
         yield
     finally:
         for descriptor in descriptors:
@@ -268,7 +267,7 @@ def _take(descriptor: int) -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out the step that the arguments name; returns the exit code."""
+    """Carry out the step that the arguments name, and return its exit code."""
     adopt_orphans()
     try:
         setup = msgspec.json.decode(arguments[0], type=Setup)

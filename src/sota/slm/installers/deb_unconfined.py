@@ -1,8 +1,8 @@
-"""What a Debian package reaches beyond its own files: programs that dpkg runs for it, and links that lead elsewhere.
+"""Whether a Debian package can be installed unconfined: it runs no programs, and no link leads out of the root.
 
-Looked at only where a vehicle's root is a folder and the machine cannot confine dpkg. dpkg follows links while it
-unpacks and removes: where one package brought ``/opt/maps`` as a link to ``/etc``, the file ``/opt/maps/passwd`` of
-another package is the machine's.
+Needed only if a vehicle's root is a folder and the machine cannot confine dpkg. dpkg follows links while it unpacks and
+removes: if one package installed ``/opt/maps`` as a link to ``/etc``, the file ``/opt/maps/passwd`` of another package
+is the machine's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ TIMEOUT_S = 600.0
 MAX_BYTES = 1 << 40
 
 
-def why_not_plain(file: Path, name: str, root: Path, database: Path) -> str:
-    """Return why a package must not be installed unconfined; nothing where it may."""
+def why_not_unconfined(file: Path, name: str, root: Path, database: Path) -> str:
+    """Return why a package must not be installed unconfined; empty if it may."""
     try:
         own = scripts_of(file)
         if own:
@@ -34,7 +34,7 @@ def why_not_plain(file: Path, name: str, root: Path, database: Path) -> str:
         for left in database.glob(f"info/{name}.list") if name else ():
             paths += [_inside(line) for line in left.read_text(errors="surrogateescape").splitlines()]
     except (OSError, subprocess.SubprocessError, tarfile.TarError, BadArchive) as error:
-        return f"The package cannot be looked through: {error}"
+        return f"The package cannot be examined: {error}"
     led = _led_out(root, links, paths)
     return f"A link leads {led} of the package out of the vehicle's root" if led else ""
 
@@ -75,7 +75,7 @@ def _inside(path: str) -> PurePosixPath:
 
 
 def _led_out(root: Path, links: set[PurePosixPath], paths: Iterable[PurePosixPath]) -> str:
-    """Return a path that is not where it seems to be."""
+    """Return a path that a link leads out of the root."""
     known: dict[PurePosixPath, bool] = {}
     for path in paths:
         for folder in path.parents:

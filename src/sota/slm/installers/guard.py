@@ -1,7 +1,7 @@
 """Turns what the operating system refuses an installer into :class:`InstallerFailed`.
 
-A read-only disk, a folder that is gone, a device that fails: whoever wrote the installer, its ``OSError`` must end in a
-report with a reason. Uncaught it would be an error of the program's own, which is tried again without end.
+A read-only disk, a missing folder, a failing device: the ``OSError`` of any installer must end in a report with a
+reason. Uncaught it would be an error of the program itself, which is retried indefinitely.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sota.slm.versions import Comparing, is_newer
 
 
 class Guarded:
-    """An installer whose every ``OSError`` is an :class:`InstallerFailed` that says what it was doing."""
+    """An installer whose every ``OSError`` is an :class:`InstallerFailed` with what it was doing."""
 
     def __init__(self, installer: Installer) -> None:
         self._installer = installer
@@ -26,61 +26,61 @@ class Guarded:
 
     def prepare(self) -> None:
         """See :class:`Installer`."""
-        with self._told("prepare its folders"):
+        with self._doing("prepare its folders"):
             self._installer.prepare()
 
     async def inspect(self, file: Path, name: str, version: str) -> None:
         """See :class:`Installer`."""
-        with self._told(f"inspect {name} {version}"):
+        with self._doing(f"inspect {name} {version}"):
             await self._installer.inspect(file, name, version)
 
     async def find(self, name: str) -> Found:
         """See :class:`Installer`."""
-        with self._told(f"look {name} up"):
+        with self._doing(f"look {name} up"):
             return await self._installer.find(name)
 
     async def list(self) -> list[InstalledPackage]:
         """See :class:`Installer`."""
-        with self._told("list what is installed"):
+        with self._doing("list what is installed"):
             return await self._installer.list()
 
     async def save(self, name: str, file: Path) -> None:
         """See :class:`Installer`."""
-        with self._told(f"copy {name}"):
+        with self._doing(f"copy {name}"):
             await self._installer.save(name, file)
 
     async def wait_until_free(self, timeout_s: float) -> None:
         """See :class:`Installer`."""
-        with self._told("find out whether its database is free"):
+        with self._doing("find out whether its database is free"):
             await self._installer.wait_until_free(timeout_s)
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
         """See :class:`Installer`."""
-        with self._told(f"{step} {job.name}"):
+        with self._doing(f"{step} {job.name}"):
             return self._installer.command(step, job, file, previous_file)
 
     async def record(self, name: str, file: Path | None, folder: Path) -> None:
-        """See :class:`Shared`; nothing is written down where packages leave one another alone."""
+        """See :class:`Shared`; without it nothing is recorded."""
         if isinstance(self._installer, Shared):
-            with self._told("write down how all packages stand"):
+            with self._doing("record how all packages stand"):
                 await self._installer.record(name, file, folder)
 
     async def compare(self, name: str, folder: Path, later: Collection[str]) -> OtherPackages:
         """See :class:`Shared`."""
-        with self._told("compare all packages"):
+        with self._doing("compare all packages"):
             if isinstance(self._installer, Shared):
                 return await self._installer.compare(name, folder, later)
             return OtherPackages()
 
     async def is_newer(self, installed: str, wanted: str) -> bool | None:
-        """Compare versions by the installer's own rules, or by their numbers where it has none."""
-        with self._told(f"compare {installed} with {wanted}"):
+        """Compare versions by the installer's own rules, or by their numbers if it has none."""
+        with self._doing(f"compare {installed} with {wanted}"):
             if isinstance(self._installer, Comparing):
                 return await self._installer.is_newer(installed, wanted)
             return is_newer(installed, wanted)
 
     @contextlib.contextmanager
-    def _told(self, doing: str) -> Iterator[None]:
+    def _doing(self, doing: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

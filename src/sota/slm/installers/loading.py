@@ -1,4 +1,4 @@
-"""Finds installers by their names: files beside this one, and modules that were installed with the vehicle."""
+"""Finds installers by name: files in this folder, and modules that were installed with the vehicle."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ BESIDE = "sota.slm.installers"
 
 
 def load(name: str, place: Place) -> Installer:
-    """Find an installer by its name: a file beside this one, or a module ``sota_installer_<name>`` that was installed.
+    """Return an installer by its name: a file in this folder, or an installed module ``sota_installer_<name>``.
 
-    What the operating system refuses it is an :class:`InstallerFailed` (``guard.py``).
+    Its ``OSError`` is an :class:`InstallerFailed` (``guard.py``).
 
     Raises:
-        StartError: there is none, or its options do not fit.
+        StartError: there is none, or its options are invalid.
     """
     if not NAME.fullmatch(name):
-        raise StartError(f"slm: {name!r} is no name of an installer: small letters, digits and _")
+        raise StartError(f"slm: {name!r} is not the name of an installer: lower-case letters, digits and _")
     for module in (f"{BESIDE}.{name}", f"sota_installer_{name}"):
         try:
             make = importlib.import_module(module).make

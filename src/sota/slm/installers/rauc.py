@@ -1,11 +1,10 @@
 """The whole system of a vehicle as a RAUC bundle, written into the slot that does not run, over D-Bus.
 
-RAUC checks the bundle's own signature and its ``compatible`` string, writes it beside what runs, and has the next
-boot start it. It is there to stay only after the vehicle has booted and its health check has passed: until then going
-back is the other slot. Needs the extra ``[rauc]``.
+RAUC checks the bundle's own signature and its ``compatible`` string, writes it to the other slot, and lets the next
+boot start it (``two_slots.py``). Needs the extra ``[rauc]``.
 
 Options (``[slm.options.rauc]``): ``package``, the name of the package that is the system (``system``);
-``address``, the D-Bus address where RAUC's service is (the system's bus); ``factory_version``, what runs in a slot that
+``address``, the D-Bus address of RAUC's service (the system bus); ``factory_version``, the version in a slot that
 RAUC never wrote.
 """
 
@@ -18,20 +17,19 @@ from pathlib import Path
 
 import msgspec
 
-from sota.boundaries.values import ForeignText, InstalledPackage, PackageName
+from sota.boundaries.values import ForeignText, PackageName
 from sota.slm.boot import ENVIRONMENT
-from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, ask
+from sota.slm.installers import BadPackage, InstallerFailed, Place, ask
 from sota.slm.installers.rauc_service import INFO_TIMEOUT_S, CallRefused, Slot, connect
-from sota.slm.installers.steps import refuse, run_module
-from sota.slm.model import Found, Health, Job, Step
-from sota.slm.versions import is_newer
+from sota.slm.installers.two_slots import TwoSlotInstaller
+from sota.slm.model import Found, Health
 
 IDLE_POLL_S = 0.2
 VALIDITY = re.compile(r"Not (Before|After) ?: *(\w{3} +\d+ [\d:]+ \d+) GMT")
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a vehicle can say about RAUC."""
+    """The vehicle's options."""
 
     package: PackageName = "system"
     address: str = ""
@@ -39,24 +37,24 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def make(place: Place) -> RaucInstaller:
-    """Make the installer."""
+    """Return the installer."""
     return RaucInstaller(place.read_options(Options, RaucInstaller.name))
 
 
-class RaucInstaller:
-    """The vehicle's system, in two slots that RAUC knows."""
+class RaucInstaller(TwoSlotInstaller):
+    """The vehicle's system, in two slots that RAUC manages."""
 
     name = "rauc"
-    capabilities = Capability.LIST | Capability.TWO_SLOTS | Capability.NEEDS_BOOT | Capability.VERIFIES
 
     def __init__(self, options: Options) -> None:
+        super().__init__(options.package, options.factory_version, "sota.slm.installers.rauc_service", options.address)
         self._options = options
 
     def prepare(self) -> None:
-        """There is nothing to make: RAUC has its own configuration."""
+        """Do nothing: RAUC has its own configuration."""
 
     async def inspect(self, file: Path, name: str, version: str) -> None:
-        """Let RAUC check the signature, and hold version and ``compatible`` against what is wanted and what is here."""
+        """Let RAUC check the signature, and compare version and ``compatible`` with the request and the vehicle."""
         if name != self._options.package:
             raise BadPackage(f"The system of this vehicle is {self._options.package}, not {name}.")
         async with connect(self._options.address) as rauc:
@@ -64,7 +62,7 @@ class RaucInstaller:
             try:
                 compatible, found = await rauc.call("Info", "s", str(file), timeout_s=INFO_TIMEOUT_S)
             except CallRefused as error:
-                raise BadPackage(f"The bundle was not taken: {error.detail}: {await _why_refused(file)}") from None
+                raise BadPackage(f"The bundle was refused: {error.detail}: {await _why_refused(file)}") from None
         if compatible != wanted:
             raise BadPackage(f"The bundle is for {compatible!r}, this vehicle is {wanted!r}.")
         if found != version:
@@ -79,61 +77,31 @@ class RaucInstaller:
         booted = next((slot for slot in slots if slot.booted), None)
         if booted is None:
             raise InstallerFailed("RAUC does not know which slot runs.")
-        version = self._version(booted)
         following = next((slot for slot in slots if slot.name == primary and not slot.booted), None)
         waiting = self._version(following) or "" if following else None
-        if version is None:
-            return Found(Health.ABSENT, next_version=waiting)
-        return Found(Health.INSTALLED if booted.good else Health.UNCONFIRMED, version, waiting)
-
-    async def list(self) -> list[InstalledPackage]:
-        """Give the system, where its version is known."""
-        version = (await self.find(self._options.package)).running_version
-        return [InstalledPackage(name=self._options.package, version=version)] if version else []
-
-    async def is_newer(self, installed: str, wanted: str) -> bool | None:
-        """Compare versions by their numbers; what the factory left, whatever its name is, is the oldest."""
-        newer = is_newer(installed, wanted)
-        return False if newer is None and installed == self._options.factory_version else newer
-
-    async def save(self, name: str, file: Path) -> None:
-        """There is nothing to save: the other slot has it."""
-        raise InstallerFailed(f"{name} needs no file for going back.")
+        return self._found(self._version(booted), confirmed=booted.good, waiting=waiting)
 
     async def wait_until_free(self, timeout_s: float) -> None:
-        """Wait until RAUC installs nothing: it goes on after the process that asked for it has ended."""
+        """Wait until RAUC is idle: it continues when the process that called it has ended."""
         try:
             async with asyncio.timeout(timeout_s), connect(self._options.address) as rauc:
-                while await rauc.read("Operation") != "idle":  # noqa: ASYNC110 - it may end before one listens
+                while await rauc.read("Operation") != "idle":  # noqa: ASYNC110 - it may end before a listener is registered
                     await asyncio.sleep(IDLE_POLL_S)
         except TimeoutError:
-            raise InstallerFailed(f"RAUC installs something for more than {timeout_s:g} s.") from None
-
-    def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
-        """Give the step's command: this program again, as a process of its own that outlives us."""
-        if step in {Step.INSTALL, Step.REINSTALL, Step.REPAIR}:
-            action = ("install", str(file))
-        elif step is Step.CONFIRM:
-            action = ("confirm", job.version)
-        elif step in {Step.RESTORE, Step.DISCARD}:
-            factory = job.previous_version == self._options.factory_version
-            action = ("restore", "" if factory or job.previous_version is None else job.previous_version)
-        else:
-            return refuse(f"RAUC has no command to {step} {job.name}")
-        return run_module("sota.slm.installers.rauc_service", self._options.address, *action)
+            raise InstallerFailed(f"RAUC has been installing for more than {timeout_s:g} s.") from None
 
     def _version(self, slot: Slot) -> str | None:
         return slot.version or self._options.factory_version
 
 
 async def _why_refused(file: Path) -> str:
-    """Return why RAUC refuses a bundle as far as that can be read from the bundle: its answer does not say."""
+    """Return why RAUC refuses a bundle, as far as the bundle shows it: RAUC's answer does not."""
     try:
-        _, told, _ = await ask("rauc", "info", "--no-verify", "--dump-cert", str(file), environment=ENVIRONMENT)
+        _, certificates, _ = await ask("rauc", "info", "--no-verify", "--dump-cert", str(file), environment=ENVIRONMENT)
     except InstallerFailed:
-        told = ""
-    return why_not_valid(told, datetime.now(UTC)) or (
-        "its signature is not of a known key, or it is no bundle or a damaged one. RAUC's own log says which."
+        certificates = ""
+    return why_not_valid(certificates, datetime.now(UTC)) or (
+        "its signature is not by a known key, or it is not a bundle or damaged. RAUC's own log shows which."
     )
 
 

@@ -1,7 +1,7 @@
-"""RAUC's service on D-Bus: the calls that we make, and the program that carries out one step with them.
+"""RAUC's service on D-Bus: its calls, and the program that carries out one step with them.
 
-RAUC itself writes the bundle, and goes on when the process that asked for it ends; so a step that was interrupted is
-looked into by asking the service. ``python -m sota.slm.installers.rauc_service`` is the step's process.
+RAUC itself writes the bundle, and continues when the process that called it ends. So after an interrupted step the
+service is asked what it did. ``python -m sota.slm.installers.rauc_service`` is the step's process.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any  # D-Bus values: the service's interface defines their types
 
 from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
@@ -20,21 +20,22 @@ from dbus_fast.errors import DBusError
 from sota.slm.installers import InstallerFailed
 
 NAME, PATH, INTERFACE = "de.pengutronix.rauc", "/", "de.pengutronix.rauc.Installer"
+DBUS = "org.freedesktop.DBus"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 CALL_TIMEOUT_S = 30.0
 INFO_TIMEOUT_S = 600.0
-"""A bundle's signature is over all of it: a large one takes its time."""
+"""A bundle's signature covers all of it, so a large one takes long to check."""
 INSTALL_TIMEOUT_S = 24 * 3600.0
-"""The step's own time-out, which is the vehicle's, comes first."""
+"""The step's own time-out, a setting of the vehicle, comes first."""
 
 
 class CallRefused(InstallerFailed):
-    """RAUC answered a call with an error; ``detail`` is what it says."""
+    """RAUC answered a call with the error ``detail``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A slot of the booted kind, as RAUC tells it. ``version`` is that of the bundle in it, where RAUC wrote one."""
+    """A bootable slot, as RAUC reports it. ``version`` is that of its bundle, if RAUC wrote one."""
 
     name: str
     booted: bool
@@ -43,29 +44,33 @@ class Slot:
 
 
 class Rauc:
-    """One connection to the service. Made by :func:`connect`."""
+    """One connection to the service, made by :func:`connect`."""
 
     def __init__(self, bus: MessageBus) -> None:
         self._bus = bus
 
-    async def call(self, member: str, signature: str = "", *body: Any, timeout_s: float = CALL_TIMEOUT_S) -> list[Any]:
-        """Call a method of the service; gives what it returns.
+    async def call(
+        self, member: str, signature: str = "", *body: object, timeout_s: float = CALL_TIMEOUT_S
+    ) -> list[Any]:
+        """Call a method of the service and return its result.
 
         Raises:
             CallRefused: it answers with an error.
             InstallerFailed: it does not answer.
         """
-        return await self._send(INTERFACE, member, signature, list(body), timeout_s)
+        message = Message(NAME, PATH, INTERFACE, member, signature=signature, body=list(body))
+        return await self._send(message, timeout_s)
 
-    async def read(self, name: str) -> Any:
-        """Read a property: ``Operation`` (idle or installing), ``LastError``, ``Compatible``."""
-        (value,) = await self._send(PROPERTIES, "Get", "ss", [INTERFACE, name], CALL_TIMEOUT_S)
-        return value.value
+    async def read(self, name: str) -> str:
+        """Return a property: ``Operation`` (idle or installing), ``LastError``, ``Compatible``."""
+        message = Message(NAME, PATH, PROPERTIES, "Get", signature="ss", body=[INTERFACE, name])
+        (value,) = await self._send(message)
+        return str(value.value)
 
     async def slots(self) -> list[Slot]:
-        """Give the slots that can be booted: the one that runs and those of its kind."""
+        """Return the bootable slots: the one that runs and those of its kind."""
         (listed,) = await self.call("GetSlotStatus")
-        told = {name: {key: value.value for key, value in fields.items()} for name, fields in listed}
+        fields_of = {name: {key: value.value for key, value in fields.items()} for name, fields in listed}
         return [
             Slot(
                 name,
@@ -73,17 +78,17 @@ class Rauc:
                 good=fields.get("boot-status") == "good",
                 version=fields.get("bundle.version"),
             )
-            for name, fields in told.items()
+            for name, fields in fields_of.items()
             if fields.get("bootname")
         ]
 
     async def primary(self) -> str:
-        """Give the name of the slot that the next boot starts."""
+        """Return the name of the slot that the next boot starts."""
         (name,) = await self.call("GetPrimary")
         return str(name)
 
     async def install(self, file: str) -> int:
-        """Have a bundle installed, telling its progress on standard output; gives RAUC's result, 0 for success."""
+        """Install a bundle and print its progress; return RAUC's result, 0 for success."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def heard(message: Message) -> None:
@@ -96,48 +101,33 @@ class Rauc:
                 print(f"{percent:3d} % {text}", flush=True)
 
         self._bus.add_message_handler(heard)
-        await self._listen()
+        rule = f"type='signal',sender='{NAME}',path='{PATH}'"
+        await self._send(Message(DBUS, "/org/freedesktop/DBus", DBUS, "AddMatch", signature="s", body=[rule]))
         await self.call("InstallBundle", "sa{sv}", file, {})
         async with asyncio.timeout(INSTALL_TIMEOUT_S):
             while not done.done():
                 await asyncio.wait([done], timeout=5)
                 if not self._bus.connected:
-                    raise InstallerFailed("RAUC's bus went away during the installation.")
+                    raise InstallerFailed("The connection to RAUC's bus was lost during the installation.")
         return done.result()
 
-    async def _listen(self) -> None:
-        rule = f"type='signal',sender='{NAME}',path='{PATH}'"
-        message = Message(
-            destination="org.freedesktop.DBus",
-            path="/org/freedesktop/DBus",
-            interface="org.freedesktop.DBus",
-            member="AddMatch",
-            signature="s",
-            body=[rule],
-        )
-        async with asyncio.timeout(CALL_TIMEOUT_S):
-            await self._bus.call(message)
-
-    async def _send(self, interface: str, member: str, signature: str, body: list[Any], timeout_s: float) -> list[Any]:
-        message = Message(
-            destination=NAME, path=PATH, interface=interface, member=member, signature=signature, body=body
-        )
+    async def _send(self, message: Message, timeout_s: float = CALL_TIMEOUT_S) -> list[Any]:
         try:
             async with asyncio.timeout(timeout_s):
                 reply = await self._bus.call(message)
         except TimeoutError:
-            raise InstallerFailed(f"RAUC did not answer {member} within {timeout_s:g} s.") from None
+            raise InstallerFailed(f"RAUC did not answer {message.member} within {timeout_s:g} s.") from None
         except (DBusError, EOFError, OSError) as error:
-            raise InstallerFailed(f"RAUC cannot be asked ({member}): {error}.") from None
+            raise InstallerFailed(f"RAUC cannot be called ({message.member}): {error}.") from None
         if reply.message_type is MessageType.ERROR:
             text = str(reply.body[0]) if reply.body else "no reason given"
-            raise CallRefused(f"RAUC refuses {member}: {text}")
+            raise CallRefused(f"RAUC refuses {message.member}: {text}")
         return list(reply.body)
 
 
 @contextlib.asynccontextmanager
 async def connect(address: str) -> AsyncIterator[Rauc]:
-    """Connect to the bus at a D-Bus ``address``, or to the system's where that is empty.
+    """Connect to the bus at a D-Bus ``address``, or to the system bus if it is empty.
 
     Raises:
         InstallerFailed: there is no bus.
@@ -154,8 +144,8 @@ async def connect(address: str) -> AsyncIterator[Rauc]:
         bus.disconnect()
 
 
-async def carry_out(address: str, action: str, argument: str) -> int:
-    """Carry out one step; gives its exit code. ``argument`` is a bundle's file, or a version to go back to."""
+async def carry_out(address: str, action: str, argument: str = "") -> int:
+    """Carry out one step and return its exit code. ``argument`` is a bundle's file, or the version to restore."""
     async with connect(address) as rauc:
         if action == "install":
             result = await rauc.install(argument)
@@ -169,9 +159,9 @@ async def carry_out(address: str, action: str, argument: str) -> int:
 
 
 async def _go_back(rauc: Rauc, version: str) -> int:
-    """Have the next boot start the slot with this version ("": the one that RAUC never wrote)."""
+    """Let the next boot start the slot with this version (empty: the slot that RAUC never wrote)."""
     slots = await rauc.slots()
-    # Two slots may hold the same version: the one that runs needs no other boot.
+    # If two slots have this version, the one that runs needs no boot.
     wanted = [slot for slot in sorted(slots, key=lambda each: not each.booted) if (slot.version or "") == version]
     if not wanted:
         print(f"no slot has {version or 'the software from before RAUC'}", file=sys.stderr)
@@ -184,10 +174,10 @@ async def _go_back(rauc: Rauc, version: str) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``ADDRESS install FILE``, ``ADDRESS confirm VERSION``, ``ADDRESS restore VERSION``."""
-    address, action, argument = arguments
+    """Run ``ADDRESS install FILE VERSION``, ``ADDRESS confirm`` or ``ADDRESS restore VERSION``."""
+    address, action, *rest = arguments
     try:
-        return asyncio.run(carry_out(address, action, argument))
+        return asyncio.run(carry_out(address, action, *rest[:1]))
     except InstallerFailed as error:
         print(error.detail, file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""What installers share whose steps are a program of ours, run as a process of its own that outlives us."""
+"""What installers share whose steps are modules of this package, run as separate processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sota.slm.installers import Command, InstallerFailed
@@ -15,39 +16,50 @@ CANNOT = 'echo "$1"; exit 1'
 
 
 def run_module(module: str, *arguments: str) -> Command:
-    """Give the command that runs a module of ours with this Python."""
+    """Return the command that runs a module of this package with this Python."""
     paths = os.environ.get("PYTHONPATH")
     environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **({"PYTHONPATH": paths} if paths else {})}
     return Command((sys.executable, "-P", "-m", module, *arguments), environment)
 
 
 def refuse(text: str) -> Command:
-    """Give a command that says why a step is not possible, and fails."""
+    """Return a command that prints why a step is not possible, and fails."""
     return Command(("/bin/sh", "-c", CANNOT, "sh", text), {})
 
 
 async def wait_for_lock(lock: Path, timeout_s: float) -> None:
-    """Wait until nobody holds a lock: a step of ours may have lost its shell, and go on.
+    """Wait until no process holds a lock: a step may have lost its shell and continue.
 
     Raises:
         InstallerFailed: it is held for longer.
     """
+    await wait_for_locks([lock], timeout_s, f"Another process works in {lock.parent}", fcntl.flock)
+
+
+async def wait_for_locks(
+    locks: Sequence[Path], timeout_s: float, problem: str, take: Callable[[int, int], object]
+) -> None:
+    """Wait until no process holds any of the locks, by ``fcntl.flock`` or ``fcntl.lockf``.
+
+    Raises:
+        InstallerFailed: one is held for longer; ``problem`` begins the message.
+    """
     try:
         async with asyncio.timeout(timeout_s):
-            while not _is_free(lock):  # noqa: ASYNC110 - a file's lock tells nobody
+            while not all(_is_free(lock, take) for lock in locks):  # noqa: ASYNC110 - a file lock sends no event
                 await asyncio.sleep(LOCK_POLL_S)
     except TimeoutError:
-        raise InstallerFailed(f"Another process works in {lock.parent} for more than {timeout_s:g} s.") from None
+        raise InstallerFailed(f"{problem} for more than {timeout_s:g} s.") from None
 
 
-def _is_free(lock: Path) -> bool:
+def _is_free(lock: Path, take: Callable[[int, int], object]) -> bool:
     try:
         descriptor = os.open(lock, os.O_RDWR)
     except FileNotFoundError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        take(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         return False
     finally:
         os.close(descriptor)

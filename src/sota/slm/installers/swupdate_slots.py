@@ -1,7 +1,7 @@
-"""What SWUpdate wrote into which of two slots, and the program that carries out a step with it.
+"""The record of what SWUpdate wrote to each of two slots, and the program that carries out a step with it.
 
-SWUpdate writes images and keeps no record of them; the record is here, one file, so that a slot that was not wholly
-written is never taken for one that was. ``python -m sota.slm.installers.swupdate_slots`` is the step's process.
+SWUpdate keeps no record of its images. The record here is one file, so that an incompletely written slot is never taken
+for a complete one. ``python -m sota.slm.installers.swupdate_slots`` is the step's process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sota.kit.files.set_aside import set_aside
 from sota.kit.runtime.logging import get_logger
 
 WRITE_TIMEOUT_S = 24 * 3600.0
-"""The step's own time-out, which is the vehicle's, comes first."""
+"""The step's own time-out, a setting of the vehicle, comes first."""
 ASK_TIMEOUT_S = 30.0
 CHECKING, INSTALLING = "checking", "installing"
 """Folders beside the record, for SWUpdate's socket and temporary files."""
@@ -28,10 +28,10 @@ SUCCESS, FAILURE = "[INFO ] : SWUPDATE successful", "[ERROR] : SWUPDATE failed"
 
 
 def says_success(output: str) -> bool:
-    """Say whether SWUpdate did what it was asked.
+    """Report whether SWUpdate succeeded.
 
-    Its exit code does not tell: where one of its own processes ends before it is waited for, it is 1 after a success.
-    Only the installing process knows, and its first word is it: whoever asked for it may lose its answer.
+    Its exit code is unreliable: if one of its own processes ends too early, it is 1 after a success. The first result
+    that its installing process prints is reliable, because the caller inside SWUpdate may lose the answer.
     """
     for line in output.splitlines():
         if line.startswith((SUCCESS, FAILURE)):
@@ -40,23 +40,23 @@ def says_success(output: str) -> bool:
 
 
 def alone(environment: Mapping[str, str], folder: str) -> dict[str, str]:
-    """Give the environment of a SWUpdate that shares its control socket, and its temporary files, with no other one.
+    """Return the environment of a SWUpdate with its own control socket and temporary files.
 
-    By default it is a file in ``/tmp``, where a second one would talk to the first one's processes. ``folder`` is
-    relative, for a socket's path must be short, to what SWUpdate is started in.
+    By default they are in ``/tmp``, where a second SWUpdate would use the first one's processes. ``folder`` is relative
+    to SWUpdate's working folder, because a socket's path must be short.
     """
     return {**environment, "TMPDIR": folder}
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """What one slot holds."""
+    """The content of one slot."""
 
     version: str
     confirmed: bool
 
 
 class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The vehicle's slots and its command lines, as the options name them. ``{slot}`` is a slot's name."""
+    """The vehicle's slots and command lines, from the options. ``{slot}`` is a slot's name."""
 
     program: tuple[str, ...]
     slots: Mapping[str, str]
@@ -66,7 +66,7 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Slots:
-    """The record in ``folder``, and the vehicle's own word on which slot runs."""
+    """The record in ``folder``, and the vehicle's commands for slots."""
 
     def __init__(self, folder: Path, setup: Setup) -> None:
         self._folder = folder
@@ -74,7 +74,7 @@ class Slots:
         self._setup = setup
 
     def read(self) -> dict[str, Slot]:
-        """Give what the slots hold; a slot that is not named holds nothing that we know."""
+        """Return the content of the slots; a missing slot was never written."""
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=dict[str, Slot])
         except FileNotFoundError:
@@ -86,21 +86,21 @@ class Slots:
         return {}
 
     def write(self, slots: Mapping[str, Slot]) -> None:
-        """Replace the record; it is on disk when this returns."""
+        """Replace the record, durably."""
         write_atomic(self._file, msgspec.json.encode(slots), mode=0o644)
 
     def install(self, file: Path, version: str, lock: int) -> int:
-        """Write an image into the slot that does not run, and have the next boot start it; gives an exit code.
+        """Write an image to the slot that does not run, let the next boot start it, and return an exit code.
 
-        ``lock`` goes on to SWUpdate, which would write on without us.
+        SWUpdate inherits ``lock``, because it would continue without this process.
         """
         booted = self._booted()
         target = next(name for name in self._setup.slots if name != booted)
         known = self.read()
         known.pop(target, None)
-        self.write(known)  # what it said must not outlive what it spoke of
+        self.write(known)  # the record must not outlive the slot's content
         if self._ask(self._setup.following) == target:
-            self._activate(booted)  # a boot in the middle must not start half a system
+            self._activate(booted)  # a boot meanwhile must not start half a system
         command = [*self._setup.program, "-i", str(file), "-e", self._setup.slots[target]]
         done = subprocess.run(
             command,
@@ -117,20 +117,20 @@ class Slots:
         print(output, flush=True)
         if not says_success(output):
             return done.returncode or 1
-        os.sync()  # SWUpdate's writers do not all wait for the disk, and the record must not say more than is there
+        os.sync()  # SWUpdate does not always wait for the disk, and the record must not be ahead of it
         self.write({**known, target: Slot(version, confirmed=False)})
         self._activate(target)
         return 0
 
     def confirm(self) -> int:
-        """Say that what runs is there to stay."""
+        """Confirm the running version."""
         booted, known = self._booted(), self.read()
         if booted in known:
             self.write({**known, booted: Slot(known[booted].version, confirmed=True)})
         return 0
 
     def restore(self, version: str) -> int:
-        """Have the next boot start the slot with this version ("": the one that was never written)."""
+        """Let the next boot start the slot with this version (empty: the slot that was never written)."""
         known, booted = self.read(), self._booted()
         for name in sorted(self._setup.slots, key=lambda each: each != booted):
             slot = known.get(name)
@@ -144,7 +144,7 @@ class Slots:
     def _booted(self) -> str:
         name = self._ask(self._setup.booted)
         if name not in self._setup.slots:
-            raise OSError(f"the vehicle says that slot {name[:40]!r} runs, which is not in the options")
+            raise OSError(f"slot {name[:40]!r} runs, and the options do not have it")
         return name
 
     def _activate(self, name: str) -> None:
@@ -160,7 +160,7 @@ class Slots:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``FOLDER SETUP install FILE VERSION``, ``… confirm``, ``… restore VERSION``; SETUP is JSON."""
+    """Run ``FOLDER SETUP install FILE VERSION``, ``… confirm`` or ``… restore VERSION``; SETUP is JSON."""
     folder, setup, action, *rest = arguments
     slots = Slots(Path(folder), msgspec.json.decode(setup, type=Setup))
     lock = os.open(Path(folder) / ".lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,8 +1,8 @@
-"""What a tar reader reads of an archive that nobody vouches for: bounded, and its extended headers checked first.
+"""Bounded reading of an untrusted tar archive, with a check of its extended headers.
 
-Python's ``tarfile`` takes extended (pax) headers apart with expressions whose time grows with the square of a hostile
-header's length. So each is checked in one pass before ``tarfile`` sees it: its size, its records, and how many digits
-stand in a row.
+Python's ``tarfile`` parses extended (pax) headers with expressions whose time grows with the square of a hostile
+header's length. So each header is checked in one pass before ``tarfile`` reads it: its size, its records, and the
+number of consecutive digits.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ MANY_DIGITS = re.compile(rb"[0-9]{65}")
 
 
 class BadArchive(Invalid):
-    """It is no tar archive, is damaged, or is not one that is unpacked here."""
+    """It is not a tar archive, is damaged, or is refused."""
 
     code, title = "bad_archive", "Bad Archive"
 
 
 class Bounded:
-    """The decompressed archive: reads no part larger than a header may be, and ends where ``limit`` does."""
+    """The decompressed archive: limits the size of each read and of the whole."""
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream = stream
         self._limit = limit
-        self._extended = 0  # the size of the extended header that the block read last announces
+        self._extended = 0  # size of the extended header that the last block announces
         self.in_content = False
-        """Whether a file's content is read: what looks like a header there is none."""
+        """Whether a file's content is being read: it may look like a header."""
 
     @property
     def file(self) -> IO[bytes]:
-        """The archive as the file that ``tarfile`` reads."""
+        """The archive as a file for ``tarfile``."""
         return cast(IO[bytes], self)
 
     def read(self, size: int = -1) -> bytes:
-        """Read a block, or a part of a content."""
+        """Read a block, or a part of a file."""
         if not 0 <= size <= HEADER_LIMIT:
             raise BadArchive("A header in it is too long.")
         if self._stream.tell() + size > self._limit:
@@ -56,31 +56,31 @@ class Bounded:
         return content
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place within the limit."""
+        """Move to a position within the limit."""
         if whence != os.SEEK_SET or offset > self._limit:
             raise BadArchive("It holds more than is allowed.")
         self._extended = 0
         return self._stream.seek(offset)
 
     def tell(self) -> int:
-        """Return the place."""
+        """Return the position."""
         return self._stream.tell()
 
 
 class Forward:
-    """A pipe that can be told its place, and be moved forward."""
+    """A pipe that knows its position and can be moved forward."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe, self._at = pipe, 0
 
     def read(self, size: int = -1) -> bytes:
-        """Read on."""
+        """Read the next bytes."""
         content = self._pipe.read(size)
         self._at += len(content)
         return content
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Read on to a later place."""
+        """Read up to a later position."""
         if whence != os.SEEK_SET or offset < self._at:
             raise BadArchive("It would have to be read backwards.")
         while self._at < offset and self.read(min(HEADER_LIMIT, offset - self._at)):
@@ -88,15 +88,15 @@ class Forward:
         return self._at
 
     def tell(self) -> int:
-        """Return how much was read."""
+        """Return the number of bytes read."""
         return self._at
 
 
 def check_extended(content: bytes) -> None:
-    """Check an extended header in one pass: records ``LENGTH NAME=VALUE\\n`` that follow each other to its end.
+    """Check an extended header in one pass: consecutive records ``LENGTH NAME=VALUE\\n`` up to its end.
 
     Raises:
-        BadArchive: it has another form, or a row of digits that is no number.
+        BadArchive: it has another form, or too many consecutive digits.
     """
     if len(content) > EXTENDED_LIMIT or MANY_DIGITS.search(content):
         raise BadArchive("An extended header in it is too long.")
@@ -112,7 +112,7 @@ def check_extended(content: bytes) -> None:
 
 
 def _announced(block: bytes) -> int:
-    """Return the size of the extended header that follows a block, 0 where none does."""
+    """Return the size of the extended header that follows a block; 0 if none does."""
     if block[TYPE] not in EXTENDED or block[MAGIC] != b"ustar":
         return 0
     try:

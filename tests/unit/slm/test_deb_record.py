@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sota.slm.installers.deb_survey import Package, Record, compare, may_be_replaced, parse
+from sota.slm.installers.deb_record import Package, Record, compare, may_be_replaced, parse
 from sota.slm.model import OtherPackages
 
 
