@@ -31,7 +31,7 @@ class SlmSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     )
     image_commands: Annotated[
         dict[Action, CommandLine],
-        Meta(description="Command lines for actions of update images (docs/images.md)."),
+        Meta(description="Commands for actions of update images; see docs/reference/update-images.md."),
     ] = msgspec.field(default_factory=dict)
     keys: Annotated[Path, Meta(description="Folder of public keys (*.pub.pem) for update images.")] = Path("var/keys")
     allow_unsigned_images: Annotated[bool, Meta(description="Accept unsigned update images; only for tests.")] = False
