@@ -1,4 +1,4 @@
-"""The folder of blocks: one file a download, named by its index and the beginning of its SHA-256."""
+"""The folder of blocks: one file for each download, named by its index and the start of its SHA-256."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from sota.kit.files.durable import private_folder
 
 
 class BlockStore:
-    """Knows where the blocks of a download are, and how much may be here."""
+    """The files of blocks, and the space that they may take."""
 
     def __init__(self, folder: Path, quota_bytes: int, disk: Disk) -> None:
         self._folder, self._disk = folder, disk
         self._quota_bytes = quota_bytes
 
     def prepare(self) -> None:
-        """Make the folder."""
+        """Create the folder."""
         private_folder(self._folder)
 
     def path(self, start: StartDownload) -> Path:
-        """Give the file of a download's blocks."""
+        """Return the file of a download's blocks."""
         return self._folder / f"{start.download_index}-{start.sha256[:16]}.blocks"
 
     async def remove(self, start: StartDownload | None) -> None:
-        """Remove the file of a download's blocks; one that was not started has none."""
+        """Remove the file of a download's blocks; a download that was not started has none."""
         if start is not None:
             await self._disk.do(partial(self.path(start).unlink, missing_ok=True))
 
     def clear_all_but(self, indexes: Set[int]) -> None:
-        """Remove what was left when the power went while a download was being cleared away."""
+        """Remove files of other downloads: a loss of power may have left them."""
         for path in self._folder.iterdir():
             if path.name.partition("-")[0] not in {str(index) for index in indexes}:
                 path.unlink()
 
     def check_room(self, start: StartDownload) -> None:
-        """Check that a download fits into our share of the disk.
+        """Check that a download fits into the quota.
 
         Raises:
-            StorageFull: it does not.
+            StorageFull: it does not fit.
         """
         others = (path for path in self._folder.iterdir() if not path.name.startswith(f"{start.download_index}-"))
         taken = sum(path.stat().st_size for path in others)
         if taken + start.size > self._quota_bytes:
-            raise StorageFull(f"{start.size} bytes do not fit beside {taken}: {self._quota_bytes} may be used in all.")
+            raise StorageFull(f"{start.size} bytes do not fit beside {taken}: the quota is {self._quota_bytes}.")

@@ -1,10 +1,12 @@
-"""What the vehicle says of itself when Core can be reached: its epoch and the highest download index that it has had.
+"""What the vehicle reports when Core can be reached: its epoch, and the highest download index that it has had.
 
-Core compares this with what it knows. So a folder from an older copy, a database from a backup and a VIN that was
-registered again are noticed within one connection, and not by the next update.
+Core compares this with what it knows. So it notices a restored folder, a restored database, or a VIN that was
+registered again at the next connection, not at the next update.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b9_rvi_client.messages import VehicleConnected
@@ -18,7 +20,7 @@ ATTEMPTS = 10
 
 
 class ConnectionReport:
-    """Greets Core."""
+    """Reports each connection to Core."""
 
     def __init__(self, settings: ClientSettings, folder: FolderState, edge: SotaClientEdge) -> None:
         self._vin, self._folder, self._edge = settings.vin, folder, edge
@@ -26,23 +28,21 @@ class ConnectionReport:
         self._retries = RetryTasks()
 
     def on_connected(self) -> None:
-        """Tell Core, until the node has taken it."""
+        """Report to Core, until the node has accepted the message."""
         self._retries.start(TASK, self._attempt, self._policy)
         self._retries.retry_now()
 
     async def welcome(self, epoch: str) -> None:
-        """Answer a Core that names the vehicle's epoch with what the folder remembered until now; then remember that.
+        """Answer a Core that sends the vehicle's epoch with the folder's previous one; then store the new one.
 
-        Core asks so after its own start, at which it may have another database than before.
+        Core sends it after its own start, when it may have another database than before.
         """
-        try:
+        with contextlib.suppress(SotaError):  # the next connection reports it
             await self._attempt()
-        except SotaError:  # the next connection tells it
-            pass
         await self._folder.remember_epoch(epoch)
 
     async def close(self) -> None:
-        """End."""
+        """Stop reporting."""
         await self._retries.close()
 
     async def _attempt(self) -> bool:

@@ -1,11 +1,11 @@
-"""Files that arrive from Core: a download's ``start``, its blocks and its ``finish``, and what ends it before its time.
+"""Receives files from Core: a download's ``start``, its blocks and its ``finish``, and what ends it early.
 
 Rules kept here:
 
-* ``start``, blocks and ``finish`` count for the download whose identity they name;
-* the blocks that are here stay for a repeated ``start`` of the same file; what is done with the file is what the last
-  ``start`` says, and its signature is checked with it;
-* a download that the vehicle has cancelled takes no block.
+* ``start``, blocks and ``finish`` apply to the download whose identity they name;
+* stored blocks stay for a repeated ``start`` of the same file. The last ``start`` decides what is done with the file,
+  and its signature is checked with the file;
+* a download that the vehicle has cancelled takes no blocks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sota.boundaries.b9_rvi_client.messages import (
 )
 from sota.boundaries.interaction import Outcome
 from sota.boundaries.values import DownloadIdentity, OutcomeReport, Reason
-from sota.client.download_tasks import DownloadTasks
+from sota.client.download_tasks import OPEN_TASKS, DownloadTasks
 from sota.client.incoming_transfer import IncomingTransfer
 from sota.client.settings import ClientSettings
 from sota.client.state import ClientState, DownloadEntry, DownloadState
@@ -38,7 +38,7 @@ VALIDATION_FAILED, DISK_FULL, GENERAL_ERROR = 3, 15, 19
 
 
 class DownloadReceiver:
-    """The files that arrive."""
+    """The downloads that are being received."""
 
     def __init__(
         self,
@@ -51,12 +51,12 @@ class DownloadReceiver:
         self._settings, self._state, self._edge, self._verifier = settings, state, edge, verifier
         self._tasks, self._blocks, self._locks = tasks, tasks.blocks, tasks.locks
         self.changed = Notifier()
-        """Rings when a download came to its end."""
+        """Notifies when a download has ended."""
         self.transfers: dict[int, IncomingTransfer] = {}
         self._log = get_logger(program="client")
 
     async def close(self) -> None:
-        """End; what is here stays."""
+        """Stop; stored blocks stay."""
         while self.transfers:
             await self.transfers.popitem()[1].close()
 
@@ -76,7 +76,7 @@ class DownloadReceiver:
 
         Raises:
             NotFound: Core never offered it.
-            Conflict: the index stands for another download.
+            Conflict: the index belongs to another download.
         """
         entry = await self.entry(download_index)
         if entry.identity != identity:
@@ -84,18 +84,18 @@ class DownloadReceiver:
         return entry
 
     def active_transfer(self, block: Block) -> IncomingTransfer | None:
-        """Return the transfer that a block is of, if its blocks may come now."""
+        """Return the transfer that takes a block, if it takes blocks now."""
         transfer = self.transfers.get(block.download_index)
         return transfer if transfer is not None and transfer.identity == block.identity else None
 
     async def start(self, start: StartDownload) -> None:
-        """Get ready for the blocks that Core is about to send; tell it which are here already.
+        """Prepare for the blocks that Core is about to send; acknowledge those that are here already.
 
         Raises:
-            NotFound, Conflict: see :meth:`find`; or it is not wanted (now).
-            Invalid: its numbers do not fit together.
-            Refused: ``verification_failed``: the signature does not hold. Nothing is transferred.
-            StorageFull: there is no room. Core is told by a report.
+            NotFound, Conflict: see :meth:`find`; or the download is not wanted now.
+            Invalid: its numbers are inconsistent.
+            Refused: ``verification_failed``: the signature is invalid. Nothing is transferred.
+            StorageFull: there is no room. Core gets a report.
         """
         index = start.download_index
         async with self._locks[index]:
@@ -105,7 +105,7 @@ class DownloadReceiver:
             if entry.epoch != start.epoch:
                 await self._state.adopt(index, start.epoch)
                 entry = await self.entry(index)
-            self._tasks.started(index)
+            self._tasks.stop(index, "ask")
             if entry.state in {DownloadState.VERIFIED, DownloadState.HANDED} and _same_transfer(entry.start, start):
                 await self._answer(entry, outcome=None)
             elif entry.state in {DownloadState.REPORTED, DownloadState.DONE}:
@@ -116,10 +116,10 @@ class DownloadReceiver:
                 raise Conflict(_state_of(entry))
 
     async def add_block(self, block: Block) -> bool:
-        """Store one block; says whether it is new. Its acknowledgement is on its way when this returns.
+        """Store and acknowledge one block; returns whether it is new.
 
         Raises:
-            NotFound, Conflict: see :meth:`find`; or it was not started, or was cancelled.
+            NotFound, Conflict: see :meth:`find`; or the download was not started, or was cancelled.
             Invalid: there is no such block.
         """
         transfer = self.active_transfer(block)
@@ -132,10 +132,10 @@ class DownloadReceiver:
         return False
 
     async def finish(self, finish: FinishDownload) -> DownloadEntry:
-        """Take a download as finished: whole, and what was announced and signed. Core is told the outcome by ``ack``.
+        """Finish a download that is complete, as announced and signed. Core gets the outcome by ``ack``.
 
         Raises:
-            NotFound, Conflict: see :meth:`find`; or it was not started, or was cancelled.
+            NotFound, Conflict: see :meth:`find`; or the download was not started, or was cancelled.
             Refused: ``incomplete`` or ``verification_failed``.
         """
         index = finish.download_index
@@ -151,7 +151,7 @@ class DownloadReceiver:
                     return entry
             if transfer is None:
                 raise Conflict(_state_of(entry))
-            await transfer.settle()  # blocks that arrived just before may still be on their way to the disk
+            await transfer.settle()  # the last blocks may still be on their way to the disk
             if not transfer.file.complete:
                 await transfer.answer(_outcome(outcomes.INCOMPLETE, entry))
                 missing = next(transfer.file.received.missing(transfer.file.block_count))
@@ -162,7 +162,7 @@ class DownloadReceiver:
             return entry
 
     async def resume(self, entry: DownloadEntry) -> None:
-        """Go on with a file that was arriving: tell Core what is here."""
+        """Resume a partly received file: acknowledge what is here."""
         if entry.start is not None and entry.download_index not in self.transfers:
             (await self._transfer(entry, entry.start)).acknowledge()
 
@@ -173,13 +173,13 @@ class DownloadReceiver:
             await transfer.close()
 
     async def clear(self, entry: DownloadEntry) -> None:
-        """Remove the blocks of a download, and what was being tried for it."""
-        self._tasks.drop(entry.download_index)
+        """Remove a download's blocks, and stop its tasks."""
+        self._tasks.stop(entry.download_index, *OPEN_TASKS)
         await self.stop_receiving(entry.download_index)
         await self._blocks.remove(entry.start)
 
     async def conclude(self, entry: DownloadEntry, reason: Reason, code: int, text: str) -> None:
-        """End a download as failed by our own judgement: report it to Core, and tell the Software Loading Manager."""
+        """End a download as failed here: report it to Core, and cancel it at the Software Loading Manager."""
         self._log.warning("download_failed", download_index=entry.download_index, reason=str(reason), detail=text)
         report = InstallReport(
             vin=self._settings.vin,
@@ -217,7 +217,7 @@ class DownloadReceiver:
         index = start.download_index
         known = self.transfers.get(index)
         if known is not None and _same_file(known.start, start):
-            known.start, known.epoch = start, entry.epoch  # what is done with the file may be something else now
+            known.start, known.epoch = start, entry.epoch  # another action may be wanted for the same file now
             return known
         if known is not None:
             await known.close()
@@ -247,7 +247,7 @@ class DownloadReceiver:
         await self.stop_receiving(entry.download_index)
 
     async def _answer(self, entry: DownloadEntry, outcome: Outcome | None) -> None:
-        """Acknowledge all blocks of a download that is whole."""
+        """Acknowledge all blocks of a complete download."""
         count = count_blocks(entry.start.size, entry.start.block_size) if entry.start else 0
         acknowledgement = Acknowledgement(
             vin=self._settings.vin,
@@ -259,7 +259,7 @@ class DownloadReceiver:
         )
         try:
             await self._edge.acknowledge(acknowledgement)
-        except SotaError as error:  # Core asks again when it hears nothing
+        except SotaError as error:  # Core asks again if it gets no answer
             self._log.info("acknowledgement_lost", download_index=entry.download_index, detail=error.detail)
 
 
@@ -273,7 +273,7 @@ def _same_file(one: StartDownload | None, other: StartDownload) -> bool:
 
 
 def _same_transfer(one: StartDownload | None, other: StartDownload) -> bool:
-    """Compare all that is signed or decides what is done with the file."""
+    """Compare everything that is signed or decides what is done with the file."""
     return one is not None and _decisive(one) == _decisive(other)
 
 

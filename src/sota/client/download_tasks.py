@@ -1,6 +1,5 @@
-"""What is owed to Core and to the Software Loading Manager for each download, and is tried until it is done.
+"""The work for each download that is retried until Core or the Software Loading Manager confirms it.
 
-=========  ===========================================  =========================================
 errand     what is tried                                what ends it
 =========  ===========================================  =========================================
 offer      the update is told of (B10-1)                202
@@ -11,6 +10,18 @@ abandon    the download is given up                     200, or that there is no
 report     Core is told what became of it (B9-6)        Core's ``reported``
 stage      Core is told what the installer does         the node has it, or the next stage
 =========  ===========================================  =========================================
+=======
+=========  ===============================================  ==========================================
+task       what is tried                                    what ends it
+=========  ===============================================  ==========================================
+offer      offer the update (B10-1)                         202
+ask        ask Core for the download (B9-2)                 Core's ``start``
+cancel     cancel the download at Core (B9-2)               Core's ``abort``
+hand       hand the verified file over (B10-4, -5)          200 to the finish
+abandon    cancel at the Software Loading Manager           200, or that there is nothing to cancel
+report     report the result to Core (B9-6)                 Core's ``reported``
+stage      report the installer's stage to Core             the node has accepted it, or the next stage
+=========  ===============================================  ==========================================
 """
 
 from __future__ import annotations
@@ -39,10 +50,14 @@ from sota.client.state import ClientState, DownloadEntry, DownloadState
 from sota.kit.errors import Refused, SotaError
 
 CANCEL_ATTEMPTS = 10
+OPEN_TASKS = ("ask", "cancel", "hand", "stage")
+"""Tasks that end with the download."""
+FINAL_TASKS = ("abandon", "report")
+"""Tasks that begin with its end."""
 
 
 class DownloadTasks:
-    """Begins and ends retries; ``locks`` are those of the downloads."""
+    """Starts and stops the retry tasks of downloads; ``locks`` are those of the downloads."""
 
     def __init__(
         self,
@@ -59,56 +74,30 @@ class DownloadTasks:
         self._slm = slm
         self.blocks = blocks
         self.locks = locks
-        self._retries = RetryTasks()
+        self.retries = RetryTasks()
         self._to_core = RetryPolicy(settings.retry_s, settings.retry_max_s)
         self._cancelling = RetryPolicy(settings.retry_s, settings.retry_max_s, CANCEL_ATTEMPTS)
         self._local = RetryPolicy(settings.local_retry_s, settings.local_retry_max_s)
 
-    def retry_now(self) -> None:
-        """Try everything now."""
-        self._retries.retry_now()
-
-    def start_over(self) -> None:
-        """End everything but reports: the state that it came from is lost, and Core and its own hand begin it again."""
-        self._retries.stop_all_but("report")
-
-    async def close(self) -> None:
-        """End all retries."""
-        await self._retries.close()
-
-    def started(self, download_index: int) -> None:
-        """Core has begun the download: it need not be asked any more."""
-        self._retries.stop(f"ask:{download_index}")
-
-    def reported(self, download_index: int) -> None:
-        """Core has the report."""
-        self._retries.stop(f"report:{download_index}")
-
-    def drop(self, download_index: int) -> None:
-        """The download has ended: nothing is wanted of Core and nothing is handed over any more."""
-        for errand in ("ask", "cancel", "hand", "stage"):
-            self._retries.stop(f"{errand}:{download_index}")
-
-    def replaced(self, download_index: int) -> None:
-        """Another download has its index from now on: nothing is owed for the old one."""
-        self.drop(download_index)
-        for errand in ("abandon", "report"):
-            self._retries.stop(f"{errand}:{download_index}")
+    def stop(self, download_index: int, *tasks: str) -> None:
+        """Stop tasks of a download."""
+        for task in tasks:
+            self.retries.stop(f"{task}:{download_index}")
 
     def offer(self, update: UpdateAvailable) -> None:
-        """Tell the Software Loading Manager of an update."""
+        """Offer an update to the Software Loading Manager."""
 
         async def attempt() -> bool:
             await self._slm.update_available(update)
             await self._state.mark_accepted(update.update_id)
             return True
 
-        self._retries.start(f"offer:{update.update_id}", attempt, self._local)
+        self.retries.start(f"offer:{update.update_id}", attempt, self._local)
 
     def ask(self, entry: DownloadEntry) -> None:
         """Ask Core for a download."""
 
-        async def tell(current: DownloadEntry) -> None:
+        async def send(current: DownloadEntry) -> None:
             wanted = InitiateDownload(
                 vin=self._vin,
                 download_index=current.download_index,
@@ -117,12 +106,12 @@ class DownloadTasks:
             )
             await self._edge.initiate_download(wanted)
 
-        self._keep_telling("ask", entry, tell, self._to_core)
+        self._send_repeatedly("ask", entry, send, self._to_core)
 
     def cancel(self, entry: DownloadEntry) -> None:
-        """Tell Core that a download is not wanted any more."""
+        """Cancel a download at Core."""
 
-        async def tell(current: DownloadEntry) -> None:
+        async def send(current: DownloadEntry) -> None:
             cancelled = CancelDownload(
                 vin=self._vin,
                 download_index=current.download_index,
@@ -132,41 +121,39 @@ class DownloadTasks:
             )
             await self._edge.cancel_download(cancelled)
 
-        self._retries.stop(f"ask:{entry.download_index}")
-        self._keep_telling("cancel", entry, tell, self._cancelling)
+        self.stop(entry.download_index, "ask")
+        self._send_repeatedly("cancel", entry, send, self._cancelling)
 
     def report(self, entry: DownloadEntry) -> None:
-        """Tell Core what became of a download."""
-
-        report = entry.report
+        """Report the result of a download to Core."""
 
         async def attempt() -> bool:
             current = await self._state.download(entry.download_index)
-            is_known = current is not None and current.identity == entry.identity
-            if report is None or (is_known and current is not None and current.report is None):
-                return True  # it begins again
-            epoch = current.epoch if is_known and current is not None else entry.epoch
-            await self._edge.report(msgspec.structs.replace(report, epoch=epoch))
-            return False  # only Core's own answer shows that it heard
+            if current is None or current.identity != entry.identity:
+                current = entry
+            if entry.report is None or current.report is None:
+                return True  # the download started again
+            await self._edge.report(msgspec.structs.replace(entry.report, epoch=current.epoch))
+            return False  # only Core's own answer confirms it
 
-        self._retries.start(f"report:{entry.download_index}", attempt, self._to_core)
+        self.retries.start(f"report:{entry.download_index}", attempt, self._to_core)
 
     def report_stray(self, report: InstallReport) -> None:
-        """Tell Core what became of a download that is not known here: it is recorded for no other one."""
+        """Report the result of a download that is unknown here; Core records it for no other download."""
 
         async def attempt() -> bool:
             await self._edge.report(report)
             return False
 
-        self._retries.start(_stray(report.identity), attempt, self._to_core)
+        self.retries.start(_stray(report.identity), attempt, self._to_core)
 
-    def stray_reported(self, identity: DownloadIdentity) -> None:
-        """Core has such a report."""
-        self._retries.stop(_stray(identity))
+    def stop_stray(self, identity: DownloadIdentity) -> None:
+        """Stop such a report: Core has it."""
+        self.retries.stop(_stray(identity))
 
     def stage(self, entry: DownloadEntry, stage: Stage) -> None:
-        """Tell Core what the installer does with a download now, in the place of what it did before."""
-        told = InstallationStage(
+        """Report to Core what the installer does with a download now, instead of the stage before."""
+        report = InstallationStage(
             vin=self._vin,
             download_index=entry.download_index,
             identity=entry.identity,
@@ -175,14 +162,14 @@ class DownloadTasks:
         )
 
         async def attempt() -> bool:
-            await self._edge.stage(told)
+            await self._edge.stage(report)
             return True
 
-        self._retries.stop(f"stage:{entry.download_index}")
-        self._retries.start(f"stage:{entry.download_index}", attempt, self._to_core)
+        self.stop(entry.download_index, "stage")
+        self.retries.start(f"stage:{entry.download_index}", attempt, self._to_core)
 
     def hand_over(self, entry: DownloadEntry) -> None:
-        """Hand a verified file over."""
+        """Hand a verified file over to the Software Loading Manager."""
         index = entry.download_index
 
         async def attempt() -> bool:
@@ -201,22 +188,22 @@ class DownloadTasks:
                     await self.blocks.remove(current.start)
             return True
 
-        self._retries.start(f"hand:{index}", attempt, self._local)
+        self.retries.start(f"hand:{index}", attempt, self._local)
 
     def abandon(self, entry: DownloadEntry) -> None:
-        """Tell the Software Loading Manager that a download will not come."""
+        """Cancel a download at the Software Loading Manager."""
 
         async def attempt() -> bool:
             try:
                 await self._slm.cancel(entry.download_index)
             except Refused as error:
-                return error.code in {"not_found", "conflict"}  # it never knew it, or installs it already
+                return error.code in {"not_found", "conflict"}  # it never knew the download, or installs it already
             return True
 
-        self._retries.start(f"abandon:{entry.download_index}", attempt, self._local)
+        self.retries.start(f"abandon:{entry.download_index}", attempt, self._local)
 
     async def running_version(self, entry: DownloadEntry) -> str | UnsetType | None:
-        """Ask which version of a download's package is installed."""
+        """Return which version of a download's package is installed."""
         try:
             software = await self._slm.packages()
         except SotaError:
@@ -224,8 +211,8 @@ class DownloadTasks:
         return next((each.version for each in software.packages if each.name == entry.package.name), None)
 
     async def _not_taken(self, entry: DownloadEntry, error: Refused) -> bool:
-        """Say whether the Software Loading Manager's refusal is its last word on the file."""
-        if error.code == "not_found":  # it has lost its journal: tell it of the update first
+        """Report whether the Software Loading Manager's refusal is final."""
+        if error.code == "not_found":  # it has lost its journal: offer it the update first
             await self._state.mark_accepted(entry.update_id, accepted=False)
             update = await self._state.update(entry.update_id)
             if update is not None:
@@ -235,19 +222,19 @@ class DownloadTasks:
             return True
         raise error
 
-    def _keep_telling(
-        self, errand: str, entry: DownloadEntry, tell: Callable[[DownloadEntry], Awaitable[None]], policy: RetryPolicy
+    def _send_repeatedly(
+        self, task: str, entry: DownloadEntry, send: Callable[[DownloadEntry], Awaitable[None]], policy: RetryPolicy
     ) -> None:
-        """Tell Core until its own answer stops the errand, each time as the download stands then."""
+        """Send a message to Core, with the download's current state, until Core's own answer stops the task."""
 
         async def attempt() -> bool:
             current = await self._state.download(entry.download_index)
             if current is None or current.identity != entry.identity:
                 return True
-            await tell(current)
-            return False  # only Core's own answer shows that it heard
+            await send(current)
+            return False  # only Core's own answer confirms it
 
-        self._retries.start(f"{errand}:{entry.download_index}", attempt, policy)
+        self.retries.start(f"{task}:{entry.download_index}", attempt, policy)
 
 
 def _stray(identity: DownloadIdentity) -> str:

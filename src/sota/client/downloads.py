@@ -1,8 +1,8 @@
-"""What happens to a download in the vehicle, whether Core or the Software Loading Manager asks for it.
+"""The life of a download in the vehicle, whether Core or the Software Loading Manager drives it.
 
-Every change of state is on disk before it is answered, and everything may be said twice. What has to be tried again
-until it works is an errand, and the retries begin anew from what is on disk when the program starts. How its file
-arrives is in ``download_receiver.py``.
+Every change of state is on disk before it is answered, and every message may be repeated. Work that must be retried is
+in ``download_tasks.py``; it starts again from what is on disk when the program starts. ``download_receiver.py``
+receives the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sota.boundaries.b10_client_slm.messages import DownloadWanted, Installation
 from sota.boundaries.values import DownloadIdentity, Reason, UpdateStatus
 from sota.client.block_store import BlockStore
 from sota.client.download_receiver import GENERAL_ERROR, DownloadReceiver
-from sota.client.download_tasks import DownloadTasks
+from sota.client.download_tasks import FINAL_TASKS, DownloadTasks
 from sota.client.settings import ClientSettings
 from sota.client.state import ClientState, DownloadEntry, DownloadState, Offered
 from sota.client.verification import Verifier
@@ -34,7 +34,7 @@ ON_DISK = {DownloadState.RECEIVING, DownloadState.VERIFIED}
 
 
 async def do_nothing() -> None:
-    """Tell nothing."""
+    """Do nothing."""
 
 
 class Downloads:
@@ -51,10 +51,10 @@ class Downloads:
         self.receiver = DownloadReceiver(settings, state, edge, verifier, self._tasks)
         self.changed = self.receiver.changed
         self.report_software: Callable[[], Awaitable[None]] = do_nothing
-        """Tells Core everything that is installed."""
+        """Reports everything that is installed to Core."""
 
     async def open(self) -> None:
-        """Take up what was under way."""
+        """Resume all open downloads."""
         self._blocks.prepare()
         await self._state.forget_old()
         for update in await self._state.not_accepted():
@@ -67,18 +67,18 @@ class Downloads:
             await self._resume(entry)
 
     async def close(self) -> None:
-        """End; everything that matters is on disk."""
-        await self._tasks.close()
+        """Stop; the state is on disk."""
+        await self._tasks.retries.close()
         await self.receiver.close()
 
     async def start_over(self) -> None:
-        """Let go of what was under way: the state was damaged and is empty now. Blocks on disk are found again."""
-        self._tasks.start_over()
+        """Drop all open downloads: the state was damaged, and is empty now. Stored blocks are found again."""
+        self._tasks.retries.stop_all_but("report")
         await self.receiver.close()
 
     async def on_connected(self) -> None:
-        """Core can be reached again: try at once what waited for it."""
-        self._tasks.retry_now()
+        """Retry at once, since Core can be reached again."""
+        self._tasks.retries.retry_now()
         for transfer in self.receiver.transfers.values():
             transfer.retry_now()
         for entry in await self._state.installing():
@@ -86,7 +86,7 @@ class Downloads:
                 self._tasks.stage(entry, entry.stage)
 
     async def watch_idle(self) -> None:
-        """Give up downloads for which nothing comes any more, until cancelled."""
+        """Fail downloads for which no more blocks arrive, until cancelled."""
         pause = min(IDLE_CHECK_S, self._settings.idle_timeout_s / 4)
         while True:
             await asyncio.sleep(pause)
@@ -94,39 +94,41 @@ class Downloads:
                 if transfer.idle_s > self._settings.idle_timeout_s:
                     text = f"No block came for {self._settings.idle_timeout_s:g} s."
                     async with self._locks[index]:
-                        with contextlib.suppress(SotaError):  # the disk is full, or its state was lost: looked at again
+                        with contextlib.suppress(
+                            SotaError
+                        ):  # the disk is full, or the state was lost: the next check looks again
                             entry = await self.receiver.entry(index)
                             await self.receiver.conclude(entry, Reason.ABORTED, GENERAL_ERROR, text)
 
     async def notify(self, update: UpdateAvailable) -> bool:
-        """Take an update that Core offers, and tell the Software Loading Manager; says whether it is installed.
+        """Take an update that Core offers; returns whether it is installed.
 
-        A download that had ended may come again, from a Core that has lost its memory of the end: the Software Loading
-        Manager looks whether it still is installed, and reports it once more or does it again.
+        A Core that has lost its record may offer a download again that had ended. The Software Loading Manager then
+        checks whether it is still installed, and reports it again or installs it again.
         """
         async with self._all_locked(download.download_index for download in update.downloads):
             offered = await self._state.offer(update)
             for old in offered.replaced:
                 self._log.warning("download_replaced", download_index=old.download_index, package=old.package.text)
                 await self.receiver.clear(old)
-                self._tasks.replaced(old.download_index)
+                self._tasks.stop(old.download_index, *FINAL_TASKS)
             for download in update.downloads:
                 entry = await self.receiver.entry(download.download_index)
                 await self._resume(entry)
-                if entry.state is DownloadState.DONE:  # it failed; Core offers what it should know: its memory was lost
+                if entry.state is DownloadState.DONE:  # it failed; Core offers it again, so its record was lost
                     self._tasks.report(entry)
                 transfer = self.receiver.transfers.get(download.download_index)
                 if transfer is not None:
                     transfer.epoch = entry.epoch
                     transfer.retry_now()
-        if offered.replaced:  # Core has lost what it knew of these
+        if offered.replaced:  # Core has lost its record of these
             await self.report_software()
         is_installed = await self._offer(update, offered)
-        self._tasks.retry_now()
+        self._tasks.retries.retry_now()
         return is_installed
 
     async def initiate(self, wanted: DownloadWanted) -> DownloadEntry:
-        """Have a download begun: the Software Loading Manager wants it. One that is installed stays as it is.
+        """Start a download, for the Software Loading Manager. An installed one stays as it is.
 
         Raises:
             NotFound, Conflict: Core never offered it.
@@ -146,9 +148,9 @@ class Downloads:
             return entry
 
     async def start(self, start: StartDownload) -> None:
-        """Get ready for blocks; see :meth:`DownloadReceiver.start`.
+        """Prepare for blocks; see :meth:`DownloadReceiver.start`.
 
-        A ``start`` from a Core that has begun another life of the vehicle comes in the place of its ``notify``.
+        A ``start`` of another epoch of the vehicle also counts as its ``notify``.
         """
         entry = await self._state.download(start.download_index)
         if entry is not None and entry.identity == start.identity and entry.epoch != start.epoch:
@@ -158,7 +160,7 @@ class Downloads:
         await self.receiver.start(start)
 
     async def abort(self, abort: AbortDownload) -> None:
-        """End a download, since Core gave it up. An unknown one is passed over in silence (DEV-62)."""
+        """End a download that Core aborted. An unknown one is ignored (DEV-62)."""
         async with self._locks[abort.download_index]:
             entry = await self._state.download(abort.download_index)
             if (
@@ -173,11 +175,11 @@ class Downloads:
         self.changed.notify()
 
     async def cancel(self, download_index: int) -> None:
-        """Tell Core that the vehicle does not want a download any more; Core answers by aborting it.
+        """Cancel a download at Core, which answers by aborting it.
 
         Raises:
             NotFound: Core never offered it.
-            Conflict: an installer is at work on it.
+            Conflict: it is being installed.
         """
         async with self._locks[download_index]:
             entry = await self.receiver.entry(download_index)
@@ -189,23 +191,22 @@ class Downloads:
             await self.receiver.stop_receiving(download_index)
             self._tasks.cancel(entry)
 
-    async def show_stage(self, told: InstallationStage) -> None:
-        """Tell Core what the installer does with a download now."""
-        async with self._locks[told.download_index]:
-            entry = await self._state.download(told.download_index)
-            if entry is None or entry.identity != told.identity or entry.state.is_over:
+    async def show_stage(self, report: InstallationStage) -> None:
+        """Report to Core what the installer does with a download now."""
+        async with self._locks[report.download_index]:
+            entry = await self._state.download(report.download_index)
+            if entry is None or entry.identity != report.identity or entry.state.is_over:
                 return
-            await self._state.note_stage(told.download_index, told.stage)
-            self._tasks.stage(entry, told.stage)
+            await self._state.note_stage(report.download_index, report.stage)
+            self._tasks.stage(entry, report.stage)
 
     async def keep_report(self, report: InstallReport) -> None:
-        """Keep what became of a download and tell Core until it has heard it.
+        """Store the result of a download, and report it to Core until Core confirms it.
 
-        The report of a download that is not known here goes to Core under its own identity, with everything that is
-        installed beside it.
+        The report of an unknown download goes to Core under its own identity, together with all installed software.
 
         Raises:
-            Invalid: it is the report of another vehicle.
+            Invalid: the report is of another vehicle.
             Refused: ``already_complete`` or ``already_failed``: there is a report already.
         """
         if report.vin != self._settings.vin:
@@ -226,22 +227,22 @@ class Downloads:
             raise Refused(code, "There is a report of it already.", values={"package": entry.package.text})
 
     async def reported(self, download_index: int, identity: DownloadIdentity | None) -> None:
-        """Stop sending a report: Core has it, whatever it thinks of it."""
+        """Stop sending a report: Core has it, and may have refused it."""
         entry = await self._state.download(download_index)
         if identity is not None and (entry is None or entry.identity != identity):
-            self._tasks.stray_reported(identity)
+            self._tasks.stop_stray(identity)
             if entry is None:  # the state was lost meanwhile
-                self._tasks.reported(download_index)
+                self._tasks.stop(download_index, "report")
             await self._state.forget_stray(identity)
             return
         if entry is None or entry.report is None:
             return
-        self._tasks.reported(download_index)
+        self._tasks.stop(download_index, "report")
         await self._state.move(download_index, DownloadState.DONE)
         self._locks.pop(download_index, None)
 
     async def installed(self, download_index: int, timeout_s: float) -> bool:
-        """Say whether a download was reported installed, waiting so long for it."""
+        """Report whether a download is installed, after waiting up to ``timeout_s`` for it."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
             heard = self.changed.count
@@ -252,11 +253,11 @@ class Downloads:
             await self.changed.wait(heard, left)
 
     async def _offer(self, update: UpdateAvailable, offered: Offered) -> bool:
-        """Tell the Software Loading Manager of an update; says whether it is installed."""
+        """Offer an update to the Software Loading Manager; returns whether it is installed."""
         if offered.again:
             try:
                 found = await self._slm.update_available(update)
-            except SotaError:  # it is told again until it has heard
+            except SotaError:  # it is offered again until it is accepted
                 pass
             else:
                 await self._state.mark_accepted(update.update_id)
@@ -283,7 +284,7 @@ class Downloads:
         await self.report_software()
 
     async def _resume(self, entry: DownloadEntry) -> None:
-        """Go on with a download from the state it is in."""
+        """Resume a download from its current state."""
         if entry.cancel_wanted and entry.state in {
             DownloadState.OFFERED,
             DownloadState.WANTED,
@@ -304,6 +305,6 @@ class Downloads:
     @asynccontextmanager
     async def _all_locked(self, indexes: Iterable[int]) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            for index in sorted(set(indexes)):  # in one order, so that two who wait do not wait for each other
+            for index in sorted(set(indexes)):  # in one order, against deadlocks
                 await stack.enter_async_context(self._locks[index])
             yield

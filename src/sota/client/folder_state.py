@@ -1,7 +1,7 @@
-"""What the SOTA Client's folder remembers of the vehicle itself: its VIN, its epoch, and its highest download index.
+"""What the SOTA Client's folder stores about the vehicle itself: its VIN, its epoch, and its highest download index.
 
-The state of another VIN is set aside before anything of it is used: its downloads are not this vehicle's, and an old
-report of it must never stand for a new installation.
+The state of another VIN is set aside before any of it is used: its downloads are not this vehicle's, and an old report
+must never count for a new installation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OTHER_VEHICLE = "other-vehicle"
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What the folder remembers; None where it is new."""
+    """The stored values; None where the folder is new."""
 
     vin: str | None
     epoch: str | None
@@ -37,7 +37,7 @@ class FolderState:
         self._database = state.database
 
     async def read(self) -> Folder:
-        """Read what the folder remembers."""
+        """Read the stored values."""
 
         def work(tx: Connection) -> Folder:
             row = tx.execute("SELECT vin, epoch, highest_index FROM client_folder").fetchone()
@@ -46,19 +46,19 @@ class FolderState:
         return await self._database.read(work)
 
     async def remember_vin(self, vin: str) -> None:
-        """Write down whose folder it is."""
+        """Store the vehicle's VIN."""
         await self._database.transact(lambda tx: tx.execute("UPDATE client_folder SET vin = ?", (vin,)))
 
     async def remember_epoch(self, epoch: str) -> None:
-        """Write down the vehicle's epoch."""
+        """Store the vehicle's epoch."""
         await self._database.transact(lambda tx: tx.execute("UPDATE client_folder SET epoch = ?", (epoch,)))
 
 
 async def open_for(vin: str, state: ClientState, folder: Path) -> bool:
-    """Open the state for a vehicle; says whether that of another vehicle was set aside for it.
+    """Open the state for a vehicle; returns whether another vehicle's state was set aside for it.
 
     Raises:
-        StartError: it is another vehicle's, and stands in a file that other programs share.
+        StartError: it is another vehicle's, and in a file that other programs share.
     """
     is_other = _set_aside_unless(vin, folder)
     await state.open()
@@ -72,12 +72,12 @@ async def open_for(vin: str, state: ClientState, folder: Path) -> bool:
 
 
 def _set_aside_unless(vin: str, folder: Path) -> bool:
-    """Move the state aside if it is another vehicle's, and remove its blocks, which can be had again."""
+    """Set the state aside if it is another vehicle's, and remove its blocks, which can be downloaded again."""
     file = folder / DATABASE
     known = _vin_in(file) if file.exists() else None
     if known is None or known == vin:
         return False
-    shutil.rmtree(folder / "blocks", ignore_errors=True)  # first: interrupted here, all of it is done once more
+    shutil.rmtree(folder / "blocks", ignore_errors=True)  # first: after an interruption here everything is done again
     aside = set_aside(file, OTHER_VEHICLE)
     get_logger(program="client").warning(
         "state_of_another_vehicle_set_aside", vin=short_vin(vin), was=short_vin(known), file=aside.name
@@ -86,7 +86,7 @@ def _set_aside_unless(vin: str, folder: Path) -> bool:
 
 
 def _vin_in(file: Path) -> str | None:
-    """Read whose state a file is; None where it does not tell, or cannot be read: opening it says why."""
+    """Read the VIN in a file; None if it has none or cannot be read: opening it then fails with the reason."""
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file)) as connection:
         row = connection.execute("SELECT vin FROM client_folder").fetchone()
         return str(row[0]) if row is not None and row[0] is not None else None

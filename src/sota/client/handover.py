@@ -1,8 +1,7 @@
-"""Takes a verified file to the Software Loading Manager: B10-4, then B10-5 block by block, then the finish.
+"""Hand a verified file over to the Software Loading Manager: B10-4, then B10-5 block by block, then the finish.
 
-The answer to each block names those that it has, so after an interruption on either side only the missing ones are
-sent. The blocks are larger than those that came over the network: nothing is lost between two programs of one
-vehicle.
+The answer to each block names the blocks that it has, so after an interruption only the missing ones are sent. Blocks
+are larger here than over the network: nothing is lost between two programs of one vehicle.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ async def hand_over(slm: SlmClient, start: StartDownload, file: Path, disk: Disk
     """Hand the file over; when this returns the Software Loading Manager has it on its own disk.
 
     Raises:
-        Refused: it does not want the download (any more).
-        Unavailable: it is away.
+        Refused: it does not want the download, or no longer.
+        Unavailable: it does not answer.
     """
     if start.command is Command.REMOVE:
         await slm.start_download(msgspec.structs.replace(start, block_size=BLOCK_BYTES, block_count=0, size=0))
@@ -43,7 +42,7 @@ async def hand_over(slm: SlmClient, start: StartDownload, file: Path, disk: Disk
 
 
 def _read(file: Path, index: int, size: int) -> bytes:
-    """Read one block. Behind the package the file has a map of its blocks (kit/files/block_file.py)."""
+    """Read one block. After the package the file has a map of its blocks (kit/files/block_file.py)."""
     offset = (index - 1) * BLOCK_BYTES
     with file.open("rb", buffering=0) as content:
         content.seek(offset)

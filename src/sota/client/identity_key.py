@@ -1,8 +1,8 @@
-"""Makes a vehicle's next key and the request for its certificate, in a process of its own.
+"""Create a vehicle's next key and the request for its certificate, in a process of its own.
 
-``python -m sota.client.identity_key FOLDER VIN`` writes ``device.key.pending`` and ``device.csr.pending``, where they
-are missing.
-The library that makes keys takes 11 MB, which a vehicle needs for a second every other year (docs/decisions/0012).
+``python -m sota.client.identity_key FOLDER VIN`` writes ``device.key.pending`` and ``device.csr.pending`` where they
+are missing. The library that creates keys takes 11 MB, which a vehicle needs for a second every other year
+(docs/decisions/0012).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from sota.kit.files.durable import private_folder, replace_together
 
-# Not *.key: the node, which watches those, has nothing to do with them.
+# Not *.key: the node watches those files.
 PENDING_KEY, PENDING_REQUEST = "device.key.pending", "device.csr.pending"
 
 
 def make_pending(folder: Path, vin: str) -> None:
-    """Make key and request, both or none."""
+    """Create key and request, both or neither."""
     private_folder(folder)
     if (folder / PENDING_KEY).exists() and (folder / PENDING_REQUEST).exists():
         return

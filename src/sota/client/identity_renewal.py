@@ -1,13 +1,13 @@
-"""The vehicle's identity: kept up to date with Core, over the link, on the strength of the present one.
+"""The vehicle's identity: renewed by Core over the link, authenticated by the present one.
 
 Rules kept here:
 
-* the vehicle tells Core now and then which identity it has; whether that is to be renewed, Core says by its own clock,
-  for the vehicle's may be wrong. Pauses are counted by a clock that nobody sets;
-* a new key is made here and never leaves the vehicle; only the request for its certificate does;
-* what comes back is taken on only if it is for this VIN and this key, and signed by a trust anchor; trust anchors are
-  taken on only if one of them is trusted already;
-* key, certificate, credential and anchors change together or not at all, whenever the power goes. The node reads them
+* the vehicle regularly reports its identity to Core. Core decides by its own clock whether to renew it, since the
+  vehicle's clock may be wrong. Pauses here are measured by the monotonic clock;
+* a new key is created here and never leaves the vehicle; only the request for its certificate does;
+* a new identity is accepted only if it is for this VIN and this key, and signed by a trust anchor. New trust anchors
+  are accepted only if one of them is trusted already;
+* key, certificate, credential and anchors change together or not at all, even if the power fails. The node reads them
   when they have changed.
 """
 
@@ -47,7 +47,7 @@ class UnusableKey(Invalid):
 
 
 class IdentityRenewal:
-    """Keeps the identity in ``settings.identity``; does nothing where that is not set."""
+    """Renews the identity in ``settings.identity``; does nothing if that is not set."""
 
     def __init__(self, settings: ClientSettings, edge: SotaClientEdge) -> None:
         self._settings, self._edge = settings, edge
@@ -58,13 +58,13 @@ class IdentityRenewal:
 
     @serves("X-B9-31")
     async def new_identity(self, message: Message[NewIdentity]) -> Reply:
-        """Take a new identity on, or ask for it."""
+        """Accept a new identity, or prepare a request for one."""
         folder, new = self._folder, message.body
         if folder is None:
             return Reply("received")
         async with self._changing:
             if new.certificate and new.credential:
-                await asyncio.to_thread(self._take_on, folder, new)
+                await asyncio.to_thread(self._accept, folder, new)
                 self._log.info("identity_renewed")
             elif new.anchors:
                 anchors = _anchors(new.anchors, folder)
@@ -77,7 +77,7 @@ class IdentityRenewal:
         return Reply("received")
 
     async def run(self) -> None:
-        """Tell Core of the identity, and ask for the next one until it is there; until cancelled."""
+        """Report the identity to Core, and request the next one until it arrives; until cancelled."""
         if self._folder is None:
             return
         settings, pause = self._settings, self._settings.identity_first_check_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
@@ -87,19 +87,19 @@ class IdentityRenewal:
         while True:
             heard = self._notifier.count
             try:
-                asked = await self._tell(self._folder)
+                asked = await self._report(self._folder)
             except (SotaError, OSError, ValueError) as error:
-                self._log.info("identity_not_told", detail=str(error))
+                self._log.info("identity_not_reported", detail=str(error))
                 asked = True
             retry = min(retry * 2, settings.retry_max_s) if asked else settings.retry_s
             pause = retry if asked else settings.identity_check_s
-            await self._notifier.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, no secret - spreads calls, no secret
+            await self._notifier.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, no secret
 
-    async def _tell(self, folder: Path) -> bool:
-        """Tell Core of the present identity; says whether another one was asked for."""
+    async def _report(self, folder: Path) -> bool:
+        """Report the present identity to Core; returns whether a new one was requested."""
         finish_replacing(folder)
         request_file = folder / PENDING_REQUEST
-        if _same(folder / PENDING_KEY, folder / "device.key"):  # it was taken on, and the power went
+        if _same(folder / PENDING_KEY, folder / "device.key"):  # it was accepted before a loss of power
             _forget_pending(folder)
         request = request_file.read_bytes().decode("ascii", "replace") if request_file.exists() else None
         if request is not None and not _is_request(request):
@@ -128,23 +128,23 @@ class IdentityRenewal:
         if code:
             raise Invalid("The vehicle could not make a new key.")
 
-    def _take_on(self, folder: Path, new: NewIdentity) -> None:
+    def _accept(self, folder: Path, new: NewIdentity) -> None:
         if not (folder / PENDING_KEY).exists():
-            return  # it was taken on already: Core answers each time that it is asked
+            return  # it was accepted already: Core answers every request
         try:
             files = new_files(folder, self._settings.vin, new)
         except UnusableKey:
-            _forget_pending(folder)  # Core has one made again when it hears that there is no request
+            _forget_pending(folder)  # Core asks for a new one when it learns that there is no request
             raise
         replace_together(folder, files)
         _forget_pending(folder)
 
 
 def new_files(folder: Path, vin: str, new: NewIdentity) -> dict[str, bytes]:
-    """Check a new identity for the pending key of a folder; gives the files that it consists of.
+    """Check a new identity for the pending key of a folder; returns its files.
 
     Raises:
-        Invalid: it is not for this vehicle or key, or nobody signed it that is trusted here.
+        Invalid: it is not for this vehicle or key, or no trusted authority signed it.
     """
     key = (folder / PENDING_KEY).read_bytes()
     anchors = _anchors(new.anchors, folder) if new.anchors else (folder / "root.pem").read_bytes()
@@ -165,7 +165,7 @@ def new_files(folder: Path, vin: str, new: NewIdentity) -> dict[str, bytes]:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(own, its)
     except (KeyError, TypeError, ValueError, ssl.SSLError) as error:
         if isinstance(error, ssl.SSLError) and error.reason != "KEY_VALUES_MISMATCH":
-            raise UnusableKey(f"The key that waits for its certificate is damaged: {error}") from None
+            raise UnusableKey(f"The pending key is damaged: {error}") from None
         raise Invalid(f"The new identity is refused: {error}") from None
     return {
         "device.key": key, "device.pem": certificate, "credential.jwt": credential.encode(), "root.pem": anchors,
@@ -177,10 +177,10 @@ def _is_request(text: str) -> bool:
 
 
 def _anchors(pem: str, folder: Path) -> bytes:
-    """Check new trust anchors: one of them is trusted already, and all of them could be used.
+    """Check new trust anchors: one of them is trusted already, and all of them are usable.
 
     Raises:
-        Invalid: they are none, or those of strangers.
+        Invalid: they are unusable, or none is trusted.
     """
     try:
         coming = x509.read_pem(pem.encode())
@@ -194,7 +194,7 @@ def _anchors(pem: str, folder: Path) -> bytes:
     return pem.encode()
 
 
-def _claims(credential: str, anchors: bytes) -> dict[str, Any]:
+def _claims(credential: str, anchors: bytes) -> dict[str, Any]:  # JSON, checked by the caller
     reason = ValueError("there is no trust anchor")
     for certificate in x509.read_pem(anchors):
         try:
@@ -205,7 +205,7 @@ def _claims(credential: str, anchors: bytes) -> dict[str, Any]:
 
 
 def _end_of(credential: str) -> int | None:
-    """Read when a credential says that it ends; it is our own, and checked by the node."""
+    """Return the end of our own credential's validity; the node checks the credential."""
     try:
         part = credential.split(".")[1]
         payload = msgspec.json.decode(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

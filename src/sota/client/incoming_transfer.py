@@ -1,7 +1,7 @@
-"""One download while its blocks arrive: stores them, tells Core what is here, and notices when nothing comes any more.
+"""One download while its blocks arrive: stores them, acknowledges them to Core, and notices when no more arrive.
 
-An acknowledgement names every block on disk, so one that is lost is made good by the next. While one is on its way,
-what arrives meanwhile waits and goes into the next one together.
+An acknowledgement names every block on disk, so a lost one is replaced by the next. Blocks that arrive while one is
+being sent are acknowledged together in the next.
 """
 
 from __future__ import annotations
@@ -21,10 +21,7 @@ ACK_PAUSE_S = 1.0
 
 
 class IncomingTransfer:
-    """The blocks of one download. ``retry_now`` notifies when the connection to Core is there again.
-
-    ``start`` is what Core said last, and ``epoch`` the vehicle's life in which it did.
-    """
+    """The blocks of one download, as Core's last ``start`` describes it, in the vehicle's ``epoch``."""
 
     def __init__(
         self,
@@ -45,7 +42,7 @@ class IncomingTransfer:
         self._vin = vin
         self._resume_s, self._resume_attempts = resume_s, resume_attempts
         self._notifier = Notifier()
-        self._last_sign = asyncio.get_running_loop().time()
+        self._last_block_at = asyncio.get_running_loop().time()
         self._silences = 0
         self._log = get_logger(program="client")
         self._tasks = [
@@ -55,18 +52,18 @@ class IncomingTransfer:
 
     @property
     def idle_s(self) -> float:
-        """How long nothing has come."""
-        return asyncio.get_running_loop().time() - self._last_sign
+        """The time since the last block."""
+        return asyncio.get_running_loop().time() - self._last_block_at
 
     async def add(self, index: int, content: bytes) -> bool:
-        """Store a block, durably, and have it acknowledged; says whether it is new."""
-        self._sign_of_life()
+        """Store and acknowledge a block; returns whether it is new."""
+        self._heard()
         new = await self._writer.write(index, content)
         self.acknowledge()
         return new
 
     def take(self, index: int, content: bytes) -> bool:
-        """Begin to store a block, which is acknowledged once it is durable; False where too much waits already.
+        """Start to store a block, which is acknowledged once it is durable; False if too much waits already.
 
         Raises:
             Invalid: there is no such block.
@@ -74,34 +71,34 @@ class IncomingTransfer:
         durable = self._writer.take(index, content)
         if durable is None:
             return False
-        self._sign_of_life()
+        self._heard()
         durable.add_done_callback(self._stored)
         return True
 
     def acknowledge(self) -> None:
-        """Tell Core what is here, soon."""
+        """Send an acknowledgement soon."""
         self._notifier.notify()
 
     def retry_now(self) -> None:
-        """Core is there again: tell it what is here, and begin to count silences anew."""
+        """Acknowledge again, since Core can be reached again."""
         self._silences = 0
         self.acknowledge()
 
     async def answer(self, outcome: OutcomeReport) -> None:
-        """Tell Core what is here together with the outcome that it waits for.
+        """Send an acknowledgement with the outcome that Core waits for.
 
         Raises:
-            SotaError: the node does not take it.
+            SotaError: the node does not accept it.
         """
-        self._sign_of_life()
+        self._heard()
         await self._edge.acknowledge(self._acknowledgement(outcome))
 
     async def settle(self) -> None:
-        """Wait until nothing is being written."""
+        """Wait until all blocks are written."""
         await self._writer.settle()
 
     async def close(self) -> None:
-        """End, and close the file; what is here stays."""
+        """Stop, and close the file; stored blocks stay."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -115,8 +112,8 @@ class IncomingTransfer:
         else:  # Core sends again what is not acknowledged
             self._log.warning("block_not_stored", download_index=self.start.download_index, detail=str(error))
 
-    def _sign_of_life(self) -> None:
-        self._last_sign = asyncio.get_running_loop().time()
+    def _heard(self) -> None:
+        self._last_block_at = asyncio.get_running_loop().time()
         self._silences = 0
 
     def _acknowledgement(self, outcome: OutcomeReport | None) -> Acknowledgement:
@@ -130,19 +127,19 @@ class IncomingTransfer:
         )
 
     async def _acknowledge(self) -> None:
-        told = 0
+        sent = 0
         while True:
-            await self._notifier.wait(told, None)
+            await self._notifier.wait(sent, None)
             heard = self._notifier.count
             try:
                 await self._edge.acknowledge(self._acknowledgement(None))
-                told = heard
+                sent = heard
             except SotaError as error:
                 self._log.info("acknowledgement_postponed", detail=error.detail)
                 await asyncio.sleep(ACK_PAUSE_S)
 
     async def _resume(self) -> None:
-        """Tell Core again what is here when nothing comes: its own message, or ours, was lost with the network."""
+        """Acknowledge again when no block arrives: Core's message or ours may be lost."""
         while True:
             pause = self._resume_s * 2**self._silences
             await asyncio.sleep(max(0.01, pause - self.idle_s) if self._silences == 0 else pause)

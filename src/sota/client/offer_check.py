@@ -1,8 +1,7 @@
-"""See that the Software Loading Manager still knows the updates that it has accepted, and offer them again if not.
+"""Check that the Software Loading Manager still knows the updates that it accepted, and offer lost ones again.
 
-Its journal may have been damaged and begun again, or its folder erased. What it was handed then comes once more: the
-package database says what is installed already, and an update that it shows as installed is reported so without
-another installation.
+Its journal may have been damaged and started again, or its folder erased. Everything that it was handed is then sent
+again. The package database shows what is installed already; such an update is reported without another installation.
 """
 
 from __future__ import annotations
@@ -20,26 +19,26 @@ CHECK_S = 30.0
 
 
 class OfferCheck:
-    """Asks for each open update now and then."""
+    """Asks for each open update regularly."""
 
     def __init__(self, state: ClientState, downloads: Downloads, software: Software, slm: SlmClient) -> None:
         self._state, self._downloads, self._software, self._slm = state, downloads, software, slm
         self._log = get_logger(program="client")
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check regularly, until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.check()
             except SotaError as error:
                 self._log.info("offering_not_checked", detail=error.detail)
             await asyncio.sleep(CHECK_S)
 
-    async def look(self) -> None:
-        """Offer again what the Software Loading Manager does not know any more.
+    async def check(self) -> None:
+        """Offer updates again that the Software Loading Manager no longer knows.
 
         Raises:
-            SotaError: it is away, or the disk fails.
+            SotaError: it does not answer, or the disk fails.
         """
         for update in await self._state.with_loading_manager():
             try:

@@ -1,8 +1,7 @@
-"""Errands: things that are tried again, with growing pauses, until they are done or not wanted any more.
+"""Work that is tried again, with growing pauses, until it is done or no longer wanted.
 
-Each has a key, and there is one errand a key. An errand whose attempt says False is tried again although it went
-well: a message through the nodes can be lost, and only the answer to it (which stops the errand) shows that it was
-not.
+Each task has a key, and each key has one task. A task whose attempt returns False is tried again although it did not
+fail: a message through the nodes can be lost, and only the answer to it, which stops the task, shows that it was not.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ Attempt = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long the pauses are, and after how many attempts it is given up (None: never)."""
+    """The pauses between attempts, and the number of attempts (None: unlimited)."""
 
     first_s: float
     max_s: float
@@ -29,7 +28,7 @@ class RetryPolicy:
 
 
 class RetryTasks:
-    """All retries of one program."""
+    """The retry tasks of one part of a program."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -37,29 +36,29 @@ class RetryTasks:
         self._log = get_logger(program="client")
 
     def start(self, key: str, attempt: Attempt, policy: RetryPolicy) -> None:
-        """Begin an errand; one that runs already goes on."""
+        """Start a task, unless one with this key runs already."""
         if key not in self._tasks:
             task = asyncio.create_task(self._run(key, attempt, policy), name=key)
             self._tasks[key] = task
             task.add_done_callback(lambda done: self._ended(key, done))
 
     def stop(self, key: str) -> None:
-        """End an errand: it is done, or not wanted any more."""
+        """Stop a task: it is done, or no longer wanted."""
         task = self._tasks.pop(key, None)
         if task is not None and task is not asyncio.current_task():
             task.cancel()
 
     def stop_all_but(self, kept: str) -> None:
-        """End all retries but those of one kind: what they are for is not known any more."""
+        """Stop all tasks except those of one kind."""
         for key in [key for key in self._tasks if not key.startswith(f"{kept}:")]:
             self.stop(key)
 
     def retry_now(self) -> None:
-        """Try all of them now: somebody who was away is there again."""
+        """Try all tasks now: a program that was away is back."""
         self._notifier.notify()
 
     async def close(self) -> None:
-        """End all of them; they begin anew from what is on disk."""
+        """Stop all tasks; the next start creates them again from what is on disk."""
         tasks = list(self._tasks.values())
         for key in list(self._tasks):
             self.stop(key)
@@ -75,13 +74,13 @@ class RetryTasks:
                 if await attempt():
                     return
             except (SotaError, OSError) as error:
-                self._log.info("retry_postponed", errand=key, detail=str(error), attempt=number)
+                self._log.info("retry_postponed", task=key, detail=str(error), attempt=number)
             await self._notifier.wait(heard, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads calls, no secret
             pause = policy.first_s if self._notifier.count != heard else min(pause * 2, policy.max_s)
-        self._log.warning("retry_given_up", errand=key, attempts=number)
+        self._log.warning("retry_given_up", task=key, attempts=number)
 
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled() and task.exception() is not None:
-            self._log.error("retry_crashed", errand=key, exc_info=task.exception())
+            self._log.error("retry_crashed", task=key, exc_info=task.exception())

@@ -1,7 +1,6 @@
-"""Keeps the vehicle's services registered at its node, which forgets them when it is started anew.
+"""Keeps the vehicle's services registered at its node, which forgets them when it restarts.
 
-The address has a secret in it, kept on disk, so that a message which the node tries again after our restart still
-arrives.
+The address contains a secret that is kept on disk: a message that the node repeats after our restart still arrives.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ FIRST_PAUSE_S = 0.2
 
 
 class ServiceRegistration:
-    """Registers and, by asking the node now and then, registers again."""
+    """Registers the services, and again whenever the node has lost them."""
 
     def __init__(self, edge: SotaClientEdge, vin: str, names: Sequence[str], *, every_s: float) -> None:
         self._edge = edge

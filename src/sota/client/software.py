@@ -1,15 +1,14 @@
-"""What is installed in the vehicle, told to Core: when Core asks, and when somebody changed it by hand (DEV-28 to -30).
+"""Reports the installed software to Core: when Core asks, and when it was changed locally (DEV-28 to -30).
 
-The Software Loading Manager knows what is installed. It is asked now and then, and what is different from the last time
-was changed locally, unless an update of ours was done meanwhile. Who knows of a change earlier (a workshop's tool, an
-adapter to D-Bus) may say so: ``POST /v1/changes``.
+The Software Loading Manager knows what is installed. It is asked regularly. A difference from the last time is a local
+change, unless an update of ours was done meanwhile. A tool that knows earlier (a workshop's, an adapter to D-Bus) may
+report a change: ``POST /v1/changes``.
 
 Rules kept here:
 
-* what Core should know is on disk before it is sent, and is sent until Core says that it has it: ``reported`` with the
-  number of the message;
-* a message tells everything that is installed and every change that Core has not confirmed, so one that is lost is made
-  good by the next.
+* what Core must learn is on disk before it is sent, and is sent until Core confirms it: ``reported`` with the number of
+  the message;
+* a message contains everything that is installed and every unconfirmed change, so the next one replaces a lost one.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ CANNOT_TELL = OutcomeReport(status=409, message="Get All Packages failed")
 
 
 class Software:
-    """Keeps Core's knowledge of this vehicle's software true."""
+    """Keeps Core's record of this vehicle's software correct."""
 
     def __init__(self, settings: ClientSettings, state: SoftwareState, edge: SotaClientEdge, slm: SlmClient) -> None:
         self._vin, self._every_s = settings.vin, settings.software_check_s
@@ -47,7 +46,7 @@ class Software:
         self._log = get_logger(program="client")
 
     async def run(self) -> None:
-        """Look what was changed, until cancelled."""
+        """Check regularly for changes, until cancelled."""
         if await self._state.owed() is not None:
             self._tell()
         pause = min(FIRST_LOOK_S, self._every_s)
@@ -61,33 +60,33 @@ class Software:
                     pause = self._every_s
                     await self.look()
             except SotaError as error:
-                self._log.info("software_not_seen", detail=error.detail)
+                self._log.info("software_not_checked", detail=error.detail)
                 await asyncio.sleep(min(LOST_RETRY_S, self._every_s))
 
     def start_over(self) -> None:
-        """Have Core told what is installed: the state was damaged, and with it what Core should know is lost."""
+        """Report everything again: the state was damaged, and pending reports are lost."""
         self._lost.notify()
 
     async def close(self) -> None:
-        """End; what Core should know is on disk."""
+        """Stop; pending reports are on disk."""
         await self._retries.close()
 
     async def on_connected(self) -> None:
-        """Core can be reached: tell it what it does not know."""
+        """Send pending reports, since Core can be reached."""
         self._retries.retry_now()
         if await self._state.owed() is not None:
             self._tell()
 
     async def tell(self) -> None:
-        """Tell Core everything that is installed, until it has heard: what it knows may be of another life."""
+        """Report everything until Core confirms it: Core's record may be of an earlier life of the vehicle."""
         await self._state.owe()
         self._tell()
 
     async def look(self) -> None:
-        """See what is installed now, and tell Core what is different.
+        """Compare what is installed with the last time, and report differences.
 
         Raises:
-            Unavailable: the Software Loading Manager is away.
+            Unavailable: the Software Loading Manager does not answer.
         """
         if await self._state.is_installing():
             return
@@ -98,15 +97,15 @@ class Software:
             self._tell()
 
     async def take_changes(self, changes: list[LocalChange]) -> None:
-        """Take what somebody says that he changed, and tell Core."""
+        """Store local changes that a tool reports, and report them to Core."""
         await self._state.add_changes(changes)
         self._tell()
 
     async def answer(self) -> list[InstalledPackage]:
-        """Tell Core everything that is installed, since it asks; gives the packages.
+        """Report everything, since Core asks; returns the packages.
 
         Raises:
-            Refused: ``failed``: the vehicle cannot tell now. Core is told that, too.
+            Refused: ``failed``: the vehicle cannot know now. Core gets that answer, too.
         """
         try:
             software = await self._slm.packages()
@@ -123,7 +122,7 @@ class Software:
         return software.packages
 
     async def confirmed(self, sequence: int) -> None:
-        """Core has a message; with the newest one it knows everything."""
+        """Handle Core's confirmation of a message; the newest one contains everything."""
         if await self._state.confirm(sequence):
             self._retries.stop(TASK)
 
@@ -135,7 +134,7 @@ class Software:
         if await self._state.owed() is None:
             return True
         await self._send(await self._slm.packages())
-        return False  # only Core's own answer shows that it heard
+        return False  # only Core's own answer confirms it
 
     async def _send(self, software: InstalledSoftware) -> None:
         owed = await self._state.owed()
@@ -157,7 +156,7 @@ class Software:
 
 
 def differences(before: list[InstalledPackage], after: list[InstalledPackage], at: datetime) -> list[LocalChange]:
-    """Say what was done to get from one state to the other.
+    """Return the changes that lead from one state to the other.
 
     >>> from sota.boundaries.values import InstalledPackage
     >>> old, new = InstalledPackage(name="vim", version="1"), InstalledPackage(name="vim", version="2")

@@ -1,4 +1,4 @@
-"""What the SOTA Client remembers of the vehicle's software: what it saw last, and what Core has yet to hear."""
+"""What the SOTA Client stores about the vehicle's software: the last check, and what Core has yet to confirm."""
 
 from __future__ import annotations
 
@@ -23,18 +23,14 @@ class SoftwareState:
         self._database, self._compare = state.database, compare
 
     async def is_installing(self) -> bool:
-        """Say whether an update is on its way into the vehicle: what is installed changes without anybody's hand."""
-
-        def work(tx: Connection) -> bool:
-            query = "SELECT 1 FROM download WHERE state IN ('verified', 'handed') LIMIT 1"
-            return tx.execute(query).fetchone() is not None
-
-        return await self._database.read(work)
+        """Report whether an update is being installed, which changes the software without a local change."""
+        query = "SELECT 1 FROM download WHERE state IN ('verified', 'handed') LIMIT 1"
+        return await self._database.read(lambda tx: tx.execute(query).fetchone() is not None)
 
     async def observe(self, packages: list[InstalledPackage], now: datetime) -> bool:
-        """Note what is installed; says whether Core should hear of it. The first look is what all others compare with.
+        """Store what is installed; returns whether Core must be told. The first check is only compared with.
 
-        A difference after an update of ours is the update's doing, and no local change.
+        A difference after an update of ours comes from the update, and is not a local change.
         """
 
         def work(tx: Connection) -> bool:
@@ -49,16 +45,16 @@ class SoftwareState:
         return await self._database.transact(work)
 
     async def add_changes(self, changes: list[LocalChange]) -> None:
-        """Keep changes until Core has confirmed them."""
+        """Store changes until Core has confirmed them."""
 
         def work(tx: Connection) -> None:
             _add(tx, changes)
-            tx.execute("UPDATE software SET ours = 1")  # the next look sees the same, and is not to tell it twice
+            tx.execute("UPDATE software SET ours = 1")  # the next check sees the same, and must not report it twice
 
         await self._database.transact(work)
 
     async def owe_after_loss(self) -> bool:
-        """Note that Core should hear what is installed where this file was lost; says whether it was."""
+        """Note that Core must be told what is installed, if this file was lost; returns whether it was."""
         if not await self._database.begun_again():
             return False
         await self.owe()
@@ -66,11 +62,11 @@ class SoftwareState:
         return True
 
     async def owe(self) -> None:
-        """Note that Core should hear what is installed."""
+        """Note that Core must be told what is installed."""
         await self._database.transact(lambda tx: _add(tx, []))
 
     async def owed(self) -> tuple[int, list[LocalChange]] | None:
-        """Give the number of the message that Core has yet to confirm, and its changes."""
+        """Return the number of the message that Core has yet to confirm, and its changes."""
 
         def work(tx: Connection) -> tuple[int, list[LocalChange]] | None:
             row = tx.execute("SELECT sequence, confirmed FROM software").fetchone()
@@ -83,7 +79,7 @@ class SoftwareState:
         return await self._database.read(work)
 
     async def confirm(self, sequence: int) -> bool:
-        """Forget what Core has; says whether that is everything."""
+        """Remove what Core has confirmed; returns whether that is everything."""
 
         def work(tx: Connection) -> bool:
             tx.execute("UPDATE software SET confirmed = max(confirmed, min(?, sequence))", (sequence,))
@@ -99,7 +95,7 @@ def _add(tx: Connection, changes: list[LocalChange]) -> None:
     (sequence,) = tx.execute("SELECT sequence FROM software").fetchone()
     rows = [(sequence, msgspec.json.encode(change)) for change in changes]
     tx.executemany("INSERT INTO local_change(sequence, body) VALUES (?, ?)", rows)
-    # The newest are kept: a vehicle that is never heard must not fill its disk.
+    # Only the newest are kept: a vehicle that never reaches Core must not fill its disk.
     tx.execute(
         "DELETE FROM local_change WHERE rowid NOT IN (SELECT rowid FROM local_change ORDER BY rowid DESC LIMIT ?)",
         (MOST_CHANGES,),

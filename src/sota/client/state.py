@@ -1,10 +1,10 @@
-"""What the SOTA Client keeps on disk: the updates it was told of and how far each download has come.
+"""What the SOTA Client keeps on disk: the updates that it was offered, and the state of each download.
 
-The blocks themselves are beside it in files (``kit/files/block_file.py``). Every change of state is on disk before
-another program hears of it. What the folder remembers of the vehicle itself is in ``folder_state.py``.
+The blocks are in files beside it (``kit/files/block_file.py``). Every change of state is on disk before another program
+learns of it. What the folder stores about the vehicle itself is in ``folder_state.py``.
 
-An index is a handle: a known one that comes with another identity stands for another download from then on, and the
-old one is forgotten.
+An index is a handle: if a known one arrives with another identity, it stands for that download from then on, and the
+old one is removed.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ REMEMBERED = 1_000
 
 
 class DownloadState(StrEnum):
-    """How far a download has come in the SOTA Client."""
+    """The state of a download in the SOTA Client."""
 
     OFFERED = "offered"
     WANTED = "wanted"
     """The Software Loading Manager asked for it; Core is asked until it starts."""
     RECEIVING = "receiving"
     VERIFIED = "verified"
-    """Whole, hash and signature hold; on its way to the Software Loading Manager."""
+    """Complete, with valid hash and signature; on its way to the Software Loading Manager."""
     HANDED = "handed"
     ABORTED = "aborted"
-    """Core gave it up; the Software Loading Manager is told and has the last word."""
+    """Core aborted it; the Software Loading Manager is told, and decides."""
     REPORTED = "reported"
-    """There is a report; it is sent until Core has it."""
+    """There is a report; it is sent until Core confirms it."""
     DONE = "done"
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more is expected of the vehicle."""
+        """Whether the vehicle has nothing more to do for it."""
         return self in {DownloadState.ABORTED, DownloadState.REPORTED, DownloadState.DONE}
 
 
@@ -70,12 +70,12 @@ class DownloadEntry:
 
     @property
     def update_id(self) -> str:
-        """The update that it is a part of."""
+        """The update that it belongs to."""
         return self.identity.update_id
 
     @property
     def package(self) -> PackageId:
-        """The package that its file is of."""
+        """The package in its file."""
         return self.identity.package
 
     @property
@@ -86,12 +86,12 @@ class DownloadEntry:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What came of an offer: who must hear of it, and which entries it has replaced."""
+    """The result of an offer."""
 
     is_news: bool
-    """The Software Loading Manager must hear of it."""
+    """It must be offered to the Software Loading Manager."""
     again: bool
-    """Something that had ended is offered again: the Software Loading Manager says whether it still is so."""
+    """A download that had ended is offered again; the Software Loading Manager checks whether it is still installed."""
     replaced: list[DownloadEntry]
 
 
@@ -111,7 +111,7 @@ class ClientState:
         await self.database.close()
 
     async def offer(self, update: UpdateAvailable) -> Offered:
-        """Write an update down. Downloads that it names are those that it says, whatever was here under their index."""
+        """Store an update. Its downloads replace others that had their indexes."""
 
         def work(tx: Connection) -> Offered:
             # A repeated notification may add downloads.
@@ -140,18 +140,15 @@ class ClientState:
         return await self.database.transact(work)
 
     async def mark_accepted(self, update_id: str, *, accepted: bool = True) -> None:
-        """Write down whether the Software Loading Manager has the update.
+        """Store whether the Software Loading Manager has the update.
 
-        Not waited for: forgotten, it is told once more, and accepts it as before.
+        Not durable: if this is lost, it is offered once more, and accepted as before.
         """
-
-        def work(tx: Connection) -> None:
-            tx.execute("UPDATE offered SET accepted = ? WHERE update_id = ?", (accepted, update_id))
-
-        await self.database.transact(work, durable=False)
+        query = "UPDATE offered SET accepted = ? WHERE update_id = ?"
+        await self.database.transact(lambda tx: tx.execute(query, (accepted, update_id)), durable=False)
 
     async def update(self, update_id: str) -> UpdateAvailable | None:
-        """Give an update."""
+        """Return an update."""
 
         def work(tx: Connection) -> UpdateAvailable | None:
             row = tx.execute("SELECT body FROM offered WHERE update_id = ?", (update_id,)).fetchone()
@@ -160,28 +157,18 @@ class ClientState:
         return await self.database.recall(("update", update_id), work)
 
     async def not_accepted(self) -> list[UpdateAvailable]:
-        """Give the updates that the Software Loading Manager has not taken yet."""
-
-        def work(tx: Connection) -> list[UpdateAvailable]:
-            rows = tx.execute("SELECT body FROM offered WHERE NOT accepted ORDER BY rowid")
-            return [msgspec.json.decode(row["body"], type=UpdateAvailable) for row in rows]
-
-        return await self.database.read(work)
+        """Return the updates that the Software Loading Manager has not accepted yet."""
+        return await self._updates("SELECT body FROM offered WHERE NOT accepted ORDER BY rowid")
 
     async def with_loading_manager(self) -> list[UpdateAvailable]:
-        """Give the updates that the Software Loading Manager has, and that have not ended here."""
-
-        def work(tx: Connection) -> list[UpdateAvailable]:
-            rows = tx.execute(
-                "SELECT body FROM offered WHERE accepted AND update_id IN (SELECT update_id FROM download"
-                " WHERE state NOT IN ('aborted', 'reported', 'done')) ORDER BY rowid"
-            )
-            return [msgspec.json.decode(row["body"], type=UpdateAvailable) for row in rows]
-
-        return await self.database.read(work)
+        """Return the open updates that the Software Loading Manager has accepted."""
+        return await self._updates(
+            "SELECT body FROM offered WHERE accepted AND update_id IN (SELECT update_id FROM download"
+            " WHERE state NOT IN ('aborted', 'reported', 'done')) ORDER BY rowid"
+        )
 
     async def offer_again(self, update_id: str) -> None:
-        """Write down that the Software Loading Manager has lost an update: what it was handed must come once more."""
+        """Store that the Software Loading Manager has lost an update, and must get its files again."""
 
         def work(tx: Connection) -> None:
             tx.execute("UPDATE offered SET accepted = 0 WHERE update_id = ?", (update_id,))
@@ -193,7 +180,7 @@ class ClientState:
         await self.database.transact(work)
 
     async def forget_old(self) -> None:
-        """Forget what has long been done, so that the file does not grow for ever."""
+        """Remove old downloads, so that the file stays small."""
 
         def work(tx: Connection) -> None:
             tx.execute(
@@ -206,7 +193,7 @@ class ClientState:
         await self.database.transact(work)
 
     async def download(self, download_index: int) -> DownloadEntry | None:
-        """Give one download."""
+        """Return a download."""
 
         def work(tx: Connection) -> DownloadEntry | None:
             row = tx.execute("SELECT * FROM download WHERE download_index = ?", (download_index,)).fetchone()
@@ -215,20 +202,16 @@ class ClientState:
         return await self.database.recall(download_index, work)
 
     async def under_way(self) -> list[DownloadEntry]:
-        """Give the downloads that somebody is still at work on."""
-
-        def work(tx: Connection) -> list[DownloadEntry]:
-            query = "SELECT * FROM download WHERE state NOT IN ('offered', 'handed', 'done') ORDER BY download_index"
-            rows = tx.execute(query)
-            return [_entry(row) for row in rows]
-
-        return await self.database.read(work)
+        """Return the downloads that need work here."""
+        return await self._downloads(
+            "SELECT * FROM download WHERE state NOT IN ('offered', 'handed', 'done') ORDER BY download_index"
+        )
 
     async def move(self, download_index: int, state: DownloadState, *, start: StartDownload | None = None) -> None:
-        """Take a download to another state, with what Core said at its start where that is new.
+        """Set a download's state, and Core's ``start`` message if there is a new one.
 
-        Wanted and done are not waited for: forgotten, the Software Loading Manager asks once more for what it wants,
-        and the report is sent once more, which Core confirms as before.
+        Wanted and done are not durable: if they are lost, the Software Loading Manager asks again, and Core confirms
+        the repeated report.
         """
 
         def work(tx: Connection) -> None:
@@ -242,15 +225,12 @@ class ClientState:
         await self.database.transact(work, durable=state not in FORGETTABLE)
 
     async def want_cancel(self, download_index: int) -> None:
-        """Write down that the vehicle does not want a download any more."""
-
-        def work(tx: Connection) -> None:
-            tx.execute("UPDATE download SET cancel_wanted = 1 WHERE download_index = ?", (download_index,))
-
-        await self.database.transact(work)
+        """Store that the vehicle has cancelled a download."""
+        query = "UPDATE download SET cancel_wanted = 1 WHERE download_index = ?"
+        await self.database.transact(lambda tx: tx.execute(query, (download_index,)))
 
     async def adopt(self, download_index: int, epoch: str) -> None:
-        """Write down that the vehicle was told of a download in another life: the download goes on in that one."""
+        """Continue a download in another epoch of the vehicle."""
 
         def work(tx: Connection) -> None:
             tx.execute("UPDATE download SET epoch = ? WHERE download_index = ?", (epoch, download_index))
@@ -259,24 +239,16 @@ class ClientState:
         await self.database.transact(work)
 
     async def note_stage(self, download_index: int, stage: Stage) -> None:
-        """Write down what the installer does. Not waited for: forgotten, it is told once more."""
-
-        def work(tx: Connection) -> None:
-            tx.execute("UPDATE download SET stage = ? WHERE download_index = ?", (stage, download_index))
-
-        await self.database.transact(work, durable=False)
+        """Store what the installer does. Not durable: if it is lost, it is reported again."""
+        query = "UPDATE download SET stage = ? WHERE download_index = ?"
+        await self.database.transact(lambda tx: tx.execute(query, (stage, download_index)), durable=False)
 
     async def installing(self) -> list[DownloadEntry]:
-        """Return the downloads that an installer is at work on."""
-
-        def work(tx: Connection) -> list[DownloadEntry]:
-            rows = tx.execute("SELECT * FROM download WHERE state = 'handed' AND stage IS NOT NULL")
-            return [_entry(row) for row in rows]
-
-        return await self.database.read(work)
+        """Return the downloads that are being installed."""
+        return await self._downloads("SELECT * FROM download WHERE state = 'handed' AND stage IS NOT NULL")
 
     async def keep_stray(self, report: InstallReport) -> None:
-        """Keep the report of a download that is not known here (any more), until Core has it."""
+        """Store the report of an unknown download until Core confirms it."""
 
         def work(tx: Connection) -> None:
             tx.execute(
@@ -288,25 +260,20 @@ class ClientState:
         await self.database.transact(work)
 
     async def stray_reports(self) -> list[InstallReport]:
-        """Return the reports of downloads that are not known here."""
-
-        def work(tx: Connection) -> list[InstallReport]:
-            return [_REPORT.decode(row["body"]) for row in tx.execute("SELECT body FROM stray_report ORDER BY rowid")]
-
-        return await self.database.read(work)
+        """Return the reports of unknown downloads."""
+        query = "SELECT body FROM stray_report ORDER BY rowid"
+        return await self.database.read(lambda tx: [_REPORT.decode(row["body"]) for row in tx.execute(query)])
 
     async def forget_stray(self, identity: DownloadIdentity) -> None:
-        """Forget such a report: Core has it."""
-
-        def work(tx: Connection) -> None:
-            tx.execute(
-                "DELETE FROM stray_report WHERE update_id = ? AND sha256 = ?", (identity.update_id, identity.sha256)
-            )
-
-        await self.database.transact(work, durable=False)
+        """Remove such a report: Core has it."""
+        query, values = (
+            "DELETE FROM stray_report WHERE update_id = ? AND sha256 = ?",
+            (identity.update_id, identity.sha256),
+        )
+        await self.database.transact(lambda tx: tx.execute(query, values), durable=False)
 
     async def keep_report(self, report: InstallReport) -> InstallReport | None:
-        """Keep a report until Core has it. Where there is one already it stays, and is given back."""
+        """Store a report until Core confirms it. If there is one already it stays, and is returned."""
 
         def work(tx: Connection) -> InstallReport | None:
             row = tx.execute(
@@ -318,16 +285,25 @@ class ClientState:
                 "UPDATE download SET state = 'reported', report = ? WHERE download_index = ?",
                 (msgspec.json.encode(report), report.download_index),
             )
-            tx.execute("UPDATE software SET ours = 1")  # what is installed may have changed by our own doing
+            tx.execute("UPDATE software SET ours = 1")  # the update may have changed what is installed
             return None
 
         return await self.database.transact(work)
+
+    async def _updates(self, query: str) -> list[UpdateAvailable]:
+        def work(tx: Connection) -> list[UpdateAvailable]:
+            return [msgspec.json.decode(row["body"], type=UpdateAvailable) for row in tx.execute(query)]
+
+        return await self.database.read(work)
+
+    async def _downloads(self, query: str) -> list[DownloadEntry]:
+        return await self.database.read(lambda tx: [_entry(row) for row in tx.execute(query)])
 
 
 def _make_room(
     tx: Connection, update: UpdateAvailable, download: Download, replaced: list[DownloadEntry]
 ) -> DownloadEntry | None:
-    """Return the entry of exactly this download, if it is here; remove what stands in its way."""
+    """Return the entry of exactly this download, if it is here; remove others that conflict with it."""
     rows = tx.execute(
         "SELECT * FROM download"
         " WHERE download_index = ? OR (update_id = ? AND name = ? AND version = ? AND sha256 = ?)",
@@ -362,11 +338,11 @@ def _insert(tx: Connection, update: UpdateAvailable, download: Download) -> None
 
 
 def _meet_again(tx: Connection, known: DownloadEntry, epoch: str) -> bool:
-    """Take a known download that is offered again; says whether it begins again.
+    """Handle a known download that is offered again; returns whether it starts again.
 
-    What is under way goes on, in the life of the vehicle that is named now. What has ended begins again where Core
-    lost its memory of the end: in another life, and where it was told of an installation. Whether that still is so, the
-    Software Loading Manager sees in the installer's own database.
+    An open download continues in the epoch that is named now. An ended one starts again if Core has lost the record of
+    its end: in another epoch, or after an installation. The Software Loading Manager then finds in the installer's own
+    database whether it is still installed.
     """
     is_lost = known.state is DownloadState.DONE and known.is_installed
     again = is_lost or (known.epoch != epoch and known.state.is_over)

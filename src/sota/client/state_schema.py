@@ -1,4 +1,4 @@
-"""The tables of the SOTA Client's file ``client.db``, step by step as they came (``kit/sql/local_database.py``)."""
+"""The schema of the SOTA Client's file ``client.db``, in migration steps (``kit/sql/local_database.py``)."""
 
 from __future__ import annotations
 
