@@ -1,4 +1,4 @@
-"""B10, the SOTA Client's end: what the Software Loading Manager calls; and the address that the node posts to."""
+"""B10, the SOTA Client's end: calls of the Software Loading Manager; and the node's callbacks."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class LoadingManagerApi:
 
     @serves("WL-B10-2")
     async def initiate_download(self, call: Call[None, None, DownloadWanted]) -> Reply:
-        """Begin a download: 202 at once, or 200 where the caller waits and it is installed in time."""
+        """Start a download: 202 at once, or 200 if the caller waits and it is installed in time."""
         entry = await self._downloads.initiate(call.body)
         done = await self._downloads.installed(entry.download_index, wait_s(call.headers))
         return Reply("complete" if done else "accepted", values={"package": entry.package.text})
 
     @serves("X-B10-1")
     async def cancel(self, call: Call[DownloadPath, None, None]) -> Reply:
-        """Tell Core that a download is not wanted any more."""
+        """Cancel a download at Core."""
         await self._downloads.cancel(call.path.index)
         return Reply("cancelled")
 
     @serves("WL-B10-6")
     async def report(self, call: Call[None, None, InstallReport]) -> Reply:
-        """Keep a report and send it on."""
+        """Store a report and send it to Core."""
         await self._downloads.keep_report(call.body)
         installed = call.body.status is ReportStatus.INSTALLED
         return Reply("installed" if installed else "failure_recorded", values={"package": call.body.package.text})
@@ -56,7 +56,7 @@ class LoadingManagerApi:
 
     @serves("X-B10-40")
     async def local_changes(self, call: Call[None, None, list[LocalChange]]) -> Reply:
-        """Keep what was changed by hand, and tell Core."""
+        """Store local changes, and report them to Core."""
         await self._software.take_changes(call.body)
         return Reply("received")
 

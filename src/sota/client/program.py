@@ -1,4 +1,4 @@
-"""The SOTA Client as a program: puts its parts together and runs them."""
+"""The SOTA Client as a program: creates its parts and runs them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sota.client.offer_check import OfferCheck
 from sota.client.service_registration import ServiceRegistration
 from sota.client.services import VehicleServicesApi
 from sota.client.settings import ClientSettings
-from sota.client.software import Software, differences
+from sota.client.software import Software
 from sota.client.software_state import SoftwareState
 from sota.client.state import ClientState
 from sota.client.verification import Verifier
@@ -40,7 +40,7 @@ class ClientProgram:
     def __init__(
         self, settings: ClientSettings, *, network: Network | None = None, threads: Threads | None = None
     ) -> None:
-        """Put the parts together; ``network`` and ``threads`` are those of a process that many vehicles share."""
+        """Create the parts; ``network`` and ``threads`` are given in a process of many vehicles."""
         self.settings = settings
         self._network: Network = network or TcpNetwork()
         self._credentials = ServiceCredentials.load(settings.credentials_file)
@@ -53,7 +53,7 @@ class ClientProgram:
         verifier = Verifier(settings.keys, allow_unsigned=settings.allow_unsigned)
         self._downloads = Downloads(settings, self._state, self._edge, slm, verifier)
         self._services = RviServices(Program.SOTA_CLIENT, "vehicle", self.name)
-        self._software = Software(settings, SoftwareState(self._state, differences), self._edge, slm)
+        self._software = Software(settings, SoftwareState(self._state), self._edge, slm)
         self._downloads.report_software = self._software.tell
         self._folder = FolderState(self._state)
         self._connection_report = ConnectionReport(settings, self._folder, self._edge)
@@ -73,11 +73,11 @@ class ClientProgram:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port that it listens on."""
         return self._listener.port if self._listener else self.settings.port
 
     async def start(self) -> None:
-        """Open the state, take up what was under way, listen, and register at the node."""
+        """Open the state, resume open downloads, listen, and register at the node."""
         private_folder(self.settings.data)
         is_new = await open_for(self.settings.vin, self._state, self.settings.data.resolve())
         secret = keep_secret(self.settings.data / "callback.secret")
@@ -106,7 +106,7 @@ class ClientProgram:
         self._background.keep("client-idle", self._downloads.watch_idle)
 
     async def stop(self) -> None:
-        """End; everything that matters is on disk."""
+        """Stop; the state is on disk."""
         for listener in (self._listener, self._callbacks):
             if listener is not None:
                 await listener.stop()
@@ -119,7 +119,7 @@ class ClientProgram:
         await self._node_http.close()
 
     def _start_over(self) -> None:
-        """Go on with an empty state, since the file was damaged and is set aside."""
+        """Continue with an empty state: the damaged file is set aside."""
         self._software.start_over()
         self._background.start("client-begin-again", self._go_on())
 

@@ -1,4 +1,4 @@
-"""B9, the SOTA Client's end: what the node hands to it from Core.
+"""B9, the SOTA Client's end: what the node delivers from Core.
 
 The answer goes to the node; what Core must know travels to it as data, in ``ack`` and ``report``
 (docs/specification.md, ruling 12).
@@ -30,7 +30,7 @@ RECEIVED = Reply("received")
 
 
 class VehicleServicesApi:
-    """The services of the vehicle."""
+    """The vehicle's services."""
 
     def __init__(self, downloads: Downloads, software: Software, connection_report: ConnectionReport) -> None:
         self._downloads, self._receiver = downloads, downloads.receiver
@@ -39,7 +39,7 @@ class VehicleServicesApi:
 
     @serves("WL-B9-1")
     async def notify(self, message: Message[UpdateAvailable]) -> Reply:
-        """Take an update that Core offers; each download's report tells its end, and this answer one of before."""
+        """Take an update that Core offers. The answer knows only earlier ends; later ones are in reports."""
         update = message.body
         if await self._downloads.notify(update):
             return Reply("complete", values={"package": update.downloads[-1].package.text})
@@ -47,23 +47,23 @@ class VehicleServicesApi:
 
     @serves_service("WL-B9-3", "start")
     async def start(self, message: Message[StartDownload]) -> Reply:
-        """Get ready for a download's blocks."""
+        """Prepare for a download's blocks."""
         await self._downloads.start(message.body)
         return Reply("accepted", status=BEGUN)
 
     @serves_service("WL-B9-3", "abort")
     async def abort(self, message: Message[AbortDownload]) -> Reply:
-        """End a download and delete what was stored of it."""
+        """End a download and delete its blocks."""
         await self._downloads.abort(message.body)
         return Reply("cancelled", status=200)
 
     @serves("WL-B9-4")
     def chunk(self, message: Message[Block]) -> Reply | Awaitable[Reply]:
-        """Take a block; one that was received before is discarded, and the acknowledgement asks for the next.
+        """Take a block; a repeated one is discarded, and acknowledged again.
 
-        The node does nothing by the answer to a block, so it need not wait for the disk; Core is told of it once it is
-        durable. What arrives while the disk works is synced and acknowledged together: ten blocks of 100 kB cost 2 ms
-        less.
+        The node ignores the answer to a block, so the answer does not wait for the disk; the acknowledgement to Core
+        does. Blocks that arrive while the disk works are synced and acknowledged together: ten blocks of 100 kB cost
+        2 ms less.
         """
         block = message.body
         transfer = self._receiver.active_transfer(block)
@@ -77,7 +77,7 @@ class VehicleServicesApi:
 
     @serves("WL-B9-5")
     async def finish(self, message: Message[FinishDownload]) -> Reply:
-        """Say whether a download is complete, and what it should be."""
+        """Finish a download, if it is complete and correct."""
         entry = await self._receiver.finish(message.body)
         return Reply("downloaded", values={"package": entry.package.text})
 
@@ -93,7 +93,7 @@ class VehicleServicesApi:
 
     @serves("X-B9-8")
     async def core_available(self, services: list[str]) -> None:
-        """Core can be reached: try at once what waited for it."""
+        """Retry at once what waited for Core."""
         if any(short_name(name) in BACKEND_SERVICES for name in services):
             self._connection_report.on_connected()
             await self._downloads.on_connected()
@@ -101,15 +101,15 @@ class VehicleServicesApi:
 
     @serves("X-B9-9")
     async def core_unavailable(self, services: list[str]) -> None:
-        """Core cannot be reached. What is sent meanwhile is kept by the node, and tried again by us."""
+        """Do nothing: the node stores what is sent meanwhile, and the client retries it."""
 
     @serves("X-B9-14")
     async def welcome(self, message: Message[Welcome]) -> Reply:
-        """Remember the vehicle's epoch."""
+        """Store the vehicle's epoch."""
         await self._connection_report.welcome(message.body.epoch)
         return Reply("received")
 
     @serves("WL-B9-7")
     async def getpackages(self, message: Message[None]) -> Reply:
-        """Tell Core everything that is installed."""
+        """Report everything that is installed to Core."""
         return Reply("listed", {"packages": [package.text for package in await self._software.answer()]})

@@ -1,4 +1,4 @@
-"""What a SOTA Client can be told: see ``sota client --help``."""
+"""Settings of a SOTA Client: see ``sota client --help``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sota.kit.runtime.settings import Annotated, Meta, Settings
 
 
 class ClientSettings(Settings, kw_only=True, forbid_unknown_fields=True):
-    """Every path is the vehicle's own."""
+    """Settings; every path is the vehicle's own."""
 
     vin: Annotated[Vin, Meta(description="The vehicle's VIN.")]
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port for the Software Loading Manager.")] = 9101
@@ -19,7 +19,7 @@ class ClientSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     data: Annotated[Path, Meta(description="Folder for the state and blocks of downloads.")] = Path("var/client")
     node_url: Annotated[str, Meta(description="Service edge of the vehicle's RVI node.")] = "http://127.0.0.1:9001"
     callback_url: Annotated[
-        str, Meta(description="How the node reaches our callback port; http://HOST:PORT of it where not given.")
+        str, Meta(description="Address at which the node reaches our callback port; default http://HOST:PORT.")
     ] = ""
     slm_url: Annotated[str, Meta(description="Address of the Software Loading Manager.")] = "http://127.0.0.1:9102"
     slm_token_file: Annotated[Path, Meta(description="File with our token for the Software Loading Manager.")] = Path(
@@ -29,23 +29,23 @@ class ClientSettings(Settings, kw_only=True, forbid_unknown_fields=True):
         "var/identity/client.credentials.toml"
     )
     identity: Annotated[
-        Path | None, Meta(description="Folder of the node's identity, which is renewed in time; not set: it is not.")
+        Path | None, Meta(description="Folder of the node's identity, for its renewal; not set: no renewal.")
     ] = None
     identity_check_s: Annotated[
-        float, Meta(gt=0, le=30 * 86_400, description="How often Core is told which identity the vehicle has.")
+        float, Meta(gt=0, le=30 * 86_400, description="Interval of reports of the vehicle's identity to Core.")
     ] = 86_400.0
     identity_first_check_s: Annotated[
-        float, Meta(gt=0, le=86_400, description="When it is told so for the first time, after a start.")
+        float, Meta(gt=0, le=86_400, description="Time of the first such report after a start.")
     ] = 60.0
     keys: Annotated[Path, Meta(description="Folder with the public keys (*.pub.pem) that may sign packages.")] = Path(
         "var/keys"
     )
-    allow_unsigned: Annotated[bool, Meta(description="Take packages without a signature. For a laboratory only.")] = (
+    allow_unsigned: Annotated[bool, Meta(description="Accept packages without a signature. For a laboratory only.")] = (
         False
     )
     quota_bytes: Annotated[int, Meta(ge=1, description="Bytes that downloads may take on disk.")] = 16 << 30
     register_s: Annotated[
-        float, Meta(gt=0, le=3600, description="How often the node is asked whether it still knows our services.")
+        float, Meta(gt=0, le=3600, description="Interval of checks that the node still knows our services.")
     ] = 10.0
     retry_s: Annotated[
         float,
@@ -59,17 +59,15 @@ class ClientSettings(Settings, kw_only=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=86_400, description="Longest pause before it is called again.")
     ] = 60.0
     software_check_s: Annotated[
-        float, Meta(gt=0, le=7 * 86_400, description="How often is looked for software that was changed locally.")
+        float, Meta(gt=0, le=7 * 86_400, description="Interval of checks for software that was changed locally.")
     ] = 3600.0
     resume_s: Annotated[
-        float, Meta(gt=0, le=86_400, description="Without a block for so long, Core is told again what is here.")
+        float, Meta(gt=0, le=86_400, description="Without a block for this time, stored blocks are acknowledged again.")
     ] = 60.0
     resume_attempts: Annotated[
         int,
-        Meta(
-            ge=1, le=1000, description="How often that is done before it is left to Core; a new connection begins anew."
-        ),
+        Meta(ge=1, le=1000, description="How often they are acknowledged again; a new connection resets the count."),
     ] = 5
     idle_timeout_s: Annotated[
-        float, Meta(gt=0, description="Without a block for so long, in time that we run, a download is given up.")
+        float, Meta(gt=0, description="Without a block for this time, while the client runs, a download fails.")
     ] = 7 * 86_400.0

@@ -17,7 +17,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.boundaries.b9_rvi_client.messages import ChangeKind, InstalledSoftware, LocalChange
+from sota.boundaries.b9_rvi_client.messages import InstalledSoftware, LocalChange
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.values import InstalledPackage, OutcomeReport
 from sota.client.retry_tasks import RetryPolicy, RetryTasks
@@ -153,21 +153,3 @@ class Software:
         failed = InstalledSoftware(vin=self._vin, packages=[], firmware=[], outcome=CANNOT_TELL)
         await self._edge.installed_software(failed)
         return True
-
-
-def differences(before: list[InstalledPackage], after: list[InstalledPackage], at: datetime) -> list[LocalChange]:
-    """Return the changes that lead from one state to the other.
-
-    >>> from sota.boundaries.values import InstalledPackage
-    >>> old, new = InstalledPackage(name="vim", version="1"), InstalledPackage(name="vim", version="2")
-    >>> [change.operation.value for change in differences([old], [new], datetime.now(UTC))]
-    ['upgrade']
-    """
-    old, new = ({package.name: package for package in packages} for packages in (before, after))
-    changes = []
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) == new.get(name):
-            continue
-        kind = ChangeKind.INSTALL if name not in old else ChangeKind.REMOVE if name not in new else ChangeKind.UPGRADE
-        changes.append(LocalChange(package=new.get(name) or old[name], operation=kind, at=at))
-    return changes

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
 
-from sota.boundaries.b9_rvi_client.messages import LocalChange
+from sota.boundaries.b9_rvi_client.messages import ChangeKind, LocalChange
 from sota.boundaries.values import InstalledPackage
 from sota.client.state import ClientState
 from sota.kit.sql.local_file import Connection
 
 MOST_CHANGES = 1000
-Compare = Callable[[list[InstalledPackage], list[InstalledPackage], datetime], list[LocalChange]]
 
 
 class SoftwareState:
     """Two tables of the file ``client.db``."""
 
-    def __init__(self, state: ClientState, compare: Compare) -> None:
-        self._database, self._compare = state.database, compare
+    def __init__(self, state: ClientState) -> None:
+        self._database = state.database
 
     async def is_installing(self) -> bool:
         """Report whether an update is being installed, which changes the software without a local change."""
@@ -37,7 +35,7 @@ class SoftwareState:
             row = tx.execute("SELECT seen, ours FROM software").fetchone()
             seen = msgspec.json.decode(row["seen"], type=list[InstalledPackage]) if row["seen"] else None
             tx.execute("UPDATE software SET seen = ?, ours = 0", (msgspec.json.encode(packages),))
-            changes = self._compare(seen, packages, now) if seen is not None else []
+            changes = differences(seen, packages, now) if seen is not None else []
             if changes:
                 _add(tx, [] if row["ours"] else changes)
             return bool(changes)
@@ -100,3 +98,21 @@ def _add(tx: Connection, changes: list[LocalChange]) -> None:
         "DELETE FROM local_change WHERE rowid NOT IN (SELECT rowid FROM local_change ORDER BY rowid DESC LIMIT ?)",
         (MOST_CHANGES,),
     )
+
+
+def differences(before: list[InstalledPackage], after: list[InstalledPackage], at: datetime) -> list[LocalChange]:
+    """Return the changes that lead from one state to the other.
+
+    >>> from sota.boundaries.values import InstalledPackage
+    >>> old, new = InstalledPackage(name="vim", version="1"), InstalledPackage(name="vim", version="2")
+    >>> [change.operation.value for change in differences([old], [new], datetime.now(UTC))]
+    ['upgrade']
+    """
+    old, new = ({package.name: package for package in packages} for packages in (before, after))
+    changes = []
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) == new.get(name):
+            continue
+        kind = ChangeKind.INSTALL if name not in old else ChangeKind.REMOVE if name not in new else ChangeKind.UPGRADE
+        changes.append(LocalChange(package=new.get(name) or old[name], operation=kind, at=at))
+    return changes

@@ -1,4 +1,4 @@
-"""How far the vehicles of a fleet have come, as seen from what passes through their nodes."""
+"""The progress of a fleet's vehicles, counted from the messages through their nodes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from enum import StrEnum
 
 
 class UpdateStage(StrEnum):
-    """Where a vehicle's newest update stands."""
+    """The stage of a vehicle's newest update."""
 
     IDLE = "idle"
     NOTIFIED = "notified"
     TRANSFERRING = "transferring"
     INSTALLING = "installing"
     REPORTING = "reporting"
-    """It is over in the vehicle; Core has not confirmed the last report yet."""
+    """It has ended in the vehicle; Core has not confirmed the last report yet."""
     INSTALLED = "installed"
     FAILED = "failed"
-    """Core knows that it failed, or was cancelled."""
+    """Core knows that it failed or was cancelled."""
 
     @property
     def is_over(self) -> bool:
@@ -38,7 +38,7 @@ class UpdateProgress:
 
     @property
     def stage(self) -> UpdateStage:
-        """Where it stands, once reports exist."""
+        """The update's stage, once reports exist."""
         if not self.downloads <= self.confirmed:
             return UpdateStage.REPORTING
         return (
@@ -66,7 +66,7 @@ class Snapshot:
 
 
 class Counts:
-    """What is known of each vehicle, and sums that cost nothing to read."""
+    """What is known of each vehicle, with sums that are always ready."""
 
     def __init__(self, vins: list[str]) -> None:
         self._stages: dict[str, UpdateStage] = dict.fromkeys(vins, UpdateStage.IDLE)
@@ -79,7 +79,7 @@ class Counts:
         self.payload_bytes = 0
 
     def notified(self, vin: str, update_id: str, downloads: frozenset[int]) -> None:
-        """An update was offered; offered again it changes nothing."""
+        """Count an offered update; a repeated offer changes nothing."""
         known = self._updates.get(vin)
         if known is not None and (known.update_id, known.downloads) == (update_id, downloads):
             return
@@ -89,16 +89,16 @@ class Counts:
         self._move(vin, UpdateStage.NOTIFIED)
 
     def transferring(self, vin: str) -> None:
-        """Core begins to send."""
+        """Count that Core starts to send."""
         if self._stages[vin] is UpdateStage.NOTIFIED:
             self._move(vin, UpdateStage.TRANSFERRING)
 
     def installing(self, vin: str) -> None:
-        """The installer begins."""
+        """Count that the installation starts."""
         self._move(vin, UpdateStage.INSTALLING)
 
     def reported(self, vin: str, download_index: int, status: str, reason: str | None) -> None:
-        """A report was sent."""
+        """Count a report that was sent."""
         update = self._updates.get(vin)
         if update is None or download_index not in update.downloads:
             return
@@ -109,7 +109,7 @@ class Counts:
             self._move(vin, update.stage)
 
     def confirmed(self, vin: str, download_index: int) -> None:
-        """Core has the report."""
+        """Count a report that Core has confirmed."""
         update = self._updates.get(vin)
         if update is None or download_index not in update.ended:
             return
@@ -118,11 +118,11 @@ class Counts:
             self._move(vin, update.stage)
 
     def stage(self, vin: str) -> UpdateStage:
-        """Say where a vehicle stands."""
+        """Return a vehicle's stage."""
         return self._stages[vin]
 
     def snapshot(self) -> Snapshot:
-        """Give the sums of now; the time runs from the first offer to the last end."""
+        """Return the current sums; the time runs from the first offer to the last end."""
         over = self._sums[UpdateStage.INSTALLED] + self._sums[UpdateStage.FAILED]
         if self._began is None:
             elapsed_s = 0.0

@@ -1,4 +1,4 @@
-"""Brings a fleet into being: VINs, identities from the test authority, registration in Core; all of it in bulk."""
+"""Creates a fleet in bulk: VINs, identities from the test authority, registration in Core."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_SEED, MAX_VEHICLES = 10**5, 10**6
 
 
 def vins_of(count: int, seed: int) -> list[str]:
-    """Name the vehicles of a fleet; fleets with different seeds have none in common.
+    """Return the VINs of a fleet; fleets with different seeds share none.
 
     >>> vins_of(2, 7)
     ['FLEET00007V000000', 'FLEET00007V000001']
@@ -30,7 +30,7 @@ def vins_of(count: int, seed: int) -> list[str]:
 
 
 def issue_identities(authority: Path, vins: Iterable[str], folder: Path) -> int:
-    """Issue identities to the vehicles that have none yet; says how many.
+    """Issue identities to the vehicles that have none yet; returns how many.
 
     Raises:
         StartError: there is no authority in that folder.
@@ -46,7 +46,7 @@ def issue_identities(authority: Path, vins: Iterable[str], folder: Path) -> int:
 
 
 def prepare_secrets(folder: Path) -> Path:
-    """Make the tokens that clients and loading managers show each other: one pair for the whole fleet."""
+    """Create the tokens between clients and loading managers: one pair for the whole fleet."""
     secrets = private_folder(folder / "secrets")
     for callee, caller, token in (
         ("slm", Program.SOTA_CLIENT, "client-to-slm"),
@@ -59,11 +59,11 @@ def prepare_secrets(folder: Path) -> Path:
 
 
 async def register(core_url: str, token: str, vins: Iterable[str], installed: Mapping[str, str]) -> None:
-    """Tell Core of the vehicles, as Logistics & Provisioning does.
+    """Register the vehicles in Core, as Logistics & Provisioning does.
 
     Raises:
-        StartError: Core refuses one.
-        Unavailable: Core is not there.
+        StartError: Core refuses a vehicle.
+        Unavailable: Core does not answer.
     """
     packages = [InstalledPackage(name=name, version=version) for name, version in installed.items()]
     http = HttpClient(core_url, token, timeout_s=60.0)

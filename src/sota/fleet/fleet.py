@@ -35,7 +35,7 @@ FILES_OF_A_DATABASE, FILES_OF_A_VEHICLE, OTHER_FILES = 2, 2, 200
 
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
-    """What a fleet is to be. ``folder`` keeps identities and states; a fleet started there again goes on."""
+    """The plan of a fleet. ``folder`` keeps identities and states; a fleet that starts there again continues."""
 
     vehicles: int
     backend: str
@@ -63,10 +63,10 @@ class Fleet:
     name = "fleet"
 
     def __init__(self, plan: FleetPlan) -> None:
-        """Make the vehicles.
+        """Create the vehicles.
 
         Raises:
-            StartError: more than this process may open files for, or than VINs can tell apart.
+            StartError: they need more open files than this process may have, or more VINs than there are.
         """
         if not 1 <= plan.vehicles <= MAX_VEHICLES:
             raise StartError(f"--vehicles: from 1 to {MAX_VEHICLES}")
@@ -113,12 +113,12 @@ class Fleet:
 
     @cached_property
     def expected(self) -> int:
-        """How many vehicles will connect at all: with some profiles there are those that stay away."""
-        for_ever = self.plan.profile.connectivity.offline_mean_s == 0
-        return sum(not (for_ever and vehicle.begins_offline) for vehicle in self.vehicles.values())
+        """How many vehicles will connect at all: by some profiles a few stay offline."""
+        forever = self.plan.profile.connectivity.offline_mean_s == 0
+        return sum(not (forever and vehicle.begins_offline) for vehicle in self.vehicles.values())
 
     def snapshot(self) -> Snapshot:
-        """Tell how far they are."""
+        """Return the current progress."""
         return self.counts.snapshot()
 
     async def _start(self, vehicle: Vehicle) -> None:
@@ -138,7 +138,7 @@ class Fleet:
 
 
 def _open_databases(vehicles: int) -> int:
-    """Say how many databases may be open at once, after raising this process's limit of files as far as it goes.
+    """Return how many databases may be open at once, after raising the limit of open files.
 
     Raises:
         StartError: the limit is too low for so many vehicles.
@@ -146,7 +146,7 @@ def _open_databases(vehicles: int) -> int:
     wanted = OTHER_FILES + vehicles * (FILES_OF_A_VEHICLE + FILES_OF_A_DATABASE)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < wanted:
-        with contextlib.suppress(ValueError, OSError):  # only root may have more than he was given
+        with contextlib.suppress(ValueError, OSError):  # only root may raise the hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
             hard = wanted
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

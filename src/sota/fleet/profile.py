@@ -3,9 +3,9 @@
 ::
 
     [connectivity]
-    offline = 0.2          # share of the vehicles that are away at the beginning
+    offline = 0.2          # share of the vehicles that are offline at first
     online_mean_s = 600    # mean time of a connection; 0: it lasts
-    offline_mean_s = 60    # mean time between two connections; 0: who is away stays away
+    offline_mean_s = 60    # mean time between two connections; 0: an offline vehicle stays offline
     arrival_s = 10         # the first connections are spread over so many seconds
 
     [faults]
@@ -57,7 +57,7 @@ class Installation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that a profile can say; without one vehicles stay connected and nothing goes wrong."""
+    """A profile; by default vehicles stay connected and nothing fails."""
 
     connectivity: Connectivity = Connectivity()
     faults: Faults = Faults()
@@ -68,7 +68,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Read a profile.
 
         Raises:
-            StartError: the file cannot be read, or says what no profile can say; tells where.
+            StartError: the file cannot be read or is invalid; says where.
         """
         try:
             return msgspec.convert(tomllib.loads(file.read_text("utf-8-sig")), cls, strict=False)
@@ -79,40 +79,40 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SeededOutcomes:
-    """Decides for one vehicle. What happens to a package depends on seed, VIN and package alone, not on the moment."""
+    """Decides for one vehicle. A package's outcome depends only on seed, VIN and package, not on time."""
 
     def __init__(self, profile: Profile, seed: int, vin: str) -> None:
         self._profile = profile
         self._fleet = f"{seed}:{vin}"
-        self._schedule = random.Random(self._fleet)  # noqa: S311 - must fall the same way again, and guards nothing
+        self._schedule = random.Random(self._fleet)  # noqa: S311 - must be reproducible, and is no secret
 
     def fails(self, package: str) -> bool:
-        """Say whether the installation of a package (``ivi/2.1.0``) fails."""
+        """Return whether the installation of a package (``ivi/2.1.0``) fails."""
         return self._random("install", package) < self._profile.faults.install_failure
 
     def corrupts(self, package: str) -> bool:
-        """Say whether a bit of the package's download is flipped."""
+        """Return whether a bit of the package's download is flipped."""
         return self._random("corrupt", package) < self._profile.faults.corrupt_download
 
     def installation_s(self, package: str) -> float:
-        """Say how long the installation of a package takes."""
+        """Return how long the installation of a package takes."""
         kind = self._profile.installation
         return kind.mean_s * (1 + kind.spread * (2 * self._random("time", package) - 1))
 
     def arrival_s(self) -> float:
-        """Say when the vehicle first connects."""
+        """Return when the vehicle first connects."""
         return self._random("arrival", "") * self._profile.connectivity.arrival_s
 
     def begins_offline(self) -> bool:
-        """Say whether the vehicle is away at the beginning."""
+        """Return whether the vehicle is offline at first."""
         return self._random("offline", "") < self._profile.connectivity.offline
 
     def online_s(self) -> float | None:
-        """Say how long the next connection lasts; None: until the end."""
+        """Return how long the next connection lasts; None: until the end."""
         return self._duration(self._profile.connectivity.online_mean_s)
 
     def offline_s(self) -> float | None:
-        """Say how long the vehicle is away; None: for ever."""
+        """Return how long the vehicle stays offline; None: until the end."""
         return self._duration(self._profile.connectivity.offline_mean_s)
 
     def _duration(self, mean_s: float) -> float | None:

@@ -1,7 +1,7 @@
-"""An installer that installs nothing: it takes a time, succeeds or fails as its profile says, and says so.
+"""An installer that installs nothing: it takes its time, and succeeds or fails as the profile says.
 
-It stands in for every installer, so that any package may be rehearsed. What is "installed" is kept in a file, as a
-real installer's database would be; killed in the middle of a step it leaves the version that was there before.
+It replaces every installer, so that any package may be rehearsed. The "installed" versions are in a file, like a real
+installer's database. A step that is interrupted leaves the earlier version.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SAID = "simulated: nothing was changed in any vehicle"
 
 
 class SimulatedSoftware:
-    """What a simulated vehicle has installed: a file of names and versions."""
+    """The installed software of a simulated vehicle: a file of names and versions."""
 
     def __init__(self, file: Path, at_first: Mapping[str, str], disk: Disk) -> None:
         self._file, self._at_first, self._disk = file, dict(at_first), disk
@@ -42,7 +42,7 @@ class SimulatedSoftware:
         return self._known
 
     async def put(self, name: str, version: str | None) -> None:
-        """Note a version as installed, or the package as removed."""
+        """Store a version as installed, or the package as removed."""
         packages = {**self.packages}
         if version is None:
             packages.pop(name, None)
@@ -55,7 +55,7 @@ class SimulatedSoftware:
 
 
 class SimulatedInstaller:
-    """Stands for the installer ``name``."""
+    """Replaces the installer ``name``."""
 
     capabilities = Capability.REMOVE | Capability.LIST
 
@@ -64,37 +64,37 @@ class SimulatedInstaller:
         self._software = software
 
     def prepare(self) -> None:
-        """Nothing has to be there."""
+        """Do nothing: no tool is needed."""
 
     async def inspect(self, file: Path, name: str, version: str) -> None:
-        """Take every file for what its update says that it is."""
+        """Accept every file as what its update says."""
 
     async def find(self, name: str) -> Found:
-        """Look into the vehicle's file of versions."""
+        """Look the package up in the vehicle's file of versions."""
         version = self._software.packages.get(name)
         return Found(Health.ABSENT) if version is None else Found(Health.INSTALLED, version)
 
     async def list(self) -> list[InstalledPackage]:
-        """Give everything in the vehicle's file of versions, once: by the first of the installers."""
+        """Return the vehicle's file of versions, from the first installer only."""
         if self.name != STANDS_FOR[0]:
             return []
         return [InstalledPackage(name=name, version=version) for name, version in self._software.packages.items()]
 
     async def save(self, name: str, file: Path) -> None:
-        """Nothing is kept for going back: a step that fails has changed nothing."""
+        """Do nothing: a failed step has changed nothing."""
 
     async def wait_until_free(self, timeout_s: float) -> None:
-        """Nobody else works here."""
+        """Return at once: no other installer runs here."""
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
-        """Give what the simulated runner understands."""
+        """Return a command for the simulated runner."""
         version = job.previous_version if step is Step.RESTORE else job.version
         removes = step in {Step.REMOVE, Step.DISCARD}
         return Command(("simulate", str(step), job.name, "" if removes else version or ""), {})
 
 
 class SimulatedRunner(StepRunner):
-    """Does the commands of :class:`SimulatedInstaller` without processes: a step ends with the process it is in."""
+    """Runs the commands of :class:`SimulatedInstaller` in this process, with which they end."""
 
     def __init__(
         self, folder: Path, software: SimulatedSoftware, outcomes: SeededOutcomes, on_step: Callable[[], None]
@@ -104,26 +104,26 @@ class SimulatedRunner(StepRunner):
         self._steps: dict[str, asyncio.Task[StepResult]] = {}
 
     def start(self, key: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Begin a step."""
+        """Start a step."""
         _, step, name, version = command
         self._on_step()
         self._steps[key] = asyncio.create_task(self._carry_out(step, name, version), name=f"step:{key}")
 
     async def wait(self, key: str) -> StepResult:
-        """Wait for a step's end; one of an earlier process was interrupted, and nobody knows how it ended."""
+        """Wait for a step's end; the result of an earlier process's step is unknown."""
         step = self._steps.get(key)
         return StepResult(None, "") if step is None else await asyncio.shield(step)
 
     def runs(self, key: str) -> bool:
-        """Say whether a step is under way."""
+        """Report whether a step is running."""
         return key in self._steps and not self._steps[key].done()
 
     def forget(self, key: str) -> None:
-        """Forget a step that has ended."""
+        """Remove a step that has ended."""
         self._steps.pop(key, None)
 
     def stop(self) -> None:
-        """End all steps, as a loss of power would."""
+        """Cancel all steps, like a loss of power."""
         for step in self._steps.values():
             step.cancel()
         self._steps.clear()

@@ -1,22 +1,19 @@
-"""One vehicle of a fleet: its node, its SOTA Client and its Software Loading Manager, joined in memory."""
+"""One vehicle of a fleet: its node, its SOTA Client and its Software Loading Manager, connected in memory."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from sota.boundaries.b9_rvi_client.messages import StartDownload, UpdateAvailable
 from sota.client.program import ClientProgram
 from sota.client.settings import ClientSettings
 from sota.fleet.counts import Counts
 from sota.fleet.database_threads import FleetThreads, VehicleThreads
 from sota.fleet.memory_network import MemoryNetwork
-from sota.fleet.node import FleetNode, Observer
+from sota.fleet.node import FleetNode
+from sota.fleet.observer import ProgressObserver
 from sota.fleet.profile import SeededOutcomes
 from sota.fleet.simulation import STANDS_FOR, SimulatedInstaller, SimulatedRunner, SimulatedSoftware
 from sota.rvi.names import VEHICLE_PREFIX, ServiceTable
@@ -24,13 +21,13 @@ from sota.rvi.settings import NodeSettings
 from sota.slm.program import SlmProgram
 from sota.slm.settings import SlmSettings
 
-REGISTER_S = 3600.0  # the node cannot forget its services here, so it need not be asked
+REGISTER_S = 3600.0  # the node cannot lose its services here, so it need not be asked
 RECONNECT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class SharedResources:
-    """What all vehicles of a fleet share. ``installed`` is what each has when it is new."""
+    """What all vehicles of a fleet share. ``installed`` is the software of a new vehicle."""
 
     folder: Path
     backend: str
@@ -59,11 +56,12 @@ class Vehicle:
                 tls_port=0,
                 peers=(shared.backend,),
                 reconnect_s=RECONNECT_S,
+                callback_peer=False,
             ),
             vin,
             self._memory,
             shared.table,
-            _ProgressObserver(vin, shared.counts, outcomes),
+            ProgressObserver(vin, shared.counts, outcomes),
         )
         self._runner: SimulatedRunner | None = None
         self._programs: list[SlmProgram | ClientProgram] = []
@@ -71,12 +69,12 @@ class Vehicle:
 
     @property
     def begins_offline(self) -> bool:
-        """Whether it is away at the beginning."""
+        """Whether it is offline at first."""
         return self._outcomes.begins_offline()
 
     @property
     def software(self) -> dict[str, str]:
-        """What is installed: name to version."""
+        """The installed software: name to version."""
         return self._software.packages
 
     async def start(self) -> None:
@@ -86,17 +84,12 @@ class Vehicle:
         self._schedule = asyncio.create_task(self._run_schedule(), name=f"vehicle:{self.vin}")
 
     async def stop(self) -> None:
-        """End it; everything that matters is on disk."""
+        """Stop it; its state is on disk."""
         if self._schedule is not None:
             self._schedule.cancel()
             await asyncio.gather(self._schedule, return_exceptions=True)
         await self._node.close()
         await self._stop_programs()
-
-    async def restart_programs(self) -> None:
-        """Stop client and loading manager and start them anew from what is on disk; the node stays."""
-        await self._stop_programs()
-        await self._start_programs()
 
     @property
     def _data(self) -> Path:
@@ -149,7 +142,7 @@ class Vehicle:
         self._programs = []
 
     async def _run_schedule(self) -> None:
-        """Connect and disconnect as the outcomes say, until cancelled."""
+        """Connect and disconnect as the profile says, until cancelled."""
         await asyncio.sleep(self._outcomes.arrival_s())
         if self._outcomes.begins_offline():
             await _sleep(self._outcomes.offline_s())
@@ -165,72 +158,3 @@ async def _sleep(duration_s: float | None) -> None:
         await asyncio.Event().wait()
     else:
         await asyncio.sleep(duration_s)
-
-
-class _Named(msgspec.Struct, rename={"content": "bytes"}):
-    """What is looked at of messages that name one download."""
-
-    download_index: int
-    status: str = ""
-    reason: str | None = None
-    content: msgspec.Raw = msgspec.Raw()
-
-
-class _ProgressObserver(Observer):
-    """Counts what passes, and flips a bit where the outcomes say so."""
-
-    def __init__(self, vin: str, counts: Counts, outcomes: SeededOutcomes) -> None:
-        self._vin, self._counts, self._outcomes = vin, counts, outcomes
-        self._is_connected = False
-        self._to_corrupt: set[int] = set()
-
-    def arrives(self, service: str, parameters: bytes) -> bytes:
-        """See a message for the vehicle."""
-        with contextlib.suppress(msgspec.MsgspecError):  # what is malformed is the client's to refuse
-            if service == "chunk":
-                return self._chunk(parameters)
-            if service == "notify":
-                (update,) = _UPDATES.decode(parameters)
-                indexes = frozenset(download.download_index for download in update.downloads)
-                self._counts.notified(self._vin, update.update_id, indexes)
-            elif service == "start":
-                (start,) = _STARTS.decode(parameters)
-                self._counts.transferring(self._vin)
-                if self._outcomes.corrupts(f"{start.package.name}/{start.package.version}"):
-                    self._to_corrupt.add(start.download_index)
-            elif service == "reported":
-                (named,) = _NAMED.decode(parameters)
-                self._counts.confirmed(self._vin, named.download_index)
-        return parameters
-
-    def leaves(self, service: str, parameters: bytes) -> None:
-        """See a message of the vehicle."""
-        if service == "report":
-            with contextlib.suppress(msgspec.MsgspecError):
-                (named,) = _NAMED.decode(parameters)
-                self._counts.reported(self._vin, named.download_index, named.status, named.reason)
-
-    def connected(self, is_connected: bool) -> None:
-        """See the connection come and go."""
-        if is_connected is not self._is_connected:
-            self._is_connected = is_connected
-            self._counts.connected += 1 if is_connected else -1
-
-    def _chunk(self, parameters: bytes) -> bytes:
-        # Base64 takes four characters for three bytes; what stands around it is not worth counting.
-        self._counts.payload_bytes += len(parameters) * 3 // 4
-        if not self._to_corrupt:
-            return parameters
-        (named,) = _NAMED.decode(parameters)
-        if named.download_index not in self._to_corrupt:
-            return parameters
-        self._to_corrupt.discard(named.download_index)
-        content = bytes(named.content)
-        middle = len(content) // 2
-        other = b"B" if content[middle : middle + 1] == b"A" else b"A"
-        return parameters.replace(content, content[:middle] + other + content[middle + 1 :], 1)
-
-
-_UPDATES = msgspec.json.Decoder(list[UpdateAvailable])
-_STARTS = msgspec.json.Decoder(list[StartDownload])
-_NAMED = msgspec.json.Decoder(list[_Named])

@@ -57,7 +57,6 @@ class LinkContext(Generic[Connection_contra]):
     table: ServiceTable
     owner: LinkOwner[Connection_contra]
     log: FilteringBoundLogger = field(default_factory=get_logger)
-    greetings: dict[str, bytes] = field(default_factory=dict)
     revocations: Revocations = field(default_factory=lambda: Revocations(None))
     confirms: bool = False
     """Whether messages are confirmed to peers that ask for it; then the owner must settle each that it receives."""
@@ -68,7 +67,6 @@ class LinkContext(Generic[Connection_contra]):
         """Use another identity, for every new connection."""
         self.identity = identity
         self.generation += 1
-        self.greetings.clear()
 
     def validity_moment(self) -> float | None:
         """Return the time to check validities against; None if they are not checked."""
@@ -82,9 +80,6 @@ class LinkContext(Generic[Connection_contra]):
 
     def greeting(self, codec: Codec, *, secure: bool = True) -> bytes:
         """Return this node's ``au``. As in a real node, its version is the link's, not the encoding's."""
-        version = "1.0" if secure else "1.1"
-        if (key := f"{codec.name} {version}") not in self.greetings:
-            tokens = [credential.token for credential in self.identity.rights.credentials]
-            extension = {"ack": True} if self.confirms else {}
-            self.greetings[key] = codec.encode({"cmd": "au", "ver": version, "creds": tokens, **extension})
-        return self.greetings[key]
+        tokens = [credential.token for credential in self.identity.rights.credentials]
+        extension = {"ack": True} if self.confirms else {}
+        return codec.encode({"cmd": "au", "ver": "1.0" if secure else "1.1", "creds": tokens, **extension})

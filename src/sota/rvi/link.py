@@ -44,7 +44,7 @@ class Link:
         self._context = context
         self._handshake_failures = HandshakeFailures(context.log)
         self._servers: list[asyncio.Server] = []
-        self._secure_servers: set[asyncio.Server] = set()
+        self._secure_server: asyncio.Server | None = None
         self._secure_socket: socket.socket | None = None
         self._client_tls: ssl.SSLContext | None = None
         self._renewing_until = 0.0
@@ -121,12 +121,11 @@ class Link:
             self._client_tls = self._make_client_tls()
         if self._secure_socket is not None:
             # Both listen on one socket, so that no connection is refused in between.
-            old = [server for server in self._servers if server in self._secure_servers]
+            old = self._secure_server
             await self._listen(self._secure_socket, self._server_tls())
-            for server in old:
-                server.close()
-                self._servers.remove(server)
-                self._secure_servers.discard(server)
+            if old is not None:
+                old.close()
+                self._servers.remove(old)
         for connection in list(self.connections):
             if connection.initiator:
                 connection.close()
@@ -161,7 +160,7 @@ class Link:
         )
         self._servers.append(server)
         if secure:
-            self._secure_servers.add(server)
+            self._secure_server = server
 
     async def _stay_connected(self, host: str, port: int, codec: Codec, *, secure: bool) -> None:
         settings, loop = self._context.settings, asyncio.get_running_loop()

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,9 @@ from sota.kit.runtime import metrics
 from sota.kit.runtime.logging import get_logger
 from sota.rvi.database import NodeDatabase
 from sota.rvi.message import Message, Peer
+
+Deleted = list[tuple[str, int]]
+"""Service and bytes of each deleted message."""
 
 READ_MESSAGES = 64
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -157,31 +160,28 @@ class MessageStore:
         if backlog := self._backlogs.get(service):
             backlog.handed_over = 0
 
-    def remove(self, numbers: Sequence[int]) -> asyncio.Future[None]:
+    def remove(self, numbers: Sequence[int]) -> asyncio.Future[Deleted]:
         """Delete messages that have arrived or expired."""
-        future = self._database.submit(lambda connection: _delete(connection, numbers))
-        return self._counting(future)
+        return self._delete(lambda connection: _delete(connection, numbers))
 
-    def expire(self) -> asyncio.Future[None]:
+    def expire(self) -> asyncio.Future[Deleted]:
         """Delete messages whose time is over."""
         now = time.monotonic() + self._base
-        return self._counting(self._database.submit(lambda connection: _expire(connection, now)))
+        return self._delete(lambda connection: _expire(connection, now))
 
-    def _counting(self, deleted: asyncio.Future[list[tuple[str, int]]]) -> asyncio.Future[None]:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _delete(self, work: Callable[[sqlite3.Connection], Deleted]) -> asyncio.Future[Deleted]:
+        deleted = self._database.submit(work)
+        deleted.add_done_callback(self._count_deleted)
+        return deleted
 
-        def count(future: asyncio.Future[list[tuple[str, int]]]) -> None:
-            if not future.cancelled() and future.exception() is None:
-                for service, size in future.result():
-                    if (backlog := self._backlogs.get(service)) is not None:
-                        backlog.durable -= 1
-                        backlog.durable_bytes -= size
-                    self._forget(service, size)
-            if not done.done():
-                done.set_result(None)
-
-        deleted.add_done_callback(count)
-        return done
+    def _count_deleted(self, deleted: asyncio.Future[Deleted]) -> None:
+        if deleted.cancelled() or deleted.exception() is not None:
+            return
+        for service, size in deleted.result():
+            if (backlog := self._backlogs.get(service)) is not None:
+                backlog.durable -= 1
+                backlog.durable_bytes -= size
+            self._forget(service, size)
 
     def _start_over(self) -> None:
         """Forget what the damaged file held; pending writes go into the new file."""
@@ -261,14 +261,14 @@ def _read(connection: sqlite3.Connection, service: str, after: int, base: float)
     return messages
 
 
-def _delete(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[tuple[str, int]]:
-    gone: list[tuple[str, int]] = []
+def _delete(connection: sqlite3.Connection, numbers: Sequence[int]) -> Deleted:
+    gone: Deleted = []
     for number in numbers:
         query = "DELETE FROM messages WHERE number = ? RETURNING service, LENGTH(parameters)"
         gone += connection.execute(query, (number,)).fetchall()
     return gone
 
 
-def _expire(connection: sqlite3.Connection, now: float) -> list[tuple[str, int]]:
+def _expire(connection: sqlite3.Connection, now: float) -> Deleted:
     query = "DELETE FROM messages WHERE deadline <= ? RETURNING service, LENGTH(parameters)"
     return connection.execute(query, (now,)).fetchall()

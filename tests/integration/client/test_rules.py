@@ -56,7 +56,7 @@ async def test_report_survives_a_restart(vehicle: Vehicle, ivi: Offer) -> None:
     ("change", "why"),
     [
         ({"signature": None}, "is not signed"),
-        ({"target": "another unit"}, "fields do not agree"),
+        ({"target": "another unit"}, "fields do not match"),
     ],
 )
 async def test_download_without_a_trusted_signature_is_refused_before_it_begins(
@@ -83,7 +83,7 @@ async def test_signature_of_another_file_is_refused_before_it_begins(vehicle: Ve
 
     report = await vehicle.node.heard("report")
     assert (report["status"], report["reason"]) == ("failed", "verification_failed")
-    assert "fields do not agree" in report["operations"][0]["result_text"]
+    assert "fields do not match" in report["operations"][0]["result_text"]
     assert stored(vehicle) == []
 
 

@@ -69,7 +69,7 @@ class LocalFile:
             file=str(self.path),
             kept_as=new.name,
             detail=why,
-            hint="its program begins again and tells the backend what is installed; see the disk",
+            hint="its program starts with an empty file, and reports to the backend again; check the disk",
         )
 
     def sync(self) -> None:
