@@ -94,9 +94,7 @@ class Downloads:
                 if transfer.idle_s > self._settings.idle_timeout_s:
                     text = f"No block came for {self._settings.idle_timeout_s:g} s."
                     async with self._locks[index]:
-                        with contextlib.suppress(
-                            SotaError
-                        ):  # the disk is full, or the state was lost: the next check looks again
+                        with contextlib.suppress(SotaError):  # the disk is full, or the state lost: tried again later
                             entry = await self.receiver.entry(index)
                             await self.receiver.conclude(entry, Reason.ABORTED, GENERAL_ERROR, text)
 

@@ -26,10 +26,9 @@ from sota.rvi.names import ServiceTable
 
 AT_ONCE = 32
 THREADS = 8
-# As they are by default, collections that find nothing walk the objects of thousands of vehicles, for 15% of the time.
+# By default the garbage collector walks the objects of thousands of vehicles in vain, for 15 % of the time.
 COLLECT_AFTER = (50_000, 10, 10)
-# A database has its log beside it; a vehicle further has its connection, and the file that arrives: one of its two
-# programs has that open.
+# A database also has its log open; a vehicle its connection, and the file that one of its programs receives.
 FILES_OF_A_DATABASE, FILES_OF_A_VEHICLE, OTHER_FILES = 2, 2, 200
 
 
@@ -94,7 +93,7 @@ class Fleet:
         """Start all vehicles, some at a time; returns when each runs (it connects when its schedule says so)."""
         keep_freed()
         gc.set_threshold(*COLLECT_AFTER)
-        # A vehicle waits without the libraries of signatures (docs/decisions/0012); here they are used at once.
+        # An idle vehicle does not load the signature libraries (docs/decisions/0012); here they are used at once.
         await asyncio.to_thread(importlib.import_module, "sota.boundaries.package_signature")
         await self._some_at_a_time([self._start(vehicle) for vehicle in self.vehicles.values()])
         get_logger(program="fleet").info("fleet_started", vehicles=len(self.vehicles))

@@ -66,7 +66,7 @@ class FleetNode:
         self._link: Link | None = None
         self._log = get_logger(program="fleet")
 
-    # Life
+    # Start and stop
 
     def open(self) -> None:
         """Read the identity and answer the vehicle's programs.

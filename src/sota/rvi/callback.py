@@ -158,7 +158,7 @@ class CallbackClient:
         else:
             self._finish(Response(answer.status, {}, b"") if isinstance(error, AnswerTooLong) else None)
 
-    # Small things
+    # Helpers
 
     def _connect(self) -> None:
         if self._connecting is None:

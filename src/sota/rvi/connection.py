@@ -360,7 +360,7 @@ class PeerConnection(asyncio.Protocol):
         elif self._writer is not None and packet.frg_end is not None:
             self._offer_again(self._writer.finish(packet.frg_end))
 
-    # Small things
+    # Helpers
 
     def _drop_announcements(self, now: float) -> None:
         lost = [name for name in self.announced if self.rights.to_receive(name, now) is None]

@@ -72,9 +72,7 @@ class LargeRequestReader:
             parameters = bytes(request.params.parameters)
             before, here, after = parameters.partition(_QUOTED)
             packed_before, here_packed, packed_after = pack(msgspec.json.decode(parameters)).partition(_PACKED)
-            if (
-                not here or not here_packed
-            ):  # it was elsewhere, or in a member that a later one of the same name replaces
+            if not here or not here_packed:  # it was elsewhere, or in a member that a later one replaces
                 return None
             quoted = self._checked(content, start, end)
         except (msgspec.MsgspecError, ValueError, OverflowError, TypeError, RecursionError):

@@ -80,7 +80,7 @@ class Node:
         self._context: LinkContext[PeerConnection] | None = None
         self._identity_folder = IdentityFolder(settings)
 
-    # Life
+    # Start and stop
 
     async def start(self) -> None:
         """Read the identity, open the disk, listen; returns when the node can be used.

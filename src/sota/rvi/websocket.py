@@ -205,7 +205,7 @@ class SocketProtocol(asyncio.Protocol):
             self._protocol.send_ping(os.urandom(4))
             self._flush()
 
-    # Small things
+    # Helpers
 
     def _accept(self, request: Request) -> None:
         if is_of_a_page(request.headers.get_all("Origin"), request.headers.get_all("Host")):
