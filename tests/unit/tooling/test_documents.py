@@ -130,7 +130,7 @@ def test_new_names_of_the_glossary_exist() -> None:
     cells = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ")]
     named = {name for cell in cells for name in re.findall(r"`([A-Z]\w*[a-z]\w*(?:\.\w+)?)`", cell)}
     assert len(named) > 50
-    assert sorted(named - known) == []
+    assert sorted(name for name in named if name.partition(".")[0] not in known) == []
 
 
 def test_test_that_the_developers_page_shows_exists() -> None:
