@@ -178,8 +178,8 @@ class HttpClient:
                         raise Unavailable(f"The answer of {self.base_url} is too long.")
                     parts.append(part)
                 return Response(response.status, response.headers, b"".join(parts))
-        except TimeoutError:
-            raise self._pool.late(limit) from None
+        except TimeoutError as error:
+            raise self._pool.unavailable(error, limit) from None
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -200,14 +200,17 @@ class HttpClient:
         limit = timeout_s or self._timeout_s
         head = self._head(method, path, query, body, headers)
         exchange: _Exchange | None = None
-        async with self._pool.slot(limit):
-            try:
-                async with asyncio.timeout(limit if body is None or isinstance(body, bytes) else None):
-                    exchange = await self._exchange(head, body, limit)
-                yield StreamedResponse(exchange, limit)
-            finally:
-                if exchange is not None:
-                    exchange.end(self._pool)
+        await self._pool.acquire(limit)
+        try:
+            async with asyncio.timeout(limit if body is None or isinstance(body, bytes) else None):
+                exchange = await self._exchange(head, body, limit)
+            yield StreamedResponse(exchange, limit)
+        except (OSError, BadAnswer) as error:
+            raise self._pool.unavailable(error, limit) from None
+        finally:
+            if exchange is not None:
+                exchange.end(self._pool)
+            self._pool.release()
 
     async def close(self) -> None:
         """Close the idle connections."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from sota.kit.errors import Unavailable
-from sota.kit.http.answer import BadAnswer
 from sota.kit.http.connection import ClientConnection
 
 CONNECT_TIMEOUT_S = 5.0
@@ -35,33 +33,30 @@ class ConnectionPool:
         self._idle: list[ClientConnection] = []
         self._slots = asyncio.Semaphore(size)
 
-    @contextlib.asynccontextmanager
-    async def slot(self, limit_s: float) -> AsyncIterator[None]:
-        """Wait for the right to use a connection, and turn what goes wrong meanwhile into ``Unavailable``.
+    async def acquire(self, limit_s: float) -> None:
+        """Wait for the right to use a connection; :meth:`release` gives it back.
 
         Raises:
-            Unavailable: too many calls are under way, the connection broke, or the time is over.
+            Unavailable: too many calls are under way.
         """
+        if not self._slots.locked():
+            await self._slots.acquire()  # at once
+            return
         try:
-            if self._slots.locked():
-                async with asyncio.timeout(limit_s):
-                    await self._slots.acquire()
-            else:
-                await self._slots.acquire()  # at once
+            async with asyncio.timeout(limit_s):
+                await self._slots.acquire()
         except TimeoutError:
             raise Unavailable(f"Too many calls to {self.address} at once.") from None
-        try:
-            yield
-        except TimeoutError:
-            raise self.late(limit_s) from None
-        except (OSError, BadAnswer) as error:
-            raise Unavailable(f"{self.address} is not reachable: {error}.") from None
-        finally:
-            self._slots.release()
 
-    def late(self, limit_s: float) -> Unavailable:
-        """Return the error of an answer that did not come in time."""
-        return Unavailable(f"{self.address} did not answer within {limit_s:g} s.")
+    def release(self) -> None:
+        """Let another call use a connection."""
+        self._slots.release()
+
+    def unavailable(self, error: Exception, limit_s: float) -> Unavailable:
+        """Return the error of a call that got no answer."""
+        if isinstance(error, TimeoutError):
+            return Unavailable(f"{self.address} did not answer within {limit_s:g} s.")
+        return Unavailable(f"{self.address} is not reachable: {error}.")
 
     async def connect(self) -> ClientConnection:
         """Return an idle connection, or a new one."""

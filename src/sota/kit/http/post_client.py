@@ -52,7 +52,8 @@ class PostClient:
         """
         parts = (b"%b%d\r\n\r\n" % (self._head, sum(map(len, body))), *body)
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        async with self._pool.slot(self._timeout_s):
+        await self._pool.acquire(self._timeout_s)
+        try:
             while True:
                 connection = await self._pool.connect()
                 try:
@@ -60,6 +61,10 @@ class PostClient:
                 except (OSError, BadAnswer) as error:
                     if not connection.may_repeat or isinstance(error, TimeoutError):
                         raise
+        except (OSError, BadAnswer) as error:
+            raise self._pool.unavailable(error, self._timeout_s) from None
+        finally:
+            self._pool.release()
 
     async def close(self) -> None:
         """Close all connections; a request under way has no answer."""
