@@ -19,6 +19,7 @@ from sota.kit.sql.database import Database
 from tests.support.core import new_package, queue_request
 from tests.support.processes import ProgramProcess, free_ports
 from tests.support.resolver import ProgramCaller, RunningResolver, running_resolver
+from tests.support.thorough import sample
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -95,6 +96,7 @@ async def prepared(core: KilledCore) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fresh_database_url", sample(("sqlite", "mariadb"), 1), indirect=True)
 async def test_request_that_its_core_did_not_survive_is_queued_once_when_it_is_repeated(core: KilledCore) -> None:
     request = await prepared(core)
     first = asyncio.create_task(core.web.send("POST", "/install-requests", request, headers=KEY))

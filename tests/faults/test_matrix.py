@@ -1,7 +1,7 @@
 """Every program on the way of an update killed before and after each of its durable writes.
 
-``make test`` plays a sample, one place in each program, chosen by ``SOTA_FAULT_SEED``; ``make faults`` plays all and
-prints the matrix at the end: ``make faults ARGS="-k every_place and slm"`` for one.
+``make test`` plays a sample, one place in each of four programs, chosen by ``SOTA_FAULT_SEED``. ``make faults`` plays
+all and prints the matrix at the end: ``make faults ARGS="-k every_place and slm"`` for one.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ async def _are_right(line: Line, cells: list[Cell], played: dict[Cell, Result]) 
 
 
 @pytest.mark.slow
-async def test_one_place_of_each_program(line: Line, cells: list[Cell], played: dict[Cell, Result]) -> None:
+async def test_one_place_of_some_programs(line: Line, cells: list[Cell], played: dict[Cell, Result]) -> None:
     dice = random.Random(SEED)
 
-    sample = [dice.choice([cell for cell in cells if cell.program == name]) for name in PROGRAMS]
-    await _are_right(line, sample, played)
+    places = [dice.choice([cell for cell in cells if cell.program == name]) for name in dice.sample(PROGRAMS, 4)]
+    await _are_right(line, places, played)
 
 
 @pytest.mark.slow
