@@ -11,6 +11,7 @@ Nothing here does I/O.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
@@ -34,12 +35,14 @@ __all__ = [
     "Way",
     "answers",
     "behaves",
+    "declared",
     "fails",
     "refuses",
     "results",
 ]
 
 
+Answer = TypeVar("Answer")
 Answer_co = TypeVar("Answer_co", covariant=True)
 
 
@@ -292,6 +295,17 @@ class Boundary:
         named = {outcome.name for outcome in outcomes}
         more["also"] = tuple(one for one in (*more.get("also", ()), *self.also) if one.name not in named)
         return Row(id, title, self.caller, self.callee, way, outcomes, response=response, **more)
+
+    def like(self, id: str, row: Row[Answer], *outcomes: Outcome, **more: Unpack[More]) -> Row[Answer]:
+        """Declare a row that is another boundary's, but for what is given here."""
+        own: More = {"request": row.request, "note": row.note, "also": row.also, **more}
+        own["also"] = tuple(one for one in own["also"] if one not in self.also)
+        return self.row(id, row.title, row.way, *(outcomes or row.outcomes), response=row.response, **own)
+
+
+def declared(names: Mapping[str, object]) -> tuple[Interaction, ...]:
+    """Return the rows that a module declares (``ROWS = declared(globals())``), so that none can be left out."""
+    return tuple(value for value in names.values() if isinstance(value, Interaction))
 
 
 def answers(name: str, text: str, message: str | None = None, status: int = 200) -> Outcome:

@@ -27,13 +27,13 @@ from sota.boundaries.interaction import Interaction, Program
 
 
 def build(*boundaries: tuple[Interaction, ...]) -> Mapping[str, Interaction]:
-    """Join the boundaries' rows into one table.
+    """Join the boundaries' rows into one table, of each boundary the whitelist's own rows first.
 
     Raises:
         ValueError: an id stands twice, or two outcomes of a row have one name.
     """
     table: dict[str, Interaction] = {}
-    for row in (row for rows in boundaries for row in rows):
+    for row in (row for rows in boundaries for row in sorted(rows, key=_place)):
         if row.id in table:
             raise ValueError(f"{row.id} is declared twice")
         names = [outcome.name for outcome in (*row.outcomes, *row.also)]
@@ -41,6 +41,10 @@ def build(*boundaries: tuple[Interaction, ...]) -> Mapping[str, Interaction]:
             raise ValueError(f"{row.id} has two outcomes of one name")
         table[row.id] = row
     return MappingProxyType(table)
+
+
+def _place(row: Interaction) -> tuple[bool, int]:
+    return row.id.startswith("X-"), int(row.id.rpartition("-")[2])
 
 
 TABLE = build(B0, B1, B2, B3, B4, B5, B6, B7, B8, B9, B10, B11, B12, B13)

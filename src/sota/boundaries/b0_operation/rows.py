@@ -5,7 +5,7 @@ One set for all programs: the callee is ``Program.EVERY``, and ``table.rows_for`
 
 from __future__ import annotations
 
-from sota.boundaries.interaction import Boundary, Http, Program, answers, refuses
+from sota.boundaries.interaction import Boundary, Http, Program, answers, declared, refuses
 
 B0 = Boundary("B0", Program.OPERATION, Program.EVERY)
 
@@ -23,4 +23,4 @@ METRICS = B0.row(
     "X-B0-3", "Metrics", Http("GET", "/metrics", asset=True), answers("measured", "Prometheus metrics as text")
 )
 
-ROWS = (HEALTH, READINESS, METRICS)
+ROWS = declared(globals())

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b10_client_slm import messages
-from sota.boundaries.interaction import Boundary, Http, Program, Service, answers, refuses
+from sota.boundaries.interaction import Boundary, Http, Program, Service, answers, declared, refuses
 from sota.boundaries.ordinary import NOT_FOUND
 
 B10 = Boundary("B10", Program.SOTA_CLIENT, Program.SOFTWARE_LOADING_MANAGER)
@@ -170,22 +170,4 @@ LOCAL_CHANGES = TO_CLIENT.row(
     request=Annotated[list[messages.LocalChange], Meta(max_length=1000)],
 )
 
-ROWS = (
-    UPDATE_AVAILABLE,
-    INITIATE_DOWNLOAD,
-    INITIATE_DOWNLOAD_AT_NODE,
-    START_DOWNLOAD,
-    SEND_BLOCK,
-    INSTALL_REPORT,
-    GET_PACKAGES,
-    CANCEL_WANTED,
-    CANCEL_DOWNLOAD,
-    FINISH_DOWNLOAD,
-    UPDATE_STATUS,
-    STAGE,
-    LOCAL_CHANGES,
-    CONSENT,
-    GIVE_CONSENT,
-    CONSENT_PAGE,
-    CONSENT_FORM,
-)
+ROWS = declared(globals())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sota.boundaries.b12_logistics_core import messages
-from sota.boundaries.interaction import Boundary, Http, Lines, Program, answers
+from sota.boundaries.interaction import Boundary, Http, Lines, Program, answers, declared
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED
 
 B12 = Boundary("B12", Program.LOGISTICS, Program.SOTA_CORE, also=(AUTHENTICATION_FAILED,))
@@ -17,4 +17,4 @@ PROVISION_VEHICLES = B12.row(
     response=Lines(messages.ProvisionResult),
 )
 
-ROWS = (PROVISION_VEHICLES,)
+ROWS = declared(globals())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sota.boundaries.interaction import Boundary, Files, Program, results
+from sota.boundaries.interaction import Boundary, Files, Program, declared, results
 
 B13 = Boundary("B13", Program.WEB_SERVER, Program.REPOSITORY)
 
@@ -14,4 +14,4 @@ WRITE_PACKAGE = B13.row(
     results("failure", None, "the file cannot be written; nothing of it is left behind"),
 )
 
-ROWS = (WRITE_PACKAGE,)
+ROWS = declared(globals())

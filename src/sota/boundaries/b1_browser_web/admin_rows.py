@@ -9,7 +9,7 @@ from sota.boundaries import audit
 from sota.boundaries.b1_browser_web import admin_messages as messages
 from sota.boundaries.b1_browser_web.page_rows import B1, FORM_LIMIT, REDIRECTED
 from sota.boundaries.b1_browser_web.queries import ProgramAuditQuery, ProgramQuery
-from sota.boundaries.interaction import Http, Role, answers, refuses
+from sota.boundaries.interaction import Http, Role, answers, declared, refuses
 from sota.boundaries.ordinary import NOT_FOUND
 from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Said
@@ -163,22 +163,6 @@ VERIFY_AUDIT = B1.row(
     role=Role.ADMIN,
 )
 
-ROWS = (
-    PASSWORD_PAGE,
-    CHANGE_PASSWORD_FORM,
-    CHANGE_PASSWORD,
-    OWN_SESSIONS,
-    END_SESSIONS,
-    USERS,
-    NEW_USER,
-    USER,
-    CHANGE_USER,
-    DELETE_USER,
-    TOKENS,
-    NEW_TOKEN,
-    REVOKE_TOKEN,
-    AUDIT,
-    VERIFY_AUDIT,
-)
+ROWS = declared(globals())
 OWN = (CHANGE_PASSWORD_FORM, CHANGE_PASSWORD, END_SESSIONS, NEW_TOKEN, REVOKE_TOKEN)
 """Rows that change something and are for viewers too: it is their own."""

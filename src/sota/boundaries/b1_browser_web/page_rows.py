@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sota.boundaries.b1_browser_web import messages
 from sota.boundaries.b1_browser_web.queries import AssetQuery, IndexQuery
-from sota.boundaries.interaction import Boundary, Http, Program, Role, answers, behaves, refuses
+from sota.boundaries.interaction import Boundary, Http, Program, Role, answers, behaves, declared, refuses
 
 B1 = Boundary("B1", Program.WEB_BROWSER, Program.WEB_SERVER)
 
@@ -135,3 +135,5 @@ API_PAGE = B1.row(
     also=(REDIRECTED,),
     role=Role.VIEWER,
 )
+
+ROWS = declared(globals())

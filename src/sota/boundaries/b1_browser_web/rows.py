@@ -11,7 +11,7 @@ from sota.boundaries.b1_browser_web.page_rows import B1
 from sota.boundaries.b1_browser_web.passed_on_rows import passed_on
 from sota.boundaries.b2_web_core import rows as core
 from sota.boundaries.b3_web_resolver import rows as resolver
-from sota.boundaries.interaction import Http, Role, answers, refuses
+from sota.boundaries.interaction import Http, Role, answers, declared, refuses
 from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
     FILTER_INVALID,
@@ -106,49 +106,4 @@ DELETE_PACKAGE = B1.row(
     role=Role.ADMIN,
 )
 
-ROWS = (
-    page_rows.INDEX_PAGE,
-    page_rows.SCRIPTS,
-    page_rows.STYLESHEETS,
-    NEW_VIN,
-    NEW_CAMPAIGN,
-    NEW_FILTER,
-    NEW_ASSOCIATION,
-    QUEUE_PACKAGE,
-    page_rows.LOGIN_PAGE,
-    page_rows.LOGIN,
-    page_rows.SET_COOKIE,
-    page_rows.SEND_COOKIE,
-    page_rows.REDIRECT_TO_LOGIN,
-    page_rows.REDIRECT_BACK,
-    page_rows.REQUEST_PAGE,
-    page_rows.PAGE,
-    page_rows.REDIRECT_UNAUTHENTICATED,
-    QUEUE_PACKAGES,
-    QUEUED_REQUESTS,
-    SEARCH_VINS,
-    UPLOAD_PACKAGE,
-    SEARCH_FILTERS,
-    LIST_FILTERS,
-    UPDATE_FILTER,
-    DELETE_FILTER,
-    UPDATE_VIN_PACKAGES,
-    VIEW_VIN_PACKAGES,
-    VIEW_PACKAGE_VINS,
-    NEW_COMPONENT,
-    SEARCH_COMPONENTS,
-    COMPLETED_INSTALLS,
-    VEHICLE,
-    INSTALL_REQUEST,
-    REQUEST_VEHICLES,
-    UPDATE,
-    SEARCH_PACKAGES,
-    PACKAGE,
-    page_rows.LOGOUT,
-    page_rows.API_DOCUMENT,
-    page_rows.API_PAGE,
-    PACKAGE_FILE,
-    DELETE_PACKAGE,
-    *passed_on_rows.ROWS,
-    *admin_rows.ROWS,
-)
+ROWS = (*declared(globals()), *page_rows.ROWS, *passed_on_rows.ROWS, *admin_rows.ROWS)

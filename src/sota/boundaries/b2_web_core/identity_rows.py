@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sota.boundaries.b2_web_core import identity_messages as messages
 from sota.boundaries.b2_web_core.queue_rows import B2
-from sota.boundaries.interaction import Http, answers, refuses
+from sota.boundaries.interaction import Http, answers, declared, refuses
 from sota.boundaries.ordinary import NOT_FOUND
 from sota.boundaries.parameters import ListQuery
 
@@ -93,4 +93,4 @@ AUTHORITY = B2.row(
     response=messages.AuthorityState,
 )
 
-ROWS = (ENROL, IDENTITIES, NEW_CODE, ENROL_BY_CODE, REVOKE, REVOCATIONS, AUTHORITY)
+ROWS = declared(globals())

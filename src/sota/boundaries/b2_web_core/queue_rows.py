@@ -6,7 +6,7 @@ from sota.boundaries import audit
 from sota.boundaries.audit import AuditQuery
 from sota.boundaries.b2_web_core import messages
 from sota.boundaries.b2_web_core.queries import BlacklistQuery, RetireQuery
-from sota.boundaries.interaction import Boundary, Http, Program, answers
+from sota.boundaries.interaction import Boundary, Http, Program, answers, declared
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NOT_FOUND
 from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Said
@@ -150,20 +150,4 @@ RESOLVER_FOLLOWS = B2.row(
     ),
 )
 
-ROWS = (
-    CANCEL,
-    STOP,
-    RETRY,
-    QUEUE,
-    ORDER,
-    HISTORY,
-    SYNC,
-    BLACKLIST,
-    ALLOW,
-    PREVIEW,
-    RETIRE,
-    ERASE,
-    AUDIT,
-    VERIFY_AUDIT,
-    RESOLVER_FOLLOWS,
-)
+ROWS = declared(globals())

@@ -13,7 +13,7 @@ from sota.boundaries.b2_web_core.queries import (
     RequestVehicleQuery,
     VehicleQuery,
 )
-from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
+from sota.boundaries.interaction import Boundary, Http, Program, answers, declared, fails, refuses
 from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
     NO_FILTERS,
@@ -244,30 +244,4 @@ DELETE_PACKAGE = B2.row(
     response=Said,
 )
 
-ROWS = (
-    NEW_PACKAGE,
-    NEW_VIN,
-    NEW_CAMPAIGN,
-    QUEUE_PACKAGE,
-    QUEUE_PACKAGES,
-    QUEUED_REQUESTS,
-    SEARCH_VINS,
-    NEW_PACKAGE_METADATA,
-    UPDATE_VIN_PACKAGES,
-    VIEW_VIN_PACKAGES,
-    VIEW_PACKAGE_VINS,
-    COMPONENT,
-    SEARCH_COMPONENTS,
-    COMPLETED_INSTALLS,
-    VEHICLE,
-    INSTALL_REQUEST,
-    REQUEST_VEHICLES,
-    UPDATE,
-    SEARCH_PACKAGES,
-    PACKAGE,
-    NEW_COMPONENT,
-    PACKAGE_FILE,
-    DELETE_PACKAGE,
-    *queue_rows.ROWS,
-    *identity_rows.ROWS,
-)
+ROWS = (*declared(globals()), *queue_rows.ROWS, *identity_rows.ROWS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sota.boundaries.b3_web_resolver import fleet_messages as messages
-from sota.boundaries.interaction import Boundary, Http, Program, answers, refuses
+from sota.boundaries.interaction import Boundary, Http, Program, answers, declared, refuses
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NOT_FOUND
 from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Said, Vin
@@ -87,14 +87,4 @@ REMOVE_MEMBERS = B3.row(
     response=messages.MembersChanged,
 )
 
-ROWS = (
-    ATTRIBUTES,
-    CHANGE_ATTRIBUTES,
-    GROUPS,
-    GROUP,
-    KEEP_GROUP,
-    DELETE_GROUP,
-    MEMBERS,
-    ADD_MEMBERS,
-    REMOVE_MEMBERS,
-)
+ROWS = declared(globals())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sota.boundaries.b3_web_resolver import resolution_messages as messages
 from sota.boundaries.b3_web_resolver.messages import Resolved
 from sota.boundaries.b3_web_resolver.queries import DependencyQuery, DifferenceQuery, DropQuery
-from sota.boundaries.interaction import Boundary, Http, Program, answers
+from sota.boundaries.interaction import Boundary, Http, Program, answers, declared
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED, FILTER_INVALID, NO_FILTERS, NOT_FOUND, PACKAGE_MISSING
 from sota.boundaries.parameters import ListQuery
 
@@ -114,17 +114,4 @@ DIFFERENCE = B3.row(
     response=list[messages.Difference],
 )
 
-ROWS = (
-    DEPENDENCIES,
-    DECLARE_DEPENDENCIES,
-    DROP_DEPENDENCIES,
-    EXPLAIN,
-    PREVIEW,
-    VALIDATE,
-    FORMAT,
-    PREVIEW_PACKAGE,
-    RESOLUTION,
-    CHOSEN,
-    LEFT_OUT,
-    DIFFERENCE,
-)
+ROWS = declared(globals())

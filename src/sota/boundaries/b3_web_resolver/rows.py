@@ -5,7 +5,7 @@ from __future__ import annotations
 from sota.boundaries import audit
 from sota.boundaries.audit import AuditQuery
 from sota.boundaries.b3_web_resolver import fleet_rows, messages, resolution_rows
-from sota.boundaries.interaction import Boundary, Http, Program, answers, fails, refuses
+from sota.boundaries.interaction import Boundary, Http, Program, answers, declared, fails, refuses
 from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
     FILTER_INVALID,
@@ -174,23 +174,4 @@ VERIFY_AUDIT = B3.row(
     response=audit.AuditVerdict,
 )
 
-ROWS = (
-    NEW_PACKAGE,
-    NEW_VIN,
-    NEW_ASSOCIATION,
-    NEW_FILTER,
-    RESOLVE,
-    SEARCH_FILTERS,
-    LIST_FILTERS,
-    UPDATE_FILTER,
-    DELETE_FILTER,
-    PACKAGE_FILTERS,
-    DETACH_FILTER,
-    NEW_COMPONENT,
-    DELETE_PACKAGE,
-    DELETE_VEHICLE,
-    AUDIT,
-    VERIFY_AUDIT,
-    *fleet_rows.ROWS,
-    *resolution_rows.ROWS,
-)
+ROWS = (*declared(globals()), *fleet_rows.ROWS, *resolution_rows.ROWS)

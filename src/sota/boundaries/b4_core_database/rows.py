@@ -5,7 +5,7 @@ Wrong credentials stop the program at its start, on MariaDB; SQLite has none (do
 
 from __future__ import annotations
 
-from sota.boundaries.interaction import Boundary, Program, Sql, results
+from sota.boundaries.interaction import Boundary, Program, Sql, declared, results
 
 B4 = Boundary("B4", Program.SOTA_CORE, Program.CORE_DATABASE)
 
@@ -105,16 +105,4 @@ FIND_INSTALL_REQUEST = B4.row(
     note="extension: added by the authors later",
 )
 
-ROWS = (
-    NEW_VIN,
-    NEW_PACKAGE,
-    FIND_PACKAGE,
-    FIND_UPDATE,
-    SEARCH_VINS,
-    FIND_VIN_PACKAGES,
-    CHANGE_VIN_PACKAGES,
-    FIND_PACKAGE_VINS,
-    NEW_COMPONENT,
-    SEARCH_COMPONENTS,
-    FIND_INSTALL_REQUEST,
-)
+ROWS = declared(globals())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sota.boundaries.b3_web_resolver.resolution_messages import Resolution
+from sota.boundaries.b3_web_resolver import resolution_rows as web_resolutions
+from sota.boundaries.b3_web_resolver import rows as web
 from sota.boundaries.b5_core_resolver import messages
-from sota.boundaries.interaction import Boundary, Http, Lines, Program, answers
-from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, NOT_FOUND, PACKAGE_MISSING, RESOLUTION_EXISTS
-from sota.boundaries.parameters import ListQuery
+from sota.boundaries.interaction import Boundary, Http, Lines, Program, answers, declared
+from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, PACKAGE_MISSING, RESOLUTION_EXISTS
 
 B5 = Boundary("B5", Program.SOTA_CORE, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 
@@ -30,23 +30,8 @@ TELL_FACTS = B5.row(
     note="extension: added by the authors later",
 )
 
-PACKAGE_FILTERS = B5.row(
-    "X-B5-1",
-    "The filters of a package",
-    Http("GET", "/api/v1/packages/{name}/{version}/filters", query=ListQuery),
-    answers("listed", "the package's filters"),
-    answers("empty", "the package has none: an empty list"),
-    also=(PACKAGE_MISSING,),
-    response=list[messages.Filter],
-)
+PACKAGE_FILTERS = B5.like("X-B5-1", web.PACKAGE_FILTERS)
 
-RESOLUTION = B5.row(
-    "X-B5-2",
-    "A recorded resolution",
-    Http("GET", "/api/v1/resolutions/{id}"),
-    answers("found", "what was decided, when, and by what"),
-    also=(NOT_FOUND,),
-    response=Resolution,
-)
+RESOLUTION = B5.like("X-B5-2", web_resolutions.RESOLUTION)
 
-ROWS = (RESOLVE, TELL_FACTS, PACKAGE_FILTERS, RESOLUTION)
+ROWS = declared(globals())

@@ -5,7 +5,7 @@ Wrong credentials stop the program at its start, on MariaDB; SQLite has none (do
 
 from __future__ import annotations
 
-from sota.boundaries.interaction import Boundary, Program, Sql, results
+from sota.boundaries.interaction import Boundary, Program, Sql, declared, results
 
 B6 = Boundary("B6", Program.EXTERNAL_RESOLVER, Program.RESOLVER_DATABASE)
 
@@ -119,16 +119,4 @@ CHANGE_VIN_PACKAGES = B6.row(
     note="extension: added by the authors later",
 )
 
-ROWS = (
-    NEW_VIN,
-    NEW_PACKAGE,
-    NEW_FILTER,
-    NEW_ASSOCIATION,
-    FIND_PACKAGE_FILTERS,
-    FIND_VIN,
-    FIND_VIN_DEPENDENCIES,
-    SEARCH_FILTERS,
-    CHANGE_FILTERS,
-    DELETE_FILTERS,
-    CHANGE_VIN_PACKAGES,
-)
+ROWS = declared(globals())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sota.boundaries import services
 from sota.boundaries.b7_core_rvi import identity_messages, messages, outcomes
-from sota.boundaries.interaction import Boundary, Http, Program, Rpc, Service, answers, behaves, refuses
+from sota.boundaries.interaction import Boundary, Http, Program, Rpc, Service, answers, behaves, declared, refuses
 
 B7 = Boundary("B7", Program.SOTA_CORE, Program.RVI_NODE_SERVER)
 TO_CORE = Boundary("B7", Program.RVI_NODE_SERVER, Program.SOTA_CORE)
@@ -215,29 +215,4 @@ NEW_IDENTITY = B7.row(
     request=identity_messages.NewIdentity,
 )
 
-ROWS = (
-    SCHEDULE_UPDATE,
-    UPDATE_AVAILABLE,
-    INITIATE_DOWNLOAD,
-    START_DOWNLOAD,
-    SEND_BLOCK,
-    FINISH_DOWNLOAD,
-    INSTALL_REPORT,
-    GET_PACKAGES,
-    ACKNOWLEDGE,
-    REPORTED,
-    REGISTER_SERVICE,
-    UNREGISTER_SERVICE,
-    MESSAGE,
-    AVAILABLE_SERVICES,
-    NODE_PREFIX,
-    SERVICES_AVAILABLE,
-    SERVICES_UNAVAILABLE,
-    INSTALLED_SOFTWARE,
-    CALLBACK,
-    CONNECTED,
-    STAGE,
-    WELCOME,
-    RENEW_IDENTITY,
-    NEW_IDENTITY,
-)
+ROWS = declared(globals())

@@ -6,7 +6,7 @@ The link has no HTTP, so these rows have no outcomes of their own: those of B7 a
 from __future__ import annotations
 
 from sota.boundaries.b7_core_rvi import messages
-from sota.boundaries.interaction import Boundary, Program, Service
+from sota.boundaries.interaction import Boundary, Program, Service, declared
 
 B8 = Boundary("B8", Program.RVI_NODE_SERVER, Program.RVI_NODE_CLIENT)
 TO_SERVER = Boundary("B8", Program.RVI_NODE_CLIENT, Program.RVI_NODE_SERVER)
@@ -49,18 +49,4 @@ STAGE = TO_SERVER.row(
 )
 WELCOME = B8.row("X-B8-6", "A vehicle's epoch", Service("vehicle", "welcome"), request=messages.Welcome)
 
-ROWS = (
-    UPDATE_AVAILABLE,
-    START_DOWNLOAD,
-    SEND_BLOCK,
-    FINISH_DOWNLOAD,
-    INSTALL_REPORT,
-    INITIATE_DOWNLOAD,
-    GET_PACKAGES,
-    ACKNOWLEDGE,
-    REPORTED,
-    INSTALLED_SOFTWARE,
-    CONNECTED,
-    STAGE,
-    WELCOME,
-)
+ROWS = declared(globals())

@@ -4,84 +4,36 @@ from __future__ import annotations
 
 from sota.boundaries import services
 from sota.boundaries.b7_core_rvi import identity_messages, outcomes
+from sota.boundaries.b7_core_rvi import rows as b7
 from sota.boundaries.b9_rvi_client import messages
-from sota.boundaries.interaction import Boundary, Http, Program, Rpc, Service, answers, refuses
+from sota.boundaries.interaction import Boundary, Program, Rpc, Service, answers, declared, refuses
 
 B9 = Boundary("B9", Program.RVI_NODE_CLIENT, Program.SOTA_CLIENT)
 TO_NODE = Boundary("B9", Program.SOTA_CLIENT, Program.RVI_NODE_CLIENT)
 
-UPDATE_AVAILABLE = B9.row(
-    "WL-B9-1",
-    "Software Update Available",
-    Service("vehicle", "notify"),
-    outcomes.COMPLETE,
-    outcomes.RESUMED_X_TIMES,
-    request=messages.UpdateAvailable,
-)
+UPDATE_AVAILABLE = B9.like("WL-B9-1", b7.UPDATE_AVAILABLE)
 INITIATE_DOWNLOAD = TO_NODE.row(
     "WL-B9-2",
     "Initiate Software Download",
     Service("backend", "start", others=("cancel",)),
     request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
 )
-START_DOWNLOAD = B9.row(
-    "WL-B9-3",
-    "Start Download",
-    Service("vehicle", "start", others=("abort",)),
-    outcomes.COMPLETE,
-    outcomes.RESUMED,
-    outcomes.CANCELLED,
-    request={"start": messages.StartDownload, "abort": messages.AbortDownload},
-)
-SEND_BLOCK = B9.row(
+START_DOWNLOAD = B9.like("WL-B9-3", b7.START_DOWNLOAD)
+SEND_BLOCK = B9.like(
     "WL-B9-4",
-    "Lowest numbered data block",
-    Service("vehicle", "chunk"),
+    b7.SEND_BLOCK,
     outcomes.RECEIVED,
     outcomes.DUPLICATE,
-    request=messages.Block,
 )
-FINISH_DOWNLOAD = B9.row(
-    "WL-B9-5",
-    "Finalize Download",
-    Service("vehicle", "finish"),
-    outcomes.DOWNLOADED,
-    outcomes.INCOMPLETE,
-    outcomes.RESUMED,
-    request=messages.FinishDownload,
-)
-INSTALL_REPORT = TO_NODE.row(
-    "WL-B9-6",
-    "Install Report",
-    Service("backend", "report"),
-    outcomes.INSTALLED,
-    outcomes.ALREADY_COMPLETE,
-    outcomes.ALREADY_FAILED,
-    also=(outcomes.FAILURE_RECORDED,),
-    request=messages.InstallReport,
-)
-GET_PACKAGES = B9.row(
-    "WL-B9-7",
-    "Get All Packages",
-    Service("vehicle", "getpackages"),
-    answers("listed", "the vehicle tells what it has installed, through Core's service packages"),
-    refuses("failed", 409, "Get All Packages failed", "the vehicle cannot tell"),
-    note="extension: added by the authors later",
-)
+FINISH_DOWNLOAD = B9.like("WL-B9-5", b7.FINISH_DOWNLOAD)
+INSTALL_REPORT = TO_NODE.like("WL-B9-6", b7.INSTALL_REPORT, also=(outcomes.FAILURE_RECORDED,))
+GET_PACKAGES = B9.like("WL-B9-7", b7.GET_PACKAGES)
 
-ACKNOWLEDGE = TO_NODE.row(
-    "X-B9-1",
-    "Acknowledgement",
-    Service("backend", "ack"),
-    answers("received", "the acknowledged blocks are not sent again, and committed soon"),
-    request=messages.Acknowledgement,
-)
-REPORTED = B9.row(
+ACKNOWLEDGE = TO_NODE.like("X-B9-1", b7.ACKNOWLEDGE, also=())
+REPORTED = B9.like(
     "X-B9-2",
-    "Report received",
-    Service("vehicle", "reported"),
+    b7.REPORTED,
     answers("received", "the client stops resending its report"),
-    request=messages.Reported,
 )
 REGISTER_SERVICE = TO_NODE.row(
     "X-B9-3",
@@ -99,27 +51,12 @@ UNREGISTER_SERVICE = TO_NODE.row(
     request=services.UnregisterService,
     response=services.EdgeResult,
 )
-MESSAGE = TO_NODE.row(
-    "X-B9-5",
-    "Message to a service",
-    Rpc(("message",)),
-    answers("queued", "the message is queued or forwarded, no more"),
-    request=services.SendMessage,
-    response=services.EdgeResult,
-)
-AVAILABLE_SERVICES = TO_NODE.row(
-    "X-B9-6",
-    "Services known now",
-    Rpc(("get_available_services",)),
-    answers("listed", "local and remote names"),
-    response=services.EdgeResult,
-)
-NODE_PREFIX = TO_NODE.row(
+MESSAGE = TO_NODE.like("X-B9-5", b7.MESSAGE)
+AVAILABLE_SERVICES = TO_NODE.like("X-B9-6", b7.AVAILABLE_SERVICES)
+NODE_PREFIX = TO_NODE.like(
     "X-B9-7",
-    "The node's prefix",
-    Rpc(("get_node_service_prefix",)),
+    b7.NODE_PREFIX,
     answers("found", "the prefix that the node puts before names, with the VIN in it"),
-    response=services.EdgeResult,
 )
 SERVICES_AVAILABLE = B9.row(
     "X-B9-8",
@@ -136,18 +73,11 @@ SERVICES_UNAVAILABLE = B9.row(
     request=services.ServiceList,
 )
 
-INSTALLED_SOFTWARE = TO_NODE.row(
-    "X-B9-10",
-    "Installed software",
-    Service("backend", "packages"),
-    answers("received", "Core knows what the vehicle has installed"),
-    request=messages.InstalledSoftware,
-)
+INSTALLED_SOFTWARE = TO_NODE.like("X-B9-10", b7.INSTALLED_SOFTWARE)
 
-CALLBACK = B9.row(
+CALLBACK = B9.like(
     "X-B9-11",
-    "Callback",
-    Http("POST", services.CALLBACK_PATH, secret_path=True, max_body=services.CALLBACK_LIMIT),
+    b7.CALLBACK,
     answers(
         "answered",
         "the address that the client registered: every message to it arrives here, and has the answer of its own row",
@@ -189,28 +119,4 @@ NEW_IDENTITY = B9.row(
     request=identity_messages.NewIdentity,
 )
 
-ROWS = (
-    RENEW_IDENTITY,
-    NEW_IDENTITY,
-    UPDATE_AVAILABLE,
-    INITIATE_DOWNLOAD,
-    START_DOWNLOAD,
-    SEND_BLOCK,
-    FINISH_DOWNLOAD,
-    INSTALL_REPORT,
-    GET_PACKAGES,
-    ACKNOWLEDGE,
-    REPORTED,
-    REGISTER_SERVICE,
-    UNREGISTER_SERVICE,
-    MESSAGE,
-    AVAILABLE_SERVICES,
-    NODE_PREFIX,
-    SERVICES_AVAILABLE,
-    SERVICES_UNAVAILABLE,
-    INSTALLED_SOFTWARE,
-    CALLBACK,
-    CONNECTED,
-    STAGE,
-    WELCOME,
-)
+ROWS = declared(globals())
