@@ -26,6 +26,7 @@ from sota.kit.http.client import HttpClient, Response
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
+Path = Mapping[str, str] | msgspec.Struct  # the values in a path, by name
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 LINE_LIMIT = 4 << 20
@@ -59,7 +60,7 @@ class Caller:
     async def call(
         self,
         row: Row[Answer],
-        path: Mapping[str, str] | None = None,
+        path: Path | None = None,
         *,
         query: Parameters | None = None,
         body: object = None,
@@ -80,7 +81,7 @@ class Caller:
     async def page(
         self,
         row: Row[list[Item]],
-        path: Mapping[str, str] | None = None,
+        path: Path | None = None,
         *,
         query: Parameters | None = None,
         body: object = None,
@@ -97,7 +98,7 @@ class Caller:
     async def send(
         self,
         row: Interaction,
-        path: Mapping[str, str] | None = None,
+        path: Path | None = None,
         *,
         query: Parameters | None = None,
         body: object = None,
@@ -122,7 +123,7 @@ class Caller:
         return response
 
     async def lines(
-        self, row: Interaction, path: Mapping[str, str] | None = None, *, body: bytes, content_type: str = JSON
+        self, row: Interaction, path: Path | None = None, *, body: bytes, content_type: str = JSON
     ) -> AsyncIterator[Item]:
         """Make the row's call and yield its answer item by item as it arrives, NDJSON or an array.
 
@@ -182,9 +183,10 @@ def encode_lines(items: Iterable[msgspec.Struct]) -> bytes:
     return b"".join(msgspec.json.encode(item) + b"\n" for item in items)
 
 
-def address(row: Interaction, path: Mapping[str, str]) -> tuple[str, str]:
+def address(row: Interaction, path: Path) -> tuple[str, str]:
     """Return the row's method, and its path with the values filled in."""
-    values = {name: quote(str(value), safe="") for name, value in path.items()}
+    given = msgspec.structs.asdict(path) if isinstance(path, msgspec.Struct) else path
+    values = {name: quote(str(value), safe="") for name, value in given.items()}
     return row.http.method, row.http.path.format(**values)
 
 

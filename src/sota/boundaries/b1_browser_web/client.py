@@ -55,8 +55,7 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
     @calls("WL-B1-7")
     async def associate(self, package: PackageId, filter_name: str) -> Said:
         """Associate a filter with a package."""
-        path = {"name": package.name, "version": package.version}
-        return await self.caller.call(rows.NEW_ASSOCIATION, path, body=Association(filter=filter_name))
+        return await self.caller.call(rows.NEW_ASSOCIATION, package, body=Association(filter=filter_name))
 
     @calls("WL-B1-8")
     async def queue_package(self, request: QueueRequest) -> Queued:
@@ -129,7 +128,7 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
             Refused: ``not_found``, or ``out_of_range``.
             Unavailable: the Web Server or the repository is away.
         """
-        method, path = address(rows.PACKAGE_FILE, {"name": package.name, "version": package.version})
+        method, path = address(rows.PACKAGE_FILE, package)
         async with self.caller.client.stream(method, path, headers=headers) as response:
             if response.status >= 400:
                 check(response.status, await response.read())
@@ -138,5 +137,4 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
     @calls("X-B1-11")
     async def delete_package(self, package: PackageId) -> Said:
         """Delete a package that is no longer needed."""
-        path = {"name": package.name, "version": package.version}
-        return await self.caller.call(rows.DELETE_PACKAGE, path)
+        return await self.caller.call(rows.DELETE_PACKAGE, package)

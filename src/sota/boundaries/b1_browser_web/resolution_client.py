@@ -23,7 +23,7 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
 )
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
-from sota.boundaries.parameters import ListQuery, WidenQuery
+from sota.boundaries.parameters import ListQuery, PackageFilterPath, WidenQuery
 from sota.boundaries.values import PackageId, Said
 from sota.kit.http.client import HttpClient
 
@@ -37,28 +37,28 @@ class ResolutionClient:
     @calls("X-B1-65")
     async def filters_of(self, package: PackageId, query: ListQuery | None = None) -> Page[Filter]:
         """List a package's filters."""
-        return await self.caller.page(filter_rows.PACKAGE_FILTERS, _path(package), query=query)
+        return await self.caller.page(filter_rows.PACKAGE_FILTERS, package, query=query)
 
     @calls("X-B1-66")
     async def detach(self, package: PackageId, filter_name: str, *, widen: bool = False) -> Said:
         """Detach a filter from a package; ``widen``: although the package then goes to more vehicles."""
-        path = {**_path(package), "filter": filter_name}
+        path = PackageFilterPath(package.name, package.version, filter_name)
         return await self.caller.call(filter_rows.DETACH_FILTER, path, query=WidenQuery(widen))
 
     @calls("X-B1-33")
     async def dependencies_of(self, package: PackageId, *, recursive: bool = False) -> list[Dependency]:
         """List what a package needs; ``recursive``: with all that it may bring with it."""
-        return await self.caller.call(rows.DEPENDENCIES, _path(package), query=DependencyQuery(recursive))
+        return await self.caller.call(rows.DEPENDENCIES, package, query=DependencyQuery(recursive))
 
     @calls("X-B1-34")
     async def declare_dependencies(self, package: PackageId, needs: Sequence[PackageId]) -> list[Dependency]:
         """Replace a package's dependencies, each given by the least version that will do."""
-        return await self.caller.call(rows.DECLARE_DEPENDENCIES, _path(package), body=list(needs))
+        return await self.caller.call(rows.DECLARE_DEPENDENCIES, package, body=list(needs))
 
     @calls("X-B1-35")
     async def drop_dependencies(self, package: PackageId, needed: str | None = None) -> list[Dependency]:
         """Delete a package's dependency on another one, or all of them; return those that are left."""
-        return await self.caller.call(rows.DROP_DEPENDENCIES, _path(package), query=DropQuery(needed))
+        return await self.caller.call(rows.DROP_DEPENDENCIES, package, query=DropQuery(needed))
 
     @calls("X-B1-36")
     async def explain(self, request: ExplainRequest) -> Explanation:
@@ -83,7 +83,7 @@ class ResolutionClient:
     @calls("X-B1-60")
     async def preview_package(self, package: PackageId) -> PackagePreview:
         """Preview what a resolve of a package would decide now."""
-        return await self.caller.call(rows.PREVIEW_PACKAGE, _path(package))
+        return await self.caller.call(rows.PREVIEW_PACKAGE, package)
 
     @calls("X-B1-61")
     async def resolution(self, resolution_id: str) -> Resolution:
@@ -104,7 +104,3 @@ class ResolutionClient:
     async def difference(self, resolution_id: str, query: DifferenceQuery) -> Page[Difference]:
         """List the vehicles for which two recorded resolutions decided otherwise."""
         return await self.caller.page(rows.DIFFERENCE, {"id": resolution_id}, query=query)
-
-
-def _path(package: PackageId) -> dict[str, str]:
-    return {"name": package.name, "version": package.version}

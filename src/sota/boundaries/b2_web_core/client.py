@@ -47,14 +47,12 @@ class CoreClient(RegisterClient, QueueClient):
     @calls("X-B2-8")
     async def package_file(self, package: PackageId) -> PackageFile:
         """Return where a package's file is stored."""
-        path = {"name": package.name, "version": package.version}
-        return await self.caller.call(rows.PACKAGE_FILE, path)
+        return await self.caller.call(rows.PACKAGE_FILE, package)
 
     @calls("X-B2-9")
     async def delete_package(self, package: PackageId, file: str, *, key: str | None = None) -> Said:
         """Delete a package whose file is this one."""
-        path = {"name": package.name, "version": package.version}
-        return await self.caller.call(rows.DELETE_PACKAGE, path, query=DeletePackageQuery(file), key=key)
+        return await self.caller.call(rows.DELETE_PACKAGE, package, query=DeletePackageQuery(file), key=key)
 
     @calls("X-B2-48")
     async def wait_for_resolver(self) -> None:

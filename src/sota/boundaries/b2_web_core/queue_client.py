@@ -62,22 +62,19 @@ class QueueClient:
     @calls("X-B1-19", "X-B2-17")
     async def blacklist(self, package: PackageId, comment: str, *, stop: bool = False) -> Blacklisted:
         """Blacklist a package, and cancel what waits with it; ``stop``: abort what is under way too."""
-        path = {"name": package.name, "version": package.version}
         return await self.caller.call(
-            queue_rows.BLACKLIST, path, query=BlacklistQuery(stop), body=Blacklisting(comment=comment)
+            queue_rows.BLACKLIST, package, query=BlacklistQuery(stop), body=Blacklisting(comment=comment)
         )
 
     @calls("X-B1-20", "X-B2-18")
     async def allow(self, package: PackageId) -> Said:
         """Remove a package from the blacklist."""
-        path = {"name": package.name, "version": package.version}
-        return await self.caller.call(queue_rows.ALLOW, path)
+        return await self.caller.call(queue_rows.ALLOW, package)
 
     @calls("X-B1-21", "X-B2-19")
     async def preview_blacklisting(self, package: PackageId) -> BlacklistPreview:
         """Return what blacklisting a package would affect."""
-        path = {"name": package.name, "version": package.version}
-        return await self.caller.call(queue_rows.PREVIEW, path)
+        return await self.caller.call(queue_rows.PREVIEW, package)
 
     @calls("X-B1-22", "X-B2-20")
     async def retire_vehicle(self, vin: str, *, key: str | None = None) -> Said:

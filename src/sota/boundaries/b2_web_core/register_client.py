@@ -104,5 +104,4 @@ class RegisterClient:
     @calls("X-B1-6", "X-B2-6")
     async def package(self, package: PackageId) -> Package:
         """Return one package's data."""
-        path = {"name": package.name, "version": package.version}
-        return await self.caller.call(rows.PACKAGE, path)
+        return await self.caller.call(rows.PACKAGE, package)

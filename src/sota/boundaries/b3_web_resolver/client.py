@@ -46,8 +46,7 @@ class ResolverClient:
     @calls("X-B3-3")
     async def delete_package(self, package: PackageId, *, key: str | None = None) -> Said:
         """Delete a package, its dependencies and its associations with filters."""
-        path = {"name": package.name, "version": package.version}
-        return await self.caller.call(rows.DELETE_PACKAGE, path, key=key)
+        return await self.caller.call(rows.DELETE_PACKAGE, package, key=key)
 
     @calls("X-B3-4")
     async def delete_vehicle(self, vin: str, *, key: str | None = None) -> Said:

@@ -64,8 +64,7 @@ class FactsClient:
     @calls("X-B5-1")
     async def filters_of(self, package: PackageId) -> list[Filter]:
         """List a package's filters."""
-        path = {"name": package.name, "version": package.version}
-        return await self.caller.call(rows.PACKAGE_FILTERS, path)
+        return await self.caller.call(rows.PACKAGE_FILTERS, package)
 
     @calls("X-B5-2")
     async def resolution(self, resolution_id: str) -> Resolution:

@@ -16,18 +16,12 @@ from sota.boundaries.b9_rvi_client.messages import (
     VehicleConnected,
 )
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.edge import EdgeClient
-from sota.boundaries.services import backend_service, local_name, vin_of
-from sota.boundaries.values import Message
-from sota.kit.http.client import HttpClient
-from sota.kit.runtime.clock import Clock
+from sota.boundaries.node_services import NodeServices
+from sota.boundaries.services import backend_service, vin_of
 
 
-class SotaClientEdge:
+class SotaClientEdge(NodeServices):
     """The RVI Node Client, as the SOTA Client sees it. Core's services have the standard names."""
-
-    def __init__(self, client: HttpClient, clock: Clock | None = None) -> None:
-        self._edge = EdgeClient(client, clock)
 
     @calls("WL-B9-2", "WL-B10-3")
     async def initiate_download(self, wanted: InitiateDownload) -> None:
@@ -69,29 +63,6 @@ class SotaClientEdge:
         """Report the vehicle's identity to Core; with a signing request, ask for another one."""
         await self.message(backend_service("renew"), renewal)
 
-    @calls("X-B9-3")
-    async def register(self, service: str, address: str) -> str:
-        """Register a service of the vehicle by its short name (``notify``); return the full name."""
-        result = await self._edge.call("register_service", {"service": local_name(service), "network_address": address})
-        return result.service or ""
-
-    @calls("X-B9-4")
-    async def unregister(self, full_name: str) -> None:
-        """Unregister a service."""
-        await self._edge.call("unregister_service", {"service": full_name})
-
-    @calls("X-B9-5")
-    async def message(self, service_name: str, body: Message | None, *, expires_at: int | None = None) -> None:
-        """Send any message to a service by its full name."""
-        await self._edge.message(service_name, body, expires_at=expires_at)
-
-    @calls("X-B9-6")
-    async def available_services(self) -> list[str]:
-        """List the services that the node knows now, by their full names."""
-        return (await self._edge.call("get_available_services", {})).services or []
-
-    @calls("X-B9-7")
     async def vin(self) -> str | None:
         """Return the VIN that the node stands for, None if it is not a vehicle's node."""
-        prefix = (await self._edge.call("get_node_service_prefix", {})).node_service_prefix or ""
-        return vin_of(prefix)
+        return vin_of(await self.prefix())

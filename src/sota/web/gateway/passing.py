@@ -47,7 +47,7 @@ class Gateway:
                 await self._core.wait_for_resolver()
             answer = await self._caller.send(
                 row,
-                msgspec.to_builtins(call.path),
+                call.path,
                 query=call.query,
                 body=call.body,
                 key=key_of(call),
