@@ -285,6 +285,17 @@ async def test_another_core_goes_on_from_the_committed_acknowledgements(
     assert not set(sent) & {*range(1, 10), 11}
 
 
+async def test_core_that_lost_the_vehicles_request_continues_at_its_acknowledgement(core: RunningCore) -> None:
+    offer = await core.offer(blocks=30)
+    await offer.vehicle.ack(offer.index, "1-9,11")
+
+    await offer.vehicle.next_message("start", offer.index)
+    await offer.vehicle.ack(offer.index, "1-9,11")
+    await offer.vehicle.receive(offer.index, 30 - 10)
+
+    assert not set(offer.vehicle.sent(offer.index)) & {*range(1, 10), 11}
+
+
 @pytest.mark.parametrize("peer", [None, "WVW99999999999999"])
 async def test_vehicle_speaks_for_itself_alone(core: RunningCore, peer: str | None) -> None:
     offer = await core.offer()

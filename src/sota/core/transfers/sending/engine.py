@@ -101,8 +101,7 @@ class Engine:
                 self.disown(message)
                 raise
             if download.state is not DownloadState.INSTALLED:
-                await self.writer.begin(download, self._lease())
-                self._active.begin(replace(download, state=DownloadState.TRANSFERRING))
+                await self._begin(download)
             return download
 
     def acknowledge(
@@ -232,6 +231,10 @@ class Engine:
             self._active.add(transfer)
         return transfer
 
+    async def _begin(self, download: Download) -> None:
+        await self.writer.begin(download, self._lease())
+        self._active.begin(replace(download, state=DownloadState.TRANSFERRING))
+
     def _lease(self) -> Lease:
         now, settings = self.clock.now(), self.settings
         until, try_at = (now + timedelta(seconds=seconds) for seconds in (settings.lease_s, settings.notify_retry_s))
@@ -245,6 +248,10 @@ class Engine:
         async with self.locks.of(message.vin):
             transfer = self._active.find_meant(message) or await self._load(message)
             download = transfer.download
+            if download.state is DownloadState.PENDING and download.update_status == "in_flight":
+                # The vehicle asked for it, and Core's database is a copy from before that.
+                await self._begin(download)
+                return
             if download.state is not DownloadState.TRANSFERRING:
                 return  # it came late
             known = ranges.within(download.block_count)
