@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from sota.kit.sql.database import Database
-from sota.kit.sql.sqlite_driver import connect
+from sota.kit.sql.sqlite_driver import Connection, connect
 
 pytestmark = pytest.mark.anyio
 LINE = sa.Table("line", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String(20)))
@@ -89,7 +91,7 @@ async def test_transaction_that_is_cancelled_in_a_statement_changes_nothing(data
     assert await lines(database) == [2]
 
 
-async def test_connection_that_is_given_up_while_it_is_closed_is_closed_nevertheless(tmp_path: Path) -> None:
+async def test_connection_stopped_while_it_closes_is_closed(tmp_path: Path) -> None:
     connection = await connect(str(tmp_path / "b.db"))
     closing = asyncio.create_task(connection.close())
     await asyncio.sleep(0)  # it has begun
@@ -98,3 +100,53 @@ async def test_connection_that_is_given_up_while_it_is_closed_is_closed_neverthe
         await closing
     with pytest.raises(ValueError, match="no active connection"):
         await connection.run(lambda cursor: cursor.execute("SELECT 1"))
+
+
+def test_thread_ends_with_its_event_loop(tmp_path: Path) -> None:
+    async def leave_open() -> tuple[Connection, set[threading.Thread]]:
+        before = set(threading.enumerate())
+        connection = await connect(str(tmp_path / "b.db"))
+        return connection, set(threading.enumerate()) - before
+
+    connection, threads = asyncio.run(leave_open())
+    assert len(threads) == 1
+    connection.stop()
+    connection.stop()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+async def test_dropped_connection_ends_its_thread(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    connection = await connect(str(tmp_path / "b.db"))
+    (thread,) = set(threading.enumerate()) - before
+    del connection
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_thread_ends_where_the_loop_closed_while_a_statement_ran(tmp_path: Path) -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def work(cursor: sqlite3.Cursor) -> None:
+        started.set()
+        go_on.wait(10)
+        cursor.execute("SELECT 1")
+
+    async def leave_running() -> threading.Thread:
+        before = set(threading.enumerate())
+        connection = await connect(str(tmp_path / "b.db"))
+        (thread,) = set(threading.enumerate()) - before
+        running = asyncio.create_task(connection.run(work))
+        assert await asyncio.to_thread(started.wait, 10)
+        running.cancel()
+        kept.append(connection)
+        return thread
+
+    kept: list[Connection] = []
+    thread = asyncio.run(leave_running())
+    go_on.set()
+    thread.join(10)
+    assert not thread.is_alive()

@@ -18,7 +18,7 @@ from sota.kit.files.durable import private_file, private_folder
 from sota.kit.runtime.settings import read_secret
 from sota.kit.security.tls_client import calling
 from sota.kit.sql import errors as db_errors
-from sota.kit.sql import sqlite_driver as db_sqlite
+from sota.kit.sql import sqlite_driver
 from sota.kit.sql.health import AWAY
 from sota.kit.sql.settings import DatabaseSettings
 
@@ -216,7 +216,7 @@ def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
     @sa.event.listens_for(engine.sync_engine, "do_connect")
     def _open(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
         _make_private(address)
-        options["async_creator_fn"] = db_sqlite.connect
+        options["async_creator_fn"] = sqlite_driver.connect
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
@@ -230,7 +230,7 @@ def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
     @sa.event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         driver = connection.connection.driver_connection
-        if not isinstance(driver, db_sqlite.Connection):
+        if not isinstance(driver, sqlite_driver.Connection):
             raise TypeError(type(driver))
         driver.begin(begin)
 

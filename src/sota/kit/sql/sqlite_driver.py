@@ -1,8 +1,7 @@
-"""SQLite's driver for SQLAlchemy, with fewer ways to the thread in which a file is read and written, and back.
+"""SQLite's connection for SQLAlchemy: the standard library's, used in a thread of its own.
 
-Each such way costs more than a small statement: the driver makes one to open a cursor, one to execute, one to fetch and
-one to close. Here a statement is one, its rows included, and the transaction's BEGIN goes with its first statement.
-So a connection can only be used as this program does: rows are fetched whole, and none is streamed.
+A switch to the thread and back costs more than a small statement, and aiosqlite makes four for each statement. Here a
+statement, the rows that it returns and the transaction's BEGIN before it take one. So rows are always fetched whole.
 """
 
 from __future__ import annotations
@@ -11,127 +10,154 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
 
-import aiosqlite
+Result = TypeVar("Result")
+Job = tuple[asyncio.Future[Any] | None, Callable[[], object]]  # Any: each job has its own result
+Row = tuple[object, ...]
+Value = str | bytes | int | float | None
 
-CHUNK_ROWS = 64  # the driver's own, for cursors that nobody opens here
 
-
-class Connection(aiosqlite.Connection):
+class Connection:
     """A connection whose statements are executed and fetched in one piece."""
 
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connector, CHUNK_ROWS)
-        self._thread.daemon = True  # as SQLAlchemy has it: a connection that nobody closed does not hold the program
+        self._connector = connector
+        self._connection: sqlite3.Connection | None = None  # SQLAlchemy reads this attribute: None when closed
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        # A daemon: a connection that was never closed must not keep the program from ending.
+        self._thread = Thread(target=_work, args=(self._jobs,), name="sqlite", daemon=True)
         self._begin: str | None = None
-        self._is_begun = self._is_stopped = False
-        self._stopped: asyncio.Future[Any] | None = None
+        self._is_begun = False
 
-    def stop(self) -> asyncio.Future[Any] | None:
-        """Stop the thread, once: one that has stopped answers nobody, and a second stop would be waited for for ever.
+    def __del__(self) -> None:
+        """End the thread of a connection that was dropped without being closed."""
+        self.stop()
 
-        There are two where a connection is given up while it is being closed, as when a program ends.
-        """
-        if not self._is_stopped:
-            self._is_stopped, self._stopped = True, super().stop()
-        # Whoever waited for it and was cancelled took it along.
-        return None if self._stopped is None or self._stopped.cancelled() else self._stopped
+    async def open(self) -> Connection:
+        """Open the file."""
+        self._thread.start()
+        try:
+            self._connection = await self._in_thread(self._connector)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Close the file and end the thread, without waiting. A second call has no effect."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._jobs.put((None, connection.close))
+        self._jobs.put(None)
+
+    async def close(self) -> None:
+        """Close the file and end the thread. A second call has no effect."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await self._in_thread(connection.close)
+            finally:
+                self._jobs.put(None)
 
     def begin(self, statement: str) -> None:
         """Begin a transaction by ``statement``, together with the first statement in it."""
         self._begin = statement
 
-    def cursor(self) -> Cursor:  # type: ignore[override]
-        """Give a cursor; it takes no way to the thread."""
+    def cursor(self) -> Cursor:
+        """Return a cursor; this needs no switch to the thread."""
         return Cursor(self)
 
     async def commit(self) -> None:
-        """Commit; nothing is to be done for a transaction without statements."""
+        """Commit; a transaction without statements needs nothing."""
         if self._is_begun:
-            await super().commit()
+            await self._in_thread(self._opened().commit)
         self._begin, self._is_begun = None, False
 
     async def rollback(self) -> None:
-        """Roll back; likewise. Every connection is rolled back when it is given back, most after their commit."""
+        """Roll back. The pool does so whenever a connection is returned, mostly after a commit: that costs nothing."""
         if self._is_begun:
-            await super().rollback()
+            await self._in_thread(self._opened().rollback)
         self._begin, self._is_begun = None, False
 
-    async def run(self, work: Callable[[sqlite3.Cursor], Any]) -> Done:
-        """Execute in the thread, and fetch what there is."""
+    async def create_function(self, name: str, arguments: int, function: Callable[..., Value], **options: bool) -> None:
+        """Register a function of ours in SQL."""
+        await self._in_thread(partial(self._opened().create_function, name, arguments, function, **options))
+
+    async def run(self, work: Callable[[sqlite3.Cursor], object]) -> Done:
+        """Execute ``work`` in the thread, and fetch its rows."""
         begin, self._begin = self._begin, None
         self._is_begun = self._is_begun or begin is not None
-        done: Done = await self._execute(_run, self._conn, begin, work)  # type: ignore[no-untyped-call]
-        return done
+        return await self._in_thread(partial(_run, self._opened(), begin, work))
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise ValueError("no active connection")  # SQLAlchemy knows these words
+        return self._connection
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._jobs.put((future, work))
+        return await future
 
 
 class Done:
-    """What came of a statement."""
+    """The result of a statement."""
 
     __slots__ = ("description", "lastrowid", "rowcount", "rows")
 
     def __init__(self, cursor: sqlite3.Cursor) -> None:
         self.description = cursor.description
-        self.rows: Sequence[Any] = cursor.fetchall() if cursor.description else ()
+        self.rows: Sequence[Row] = cursor.fetchall() if cursor.description else ()
         self.lastrowid, self.rowcount = cursor.lastrowid, cursor.rowcount
 
 
 class Cursor:
-    """What SQLAlchemy uses of a cursor."""
+    """The part of a cursor that SQLAlchemy uses."""
 
     arraysize = 1
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._done: Done | None = None
+        self.description: tuple[tuple[str, None, None, None, None, None, None], ...] | None = None
+        self.lastrowid: int | None = None
+        self.rowcount = -1
+        self._rows: Sequence[Row] = ()
 
     async def __aenter__(self) -> Cursor:
-        """Open it, which takes nothing."""
+        """Return the cursor itself; opening it needs nothing."""
         return self
 
-    @property
-    def description(self) -> Any:
-        """The columns of the rows; None where the statement gives none."""
-        return self._done.description if self._done is not None else None
-
-    @property
-    def lastrowid(self) -> int | None:
-        """The number of the row that was inserted last."""
-        return self._done.lastrowid if self._done is not None else None
-
-    @property
-    def rowcount(self) -> int:
-        """How many rows were changed."""
-        return self._done.rowcount if self._done is not None else -1
-
-    async def execute(self, statement: str, parameters: Iterable[Any] = ()) -> Cursor:
+    async def execute(self, statement: str, parameters: Sequence[object] = ()) -> Cursor:
         """Execute a statement."""
-        self._done = await self._connection.run(partial(_execute, statement, parameters))
-        return self
+        return self._take(await self._connection.run(lambda cursor: cursor.execute(statement, parameters)))
 
-    async def executemany(self, statement: str, rows: Iterable[Iterable[Any]]) -> Cursor:
+    async def executemany(self, statement: str, rows: Iterable[Sequence[object]]) -> Cursor:
         """Execute a statement for each of these rows."""
-        self._done = await self._connection.run(partial(_execute_many, statement, rows))
-        return self
+        return self._take(await self._connection.run(lambda cursor: cursor.executemany(statement, rows)))
 
-    async def fetchall(self) -> Sequence[Any]:
-        """Give the rows."""
-        return self._done.rows if self._done is not None else ()
+    async def fetchall(self) -> Sequence[Row]:
+        """Return the rows."""
+        return self._rows
 
     async def close(self) -> None:
-        """Forget them."""
-        self._done = None
+        """Free the rows."""
+        self._rows = ()
+
+    def _take(self, done: Done) -> Cursor:
+        self.description, self._rows = done.description, done.rows
+        self.lastrowid, self.rowcount = done.lastrowid, done.rowcount
+        return self
 
 
-async def connect(database: str, **options: Any) -> Connection:
+async def connect(database: str, **options: bool) -> Connection:
     """Open a file, as SQLAlchemy asks its driver to."""
-    connection = Connection(partial(sqlite3.connect, database, **options))
-    await connection
-    return connection
+    return await Connection(partial(sqlite3.connect, database, isolation_level=None, **options)).open()
 
 
-def _run(connection: sqlite3.Connection, begin: str | None, work: Callable[[sqlite3.Cursor], Any]) -> Done:
+def _run(connection: sqlite3.Connection, begin: str | None, work: Callable[[sqlite3.Cursor], object]) -> Done:
     cursor = connection.cursor()
     try:
         if begin is not None:
@@ -142,9 +168,28 @@ def _run(connection: sqlite3.Connection, begin: str | None, work: Callable[[sqli
         cursor.close()
 
 
-def _execute(statement: str, parameters: Iterable[Any], cursor: sqlite3.Cursor) -> None:
-    cursor.execute(statement, parameters)  # type: ignore[arg-type]
+def _work(jobs: SimpleQueue[Job | None]) -> None:
+    """Do jobs until None comes, or until the event loop that waits for one is closed."""
+    while (job := jobs.get()) is not None:
+        future, work = job
+        result: object = None
+        failure: BaseException | None = None
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - raised again where the job came from
+            failure = error
+        if future is None:
+            continue
+        try:
+            future.get_loop().call_soon_threadsafe(_settle, future, result, failure)
+        except RuntimeError:  # the loop is closed
+            return
 
 
-def _execute_many(statement: str, rows: Iterable[Iterable[Any]], cursor: sqlite3.Cursor) -> None:
-    cursor.executemany(statement, rows)  # type: ignore[arg-type]
+def _settle(future: asyncio.Future[object], result: object, failure: BaseException | None) -> None:
+    if future.done():  # it was cancelled
+        return
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)
