@@ -70,7 +70,7 @@ def test_the_demo_does_the_same_on_mariadb_and_touches_nothing_else_there(
 
     assert result.returncode == 0, result.stdout + result.stderr
     hold(table_file)
-    assert "on MariaDB, in schemas of its own: sota_demo_" in result.stdout
+    assert "on MariaDB, in new schemas: sota_demo_" in result.stdout
     assert mariadb_server.execute("SHOW DATABASES") == before
     assert mariadb_server.execute("SHOW TABLES IN sota_core") == ""
     assert left_over(tmp_path) == []

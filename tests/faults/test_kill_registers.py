@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from sota.core import tables as core
-from sota.kit.audit.model import Wanted
+from sota.kit.audit.model import RecordFilter
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import SotaError, Unavailable
 from sota.kit.runtime.clock import SystemClock
@@ -162,9 +162,9 @@ async def _told(system: System, about: str) -> list[tuple[str, str, str]]:
     try:
         trail = AuditTrail(database)
         await trail.take_up(SystemClock().now() + timedelta(hours=1))
-        records = await trail.latest(Wanted(object=about), 10, None)
-        assert all(record.deed.actor for record in records)
-        return [(record.deed.interaction, record.deed.object, record.deed.outcome) for record in records]
+        records = await trail.latest(RecordFilter(object=about), 10, None)
+        assert all(record.action.actor for record in records)
+        return [(record.action.interaction, record.action.object, record.action.outcome) for record in records]
     finally:
         await database.close()
 

@@ -12,7 +12,7 @@ import pytest
 from sota.boundaries.authority import Authority, make_request, prepare, retire, switch
 from sota.core.identity import store
 from sota.core.tables import enrolment_code, identity
-from sota.kit.audit.model import Wanted
+from sota.kit.audit.model import RecordFilter
 from sota.kit.http.paging import make_cursor
 from sota.kit.security import x509
 from sota.rvi.credentials import Rights, TrustAnchor
@@ -330,8 +330,8 @@ async def test_vehicle_is_told_in_time_and_gets_another_identity(core: RunningCo
     await renew(core, vin, credential, REQUESTS[1])  # the message was lost
     assert (await heard(core, vin))["certificate"] == first["certificate"]
     assert [one["issued_by"] for one in await identities(core, vin)] == ["renewal", "operator"]
-    deeds = [record.deed async for record in core.program.audit.read_all(Wanted(actor=f"vehicle {vin}"))]
-    assert {(deed.interaction, deed.outcome) for deed in deeds} == {("X-B7-30", "renewed")}
+    actions = [record.action async for record in core.program.audit.read_all(RecordFilter(actor=f"vehicle {vin}"))]
+    assert {(action.interaction, action.outcome) for action in actions} == {("X-B7-30", "renewed")}
 
 
 @pytest.mark.whitelist("X-B7-30", "too_soon")

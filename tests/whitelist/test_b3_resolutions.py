@@ -130,7 +130,7 @@ async def test_expression_is_validated_with_hints(resolver: RunningResolver) -> 
             {
                 "line": 1,
                 "column": 1,
-                "message": "in 'rev_*' a * repeats what stands before it: for any text write .*",
+                "message": "in 'rev_*' a * repeats the character before it: for any text write .*",
             },
             {"line": 2, "column": 1, "message": f"no vehicle has an attribute {attribute!r}"},
         ],

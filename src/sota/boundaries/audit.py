@@ -13,7 +13,7 @@ from msgspec import Meta
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Instant, Message, in_utc
-from sota.kit.audit.model import Record, Verdict, Wanted
+from sota.kit.audit.model import Record, RecordFilter, Verdict
 from sota.kit.http.paging import link_next, read_cursor
 
 Number = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
@@ -63,7 +63,7 @@ class AuditVerdict(Message, frozen=True, omit_defaults=False):
 class Trail(Protocol):
     """What of an audit trail is asked here: see :class:`sota.kit.audit.trail.AuditTrail`."""
 
-    async def latest(self, wanted: Wanted, limit: int, before: int | None) -> Sequence[Record]: ...
+    async def latest(self, wanted: RecordFilter, limit: int, before: int | None) -> Sequence[Record]: ...
     async def verify(self) -> Verdict: ...
 
 
@@ -71,7 +71,7 @@ async def answer_records(trail: Trail, call: Call[object, AuditQuery, object]) -
     """List records, newest first, as the query asks."""
     query = call.query
     limit, before = query.limit, read_cursor(call, Number)
-    wanted = Wanted(
+    wanted = RecordFilter(
         actor=query.actor,
         interaction=query.interaction,
         object=query.object,
@@ -102,16 +102,16 @@ async def answer_verdict(trail: Trail) -> Reply:
 
 def as_message(record: Record) -> AuditRecord:
     """Return a record as it is sent."""
-    deed = record.deed
+    action = record.action
     return AuditRecord(
         number=record.number,
-        at=deed.at,
-        actor=deed.actor,
-        address=deed.address,
-        interaction=deed.interaction,
-        object=deed.object,
-        outcome=deed.outcome,
-        status=deed.status,
+        at=action.at,
+        actor=action.actor,
+        address=action.address,
+        interaction=action.interaction,
+        object=action.object,
+        outcome=action.outcome,
+        status=action.status,
         previous_hash=record.previous_hash,
         hash=record.hash,
     )

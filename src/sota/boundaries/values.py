@@ -257,3 +257,8 @@ def ends_after(start: datetime, end: datetime) -> None:
     """
     if start >= end:
         raise ValueError("the start must be before the end")
+
+
+def short_vin(vin: str) -> str:
+    """Shorten a VIN, for logs at info level: ``WVW…0042``."""
+    return f"{vin[:3]}…{vin[-4:]}" if len(vin) > 8 else vin

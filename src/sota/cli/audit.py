@@ -1,4 +1,4 @@
-"""``sota audit``: checks the audit trail of the Web Server, of Core or of the Resolver, and writes it out."""
+"""``sota audit``: checks the audit trail of the Web Server, Core or the Resolver, and exports it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from cyclopts import App
 
 from sota.cli.databases import HERE, Place, Program, open_database
-from sota.kit.audit.model import Record, Verdict, Wanted
+from sota.kit.audit.model import Record, RecordFilter, Verdict
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import Invalid, StartError
 
@@ -22,18 +22,18 @@ ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
 @app.command
 def verify(*, program: Program = "web", place: Place = HERE, anchor: str | None = None) -> None:
-    """Follow the chain of all records and say whether it holds; exit code 1 where it does not.
+    """Check the chain of all records; exit code 1 if it is broken.
 
-    A record that was changed, removed or moved breaks the chain at its place; the head of the chain tells when the last
-    ones are gone. Note the line that is printed in another place, and give it back as --anchor the next time: that
-    also tells when somebody wrote the whole chain anew.
+    A record that was changed, removed or moved breaks the chain at its place; the head of the chain shows when the last
+    ones are missing. Note the printed line elsewhere, and pass it as --anchor the next time: that also shows when the
+    whole chain was rewritten.
 
     Parameters
     ----------
     program
-        Whose trail.
+        Whose audit trail.
     anchor
-        A record as it was printed earlier, NUMBER:HASH.
+        A record that was printed earlier, NUMBER:HASH.
     """
     verdict = asyncio.run(_verify(program, place, _read_anchor(anchor)))
     if verdict.broken is not None:
@@ -51,22 +51,22 @@ def export(
     actor: str | None = None,
     file: Path | None = None,
 ) -> None:
-    """Write records as NDJSON, oldest first: a record a line, with its hash and that of the one before.
+    """Export records as NDJSON, oldest first: one record a line, with its hash and the previous one's.
 
     Parameters
     ----------
     program
-        Whose trail.
+        Whose audit trail.
     since
-        Only records of this moment or later (in UTC, unless it names another zone).
+        Only records from this moment on (UTC, unless another zone is given).
     until
         Only records before this moment.
     actor
-        Only what this account or token did.
+        Only actions of this account or token.
     file
-        Where to write; on standard output without it.
+        The file to write; the default is standard output.
     """
-    wanted = Wanted(actor=actor, since=_in_utc(since), until=_in_utc(until))
+    wanted = RecordFilter(actor=actor, since=_in_utc(since), until=_in_utc(until))
     asyncio.run(_export(program, place, wanted, file))
 
 
@@ -75,7 +75,7 @@ async def _verify(program: Program, place: Place, anchor: tuple[int, str] | None
         return await AuditTrail(database).verify(anchor=anchor)
 
 
-async def _export(program: Program, place: Place, wanted: Wanted, file: Path | None) -> None:
+async def _export(program: Program, place: Place, wanted: RecordFilter, file: Path | None) -> None:
     output = sys.stdout.buffer if file is None else file.open("wb")
     try:
         async with open_database(program, place) as database:
@@ -88,17 +88,17 @@ async def _export(program: Program, place: Place, wanted: Wanted, file: Path | N
 
 
 def as_line(record: Record) -> dict[str, object]:
-    """Give a record as it is exported: with its hash's input, so that others can check the chain too."""
-    deed = record.deed
+    """Return a record for the export: with its hash's input, so that others can check the chain, too."""
+    action = record.action
     return {
         "number": record.number,
-        "at": deed.at.isoformat(timespec="microseconds"),
-        "actor": deed.actor,
-        "address": deed.address,
-        "interaction": deed.interaction,
-        "object": deed.object,
-        "outcome": deed.outcome,
-        "status": deed.status,
+        "at": action.at.isoformat(timespec="microseconds"),
+        "actor": action.actor,
+        "address": action.address,
+        "interaction": action.interaction,
+        "object": action.object,
+        "outcome": action.outcome,
+        "status": action.status,
         "previous_hash": record.previous_hash,
         "hash": record.hash,
     }

@@ -1,4 +1,4 @@
-"""``sota authority``: what ``sota up`` does at its first start, for an installation whose programs run apart."""
+"""``sota authority``: the authority of an installation with separate programs; ``sota up`` creates its own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ app = App(name="authority", help="Make an authority for nodes, and the backend's
 
 @app.command
 def new(folder: Path) -> None:
-    """Make a generated authority: root.pem, which every node gets, and root.key, which stays here.
+    """Create an authority: root.pem, which every node gets, and root.key, which stays here.
 
     Parameters
     ----------
     folder
-        Where it is kept; made where it is missing.
+        Its folder; created if it is missing.
     """
     from sota.boundaries.authority import Authority
 
@@ -41,7 +41,7 @@ def backend(*, authority: Path = Path("var/authority"), to: Path, host: tuple[st
     to
         The node's identity folder (its setting identity).
     host
-        A name or address that vehicles connect to, beside this machine's own; may be repeated. A real rvi_core compares
+        A name or address that vehicles connect to, besides this machine's own; repeatable. A real rvi_core compares
         it with the certificate; nodes of SOTA do not need it.
     """
     from sota.boundaries.authority import Authority
@@ -57,7 +57,7 @@ def backend(*, authority: Path = Path("var/authority"), to: Path, host: tuple[st
 
 @app.command
 def prepare(folder: Path) -> None:
-    """Make a successor: from now on both are trust anchors, which every vehicle hears of when it next tells of itself.
+    """Create a successor. From now on both are trust anchors; vehicles learn this when they next report.
 
     Then bring root.pem to the backend's node: sota authority anchors FOLDER > IDENTITY/root.pem.
 
@@ -72,7 +72,7 @@ def prepare(folder: Path) -> None:
 
 @app.command
 def switch(folder: Path) -> None:
-    """Let the successor sign what is issued from now on; vehicles renew their identities, the backend's node gets one.
+    """Let the successor sign from now on; vehicles renew their identities, and the backend's node gets one.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def switch(folder: Path) -> None:
 
 @app.command
 def retire(folder: Path) -> None:
-    """Give the predecessor up: who has an identity of it alone is trusted no more.
+    """Retire the predecessor: identities that only it signed are no longer trusted.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def retire(folder: Path) -> None:
 
 @app.command
 def anchors(folder: Path) -> None:
-    """Print the trust anchors: what nodes have as root.pem.
+    """Print the trust anchors: the content of a node's root.pem.
 
     Parameters
     ----------

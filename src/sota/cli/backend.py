@@ -1,6 +1,6 @@
-"""Puts a whole backend together in one folder: settings, secrets and identities of its four programs.
+"""Assembles a whole backend in one folder: settings, secrets and identities of its four programs.
 
-The programs of ``sota up`` are joined by loopback sockets and real credentials, exactly as if they ran apart.
+The programs of ``sota up`` are connected by loopback sockets and real credentials, exactly as separate programs are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sota.web.settings import WebSettings
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the backend listens; the defaults are a developer's machine."""
+    """Where the backend listens; the defaults suit a developer's machine."""
 
     http: int = 8080
     https: int = 8443
@@ -53,7 +53,7 @@ class Backend:
 
 
 def claims_of(data: Path) -> tuple[Claim, ...]:
-    """List the folders that a backend needs for itself: the whole one, and each program's in it."""
+    """List the folders that a backend locks: the whole one, and each program's in it."""
     own = ("*.db", "*.db-*", "web", "core", "resolver", "node", "secrets", "authority", "packages", "ready.json")
     return (
         Claim(data, "up", own),
@@ -65,7 +65,7 @@ def claims_of(data: Path) -> tuple[Claim, ...]:
 
 
 def prepare_secrets(data: Path) -> Path:
-    """Make the credentials between the programs and the node's identity, where they are missing; gives their folder."""
+    """Create missing credentials between the programs, and the node's identity; return their folder."""
     secrets = private_folder(data / "secrets")
     for callee, caller, token in (
         ("core", Program.WEB_SERVER, "web-to-core"),
@@ -83,7 +83,7 @@ def prepare_secrets(data: Path) -> Path:
 
 
 def assemble(data: Path, ports: Ports, *, database: str | None = None, host: str = "127.0.0.1") -> Backend:
-    """Make the four programs with everything below ``data``.
+    """Create the four programs with everything below ``data``.
 
     ``database`` is the address of a MariaDB server (``mysql://user:password@host:3306``), on which each program has a
     schema of its own (``sota_web``, ``sota_core``, ``sota_resolver``; a name in the URL's path replaces ``sota``).

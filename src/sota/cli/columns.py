@@ -1,4 +1,4 @@
-"""Prints a list in columns, whole, however narrow the screen: what is printed is also read by programs."""
+"""Prints a list in columns, never truncated on a narrow screen: programs read the output, too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sota completion``: let the shell complete commands and options. Nothing is written unless it is asked for."""
+"""``sota completion``: shell completion of commands and options. Nothing is written unless requested."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Shell = Literal["bash", "zsh", "fish", "powershell"]
 
 
 def completion(shell: Shell | None = None, *, install: Switch = False, yes: Switch = False) -> None:
-    """Print the script that lets a shell complete sota's commands and options.
+    """Print the script with which a shell completes sota's commands and options.
 
     For this session: eval "$(sota completion bash)".
 
     Parameters
     ----------
     shell
-        For which shell; without it, the one that runs.
+        For which shell; the default is the running one.
     install
         Write the script to the shell's own folder, and a line to its start-up file that loads it.
     yes
-        Do not ask before it is written.
+        Do not ask before writing.
     """
     from cyclopts.completion import ShellDetectionError, detect_shell
 

@@ -1,4 +1,4 @@
-"""``sota credentials``: the bearer tokens that programs show each other (docs/specification.md, ruling 10)."""
+"""``sota credentials``: the bearer tokens between programs (docs/specification.md, ruling 10)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ app = App(name="credentials", help="Issue the credentials that programs show eac
 
 @app.command
 def issue(*, file: Path, caller: Program, token_file: Path | None = None) -> None:
-    """Make a token for a program and add its hash to the callee's credentials file.
+    """Create a token for a program and add its hash to the callee's credentials file.
 
     Parameters
     ----------
     file
-        The callee's credentials file (setting credentials_file of core or resolver); made where it is missing.
+        The callee's credentials file (setting credentials_file of core or resolver); created if it is missing.
     caller
-        The program that will show the token.
+        The program that will use the token.
     token_file
-        Where to write the token, readable for its owner alone; without it the token is printed, once.
+        Where to write the token, readable only by its owner; without it the token is printed, once.
     """
     token = issue_token(file, str(caller))
     if token_file is None:

@@ -1,6 +1,6 @@
-"""Opening a program's database for a command of an operator at the machine: whoever may open it may do all of it.
+"""Opens a program's database for an operator's command on the server's machine, with all rights.
 
-Such a command works on a database that is there. It never makes one: a wrong folder or file is an error, not an empty
+The command works on an existing database and never creates one: a wrong folder or file is an error, not an empty
 database beside the real one.
 """
 
@@ -54,10 +54,10 @@ HERE = Place()
 
 @contextlib.asynccontextmanager
 async def open_database(program: Program, place: Place, *, may_be_empty: bool = False) -> AsyncIterator[Database]:
-    """Open the database that ``place`` names, and bring it up to date; one without tables only if it ``may_be_empty``.
+    """Open and upgrade the database of ``place``; one without tables only if it ``may_be_empty``.
 
     Raises:
-        StartError: it cannot be opened, or is not there.
+        StartError: it cannot be opened, or does not exist.
     """
     database = _open(program, place)
     try:

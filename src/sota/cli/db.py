@@ -1,4 +1,4 @@
-"""``sota db``: brings a program's database to the newest revision (programs do it themselves at start as well)."""
+"""``sota db``: upgrades a program's database (programs also do this at start)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ app = App(name="db", help="Upgrade a program's database.")
 
 @app.command
 def upgrade(program: Program, *, place: Place = HERE) -> None:
-    """Apply the migrations that are missing.
+    """Apply missing migrations.
 
     Parameters
     ----------

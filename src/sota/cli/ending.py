@@ -1,6 +1,6 @@
-"""How a command ends: a start that fails says why in one line; exit code 2 is for wrong settings and credentials.
+"""How a command ends: errors are one line; exit code 2 is for wrong settings and credentials.
 
-So does a command of the backend in a vehicle's installation, which has none of the backend's libraries.
+The same applies to a backend command in a vehicle's installation, which lacks the backend's libraries.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ SERVER_ONLY = frozenset(
         "python_multipart", "re2", "sqlalchemy", "uvloop",
     }
 )  # fmt: skip
-"""What only the extra ``[server]`` brings, by the names that are imported (pyproject.toml)."""
+"""The libraries that only the extra ``[server]`` installs, by import name (pyproject.toml)."""
 
 
 def ending(work: Callable[[], object]) -> None:
-    """Do a command's work; turn our own errors into one line on standard error and an exit code."""
+    """Run a command; turn our own errors into one line on standard error and an exit code."""
     try:
         work()
     except StartError as error:
@@ -41,11 +41,11 @@ def ending(work: Callable[[], object]) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    except BrokenPipeError:  # whoever read our output (head, less) has seen enough
+    except BrokenPipeError:  # the reader of our output (head, less) has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
-        if error.filename is None or error.errno is None:  # no file that was named to us: a fault of ours
+        if error.filename is None or error.errno is None:  # not about a file that the user named: a fault of ours
             raise
         print(f"sota: {os.fsdecode(error.filename)}: {error.strerror}", file=sys.stderr)
         sys.exit(1 if error.errno in PASSING else 2)
@@ -54,7 +54,7 @@ def ending(work: Callable[[], object]) -> None:
 
 
 def missing_module(error: BaseException | None) -> str | None:
-    """Give the name of the library that an import did not find, also where others wrap its error."""
+    """Return the name of a missing library, even if another error wraps the import error."""
     while error is not None:
         if isinstance(error, ModuleNotFoundError) and error.name:
             return error.name.partition(".")[0]

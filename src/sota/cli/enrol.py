@@ -1,4 +1,4 @@
-"""``sota enrol``: a vehicle's identity from the authority that the backend trusts."""
+"""``sota enrol``: issues a vehicle's identity by the authority that the backend trusts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def enrol(vin: str, *, authority: Path = Path("var/authority"), to: Path) -> Non
     vin
         17 capital letters and digits.
     authority
-        Folder of the authority; `sota up` makes one in its data folder.
+        Folder of the authority; `sota up` creates one in its data folder.
     to
-        Folder for root.pem, device.pem, device.key and credential.jwt; bring it to the vehicle on a safe way.
+        Folder for root.pem, device.pem, device.key and credential.jwt; bring it to the vehicle in a secure way.
     """
     from sota.boundaries.authority import Authority
 

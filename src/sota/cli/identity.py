@@ -1,4 +1,4 @@
-"""``sota identity``: on the vehicle, an identity for a key that it makes itself."""
+"""``sota identity``: on the vehicle, get an identity for a key of its own."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ app = App(name="identity", help="On the vehicle: get an identity for a key that 
 
 @app.command
 def request(vin: str, *, to: Path) -> None:
-    """Make a key and print the certificate signing request for it; sota ctl vehicles enrol --request takes that.
+    """Create a key and print the certificate signing request for it; sota ctl vehicles enrol --request takes that.
 
     Parameters
     ----------
     vin
         The vehicle's VIN.
     to
-        The identity folder (DATA/identity of sota vehicle). The key stays there; install puts it to use.
+        The identity folder (DATA/identity of sota vehicle). The key stays there until install uses it.
     """
     make_pending(to, vin)
     print((to / PENDING_REQUEST).read_text("ascii"), end="")
@@ -30,12 +30,12 @@ def request(vin: str, *, to: Path) -> None:
 
 @app.command
 def install(folder: Path, *, to: Path) -> None:
-    """Put what was issued for the key of this vehicle beside it.
+    """Install the files that were issued for this vehicle's key.
 
     Parameters
     ----------
     folder
-        What sota ctl vehicles enrol --request wrote: root.pem, device.pem, credential.jwt.
+        The folder that sota ctl vehicles enrol --request wrote: root.pem, device.pem, credential.jwt.
     to
         The identity folder, where the key is.
     """
@@ -66,7 +66,7 @@ def enrol(vin: str, *, server: str, code: str, to: Path, ca: Path | None = None)
     to
         The identity folder (DATA/identity of sota vehicle).
     ca
-        Certificate of the server, or of its authority, where no public authority signed it.
+        Certificate of the server, or of its authority if that is not a public one.
     """
     from sota.boundaries.b1_browser_web.client import WebClient
     from sota.boundaries.b2_web_core.identity_messages import CodeEnrolment, Enrolled

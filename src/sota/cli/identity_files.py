@@ -1,4 +1,4 @@
-"""Writes an identity into a folder, and reads a request out of one."""
+"""Writes an identity into a folder, and reads a request from a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sota.kit.files.durable import private_folder, replace_together
 
 
 def write_identity(folder: Path, identity: Enrolled, key: bytes | None = None) -> None:
-    """Write root.pem, device.pem, credential.jwt and, where there is one, device.key: all of them or none."""
+    """Write root.pem, device.pem, credential.jwt and, if given, device.key: all of them or none."""
     private_folder(folder)
     files = {
         "root.pem": identity.anchors.encode(),
@@ -26,7 +26,7 @@ def read_request(file: Path) -> str:
     """Read a certificate signing request.
 
     Raises:
-        StartError: there is no such file.
+        StartError: the file does not exist.
     """
     try:
         return file.read_text("ascii")

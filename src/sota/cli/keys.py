@@ -16,14 +16,14 @@ app = App(name="keys", help="Make keys that sign packages, and sign a package.")
 
 @app.command
 def new(folder: Path, *, name: str = "packages") -> None:
-    """Make an Ed25519 key pair: NAME.key.pem (keep it off-line) and NAME.pub.pem (goes into every vehicle).
+    """Create an Ed25519 key pair: NAME.key.pem (keep it off-line) and NAME.pub.pem (goes into every vehicle).
 
     Parameters
     ----------
     folder
-        Where the two files go; made where it is missing.
+        Where the two files go; created if it is missing.
     name
-        What the files are called.
+        The name of the files.
     """
     if (folder / f"{name}.key.pem").exists():
         raise StartError(f"{folder / f'{name}.key.pem'} exists already: choose another --name")
@@ -33,7 +33,7 @@ def new(folder: Path, *, name: str = "packages") -> None:
 
 @app.command(name="sign")
 def sign_package(file: Path, *, key: Path, name: str, version: str, installer: str = "deb", target: str = "") -> None:
-    """Print the signature (a DSSE envelope) that goes into the metadata of an upload.
+    """Print the signature (a DSSE envelope) for the metadata of an upload.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def sign_package(file: Path, *, key: Path, name: str, version: str, installer: s
     installer
         Which installer takes the file in the vehicle.
     target
-        The control unit that the file is for, where there are several.
+        The control unit that the file is for, if there are several.
     """
     with file.open("rb") as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()

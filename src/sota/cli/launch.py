@@ -28,9 +28,9 @@ def launch(
     when_ready: Callable[[], Awaitable[None]] | None = None,
     claims: Sequence[Claim] = (),
 ) -> None:
-    """Make the programs inside the event loop, start them, wait for SIGTERM or SIGINT, stop them.
+    """Create the programs inside the event loop, start them, wait for SIGTERM or SIGINT, stop them.
 
-    ``claims`` are the data folders that they need for themselves, from before they are made until they have ended.
+    ``claims`` are the data folders that they lock, from before they are created until they have ended.
 
     Raises:
         StartError: one cannot start, or a part of it died.
@@ -47,9 +47,9 @@ def launch(
 
 
 def loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Give what runs the event loop: uvloop where it is installed, which is every backend.
+    """Return what runs the event loop: uvloop if it is installed, as in every backend.
 
-    A vehicle, with its few connections, does without those 14 MB on its disk.
+    A vehicle has few connections and saves those 14 MB of disk.
     """
     try:
         import uvloop
@@ -68,9 +68,9 @@ def run_one(
     show: bool,
     greeting: Callable[[Any], str | None] | None = None,
 ) -> None:
-    """Run one program by its settings, or print them where ``show`` asks for it.
+    """Run one program with its settings, or print them if ``show`` is set.
 
-    ``greeting`` gives a line for whoever started it, once it is ready.
+    ``greeting`` returns a line to print once the program is ready.
     """
     settings = load(kind, program, file=config, overrides=parse_overrides(overrides))
     if show:
@@ -111,7 +111,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def print_settings(program: str, settings: Settings) -> None:
-    """Print every setting: its name, the value in force, its environment variable, what it means."""
+    """Print every setting: its name, its current value, its environment variable, what it means."""
     from rich.console import Console
     from rich.table import Table
 

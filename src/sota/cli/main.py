@@ -41,7 +41,7 @@ COMMANDS = {
 
 
 def make(called: str = "") -> App:
-    """Make the command line. The command that is called tells of itself at length, and the others in a line."""
+    """Build the command line, with the full help of the called command and one line for each other."""
     app = App(
         name="sota",
         version=__version__,
@@ -49,7 +49,7 @@ def make(called: str = "") -> App:
         version_flags=["--version"],
     )
     for name, (path, line) in COMMANDS.items():
-        # Given a line, the library would take it instead of what the command says itself.
+        # With a help line given, the library would show it instead of the command's own help.
         app.command(path, name=name, help=None if name == called else line)
     return app
 

@@ -1,6 +1,6 @@
 """The programs of the whitelist, each alone: ``sota web``, ``core``, ``resolver``, ``rvi-node``, ``client``, ``slm``.
 
-All take the same options; what each can be told is printed by ``--show-settings``.
+All take the same options; ``--show-settings`` prints each one's settings.
 """
 
 from __future__ import annotations

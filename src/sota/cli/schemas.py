@@ -1,7 +1,7 @@
-"""The three databases of a backend that is put together in one place: files in a folder, or schemas of a server.
+"""The three databases of a backend that is assembled in one place: files in a folder, or schemas of a server.
 
-``mysql://user:password@host:3306`` is a server's address; a name at its end is how the schemas' names begin (``sota``).
-A password may stand in it, so it is never shown as it was given.
+``mysql://user:password@host:3306`` is a server's address; a name at its end is the prefix of the schemas' names
+(``sota``). It may contain a password, so it is never printed as given.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ TO_GIVE = "write mysql://user:password@host:3306"
 
 
 def database_url(data: Path, server: str | None, program: str) -> str:
-    """Give a program's own database: a file in ``data``, or a schema of the server.
+    """Return a program's own database: a file in ``data``, or a schema of the server.
 
     Raises:
         StartError: ``server`` is not the address of a MariaDB server.
     """
     if server is None:
-        # Built from parts: a folder's name may have characters that mean something in a URL.
+        # Built from parts: a folder's name may contain characters that are special in a URL.
         return sa.URL.create("sqlite", database=str(data / f"{program}.db")).render_as_string()
     schema = dict(zip(PROGRAMS, names_of(server), strict=True))[program]
     return _read(server).set(database=schema).render_as_string(hide_password=False)
 
 
 def with_new_names(server: str, prefix: str) -> str:
-    """Give the server's address for schemas that nobody has: their names begin with its own name or this one.
+    """Return the server's address for new schemas: their prefix is its own name or this one.
 
     Raises:
         StartError: ``server`` is not the address of a MariaDB server.
@@ -48,7 +48,7 @@ def with_new_names(server: str, prefix: str) -> str:
 
 
 def with_password(server: str, password_file: Path | None) -> str:
-    """Return the server's address with the password that stands in a file.
+    """Return the server's address with the password from a file.
 
     Raises:
         StartError: the file cannot be read.
@@ -60,25 +60,25 @@ def with_password(server: str, password_file: Path | None) -> str:
 
 
 async def create_schemas(server: str) -> None:
-    """Create the three schemas on a MariaDB server where they are missing, as far as the user's rights allow.
+    """Create missing schemas on a MariaDB server, as far as the user's rights allow.
 
     Raises:
-        StartError: the server does not answer, will not have us, or does not let us make them.
+        StartError: the server does not answer, rejects us, or does not let us create them.
     """
     await _execute(server, "create", "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
 
 
 async def drop_schemas(server: str) -> None:
-    """Drop the three schemas with all that is in them.
+    """Drop the three schemas with their content.
 
     Raises:
-        StartError: the server does not answer, or does not let us.
+        StartError: the server does not answer, or does not allow it.
     """
     await _execute(server, "drop", "DROP DATABASE IF EXISTS {}")
 
 
 def names_of(server: str) -> Sequence[str]:
-    """Give the names of the three schemas."""
+    """Return the names of the three schemas."""
     prefix = _read(server).database or PREFIX
     return [f"{prefix}_{program}" for program in PROGRAMS]
 

@@ -1,4 +1,4 @@
-"""``sota tokens``: API tokens of services, which programs show to the Web Server."""
+"""``sota tokens``: API tokens of services, for programs that call the Web Server."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def new(
     token_file: Path | None = None,
     place: Place = HERE,
 ) -> None:
-    """Make a service's token and print it, once; only its hash is kept.
+    """Create a service's token and print it, once; only its hash is stored.
 
     Parameters
     ----------
     name
-        What the token is for.
+        The token's purpose.
     role
-        What its holder may do: viewer, operator or admin.
+        Its rights: viewer, operator or admin.
     days
         How long it is valid, a year at most.
     token_file
-        Where to write the token, readable for its owner alone, instead of printing it.
+        Where to write the token, readable only by its owner, instead of printing it.
     """
     token = asyncio.run(_new(place, name, Role(role), days))
     if token_file is None:
@@ -62,7 +62,7 @@ def new(
 
 @app.command(name="list")
 def list_tokens(*, place: Place = HERE) -> None:
-    """List the tokens that are valid, of services and of accounts."""
+    """List the valid tokens of services and accounts."""
     rows = [
         (
             str(token.id),
@@ -79,7 +79,7 @@ def list_tokens(*, place: Place = HERE) -> None:
 
 @app.command
 def revoke(token_id: UUID, *, place: Place = HERE) -> None:
-    """Make a token worthless at once.
+    """Revoke a token.
 
     Parameters
     ----------

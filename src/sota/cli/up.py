@@ -30,7 +30,7 @@ def up(
 ) -> None:
     """Run the backend in one process: Web Server, SOTA Core, External Resolver, RVI Node Server.
 
-    Everything it keeps is below one folder. The first start makes the secrets between the programs, an authority for
+    Everything is stored below one folder. The first start creates the secrets between the programs, an authority for
     vehicles and the first administrator, whose password is printed until it is changed. It listens on loopback.
     Only one process may run on the folder.
 
@@ -39,8 +39,8 @@ def up(
     data
         Folder for databases, packages, secrets and identities.
     database
-        Address of a MariaDB server, mysql://user:password@host:3306, instead of the embedded databases. In the
-        environment variable nobody else can read its password.
+        Address of a MariaDB server, mysql://user:password@host:3306, instead of the embedded databases. Set it in the
+        environment variable to keep the password private.
     http_port
         JSON API on plain HTTP.
     https_port
@@ -61,7 +61,7 @@ def up(
         Print one line of JSON on standard output when ready: addresses, first sign-in, and a token of an operator,
         which is valid until the backend ends, or for 12 h.
     ready_file
-        Write that line to this file instead, readable for its owner alone. A redirection of standard output would
+        Write that line to this file instead, readable only by its owner. A redirection of standard output would
         empty the file before this command can find out that the folder is in use.
     """
     from sota.cli.backend import Ports, claims_of

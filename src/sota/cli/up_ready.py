@@ -1,9 +1,9 @@
-"""What ``sota up`` tells when its backend is ready: addresses, the first sign-in, and a token of an operator.
+"""What ``sota up`` prints when its backend is ready: addresses, the first sign-in, and a token of an operator.
 
 Rules kept here:
 
-* the token is valid while this backend runs: it is revoked at the end; what a killed backend left, at the next start;
-* the file is readable for its owner alone, appears whole when the backend is ready, and is gone when it ended.
+* the token is valid while this backend runs: it is revoked at the end, or at the next start after a kill;
+* only the file's owner can read it; it appears complete when the backend is ready, and is deleted at the end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TOKEN_NAME = "sota up --json-ready"  # noqa: S105 - a name, no token
 
 
 class Ready:
-    """The backend of ``sota up``, and what is told of it."""
+    """The backend of ``sota up``, with its ready message."""
 
     def __init__(self, data: Path, ports: Ports, database: str | None, *, prints: bool, file: Path | None) -> None:
         self._data, self._ports, self._database = data, ports, database
@@ -39,7 +39,7 @@ class Ready:
         self._backend: Backend | None = None
 
     def prepare(self) -> None:
-        """Make the schemas on a MariaDB server, and delete the file of a backend that was killed.
+        """Create the schemas on a MariaDB server, and delete the file of a killed backend.
 
         Raises:
             StartError: the server refuses, or the file cannot be written.
@@ -47,7 +47,7 @@ class Ready:
         if self._file is not None:
             try:
                 self._file.unlink(missing_ok=True)
-                write_atomic(self._file, b"")  # also shows now, and not when all is ready, that it can be written
+                write_atomic(self._file, b"")  # shows now, not when all is ready, whether it can be written
                 self._file.unlink()
             except OSError as error:
                 raise StartError(f"--ready-file {self._file}: {error.strerror}") from None
@@ -55,12 +55,12 @@ class Ready:
             asyncio.run(create_schemas(self._database))
 
     def make(self) -> list[RunnableProgram]:
-        """Make the programs."""
+        """Create the programs."""
         self._backend = assemble(self._data, self._ports, database=self._database)
         return list(self._backend.programs)
 
     async def announce(self) -> None:
-        """Tell that all are ready, and wait for the end."""
+        """Report that all are ready, and wait for the end."""
         if self._backend is None:
             return
         web = self._backend.web
@@ -90,7 +90,7 @@ class Ready:
         with contextlib.suppress(OSError):
             if self._file is not None:
                 self._file.unlink(missing_ok=True)
-        with contextlib.suppress(SotaError):  # the database is away: the next start does it
+        with contextlib.suppress(SotaError):  # the database is down: the next start does it
             await revoke_tokens(web)
 
 
@@ -101,7 +101,7 @@ async def revoke_tokens(web: WebProgram) -> None:
 
 
 def greet(ready: dict[str, str | None]) -> None:
-    """Tell a person where the console is, and how to sign in for the first time."""
+    """Print where the console is, and how to sign in for the first time."""
     lines = [f"SOTA is up. Console: {ready['console']}   API: {ready['api']}"]
     if ready["password"]:
         lines.append(f"First sign-in: {ready['user']} / {ready['password']} (you then choose your own)")

@@ -1,4 +1,4 @@
-"""``sota users``: accounts of the Web Server, for an operator at the machine who has no console (yet, or any more)."""
+"""``sota users``: accounts of the Web Server, for an operator on its machine who cannot use the console."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PAGE = 500
 
 @app.command
 def add(name: str, *, role: RoleName, place: Place = HERE) -> None:
-    """Add an account and print its generated password, once; its owner must replace it at the first sign-in.
+    """Create an account and print its generated password, once; its owner must replace it at the first sign-in.
 
     Parameters
     ----------
     name
         Letters, digits and ._@-, beginning with a letter or digit.
     role
-        What the account may do: viewer, operator or admin.
+        Its rights: viewer, operator or admin.
     """
     password = asyncio.run(_add(place, name, Role(role)))
     print(f"First sign-in, shown once: {name} / {password}")
@@ -48,7 +48,7 @@ def list_users(*, place: Place = HERE) -> None:
 
 @app.command
 def disable(name: str, *, place: Place = HERE) -> None:
-    """Let an account sign in no more; its sessions end, its tokens are worth nothing.
+    """Disable an account; its sessions end, its tokens become invalid.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def disable(name: str, *, place: Place = HERE) -> None:
 
 @app.command
 def enable(name: str, *, place: Place = HERE) -> None:
-    """Let a disabled account sign in again.
+    """Enable a disabled account.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def enable(name: str, *, place: Place = HERE) -> None:
 
 @app.command
 def reset(name: str, *, place: Place = HERE) -> None:
-    """Give an account another generated password and print it, once; for a password that was forgotten.
+    """Generate another password for an account and print it, once; for a forgotten password.
 
     Parameters
     ----------

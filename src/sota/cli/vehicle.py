@@ -38,18 +38,18 @@ def vehicle(
     vin
         17 capital letters and digits; must be the one of the identity.
     data
-        Folder for what the vehicle keeps: identity, keys, downloads, journal.
+        Folder for the vehicle's data: identity, keys, downloads, journal.
     backend
         The backend node's link, tls://host:port.
     root
-        The vehicle's file system, into which packages are installed; DATA/root where not given.
+        The vehicle's file system, into which packages are installed; the default is DATA/root.
     keys
-        Folder with the public keys (*.pub.pem) that may sign packages; DATA/keys where not given.
+        Folder with the public keys (*.pub.pem) that may sign packages; the default is DATA/keys.
     allow_unsigned
-        Take packages without a signature. For a laboratory only.
+        Accept packages without a signature. For a laboratory only.
     config
         TOML file with further settings of the client and the loading manager, in [client] and [slm]: installers,
-        preconditions, consent. What the other options say stands above it.
+        preconditions, consent. Other options override it.
     edge_port
         The node's service edge.
     client_port
@@ -75,5 +75,5 @@ def vehicle(
         operation_port=operation_port,
         log_level=log_level,
     )
-    # The libraries of the command line take 9 MB that a vehicle has no use for: go on as the same process without them.
+    # The command line's libraries take 9 MB that a vehicle does not need: continue as the same process without them.
     os.execv(sys.executable, [sys.executable, "-m", "sota.cli.vehicle_process", encode(order)])  # noqa: S606 - our own interpreter, no shell

@@ -1,7 +1,7 @@
-"""Puts a whole vehicle together in one folder: settings and local secrets of its three programs.
+"""Assembles a whole vehicle in one folder: settings and local secrets of its three programs.
 
-The programs of ``sota vehicle`` are joined by loopback sockets and real credentials, exactly as if they ran apart.
-Nothing of the backend is imported here: a vehicle stays light.
+The programs of ``sota vehicle`` are connected by loopback sockets and real credentials, exactly as separate programs
+are. Nothing of the backend is imported here: a vehicle stays light.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def assemble(
     allow_unsigned: bool = False,
     config: Path | None = None,
 ) -> list[RunnableProgram]:
-    """Make the three programs with everything below ``data``, in the order in which they start.
+    """Create the three programs with everything below ``data``, in the order in which they start.
 
     ``config`` has further settings of the client and the loading manager.
 
     Raises:
-        StartError: the vehicle has no identity yet, or a setting does not fit.
+        StartError: the vehicle has no identity yet, or a setting is invalid.
     """
     if not (data / "identity" / "credential.jwt").exists():
         raise StartError(f"{data / 'identity'} has no credential.jwt: issue one with sota enrol {vin} --to …")
@@ -101,7 +101,7 @@ def assemble(
 
 
 def prepare_secrets(data: Path) -> Path:
-    """Make the tokens that the vehicle's programs show each other, where they are missing; gives their folder."""
+    """Create missing tokens between the vehicle's programs; return their folder."""
     secrets = private_folder(data / "secrets")
     for callee, caller, token in (
         ("slm", Program.SOTA_CLIENT, "client-to-slm"),

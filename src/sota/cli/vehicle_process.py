@@ -1,6 +1,6 @@
-"""The process of ``sota vehicle``: what the command line read, without the command line's libraries.
+"""The process of ``sota vehicle``: it has the parsed options, without the command line's libraries.
 
-``python -m sota.cli.vehicle_process ORDER`` is started by ``vehicle.py`` and by nobody else.
+Only ``vehicle.py`` starts ``python -m sota.cli.vehicle_process ORDER``.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class VehicleOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode(order: VehicleOrder) -> str:
-    """Write the options as one argument."""
+    """Encode the options as one argument."""
     return msgspec.json.encode(order, enc_hook=str).decode()
 
 
 def decode(text: str) -> VehicleOrder:
-    """Read them again."""
+    """Decode them."""
     return msgspec.json.decode(text, type=VehicleOrder, dec_hook=lambda _kind, value: Path(value))
 
 

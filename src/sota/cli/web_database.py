@@ -1,6 +1,6 @@
-"""What commands that work on the Web Server's database share: opening it, and saying in the audit trail who they are.
+"""Shared by commands on the Web Server's database: opening it, and recording in the audit trail who ran them.
 
-Such a command is for an operator at the machine, who has no console: whoever may open the database may do all of it.
+Such a command is for an operator on the server's machine: a user that can open the database has all rights.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from sota.cli.databases import Place, open_database
-from sota.kit.audit.model import Deed
+from sota.kit.audit.model import AuditedAction
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.runtime.clock import Clock, SystemClock
 from sota.kit.sql.database import Database
@@ -26,14 +26,14 @@ class WebDatabase:
     clock: Clock
 
     async def note(self, interaction: str, what: str, outcome: str) -> None:
-        """Leave an audit record of what the command did, under the interaction that does the same."""
+        """Write an audit record of what the command did, under the interaction that does the same."""
         actor = f"command:{_user()}"
-        await self.audit.record(Deed(self.clock.now(), actor, "local", interaction, what, outcome, 200))
+        await self.audit.record(AuditedAction(self.clock.now(), actor, "local", interaction, what, outcome, 200))
 
 
 @contextlib.asynccontextmanager
 async def web_database(place: Place) -> AsyncIterator[WebDatabase]:
-    """Open the database that ``place`` names; it is brought up to date first.
+    """Open and upgrade the database of ``place``.
 
     Raises:
         StartError: it cannot be opened.
@@ -45,5 +45,5 @@ async def web_database(place: Place) -> AsyncIterator[WebDatabase]:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container's user need not have a name
+    except (OSError, KeyError):  # a container's user may have no name
         return "unknown"

@@ -26,7 +26,7 @@ FOLDERS = {
     Program.SOTA_CLIENT: "client",
     Program.SOFTWARE_LOADING_MANAGER: "slm",
 }
-"""Where a program's own code is. What a person does in a browser, the operator's command line does, too."""
+"""Where a program's own code is. The operator's command line also stands for a person in a browser."""
 
 
 def whitelist(
@@ -38,7 +38,7 @@ def whitelist(
     openapi: str | None = None,
     errors: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Print the whitelist: who may call whom, how, and everything that can come back.
+    """Print the whitelist: who may call whom, how, and every possible answer.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def whitelist(
 
 
 def as_data(row: Interaction, ends: Ends) -> dict[str, Any]:
-    """Give a row as ``--json`` prints it."""
+    """Return a row as ``--json`` prints it."""
     data: dict[str, Any] = {
         "id": row.id,
         "boundary": row.boundary,
@@ -91,7 +91,7 @@ def as_data(row: Interaction, ends: Ends) -> dict[str, Any]:
 
 
 def way_of(row: Interaction) -> str:
-    """Say in one line how a row's call travels."""
+    """Describe in one line how a row's call travels."""
     match row.way:
         case Http(method=method, path=path, parameters=query):
             return f"{method} {path}" + (f"?{'&'.join(f'{name}=' for name in query)}" if query else "")

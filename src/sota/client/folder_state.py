@@ -12,10 +12,11 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from sota.boundaries.values import short_vin
 from sota.client.state import DATABASE, ClientState
 from sota.kit.errors import StartError
 from sota.kit.files.set_aside import set_aside
-from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.local_file import Connection
 
 OTHER_VEHICLE = "other-vehicle"

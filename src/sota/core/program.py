@@ -20,11 +20,11 @@ from sota.boundaries.table import rows_for
 from sota.core import facts, tables
 from sota.core.audit.api import AuditApi
 from sota.core.blacklist.api import BlacklistApi
+from sota.core.cleanup import run_cleanup
 from sota.core.components.api import ComponentsApi
 from sota.core.following.api import FollowingApi
 from sota.core.following.resync import Resync
 from sota.core.following.service import Following
-from sota.core.housekeeping import run_cleanup
 from sota.core.identity.api import IdentitiesApi, RenewalApi
 from sota.core.identity.authority import KeptAuthority
 from sota.core.identity.revocations import RevocationList
@@ -174,7 +174,7 @@ class CoreProgram:
         self._background.keep("core preparations", self.queueing.preparations.run)
         self._background.keep("core revocations", self.revocations.run)
         self._background.keep("core instances", self.instances.run)
-        self._background.keep("core housekeeping", partial(run_cleanup, self.once, self.blacklist))
+        self._background.keep("core:cleanup", partial(run_cleanup, self.once, self.blacklist))
 
     async def stop(self) -> None:
         """Stop accepting requests, then stop the work under way; the next start continues from the database."""

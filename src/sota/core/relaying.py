@@ -11,16 +11,16 @@ import msgspec
 from sota.boundaries.b5_core_resolver.messages import Fact, FactStatus
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
-from sota.boundaries.values import Interval
+from sota.boundaries.values import Interval, short_vin
 from sota.core.following.resync import Resync
 from sota.core.requests.store import find_request, list_open
 from sota.core.requests.wire import to_package_id
 from sota.core.schedules import ScheduledSlice
 from sota.kit.errors import Refused, Unavailable
 from sota.kit.runtime.clock import Clock
-from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Database
-from sota.kit.sql.outbox import Entry
+from sota.kit.sql.outbox import OutboxEntry
 
 SCHEDULED_AT_ONCE = 500
 
@@ -31,7 +31,7 @@ class Senders:
     def __init__(self, db: Database, resolver: Resync, node: NodeClient, clock: Clock) -> None:
         self._db, self._resolver, self._node, self._clock = db, resolver, node, clock
 
-    async def send_facts(self, entries: list[Entry]) -> None:
+    async def send_facts(self, entries: list[OutboxEntry]) -> None:
         """Send facts to the Resolver. A fact that it refuses permanently is logged and not repeated.
 
         Raises:
@@ -45,7 +45,7 @@ class Senders:
             if result.status is FactStatus.REFUSED:
                 get_logger().warning("fact_refused", fact=type(fact).__name__, id=fact.id, reason=result.detail)
 
-    async def send_schedules(self, entries: list[Entry]) -> None:
+    async def send_schedules(self, entries: list[OutboxEntry]) -> None:
         """Schedule updates at the node. A real rvi_core does not know the method: Core then watches by itself.
 
         Raises:
@@ -60,7 +60,7 @@ class Senders:
                         return
                     raise Unavailable(f"The node does not schedule: {refusal.detail}") from None
 
-    async def send_withdrawals(self, entries: list[Entry]) -> None:
+    async def send_withdrawals(self, entries: list[OutboxEntry]) -> None:
         """Unschedule updates at the node, which ignores those that it does not know.
 
         Raises:
@@ -73,7 +73,7 @@ class Senders:
             if refusal.code != "method_unknown":
                 raise Unavailable(f"The node does not take updates back: {refusal.detail}") from None
 
-    async def ask_for_packages(self, entries: list[Entry]) -> None:
+    async def ask_for_packages(self, entries: list[OutboxEntry]) -> None:
         """Ask vehicles what they have installed, each only once.
 
         Raises:

@@ -1,7 +1,7 @@
-"""Sets of numbers as ranges: ``1-10,12``, the way received blocks are told.
+"""Sets of numbers as ranges: ``1-10,12``, as received blocks are reported.
 
-Numbers arrive mostly in order, so a set is a few ranges however long the file is: adding, asking and writing it out
-cost what the ranges cost, not what the numbers do.
+Numbers arrive mostly in order, so a set is a few ranges however long the file is: the cost of adding, asking and
+writing depends on the ranges, not on the numbers.
 
 >>> ranges = Ranges.parse("1-3,5")
 >>> ranges.add(4)
@@ -31,7 +31,7 @@ class Ranges:
 
     @classmethod
     def up_to(cls, last: int) -> Ranges:
-        """Give all numbers from 1 to ``last``."""
+        """Return all numbers from 1 to ``last``."""
         ranges = cls()
         if last > 0:
             ranges._starts, ranges._ends = [1], [last]
@@ -39,10 +39,10 @@ class Ranges:
 
     @classmethod
     def parse(cls, text: str) -> Ranges:
-        """Read ``1-10,12``. Ranges may overlap and stand in any order; the empty text is the empty set.
+        """Parse ``1-10,12``. Ranges may overlap and be in any order; the empty text is the empty set.
 
         Raises:
-            ValueError: it is none, or a range runs backwards or begins below 1.
+            ValueError: it is invalid, or a range runs backwards or begins below 1.
         """
         pairs = []
         for part in text.split(",") if text else ():
@@ -55,7 +55,7 @@ class Ranges:
 
     @classmethod
     def _joined(cls, pairs: Iterable[tuple[int, int]]) -> Ranges:
-        """Make a set of closed ranges that stand in the order of their starts."""
+        """Return a set of closed ranges that are sorted by their starts."""
         ranges = cls()
         for start, end in pairs:
             if ranges._ends and start <= ranges._ends[-1] + 1:
@@ -66,7 +66,7 @@ class Ranges:
         return ranges
 
     def add(self, number: int) -> bool:
-        """Add one number; says whether it is new."""
+        """Add one number; return whether it is new."""
         if number < 1:
             raise ValueError(f"numbers begin at 1, not {number}")
         at = bisect_right(self._starts, number)
@@ -87,8 +87,8 @@ class Ranges:
         return True
 
     def missing(self, last: int) -> Iterator[int]:
-        """Give the numbers from 1 to ``last`` that are not in the set, the lowest first."""
-        if self._starts == [1]:  # by far the commonest
+        """Yield the numbers from 1 to ``last`` that are not in the set, the lowest first."""
+        if self._starts == [1]:  # by far the most common
             return iter(range(self._ends[0] + 1, last + 1))
         return self._missing(last)
 
@@ -100,7 +100,7 @@ class Ranges:
         yield from range(expected, last + 1)
 
     def text(self, limit: int | None = None) -> str:
-        """Write the set out. Over ``limit`` characters the highest ranges are left out: less, but still true."""
+        """Format the set. Over ``limit`` characters the highest ranges are left out: less, but still true."""
         parts: list[str] = []
         length = 0
         for start, end in zip(self._starts, self._ends, strict=True):
@@ -112,21 +112,21 @@ class Ranges:
         return ",".join(parts)
 
     def union(self, other: Ranges) -> Ranges:
-        """Give a set of its own with the numbers of both."""
+        """Return the union as a new set."""
         if len(self._starts) == 1 and other._starts[:1] == self._starts and other._ends[0] >= self._ends[0]:
             return other.copy()
         pairs = sorted([*zip(self._starts, self._ends, strict=True), *zip(other._starts, other._ends, strict=True)])
         return self._joined(pairs)
 
     def within(self, last: int) -> Ranges:
-        """Give a set of its own without the numbers over ``last``."""
+        """Return a new set without the numbers over ``last``."""
         if self._ends and self._ends[-1] <= last:
             return self.copy()
         pairs = zip(self._starts, self._ends, strict=True)
         return self._joined([(start, min(end, last)) for start, end in pairs if start <= last])
 
     def copy(self) -> Ranges:
-        """Give a set of its own with the same numbers."""
+        """Return a copy."""
         twin = Ranges()
         twin._starts, twin._ends = self._starts[:], self._ends[:]
         return twin

@@ -7,10 +7,10 @@ Where things are:
 * ``dependencies/``  the graph of prerequisites, and what one vehicle lacks;
 * ``register/``      vehicles, packages, components and what is installed;
 * ``filters/``       named filters and the packages that they are attached to;
-* ``attributes/``, ``groups/``  what is said of vehicles, for filters to ask;
-* ``facts/``         what Core tells of the fleet, line by line (B5-2);
-* ``resolution/``    the answer itself (B3-5, B5-1);
+* ``attributes/``, ``groups/``  properties of vehicles that filters test;
+* ``facts/``         changes of the fleet that Core reports, line by line (B5-2);
+* ``resolution/``    the resolve itself (B3-5, B5-1);
 * ``recorded/``      answers frozen under an id, looked up and compared later;
-* ``preview/``       expressions while they are typed, and what a resolve would decide now;
+* ``preview/``       expressions while they are typed, and the outcome of a resolve now;
 * ``explanation/``   why one vehicle gets a package or not.
 """

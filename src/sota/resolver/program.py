@@ -1,4 +1,4 @@
-"""The External Resolver as a program: opens its database, brings it up to date, and answers B3 and B5."""
+"""The External Resolver as a program: opens and upgrades its database, and answers B3 and B5."""
 
 from __future__ import annotations
 
@@ -91,16 +91,16 @@ class ResolverProgram:
 
     @property
     def port(self) -> int:
-        """The port that is listened on, once started."""
+        """The actual port, once started."""
         return self._listener.port if self._listener is not None else self.settings.port
 
     async def start(self) -> None:
         """Return when requests can be answered.
 
         Raises:
-            StartError: the credentials file, the database or the address is not right.
+            StartError: the credentials file, the database or the address is wrong.
         """
-        # Threads compute beside the event loop: whoever waits for an answer gets the interpreter back sooner.
+        # Threads compute beside the event loop: a shorter interval returns the interpreter to the loop sooner.
         sys.setswitchinterval(SWITCH_S)
         credentials = ServiceCredentials.load(self.settings.credentials_file)
         await self.db.check()
@@ -132,15 +132,15 @@ class ResolverProgram:
         self._background.keep("resolver:erasures", self.erasures.run)
         remove_others(self.settings.data, self.settings.index_processes)
         self.index.start(self._background)
-        # Mostly it takes a moment. A large fleet goes on loading while everything else is answered already.
+        # Mostly this takes a moment. A large fleet continues to load while other requests are answered already.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOADING_S):
                 await self.index.wait_ready()
-        # Requests are answered by now: the first expression shall not wait for this.
+        # Requests are answered by now: the first expression must not wait for this.
         await self.previews.run(_warm_up)
 
     async def stop(self) -> None:
-        """Let requests under way end, and close the database."""
+        """End running requests, and close the database."""
         if self._listener is not None:
             await self._listener.stop()
         if self._tls is not None:
@@ -161,7 +161,7 @@ class ResolverProgram:
         return trouble
 
     async def _tidy(self) -> None:
-        """Forget, every hour, what is only kept for callers that repeat themselves."""
+        """Delete every hour what is only kept for repeated requests."""
         while True:
             try:
                 await self.once.forget_old()

@@ -10,7 +10,7 @@ from sota.kit.sql.settings import DatabaseSettings, DatabaseUrl
 
 
 class ResolverSettings(DatabaseSettings, kw_only=True):
-    """What the External Resolver can be told."""
+    """Settings of the External Resolver."""
 
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the API; 0 takes a free one.")] = 8082
     tls_port: TlsPort = 0

@@ -1,4 +1,4 @@
-"""What is too long for one statement."""
+"""Sequences that are too long for one statement."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ BATCH = 500
 
 
 def batches(items: Sequence[Item], size: int = BATCH) -> Iterator[Sequence[Item]]:
-    """Cut a sequence into pieces that fit into one statement."""
+    """Split a sequence into pieces that fit into one statement."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

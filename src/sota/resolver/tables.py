@@ -1,8 +1,8 @@
 """Tables of the External Resolver's database. ``holds`` names the rows of B6 that a table answers.
 
-``software`` and ``component`` are dictionaries: each distinct package that any vehicle has, and each part number,
-stands there once, so that a filter's regular expression runs once for each of them and not once for each vehicle.
-``package`` is another thing: what was uploaded, and may be sent.
+``software`` and ``component`` are dictionaries: each distinct package of any vehicle, and each part number, is there
+once, so that a filter's regular expression runs once for each of them and not once for each vehicle. ``package`` is
+different: what was uploaded, and may be sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ METADATA = sa.MetaData()
 
 
 def row_id() -> sa.types.TypeEngine[int]:
-    """A number that the engine counts up: 64 bits, which SQLite only does for a column that says INTEGER."""
+    """An auto-increment number: 64 bits, which SQLite supports only for a column of type INTEGER."""
     return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -46,7 +46,7 @@ package = sa.Table(
     "package",
     METADATA,
     sa.Column("id", row_id(), primary_key=True, autoincrement=True),
-    # Compared with what vehicles report, and therefore in the same way.
+    # Compared with reported values, and therefore in the same way.
     sa.Column("name", exact_text(100), nullable=False),
     sa.Column("version", exact_text(32), nullable=False),
     sa.Column("description", long_text(), nullable=False),
@@ -89,7 +89,7 @@ component = sa.Table(
     METADATA,
     sa.Column("id", row_id(), primary_key=True, autoincrement=True),
     sa.Column("part_number", code_text(100), nullable=False, unique=True),
-    # A vehicle may be said to have a part before the part itself is registered: its row waits for that here.
+    # A vehicle may be reported to have a component that is not registered yet: its row waits here.
     sa.Column("registered", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("name", code_text(200)),
     sa.Column("description", long_text()),
@@ -121,7 +121,7 @@ installed_component = sa.Table(
     sa.Index("installed_component_by_component", "component_id"),
 )
 
-# Attributes are a dictionary too: each distinct name and value stands there once.
+# Attributes are a dictionary too: each distinct name and value is there once.
 attribute = sa.Table(
     "attribute",
     METADATA,
@@ -156,8 +156,8 @@ group_member = sa.Table(
     sa.Index("group_member_by_group", "group_id"),
 )
 
-# What the transactions changed of the fleet, one entry each, in the order of their commits. The only row of the head
-# says where the log ends.
+# What each transaction changed in the fleet, one entry each, in the order of their commits. The head's only row is
+# the end of the log.
 change_head = sa.Table(
     "change_head",
     METADATA,
@@ -178,7 +178,7 @@ resolution = sa.Table(
     "resolution",
     METADATA,
     sa.Column("id", Id, primary_key=True),
-    # Which of several tries to make it its chunks belong to.
+    # Which of several attempts its chunks belong to.
     sa.Column("attempt", Id, nullable=False),
     sa.Column("name", code_text(100), nullable=False),
     sa.Column("version", code_text(32), nullable=False),
@@ -206,7 +206,7 @@ resolution_chunk = sa.Table(
     sa.Index("resolution_chunk_by_vin", "first_vin", "last_vin"),
 )
 
-# VINs that are to go from what is frozen too: the one thing that is ever taken from it.
+# VINs to remove from frozen records too: the only thing that is ever removed from those.
 erasure = sa.Table(
     "erasure",
     METADATA,

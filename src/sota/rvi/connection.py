@@ -21,8 +21,8 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from sota.boundaries.binding.decorators import calls, serves
+from sota.boundaries.values import short_vin
 from sota.kit.runtime import metrics
-from sota.kit.runtime.logging import short_vin
 from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Fields, Packet, RcvData, codec_of
 from sota.rvi.confirmation import Confirmations
 from sota.rvi.context import LinkContext

@@ -11,10 +11,11 @@ from sota.boundaries.binding.app import App
 from sota.boundaries.binding.service_credentials import ServiceCredentials, keep_secret
 from sota.boundaries.interaction import Program
 from sota.boundaries.table import rows_for
+from sota.boundaries.values import short_vin
 from sota.kit.errors import SotaError, StartError
 from sota.kit.files.durable import private_folder
 from sota.kit.http.network import Listener, Network, TcpNetwork
-from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger
 from sota.kit.runtime.notifier import Notifier
 from sota.kit.runtime.program import Background
 from sota.kit.runtime.settings import read_secret

@@ -1,12 +1,11 @@
-"""The Web Server's application: the audited one of ``kit``, with the rules of B1 on what leaves a record.
+"""The Web Server's application: an audited one, with the rules of B1 on which requests are recorded.
 
-Every state-changing request of somebody known is recorded with its outcome, those included that were refused before
-their handler (a role that does not allow it, a malformed body). Requests of nobody are recorded where they are
-sign-ins; those that were not even tried (429) are not, or a flood of them would be one of records. One request leaves
-one record.
+Every request of a known caller that changes something is recorded with its outcome, including those refused before
+their handler (by role, or for a malformed body). Requests of unknown callers are recorded if they are sign-ins, except
+those rejected unseen (429): a flood of them would be a flood of records. One request makes one record.
 
-What somebody known begins is noted before its handler runs, for it goes on in other programs and by itself: a Web
-Server that is killed meanwhile has told who began it. Without the note nothing is begun.
+The action of a known caller is noted before its handler runs, since it continues in other programs: if the Web Server
+is killed meanwhile, its actor is still known. Without that note nothing is started.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from sota.kit.audit.trail import AuditTrail
 from sota.kit.runtime.clock import Clock
 from sota.web.visitor import Visitor, Visitors, visitor_of
 
-# By then a request has ended, one way or another; an upload has no other end than its own time-out.
+# By then a request has ended; an upload has no other limit than its own time-out.
 ENDED_AFTER, UPLOAD_ENDED_AFTER = timedelta(seconds=HANDLER_TIMEOUT_S + 60), timedelta(days=1)
 SECURITY_HEADERS = {
     "content-security-policy": (

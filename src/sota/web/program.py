@@ -1,4 +1,4 @@
-"""The Web Server as a program: what :func:`sota.kit.runtime.program.run` runs, and how its parts hang together."""
+"""The Web Server as a program: what :func:`sota.kit.runtime.program.run` runs, and how its parts are connected."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from sota.web.console import manifest
 from sota.web.console.api import ConsoleApi
 from sota.web.console.page import Pages
 from sota.web.documents.api import DocumentsApi
-from sota.web.door import Door, PublicPlaces
 from sota.web.gateway.core_api import CoreApi
 from sota.web.gateway.resolver_api import ResolverApi
+from sota.web.https_gate import HttpsGate, PublicAddresses
 from sota.web.registers.api import RegistersApi
 from sota.web.registers.service import Registers
 from sota.web.repository.api import PackageFilesApi, RepositoryApi
@@ -58,10 +58,10 @@ ENDS_SOON = timedelta(days=14)
 
 
 class WebProgram:
-    """The Web Server. ``port`` and ``https_port`` are the real ones once it is started.
+    """The Web Server. ``port`` and ``https_port`` are the actual ones once it is started.
 
-    ``first_password`` is the generated password of the first account as long as its owner has not changed it: the
-    command that starts the program shows it.
+    ``first_password`` is the generated password of the first account until its owner changes it: the command that
+    starts the program shows it.
     """
 
     name = "web"
@@ -83,7 +83,7 @@ class WebProgram:
         self._log = get_logger(program=self.name)
 
     async def start(self) -> None:
-        """Bring the database up to date, take up what was interrupted, listen.
+        """Upgrade the database, resume interrupted work, listen.
 
         Raises:
             StartError: a setting, the database, the repository or an address cannot be used.
@@ -133,7 +133,7 @@ class WebProgram:
         await self.db.close()
 
     async def trouble(self) -> str | None:
-        """Return what is wrong with the database or a background task. Core and the Resolver speak for themselves."""
+        """Return what is wrong with the database or a background task. Core and the Resolver report for themselves."""
         if not self._listeners:
             return "it is starting"
         return await self.db.trouble() or self._background.trouble()
@@ -166,11 +166,11 @@ class WebProgram:
         settings = self.settings
         self.certificate, key = self._certificate()
         self._tls = tls.ServerCertificate(self.certificate, key)
-        places = PublicPlaces(settings.public_host, lambda: self.https_port, self._tls)
-        door = Door(app, places, serve_plain=settings.plain_http == "serve")
+        addresses = PublicAddresses(settings.public_host, lambda: self.https_port, self._tls)
+        gate = HttpsGate(app, addresses, serve_plain=settings.plain_http == "serve")
         most = settings.connections_per_address
-        https = HttpListener(door, settings.host, settings.https_port, tls=self._tls.context, per_address=most)
-        plain = HttpListener(door, settings.host, settings.port, per_address=most)
+        https = HttpListener(gate, settings.host, settings.https_port, tls=self._tls.context, per_address=most)
+        plain = HttpListener(gate, settings.host, settings.port, per_address=most)
         for listener in (https, plain):
             await listener.start()
             self._listeners.append(listener)
@@ -217,7 +217,7 @@ class WebProgram:
         looked_at: datetime | None = None
         while True:
             now = self.clock.now()
-            # A clock that was set, forward or back, may have changed how long is left.
+            # The clock may have been set since the last check.
             if looked_at is None or abs(now - looked_at) >= LOOK_EVERY:
                 await asyncio.to_thread(self._look_after_certificate)
                 looked_at = now
@@ -225,7 +225,7 @@ class WebProgram:
             await asyncio.to_thread(self._tls.refresh)
 
     def _look_after_certificate(self) -> None:
-        certificate, _ = self._certificate()  # our own is made anew here when its end is near
+        certificate, _ = self._certificate()  # our own certificate is renewed here when it is about to expire
         left = tls.time_left(certificate, self.clock.now())
         if left < ENDS_SOON:
             self._log.warning("certificate_ends_soon", certificate=str(certificate), days=left.days)

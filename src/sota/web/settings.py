@@ -1,4 +1,4 @@
-"""What the Web Server can be told: see ``sota web --help``."""
+"""The Web Server's settings: see ``sota web --help``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sota.kit.sql.settings import DatabaseSettings, DatabaseUrl
 
 
 class WebSettings(DatabaseSettings, kw_only=True, forbid_unknown_fields=True):
-    """The defaults are a developer's machine: loopback, high ports, SQLite, a folder for packages."""
+    """The defaults suit a developer's machine: loopback, high ports, SQLite, a folder for packages."""
 
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of plain HTTP; 0 takes a free one.")] = 8080
     https_port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of HTTPS; 0 takes a free one.")] = 8443
@@ -25,7 +25,7 @@ class WebSettings(DatabaseSettings, kw_only=True, forbid_unknown_fields=True):
         str | None,
         Meta(
             pattern=r"^([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?$",
-            description="Name, or name:port, that browsers are redirected to; by itself the certificate's names hold.",
+            description="Name, or name:port, that browsers are redirected to; default: the certificate's names.",
         ),
     ] = None
     connections_per_address: Annotated[

@@ -1,7 +1,7 @@
 """The Web Server's own tables. Core's and the Resolver's data are never kept here.
 
-No secret stands in them: of passwords argon2id hashes, of tokens and cookies SHA-256. ``web_key`` holds the key that
-signs the page to return to after signing in, so that several Web Servers on one database accept each other's.
+They contain no secret: argon2id hashes of passwords, SHA-256 of tokens and cookies. ``web_key`` holds the key that
+signs the page to return to after sign-in, so that several Web Servers on one database accept each other's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ACCOUNT = sa.Table(
     sa.Column("name", code_text(64), nullable=False, unique=True),
     sa.Column("role", code_text(16), nullable=False),
     sa.Column("password_hash", code_text(200), nullable=False),
-    # A generated password is for the first sign-in; its owner is to replace it.
+    # A generated password is for the first sign-in; its owner must replace it.
     sa.Column("password_change_due", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created_at", Utc, nullable=False),
@@ -39,7 +39,7 @@ API_TOKEN = sa.Table(
     sa.Column("expires_at", Utc),
     sa.Column("revoked_at", Utc),
     sa.Column("last_used_at", Utc),
-    # No foreign key: a deleted account's tokens may have made a service's, which is revoked and stays.
+    # No foreign key: a deleted account's token may have created a service's, which is revoked and stays.
     sa.Column("parent_id", Id, index=True),
 )
 
@@ -73,10 +73,10 @@ WEB_KEY = sa.Table(
 REGISTRATION = sa.Table(
     "registration",
     METADATA,
-    sa.Column("id", Id, primary_key=True),  # also the idempotency key towards Core and the Resolver
+    sa.Column("id", Id, primary_key=True),  # also the idempotency key for Core and the Resolver
     sa.Column("kind", code_text(20), nullable=False),
     sa.Column("object", code_text(250), nullable=False),
-    # The object again while the registration is open, then NULL: so one object has one open registration at most.
+    # The object while the registration is running, then NULL: so one object has at most one running registration.
     sa.Column("open_object", code_text(250), unique=True),
     sa.Column("fingerprint", code_text(64), nullable=False),
     sa.Column("core_body", long_text(), nullable=False),

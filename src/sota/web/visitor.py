@@ -1,13 +1,13 @@
-"""Who is asking: what the Web Server's authenticator makes of a request.
+"""Who is calling: the Web Server's authenticator.
 
 Rules kept here:
 
 * a program shows a bearer token; a browser shows the session cookie, and over HTTPS only;
-* a request that changes something and comes with a cookie must carry the session's CSRF token too (header
+* a changing request with a cookie must carry the session's CSRF token too (header
   ``X-CSRF-Token``; the console's own forms carry it in a field, which the form's handler checks);
-* pages are let through without a visitor: their handlers send whoever is not signed in to the login page;
+* pages are passed without a visitor: their handlers redirect to the login page;
 * everything else needs a visitor whose role allows the row;
-* whoever has a generated password may change it, or sign out, and nothing else.
+* a user with a generated password may change it, or sign out, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sota.boundaries.b1_browser_web import admin_rows
 from sota.boundaries.binding.audited_app import SAFE_METHODS
 from sota.boundaries.binding.call import AnyCall
 from sota.boundaries.interaction import Program, Role
-from sota.kit.errors import Forbidden, PasswordDue, Unauthenticated
+from sota.kit.errors import Forbidden, Unauthenticated
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database
 from sota.web.accounts.model import Token
@@ -32,10 +32,10 @@ from sota.web.sessions.service import Sessions
 
 @dataclass(slots=True)
 class Visitor:
-    """The caller of a row of B1: somebody with a session, or a token.
+    """The caller of a row of B1: a session's account, or a token.
 
-    ``account`` is whose it is, None for a service's token. ``acting_on`` is what the audit record names, where the
-    handler knows it better.
+    ``account`` is the owner, None for a service's token. ``acting_on`` is what the audit record names, if the handler
+    knows it better.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Visitor:
 
     @classmethod
     def of_session(cls, session: Session, acting_on: str | None = None) -> Visitor:
-        """Give the visitor who is signed in."""
+        """Return the visitor of a session."""
         return cls(
             session.account_name,
             session.role,
@@ -62,7 +62,7 @@ class Visitor:
 
     @classmethod
     def of_token(cls, token: Token) -> Visitor:
-        """Give the visitor who shows a token."""
+        """Return the visitor of a token."""
         return cls(
             token.actor,
             token.role,
@@ -79,7 +79,7 @@ def visitor_of(call: AnyCall) -> Visitor:
     return call.caller
 
 
-NOBODY = "nobody"
+ANONYMOUS = "nobody"
 MAY_BEFORE_CHANGE = frozenset({admin_rows.CHANGE_PASSWORD.id, admin_rows.END_SESSIONS.id})
 
 
@@ -97,7 +97,7 @@ class Visitors:
             Forbidden: the role does not allow the row, the CSRF token is missing, or a password must be changed first.
         """
         if call.row.http.asset or call.row.role is Role.PUBLIC:
-            return Visitor(NOBODY, Role.PUBLIC)
+            return Visitor(ANONYMOUS, Role.PUBLIC)
         return await self.admit(call)
 
     async def admit(self, call: AnyCall) -> Visitor:
@@ -113,7 +113,8 @@ class Visitors:
             if call.method not in SAFE_METHODS:
                 check_csrf(visitor.session, call.headers.get("x-csrf-token", ""))
             if visitor.session.password_change_due and call.row.id not in MAY_BEFORE_CHANGE:
-                raise PasswordDue("Your password was generated: change it first, at /password.")
+                text = "Your password was generated: change it first, at /password."
+                raise Forbidden(text, code="password_change_due")
         if not visitor.role.allows(call.row.role or Role.ADMIN):
             raise Forbidden(f"This needs the role {call.row.role}; yours is {visitor.role}.")
         return visitor
@@ -141,7 +142,7 @@ class Visitors:
 
 
 def check_csrf(session: Session, token: str) -> None:
-    """Make sure that a request that changes something comes from our own pages.
+    """Check that a changing request comes from our own pages.
 
     Raises:
         Forbidden: the token is missing or that of another session.

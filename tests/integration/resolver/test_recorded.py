@@ -10,11 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from sota.boundaries.b5_core_resolver.client import FactsClient
-from sota.boundaries.values import PackageId
+from sota.boundaries.values import PackageId, short_vin
 from sota.kit.errors import Refused
 from sota.kit.http.client import HttpClient
 from sota.kit.runtime.clock import new_id
-from sota.kit.runtime.logging import short_vin
 from sota.resolver.dependencies.model import Package, Planned
 from sota.resolver.recorded import store
 from sota.resolver.recorded.erasure import LINGERING

@@ -30,7 +30,7 @@ def masked(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def hidden(folder: Path) -> list[str]:
+def stubbed(folder: Path) -> list[str]:
     """Return what below a folder another user cannot read or enter."""
     wanted = {True: 0o005, False: 0o004}
     entries = [folder, *(each for each in folder.rglob("*") if not each.is_symlink() and each.name != ".lock")]
@@ -43,7 +43,7 @@ async def test_archive_is_readable_for_every_user(tmp_path: Path, mask: int) -> 
         testbed = Testbed(tmp_path, ArchiveSubject(tmp_path))
         for version in ("1.0.0", "2.0.0"):
             assert (await testbed.install(version, Fault.NONE)).status == "installed"
-    assert hidden(tmp_path / "root/opt") == []
+    assert stubbed(tmp_path / "root/opt") == []
 
 
 @MASKS
@@ -54,11 +54,11 @@ async def test_debian_package_comes_back_readable_for_every_user(tmp_path: Path,
     second = debs.build(tmp_path, "ivi", "2.0.0", files=files, postinst=BREAK)
     with masked(mask):
         workshop.subject.installer().prepare()
-        assert hidden(workshop.root / "var") == []
+        assert stubbed(workshop.root / "var") == []
         assert (await workshop.update(first)).status == "installed"
         (workshop.kept / "ivi_1.0.0.deb").unlink()  # so that it is packed from the vehicle
 
         report = await workshop.update(second)
 
     assert (report.reason, workshop.states()) == ("rolled_back", {"ivi": "ii 1.0.0"})
-    assert hidden(workshop.root / "opt") == []
+    assert stubbed(workshop.root / "opt") == []

@@ -14,7 +14,7 @@ from sota.boundaries.interaction import Role
 from sota.cli.ending import ending
 from sota.cli.main import make
 from sota.cli.schemas import create_schemas, database_url
-from sota.kit.audit.model import Wanted
+from sota.kit.audit.model import RecordFilter
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.runtime.clock import SystemClock
 from sota.kit.sql.database import Database
@@ -71,15 +71,15 @@ async def test_account_from_its_making_to_its_end(fresh_database_url: str) -> No
     assert await check_credentials(database, passwords, "alice", reset.stdout.split()[-1]) is not None
 
     audit = AuditTrail(database)
-    records = [record.deed async for record in audit.read_all(Wanted())]
-    assert [(deed.interaction, deed.object) for deed in records] == [
+    records = [record.action async for record in audit.read_all(RecordFilter())]
+    assert [(action.interaction, action.object) for action in records] == [
         ("X-B1-46", "users name=alice role=admin"),
         ("X-B1-46", "users name=bob role=admin"),
         ("X-B1-48", "users/alice disabled=True"),
         ("X-B1-48", "users/alice disabled=False"),
         ("X-B1-48", "users/alice reset_password=True"),
     ]
-    assert all(deed.actor.startswith("command:") for deed in records)
+    assert all(action.actor.startswith("command:") for action in records)
     assert password not in str(records)
     assert (await audit.verify()).broken is None
     await database.close()

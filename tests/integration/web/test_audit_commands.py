@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sota.kit.audit.model import Deed
+from sota.kit.audit.model import AuditedAction
 from sota.kit.audit.tables import RECORD
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.sql.database import Database, Tx
@@ -33,7 +33,9 @@ async def url(fresh_database_url: str) -> str:
     audit = AuditTrail(database)
     for number in range(5):
         at = NOW + timedelta(hours=number)
-        await audit.record(Deed(at, f"user{number}", "192.0.2.1", "WL-B1-4", f"vehicle {number}", "inserted", 200))
+        await audit.record(
+            AuditedAction(at, f"user{number}", "192.0.2.1", "WL-B1-4", f"vehicle {number}", "inserted", 200)
+        )
     await database.close()
     return fresh_database_url
 

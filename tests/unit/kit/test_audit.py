@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sota.kit.audit.model import FIRST_HASH, Break, Deed, Wanted, chain, find_break, hash_of
+from sota.kit.audit.model import FIRST_HASH, AuditedAction, Break, RecordFilter, chain, find_break, hash_of
 from sota.kit.audit.tables import HEAD, OPEN, RECORD
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.sql.database import Database, Tx
@@ -22,9 +22,9 @@ from sota.kit.sql.migrations import upgrade
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def deed(number: int) -> Deed:
+def action(number: int) -> AuditedAction:
     at = NOW + timedelta(microseconds=number)
-    return Deed(at, f"user{number}", "192.0.2.1", "WL-B1-4", f"vehicle {number}", "inserted", 200)
+    return AuditedAction(at, f"user{number}", "192.0.2.1", "WL-B1-4", f"vehicle {number}", "inserted", 200)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def trail(fresh_database_url: str) -> AsyncIterator[tuple[AuditTrail, Data
 async def test_records_of_many_at_once_make_one_chain(trail: tuple[AuditTrail, Database]) -> None:
     audit, database = trail
     another = AuditTrail(database)
-    await asyncio.gather(*((audit, another)[number % 2].record(deed(number)) for number in range(300)))
+    await asyncio.gather(*((audit, another)[number % 2].record(action(number)) for number in range(300)))
     verdict = await audit.verify()
     assert (verdict.number, verdict.broken) == (300, None)
 
@@ -47,25 +47,27 @@ async def test_what_is_begun_gets_its_record_whatever_happens(trail: tuple[Audit
     audit, database = trail
     until = NOW + timedelta(minutes=3)
     ended, killed, later = await asyncio.gather(
-        audit.begin(deed(1), until), audit.begin(deed(2), until), audit.begin(deed(3), until + timedelta(seconds=1))
+        audit.begin(action(1), until),
+        audit.begin(action(2), until),
+        audit.begin(action(3), until + timedelta(seconds=1)),
     )
-    await audit.record(deed(1), ended)
+    await audit.record(action(1), ended)
     await AuditTrail(database).take_up(until - timedelta(seconds=1))
-    assert [record.deed.actor for record in await audit.latest(Wanted(), 10, None)] == ["user1"]
+    assert [record.action.actor for record in await audit.latest(RecordFilter(), 10, None)] == ["user1"]
     await asyncio.gather(*(AuditTrail(database).take_up(until) for _ in range(3)))
-    records = await audit.latest(Wanted(), 10, None)
-    told = [(one.deed.actor, one.deed.object, one.deed.outcome, one.deed.status) for one in records]
+    records = await audit.latest(RecordFilter(), 10, None)
+    told = [(one.action.actor, one.action.object, one.action.outcome, one.action.status) for one in records]
     assert told == [("user2", "vehicle 2", "interrupted", 0), ("user1", "vehicle 1", "inserted", 200)]
-    assert records[0].deed.at == deed(2).at
+    assert records[0].action.at == action(2).at
     async with database.read() as tx:
         assert (await tx.execute(sa.select(OPEN.c.id))).scalars().all() == [later]
-    await audit.record(deed(2), killed)  # it lived after all: both are kept, nothing is lost
+    await audit.record(action(2), killed)  # it lived after all: both are kept, nothing is lost
     assert (await audit.verify()).broken is None
 
 
 async def test_more_than_a_batch_of_what_was_interrupted_is_taken_up(trail: tuple[AuditTrail, Database]) -> None:
     audit, _ = trail
-    await asyncio.gather(*(audit.begin(deed(number), NOW) for number in range(450)))
+    await asyncio.gather(*(audit.begin(action(number), NOW) for number in range(450)))
     await audit.take_up(NOW)
     verdict = await audit.verify()
     assert (verdict.number, verdict.broken) == (450, None)
@@ -79,7 +81,7 @@ HARM = {
     "remove the first": (1, "record 1 is missing: 2 follows 0"),
     "remove the last": (10, "record 10 is missing: the chain ends at 9, its head says 10"),
     "swap": (5, "record 5 does not follow the one before it"),
-    "add": (11, "record 11 stands after the head of the chain, which says 10"),
+    "add": (11, "record 11 is after the head of the chain, which says 10"),
 }
 
 
@@ -93,7 +95,7 @@ async def do_harm(database: Database, harm: str) -> None:
             await tx.execute(change.where(columns.number == number).values(actor="another user"))
         elif harm == "change the hash too":
             row = (await tx.execute(sa.select(RECORD).where(columns.number == 5))).one()
-            forged = replace(deed(5), at=row.at, actor="another user")
+            forged = replace(action(5), at=row.at, actor="another user")
             values = {
                 "at": forged.at,
                 "actor": forged.actor,
@@ -122,16 +124,16 @@ async def do_harm(database: Database, harm: str) -> None:
 async def test_harm_is_found_and_its_place_is_told(trail: tuple[AuditTrail, Database], harm: str) -> None:
     audit, database = trail
     for number in range(10):
-        await audit.record(deed(number))
+        await audit.record(action(number))
     await do_harm(database, harm)
     assert (await audit.verify()).broken == Break(*HARM[harm])
 
 
 async def test_chain_that_was_rewritten_does_not_have_the_noted_record(trail: tuple[AuditTrail, Database]) -> None:
     audit, database = trail
-    await asyncio.gather(*(audit.record(deed(number)) for number in range(3)))
+    await asyncio.gather(*(audit.record(action(number)) for number in range(3)))
     noted = await audit.verify()
-    await audit.record(deed(4))
+    await audit.record(action(4))
     assert (await audit.verify(anchor=(noted.number, noted.hash))).broken is None
 
     async def forget(tx: Tx) -> None:
@@ -139,7 +141,7 @@ async def test_chain_that_was_rewritten_does_not_have_the_noted_record(trail: tu
         await tx.execute(HEAD.update().values(number=0, hash=FIRST_HASH))
 
     await database.transact(forget)
-    await asyncio.gather(*(audit.record(deed(number)) for number in range(20, 25)))
+    await asyncio.gather(*(audit.record(action(number)) for number in range(20, 25)))
     assert (await audit.verify()).broken is None
     assert (await audit.verify(anchor=(noted.number, noted.hash))).broken == Break(
         3, "record 3 is not the one that was noted"
@@ -149,10 +151,10 @@ async def test_chain_that_was_rewritten_does_not_have_the_noted_record(trail: tu
 async def test_records_are_found_by_what_they_say(trail: tuple[AuditTrail, Database]) -> None:
     audit, _ = trail
     for number in range(10):
-        await audit.record(deed(number))
+        await audit.record(action(number))
 
     async def numbers(**wanted: Any) -> list[int]:
-        return [record.number for record in await audit.latest(Wanted(**wanted), 100, None)]
+        return [record.number for record in await audit.latest(RecordFilter(**wanted), 100, None)]
 
     assert await numbers() == list(range(10, 0, -1))
     assert await numbers(actor="user4") == [5]
@@ -160,14 +162,14 @@ async def test_records_are_found_by_what_they_say(trail: tuple[AuditTrail, Datab
     assert await numbers(interaction="WL-B1-5") == []
     assert await numbers(object="cle 7") == [8]
     assert await numbers(object="%") == []
-    assert await numbers(since=deed(8).at) == [10, 9]
-    assert await numbers(until=deed(2).at) == [2, 1]
-    assert [record.number for record in await audit.latest(Wanted(), 3, 6)] == [5, 4, 3]
+    assert await numbers(since=action(8).at) == [10, 9]
+    assert await numbers(until=action(2).at) == [2, 1]
+    assert [record.number for record in await audit.latest(RecordFilter(), 3, 6)] == [5, 4, 3]
 
 
 async def test_texts_cannot_forge_a_line(trail: tuple[AuditTrail, Database]) -> None:
     audit, database = trail
-    await audit.record(Deed(NOW, "x\n2026 admin did it", "a" * 500, "WL-B1-4", "v\x1b[2J", "inserted", 200))
+    await audit.record(AuditedAction(NOW, "x\n2026 admin did it", "a" * 500, "WL-B1-4", "v\x1b[2J", "inserted", 200))
     async with database.read() as tx:
         row = (await tx.execute(sa.select(RECORD))).one()
     assert "\n" not in row.actor
@@ -179,7 +181,7 @@ async def test_texts_cannot_forge_a_line(trail: tuple[AuditTrail, Database]) -> 
 
 @given(st.integers(1, 20), st.data())
 def test_any_chain_holds_and_no_chain_survives_a_removal(size: int, data: st.DataObject) -> None:
-    records = chain([deed(number) for number in range(size)], 0, FIRST_HASH)
+    records = chain([action(number) for number in range(size)], 0, FIRST_HASH)
     head = records[-1]
     assert find_break(records, head.number, head.hash) is None
     gone = data.draw(st.integers(0, size - 1))

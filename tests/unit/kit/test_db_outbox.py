@@ -16,7 +16,7 @@ from sota.kit.errors import Refused, StartError, Unavailable
 from sota.kit.runtime import clock as module
 from sota.kit.runtime.clock import new_id
 from sota.kit.sql.database import Database, Id, Tx, Utc
-from sota.kit.sql.outbox import BATCH_BYTES, Delivery, Entry, Relay, outbox_table, put
+from sota.kit.sql.outbox import BATCH_BYTES, Delivery, OutboxEntry, Relay, outbox_table, put
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -84,7 +84,7 @@ class Receiver:
         self.got: list[str] = []
         self.away = False
 
-    async def receive(self, entries: list[Entry]) -> None:
+    async def receive(self, entries: list[OutboxEntry]) -> None:
         if self.away:
             raise Unavailable("away")
         if any(entry.payload == "bad" for entry in entries):
@@ -188,7 +188,7 @@ async def is_due(database: Database, latest: datetime) -> bool:
 async def test_a_receiver_that_hangs_holds_up_no_other(database: Database) -> None:
     clock, receiver, hanging = Time(), Receiver(), asyncio.Event()
 
-    async def hang(_entries: list[Entry]) -> None:
+    async def hang(_entries: list[OutboxEntry]) -> None:
         hanging.set()
         await asyncio.Event().wait()
 
@@ -199,7 +199,7 @@ async def test_a_receiver_that_hangs_holds_up_no_other(database: Database) -> No
     await hanging.wait()
     await fill(database, clock, ("A", "1"))
 
-    assert await relay.wait_until_told("fact", 30)
+    assert await relay.wait_until_sent("fact", 30)
 
     assert receiver.got == ["1"]
     running.cancel()
@@ -211,15 +211,15 @@ async def test_waiting_ends_when_what_stands_in_the_outbox_is_told_and_not_what_
 ) -> None:
     clock, receiver = Time(), Receiver()
     relay = Relay(database, OUTBOX, {"fact": receiver.receive}, clock)
-    assert await relay.wait_until_told("fact", 30)
+    assert await relay.wait_until_sent("fact", 30)
     receiver.away = True
     await fill(database, clock, ("A", "1"), ("B", "2"))
-    assert not await relay.wait_until_told("fact", 0.05)
+    assert not await relay.wait_until_sent("fact", 0.05)
 
     receiver.away = False
     looked = asyncio.Event()
     sa.event.listen(database.reading_engine.sync_engine, "after_cursor_execute", lambda *_: looked.set())
-    waiting = asyncio.create_task(relay.wait_until_told("fact", 30))
+    waiting = asyncio.create_task(relay.wait_until_sent("fact", 30))
     await looked.wait()
     await relay.relay_due()
     await fill(database, clock, ("C", "3"))
@@ -231,7 +231,7 @@ async def test_waiting_ends_when_what_stands_in_the_outbox_is_told_and_not_what_
 async def test_long_outbox_is_sent_in_batches_of_limited_size_and_in_order(database: Database) -> None:
     clock, receiver, sizes = Time(), Receiver(), list[int]()
 
-    async def receive(entries: list[Entry]) -> None:
+    async def receive(entries: list[OutboxEntry]) -> None:
         sizes.append(len(entries))
         await receiver.receive(entries)
 

@@ -194,16 +194,19 @@ def timed(regex: Regex, text: str) -> float:
     ("text", "hints"),
     [
         ('vin_matches "^WVW" AND has_package "^ivi$" "^1\\.0"', []),
-        ('vin_matches "^SAJ?"', ["in '^SAJ?' a ? makes what stands before it optional: for any one character write ."]),
+        (
+            'vin_matches "^SAJ?"',
+            ["in '^SAJ?' a ? makes the character before it optional: for any one character write ."],
+        ),
         (r'vin_matches "^SAJ.?" OR has_component "A\?" OR has_component "[AB]*"', []),
-        ('has_component "rev_*"', ["in 'rev_*' a * repeats what stands before it: for any text write .*"]),
+        ('has_component "rev_*"', ["in 'rev_*' a * repeats the character before it: for any text write .*"]),
         (
             'has_package "ivi" "1.0"',
             [f"'1.0' {ANYWHERE} 11.0.2; package_version compares versions"],
         ),
         (
             'attribute "region" "E?"',
-            ["in 'E?' a ? makes what stands before it optional: for any one character write ."],
+            ["in 'E?' a ? makes the character before it optional: for any one character write ."],
         ),
     ],
 )

@@ -14,7 +14,7 @@ from sota.boundaries.binding.app import App
 from sota.boundaries.binding.call import AnyCall, Authenticator, Reply, Send
 from sota.boundaries.binding.service_credentials import ServiceCaller
 from sota.boundaries.interaction import Interaction
-from sota.kit.audit.model import Deed
+from sota.kit.audit.model import AuditedAction
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import SotaError, Unavailable
 from sota.kit.runtime.clock import Clock
@@ -81,9 +81,9 @@ class AuditedApp(App):
             return Unavailable("The store refuses this for now; why is in the log.")
         return problem
 
-    def deed_of(self, call: AnyCall, interaction: str, outcome: str, status: int, about: str) -> Deed:
+    def deed_of(self, call: AnyCall, interaction: str, outcome: str, status: int, about: str) -> AuditedAction:
         """Build the record's content for a request."""
-        return Deed(
+        return AuditedAction(
             at=self._clock.now(),
             actor=self.actor_of(call),
             address=call.client,

@@ -19,7 +19,7 @@ from sota.boundaries.update_image.manifest import MANIFEST_LIMIT, Manifest, enco
 from sota.boundaries.values import EnvelopeSignature
 from sota.kit.errors import Invalid, Refused
 from sota.kit.files import durable, flat_tar
-from sota.kit.files.flat_tar import Entry
+from sota.kit.files.flat_tar import TarEntry
 
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 SIGNATURE_LIMIT = 4 * MANIFEST_LIMIT
@@ -42,7 +42,7 @@ class Image:
     manifest: Manifest
     manifest_bytes: bytes
     signature: Mapping[str, Any] | None
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, TarEntry]
 
     def take_out(self, name: str, target: Path) -> None:
         """Copy one of its files out to ``target``, durable when this returns.
@@ -149,7 +149,7 @@ def sign_manifest(key: Any, manifest: bytes) -> dict[str, Any]:
     return sign_payload(key, manifest, PAYLOAD_TYPE)
 
 
-def _read(path: Path, entry: Entry) -> bytes:
+def _read(path: Path, entry: TarEntry) -> bytes:
     return b"".join(flat_tar.content(path, entry))
 
 

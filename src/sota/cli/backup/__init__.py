@@ -1,4 +1,4 @@
-"""``sota backup`` and ``sota restore``: all that a backend keeps, in one file, while the backend is stopped."""
+"""``sota backup`` and ``sota restore``: everything that a backend stores, in one file, while the backend is stopped."""
 
 from __future__ import annotations
 
@@ -33,40 +33,40 @@ def backup(
 ) -> None:
     """Write a backup of a stopped backend to one file: databases, package files, keys and secrets.
 
-    End the backend first; a backend that runs is refused. The file is readable for its owner alone, and it is all that
-    somebody needs to speak as this backend: keep it where nobody else can read or write it.
+    Stop the backend first; a running one is refused. Only the file's owner can read it, and it contains all secrets
+    of this backend: keep it where no other user can read or write it.
 
         sota backup /srv/backups/monday.zip --data /var/lib/sota
 
-    With programs apart, name their settings, the user that may read the three schemas, and the folder of secrets:
+    With separate programs, name their settings, a user that may read the three schemas, and the folder of secrets:
 
         sota backup monday.zip --config /etc/sota/sota.toml --etc /etc/sota \\
           --database mysql://sota_backup@127.0.0.1 --password-file /etc/sota/secrets/backup-database.password
 
-    What is in it: the three databases, the package repository if that is a folder, the authority, the node's identity,
-    secrets and certificates. What is not: packages in an object store (it is only checked that they are there; have
-    the store keep versions), the Resolver's index, which is made again, and messages on the way to vehicles, which
-    Core sends again.
+    It contains the three databases, the package repository if that is a folder, the authority, the node's identity,
+    secrets and certificates. It does not contain packages in an object store (it only checks that they exist; let the
+    store keep versions), the Resolver's index, which is rebuilt, and messages on the way to vehicles, which Core sends
+    again.
 
     Parameters
     ----------
     file
-        Where to write. It appears when it is whole; an error leaves nothing.
+        The file to write. It appears when it is complete; an error leaves no file.
     data
-        The folder of sota up (var where neither this nor --config is given).
+        The folder of sota up (the default is var, unless --config is given).
     config
-        The TOML file of programs that run apart.
+        The TOML file of separate programs.
     database
-        The MariaDB server, mysql://user@host:3306, as sota up is told it; with --config, in the place of the
-        programs' own users. A name at its end is how the schemas' names begin (sota).
+        The MariaDB server, mysql://user@host:3306, as for sota up; with --config, instead of the programs' own users.
+        A name at its end is the prefix of the schemas' names (sota).
     password_file
         File with that user's password.
     etc
-        With --config: a folder of settings and secrets that is kept whole.
+        With --config: a folder of settings and secrets to include.
     force
-        Replace a file of that name.
+        Replace an existing file.
     json
-        Print what the backup holds as JSON.
+        Print the content of the backup as JSON.
     """
     from sota.cli.backup.saving import as_document, save, size_of
     from sota.cli.ctl.output import print_json
@@ -98,39 +98,39 @@ def restore(
     force: Flag = False,
     json: Flag = False,
 ) -> None:
-    """Bring a backup back to a stopped backend, or only check it.
+    """Restore a stopped backend from a backup, or only check the backup.
 
-    All of the backup is read and compared with its manifest before anything is changed. Then it takes the place of
-    what is there. A restore that is interrupted leaves a mark, and no program starts before the same restore was run
-    again. What it replaced is gone at the end: make a backup of that first if you may need it.
+    The whole backup is read and compared with its manifest before anything is changed. Then it replaces the existing
+    data. An interrupted restore leaves a mark, and no program starts until the same restore was run again. The replaced
+    data is deleted at the end: make a backup of it first if you may need it.
 
         sota restore /srv/backups/monday.zip --check
         sota restore /srv/backups/monday.zip --data /var/lib/sota --force
 
-    After it: what was done since the backup is not known any more. Tokens, passwords and vehicles' identities that were
-    revoked since are valid again: revoke them again. Everybody has to sign in again. Vehicles keep what they installed
-    and tell it when they connect; an update that was under way is begun again.
+    Afterwards, everything since the backup is unknown. Tokens, passwords and identities that were revoked since are
+    valid again: revoke them again. All users have to sign in again. Vehicles keep what they installed and report it
+    when they connect; a running update is started again.
 
     Parameters
     ----------
     file
         The backup.
     data
-        The folder of sota up (var where neither this nor --config is given); made where it is missing.
+        The folder of sota up (the default is var, unless --config is given); created if it is missing.
     config
-        The TOML file of programs that run apart.
+        The TOML file of separate programs.
     database
-        The MariaDB server, as for sota backup; its user must be able to change and make tables.
+        The MariaDB server, as for sota backup; its user must be able to create and change tables.
     password_file
         File with that user's password.
     etc
-        With --config: the folder of settings and secrets that the backup holds.
+        With --config: the folder of settings and secrets that the backup contains.
     check
-        Read and compare all of the backup, and change nothing.
+        Read and compare the whole backup, and change nothing.
     force
-        Replace what is there. Without it only an empty place is filled.
+        Replace existing data. Without it only an empty place is filled.
     json
-        Print what came back as JSON.
+        Print what was restored as JSON.
     """
     from sota.cli.backup import restoring
     from sota.cli.ctl.output import print_json

@@ -1,10 +1,10 @@
-"""The file of a backup: a ZIP archive, written aside and renamed when it is whole, and read with distrust.
+"""The file of a backup: a ZIP archive, written aside and renamed when it is complete, and read with distrust.
 
 Rules kept here:
 
-* a backup appears under its name only when all of it is on the disk; whatever ends the writing leaves nothing;
+* a backup appears under its name only when all of it is on the disk; a failure leaves no file;
 * nothing is unpacked by a name of the archive: the manifest names the files, and both must agree;
-* no more bytes are read of a file than the manifest says, and its hash is compared.
+* no more bytes of a file are read than the manifest says, and its hash is compared.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Writer:
 
     @contextlib.contextmanager
     def member(self, name: str, *, mode: int = 0o600, is_packed: bool = False) -> Iterator[Callable[[bytes], None]]:
-        """Add a file; what the block writes is its content."""
+        """Add a file with the content that the block writes."""
         info = zipfile.ZipInfo(name)
         info.compress_type = zipfile.ZIP_DEFLATED if is_packed else zipfile.ZIP_STORED
         info.external_attr = (stat.S_IFREG | mode) << 16
@@ -55,7 +55,7 @@ class Writer:
         self.files.append(SavedFile(name=name, size=sizes[0], sha256=digest.hexdigest(), mode=mode))
 
     def add_file(self, name: str, path: Path, *, mode: int = 0o600, is_packed: bool = False) -> None:
-        """Add a file of the disk."""
+        """Add a file from the disk."""
         with (
             os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as source,
             self.member(name, mode=mode, is_packed=is_packed) as write,
@@ -70,7 +70,7 @@ class Writer:
 
 @contextlib.contextmanager
 def writing(path: Path, advance: Advance = lambda _bytes: None) -> Iterator[Writer]:
-    """Write a backup; it has its name, and 0600, when the block has ended without an error.
+    """Write a backup; it gets its name, and mode 0600, when the block ends without an error.
 
     Raises:
         StartError: it cannot be written (exit code 1); nothing is left behind.
@@ -95,7 +95,7 @@ def writing(path: Path, advance: Advance = lambda _bytes: None) -> Iterator[Writ
 
 
 class Reader:
-    """An archive that is read: its manifest, and its files by that."""
+    """An archive for reading: its manifest, and its files."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path, self._archive = path, archive
@@ -116,7 +116,7 @@ class Reader:
         """Read a file, piece by piece.
 
         Raises:
-            StartError: it is not what the manifest says; by then all of its pieces but the last ones were given.
+            StartError: it does not match the manifest; by then all pieces but the last were yielded.
         """
         digest, left = hashlib.sha256(), file.size
         try:
@@ -150,7 +150,7 @@ class Reader:
         infos = {info.filename: info for info in self._archive.infolist() if info.filename != NAME}
         sizes = {file.name: file.size for file in self.manifest.files}
         if len(self._archive.infolist()) != len(infos) + 1 or len(sizes) != len(self.manifest.files):
-            raise self._damaged("a name stands in it twice")
+            raise self._damaged("it contains a name twice")
         if {name: info.file_size for name, info in infos.items()} != sizes:
             raise self._damaged("its files are not those of the manifest")
         for info in infos.values():
@@ -167,7 +167,7 @@ def reading(path: Path) -> Iterator[Reader]:
     """Open a backup.
 
     Raises:
-        StartError: it cannot be read, or is none.
+        StartError: it cannot be read, or is not a backup.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):

@@ -1,4 +1,4 @@
-"""What a backup says of itself: which databases, folders and files are in it, with sizes, hashes and counts of rows.
+"""The manifest of a backup: its databases, folders and files, with sizes, hashes and counts of rows.
 
 The hashes show damage. They do not show who wrote the backup: keep it where only its owner can write.
 """
@@ -57,7 +57,7 @@ class SavedFolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it."""
+    """The whole manifest."""
 
     format: int
     product: str
@@ -68,12 +68,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     folders: list[SavedFolder]
     files: list[SavedFile]
     repository: str | None = None
-    """Address of the object store that holds the package files, which are then not in the backup."""
+    """Address of the object store that has the package files, which are then not in the backup."""
     package_files: int = 0
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all files."""
+        """Total bytes of all files."""
         return sum(file.size for file in self.files)
 
 
@@ -81,7 +81,7 @@ def decode(content: bytes) -> Manifest:
     """Read a manifest.
 
     Raises:
-        StartError: it is none, or names something that no backup holds.
+        StartError: it is invalid, or names something that no backup contains.
     """
     try:
         if msgspec.json.decode(content, type=_Version).format != FORMAT:

@@ -1,7 +1,7 @@
-"""MariaDB's schemas in a backup: rows as the server gives them, table by table, at one moment.
+"""MariaDB's schemas in a backup: rows as the server returns them, table by table, in one snapshot.
 
-Rows are read and written by our own connections, in the strict mode that these pin, so that no server's ``sql_mode``
-and no tool's quoting changes a value. Tables are made by our own migrations, so a backup brings no SQL with it.
+Rows are read and written by our own connections, in the strict mode that they set, so that no server's ``sql_mode`` and
+no tool's quoting changes a value. Tables are created by our own migrations, so a backup contains no SQL.
 
 A schema that is being restored has a table ``restore_pending``: no program starts on it (``kit/sql/migrations.py``).
 """
@@ -40,15 +40,15 @@ AND GENERATION_EXPRESSION IS NULL ORDER BY ORDINAL_POSITION"""
 
 
 async def refuse_while_used(program: str, settings: DatabaseSettings) -> None:
-    """Make sure that nobody else is connected to a schema.
+    """Check that no other client is connected to a schema.
 
     Raises:
-        StartError: somebody is; names the user and the address.
+        StartError: one is; names the user and the address.
     """
     engine = asking_engine(Address.of(settings))
     other: str | None = None
     try:
-        for look in range(LOOKS):  # the server takes a moment to forget a connection that was closed
+        for look in range(LOOKS):  # the server takes a moment to forget a closed connection
             async with engine.connect() as connection:
                 other = (await connection.execute(sa.text(OTHERS))).scalar()
             if other is None:
@@ -78,7 +78,7 @@ async def save(database: Database, program: str, writer: Writer) -> SavedDatabas
                 raise StartError(f"{database.shown}: a restore was interrupted here: run the same sota restore again")
             tables = [await _save_table(connection, program, name, names[name], writer) for name in names]
         finally:
-            await connection.invalidate()  # it looks at the past
+            await connection.invalidate()  # it still sees the old snapshot
     return SavedDatabase(revision=str(revision), tables=tables)
 
 
@@ -110,7 +110,7 @@ def check(reader: Reader, program: str, saved: SavedDatabase) -> None:
     """Read all rows of a schema in a backup.
 
     Raises:
-        StartError: they are not what the manifest says, or the schema is of a version that is not known here.
+        StartError: they do not match the manifest, or the schema's version is unknown.
     """
     if saved.revision not in revisions(f"sota.{program}.migrations"):
         raise StartError(f"the backup's {program} database is of another version ({saved.revision[:40]!r})")
@@ -130,7 +130,7 @@ def _rows(reader: Reader, program: str, table: SavedTable) -> Iterator[list[Any]
         except msgspec.DecodeError:
             row = []
         if len(row) != len(table.columns) or not all(isinstance(value, READ) for value in row):
-            raise StartError(f"{name}: a row that is none")
+            raise StartError(f"{name}: an invalid row")
         yield row
 
 
@@ -153,26 +153,26 @@ def _framed(reader: Reader, file: SavedFile) -> Iterator[bytes]:
 
 
 async def is_empty(database: Database) -> bool:
-    """Report whether a schema has no tables, or those of an interrupted restore."""
+    """Return whether a schema is empty, or has only the tables of an interrupted restore."""
     async with database.reading_engine.connect() as connection:
         names = {name for name, _ in await connection.execute(sa.text(TABLES))}
     return not names or PENDING in names
 
 
 async def mark(database: Database) -> None:
-    """Keep programs from starting on a schema from now on."""
+    """Prevent programs from starting on a schema."""
     async with database.engine.connect() as connection:
         await connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {PENDING} (id INT PRIMARY KEY)"))
 
 
 async def unmark(database: Database) -> None:
-    """Let programs start on it again."""
+    """Allow programs to start on it again."""
     async with database.engine.connect() as connection:
         await connection.execute(sa.text(f"DROP TABLE {PENDING}"))
 
 
 async def load(database: Database, program: str, saved: SavedDatabase, reader: Reader) -> None:
-    """Replace all that is in a marked schema by what a backup holds, and bring it to the newest revision.
+    """Replace the content of a marked schema by the backup's, and upgrade it to the newest revision.
 
     Raises:
         StartError: the server refuses.
@@ -197,7 +197,7 @@ async def load(database: Database, program: str, saved: SavedDatabase, reader: R
             await connection.commit()
             for table in saved.tables:
                 await _load_table(connection, program, table, reader)
-            await connection.invalidate()  # its session is not as others expect it
+            await connection.invalidate()  # its session settings differ from what others expect
         await upgrade(database, room, is_restore=True)
     except sa.exc.DBAPIError as error:
         raise StartError(f"{database.shown} cannot be restored: {db_errors.reason(error)}", exit_code=1) from None

@@ -1,4 +1,4 @@
-"""Where a backend keeps what a backup holds: one folder of ``sota up``, or programs apart with a file of settings."""
+"""Where a backend stores the content of a backup: in one folder of ``sota up``, or in several with a settings file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sota.kit.sql.settings import DatabaseSettings
 from sota.rvi.settings import NodeSettings
 
 STAGED, ASIDE = ".restore-new", ".restore-old"
-"""How the folders begin in which a restore keeps what comes and what goes."""
+"""Prefixes of the folders in which a restore keeps new and replaced files."""
 
 WEB_FILES = ("web-tls", "first-password")
 CORE_FILES = ("core-callback.secret", "revoked.txt")
@@ -26,14 +26,14 @@ CORE_FILES = ("core-callback.secret", "revoked.txt")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A folder of which a backup holds all entries, or those of these names."""
+    """A folder whose entries are backed up: all of them, or those with these names."""
 
     name: str
     root: Path
     names: tuple[str, ...] | None = None
 
     def holds(self, name: str) -> bool:
-        """Report whether an entry of the folder belongs to the backup."""
+        """Return whether an entry of the folder belongs to the backup."""
         if self.names is not None:
             return name in self.names
         return not (
@@ -41,7 +41,7 @@ class Part:
         )
 
     def entries(self) -> Iterator[Path]:
-        """List the entries that are there."""
+        """List the existing entries."""
         if self.root.is_dir():
             yield from (path for path in sorted(self.root.iterdir()) if self.holds(path.name))
 
@@ -62,7 +62,7 @@ class BackendPlace:
 
     @property
     def keeps_package_files(self) -> bool:
-        """Whether the package repository is a folder, which a backup holds."""
+        """Whether the package repository is a folder, which is backed up."""
         return "://" not in self.repository
 
     def database_part(self, program: str) -> Part:
@@ -72,7 +72,7 @@ class BackendPlace:
 
 
 def place_of_up(data: Path, server: str | None, password_file: Path | None) -> BackendPlace:
-    """Return the place of ``sota up --data``, and of its server if it has one."""
+    """Return the place of ``sota up --data``, and of its database server if it has one."""
     given: dict[str, Any] = {"database_password_file": password_file}
     databases = {name: kind(database=database_url(data, server, name), **given) for name, kind in SETTINGS.items()}
     parts = (
@@ -87,7 +87,7 @@ def place_of_up(data: Path, server: str | None, password_file: Path | None) -> B
 
 
 def place_of_settings(config: Path, server: str | None, password_file: Path | None, etc: Path | None) -> BackendPlace:
-    """Return the place of programs apart, by their file of settings; ``etc`` is a folder that is kept whole."""
+    """Return the place of separate programs, by their settings file; ``etc`` is a folder to include."""
     loaded: dict[str, Any] = {}
     for name, kind in SETTINGS.items():
         url = database_url(Path(), server, name) if server is not None else None

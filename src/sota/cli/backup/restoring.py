@@ -1,12 +1,12 @@
-"""Brings a backup back to a backend that is stopped.
+"""Restores a stopped backend from a backup.
 
 Rules kept here:
 
-* nothing is changed before all of the backup was read and compared with its manifest, and everything that comes is
-  whole on the disk beside what goes;
-* from the first change to the last one, a mark keeps the programs from starting: a restore that is killed is done
-  again, and a half-restored set is never run;
-* whoever was connected is known to no restored database: every vehicle gets another epoch, every session ends.
+* nothing is changed before the whole backup was read and compared with its manifest, and all new files are complete
+  on the disk beside the old ones;
+* from the first change to the last one, a mark keeps the programs from starting: a killed restore is repeated, and a
+  half-restored backend never runs;
+* connected clients are unknown to a restored database: every vehicle gets another epoch, and every session ends.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from sota.kit.sql.migrations import upgrade
 from sota.web.tables import SESSION
 
 MODES = 0o755
-"""The most that a restored file may be open: what was closed stays closed."""
+"""The widest mode of a restored file: a private file stays private."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came back."""
+    """What was restored."""
 
     manifest: Manifest
     vehicles: int
@@ -48,10 +48,10 @@ class Restored:
 
 
 def check(file: Path, advance: Advance) -> Manifest:
-    """Read all of a backup and compare it with its manifest.
+    """Read a whole backup and compare it with its manifest.
 
     Raises:
-        StartError: it is damaged, or is none.
+        StartError: it is damaged, or is not a backup.
     """
     with reading(file) as reader:
         reader.verify(advance)
@@ -63,8 +63,8 @@ async def restore(place: BackendPlace, file: Path, advance: Advance, *, force: b
     """Replace a backend's databases and folders by those of a backup.
 
     Raises:
-        StartError: the backend runs, holds something and ``force`` is not given, or the backup does not fit or is
-            damaged: nothing was changed. Or something failed later: then the same restore must be run again.
+        StartError: the backend runs, has data and ``force`` is not set, or the backup does not fit or is damaged:
+            nothing was changed. Or something failed later: then the same restore must be run again.
     """
     with claimed(*place.claims, is_restore=True), reading(file) as reader:
         await _compare(place, reader, force=force)
@@ -101,10 +101,10 @@ async def _stage(place: BackendPlace, swap: Swap, advance: Advance) -> int:
 
 @contextlib.contextmanager
 def marked(place: BackendPlace, file: Path) -> Iterator[None]:
-    """Keep the programs from starting until the block has ended well.
+    """Keep the programs from starting until the block ends without an error.
 
     Raises:
-        StartError: what the block raised, and what to do then.
+        StartError: the block's error, and what to do then.
     """
     marks = sorted({claim.folder / RESTORING for claim in place.claims})
     for mark in marks:
@@ -121,7 +121,7 @@ def marked(place: BackendPlace, file: Path) -> Iterator[None]:
 
 
 class Swap:
-    """The files of a backup, staged beside what they replace, and put in its place."""
+    """The files of a backup, staged beside what they replace, then moved into place."""
 
     def __init__(self, place: BackendPlace, reader: Reader) -> None:
         self._reader = reader
@@ -130,12 +130,12 @@ class Swap:
         self._databases = [place.database_part(name) for name in place.databases] if place.is_sqlite else []
 
     def saved(self, program: str) -> SavedDatabase:
-        """Return what the backup says of a database."""
+        """Return the backup's manifest of a database."""
         return self._reader.manifest.databases[program]
 
     @property
     def parts(self) -> list[Part]:
-        """All of them, the databases last: they name what the others hold."""
+        """All parts, the databases last: they refer to the others."""
         return [*self._parts, *self._databases]
 
     def staged(self, part: Part) -> Path:
@@ -143,14 +143,14 @@ class Swap:
         return part.root / f"{STAGED}-{part.name}"
 
     def aside(self, part: Part) -> Path:
-        """Return the folder in which what a part replaces is kept until all is done."""
+        """Return the folder in which a replaced part is kept until the end."""
         return part.root / f"{ASIDE}-{part.name}"
 
     def stage(self, advance: Advance) -> None:
         """Write everything beside its place.
 
         Raises:
-            StartError: the disk has no room, or the backup names a file that does not belong there.
+            StartError: the disk is full, or the backup names a file that does not belong there.
             OSError: the disk failed.
         """
         roots = {part.name: part for part in self._parts}
@@ -172,7 +172,7 @@ class Swap:
             _own(part.root, self.staged(part))
 
     def sync(self) -> None:
-        """Make what is staged durable."""
+        """Make the staged files durable."""
         for part in self.parts:
             for path in _all(self.staged(part)):
                 if path.is_dir():
@@ -183,13 +183,13 @@ class Swap:
             sync_folder(part.root)
 
     def carry_out(self) -> None:
-        """Put what is staged in the place of what is there; may be done again after a kill."""
+        """Move the staged files into place; may be repeated after a kill."""
         for part in self.parts:
             aside = self.aside(part)
             aside.mkdir(mode=0o700, exist_ok=True)
             for entry in part.entries():
                 faults.before("restore: entry")
-                if (aside / entry.name).exists():  # a restore that was killed had put this here
+                if (aside / entry.name).exists():  # a killed restore had moved this one into place
                     _remove(entry)
                 else:
                     entry.rename(aside / entry.name)
@@ -202,12 +202,12 @@ class Swap:
             self.staged(part).rmdir()
 
     def forget_staged(self) -> None:
-        """Remove what is staged."""
+        """Remove staged files."""
         for part in self.parts:
             shutil.rmtree(self.staged(part), ignore_errors=True)
 
     def forget_aside(self) -> None:
-        """Remove what was replaced."""
+        """Remove replaced files."""
         for part in self.parts:
             shutil.rmtree(self.aside(part), ignore_errors=True)
 
@@ -281,7 +281,7 @@ def _check_rows(reader: Reader) -> None:
 
 
 async def _prepare_files(place: BackendPlace, swap: Swap) -> int:
-    """Check the staged databases, bring them to the newest revision and give the vehicles their epochs."""
+    """Check the staged databases, upgrade them to the newest revision and renew the vehicles' epochs."""
     urls = {}
     for program in place.databases:
         part = place.database_part(program)
@@ -330,7 +330,7 @@ async def _closing(databases: Mapping[str, Database]) -> AsyncIterator[None]:
 
 
 def _make(folder: Path) -> None:
-    """Make a folder that is missing, for the owner of the one above it."""
+    """Create a missing folder, with the owner of its parent."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     private_folder(folder)
     for path in reversed(missing):
@@ -338,7 +338,7 @@ def _make(folder: Path) -> None:
 
 
 def _own(like: Path, path: Path) -> None:
-    """Let what root unpacked belong to the owner of the folder that it is for."""
+    """Give files that root unpacked to the owner of their folder."""
     if os.geteuid() == 0:
         status = like.stat()
         for one in _all(path):

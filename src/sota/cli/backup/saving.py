@@ -1,4 +1,4 @@
-"""Makes a backup of a backend that is stopped."""
+"""Makes a backup of a stopped backend."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sota.kit.files.objects import Objects
 from sota.kit.sql.database import Database
 
 SETTLE_S = 0.2
-"""Until the threads of the object store's client have let go of its answers: the interpreter must not end before."""
+"""How long the threads of the object store's client need to release its answers: do not exit before."""
 
 
 @dataclass(slots=True)
 class Saved:
-    """A backup that was made, and the package files that Core names and the repository does not have."""
+    """The backup, and the package files that Core names but the repository does not have."""
 
     manifest: Manifest
     missing: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ async def save(place: BackendPlace, file: Path, advance: Advance) -> Saved:
     """Write a backup.
 
     Raises:
-        StartError: the backend runs, something of it cannot be read, or the backup cannot be written.
+        StartError: the backend runs, something cannot be read, or the backup cannot be written.
     """
     _refuse_to_make(place)
     with claimed(*place.claims):
@@ -74,7 +74,7 @@ async def save(place: BackendPlace, file: Path, advance: Advance) -> Saved:
 
 
 def _refuse_to_make(place: BackendPlace) -> None:
-    """Make no folder on the way: a wrong name is an error."""
+    """Create no parent folder: a wrong name is an error."""
     for claim in place.claims:
         if not claim.folder.is_dir():
             raise StartError(f"{claim.folder}: there is no such folder of a backend")
@@ -116,7 +116,7 @@ async def package_keys(core: Database) -> list[str]:
 
 
 async def missing_objects(repository: str, keys: list[str]) -> list[str]:
-    """List those files that the repository does not have."""
+    """List the files that are missing in the repository."""
     if "://" not in repository:
         return [key for key in keys if not (Path(repository) / key).is_file()]
     objects = Objects(repository)
@@ -126,7 +126,7 @@ async def missing_objects(repository: str, keys: list[str]) -> list[str]:
 
 
 def as_document(saved: Saved, file: Path) -> dict[str, object]:
-    """Return what a backup holds, as JSON."""
+    """Return a backup's content as JSON."""
     manifest = saved.manifest
     return {
         "file": str(file),

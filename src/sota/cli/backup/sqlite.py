@@ -1,4 +1,4 @@
-"""SQLite's files in a backup: copied while no program has them open, and checked before they take a place."""
+"""SQLite's files in a backup: copied while no program has them open, and checked before they are restored."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def save(file: Path, program: str, writer: Writer) -> SavedDatabase:
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StartError(f"{file} is in use by another program: end it first")
-        connection.execute("BEGIN IMMEDIATE")  # nothing is written meanwhile, and the log is empty: the file is all
+        connection.execute("BEGIN IMMEDIATE")  # no other writer now, and the log is empty: the file is complete
         _check(connection, file)
         saved = SavedDatabase(revision=_revision(connection, file, program), tables=_tables(connection))
         writer.add_file(f"databases/{program}.db", file, is_packed=True)
@@ -37,10 +37,10 @@ def save(file: Path, program: str, writer: Writer) -> SavedDatabase:
 
 
 def check(file: Path, program: str, saved: SavedDatabase) -> None:
-    """Compare a database that came out of a backup with what the backup says of it.
+    """Compare a database from a backup with its manifest.
 
     Raises:
-        StartError: it is another one, or damaged.
+        StartError: it differs, or is damaged.
     """
     with _opened(file) as connection:
         connection.execute("PRAGMA trusted_schema=OFF")

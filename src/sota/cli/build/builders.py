@@ -1,4 +1,4 @@
-"""Makes the file of each kind of package but update images. ``signing`` is for formats that sign themselves."""
+"""Builds the file of each kind of package except update images. ``signing`` is for formats with their own signature."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sota.slm.installers.archive_files import Limits, unpack
 
 SUFFIX = {"deb": ".deb", "archive": ".tar.gz", "command": ".bin", "rauc": ".raucb", "swupdate": ".swu", "image": ".tar"}
 LIMITS = Limits(64 << 30, 10_000_000)
-"""What the vehicle takes is its own setting; here only its other rules are looked at."""
+"""The vehicle has its own limit; here only the other rules are checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,18 @@ class Signing:
 
 
 def kind_of(recipe: Recipe) -> str:
-    """Give a recipe's kind, which is also the name of the installer that takes its file."""
+    """Return a recipe's kind, which is also the name of the installer that takes its file."""
     return str(type(recipe).__struct_config__.tag)
 
 
 def make(recipe: Recipe, path: Path, target: Path, signing: Signing | None) -> None:
-    """Make the file of a recipe that was read from ``path``.
+    """Build the file of a recipe that was read from ``path``.
 
     Raises:
         StartError: something that it names is missing, or a tool fails.
     """
     if isinstance(recipe, RaucRecipe | SwupdateRecipe) and signing is None:
-        raise StartError(f"{kind_of(recipe)} checks a signature of its own: give --certificate and --certificate-key")
+        raise StartError(f"{kind_of(recipe)} checks its own signature: give --certificate and --certificate-key")
     makers: dict[type, Callable[..., None]] = {
         DebRecipe: _make_deb,
         ArchiveRecipe: _make_archive,
@@ -106,7 +106,7 @@ def _make_archive(recipe: ArchiveRecipe, path: Path, target: Path, _signing: Sig
                 with entry.open("rb") if member.isreg() else Path(os.devnull).open("rb") as content:
                     archive.addfile(member, content if member.isreg() else None)
     try:
-        unpack(target, None, LIMITS)  # what the vehicle would refuse is refused here
+        unpack(target, None, LIMITS)  # fails here if the vehicle would refuse it
     except Invalid as error:
         raise StartError(f"{path}: no vehicle would take this archive: {error.detail}") from None
 
@@ -151,7 +151,7 @@ def _make_swupdate(recipe: SwupdateRecipe, path: Path, target: Path, signing: Si
 
 
 def _describe(recipe: SwupdateRecipe, parts: Path) -> str:
-    """Write ``sw-description``, in libconfig's syntax. Nothing in it needs quoting: the recipe's types see to that."""
+    """Write ``sw-description``, in libconfig's syntax. Nothing in it needs quoting: the recipe's types ensure that."""
     selections: dict[str, dict[str, list[str]]] = {}
     for image in recipe.images:
         name = Path(image.file).name

@@ -1,4 +1,4 @@
-"""Makes an update image from its recipe: the files of its operations, built or taken as they are, and the manifest."""
+"""Builds an update image from its recipe: the files of its operations, built or copied, and the manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sota.kit.files import flat_tar
 
 
 def make_image(recipe: ImageRecipe, path: Path, target: Path, signing: Signing | None, key: Any) -> None:
-    """Make the image; ``key`` signs its manifest, None leaves it unsigned.
+    """Build the image; ``key`` signs its manifest, None leaves it unsigned.
 
     Raises:
         StartError: the recipe names something that is missing, or contradicts itself.

@@ -1,7 +1,7 @@
-"""Looking into a package's file: which kind it is, what is in it, and whether it is whole, for all kinds but images.
+"""Inspects a package's file: its kind, its content, and whether it is intact, for all kinds but images.
 
-An image has a reader of its own (``boundaries/update_image``). The others are told by what they begin with, and asked
-by their own tools. A file that is none of them is one for the installer ``command``, which takes anything.
+An image has a reader of its own (``boundaries/update_image``). The others are recognised by their first bytes and
+inspected by their own tools. Any other file is for the installer ``command``, which accepts everything.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Fields = list[tuple[str, object]]
 
 
 def kind_of_file(path: Path) -> str:
-    """Say which installer takes a file.
+    """Return which installer takes a file.
 
     Raises:
         OSError: it cannot be read.
@@ -47,7 +47,7 @@ def kind_of_file(path: Path) -> str:
 
 
 def look(path: Path, kind: str, certificate: Path | None) -> Fields:
-    """Say what is in a file that is no image; ``certificate`` is that of RAUC's or SWUpdate's own signature.
+    """Describe a file that is not an image; ``certificate`` is that of RAUC's or SWUpdate's own signature.
 
     Raises:
         StartError: it is damaged, its signature is not of that certificate, or a tool is missing.
@@ -120,7 +120,7 @@ def _look_at_swu(path: Path, certificate: Path | None) -> Fields:
 
 
 def _entries_of_cpio(path: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Go through a cpio archive (newc, crc): each name, and its content, which is to be read before the next one."""
+    """Iterate over a cpio archive (newc, crc): each name, and its content, to be read before the next one."""
     with path.open("rb") as file:
         while True:
             header = file.read(CPIO_HEADER)
@@ -136,7 +136,7 @@ def _entries_of_cpio(path: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
             if name == "TRAILER!!!":
                 return
             begin = file.tell() + -file.tell() % 4
-            yield name, flat_tar.content(path, flat_tar.Entry(name, begin, size))
+            yield name, flat_tar.content(path, flat_tar.TarEntry(name, begin, size))
             file.seek(begin + size + -size % 4)
 
 

@@ -1,4 +1,4 @@
-"""Recipes: what a TOML file says of a package, by its ``kind``. Paths are relative to the recipe's own folder."""
+"""Recipes: the TOML description of a package, by its ``kind``. Paths are relative to the recipe's own folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class _Recipe(_Part, frozen=True, kw_only=True, tag_field="kind"):
-    """What every recipe has."""
+    """Fields of every recipe."""
 
     name: PackageName
     version: Version
@@ -49,13 +49,13 @@ class DebRecipe(_Recipe, frozen=True, tag="deb"):
 
 
 class ArchiveRecipe(_Recipe, frozen=True, tag="archive"):
-    """A tar archive of the files in ``folder``, for the installer with two places."""
+    """A tar archive of the files in ``folder``, for the installer with two slots."""
 
     folder: RelativePath
 
 
 class CommandRecipe(_Recipe, frozen=True, tag="command"):
-    """A file as it is, for a unit that the vehicle's own command flashes."""
+    """An unchanged file, for a unit that the vehicle's own command flashes."""
 
     file: RelativePath
 
@@ -112,7 +112,7 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        StartError: it cannot be read, or says something that a recipe cannot; with file and line.
+        StartError: it cannot be read, or is invalid; with file and line.
     """
     try:
         if path.stat().st_size > RECIPE_LIMIT:
@@ -131,13 +131,13 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def told_with_line(path: Path, text: str, error: msgspec.ValidationError) -> StartError:
-    """Say what is wrong with a recipe, and where."""
+    """Return what is wrong with a recipe, and where."""
     message, _, where = str(error).partition(" - at ")
     return StartError(f"{path}:{line_of(text, where.strip('`'))}: {message}")
 
 
 def line_of(text: str, where: str) -> int:
-    """Give the line that a place such as ``$.operations[1].id`` is about; 1 where that cannot be told.
+    """Return the line of a place such as ``$.operations[1].id``; 1 if it cannot be determined.
 
     >>> line_of('name = "x"\\n[[operations]]\\n[[operations]]\\nid = "y"\\n', "$.operations[1].id")
     4
@@ -156,10 +156,10 @@ def line_of(text: str, where: str) -> int:
 
 
 def within(recipe: Path, relative: str) -> Path:
-    """Give a path of a recipe.
+    """Return a path of a recipe.
 
     Raises:
-        StartError: there is nothing.
+        StartError: it does not exist.
     """
     path = recipe.parent / relative
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Calling the tools that build foreign formats, so that they build the same from the same."""
+"""Runs the tools that build foreign formats, so that the same input gives the same output."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sota.kit.errors import StartError
 
 TOOL_TIMEOUT_S = 3600.0
 EPOCH = 0
-"""The time that everything in a package has."""
+"""The timestamp of everything in a package."""
 WHERE = {"dpkg-deb": "dpkg", "rauc": "rauc", "mksquashfs": "squashfs-tools", "cpio": "cpio", "openssl": "openssl"}
 
 
 class ToolFailed(StartError):
-    """A tool was called and did not do what it should: with its own words."""
+    """A tool failed, with its own error text."""
 
 
 def run(*arguments: str | Path, folder: Path, stdin: bytes | None = None) -> bytes:
-    """Run a tool in a folder; gives what it printed.
+    """Run a tool in a folder; return what it printed.
 
     Raises:
-        StartError: it is not there or does not end.
+        StartError: it is not installed or does not end.
         ToolFailed: it fails.
     """
     name = str(arguments[0])
@@ -49,10 +49,10 @@ def run(*arguments: str | Path, folder: Path, stdin: bytes | None = None) -> byt
 
 
 def copy_tree(source: Path, target: Path, root: Path | None = None) -> None:
-    """Copy a folder with modes and times that depend on nothing but what may be executed.
+    """Copy a folder with fixed modes and times; only the executable bit is kept.
 
     Raises:
-        StartError: there is something else than folders, files and links that stay inside.
+        StartError: it contains something other than folders, files and links that stay inside.
     """
     root = root or source
     target.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 """``sota ctl``: the operator's command line, over the Web Server's API (B1) with a token.
 
-One file a group of commands. ``profile.py`` says which server and token, ``session.py`` makes the calls and turns what
-goes wrong into one line and an exit code, ``output.py`` prints. A command is thin: it reads its arguments, makes the
-calls of ``boundaries/b1_browser_web`` and prints the answer; what is allowed is the server's to decide.
+One file for each group of commands. ``profile.py`` finds server and token, ``session.py`` makes the calls and turns
+errors into one line and an exit code, ``output.py`` prints. A command is thin: it reads its arguments, makes the calls
+of ``boundaries/b1_browser_web`` and prints the answer; the server decides what is allowed.
 
 Exit codes: 0 done, 1 the server refused, 2 wrong usage or configuration, 3 the server cannot be reached.
 """

@@ -1,4 +1,4 @@
-"""Arguments that several commands of ``sota ctl`` take, and how they are read."""
+"""Arguments of several commands of ``sota ctl``, and how they are parsed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sota.kit.errors import StartError
 # Words of a choice are written as the API writes them: in_flight, not in-flight.
 AS_WRITTEN = Parameter(name_transform=lambda name: name.strip("_").lower().replace("-", "_"))
 Switch = Annotated[bool, Parameter(negative=())]
-BOM = "\ufeff"  # what some editors put before a file
+BOM = "\ufeff"  # some editors put it before a file
 # Both take - for standard input, which looks like an option.
 Expression = Annotated[str, Parameter(allow_leading_hyphen=True)]
 VinFile = Annotated[Path, Parameter(allow_leading_hyphen=True)]
@@ -31,16 +31,16 @@ Priority = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100))
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Most:
-    """How much of a list is wanted."""
+    """How much of a list to print."""
 
     limit: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 100
-    "How many at most."
+    "Maximum number of items."
     all: Annotated[bool, Parameter(negative=())] = False
-    "All of them."
+    "All items."
 
     @property
     def items(self) -> int | None:
-        """How many, or None for all."""
+        """The maximum number, or None for all."""
         return None if self.all else self.limit
 
 
@@ -50,10 +50,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def read_package(text: str) -> PackageId:
-    """Read NAME/VERSION.
+    """Parse NAME/VERSION.
 
     Raises:
-        StartError: it is none.
+        StartError: it is invalid.
     """
     name, _, version = text.partition("/")
     try:
@@ -63,10 +63,10 @@ def read_package(text: str) -> PackageId:
 
 
 def read_span(text: str) -> timedelta:
-    """Read a length of time: 90s, 45m, 12h, 14d, 2w.
+    """Parse a duration: 90s, 45m, 12h, 14d, 2w.
 
     Raises:
-        StartError: it is none.
+        StartError: it is invalid.
     """
     match = _SPAN.fullmatch(text)
     if match is None:
@@ -77,20 +77,20 @@ def read_span(text: str) -> timedelta:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class When:
-    """From when and until when something may happen."""
+    """When a package may be installed."""
 
     start: datetime | None = None
-    "From when on it may be installed, in UTC unless it names another zone; now without it."
+    "Earliest installation, in UTC unless another zone is given; the default is now."
     end: datetime | None = None
-    "Until when."
+    "Latest installation."
     within: str | None = None
-    "In place of the end: for how long, for example 36h, 14d or 2w."
+    "Instead of the end: a duration, for example 36h, 14d or 2w."
 
     def interval(self) -> Interval:
-        """Give the interval that these name.
+        """Return the interval.
 
         Raises:
-            StartError: there is no end, or two, or it comes first.
+            StartError: there is no end, or two, or it is before the start.
         """
         if (self.end is None) == (self.within is None):
             raise StartError("say until when: either --end or --within")
@@ -105,15 +105,15 @@ ANY_TIME = When()
 
 
 def in_utc(moment: datetime) -> datetime:
-    """Give a moment its zone: UTC where it names none."""
+    """Return a moment with its zone: UTC unless another one is given."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def read_installed(text: str) -> InstalledPackage:
-    """Read NAME/VERSION of what a vehicle has, which may be foreign: any printable name and version.
+    """Parse NAME/VERSION of an installed package, which may be foreign: any printable name and version.
 
     Raises:
-        StartError: it is none.
+        StartError: it is invalid.
     """
     name, _, version = text.partition("/")
     try:
@@ -123,10 +123,10 @@ def read_installed(text: str) -> InstalledPackage:
 
 
 def read_attribute(text: str) -> tuple[str, str]:
-    """Read NAME=VALUE.
+    """Parse NAME=VALUE.
 
     Raises:
-        StartError: it is none.
+        StartError: it is invalid.
     """
     name, equals, value = text.partition("=")
     if not (name and equals):
@@ -135,10 +135,10 @@ def read_attribute(text: str) -> tuple[str, str]:
 
 
 def read_expression(text: str) -> str:
-    """Give an expression as it was typed; for -, read it from standard input.
+    """Return an expression as it was typed; for -, read it from standard input.
 
     Raises:
-        StartError: standard input holds no text.
+        StartError: standard input is not text.
     """
     if text != "-":
         return text
@@ -152,7 +152,7 @@ def read_vins(file: Path) -> Iterator[str]:
     """Read VINs: one a line, or NDJSON with {"vin": …}; - is standard input.
 
     Raises:
-        StartError: the file cannot be read, or a line is no VIN.
+        StartError: the file cannot be read, or a line is not a VIN.
     """
     try:
         text = (sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")).removeprefix(BOM)
@@ -170,10 +170,10 @@ def read_vins(file: Path) -> Iterator[str]:
 
 
 def confirm(question: str, *, yes: bool, option: str = "--yes") -> None:
-    """Ask on the terminal whether to go on.
+    """Ask on the terminal whether to continue.
 
     Raises:
-        StartError: no, or there is nobody to ask.
+        StartError: the answer is no, or there is no terminal.
     """
     if yes:
         return

@@ -1,4 +1,4 @@
-"""``sota ctl audit``: who did what. ``sota audit`` reads the same at the machine, and exports it."""
+"""``sota ctl audit``: who did what. ``sota audit`` reads the same on the server's machine, and exports it."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def list_records(
     Parameters
     ----------
     program
-        Whose: the Web Server's name accounts and tokens, Core's and the Resolver's the programs that called them.
+        Whose trail: the Web Server's names accounts and tokens, the others' name the programs that called them.
     actor
-        Only what this account, token or program did.
+        Only actions of this account, token or program.
     about
-        Only what was done to objects with this in their name, for example a VIN.
+        Only actions on objects with this in their name, for example a VIN.
     interaction
         Only this row of the whitelist, by its id.
     since
-        Only from then on, in UTC unless it names another zone.
+        Only from this moment on, in UTC unless another zone is given.
     until
-        Only before.
+        Only before this moment.
     """
 
     wanted = ProgramAuditQuery(
@@ -65,12 +65,12 @@ def list_records(
 
 @app.command
 def verify(*, program: Trail = "web", to: Target = HERE) -> None:
-    """Check that no audit record was changed, removed or moved; exit code 1 where one was.
+    """Check that no audit record was changed, removed or moved; exit code 1 if one was.
 
     Parameters
     ----------
     program
-        Whose.
+        Whose trail.
     """
     found = administer(to, lambda web: web.verify_audit(TrailOwner(program)))
     fields = [("holds", found.holds), ("records", found.records), ("hash", found.hash)]

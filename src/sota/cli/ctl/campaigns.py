@@ -1,4 +1,4 @@
-"""``sota ctl campaigns``: a package for the vehicles that its filters choose, under a name."""
+"""``sota ctl campaigns``: a package for the vehicles that its filters choose, with a name."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def create(
     when: When = ANY_TIME,
     to: Target = HERE,
 ) -> None:
-    """Create a campaign; its request is then followed with sota ctl requests.
+    """Create a campaign; follow its request with sota ctl requests.
 
     Parameters
     ----------
     package
         NAME/VERSION.
     name
-        What people call it.
+        Its name, for people.
     priority
         1 is first, 100 last.
     """

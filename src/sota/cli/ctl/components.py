@@ -33,11 +33,11 @@ def list_components(
     Parameters
     ----------
     regex
-        Only part numbers in which this regular expression (RE2) is found.
+        Only part numbers that match this regular expression (RE2).
     id
-        Only this part number; may be given several times.
+        Only this part number; repeatable.
     name
-        Only those of this name.
+        Only components with this name.
     """
     ids = ",".join(id) or None
 
@@ -58,9 +58,9 @@ def add(part_number: str, *, name: str | None = None, description: str = "", to:
     part_number
         2 to 100 letters, digits, dots, underscores and dashes.
     name
-        What people call it.
+        Its name, for people.
     description
-        What it is.
+        Its description.
     """
     try:
         component = msgspec.convert({"part_number": part_number, "name": name, "description": description}, Component)

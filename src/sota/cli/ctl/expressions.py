@@ -1,4 +1,5 @@
-"""``sota ctl filters check``, ``format`` and ``preview``: expressions before they become filters. Nothing is saved."""
+"""``sota ctl filters check``, ``format`` and ``preview``: try expressions before they become filters. Nothing is
+saved."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ HERE = Target()
 
 
 def check(expression: Expression, *, to: Target = HERE) -> None:
-    """Say whether an expression can be evaluated, and where not; exit code 1 where it cannot.
+    """Check an expression, and show where it is wrong; exit code 1 if it is invalid.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def check(expression: Expression, *, to: Target = HERE) -> None:
 
 
 def tidy(expression: Expression, *, to: Target = HERE) -> None:
-    """Print an expression with tidy spaces and lines; exit code 1 where it cannot be evaluated.
+    """Print an expression with formatted spaces and lines; exit code 1 if it is invalid.
 
     Parameters
     ----------
@@ -44,12 +45,12 @@ def tidy(expression: Expression, *, to: Target = HERE) -> None:
     if to.json:
         print_json(found)
     else:
-        for line in (found.expression or "").splitlines():  # its line ends are to stay
+        for line in (found.expression or "").splitlines():  # keeps its line ends
             print(printable(line))
 
 
 def preview(expression: Expression, *, to: Target = HERE) -> None:
-    """Say how many vehicles an expression chooses, and name some; exit code 1 where it cannot be evaluated.
+    """Count the vehicles that an expression chooses, and name some; exit code 1 if it is invalid.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def preview(expression: Expression, *, to: Target = HERE) -> None:
 
 
 def _end_with(text: str, mistake: Mistake, answer: object, to: Target) -> None:
-    """Show a mistake below the line in which it is, and end with 1."""
+    """Show a mistake below its line, and exit with 1."""
     if to.json:
         print_json(answer)
         sys.exit(1)

@@ -26,7 +26,7 @@ def list_filters(regex: str | None = None, *, most: Most = MOST, to: Target = HE
     Parameters
     ----------
     regex
-        Only those in whose name this regular expression (RE2) is found.
+        Only filters whose name matches this regular expression (RE2).
     """
     if regex is None:
         found = talk(to, lambda web: collect(web.list_filters, ListQuery(), most.items))
@@ -37,7 +37,7 @@ def list_filters(regex: str | None = None, *, most: Most = MOST, to: Target = HE
 
 @app.command
 def add(name: str, expression: str, *, to: Target = HERE) -> None:
-    """Add a filter.
+    """Create a filter.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def add(name: str, expression: str, *, to: Target = HERE) -> None:
 
 @app.command
 def update(name: str, expression: str, *, to: Target = HERE) -> None:
-    """Change a filter's expression; what is queued already stays as it is.
+    """Change a filter's expression; queued updates stay as they are.
 
     Parameters
     ----------
@@ -67,16 +67,16 @@ def update(name: str, expression: str, *, to: Target = HERE) -> None:
 
 @app.command
 def delete(name: str, *, yes: Switch = False, widen: Switch = False, to: Target = HERE) -> None:
-    """Delete a filter and take it from its packages; a package without any filter goes to no vehicle.
+    """Delete a filter and detach it from its packages; a package without any filter goes to no vehicle.
 
     Parameters
     ----------
     name
         The filter.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     widen
-        Nor where packages would go to more vehicles without it.
+        Do not ask either if packages would go to more vehicles without it.
     """
     confirm(f"Delete the filter {name}?", yes=yes)
     try:
@@ -91,7 +91,7 @@ def delete(name: str, *, yes: Switch = False, widen: Switch = False, to: Target 
 
 @app.command
 def attach(name: str, package: str, *, to: Target = HERE) -> None:
-    """Give a filter to a package: it goes to the vehicles that all its filters choose.
+    """Attach a filter to a package, which goes to the vehicles that match all its filters.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def attach(name: str, package: str, *, to: Target = HERE) -> None:
 
 @app.command
 def detach(name: str, package: str, *, widen: Switch = False, to: Target = HERE) -> None:
-    """Take a filter from a package; without its last one the package goes to no vehicle.
+    """Detach a filter from a package; without its last one the package goes to no vehicle.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def detach(name: str, package: str, *, widen: Switch = False, to: Target = HERE)
     package
         NAME/VERSION.
     widen
-        Do not ask where the package would go to more vehicles.
+        Do not ask if the package would go to more vehicles.
     """
     wanted = read_package(package)
     try:

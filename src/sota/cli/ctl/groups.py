@@ -1,4 +1,4 @@
-"""``sota ctl groups``: vehicles that belong together for another reason than a filter can see."""
+"""``sota ctl groups``: vehicles that belong together for a reason that a filter cannot see."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sota.cli.ctl.session import collect, talk
 from sota.kit.errors import StartError
 
 HERE = Target()
-# What one call takes.
+# The limit of one call (X-B1-31 and X-B1-32).
 AT_ONCE = 10_000
 app = App(name="groups", help="Group vehicles by hand; filters ask for a group with in_group.")
 
@@ -45,14 +45,14 @@ def show(name: str, *, to: Target = HERE) -> None:
 
 @app.command
 def keep(name: str, *, description: str = "", to: Target = HERE) -> None:
-    """Make a group, or change what it is for; its vehicles stay in it.
+    """Create a group, or change its description; its vehicles stay in it.
 
     Parameters
     ----------
     name
         2 to 100 letters, digits, dots, underscores and dashes.
     description
-        What it is for.
+        Its purpose.
     """
     kept = talk(to, lambda web: web.keep_group(name, GroupChange(description=description)))
     show_done(f"{kept.name}: {kept.vehicles} vehicles", kept, json=to.json)
@@ -60,14 +60,14 @@ def keep(name: str, *, description: str = "", to: Target = HERE) -> None:
 
 @app.command
 def delete(name: str, *, yes: Switch = False, to: Target = HERE) -> None:
-    """Delete a group that no filter asks for; its vehicles stay registered.
+    """Delete a group that no filter uses; its vehicles stay registered.
 
     Parameters
     ----------
     name
         The group.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     """
     confirm(f"Delete the group {name}?", yes=yes)
     said = talk(to, lambda web: web.delete_group(name))
@@ -89,7 +89,7 @@ def vehicles(name: str, *, most: Most = MOST, to: Target = HERE) -> None:
 
 @app.command
 def add(name: str, *vins: str, file: VinFile | None = None, to: Target = HERE) -> None:
-    """Let vehicles join a group.
+    """Add vehicles to a group.
 
     Parameters
     ----------
@@ -98,14 +98,14 @@ def add(name: str, *vins: str, file: VinFile | None = None, to: Target = HERE) -
     vins
         The vehicles.
     file
-        A file with further VINs, one a line; - is standard input.
+        A file with more VINs, one a line; - is standard input.
     """
     _change("joined", name, vins, file, to)
 
 
 @app.command
 def remove(name: str, *vins: str, file: VinFile | None = None, to: Target = HERE) -> None:
-    """Let vehicles leave a group.
+    """Remove vehicles from a group.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def remove(name: str, *vins: str, file: VinFile | None = None, to: Target = HERE
     vins
         The vehicles.
     file
-        A file with further VINs, one a line; - is standard input.
+        A file with more VINs, one a line; - is standard input.
     """
     _change("left", name, vins, file, to)
 

@@ -1,4 +1,4 @@
-"""``sota ctl vehicles``, the part about identities: enrol, code, identities, revoke, revoked; joined by vehicles.py."""
+"""The commands of ``sota ctl vehicles`` about identities: enrol, code, identities, revoke, revoked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HERE = Target()
 
 
 def add_commands(app: App) -> None:
-    """Give the group its commands about identities."""
+    """Add the commands about identities to the group."""
     for command, name in (
         (enrol, "enrol"),
         (code, "code"),
@@ -32,7 +32,7 @@ def add_commands(app: App) -> None:
 
 
 def enrol(vin: str, *, out: Path, request: Path | None = None, replace: Switch = False, to: Target = HERE) -> None:
-    """Issue a vehicle's certificate and credential; bring the folder to the vehicle on a safe way.
+    """Issue a vehicle's certificate and credential; bring the folder to the vehicle in a secure way.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ def enrol(vin: str, *, out: Path, request: Path | None = None, replace: Switch =
     out
         Folder for root.pem, device.pem, credential.jwt and, without --request, device.key.
     request
-        A certificate signing request that the vehicle made: its key never leaves it.
+        A certificate signing request made by the vehicle: its key never leaves it.
     replace
-        Revoke what the vehicle has had until now, at once: for a unit that was built in anew.
+        Revoke the vehicle's current identities immediately: for a unit that was replaced.
     """
     enrolment = NewEnrolment(request=read_request(request) if request else None, replace=replace)
     done = talk(to, lambda web: web.enrol(vin, enrolment))
@@ -54,14 +54,14 @@ def enrol(vin: str, *, out: Path, request: Path | None = None, replace: Switch =
 
 
 def code(vin: str, *, valid: str = "1d", to: Target = HERE) -> None:
-    """Make a one-time code with which a vehicle enrols itself (sota identity enrol), for a key of its own.
+    """Create a one-time code with which a vehicle enrols (sota identity enrol), with a key of its own.
 
     Parameters
     ----------
     vin
-        The vehicle, which must be registered. What it has had is revoked when the code is used.
+        The vehicle, which must be registered. Its current identities are revoked when the code is used.
     valid
-        For how long, for example 30m, 12h or 7d.
+        Its duration, for example 30m, 12h or 7d.
     """
     seconds = int(read_span(valid).total_seconds())
     if not 60 <= seconds <= 2_592_000:
@@ -71,7 +71,7 @@ def code(vin: str, *, valid: str = "1d", to: Target = HERE) -> None:
 
 
 def identities(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
-    """List the identities that a vehicle was given, the latest first.
+    """List a vehicle's identities, the latest first.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def identities(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
 
 
 def revoke(vin: str, reason: str, *, identity: str | None = None, to: Target = HERE) -> None:
-    """Let a vehicle's identities count no more: its connection is ended, and it gets no other.
+    """Revoke a vehicle's identities: its connection is closed, and it gets no other.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def revoke(vin: str, reason: str, *, identity: str | None = None, to: Target = H
 
 
 def revoked(*, out: Path | None = None, most: Most = MOST, to: Target = HERE) -> None:
-    """List what is revoked, or write the list for a node on another machine than Core.
+    """List revoked identities, or write the list for a node on another machine than Core.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Prints answers: a table on a terminal, plain columns in a pipe, JSON where it is asked for.
+"""Prints answers: a table on a terminal, plain columns in a pipe, JSON on request.
 
-Everything that came from elsewhere is printed without control characters: a description must not move the cursor.
+Control characters in received texts are removed: a description must not move the cursor.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def show_list(titles: Sequence[str], rows: Iterable[Sequence[Any]], items: Any, 
 
 
 def show_one(fields: Sequence[tuple[str, Any]], item: Any, *, json: bool) -> None:
-    """Print one object: a field a line, or the object as JSON."""
+    """Print one object: one field a line, or the object as JSON."""
     if json:
         print_json(item)
         return
@@ -50,7 +50,7 @@ def show_one(fields: Sequence[tuple[str, Any]], item: Any, *, json: bool) -> Non
 
 
 def show_done(text: str | Sequence[str], item: Any, *, json: bool) -> None:
-    """Print what a command did: a sentence or several, a line each, or the answer as JSON."""
+    """Print what a command did: sentences, one a line, or the answer as JSON."""
     if json:
         print_json(item)
         return
@@ -59,18 +59,18 @@ def show_done(text: str | Sequence[str], item: Any, *, json: bool) -> None:
 
 
 def warn(text: str | None) -> None:
-    """Print what the caller should know besides, if anything."""
+    """Print further information for the caller, if any."""
     if text:
         print(f"warning: {text}", file=sys.stderr)
 
 
 def print_json(item: Any) -> None:
-    """Print an answer as the API gave it, indented."""
+    """Print an answer of the API as indented JSON."""
     print(msgspec.json.format(msgspec.json.encode(item), indent=2).decode())
 
 
 def printable(value: Any) -> str:
-    """Give a value as text: times in UTC to the second, nothing as -, no control characters."""
+    """Return a value as text: times in UTC to the second, None as -, no control characters."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -82,7 +82,7 @@ def printable(value: Any) -> str:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """Show bars on standard error, on a terminal alone."""
+    """Show progress bars on standard error, on a terminal only."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 

@@ -1,4 +1,4 @@
-"""``sota ctl packages download``: a package's file out of the repository, checked against the register."""
+"""``sota ctl packages download``: fetches a package's file, checked against the register."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ HERE = Target()
 
 
 def download(package: str, *, out: Path, to: Target = HERE) -> None:
-    """Fetch a package's file; it is put in its place only when it is the one that was uploaded.
+    """Download a package's file; the file appears only if it is the one that was uploaded.
 
     Parameters
     ----------
     package
         NAME/VERSION.
     out
-        The file to write; one that is there is replaced.
+        The file to write; an existing one is replaced.
     """
     wanted = read_package(package)
 
@@ -40,7 +40,7 @@ def download(package: str, *, out: Path, to: Target = HERE) -> None:
                     sha256.update(part)
                     bars.update(bar, advance=len(part))
         if sha256.hexdigest() != known.sha256:
-            raise StartError(f"{package}: what came is not what was uploaded; its SHA-256 is another", exit_code=1)
+            raise StartError(f"{package}: the received file is not the uploaded one: its SHA-256 differs", exit_code=1)
         return known
 
     found: list[Package] = []

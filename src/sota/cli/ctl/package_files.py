@@ -1,4 +1,4 @@
-"""``sota ctl packages build``, ``sign`` and ``inspect``: package files and update images, before they are uploaded."""
+"""``sota ctl packages build``, ``sign`` and ``inspect``: package files and update images, before their upload."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def build(
 ) -> None:
     """Build a package's file, or an update image, from a recipe (docs/how-to/build-packages.md). Nothing is uploaded.
 
-    The same input gives the same bytes (but RAUC's own signature carries the time).
+    The same input gives the same bytes (except that RAUC's own signature contains the time).
 
     Parameters
     ----------
     recipe
         The TOML file; the paths in it are relative to its folder.
     out
-        The file to write; NAME_VERSION with the kind's ending in this folder without it.
+        The file to write; the default is NAME_VERSION with the kind's suffix, in this folder.
     key
-        The signing key (sota keys new) for an update image's manifest; unsigned images go to no vehicle.
+        The signing key (sota keys new) for an update image's manifest; vehicles refuse unsigned images.
     certificate
         The certificate (PEM) for RAUC's or SWUpdate's own signature.
     certificate_key
@@ -65,7 +65,7 @@ def build(
         else:
             make(read, recipe, temporary, signing)
 
-    with told(target):
+    with printed_errors(target):
         write_whole(target, make_it)
     found = {"file": str(target), "kind": kind, "bytes": target.stat().st_size, "sha256": _sha256(target)}
     named = f"--name {read.name} --version {read.version} --installer {kind}"
@@ -78,9 +78,9 @@ def build(
 
 
 def sign(image: Path, *, key: Path, json: bool = False) -> None:
-    """Sign the manifest of an update image, in place of the signature that it may have.
+    """Sign the manifest of an update image, replacing its signature.
 
-    Every package is signed a second time as a whole, when it is uploaded (upload --key) or apart (sota keys sign).
+    Every package is also signed as a whole, when it is uploaded (upload --key) or separately (sota keys sign).
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def sign(image: Path, *, key: Path, json: bool = False) -> None:
     from sota.boundaries.update_image.image import read_image, sign_manifest, write_image
 
     signer = _load_key(key)
-    with told(image):
+    with printed_errors(image):
         _refuse_to_sign(image)
         with tempfile.TemporaryDirectory(dir=image.parent) as temporary:
             read = read_image(image)
@@ -113,15 +113,14 @@ def sign(image: Path, *, key: Path, json: bool = False) -> None:
 
 
 def inspect(file: Path, *, trusted: Path | None = None, certificate: Path | None = None, json: bool = False) -> None:
-    """Show what a package's file is, what is in it or what it does, and whether it is whole. Exit code 1: it is not.
+    """Show a package file's kind and content, and whether it is intact. Exit code 1 if it is not.
 
     Parameters
     ----------
     file
         A file of any kind that build makes.
     trusted
-        Folder with the public keys (NAME.pub.pem) that vehicles trust: an update image's signature is checked with
-        them.
+        Folder with the public keys (NAME.pub.pem) that vehicles trust, to check an update image's signature.
     certificate
         The certificate (PEM) with which RAUC's or SWUpdate's own signature is checked.
     json
@@ -129,7 +128,7 @@ def inspect(file: Path, *, trusted: Path | None = None, certificate: Path | None
     """
     from sota.cli.build.inspection import kind_of_file, look
 
-    with told(file):
+    with printed_errors(file):
         kind = kind_of_file(file)
         if kind != "image" and trusted is not None:
             raise StartError(f"{file}: --trusted is for update images; this is for {kind}")
@@ -173,10 +172,10 @@ def _show_image(image: Path, trusted: Path | None, *, json: bool) -> None:
 
 
 def _refuse_to_sign(file: Path) -> None:
-    """Say how a file is signed that is no update image.
+    """Describe the signature of a file that is not an update image.
 
     Raises:
-        StartError: it is none.
+        StartError: it is invalid.
     """
     from sota.cli.build.inspection import kind_of_file
 
@@ -191,8 +190,8 @@ def _refuse_to_sign(file: Path) -> None:
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Say of which file an error is."""
+def printed_errors(path: Path) -> Iterator[None]:
+    """Add the file's name to errors."""
     try:
         yield
     except StartError:
@@ -210,7 +209,7 @@ def _load_key(path: Path) -> Any:
 
 
 def write_whole(target: Path, make_it: Callable[[Path], None]) -> None:
-    """Have a file made beside its place and put there when it is whole."""
+    """Write a file beside its place, and move it into place when it is complete."""
     if not target.parent.is_dir():
         raise StartError(f"{target.parent} is no folder")
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

@@ -48,7 +48,7 @@ def upload(
     signature: Path | None = None,
     to: Target = HERE,
 ) -> None:
-    """Upload a package's file, signed by a key of yours or with a signature made elsewhere.
+    """Upload a package's file, signed by your key or with a separate signature.
 
     Parameters
     ----------
@@ -59,19 +59,19 @@ def upload(
     version
         Its version, major.minor.patch.
     description
-        What it is, for people.
+        Its description, for people.
     vendor
-        Whose it is.
+        Its vendor.
     installer
-        Which installer takes the file in the vehicle; without it the file itself tells.
+        Which installer takes the file in the vehicle; without it the file itself decides.
     target
-        The control unit that the file is for, where there are several.
+        The control unit that the file is for, if there are several.
     needs
-        A prerequisite, NAME/VERSION, the version being the least that will do; may be given several times.
+        A dependency, NAME/VERSION, with the minimum version; repeatable.
     key
-        The signing key (sota keys new) with which to sign it here.
+        The signing key (sota keys new).
     signature
-        The signature as sota keys sign printed it.
+        The signature that sota keys sign printed.
     """
     if key is not None and signature is not None:
         raise StartError("either --key or --signature")
@@ -117,7 +117,7 @@ def list_packages(regex: str | None = None, *, most: Most = MOST, to: Target = H
     Parameters
     ----------
     regex
-        Only those in which this regular expression (RE2) is found: '^ivi/'.
+        Only packages that match this regular expression (RE2): '^ivi/'.
     """
     found = talk(to, lambda web: collect(web.search_packages, RegexQuery(regex), most.items))
     rows = [
@@ -169,30 +169,30 @@ def vehicles(package: str, *, most: Most = MOST, to: Target = HERE) -> None:
 
 @app.command
 def blacklist(package: str, comment: str, *, stop: Switch = False, yes: Switch = False, to: Target = HERE) -> None:
-    """Let a package go to no vehicle any more: what waits with it is cancelled.
+    """Blacklist a package: it goes to no vehicle, and its waiting updates are cancelled.
 
     Parameters
     ----------
     package
         NAME/VERSION.
     comment
-        Why.
+        The reason.
     stop
-        Abort what is under way, too.
+        Abort running updates, too.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     """
     wanted = read_package(package)
     touched = talk(to, lambda web: web.preview_blacklisting(wanted))
     updates = f"{touched.pending} updates wait, {touched.in_flight} are under way"
     confirm(f"{package}: {updates}, {touched.installed_on} vehicles have it. Blacklist it?", yes=yes)
     done = talk(to, lambda web: web.blacklist(wanted, comment, stop=stop))
-    show_done(f"{package}: {done.cancelled} cancelled, {done.in_flight} go on", done, json=to.json)
+    show_done(f"{package}: {done.cancelled} cancelled, {done.in_flight} continue", done, json=to.json)
 
 
 @app.command
 def allow(package: str, *, to: Target = HERE) -> None:
-    """Take a package off the blacklist.
+    """Remove a package from the blacklist.
 
     Parameters
     ----------
@@ -205,14 +205,14 @@ def allow(package: str, *, to: Target = HERE) -> None:
 
 @app.command
 def delete(package: str, *, yes: Switch = False, to: Target = HERE) -> None:
-    """Delete a package that nobody needs any more, with its file.
+    """Delete a package that is no longer needed, with its file.
 
     Parameters
     ----------
     package
         NAME/VERSION.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     """
     wanted = read_package(package)
     confirm(f"Delete {package}?", yes=yes)

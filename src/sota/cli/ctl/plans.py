@@ -25,7 +25,7 @@ HERE = Target()
 
 
 def preview(package: str, *, to: Target = HERE) -> None:
-    """Say who would get a package if it were queued now, what else they would get, and who would be left out.
+    """Show which vehicles would get a package now, with which others, and which would be excluded.
 
     Parameters
     ----------
@@ -43,27 +43,27 @@ def preview(package: str, *, to: Target = HERE) -> None:
 
 
 def needs(package: str, *, recursive: Switch = False, to: Target = HERE) -> None:
-    """List what a package needs, each the least version that will do.
+    """List a package's dependencies, each with the minimum version.
 
     Parameters
     ----------
     package
         NAME/VERSION.
     recursive
-        Also what those need.
+        Also their dependencies.
     """
     _show(talk(to, lambda web: web.dependencies_of(read_package(package), recursive=recursive)), to)
 
 
 def declare(package: str, *needed: str, to: Target = HERE) -> None:
-    """Make a package's dependencies exactly these; what is queued already stays as it is.
+    """Replace a package's dependencies; queued updates stay as they are.
 
     Parameters
     ----------
     package
         NAME/VERSION.
     needed
-        NAME/VERSION of each, the version being the least that will do.
+        NAME/VERSION of each, with the minimum version.
     """
     if not needed:
         raise StartError("which packages does it need? sota ctl packages drop takes all away")
@@ -72,16 +72,16 @@ def declare(package: str, *needed: str, to: Target = HERE) -> None:
 
 
 def drop(package: str, needed: str | None = None, *, yes: Switch = False, to: Target = HERE) -> None:
-    """Take a package's dependency on another one away, or all of them.
+    """Remove a package's dependency on another one, or all of them.
 
     Parameters
     ----------
     package
         NAME/VERSION.
     needed
-        The name of the other package; without it, all.
+        The name of the other package; the default is all.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     """
     if needed is None:
         confirm(f"Take all dependencies of {package} away?", yes=yes)
@@ -89,7 +89,7 @@ def drop(package: str, needed: str | None = None, *, yes: Switch = False, to: Ta
 
 
 def explain(vin: str, package: str | None = None, *, expression: str | None = None, to: Target = HERE) -> None:
-    """Say why a vehicle gets a package or not, clause by clause.
+    """Explain why a vehicle gets a package or not, clause by clause.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def explain(vin: str, package: str | None = None, *, expression: str | None = No
     package
         NAME/VERSION.
     expression
-        In place of the package: an expression that is nowhere saved.
+        Instead of the package: an unsaved expression.
     """
     fields = {"vin": vin, "package": read_package(package) if package else None, "expression": expression}
     try:
@@ -119,7 +119,7 @@ def explain(vin: str, package: str | None = None, *, expression: str | None = No
 
 
 def _main_reason(found: Explanation) -> str | None:
-    """Return what decided against it: a filter that is false comes before anything that dependencies say."""
+    """Return what excluded the vehicle: a false filter comes before dependencies."""
     false = [one.name or "the expression" for one in found.filters if not one.value]
     if false:
         return f"{' and '.join(false)} {'is' if len(false) == 1 else 'are'} false for it"

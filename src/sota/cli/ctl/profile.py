@@ -1,17 +1,17 @@
-"""Which server ``sota ctl`` speaks to, and with which token.
+"""Which server ``sota ctl`` calls, and with which token.
 
 Later ones win: ``~/.config/sota/ctl.toml`` (or the file that ``SOTA_CTL_CONFIG`` names), the environment, the options::
 
     url = "https://sota.example"
     token_file = "~/.config/sota/token"
-    ca = "~/.config/sota/ca.pem"        # where the server's certificate is no public authority's
+    ca = "~/.config/sota/ca.pem"        # if the server's certificate is not from a public authority
 
     [profiles.laboratory]
     url = "http://127.0.0.1:8080"
     token_file = "var/token"
 
-``--profile laboratory`` (or ``SOTA_PROFILE``) takes that table in place of the top. A token on the command line would
-stand in the list of processes: there is no option for one, only for a file that holds it.
+``--profile laboratory`` (or ``SOTA_PROFILE``) selects that table instead of the top. There is no option for a token
+itself, since options are visible in the list of processes: name a file that contains it.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a command goes, and how it prints."""
+    """Which server a command calls, and how it prints."""
 
     url: str | None = None
     "Address of the Web Server, https://HOST[:PORT]."
     token_file: Path | None = None
     "File with the API token."
     ca: Path | None = None
-    "Certificate of the server, or of its authority, where no public authority signed it."
+    "Certificate of the server, or of its authority if that is not a public one."
     profile: str | None = None
     "A table of the profile file."
     json: Annotated[bool, Parameter(negative=())] = False
@@ -54,7 +54,7 @@ class Target:
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a profile may say."""
+    """The settings of a profile."""
 
     url: str | None = None
     token_file: str | None = None
@@ -68,10 +68,10 @@ class ProfileFile(Profile, frozen=True, forbid_unknown_fields=True):
 
 
 def client_of(target: Target, environment: Mapping[str, str] = os.environ) -> HttpClient:
-    """Make the client for the server that the options, the environment and the profile file name.
+    """Return a client for the server that the options, the environment and the profile file name.
 
     Raises:
-        StartError: none does, or what they name cannot be used.
+        StartError: none is named, or it cannot be used.
     """
     profile = read_profile(target.profile or environment.get("SOTA_PROFILE"), environment)
     url = target.url or environment.get("SOTA_URL") or profile.url
@@ -88,7 +88,7 @@ def client_of(target: Target, environment: Mapping[str, str] = os.environ) -> Ht
 
 
 def read_profile(name: str | None, environment: Mapping[str, str]) -> Profile:
-    """Read a profile: the top of the file, or the table of that name.
+    """Read a profile: the top of the file, or the table with this name.
 
     Raises:
         StartError: the file is malformed, or has no such table.

@@ -1,4 +1,4 @@
-"""``sota ctl requests``: install requests from their beginning to their end."""
+"""``sota ctl requests``: install requests from queueing to their end."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def create(
     description: str | None = None,
     to: Target = HERE,
 ) -> None:
-    """Queue packages for the vehicles that the filters of each choose: several make one request, all or none.
+    """Queue packages for the vehicles that match their filters: several make one request, all or none.
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ def create(
     priority
         1 is first, 100 last.
     confirm
-        Ask the driver.
+        Ask the driver for consent.
     remove
         Remove the package instead of installing it.
     allow_downgrade
-        Also to vehicles that have a later version.
+        Also for vehicles that have a later version.
     description
-        What the driver is told.
+        What the driver reads.
     """
     if not packages:
         raise StartError("which packages? sota ctl requests create NAME/VERSION …")
@@ -82,16 +82,16 @@ def list_requests(
     most: Most = MOST,
     to: Target = HERE,
 ) -> None:
-    """List install requests; without a status, those that are not over.
+    """List install requests; without a status, those that have not ended.
 
     Parameters
     ----------
     package
-        Only those of this package, NAME/VERSION.
+        Only requests for this package, NAME/VERSION.
     vin
-        Only those of this vehicle.
+        Only requests for this vehicle.
     status
-        Only those that stand so.
+        Only requests with this status.
     """
 
     async def work(web: WebClient) -> list[InstallRequest]:
@@ -120,7 +120,7 @@ def list_requests(
 
 @app.command
 def show(request: str, *, to: Target = HERE) -> None:
-    """Show how an install request stands.
+    """Show the state of an install request.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def vehicles(
     request
         Its id.
     status
-        Only those that stand so.
+        Only updates with this status.
     """
     wanted = RequestVehicleQuery(status)
     found = talk(to, lambda web: collect(lambda query: web.request_vehicles(request, query), wanted, most.items))
@@ -187,7 +187,7 @@ def completed(request: str, *, most: Most = MOST, to: Target = HERE) -> None:
 
 @app.command
 def update(update_id: str, *, to: Target = HERE) -> None:
-    """Show one vehicle's update, with what its installer said.
+    """Show one vehicle's update, with its installer's output.
 
     Parameters
     ----------
@@ -216,14 +216,14 @@ def update(update_id: str, *, to: Target = HERE) -> None:
 
 @app.command
 def watch(request: str, *, timeout: str | None = None, to: Target = HERE) -> None:
-    """Follow an install request until it is over; exit code 1 where an update failed, or time runs out.
+    """Follow an install request until it ends; exit code 1 if an update failed, or at the time-out.
 
     Parameters
     ----------
     request
         Its id.
     timeout
-        Give up after so long, for example 30m; without it, never.
+        Time-out, for example 30m; the default is none.
     """
     limit_s = read_span(timeout).total_seconds() if timeout else None
 
@@ -253,7 +253,7 @@ def watch(request: str, *, timeout: str | None = None, to: Target = HERE) -> Non
 
 @app.command
 def cancel(request: str, *, to: Target = HERE) -> None:
-    """Cancel what waits of an install request; what is under way goes on.
+    """Cancel the waiting updates of an install request; running ones continue.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def cancel(request: str, *, to: Target = HERE) -> None:
 
 @app.command
 def stop(request: str, *, to: Target = HERE) -> None:
-    """Cancel what waits of an install request, and abort what is under way.
+    """Cancel the waiting updates of an install request, and abort the running ones.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ def stop(request: str, *, to: Target = HERE) -> None:
 
 @app.command
 def retry(request: str, *, to: Target = HERE) -> None:
-    """Try again what failed or was cancelled of an install request, as long as its interval runs.
+    """Retry the failed or cancelled updates of an install request, as long as its interval lasts.
 
     Parameters
     ----------
@@ -288,7 +288,7 @@ def retry(request: str, *, to: Target = HERE) -> None:
 
 
 def _show_change(what: str, changed: RequestChanged, to: Target) -> None:
-    goes_on = f"; {changed.installing} go on, since their installation has begun" if changed.installing else ""
+    goes_on = f"; {changed.installing} continue, since their installation has begun" if changed.installing else ""
     show_done(f"{changed.changed} {what}{goes_on}", changed, json=to.json)
 
 

@@ -1,4 +1,4 @@
-"""``sota ctl resolutions``: whom a request chose, whom it left out and why, as it was decided then."""
+"""``sota ctl resolutions``: which vehicles a request chose, which it excluded and why, as it was decided then."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app = App(name="resolutions", help="Look up whom a request chose, and why; reque
 
 @app.command
 def show(resolution: str, *, to: Target = HERE) -> None:
-    """Show a recorded resolution: what was decided, and by which filters and dependencies as they stood then.
+    """Show a recorded resolution: its decision, and the filters and dependencies of that time.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def show(resolution: str, *, to: Target = HERE) -> None:
 
 @app.command
 def vehicles(resolution: str, *, most: Most = MOST, to: Target = HERE) -> None:
-    """List the vehicles that were chosen, and what each was to get.
+    """List the chosen vehicles, and what each was to get.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def vehicles(resolution: str, *, most: Most = MOST, to: Target = HERE) -> None:
 
 @app.command(name="left-out")
 def left_out(resolution: str, *, most: Most = MOST, to: Target = HERE) -> None:
-    """List the vehicles that passed all filters and were left out, and why.
+    """List the vehicles that matched all filters and were excluded, and why.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def difference(
     most: Most = MOST,
     to: Target = HERE,
 ) -> None:
-    """List the vehicles for which two resolutions decided otherwise.
+    """List the vehicles that two resolutions decided differently.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def difference(
 
 
 def packages_text(packages: list[PackageId]) -> str:
-    """Give packages in their order of installation."""
+    """Return packages in their order of installation."""
     return ", ".join(package.text for package in packages)
 
 

@@ -1,4 +1,4 @@
-"""Runs a command's calls: one client for as long as they take, bounded waiting, and errors that say what to do."""
+"""Runs a command's calls: one client for all of them, time-outs, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Client = TypeVar("Client")
 PAGE = 500
 CANNOT_REACH = 3
 
-# What somebody who meets this refusal does next.
+# What to do after each refusal.
 ADVICE = {
     "unauthenticated": "the token is unknown, expired or revoked: make another with sota tokens new",
     "password_change_due": "sign in on the console and choose a password first",
@@ -34,21 +34,21 @@ ADVICE = {
 
 
 def talk(target: Target, work: Callable[[WebClient], Awaitable[Result]]) -> Result:
-    """Do a command's calls; raises as :func:`run` does."""
+    """Run a command's calls; raises as :func:`run` does."""
     return run(target, WebClient, work)
 
 
 def administer(target: Target, work: Callable[[AdminClient], Awaitable[Result]]) -> Result:
-    """Do the calls of a command that administers the Web Server; raises as :func:`run` does."""
+    """Run the calls of a command that administers the Web Server; raises as :func:`run` does."""
     return run(target, AdminClient, work)
 
 
 def run(target: Target, make: Callable[[HttpClient], Client], work: Callable[[Client], Awaitable[Result]]) -> Result:
-    """Do a command's calls with the client that ``make`` makes.
+    """Run a command's calls with the client from ``make``.
 
     Raises:
-        StartError: nobody is reached (exit code 3), or the configuration is wrong (2).
-        Refused: the server says no; the detail says what to do.
+        StartError: the server cannot be reached (exit code 3), or the configuration is wrong (2).
+        Refused: the server refuses; the detail says what to do.
     """
 
     async def session() -> Result:

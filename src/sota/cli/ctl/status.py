@@ -1,4 +1,4 @@
-"""``sota ctl status``: does everything between here and the backend work?"""
+"""``sota ctl status``: does the connection to the backend work?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sota.cli.ctl.session import collect, talk
 
 
 def status(*, to: Target = Target()) -> None:  # noqa: B008 - frozen
-    """Say which server this is, and whether it and the token work; exit code 3 where it cannot be reached."""
+    """Show the server, and whether it and the token work; exit code 3 if it cannot be reached."""
 
     async def work(web: WebClient) -> dict[str, object]:
         document = await web.api_document()

@@ -1,4 +1,4 @@
-"""``sota ctl tokens``: tokens for the API. ``sota tokens`` does the same at the machine."""
+"""``sota ctl tokens``: tokens for the API. ``sota tokens`` does the same on the server's machine."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def new(
     out: Path | None = None,
     to: Target = HERE,
 ) -> None:
-    """Make a token and print it, once; only its hash is kept.
+    """Create a token and print it, once; only its hash is stored.
 
     Parameters
     ----------
     name
-        What the token is for.
+        The token's purpose.
     role
-        What its holder may do; never more than one may oneself.
+        Its rights; never more than your own.
     days
         How long it is valid, 366 at most.
     service
-        It belongs to a program, and does not end with anybody's account; only an admin makes such a one.
+        It belongs to a program, and does not end with an account; only an admin can create one.
     out
-        Where to write the token, readable for its owner alone, instead of printing it.
+        Where to write the token, readable only by its owner, instead of printing it.
     """
     try:
         wanted = msgspec.convert({"name": name, "role": role, "days": days, "service": service}, NewToken)
@@ -70,7 +70,7 @@ def new(
 
 @app.command
 def revoke(token: str, *, to: Target = HERE) -> None:
-    """Make a token worthless at once.
+    """Revoke a token.
 
     Parameters
     ----------

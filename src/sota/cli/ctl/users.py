@@ -1,4 +1,4 @@
-"""``sota ctl users``: accounts. ``sota users`` does the same at the machine, where nobody can sign in any more."""
+"""``sota ctl users``: accounts. ``sota users`` does the same on the server's machine, for when no one can sign in."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def list_users(*, most: Most = MOST, to: Target = HERE) -> None:
 
 @app.command
 def add(name: str, *, role: AccountRole, to: Target = HERE) -> None:
-    """Make an account; its generated password is printed once, and must be replaced at the first sign-in.
+    """Create an account; its generated password is printed once, and must be replaced at the first sign-in.
 
     Parameters
     ----------
     name
         Up to 64 letters, digits and ._@-.
     role
-        What its owner may do.
+        Its rights.
     """
     try:
         user = msgspec.convert({"name": name, "role": role}, NewUser)
@@ -54,18 +54,18 @@ def change(
     reset_password: Switch = False,
     to: Target = HERE,
 ) -> None:
-    """Change an account: its sessions end.
+    """Change an account; its sessions end.
 
     Parameters
     ----------
     name
         The account.
     role
-        What its owner may do from now on.
+        Its new rights.
     disable
-        Let nobody sign in with it any more; its tokens are worth nothing.
+        Disable sign-in and its tokens.
     enable
-        Take that back.
+        Enable a disabled account.
     reset_password
         Generate another password, which is printed once.
     """
@@ -87,7 +87,7 @@ def delete(name: str, *, yes: Switch = False, to: Target = HERE) -> None:
     name
         The account.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     """
     confirm(f"Delete the account {name}?", yes=yes)
     said = administer(to, lambda web: web.delete_user(name))

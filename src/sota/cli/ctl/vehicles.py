@@ -1,4 +1,4 @@
-"""``sota ctl vehicles``: vehicles, what is in them and what waits for them."""
+"""``sota ctl vehicles``: vehicles, their software and their queues."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def list_vehicles(regex: str | None = None, *, most: Most = MOST, to: Target = H
     Parameters
     ----------
     regex
-        Only VINs in which this regular expression (RE2) is found: '^WVW'.
+        Only VINs that match this regular expression (RE2): '^WVW'.
     """
 
     found = talk(to, lambda web: collect(web.search_vehicles, VehicleQuery(regex), most.items))
@@ -62,7 +62,7 @@ def add(*vins: str, to: Target = HERE) -> None:
 
 @app.command(name="import")
 def import_vehicles(file: VinFile, *, to: Target = HERE) -> None:
-    """Register the vehicles of a file; those that are registered already are passed over, so that it can be repeated.
+    """Register the vehicles of a file; registered ones are skipped, so that it can be repeated.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def import_vehicles(file: VinFile, *, to: Target = HERE) -> None:
 
 @app.command
 def show(vin: str, *, to: Target = HERE) -> None:
-    """Show one vehicle: what is in it, and its latest updates.
+    """Show one vehicle: its software, and its latest updates.
 
     Parameters
     ----------
@@ -117,13 +117,13 @@ def show(vin: str, *, to: Target = HERE) -> None:
 
 
 def _seen(vehicle: Vehicle) -> datetime | str | None:
-    """Return when a vehicle was last seen; while it is connected, what is known is when that began."""
+    """Describe when a vehicle was last connected, or since when it is."""
     return "now" if vehicle.connected else vehicle.last_seen_at
 
 
 @app.command
 def queue(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
-    """List what a vehicle will get, in its order.
+    """List a vehicle's queued updates in their order.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def queue(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
 
 @app.command
 def history(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
-    """List the updates of a vehicle that are over, the latest first.
+    """List a vehicle's ended updates, the latest first.
 
     Parameters
     ----------
@@ -147,30 +147,30 @@ def history(vin: str, *, most: Most = MOST, to: Target = HERE) -> None:
 
 @app.command
 def order(vin: str, *updates: str, to: Target = HERE) -> None:
-    """Say in which order a vehicle gets what waits for it.
+    """Change the order of a vehicle's queued updates.
 
     Parameters
     ----------
     vin
         The vehicle.
     updates
-        The ids of all its pending updates, as sota ctl vehicles queue prints them, in the order wanted.
+        The ids of all its pending updates, as sota ctl vehicles queue prints them, in the new order.
     """
     _show_updates(talk(to, lambda web: web.order_queue(vin, updates)), to)
 
 
 @app.command
 def attributes(vin: str, *, set: tuple[str, ...] = (), drop: tuple[str, ...] = (), to: Target = HERE) -> None:  # noqa: A002
-    """Show a vehicle's attributes, or change some; filters ask for them with attribute.
+    """Show or change a vehicle's attributes; filters test them with attribute.
 
     Parameters
     ----------
     vin
         The vehicle.
     set
-        NAME=VALUE of an attribute that is to be so; may be given several times.
+        NAME=VALUE of an attribute to set; repeatable.
     drop
-        NAME of an attribute that is to go; may be given several times.
+        NAME of an attribute to remove; repeatable.
     """
     given = dict(read_attribute(text) for text in set)
 
@@ -186,18 +186,18 @@ def attributes(vin: str, *, set: tuple[str, ...] = (), drop: tuple[str, ...] = (
 
 @app.command
 def installed(vin: str, *packages: str, none: Switch = False, yes: Switch = False, to: Target = HERE) -> None:
-    """Show what is known to be installed on a vehicle, or correct it: nothing is installed or removed by that.
+    """Show the packages recorded for a vehicle, or correct the record: this installs and removes nothing.
 
     Parameters
     ----------
     vin
         The vehicle.
     packages
-        NAME/VERSION of everything that is installed in truth; in place of what was known.
+        NAME/VERSION of everything that is actually installed, replacing the record.
     none
-        In place of packages: nothing is installed.
+        Instead of packages: nothing is installed.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     """
     wanted = [read_installed(package) for package in packages]
     if none and wanted:
@@ -212,7 +212,7 @@ def installed(vin: str, *packages: str, none: Switch = False, yes: Switch = Fals
 
 @app.command
 def sync(vin: str, *, to: Target = HERE) -> None:
-    """Ask a vehicle what it has installed; its answer changes what is known of it.
+    """Ask a vehicle what it has installed; its answer updates the record.
 
     Parameters
     ----------
@@ -225,16 +225,16 @@ def sync(vin: str, *, to: Target = HERE) -> None:
 
 @app.command
 def retire(vin: str, *, erase: Switch = False, yes: Switch = False, to: Target = HERE) -> None:
-    """Retire a vehicle: nothing more is sent to it, no filter finds it, and its identity is worth nothing.
+    """Retire a vehicle: nothing more is sent to it, no filter finds it, and its identity becomes invalid.
 
     Parameters
     ----------
     vin
         The vehicle.
     erase
-        Also keep its history under a pseudonym that nobody can undo.
+        Also keep its history under a pseudonym that cannot be reversed.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     """
     confirm(f"{'Erase' if erase else 'Retire'} {vin}?", yes=yes)
     said = talk(to, lambda web: web.erase_vehicle(vin) if erase else web.retire_vehicle(vin))

@@ -1,7 +1,7 @@
-"""``sota demo``: the product's main job, on real packages, from an operator to five vehicles and back.
+"""``sota demo``: the product's main job, with real packages, from an operator to five vehicles and back.
 
-``packages.py`` makes the packages, ``cars.py`` says which vehicles there are, ``processes.py`` runs the programs,
-``scenario.py`` tells the story, ``screen.py`` shows it.
+``packages.py`` builds the packages, ``cars.py`` defines the vehicles, ``processes.py`` runs the programs,
+``scenario.py`` runs the steps, ``screen.py`` shows them.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ def demo(
     database: Annotated[str | None, Parameter(env_var="SOTA_DEMO_DATABASE")] = None,
     keep: Path | None = None,
 ) -> None:
-    """Run the whole system doing its main job, on real packages.
+    """Run the whole system with real packages.
 
-    Makes three Debian packages (an application at two versions, a library that the second needs), starts the backend
+    Builds three Debian packages (an application at two versions, a library that the second needs), starts the backend
     and five vehicles, uploads, filters, queues, and shows the update reaching the three vehicles that need it. Then it
     keeps running, with the address and sign-in of the console, until Ctrl-C.
 
     Parameters
     ----------
     once
-        End when the update is done instead of keeping the system running; exit code 1 if anything is not as it should.
+        End when the update is done instead of keeping the system running; exit code 1 if any result is wrong.
     json
-        Write the table at the end to this file.
+        Write the final table to this file.
     database
         Address of a MariaDB server (mysql://user:password@host:3306) instead of the embedded databases. The user must
-        be allowed to create and drop schemas: the demo makes three of its own, and touches no others. In the
-        environment variable nobody else can read the password.
+        be allowed to create and drop schemas: the demo creates three, and touches no others. Set it in the environment
+        variable to keep the password private.
     keep
-        Work in this folder (it must be empty) and keep it, with the schemas; without it all is removed at the end.
+        Work in this folder (it must be empty) and keep it, with the schemas; the default is to remove everything.
     """
     configure("warning")
     server = with_new_names(database, "sota_demo") if database is not None else None
@@ -84,7 +84,7 @@ def _remove(folder: Path, server: str | None) -> None:
         return
     try:
         uvloop.run(drop_schemas(server))
-    except StartError as error:  # what went wrong before is what must be told
+    except StartError as error:  # the first error is the one to report
         print(f"sota: {error.detail}", file=sys.stderr)
 
 
@@ -124,7 +124,7 @@ async def _start_backend(
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     options = [part for name, port in ports.items() for part in (f"--{name}-port", str(port))]
     if server is not None:
-        screen.step(f"… on MariaDB, in schemas of its own: {', '.join(names_of(server))}")
+        screen.step(f"… on MariaDB, in new schemas: {', '.join(names_of(server))}")
     ready = await running.start(
         "backend",
         "up",

@@ -1,4 +1,4 @@
-"""The demo's five vehicles: invented, but well-formed, each with a file system and a package database of its own."""
+"""The demo's five vehicles: invented, but well-formed, each with its own file system and package database."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ CARS = (
 
 
 async def furnish(car: Car, root: Path, packages: DemoPackages) -> None:
-    """Install what the vehicle left the factory with, as its own installer does.
+    """Install the vehicle's factory packages, as its own installer does.
 
     Raises:
-        StartError: dpkg could not.
+        StartError: dpkg failed.
     """
     installer = DebInstaller(root)
     installer.prepare()
@@ -62,7 +62,7 @@ async def furnish(car: Car, root: Path, packages: DemoPackages) -> None:
 
 
 def installed(root: Path) -> dict[str, str]:
-    """Ask the vehicle's own package database what is installed: name to version."""
+    """Read the vehicle's own package database: name to version."""
     answer = subprocess.run(
         ["dpkg-query", f"--admindir={root / 'var/lib/dpkg'}", "-W", "-f=${Package} ${Version} ${db:Status-Status}\n"],
         capture_output=True,
@@ -75,6 +75,6 @@ def installed(root: Path) -> dict[str, str]:
 
 
 def installed_in_order(root: Path) -> list[str]:
-    """Give the names of the installed packages in the order in which dpkg unpacked them."""
+    """Return the names of the installed packages in the order in which dpkg unpacked them."""
     lists = (root / "var/lib/dpkg/info").glob("*.list")
     return [path.stem for path in sorted(lists, key=lambda path: path.stat().st_mtime_ns)]

@@ -1,4 +1,4 @@
-"""The demo's three packages: real Debian packages, made on the spot by ``dpkg-deb``.
+"""The demo's three packages: real Debian packages, built by ``dpkg-deb``.
 
 An application at two versions, and a library that version 2 needs and version 1 did not.
 """
@@ -20,7 +20,7 @@ BUILD_TIMEOUT_S = 60
 
 @dataclass(frozen=True, slots=True)
 class DemoPackage:
-    """A package file and what the upload says about it."""
+    """A package file and its upload metadata."""
 
     name: str
     version: str
@@ -42,7 +42,7 @@ class DemoPackage:
 
 @dataclass(frozen=True, slots=True)
 class DemoPackages:
-    """What the demo uploads."""
+    """The demo's uploads."""
 
     before: DemoPackage
     after: DemoPackage
@@ -50,7 +50,7 @@ class DemoPackages:
 
     @property
     def all(self) -> tuple[DemoPackage, ...]:
-        """In the order of uploading: what others need comes first."""
+        """In the order of uploading: dependencies first."""
         return (self.library, self.before, self.after)
 
 

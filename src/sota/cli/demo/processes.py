@@ -1,4 +1,4 @@
-"""The demo's processes: the backend and each vehicle run as the very commands that a user would type."""
+"""The demo's processes: backend and vehicles run as the commands that a user would type."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STOP_TIMEOUT_S = 20
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on now, below those that outgoing connections take (32768 and up on Linux)."""
+    """Find free ports, below those of outgoing connections (32768 and up on Linux)."""
     found: list[int] = []
     candidates = iter(random.SystemRandom().sample(range(20_000, 32_000), 1000))
     while len(found) < count:
@@ -43,9 +43,9 @@ class Processes:
     async def start(
         self, name: str, *arguments: str, read_ready: bool = False, environment: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """Start ``sota <arguments>``; with ``read_ready`` wait for its line of JSON and give it.
+        """Start ``sota <arguments>``; with ``read_ready`` wait for its line of JSON and return it.
 
-        ``environment`` is for what nobody shall read in the list of processes.
+        ``environment`` is for values that must not be in the list of processes.
 
         Raises:
             StartError: it ended, or was not ready in time; with the end of its log.
@@ -61,7 +61,7 @@ class Processes:
                 stdout=asyncio.subprocess.PIPE if read_ready else log,
                 stderr=log,
                 env={**os.environ, **(environment or {})},
-                start_new_session=True,  # Ctrl-C is for the demo, which ends its processes itself
+                start_new_session=True,  # Ctrl-C is for the demo, which ends its processes
             )
         self._running[name] = process
         if not read_ready or process.stdout is None:
@@ -77,10 +77,10 @@ class Processes:
         return ready
 
     def check(self) -> None:
-        """Make sure that all still run.
+        """Check that all still run.
 
         Raises:
-            StartError: one ended by itself; with the end of its log.
+            StartError: one ended; with the end of its log.
         """
         for name, process in self._running.items():
             if process.returncode is not None:
@@ -108,7 +108,7 @@ class Processes:
 
 @contextlib.asynccontextmanager
 async def processes(logs: Path) -> AsyncIterator[Processes]:
-    """Give a set of processes that is ended whatever happens."""
+    """Return a set of processes that is ended in any case."""
     running = Processes(logs)
     try:
         yield running

@@ -1,4 +1,4 @@
-"""The demo's story, step by step, through the same calls that any program would make (B12-1, then B1)."""
+"""The demo's steps, through the same calls that any program would make (B12-1, then B1)."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Scenario:
         self._before: dict[str, dict[str, str]] = {}
 
     def root(self, car: Car) -> Path:
-        """Where a vehicle's file system is."""
+        """A vehicle's file system."""
         return self._folder / "vehicles" / car.vin / "root"
 
     async def register(self, logistics: LogisticsClient) -> None:
-        """Tell Core of the five vehicles, as a factory would (B12-1)."""
+        """Register the five vehicles with Core, as a factory would (B12-1)."""
         self._before = {car.vin: installed(self.root(car)) for car in CARS}
         vehicles = [
             ProvisionedVehicle(
@@ -72,7 +72,7 @@ class Scenario:
             await web.upload_package(metadata, _read(package), package.file.name)
 
     async def queue(self, web: WebClient) -> str:
-        """Create the filter, associate it, queue the update (B1-6, B1-7, B1-8); gives the Install Request ID."""
+        """Create the filter, associate it, queue the update (B1-6, B1-7, B1-8); return the Install Request ID."""
         wanted = PackageId(name=self._packages.after.name, version=self._packages.after.version)
         await web.new_filter(FILTER_NAME, FILTER)
         await web.associate(wanted, FILTER_NAME)
@@ -102,7 +102,7 @@ class Scenario:
         )
 
     async def watch(self, web: WebClient, request_id: str, link_port: int) -> list[Update]:
-        """Show the progress until every update is done; the late vehicle is started on the way.
+        """Show the progress until every update is done; the late vehicle is started meanwhile.
 
         Raises:
             StartError: it takes too long, or a process ended.
@@ -128,7 +128,7 @@ class Scenario:
                 await asyncio.sleep(POLL_S)
 
     async def verify(self, web: WebClient, updates: list[Update]) -> list[Row]:
-        """Ask every vehicle's own package database, and Core, what is installed now."""
+        """Read every vehicle's own package database, and Core's record."""
         by_vin = {update.vin: update for update in updates}
         rows = []
         for car in CARS:
@@ -149,7 +149,7 @@ class Scenario:
         return rows
 
     def is_right(self, rows: list[Row]) -> bool:
-        """Whether the right vehicles have the new version, the others are as before, and Core knows the truth."""
+        """Whether the right vehicles have the new version, the others are unchanged, and Core's record is right."""
         new = {self._packages.after.name: self._packages.after.version, self._packages.library.name: "1.4.0"}
         by_vin = {row.vin: row for row in rows}
         return all(
@@ -184,5 +184,5 @@ async def _read(package: DemoPackage) -> AsyncIterator[bytes]:
 
 
 def summary(rows: list[Row]) -> dict[str, Any]:
-    """Count what happened."""
+    """Sum up the results."""
     return {status: sum(row.status == status for row in rows) for status in {row.status for row in rows}}

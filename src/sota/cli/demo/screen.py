@@ -1,4 +1,4 @@
-"""What the demo shows: steps, a progress bar for each vehicle, the table at the end."""
+"""The demo's output: steps, a progress bar for each vehicle, the final table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Row:
 
     @property
     def agrees(self) -> bool:
-        """Whether Core says what the vehicle's own database says."""
+        """Whether Core and the vehicle's own database agree."""
         return self.core == self.after
 
 
@@ -49,7 +49,7 @@ class Screen:
         )
 
     def step(self, text: str) -> None:
-        """Say what is done now."""
+        """Print what is done now."""
         self.console.print(f"[bold]·[/bold] {text}", highlight=False, soft_wrap=True)
 
     def show(self, updates: Iterable[Update], notes: dict[str, str]) -> None:
@@ -86,7 +86,7 @@ class Screen:
 
 
 def describe(update: Update) -> str:
-    """Say where an update stands, in words."""
+    """Describe an update's state."""
     if update.status == "in_flight" and update.stage is not None:
         return str(update.stage.value)
     if update.reason is not None:
@@ -95,7 +95,7 @@ def describe(update: Update) -> str:
 
 
 def as_document(rows: list[Row], *, seconds: float) -> dict[str, object]:
-    """Give the table for ``--json``."""
+    """Return the table for ``--json``."""
     return {"seconds": round(seconds, 2), "vehicles": [{**asdict(row), "agrees": row.agrees} for row in rows]}
 
 

@@ -1,6 +1,6 @@
-"""``sota fleet``: many simulated vehicles in one process, at work on a backend.
+"""``sota fleet``: many simulated vehicles in one process, working with a backend.
 
-``screen.py`` shows how far they are, ``summary.py`` says at the end what became of them.
+``screen.py`` shows their progress, ``summary.py`` their results.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ def fleet(
 ) -> None:
     """Run many vehicles in one process, each with the real client and loading manager, over real links.
 
-    For load, demonstration and rehearsal. Each vehicle has an identity and a TLS connection of its own, keeps its
-    downloads and its journal on disk as a real one does, and verifies every package. Only the installation is
-    simulated: nothing is changed anywhere, any package of any installer will do, and every report says so.
+    For load tests, demonstrations and rehearsals. Each vehicle has its own identity and TLS connection, stores its
+    downloads and journal on disk like a real one, and verifies every package. Only the installation is simulated:
+    nothing is changed on the machine, any package of any installer is accepted, and every report says so.
 
     With `sota up` running in the same folder, this registers 500 vehicles and connects them:
 
         sota fleet --vehicles 500
 
     Queue a package for the filter vin_matches "^FLEET00001V" and watch; --once ends when every vehicle has had an
-    update and Core knows its end. A profile says what happens to the vehicles:
+    update and Core knows its end. A profile defines what happens to the vehicles:
 
         [connectivity]
-        offline = 0.2          # share of them that is away at the beginning
+        offline = 0.2          # share of them that is offline at the beginning
         online_mean_s = 600    # mean time of a connection; 0: it lasts
-        offline_mean_s = 60    # mean time between two; 0: who is away stays away
+        offline_mean_s = 60    # mean time between two; 0: an offline vehicle stays offline
         arrival_s = 10         # first connections are spread over so many seconds
         [faults]
         install_failure = 0.02     # share of installations that fail
@@ -63,35 +63,35 @@ def fleet(
     vehicles
         How many. Each needs a few open files: see ulimit -n.
     seed
-        Chooses VINs (FLEET, five digits of the seed, V, six of the vehicle) and everything that the profile leaves to
-        chance. The same seed gives the same fleet again.
+        Chooses VINs (FLEET, five digits of the seed, V, six of the vehicle) and everything random. The same seed gives
+        the same fleet again.
     backend
         The backend node's link, tls://host:port.
     backend_data
         Data folder of the backend (sota up): its authority issues the identities, its logistics token registers the
-        vehicles. Not needed for a fleet that has its identities and is registered.
+        vehicles. Not needed if the fleet has its identities and is registered.
     core
         Address of SOTA Core, where the vehicles are registered.
     register
         Whether to register the vehicles.
     data
-        Folder for identities and the vehicles' state; a fleet started there again goes on where it was.
+        Folder for identities and the vehicles' state; a fleet that is restarted there continues.
     profile
-        TOML file of what happens to the vehicles; without it they stay connected and nothing goes wrong.
+        TOML file of events; without it the vehicles stay connected and nothing fails.
     installed
-        What each vehicle has installed when it is new, as name/version; may be given several times.
+        Packages of a new vehicle, as name/version; repeatable.
     keys
-        Folder with the public keys (*.pub.pem) that may sign packages; DATA/keys where not given.
+        Folder with the public keys (*.pub.pem) that may sign packages; the default is DATA/keys.
     allow_unsigned
-        Take packages without a signature.
+        Accept packages without a signature.
     once
-        End when all updates are over, with a summary in JSON on standard output. Exit code 0: every one was installed,
-        or failed as the profile wanted it; 1: something else, or the time-out.
+        End when all updates have ended, with a summary in JSON on standard output. Exit code 0: every one was
+        installed, or failed as the profile says; 1: something else, or the time-out.
     timeout
-        Seconds after which --once gives up.
+        Time-out of --once in seconds.
     fsync
-        --no-fsync writes without waiting for the disk. What is measured then is not what vehicles do: a loss of power
-        may lose what was acknowledged.
+        --no-fsync writes without waiting for the disk. Then the results differ from real vehicles: a loss of power may
+        lose acknowledged data.
     log_level
         debug, info, warning or error.
     """
@@ -115,4 +115,4 @@ def fleet(
         log_level=log_level,
     )
     if not run_fleet(order):
-        raise StartError("the fleet did not end as its profile wanted it: see the summary", exit_code=1)
+        raise StartError("the fleet did not end as its profile says: see the summary", exit_code=1)

@@ -1,4 +1,4 @@
-"""Does what ``sota fleet`` was told: enrols and registers the vehicles, runs them, watches, sums up."""
+"""Runs ``sota fleet``: enrols and registers the vehicles, runs them, watches, sums up."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Order:
 
 
 def run_fleet(order: Order) -> bool:
-    """Run the fleet until a signal, or, with ``once``, until all is over; says whether it ended as it should.
+    """Run the fleet until a signal, or, with ``once``, until all updates ended; return whether they ended as expected.
 
     Raises:
-        StartError: something is missing or not to be used.
+        StartError: something is missing or unusable.
     """
     with claimed(Claim(order.data, "fleet", own=("*",))):
         return _run(order)

@@ -1,4 +1,4 @@
-"""The live table of ``sota fleet``, on standard error: a line a second where that is no terminal."""
+"""The live table of ``sota fleet``, on standard error: one line a second without a terminal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Screen:
 
     @contextlib.contextmanager
     def live(self) -> Iterator[None]:
-        """Keep the table in its place while the block lasts."""
+        """Update the table in place while the block lasts."""
         if not self._console.is_terminal:
             yield
             return
@@ -42,7 +42,7 @@ class Screen:
             yield
 
     def show(self, now: Snapshot) -> None:
-        """Show how far the fleet is."""
+        """Show the fleet's progress."""
         moment = time.monotonic()
         self._seen.append((moment, now.payload_bytes, now.over))
         while moment - self._seen[0][0] > WINDOW_S:
@@ -61,7 +61,7 @@ class Screen:
         return (bytes_now - bytes_before) / passed / 1e6, (over_now - over_before) / passed
 
     def _table(self, now: Snapshot) -> Table:
-        """Lay everything out from top to bottom: it fits into any terminal."""
+        """Arrange everything from top to bottom: it fits into any terminal."""
         mb_per_s, per_s = self._rates()
         table = Table(title=self._title, title_justify="left")
         table.add_column("stage", no_wrap=True)

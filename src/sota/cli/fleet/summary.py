@@ -1,4 +1,4 @@
-"""What became of a fleet: the JSON that ``sota fleet --once`` prints, and whether that is what the profile wanted."""
+"""The result of a fleet: the JSON of ``sota fleet --once``, and whether it is what the profile says."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summary(now: Snapshot, fleet: Fleet, *, is_over: bool) -> Summary:
-    """Sum a fleet up; ``mb`` is what came as blocks, decoded, repetitions included."""
+    """Sum a fleet up; ``mb`` counts received blocks, decoded, with repetitions."""
     seconds = max(now.elapsed_s, 1e-9)
     mb = now.payload_bytes / 1e6
     return Summary(
@@ -53,7 +53,7 @@ def summary(now: Snapshot, fleet: Fleet, *, is_over: bool) -> Summary:
 
 
 def is_as_wanted(now: Snapshot, profile: Profile) -> bool:
-    """Say whether nothing failed but what the profile makes fail."""
+    """Return whether only those failed that the profile makes fail."""
     wanted: set[str] = set()
     if profile.faults.install_failure:
         wanted |= BY_INSTALLATION | BY_EITHER

@@ -1,1 +1,1 @@
-"""The blacklist: packages that go to no vehicle any more, though they are registered."""
+"""The blacklist: packages that are registered, but sent to no vehicle."""

@@ -1,4 +1,5 @@
-"""Routes of the blacklist. A package is marked first, so that nothing new is queued; then what waits is cancelled."""
+"""Routes of the blacklist. A package is marked first, so that nothing new is queued; then waiting updates are
+cancelled."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from sota.kit.runtime.logging import get_logger
 
 
 class BlacklistApi:
-    """What the Web Server asks about packages that must not go out."""
+    """The blacklist, for the Web Server."""
 
     def __init__(self, endings: Endings) -> None:
         self.endings, self.db, self.clock = endings, endings.db, endings.clock
@@ -53,7 +54,7 @@ class BlacklistApi:
         return Reply("found", preview)
 
     async def finish(self) -> None:
-        """Cancel what still waits with blacklisted packages: a blacklisting was interrupted."""
+        """Cancel updates that still wait with blacklisted packages, after an interrupted blacklisting."""
         async with self.db.read() as tx:
             packages = await store.list_waited_for(tx)
         for package in packages:

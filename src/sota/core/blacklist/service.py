@@ -1,4 +1,4 @@
-"""Use cases of the blacklist: put a package on it, take it off, and say what that touches."""
+"""Use cases of the blacklist: add a package, remove it, and report the effects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sota.kit.sql.database import Tx
 
 
 async def blacklist(tx: Tx, package: PackageKey, comment: str, clock: Clock) -> None:
-    """Put a package on the blacklist. What is queued at this moment is either refused, or found when this is over.
+    """Blacklist a package. An update that is queued at this moment is either refused, or found afterwards.
 
     Raises:
         NotFound: it is not registered.
@@ -25,7 +25,7 @@ async def blacklist(tx: Tx, package: PackageKey, comment: str, clock: Clock) -> 
 
 
 async def allow(tx: Tx, package: PackageKey) -> None:
-    """Take a package off the blacklist. What was cancelled stays so: it can be tried again.
+    """Remove a package from the blacklist. Cancelled updates stay cancelled: they can be retried.
 
     Raises:
         NotFound: it is not registered.
@@ -35,7 +35,7 @@ async def allow(tx: Tx, package: PackageKey) -> None:
 
 
 async def preview(tx: Tx, package: PackageKey) -> Touched:
-    """Say what blacklisting a package would touch.
+    """Return the effects of blacklisting a package.
 
     Raises:
         NotFound: it is not registered.

@@ -1,4 +1,4 @@
-"""SQL of the blacklist, and of what a package's blacklisting touches."""
+"""SQL of the blacklist, and of its effects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sota.kit.sql.database import Tx
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What blacklisting a package touches: updates that wait, updates under way, their vehicles, and who has it."""
+    """Effects of blacklisting a package: waiting and running updates, their vehicles, and vehicles that have it."""
 
     pending: int
     in_flight: int
@@ -26,7 +26,7 @@ class Touched:
 
 
 async def write(tx: Tx, key: PackageKey, comment: str | None, at: datetime | None) -> None:
-    """Put a package on the blacklist, or (without a time) take it from there."""
+    """Blacklist a package, or (without a time) remove it from the blacklist."""
     name, version = key
     await tx.execute(
         package.update()
@@ -36,7 +36,7 @@ async def write(tx: Tx, key: PackageKey, comment: str | None, at: datetime | Non
 
 
 async def count_touched(tx: Tx, key: PackageKey) -> Touched:
-    """Count what bringing a package to vehicles means now."""
+    """Count the updates and vehicles of a package."""
     by_status = bringing(key, update.c.status, sa.func.count().label("number")).where(update.c.status.in_(OPEN))
     counts = Counter({row.status: row.number for row in await tx.execute(by_status.group_by(update.c.status))})
     vehicles = bringing(key, sa.func.count(sa.distinct(update.c.vin))).where(update.c.status.in_(OPEN))
@@ -50,7 +50,7 @@ async def count_touched(tx: Tx, key: PackageKey) -> Touched:
 
 
 async def list_waited_for(tx: Tx) -> list[PackageKey]:
-    """Give the blacklisted packages that updates still wait with: their cancelling was interrupted."""
+    """Return the blacklisted packages that updates still wait with: their cancelling was interrupted."""
     is_waiting = sa.exists().where(
         package_set.c.package_name == package.c.name,
         package_set.c.package_version == package.c.version,

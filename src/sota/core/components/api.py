@@ -22,7 +22,7 @@ MAX_IDS = 200
 
 
 class ComponentsApi:
-    """What the Web Server asks about components."""
+    """Components, for the Web Server."""
 
     def __init__(self, db: Database, once: Idempotency, clock: Clock) -> None:
         self.db, self.once, self.clock = db, once, clock
@@ -80,5 +80,5 @@ class ComponentsApi:
 
 
 def to_wire(component: Component) -> messages.Component:
-    """Write a component as B2 says it."""
+    """Format a component for B2."""
     return messages.Component(part_number=component.part_number, description=component.description, name=component.name)

@@ -19,7 +19,7 @@ async def register_component(tx: Tx, new: Component) -> None:
 
 
 async def require_component(tx: Tx, part_number: str) -> Component:
-    """Give one component.
+    """Return one component.
 
     Raises:
         Refused: ``component_unknown``.

@@ -25,7 +25,7 @@ def to_component(row: Any) -> Component:
 
 @calls("WL-B4-9")
 async def insert_component(tx: Tx, new: Component) -> StoreResult[None]:
-    """Persist a new component: ``success`` or ``exists``."""
+    """Insert a new component: ``success`` or ``exists``."""
     values = {column.name: getattr(new, column.name) for column in component.columns}
     try:
         await tx.execute(component.insert().values(values))
@@ -53,7 +53,7 @@ async def find_components(tx: Tx, part_numbers: Collection[str]) -> StoreResult[
 
 
 async def add_components(tx: Tx, part_numbers: Collection[str], now: datetime) -> set[str]:
-    """Register those part numbers that are new; return which. Two streams may bring the same at the same time."""
+    """Register new part numbers; return them. Two streams may insert the same ones at the same time."""
     known: set[str] = set()
     for start in range(0, len(part_numbers), 500):
         chunk = sorted(part_numbers)[start : start + 500]

@@ -25,7 +25,7 @@ class Following:
         Raises:
             Unavailable: the time-out passed: the Resolver is away or has much to record.
         """
-        if not await self._relay.wait_until_told(KIND, self._most_s):
+        if not await self._relay.wait_until_sent(KIND, self._most_s):
             raise Unavailable(
                 "The Resolver has not recorded all vehicles and packages that Core has acknowledged: try again soon."
             )

@@ -1,1 +1,1 @@
-"""Identities of vehicles: enrolled, renewed, revoked. Core has the authority's key, and nothing of a vehicle's."""
+"""Identities of vehicles: enrolled, renewed, revoked. Core has the authority's key, but no vehicle's."""

@@ -15,22 +15,23 @@ from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.rvi_service import Message
 from sota.boundaries.parameters import ListQuery, VinPath
+from sota.boundaries.values import short_vin
 from sota.core.identity import service, store
 from sota.core.identity.authority import KeptAuthority
 from sota.core.identity.model import LEFT_WHEN_DUE, Identity
 from sota.core.identity.revocations import RevocationList
-from sota.kit.audit.model import Deed
+from sota.kit.audit.model import AuditedAction
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import Forbidden, NotFound, Unavailable
 from sota.kit.http.paging import link_next, read_cursor
 from sota.kit.runtime import metrics
 from sota.kit.runtime.clock import Clock
-from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Database, Tx
 
 
 class IdentitiesApi:
-    """What operators, and vehicles with a code, ask of Core."""
+    """Identities, for operators and for vehicles with a code."""
 
     def __init__(self, db: Database, authority: KeptAuthority, revocations: RevocationList, clock: Clock) -> None:
         self.db, self.authority, self.revocations, self.clock = db, authority, revocations, clock
@@ -71,7 +72,7 @@ class IdentitiesApi:
         """Return a vehicle an identity for its own key."""
         body, now = call.body, self.clock.now()
         self.authority.require()
-        # First: anybody may ask, and a signature takes a hundred times as long as this.
+        # First: any client may call this, and a signature takes a hundred times as long as the check.
         async with self.db.read() as tx:
             await service.check_code(tx, body.vin, body.code, now)
         draft = await self.authority.sign(body.vin, body.request)
@@ -136,7 +137,7 @@ class IdentitiesApi:
 
 
 class RenewalApi:
-    """What vehicles ask over the link, with the identity that they have."""
+    """Answers vehicles that call over the link with their identity."""
 
     def __init__(
         self, db: Database, authority: KeptAuthority, node: NodeClient, audit: AuditTrail, clock: Clock
@@ -146,9 +147,9 @@ class RenewalApi:
 
     @serves("X-B7-30")
     async def renew(self, message: Message[RenewIdentity]) -> Reply:
-        """Tell a vehicle what it is to change of its identity; sign the key that it asks for."""
+        """Send a vehicle what to change in its identity; sign the key that it asks for."""
         body, peer = message.body, message.peer
-        # Never on a bare word: without our node's proof of who asks, an identity would be anybody's.
+        # Never without our node's proof of the sender: otherwise anyone could get an identity.
         if peer is None or peer.vin != body.vin or peer.credential is None:
             metrics.REFUSED.labels("core", "wrong_vin").inc()
             raise Forbidden("A vehicle renews its own identity alone, over our own node.")
@@ -178,7 +179,7 @@ class RenewalApi:
             shown = await store.find_credential(tx, body.vin, credential_id)
         if shown is not None:
             return shown.is_due(now, issuer)
-        # Issued beside Core (sota enrol): all that is known of its end is what the vehicle reads in it.
+        # Issued beside Core (sota enrol): only the vehicle knows when it ends.
         if body.expires_at is None:
             return False
         return datetime.fromtimestamp(body.expires_at, UTC) - now < DEVICE_LIFETIME / LEFT_WHEN_DUE
@@ -191,7 +192,7 @@ class RenewalApi:
 
         done = await self.db.transact(work)
         await self.audit.record(
-            Deed(
+            AuditedAction(
                 at=now,
                 actor=f"vehicle {vin}",
                 address="",

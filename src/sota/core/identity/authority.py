@@ -1,6 +1,6 @@
-"""The authority that this Core has the key of: read from its folder, and again when that changes.
+"""The authority whose key this Core has: read from its folder, and again when that changes.
 
-The key stays in the folder, readable for Core's own user alone; it is in no database, no log and no answer.
+The key stays in the folder, readable only by Core's own user; it is in no database, log or answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class KeptAuthority:
         self._authority: Authority | None = None
 
     def find(self) -> Authority | None:
-        """Give the authority as it is now; None where there is none."""
+        """Return the current authority; None if there is none."""
         now = tuple(_stamp(self._folder / name) for name in FILES)
         if now != self._seen:
             try:
@@ -35,7 +35,7 @@ class KeptAuthority:
         return self._authority
 
     def require(self) -> Authority:
-        """Give the authority.
+        """Return the authority.
 
         Raises:
             Refused: ``no_authority``.
@@ -49,7 +49,7 @@ class KeptAuthority:
         """Sign a vehicle's request, off the event loop.
 
         Raises:
-            Invalid: it is none to sign.
+            Invalid: the request cannot be signed.
             Refused: ``no_authority``.
         """
         authority = self.require()
@@ -59,7 +59,7 @@ class KeptAuthority:
             raise Invalid(str(error)) from None
 
     async def make_key(self, vin: str) -> tuple[str, str]:
-        """Make a key for a vehicle that cannot, and its request; it is handed over and forgotten."""
+        """Create a key and a request for a vehicle that cannot; the key is handed over and not stored."""
         key, request = await asyncio.to_thread(make_request, vin)
         return key.decode(), request
 

@@ -1,8 +1,8 @@
 """Rules of identities. Nothing here does I/O.
 
-* An identity is due for renewal when a third of its time is left, by Core's clock, or when another authority than the
-  one that signs now has issued it. The vehicle's own clock counts for nothing.
-* A vehicle gets one new identity within ``pause``; the same key asked for again gives the same identity.
+* An identity is due for renewal when a third of its time is left, by Core's clock, or when it was issued by another
+  authority than the current one. The vehicle's own clock is not considered.
+* A vehicle gets one new identity within ``pause``; the same key always gets the same identity.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CODE_BYTES = 24
 
 
 def make_code() -> str:
-    """Make a one-time code without dashes: on a command line a word that begins with one is an option.
+    """Generate a one-time code without dashes: on a command line a leading dash means an option.
 
     >>> any("-" in make_code() for _ in range(100))
     False
@@ -27,7 +27,7 @@ def make_code() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An identity as it was issued; ``revoked_at`` is None as long as it counts."""
+    """An issued identity; ``revoked_at`` is None as long as it is valid."""
 
     id: UUID
     vin: str
@@ -44,14 +44,14 @@ class Identity:
     revoked_because: str | None = None
 
     def is_valid(self, now: datetime) -> bool:
-        """Say whether it counts."""
+        """Return whether it is valid."""
         return self.revoked_at is None and now < self.expires_at
 
     def is_due(self, now: datetime, issuer: str) -> bool:
-        """Say whether the vehicle should have another one, where ``issuer`` is the authority that signs now."""
+        """Return whether the vehicle should get another one; ``issuer`` is the current authority."""
         left, whole = self.expires_at - now, self.expires_at - self.issued_at
         return self.issuer != issuer or left * LEFT_WHEN_DUE < whole
 
     def is_recent(self, now: datetime, pause: timedelta) -> bool:
-        """Say whether it was issued so lately that the vehicle has to wait for the next one."""
+        """Return whether it was issued so recently that the vehicle has to wait for the next one."""
         return now - self.issued_at < pause

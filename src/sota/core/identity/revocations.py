@@ -1,8 +1,8 @@
-"""The revocation list: as a file for the RVI node beside this Core, an entry a line, and in memory for Core itself.
+"""The revocation list: as a file for the RVI node beside this Core, one entry a line, and in memory for Core itself.
 
-The list's truth is the database; several Cores keep a file each. It is written before a revocation is answered, and a
-few seconds after another Core has changed it. The node reads the file when it changes and cuts such vehicles off; Core
-refuses what they say (:meth:`RevocationList.guard`): a message may have waited at the node, or the node reads no list.
+The list's truth is the database; each of several Cores has its own file. It is written before a revocation is answered,
+and a few seconds after another Core has changed it. The node reads a changed file and disconnects such vehicles; Core
+refuses their messages (:meth:`RevocationList.guard`): one may have waited at the node, or the node reads no list.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sota.boundaries.binding.rvi_service import Peer
 from sota.boundaries.services import allowing
+from sota.boundaries.values import short_vin
 from sota.core.identity import store
 from sota.kit.errors import Forbidden, SotaError
 from sota.kit.files.durable import mode_in, private_folder, write_atomic
 from sota.kit.runtime import metrics
 from sota.kit.runtime.clock import Clock
-from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Database, Tx
 
 EVERY_S = 2.0
@@ -28,7 +29,7 @@ PAGE = 1000
 
 
 class RevocationList:
-    """Keeps the file; ``entries`` is what it says: credentials, fingerprints of certificates, and barred VINs."""
+    """Maintains the file; ``entries`` is its content: credentials, fingerprints of certificates, and barred VINs."""
 
     def __init__(self, db: Database, clock: Clock, file: Path) -> None:
         self._db, self._clock, self._file = db, clock, file
@@ -43,14 +44,14 @@ class RevocationList:
             await asyncio.sleep(EVERY_S)
 
     async def follow(self) -> None:
-        """Look at the database once; what fails is found again the next time."""
+        """Check the database once; a failure is repaired by the next check."""
         try:
             await self.refresh()
         except (SotaError, SQLAlchemyError, OSError) as error:
             get_logger().warning("revocation_list_not_written", reason=str(error))
 
     def guard(self, peer: Peer) -> None:
-        """Look at who sent a message.
+        """Check the sender of a message.
 
         Raises:
             Forbidden: the credential that the node saw is revoked.
@@ -72,8 +73,8 @@ class RevocationList:
                 if state == self._written:
                     return
                 entries = await _read(tx, now)
-            self.entries = frozenset(entries)  # whatever becomes of the file
-            folder = private_folder(self._file.parent)  # its RVI node reads the list as a member of the folder's group
+            self.entries = frozenset(entries)  # even if the file cannot be written
+            folder = private_folder(self._file.parent)  # its RVI node reads the list through the folder's group
             write_atomic(self._file, "".join(f"{entry}\n" for entry in entries).encode(), mode=mode_in(folder))
             self._written = state
 

@@ -1,7 +1,7 @@
 """Use cases of identities, each within one transaction: enrol, renew, revoke.
 
-``draft`` is what the authority signed before the transaction: signing takes longer than writing. One that is not
-needed, because the vehicle has an identity for this key already, is thrown away.
+``draft`` is signed by the authority before the transaction, since signing takes longer than writing. If the vehicle
+already has an identity for this key, the draft is discarded.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ NO_CODE = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An identity that a vehicle was given, and how many others were revoked for it."""
+    """An issued identity, and how many others were revoked for it."""
 
     identity: Identity
     revoked: int = 0
 
 
 async def enrol(tx: Tx, vin: str, draft: Issued, now: datetime, *, replace: bool) -> Done:
-    """Give a vehicle an identity on an operator's word.
+    """Issue an identity on an operator's request.
 
     Raises:
         NotFound: the vehicle is not registered.
@@ -52,7 +52,7 @@ async def enrol(tx: Tx, vin: str, draft: Issued, now: datetime, *, replace: bool
 
 
 async def new_code(tx: Tx, vin: str, now: datetime, valid: timedelta) -> tuple[str, datetime]:
-    """Make a one-time code; gives it and when it ends. Only its hash is kept.
+    """Create a one-time code; return it and its end. Only its hash is stored.
 
     Raises:
         NotFound: the vehicle is not registered.
@@ -64,19 +64,19 @@ async def new_code(tx: Tx, vin: str, now: datetime, valid: timedelta) -> tuple[s
 
 
 async def check_code(tx: Tx, vin: str, code: str, now: datetime) -> None:
-    """Make sure that a vehicle's code is right, before anything is signed for it; an unknown VIN takes as long.
+    """Check a vehicle's code before anything is signed for it; an unknown VIN takes as long.
 
     Raises:
-        Refused: ``code_refused``, whatever is wrong with it: the caller does not learn which.
+        Refused: ``code_refused`` for every reason: the caller does not learn which.
     """
     _require_code(await store.look_code_up(tx, vin), code, now)
 
 
 async def enrol_by_code(tx: Tx, vin: str, code: str, draft: Issued, now: datetime) -> Done:
-    """Give a vehicle an identity for its own key, in place of what it had; asked again with this key, the same one.
+    """Issue an identity for a vehicle's own key, replacing the old ones; the same key gets the same one again.
 
     Raises:
-        Refused: ``code_refused``, whatever is wrong with it: nobody learns which.
+        Refused: ``code_refused`` for every reason: the caller does not learn which.
     """
     known = await store.find_code(tx, vin) if await store.lock_vehicle(tx, vin) else None
     known = _require_code(known, code, now)
@@ -92,11 +92,11 @@ async def enrol_by_code(tx: Tx, vin: str, code: str, draft: Issued, now: datetim
 
 
 async def renew(tx: Tx, vin: str, credential_id: str, draft: Issued, now: datetime, pause: timedelta) -> Done:
-    """Give a vehicle another identity on the strength of the one that it shows, which goes on until it expires.
+    """Issue another identity to a vehicle that shows a valid one, which stays valid until it expires.
 
     Raises:
         NotFound: the vehicle is not registered.
-        Refused: ``forbidden``: what it shows is revoked; ``too_soon``.
+        Refused: ``forbidden``: the shown one is revoked; ``too_soon``.
     """
     await _require(tx, vin)
     shown = await store.find_credential(tx, vin, credential_id)
@@ -112,9 +112,9 @@ async def renew(tx: Tx, vin: str, credential_id: str, draft: Issued, now: dateti
 async def revoke(
     tx: Tx, vin: str, reason: str, now: datetime, *, only: UUID | None = None, by_retirement: bool = False
 ) -> int:
-    """Let a vehicle's identities count no more, or the one named, and its unused code too; gives how many were ours.
+    """Revoke a vehicle's identities, or one of them, and its unused code; return how many were ours.
 
-    Those that another tool issued (``sota enrol``) stand in no register: the VIN itself is barred.
+    Those that another tool issued (``sota enrol``) are in no register: the VIN itself is barred.
 
     Raises:
         NotFound: the vehicle is not registered, or has no such identity.

@@ -18,13 +18,13 @@ from sota.kit.sql.insert import insert_new
 
 
 async def lock_vehicle(tx: Tx, vin: str) -> bool:
-    """Let one identity at a time be issued for a vehicle; says whether it is registered and not retired."""
+    """Lock a vehicle for issuing; return whether it is registered and not retired."""
     query = sa.select(vehicle.c.vin).where(vehicle.c.vin == vin, vehicle.c.retired_at.is_(None)).with_for_update()
     return (await tx.execute(query)).one_or_none() is not None
 
 
 async def is_registered(tx: Tx, vin: str, *, for_change: bool = False) -> bool:
-    """Say whether a vehicle is known, retired or not; ``for_change``: let one at a time change its identities."""
+    """Return whether a vehicle is known, retired or not; ``for_change`` locks its identities."""
     query = sa.select(vehicle.c.vin).where(vehicle.c.vin == vin)
     return (await tx.execute(query.with_for_update() if for_change else query)).one_or_none() is not None
 
@@ -36,7 +36,7 @@ async def was_seen(tx: Tx, vin: str) -> bool:
 
 
 async def insert(tx: Tx, new: Identity) -> None:
-    """Keep an identity."""
+    """Store an identity."""
     await tx.execute(identity.insert().values({column.name: getattr(new, column.name) for column in identity.columns}))
 
 
@@ -49,7 +49,7 @@ async def list_of(tx: Tx, vin: str, limit: int, before: UUID | None = None) -> l
 
 
 async def find_valid(tx: Tx, vin: str, now: datetime, *, only: UUID | None = None) -> list[Identity]:
-    """Find a vehicle's identities that count, the latest first; ``only`` the one with this id."""
+    """Find a vehicle's valid identities, the latest first; ``only`` the one with this id."""
     query = (
         sa.select(identity)
         .where(identity.c.vin == vin, identity.c.revoked_at.is_(None), identity.c.expires_at > now)
@@ -61,14 +61,14 @@ async def find_valid(tx: Tx, vin: str, now: datetime, *, only: UUID | None = Non
 
 
 async def find_credential(tx: Tx, vin: str, credential_id: str) -> Identity | None:
-    """Find the identity that a vehicle shows."""
+    """Find an identity that a vehicle shows."""
     query = sa.select(identity).where(identity.c.vin == vin, identity.c.credential_id == credential_id)
     row = (await tx.execute(query)).one_or_none()
     return _read(row) if row is not None else None
 
 
 async def mark_revoked(tx: Tx, identities: Sequence[Identity], reason: str, now: datetime) -> None:
-    """Let identities count no more, and put them on the revocation list."""
+    """Revoke identities, and put them on the revocation list."""
     if not identities:
         return
     ids = [one.id for one in identities]
@@ -84,30 +84,30 @@ async def mark_revoked(tx: Tx, identities: Sequence[Identity], reason: str, now:
 
 
 async def bar(tx: Tx, vin: str, now: datetime, *, by_retirement: bool) -> None:
-    """Let no identity of a vehicle count, whatever issued it, except those that are issued here from now on.
+    """Bar a vehicle: none of its identities is valid, whatever issued it, except those issued here from now on.
 
     ``by_retirement``: until the vehicle is registered again, unless it is barred for another reason already.
     """
     if by_retirement and await is_barred(tx, vin):
         return
-    until = now + ROOT_LIFETIME  # nothing that an authority has signed lives longer than itself
+    until = now + ROOT_LIFETIME  # nothing that an authority has signed outlives it
     await _drop_entries(tx, [vin])
     await tx.execute(revocation.insert().values(entry=vin, revoked_at=now, until=until, by_retirement=by_retirement))
 
 
 async def is_barred(tx: Tx, vin: str) -> bool:
-    """Return whether only those identities of a vehicle count that were issued here since."""
+    """Return whether a vehicle is barred, so that only identities issued here since are valid."""
     return (await tx.execute(sa.select(revocation.c.entry).where(revocation.c.entry == vin))).first() is not None
 
 
 async def allow(tx: Tx, one: Identity, now: datetime) -> None:
-    """Let an identity count although its vehicle is barred."""
+    """Exempt an identity of a barred vehicle."""
     entry = {"entry": allowing(one.vin, one.credential_id), "revoked_at": now, "until": one.expires_at}
     await insert_new(tx, revocation, [entry])
 
 
 async def forget_barring(tx: Tx, vin: str) -> None:
-    """Keep nothing of a vehicle's VIN in the list."""
+    """Delete a vehicle's VIN from the list."""
     await _drop_entries(tx, [vin])
     await tx.execute(revocation.delete().where(revocation.c.entry.startswith(allowing(vin, ""), autoescape=True)))
 
@@ -117,7 +117,7 @@ async def _drop_entries(tx: Tx, entries: Sequence[str]) -> None:
 
 
 async def keep_code(tx: Tx, vin: str, code_hash: str, now: datetime, expires_at: datetime) -> None:
-    """Keep a code's hash in place of the one that the vehicle has."""
+    """Store a code's hash in place of the vehicle's earlier one."""
     await drop_codes(tx, vin)
     await tx.execute(
         enrolment_code.insert().values(vin=vin, code_hash=code_hash, created_at=now, expires_at=expires_at)
@@ -125,29 +125,29 @@ async def keep_code(tx: Tx, vin: str, code_hash: str, now: datetime, expires_at:
 
 
 async def find_code(tx: Tx, vin: str) -> Any:
-    """Find the code that a vehicle was given last; None where there is none."""
+    """Find a vehicle's latest code; None if there is none."""
     query = sa.select(enrolment_code).where(enrolment_code.c.vin == vin).with_for_update()
     return (await tx.execute(query)).one_or_none()
 
 
 async def look_code_up(tx: Tx, vin: str) -> Any:
-    """Read the code of a vehicle that is not retired, without holding it; None where there is none."""
+    """Read the code of a vehicle that is not retired, without a lock; None if there is none."""
     query = sa.select(enrolment_code).join(vehicle, vehicle.c.vin == enrolment_code.c.vin)
     return (await tx.execute(query.where(vehicle.c.vin == vin, vehicle.c.retired_at.is_(None)))).one_or_none()
 
 
 async def use_code(tx: Tx, vin: str, public_key: str) -> None:
-    """Remember for which key a code was used."""
+    """Note for which key a code was used."""
     await tx.execute(enrolment_code.update().where(enrolment_code.c.vin == vin).values(used_for=public_key))
 
 
 async def drop_codes(tx: Tx, vin: str) -> None:
-    """Forget a vehicle's code."""
+    """Delete a vehicle's code."""
     await tx.execute(enrolment_code.delete().where(enrolment_code.c.vin == vin))
 
 
 async def list_revoked(tx: Tx, now: datetime, limit: int, after: str | None = None) -> list[Any]:
-    """Read the revocation list in the order of its entries, without what has expired anyway."""
+    """Read the revocation list in the order of its entries, without expired ones."""
     query = sa.select(revocation).where(revocation.c.until > now).order_by(revocation.c.entry).limit(limit)
     if after is not None:
         query = query.where(revocation.c.entry > after)
@@ -155,14 +155,14 @@ async def list_revoked(tx: Tx, now: datetime, limit: int, after: str | None = No
 
 
 async def state_of_list(tx: Tx, now: datetime) -> tuple[int, datetime | None]:
-    """Say how many lines the revocation list has, and when the last one came: whoever keeps a copy compares."""
+    """Return the length of the revocation list and the time of its last entry, for a comparison with a copy."""
     query = sa.select(sa.func.count(), sa.func.max(revocation.c.revoked_at)).where(revocation.c.until > now)
     count, latest = (await tx.execute(query)).one()
     return int(count), latest
 
 
 async def count_by_issuer(tx: Tx, now: datetime) -> dict[str, int]:
-    """Count the identities that count, by the authority that signed them."""
+    """Count valid identities by the authority that signed them."""
     query = (
         sa.select(identity.c.issuer, sa.func.count())
         .where(identity.c.revoked_at.is_(None), identity.c.expires_at > now)

@@ -2,12 +2,12 @@
 
 Rules kept here:
 
-* a result is sent when its line is committed. Results wait in memory and then in a file while the caller is still
-  sending, so that a caller who reads only afterwards cannot bring both sides to a halt;
-* a line is refused for its own fault only. Where another stream brings the same names at the same moment, or the
-  database gives up a transaction, the lines are stored again;
-* where the database cannot be written, the answer is 503; it breaks off if results were sent already. What has a
-  result is stored, and the whole file can be sent again.
+* a result is sent when its line is committed. While the caller is still sending, results wait in memory and then in a
+  file, so that a caller that reads only afterwards causes no deadlock;
+* a line is refused only for its own fault. If another stream brings the same names at the same moment, or the database
+  aborts a transaction, the lines are stored again;
+* if the database cannot be written, the answer is 503, or breaks off if results were sent already. Lines with a result
+  are stored, and the whole file can be sent again.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from sota.kit.sql.database import Database
 from sota.kit.sql.outbox import Relay
 
 BATCH = 400
-# Streams that bring the same names at the same time: each collision is with another one that has committed.
+# Streams with the same names at the same time: each collision is with another one that has committed.
 REPEATED = 8
 MAX_LINE = 4 << 20
-BOM = codecs.BOM_UTF8  # what some editors put before a file
+BOM = codecs.BOM_UTF8  # some editors put it before a file
 SPOOLED_IN_MEMORY = 1 << 20
 
 
 class LogisticsApi:
-    """What Logistics & Provisioning tells Core."""
+    """Receives vehicles from Logistics & Provisioning."""
 
     def __init__(self, db: Database, relay: Relay, clock: Clock) -> None:
         self.db, self.relay, self.clock = db, relay, clock
@@ -90,7 +90,7 @@ class LogisticsApi:
                 batch[line.vin] = line
             await self._provision([*batch.values()], spool)
         except Unavailable:
-            raise  # no fault of a line
+            raise  # not a fault of the line
         except SotaError as error:
             spool.write([_refused(number, error.detail)])
         finally:
@@ -101,7 +101,7 @@ class LogisticsApi:
         packages = {(package.name, package.version) for package in vehicle.packages}
         name = two_versions(packages)
         if name is not None:
-            raise ValueError(f"The package {name} stands in it in two versions: a vehicle has one.")
+            raise ValueError(f"The package {name} is listed in two versions: a vehicle has one.")
         return Line(number, vehicle.vin, Known(set(vehicle.components), packages, vehicle.data_plan))
 
     async def _provision(self, batch: list[Line], spool: Spool) -> None:
@@ -111,13 +111,13 @@ class LogisticsApi:
         self.relay.wake()
 
     async def _store(self, batch: list[Line]) -> list[ProvisionResult]:
-        """Store some lines; where they cannot be stored together, each by itself, to find the one at fault."""
+        """Store some lines; if they cannot be stored together, one by one, to find the bad one."""
         collision: IntegrityError | None = None
         for _ in range(REPEATED):
             try:
                 return await self.db.transact(lambda tx: service.provision(tx, batch, self.clock))
             except IntegrityError as error:
-                # Another stream was quicker with one of the names. It has ended by now: it is seen the next time.
+                # Another stream inserted one of the names first. It has ended by now: the next attempt sees it.
                 collision = error
             except SQLAlchemyError as error:
                 get_logger().error("provisioning_failed", first_line=batch[0].number, reason=str(error)[:500])
@@ -130,7 +130,7 @@ class LogisticsApi:
 
 
 class Spool:
-    """Results that wait for their reader: a few in memory, many in a file without a name."""
+    """Results that wait for their reader: a few in memory, many in an unnamed file."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=SPOOLED_IN_MEMORY)  # noqa: SIM115 - close() closes it
@@ -139,19 +139,19 @@ class Spool:
         self._changed = asyncio.Event()
 
     def write(self, results: list[ProvisionResult]) -> None:
-        """Leave results."""
+        """Add results."""
         self._file.seek(self._written)
         self._file.write(b"".join(msgspec.json.encode(result) + b"\n" for result in results))
         self._written = self._file.tell()
         self._changed.set()
 
     def end(self) -> None:
-        """Say that nothing follows."""
+        """Note that no more results follow."""
         self._ended = True
         self._changed.set()
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """Return what is there, as it comes, to the end."""
+        """Yield results as they come, to the end."""
         while True:
             self._changed.clear()
             while self._read < self._written:
@@ -164,7 +164,7 @@ class Spool:
             await self._changed.wait()
 
     def close(self) -> None:
-        """Return the file back."""
+        """Close the file."""
         self._file.close()
 
 

@@ -1,4 +1,4 @@
-"""What changes when a vehicle is told of as it is built. Nothing here does I/O."""
+"""What provisioning changes in a vehicle. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PackageKey = tuple[str, str]
 
 @dataclass(slots=True)
 class Known:
-    """What is known of a vehicle, before or after."""
+    """A vehicle's state, before or after."""
 
     components: set[str] = field(default_factory=set)
     packages: set[PackageKey] = field(default_factory=set)
@@ -18,7 +18,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a provisioning request that could be read."""
+    """One valid line of a provisioning request."""
 
     number: int
     vin: str

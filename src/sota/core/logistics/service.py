@@ -1,4 +1,4 @@
-"""Use cases of provisioning: make a batch of vehicles what the plant says they are."""
+"""Use cases of provisioning: bring a batch of vehicles to the state that the plant reports."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sota.kit.sql.database import Tx
 
 
 async def provision(tx: Tx, lines: Sequence[Line], clock: Clock) -> list[ProvisionResult]:
-    """Register and change vehicles; gives a result a line. A VIN stands in a batch once at most."""
+    """Register and change vehicles; return one result a line. A batch contains a VIN once at most."""
     now = clock.now()
     before = await store.read_known(tx, [line.vin for line in lines])
     revived = await vehicle_store.take_back_retirement(tx, before, now)
-    # In one order, so that two streams which bring the same vehicles do not wait for each other.
+    # Sorted, so that two streams with the same vehicles do not deadlock.
     after = {line.vin: line.wanted for line in sorted(lines, key=lambda line: line.vin)}
     numbers = {number for known in after.values() for number in known.components}
     new_numbers = await component_store.add_components(tx, numbers, now)

@@ -15,7 +15,7 @@ from sota.kit.sql.keys import not_alone
 
 
 async def read_known(tx: Tx, vins: Collection[str]) -> dict[str, Known]:
-    """Read what is known of these vehicles; those that are not registered are left out. Their rows are locked."""
+    """Read and lock these vehicles; those that are not registered are left out."""
     query = sa.select(vehicle.c.vin, vehicle.c.data_plan).where(vehicle.c.vin.in_(list(vins)))
     plans = {row.vin: row.data_plan for row in await tx.execute(query.order_by(vehicle.c.vin).with_for_update())}
     if not plans:
@@ -33,7 +33,7 @@ async def insert_vehicles(tx: Tx, new: Mapping[str, Known], now: datetime) -> No
 
 
 async def change_components(tx: Tx, added: Mapping[str, set[str]], removed: Mapping[str, set[str]]) -> None:
-    """Put components into vehicles and take them out."""
+    """Add components to vehicles and remove them."""
     gone = [(vin, number) for vin, numbers in removed.items() for number in numbers]
     keys = sa.tuple_(vehicle_component.c.vin, vehicle_component.c.part_number)
     for start in range(0, len(gone), 200):

@@ -1,1 +1,1 @@
-"""Packages: the register of what was uploaded, and who has it."""
+"""Packages: the register of uploads, and which vehicles have them."""

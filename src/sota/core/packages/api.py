@@ -22,7 +22,7 @@ from sota.kit.sql.database import Database, Tx
 
 
 class PackagesApi:
-    """What the Web Server asks about packages."""
+    """Packages, for the Web Server."""
 
     def __init__(self, db: Database, once: Idempotency, clock: Clock) -> None:
         self.db, self.once, self.clock = db, once, clock
@@ -39,7 +39,7 @@ class PackagesApi:
         try:
             return await self.once.transact(call, work)
         except SQLAlchemyError as error:
-            # B2-1 does not speak of a store that refuses the data, B2-8 does: the same call, so the answer is B2-8's.
+            # B2-1 declares no outcome for a store that refuses the data, B2-8 does (the same call).
             get_logger().error("package_not_stored", package=new.text, reason=str(error)[:500])
             call.row = rows.NEW_PACKAGE_METADATA
             raise Refused("storing_failed", "The package's data could not be stored: try again.") from None
@@ -98,7 +98,7 @@ class PackagesApi:
 
 
 def from_wire(body: messages.NewPackage, clock: Clock) -> Package:
-    """Read a package as B2 says it."""
+    """Parse a package of B2."""
     signature = msgspec.json.encode(body.signature).decode() if body.signature is not None else None
     return Package(
         name=body.name,
@@ -117,7 +117,7 @@ def from_wire(body: messages.NewPackage, clock: Clock) -> Package:
 
 
 def to_wire(package: Package) -> messages.Package:
-    """Write a package as B2 says it."""
+    """Format a package for B2."""
     return messages.Package(
         name=package.name,
         version=package.version,

@@ -1,4 +1,4 @@
-"""A package as it was uploaded. Nothing here does I/O."""
+"""An uploaded package. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Package:
 
 
 def version_key(version: str) -> tuple[int, ...] | None:
-    """Give the numbers of a ``major.minor.patch`` for comparing, None for a foreign version.
+    """Return the numbers of a ``major.minor.patch`` for comparison, None for a foreign version.
 
     >>> version_key("1.10.0") > version_key("1.9.3")
     True
@@ -44,6 +44,6 @@ def version_key(version: str) -> tuple[int, ...] | None:
 
 
 def is_older(version: str, than: str) -> bool:
-    """Say whether ``version`` is older than another; foreign versions cannot be told, and are not."""
+    """Return whether ``version`` is older than another; False for foreign versions, which have no order."""
     one, other = version_key(version), version_key(than)
     return one is not None and other is not None and one < other

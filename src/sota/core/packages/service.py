@@ -1,4 +1,4 @@
-"""Use cases of packages: register what was uploaded, look it up, and say who has it."""
+"""Use cases of packages: register an upload, look it up, and list the vehicles that have it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def register_package(tx: Tx, new: Package) -> None:
 
 
 async def require_package(tx: Tx, name: str, version: str) -> Package:
-    """Give the package of an extension's path.
+    """Return the package of an extension's path.
 
     Raises:
         NotFound: it is not registered.
@@ -31,7 +31,7 @@ async def require_package(tx: Tx, name: str, version: str) -> Package:
 
 
 async def view_vins(tx: Tx, name: str, version: str, after: str | None, count: int) -> list[str]:
-    """Give the VINs that have a package. One that only vehicles know (a foreign one) is known too.
+    """Return the VINs that have a package, even one that only vehicles know (a foreign one).
 
     Raises:
         Refused: ``package_not_found``.
@@ -46,9 +46,9 @@ async def view_vins(tx: Tx, name: str, version: str, after: str | None, count: i
 
 
 async def delete_package(tx: Tx, name: str, version: str, file: str | None) -> None:
-    """Delete a package that nobody needs any more; ``file`` is the file that the caller means.
+    """Delete a package that is no longer needed; ``file`` is the file that the caller means.
 
-    Updates that are over keep the package's name. A package with another file was uploaded since, and is another one.
+    Ended updates keep the package's name. A package with another file was uploaded since, and is a different one.
 
     Raises:
         NotFound: it is not registered, or with another file.

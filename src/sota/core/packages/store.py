@@ -18,7 +18,7 @@ from sota.core.requests.set_store import IS_ITS_SET
 from sota.core.tables import installed_package, package, package_set, update
 from sota.kit.sql.database import Tx
 
-# What is asked often is built once: building it takes longer than asking.
+# Frequent statements are built once: building one takes longer than executing it.
 _ONE = sa.select(package).where(
     package.c.name == sa.bindparam("one_name"), package.c.version == sa.bindparam("one_version")
 )
@@ -46,7 +46,7 @@ def to_package(row: Any) -> Package:
 
 @calls("WL-B4-2")
 async def insert_package(tx: Tx, new: Package) -> StoreResult[None]:
-    """Persist new package data: ``success`` or ``exists``."""
+    """Insert new package data: ``success`` or ``exists``."""
     values = {column.name: getattr(new, column.name) for column in package.columns}
     try:
         await tx.execute(package.insert().values(values))
@@ -65,7 +65,7 @@ async def find_package(tx: Tx, name: str, version: str) -> StoreResult[Package]:
 
 
 async def lock_package(tx: Tx, name: str, version: str) -> Package | None:
-    """Look a Package ID up, and let nobody queue it until the transaction ends."""
+    """Look a Package ID up, and lock it against being queued until the transaction ends."""
     query = sa.select(package).where(package.c.name == name, package.c.version == version).with_for_update()
     row = (await tx.execute(query)).one_or_none()
     return to_package(row) if row is not None else None
@@ -77,7 +77,7 @@ async def delete_package(tx: Tx, name: str, version: str) -> None:
 
 
 async def find_open_update(tx: Tx, name: str, version: str) -> UUID | None:
-    """Find an update that is not final and needs the package, itself or as a prerequisite."""
+    """Find an unfinished update that needs the package, directly or as a prerequisite."""
     query = (
         sa.select(update.c.update_id)
         .select_from(package_set)
@@ -97,7 +97,7 @@ async def find_packages(
 ) -> dict[tuple[str, str], Package]:
     """Look several Package IDs up; those that are not registered are left out.
 
-    ``kept``: none of them is deleted or blacklisted before the transaction ends.
+    ``kept`` locks them against deletion and blacklisting until the transaction ends.
     """
     found: dict[tuple[str, str], Package] = {}
     wanted = sorted(keys)

@@ -1,1 +1,1 @@
-"""The end of a vehicle in our registers: retired, its history kept; or erased, its history kept under a pseudonym."""
+"""The end of a vehicle in our registers: retired, with its history; or erased, with its history under a pseudonym."""

@@ -7,17 +7,17 @@ from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.idempotency import Idempotency
 from sota.boundaries.parameters import VinPath
-from sota.boundaries.values import Reason
+from sota.boundaries.values import Reason, short_vin
 from sota.core.identity.revocations import RevocationList
 from sota.core.queue.endings import Endings
 from sota.core.retirement import service
 from sota.core.transfers.model import DownloadRef
-from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Tx
 
 
 class RetirementApi:
-    """What the Web Server asks about vehicles that go."""
+    """Retires and erases vehicles for the Web Server."""
 
     def __init__(self, endings: Endings, once: Idempotency, revocations: RevocationList) -> None:
         self.endings, self.once, self.clock, self.revocations = endings, once, endings.clock, revocations

@@ -1,7 +1,7 @@
 """The pseudonym under which an erased vehicle's history is kept. Nothing here does I/O.
 
-It is a hash of the VIN with a key that is thrown away: there are so few VINs that a hash without one would be undone by
-trying them all. So nobody, ourselves included, can tell whose history it is, nor find the same vehicle's twice.
+It is a hash of the VIN with a discarded key: there are so few VINs that a hash without a key could be reversed by
+trying them all. So no one, ourselves included, can tell whose history it is, or link two erasures of one vehicle.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LENGTH = 17
 
 
 def pseudonym(vin: str, key: bytes) -> str:
-    """Give a name of a VIN's own form: 17 capital letters and digits.
+    """Return a name in the form of a VIN: 17 capital letters and digits.
 
     >>> len(pseudonym("WVWZZZ1KZ7W000001", b"k" * 32))
     17

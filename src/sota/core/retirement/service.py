@@ -1,4 +1,4 @@
-"""Use case of a vehicle's end, one transaction: its updates end, the Resolver hears of it, its history stays."""
+"""Use case of a vehicle's end, in one transaction: its updates end, the Resolver is notified, its history stays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sota.kit.sql.database import Tx
 
 
 async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[DownloadRef]:
-    """Retire a vehicle, or erase it; gives the downloads that it should be told to drop.
+    """Retire a vehicle, or erase it; return the downloads that it should drop.
 
     Raises:
         NotFound: the VIN is not registered.
@@ -41,7 +41,7 @@ async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[Downloa
 
 
 async def _end_all(tx: Tx, vin: str, clock: Clock) -> list[DownloadRef]:
-    """End what is open of a vehicle whose row is locked, each update once; return the downloads under way."""
+    """End the open updates of a vehicle whose row is locked, each once; return the running downloads."""
     chosen, ending = queue_store.of_vehicle(vin), Ending("cancelled", Reason.RETIRED.value, by=EndedBy.OPERATOR)
     dropped: list[DownloadRef] = []
     for status in OPEN:

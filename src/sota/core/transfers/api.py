@@ -25,7 +25,7 @@ from sota.boundaries.b7_core_rvi.rows import CALLBACK, INSTALL_REPORT
 from sota.boundaries.binding.call import Reply
 from sota.boundaries.binding.decorators import serves, serves_service
 from sota.boundaries.binding.rvi_service import Message, RviServices
-from sota.boundaries.values import BEGUN, OutcomeReport, Reason
+from sota.boundaries.values import BEGUN, OutcomeReport, Reason, short_vin
 from sota.core.transfers import service, store
 from sota.core.transfers.dispatching.dispatcher import Dispatcher
 from sota.core.transfers.errors import TRANSIENT
@@ -40,7 +40,7 @@ from sota.kit.errors import Conflict, Forbidden, Invalid, NotFound, Refused
 from sota.kit.http.json_server import Answered
 from sota.kit.ranges import Ranges
 from sota.kit.runtime import metrics
-from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.outbox import Relay
 
 RECEIVED = Reply("received")

@@ -1,1 +1,1 @@
-"""Vehicles: their register, what is installed in them, and whether they are connected."""
+"""Vehicles: their register, their installed packages, and whether they are connected."""

@@ -29,7 +29,7 @@ MOST_WITH_PACKAGES = 100
 
 
 class VehiclesApi:
-    """What the Web Server asks about vehicles."""
+    """Vehicles, for the Web Server."""
 
     def __init__(self, db: Database, once: Idempotency, relay: Relay, clock: Clock) -> None:
         self.db, self.once, self.relay, self.clock = db, once, relay, clock
@@ -79,7 +79,7 @@ class VehiclesApi:
         """Make the packages of a VIN exactly these."""
         packages = {(package.name, package.version) for package in call.body}
         if len(packages) != len(call.body):
-            raise Failed("A package stands in the list twice.")
+            raise Failed("A package is in the list twice.")
         name = two_versions(packages)
         if name is not None:
             raise Invalid(f"The package {name} stands in the list in two versions: a vehicle has one.")
@@ -118,7 +118,7 @@ class VehiclesApi:
 
 
 def to_wire(vehicle: Vehicle, installed: set[PackageKey] | None) -> messages.ListedVehicle:
-    """Write a vehicle as B2 says."""
+    """Format a vehicle for B2."""
     return messages.ListedVehicle(
         vin=vehicle.vin,
         registered_at=vehicle.created_at,
@@ -129,5 +129,5 @@ def to_wire(vehicle: Vehicle, installed: set[PackageKey] | None) -> messages.Lis
 
 
 def to_installed(packages: Collection[PackageKey]) -> list[InstalledPackage]:
-    """Write installed packages as B2 says, in the order of their names."""
+    """Format installed packages for B2, sorted by name."""
     return [InstalledPackage(name=name, version=version) for name, version in sorted(packages)]

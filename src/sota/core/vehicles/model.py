@@ -1,4 +1,4 @@
-"""A vehicle, and the rules of what is installed in it. Nothing here does I/O."""
+"""A vehicle, and the rules about its installed packages. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PackageKey = tuple[str, str]
 
 
 def new_epoch() -> str:
-    """Make an epoch: 16 hexadecimal digits that no vehicle has had.
+    """Generate an epoch: 16 hexadecimal digits, never used before.
 
     >>> len(new_epoch())
     16
@@ -21,7 +21,7 @@ def new_epoch() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Vehicle:
-    """A vehicle as Core knows it; ``connected`` is what the node said last."""
+    """A vehicle as Core knows it; ``connected`` is the node's last report."""
 
     vin: str
     created_at: datetime
@@ -31,7 +31,7 @@ class Vehicle:
 
 
 def two_versions(packages: Iterable[PackageKey]) -> str | None:
-    """Return the name of a package that stands in a list in two versions: a vehicle has one.
+    """Return the name of a package that is in a list in two versions: a vehicle has one.
 
     >>> two_versions([("ivi", "1.0.0"), ("maps", "1.0.0"), ("ivi", "2.0.0")])
     'ivi'
@@ -45,7 +45,7 @@ def two_versions(packages: Iterable[PackageKey]) -> str | None:
 
 
 def differences(before: set[PackageKey], after: set[PackageKey]) -> tuple[set[PackageKey], set[PackageKey]]:
-    """Give what came and what went.
+    """Return added and removed packages.
 
     >>> differences({("ivi", "1.0.0")}, {("ivi", "2.0.0")})
     ({('ivi', '2.0.0')}, {('ivi', '1.0.0')})
@@ -54,10 +54,10 @@ def differences(before: set[PackageKey], after: set[PackageKey]) -> tuple[set[Pa
 
 
 def after_install(before: set[PackageKey], package: PackageKey) -> set[PackageKey]:
-    """Give what a vehicle has once ``package`` is installed: it takes the place of other versions of its name."""
+    """Return the packages after ``package`` is installed: it replaces other versions of its name."""
     return {known for known in before if known[0] != package[0]} | {package}
 
 
 def after_removal(before: set[PackageKey], name: str) -> set[PackageKey]:
-    """Give what a vehicle has once no version of ``name`` is installed."""
+    """Return the packages after every version of ``name`` is removed."""
     return {known for known in before if known[0] != name}

@@ -1,4 +1,4 @@
-"""Use cases of vehicles: register, look up, and say what is installed."""
+"""Use cases of vehicles: register, look up, and record installed packages."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sota.kit.sql.database import Tx
 
 
 async def register_vehicle(tx: Tx, vin: str, clock: Clock) -> None:
-    """Register a VIN, also one that was retired.
+    """Register a VIN, even one that was retired.
 
-    The Resolver's own register is the Web Server's business (docs/specification.md, ruling 8).
+    The Web Server updates the Resolver's own register (docs/specification.md, ruling 8).
 
     Raises:
         Refused: ``vin_exists``.
@@ -24,12 +24,12 @@ async def register_vehicle(tx: Tx, vin: str, clock: Clock) -> None:
         return
     if not await store.take_back_retirement(tx, [vin], now):
         raise Refused("vin_exists", f"The VIN {vin} is registered already.")
-    # The fact that it was retired may still be on its way; this one follows it.
+    # The fact of its retirement may still be in the outbox; this one follows it.
     await facts.tell(tx, clock, [(vin, [VehicleRegistered(id=facts.fact_id(), vin=vin)])])
 
 
 async def require_vehicle(tx: Tx, vin: str) -> Vehicle:
-    """Give the vehicle of an extension's path.
+    """Return the vehicle of an extension's path.
 
     Raises:
         NotFound: it is not registered.
@@ -41,7 +41,7 @@ async def require_vehicle(tx: Tx, vin: str) -> Vehicle:
 
 
 async def require_active(tx: Tx, vin: str) -> Vehicle:
-    """Give the vehicle of an extension's path that something is to be done with.
+    """Return the vehicle of an extension's path, for a change.
 
     Raises:
         NotFound: it is not registered, or retired.
@@ -53,7 +53,7 @@ async def require_active(tx: Tx, vin: str) -> Vehicle:
 
 
 async def view_packages(tx: Tx, vin: str) -> set[PackageKey]:
-    """Give what is installed on a VIN.
+    """Return the packages installed on a VIN.
 
     Raises:
         Refused: ``vin_missing``.
@@ -65,7 +65,7 @@ async def view_packages(tx: Tx, vin: str) -> set[PackageKey]:
 
 
 async def change_packages(tx: Tx, vin: str, packages: set[PackageKey], clock: Clock) -> bool:
-    """Make a VIN's packages exactly these, and let the Resolver know; says whether that is any change.
+    """Replace a VIN's packages, and notify the Resolver; return whether anything changed.
 
     Raises:
         Refused: ``vin_missing``.

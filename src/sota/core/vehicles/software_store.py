@@ -1,4 +1,4 @@
-"""SQL of what else a vehicle tells of its software: firmware of its control units, and packages changed by hand."""
+"""SQL of further reports about a vehicle's software: firmware of control units, and packages changed by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sota.kit.sql.database import Tx
 Change = tuple[datetime, str, str, str]
 """When, which package, what was done (install, upgrade, remove), and the version it was done with."""
 
-# What is asked with every vehicle is built once: building it takes longer than asking.
+# Statements for every vehicle are built once: building one takes longer than executing it.
 _FIRMWARE = (
     sa.select(vehicle_firmware).where(vehicle_firmware.c.vin == sa.bindparam("one")).order_by(vehicle_firmware.c.module)
 )
@@ -46,7 +46,7 @@ async def read_firmware(tx: Tx, vin: str) -> list[tuple[str, str, datetime | Non
 
 
 async def add_changes(tx: Tx, vin: str, changes: Sequence[Change]) -> None:
-    """Keep changes; those that are kept already came before, in a message whose answer was lost."""
+    """Store changes; known ones came before, in a message whose answer was lost."""
     if not changes:
         return
     table = local_change

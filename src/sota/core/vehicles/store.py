@@ -1,4 +1,4 @@
-"""SQL of vehicles and of what is installed in them (B4-1, -5, -6, -7)."""
+"""SQL of vehicles and of their installed packages (B4-1, -5, -6, -7)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sota.core.vehicles.model import PackageKey, Vehicle, new_epoch
 from sota.kit.sql.database import Tx
 from sota.kit.sql.keys import not_alone
 
-# What is asked often is built once: building it takes longer than asking.
+# Frequent statements are built once: building one takes longer than executing it.
 _ONE = sa.select(vehicle).where(vehicle.c.vin == sa.bindparam("one"))
 _INSTALLED = sa.select(installed_package.c.name, installed_package.c.version).where(
     installed_package.c.vin == sa.bindparam("one")
@@ -47,7 +47,7 @@ def to_vehicle(row: Any) -> Vehicle:
 
 @calls("WL-B4-1")
 async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[None]:
-    """Persist a new VIN: ``success`` or ``exists``."""
+    """Insert a new VIN: ``success`` or ``exists``."""
     try:
         await tx.execute(vehicle.insert().values(vin=vin, created_at=now))
     except IntegrityError:
@@ -56,7 +56,7 @@ async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[None]:
 
 
 async def take_back_retirement(tx: Tx, vins: Collection[str], now: datetime) -> list[str]:
-    """Make retired vehicles vehicles again, with nothing in them; says which of these were retired."""
+    """Reactivate retired vehicles, with nothing installed; return those that were retired."""
     query = sa.select(vehicle.c.vin).where(vehicle.c.vin.in_(list(vins)), vehicle.c.retired_at.is_not(None))
     found = list((await tx.execute(query.with_for_update())).scalars())
     if found:
@@ -88,14 +88,14 @@ async def list_vehicles(tx: Tx, after: str | None, count: int) -> StoreResult[li
 
 @calls("WL-B4-6")
 async def find_installed(tx: Tx, vin: str) -> StoreResult[set[PackageKey]]:
-    """Look up what is installed on a VIN: ``found`` or ``missing``."""
+    """Look up the packages installed on a VIN: ``found`` or ``missing``."""
     found = {(row.name, row.version) for row in await tx.execute(_INSTALLED, {"one": vin})}
     return StoreResult.of(rows.FIND_VIN_PACKAGES, "found" if found else "missing", found)
 
 
 @calls("WL-B4-7")
 async def change_installed(tx: Tx, vin: str, packages: set[PackageKey], now: datetime) -> StoreResult[set[PackageKey]]:
-    """Make the VIN's packages exactly these: ``changed`` with those before, or ``missing``."""
+    """Replace the VIN's packages: ``changed`` with those before, or ``missing``."""
     # The vehicle's row is the lock: two reports of one vehicle change its packages one after the other.
     if (await tx.execute(_LOCK, {"one": vin})).one_or_none() is None:
         return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "missing")
@@ -105,14 +105,14 @@ async def change_installed(tx: Tx, vin: str, packages: set[PackageKey], now: dat
 
 
 async def lock_vehicles(tx: Tx, vins: Collection[str]) -> set[str]:
-    """Lock several VINs, so that nobody else changes their packages; gives those that are registered."""
+    """Lock the packages of several VINs; return those that are registered."""
     if not vins:
         return set()
     return set((await tx.execute(_LOCK_SEVERAL, {"vins": list(vins)})).scalars())
 
 
 async def read_installed(tx: Tx, vins: Collection[str]) -> dict[str, set[PackageKey]]:
-    """Read what is installed on several VINs."""
+    """Read the packages installed on several VINs."""
     found: dict[str, set[PackageKey]] = {vin: set() for vin in vins}
     for row in await tx.execute(_INSTALLED_ON, {"vins": list(vins)}):
         found[row.vin].add((row.name, row.version))
@@ -145,7 +145,7 @@ async def read_components(tx: Tx, vins: Collection[str]) -> dict[str, set[str]]:
 
 
 async def mark_connected(tx: Tx, vins: Iterable[str], connected: bool, now: datetime) -> None:
-    """Write down that vehicles came or went."""
+    """Note that vehicles connected or disconnected."""
     for chunk in _chunks(sorted(vins), 500):
         await tx.execute(vehicle.update().where(vehicle.c.vin.in_(chunk)).values(connected=connected, last_seen_at=now))
 

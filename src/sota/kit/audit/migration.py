@@ -1,4 +1,4 @@
-"""How a migration begins an audit trail. Never changed: what comes later is a migration of its own."""
+"""The migration that creates an audit trail. Never change it: a later change is a migration of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sota.kit.sql.database import Utc, code_text
 
 
 def create_audit_tables() -> None:
-    """Make an empty chain."""
+    """Create an empty chain."""
     head = op.create_table(
         "audit_head",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),

@@ -1,8 +1,8 @@
 """An audit record, and how it is chained to the one before. Pure rules.
 
-A record's hash is the SHA-256 of its own fields and the hash of the record before, as canonical JSON; so a record
-that is changed, removed or moved breaks the chain at its place. The head of the chain is kept apart: it tells when
-the last ones are gone.
+A record's hash is the SHA-256 of its own fields and the previous record's hash, as canonical JSON. So a record that
+is changed, removed or moved breaks the chain at its place. The head of the chain is stored separately: it shows when
+the last records are missing.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from uuid import UUID
 
 FIRST_HASH = "0" * 64
 INTERRUPTED = "interrupted"
-"""The outcome of what was begun, and of which nobody knows how it ended: its program was killed."""
+"""The outcome of an action whose end is unknown: its program was killed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
-    """Something that was done or tried: who, from where, through which interaction, on what, and how it ended."""
+class AuditedAction:
+    """An action or attempt: who, from where, through which interaction, on what, and its outcome."""
 
     at: datetime
     actor: str
@@ -34,26 +34,26 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What is begun: ``deed`` is how its record will read if it gets no other one until the moment named."""
+    """A started action: ``action`` becomes its record if no other is written before ``until``."""
 
     id: UUID
-    deed: Deed
+    action: AuditedAction
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A deed in its place of the chain."""
+    """An action with its place in the chain."""
 
     number: int
-    deed: Deed
+    action: AuditedAction
     previous_hash: str
     hash: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check of the chain found: its head, and where it is broken (None: it holds)."""
+    """The result of checking a chain: its head, and where it is broken (None: nowhere)."""
 
     number: int
     hash: str
@@ -61,8 +61,8 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which records are asked for: all those for which every member that is given holds."""
+class RecordFilter:
+    """Which records to read: those that match every field that is set."""
 
     actor: str | None = None
     interaction: str | None = None
@@ -71,28 +71,28 @@ class Wanted:
     until: datetime | None = None
 
 
-def chain(deeds: Iterable[Deed], number: int, previous_hash: str) -> list[Record]:
-    """Append deeds to a chain whose last record is ``number`` with ``previous_hash``."""
+def chain(actions: Iterable[AuditedAction], number: int, previous_hash: str) -> list[Record]:
+    """Append actions to a chain whose last record is ``number`` with ``previous_hash``."""
     records: list[Record] = []
-    for deed in deeds:
+    for action in actions:
         number += 1
-        record_hash = hash_of(number, deed, previous_hash)
-        records.append(Record(number, deed, previous_hash, record_hash))
+        record_hash = hash_of(number, action, previous_hash)
+        records.append(Record(number, action, previous_hash, record_hash))
         previous_hash = record_hash
     return records
 
 
-def hash_of(number: int, deed: Deed, previous_hash: str) -> str:
-    """Give a record's hash."""
+def hash_of(number: int, action: AuditedAction, previous_hash: str) -> str:
+    """Return a record's hash."""
     fields = [
         number,
-        deed.at.isoformat(timespec="microseconds"),
-        deed.actor,
-        deed.address,
-        deed.interaction,
-        deed.object,
-        deed.outcome,
-        deed.status,
+        action.at.isoformat(timespec="microseconds"),
+        action.actor,
+        action.address,
+        action.interaction,
+        action.object,
+        action.outcome,
+        action.status,
         previous_hash,
     ]
     return hashlib.sha256(json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
@@ -100,21 +100,21 @@ def hash_of(number: int, deed: Deed, previous_hash: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Where a chain is broken: at which record, and how."""
+    """Where and how a chain is broken."""
 
     number: int
     text: str
 
 
 class Checker:
-    """Follows a chain record by record, from its first one, without keeping it."""
+    """Checks a chain record by record, from the first one, without keeping it."""
 
     def __init__(self) -> None:
         self.number, self.hash = 0, FIRST_HASH
         self.broken: Break | None = None
 
     def add(self, record: Record) -> None:
-        """Look at the next record; the first break is the one that is told."""
+        """Check the next record; only the first break is reported."""
         if self.broken is not None:
             return
         if record.number != self.number + 1:
@@ -122,13 +122,13 @@ class Checker:
             self.broken = Break(self.number + 1, text)
         elif record.previous_hash != self.hash:
             self.broken = Break(record.number, f"record {record.number} does not follow the one before it")
-        elif record.hash != hash_of(record.number, record.deed, self.hash):
+        elif record.hash != hash_of(record.number, record.action, self.hash):
             self.broken = Break(record.number, f"record {record.number} was changed")
         else:
             self.number, self.hash = record.number, record.hash
 
     def end(self, head_number: int, head_hash: str) -> Break | None:
-        """Hold the end against the chain's head, which tells when the last records are gone."""
+        """Compare the end with the chain's head, which shows when the last records are missing."""
         if self.broken is None and self.number < head_number:
             text = f"record {self.number + 1} is missing: the chain ends at {self.number}, its head says {head_number}"
             self.broken = Break(self.number + 1, text)
@@ -138,7 +138,7 @@ class Checker:
 
 
 def find_break(records: Iterable[Record], head_number: int, head_hash: str) -> str | None:
-    """Say where a whole chain, from its first record on, is broken; None where it holds."""
+    """Return where a whole chain is broken; None if it is intact."""
     checker = Checker()
     for record in records:
         checker.add(record)
@@ -146,17 +146,17 @@ def find_break(records: Iterable[Record], head_number: int, head_hash: str) -> s
     return broken.text if broken is not None else None
 
 
-def tidy(deed: Deed) -> Deed:
-    """Make a deed's texts fit for a record."""
+def tidy(action: AuditedAction) -> AuditedAction:
+    """Make an action's texts fit for a record: :func:`clean`."""
     return replace(
-        deed,
-        actor=clean(deed.actor, 120),
-        address=clean(deed.address, 64),
-        object=clean(deed.object, 300),
-        outcome=clean(deed.outcome, 60),
+        action,
+        actor=clean(action.actor, 120),
+        address=clean(action.address, 64),
+        object=clean(action.object, 300),
+        outcome=clean(action.outcome, 60),
     )
 
 
 def clean(text: str, limit: int) -> str:
-    """Make a text fit for a record: bounded, and without characters that could forge a line of an export."""
+    """Limit a text and remove characters that could forge a line of an export."""
     return "".join(character if character.isprintable() else "�" for character in text[:limit])

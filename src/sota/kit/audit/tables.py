@@ -1,4 +1,4 @@
-"""Tables of an audit trail. Each program's database has them; ``to_metadata`` puts them among its own."""
+"""Tables of an audit trail; each program adds them to its own database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RECORD = sa.Table(
     sa.Index("audit_record_at", "at"),
 )
 
-# What is begun and has no record yet; gone when it has.
+# Started actions that have no record yet.
 OPEN = sa.Table(
     "audit_open",
     METADATA,
@@ -49,11 +49,11 @@ OPEN = sa.Table(
 
 
 def add_audit_tables(metadata: sa.MetaData) -> None:
-    """Put the tables among a program's own."""
+    """Add the tables to a program's metadata."""
     for table in (HEAD, RECORD):
         table.to_metadata(metadata)
 
 
 def add_open_deeds(metadata: sa.MetaData) -> None:
-    """Put the table of what is begun among a program's own, where its trail says that beforehand."""
+    """Add the table of started actions, for a program that notes them."""
     OPEN.to_metadata(metadata)

@@ -1,10 +1,10 @@
 """Use cases of the audit trail: record, verify, read.
 
-Requests that end at the same moment share one transaction: whoever comes first writes for all that wait. A request is
-answered only after its record is committed.
+Records that arrive at the same moment share one transaction. A request is answered only after its record is
+committed.
 
-A program may say beforehand what it begins (:meth:`AuditTrail.begin`): if it is killed before the record is written,
-:meth:`AuditTrail.take_up` writes one, and who did it is known all the same.
+A program may note an action when it starts (:meth:`AuditTrail.begin`). If it is killed before the record is written,
+:meth:`AuditTrail.take_up` writes one, so that the actor is still known.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sota.kit.audit import store
-from sota.kit.audit.model import Break, Checker, Deed, Opening, Record, Verdict, Wanted, tidy
+from sota.kit.audit.model import AuditedAction, Break, Checker, Opening, Record, RecordFilter, Verdict, tidy
 from sota.kit.runtime.clock import new_id
 from sota.kit.sql.database import Database, Tx
 
@@ -26,9 +26,9 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Closing:
-    """A record to write, and the note of its beginning, where there is one."""
+    """A record to write, and the id of its opening, if any."""
 
-    deed: Deed
+    action: AuditedAction
     opened: UUID | None
 
 
@@ -40,26 +40,26 @@ class AuditTrail:
         self._waiting: list[tuple[Opening | _Closing, asyncio.Future[None]]] = []
         self._writing = asyncio.Lock()
 
-    async def begin(self, deed: Deed, until: datetime) -> UUID:
-        """Note that something is begun, which should have its record by ``until``; returns when that is committed."""
+    async def begin(self, action: AuditedAction, until: datetime) -> UUID:
+        """Note a started action that should have its record by ``until``; return when that is committed."""
         opened = new_id()
-        await self._submit(Opening(opened, tidy(deed), until))
+        await self._submit(Opening(opened, tidy(action), until))
         return opened
 
-    async def record(self, deed: Deed, opened: UUID | None = None) -> None:
-        """Append a record; returns when it is committed. ``opened`` is what :meth:`begin` gave."""
-        await self._submit(_Closing(tidy(deed), opened))
+    async def record(self, action: AuditedAction, opened: UUID | None = None) -> None:
+        """Append a record; return when it is committed. ``opened`` is the result of :meth:`begin`."""
+        await self._submit(_Closing(tidy(action), opened))
 
     async def take_up(self, now: datetime) -> None:
-        """Write the records of what was begun and never ended: its program was killed, or could not write."""
+        """Write the records of actions that never ended: their program was killed, or could not write."""
         while await self._db.transact(lambda tx: store.take_up(tx, now, BATCH)) == BATCH:
             pass
 
     async def verify(self, *, anchor: tuple[int, str] | None = None) -> Verdict:
         """Check the whole chain.
 
-        ``anchor`` is number and hash of a record as somebody noted it elsewhere: whoever writes the chain and its head
-        anew cannot write that too.
+        ``anchor`` is number and hash of a record that was noted elsewhere: an attacker who rewrites the chain and its
+        head cannot change that note.
         """
         async with self._db.read() as tx:
             head_number, head_hash, last = await store.read_ends(tx)
@@ -71,27 +71,31 @@ class AuditTrail:
                 noted = record.hash
         broken = checker.end(head_number, head_hash)
         if broken is None and last > head_number:
-            broken = Break(last, f"record {last} stands after the head of the chain, which says {head_number}")
+            broken = Break(last, f"record {last} is after the head of the chain, which says {head_number}")
         if broken is None and anchor is not None and noted != anchor[1]:
             broken = Break(anchor[0], f"record {anchor[0]} is not the one that was noted")
         return Verdict(head_number, head_hash, broken)
 
-    async def read_all(self, wanted: Wanted | None = None, *, until_number: int | None = None) -> AsyncIterator[Record]:
-        """Give records in their order, some at a time: what is appended meanwhile comes too."""
+    async def read_all(
+        self, filters: RecordFilter | None = None, *, until_number: int | None = None
+    ) -> AsyncIterator[Record]:
+        """Yield records in order, page by page, including those appended meanwhile."""
         after = 0
         while True:
             async with self._db.read() as tx:
-                records = await store.read_records(tx, wanted or Wanted(), after, PAGE, until_number=until_number)
+                records = await store.read_records(
+                    tx, filters or RecordFilter(), after, PAGE, until_number=until_number
+                )
             for record in records:
                 yield record
             if len(records) < PAGE:
                 return
             after = records[-1].number
 
-    async def latest(self, wanted: Wanted, limit: int, before: int | None) -> list[Record]:
-        """Give the newest records, or those before a number, newest first."""
+    async def latest(self, filters: RecordFilter, limit: int, before: int | None) -> list[Record]:
+        """Return the newest records, or those before a number, newest first."""
         async with self._db.read() as tx:
-            return await store.read_latest(tx, wanted, limit, before)
+            return await store.read_latest(tx, filters, limit, before)
 
     async def _submit(self, one: Opening | _Closing) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -109,7 +113,7 @@ class AuditTrail:
             for _, done in batch:
                 if not done.done():
                     done.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
-                    done.exception()  # whoever has gone away meanwhile does not fetch it
+                    done.exception()  # a caller that was cancelled does not retrieve it
             raise
         for _, done in batch:
             if not done.done():
@@ -121,8 +125,8 @@ async def _write_batch(tx: Tx, batch: list[Opening | _Closing]) -> None:
     closings = [one for one in batch if isinstance(one, _Closing)]
     closed = [one.opened for one in closings if one.opened is not None]
     if openings:
-        await store.open_deeds(tx, openings)
+        await store.add_openings(tx, openings)
     if closings:
-        await store.append(tx, [one.deed for one in closings])
+        await store.append(tx, [one.action for one in closings])
     if closed:
-        await store.close_deeds(tx, closed)
+        await store.remove_openings(tx, closed)

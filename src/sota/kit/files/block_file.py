@@ -1,13 +1,13 @@
 """A file of known size that arrives in numbered blocks, in any order and more than once, and survives power loss.
 
-The file on disk is the payload in its final place, followed by one mark of 8 bytes a block: the block's CRC-32, twice
-(the second time mixed with a constant, so that zeros are no mark). A block counts as received when its mark agrees
-with its bytes. So blocks and marks can be written together and made durable by one ``fdatasync``, whatever order the
-disk keeps; a torn block does not count, and is sent again. All the space is taken at the beginning: a full disk is
-met before anything is transferred.
+The file on disk is the payload in its final place, followed by an 8-byte mark for each block: the block's CRC-32, twice
+(the second time mixed with a constant, so that zeros are not a valid mark). A block counts as received when its mark
+matches its bytes. So blocks and marks can be written together and made durable by one ``fdatasync``, in whatever
+order the disk writes them; a torn block does not count, and is sent again. All space is reserved at the beginning, so
+that a full disk is detected before anything is transferred.
 
-:class:`BlockFile` blocks its thread; :class:`BlockWriter` is for asyncio, and makes blocks durable together that
-arrive together.
+:class:`BlockFile` blocks its thread. :class:`BlockWriter` is for asyncio, and syncs blocks that arrive together with
+one sync.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ MIX = 0x534F5441
 READ_BYTES = 1 << 20
 WAITING_LIMIT = 64
 AT_ONCE_BYTES = 1 << 18
-TAKEN_BYTES = 1 << 20  # of one file, that may wait without anybody who waits for them
+TAKEN_BYTES = 1 << 20  # most bytes of one file that may wait in memory while no task waits for them
 
 
 class StorageFull(SotaError):
-    """The disk, or the share of it that we may use, is full."""
+    """The disk, or our quota of it, is full."""
 
     code, status, title = "storage_full", 507, "Insufficient Storage"
 
@@ -63,7 +63,7 @@ class BlockFile:
 
     @classmethod
     def open(cls, path: Path, size: int, block_size: int) -> BlockFile:
-        """Make the file, or take it up again with the blocks that it truly has.
+        """Create the file, or reopen it with the blocks that are intact.
 
         Raises:
             StorageFull: there is no room for it.
@@ -74,7 +74,7 @@ class BlockFile:
             found = os.fstat(descriptor).st_size
             if found == file._whole_size:
                 file._recover()
-            elif found == size:  # complete when save_as cut the marks off, and not yet renamed
+            elif found == size:  # complete: save_as truncated the marks, but did not rename the file
                 file.received = Ranges.up_to(file.block_count)
             else:
                 file._prepare()
@@ -89,7 +89,7 @@ class BlockFile:
         return len(self.received) == self.block_count
 
     def length(self, index: int) -> int:
-        """Give the length that block ``index`` must have.
+        """Return the length that block ``index`` must have.
 
         Raises:
             Invalid: there is no such block.
@@ -105,7 +105,7 @@ class BlockFile:
         self.count(written)
 
     def put(self, blocks: Iterable[tuple[int, bytes]], *, hashing: bool = True) -> list[int]:
-        """Write blocks into the kernel's memory, and no further; gives their numbers."""
+        """Write blocks into the kernel's memory only; return their numbers."""
         written = []
         for index, content in blocks:
             if len(content) != self.length(index):
@@ -114,7 +114,7 @@ class BlockFile:
             checksum = zlib.crc32(content)
             os.pwrite(self._descriptor, MARK.pack(checksum, checksum ^ MIX), self._mark_at(index))
             written.append(index)
-            if index <= self._hashed:  # once more, since the disk failed: what was hashed is perhaps not what stays
+            if index <= self._hashed:  # written again, since the disk failed: the hash may not match what is on disk
                 self._digest, self._hashed = hashlib.sha256(), 0
             if hashing and index == self._hashed + 1:
                 self._digest.update(content)
@@ -122,7 +122,7 @@ class BlockFile:
         return written
 
     def sync(self) -> None:
-        """Make durable what was put, the first time with the file itself: until then nothing of it is promised."""
+        """Make written blocks durable; the first time with the file itself."""
         faults.before("BlockFile.write")
         if self._is_new:
             sync(self._descriptor)
@@ -142,14 +142,14 @@ class BlockFile:
         return os.pread(self._descriptor, self.length(index), (index - 1) * self.block_size)
 
     def sha256(self) -> str:
-        """Give the payload's SHA-256 in hex. Blocks that came in their order were hashed when they came."""
+        """Return the payload's SHA-256 in hex. Blocks that arrived in order are hashed already."""
         digest = self._digest.copy()
         for offset in range(self._hashed * self.block_size, self.size, READ_BYTES):
             digest.update(os.pread(self._descriptor, min(READ_BYTES, self.size - offset), offset))
         return digest.hexdigest()
 
     async def save_as(self, path: Path, disk: Disk) -> None:
-        """Cut the marks off, close and rename: ``path`` is the payload alone, and durable, when this returns."""
+        """Truncate the marks, close and rename: ``path`` is the bare payload, and durable, when this returns."""
         faults.before("BlockFile.save_as")
         descriptor = self._descriptor
         await disk.write(lambda: os.ftruncate(descriptor, self.size), lambda: sync(descriptor))
@@ -158,7 +158,7 @@ class BlockFile:
         faults.after("BlockFile.save_as")
 
     def close(self) -> None:
-        """Close the file; what was received stays."""
+        """Close the file; received blocks stay."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -197,7 +197,7 @@ class BlockFile:
 
 
 async def open_block_file(path: Path, size: int, block_size: int, disk: Disk) -> BlockFile:
-    """Make the file, or take it up again; see :meth:`BlockFile.open`. A new one is made in less time than a thread is.
+    """Create the file, or reopen it; see :meth:`BlockFile.open`. Creating one is faster than starting a thread.
 
     Raises:
         StorageFull: there is no room for it.
@@ -208,7 +208,7 @@ async def open_block_file(path: Path, size: int, block_size: int, disk: Disk) ->
 
 
 class BlockWriter:
-    """Writes blocks from many tasks at once; what waits while the disk works goes to it together."""
+    """Writes blocks from many tasks at once; blocks that wait while the disk works are written together."""
 
     def __init__(self, file: BlockFile, disk: Disk | None = None) -> None:
         self.file = file
@@ -218,7 +218,7 @@ class BlockWriter:
         self._flushing: asyncio.Task[None] | None = None
 
     async def write(self, index: int, content: bytes) -> bool:
-        """Write a block; returns when it is durable. Gives False where it was there already.
+        """Write a block; return when it is durable, False if it was there already.
 
         Raises:
             Invalid: no such block, or not of its length.
@@ -234,7 +234,7 @@ class BlockWriter:
             return is_new
 
     def take(self, index: int, content: bytes) -> asyncio.Future[None] | None:
-        """Begin to write a block; gives what ends when it is durable. None: too much waits, and nothing was done.
+        """Start to write a block; return a future that ends when it is durable. None: too much waits already.
 
         Raises:
             Invalid: no such block, or not of its length.
@@ -253,7 +253,7 @@ class BlockWriter:
         if index in self.file.received:
             durable.set_result(None)
             return durable
-        # Thousands of vehicles cannot hold their blocks until the disk has time. To hash takes longer than to write.
+        # Thousands of vehicles cannot keep their blocks until the disk has time. Hashing takes longer than writing.
         at_once = self._disk.writes_at_once and len(content) <= AT_ONCE_BYTES
         if at_once:
             self.file.put([(index, content)], hashing=False)
@@ -276,7 +276,7 @@ class BlockWriter:
                     await self._disk.write(functools.partial(self.file.put, blocks), self.file.sync, large=bool(blocks))
                     self.file.count(batch)
                 except (OSError, SotaError) as error:
-                    # What was written meanwhile may be lost with it, and the next sync would not say so.
+                    # Blocks written meanwhile may be lost as well, and the next sync would not report that.
                     failed, self._waiting = {**batch, **self._waiting}, {}
                     for _, durable in failed.values():
                         _fail(durable, error)
@@ -288,7 +288,7 @@ class BlockWriter:
 
 
 def count_blocks(size: int, block_size: int) -> int:
-    """Say in how many blocks a file arrives.
+    """Return the number of a file's blocks.
 
     >>> count_blocks(65_537, 65_536)
     2
@@ -306,10 +306,10 @@ def _take_space(descriptor: int, size: int) -> None:
     except OSError as error:
         if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:
             raise
-        os.ftruncate(descriptor, size)  # a file system that cannot reserve: a full disk is met later, at a block
+        os.ftruncate(descriptor, size)  # a file system that cannot reserve: a full disk shows later, at a block
 
 
 def _fail(future: asyncio.Future[None], error: BaseException) -> None:
     with contextlib.suppress(asyncio.InvalidStateError):
         future.set_exception(error)
-        future.exception()  # whoever waits gets it; nobody waiting is no news
+        future.exception()  # waiting tasks get it; without any, it needs no report

@@ -2,11 +2,11 @@
 
 Rules kept here:
 
-* a program opens no file of its folder before it has claimed the folder (:func:`claimed`);
-* the claim is a lock of the kernel on ``.NAME.lock``, so it ends with the process, also by SIGKILL; the file itself
-  stays and names its last holder;
-* a folder that is open to other users is closed, with the files in it that are the program's own;
-* a folder in which a restore was interrupted is refused: what is in it may be of two moments (``sota restore``).
+* a program opens no file in its folder before it has claimed the folder (:func:`claimed`);
+* the claim is a kernel lock on ``.NAME.lock``, so it ends with the process, even by SIGKILL; the file itself stays
+  and names its last holder;
+* a folder that is open to other users is closed, with the program's own files in it;
+* a folder with an interrupted restore is refused: its files may be of different moments (``sota restore``).
 
 On NFS the lock holds between machines only where the mount has the server keep it (not with ``nolock`` or
 ``local_lock``): keep data folders on local disks.
@@ -28,7 +28,7 @@ from sota.kit.errors import StartError
 from sota.kit.files.durable import private_folder
 
 RESTORING = ".restoring"
-"""Marks a folder whose restore has begun and not ended; its text says from which backup."""
+"""Marks a folder with an unfinished restore; its text names the backup."""
 
 OWN = ("*.db", "*.db-*", "*.sqlite3", "*.sqlite3-*", "*.secret", "web-tls", "identity", "authority", "resolver-index*")
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -38,7 +38,7 @@ PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a program claims: its folder, its name, and which entries of the folder are its own (patterns)."""
+    """What a program claims: its folder, its name, and its own entries in the folder (patterns)."""
 
     folder: Path
     name: str
@@ -47,7 +47,7 @@ class Claim:
 
 @contextlib.contextmanager
 def claimed(*claims: Claim, is_restore: bool = False) -> Iterator[None]:
-    """Hold these folders, which are made where they are missing; ``is_restore`` may also claim a half-restored one.
+    """Hold these folders; missing ones are created. ``is_restore`` may also claim a half-restored one.
 
     Raises:
         StartError: another process holds one (exit code 2), or one cannot be used.
@@ -66,7 +66,7 @@ def _claim(claim: Claim, *, is_restore: bool) -> int:
     except OSError as error:
         raise _unusable(claim.folder, error) from None
     try:
-        if os.geteuid() == 0:  # a command of root's must not lock the program's own user out
+        if os.geteuid() == 0:  # a command run by root must not lock out the program's user
             owner = claim.folder.stat()
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
         _lock(claim, descriptor)
@@ -87,7 +87,7 @@ def _lock(claim: Claim, descriptor: int) -> None:
     except OSError as error:
         raise _unusable(claim.folder, error) from None
     since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    with contextlib.suppress(OSError):  # a full disk: the lock holds without its text
+    with contextlib.suppress(OSError):  # a full disk: the lock holds without the text
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"sota {claim.name}, process {os.getpid()}, since {since}".encode(), 0)
 
@@ -112,7 +112,7 @@ def _close_to_others(claim: Claim) -> None:
 
 
 def _is_shared(claim: Claim, mode: int) -> bool:
-    """Report whether the folder is one that we may not close: / or /srv, a home, or one like /tmp."""
+    """Report whether the folder must stay open to others: / or /srv, a home, or one like /tmp."""
     folder = claim.folder.resolve()
     is_of_the_system = len(folder.parts) <= len(("/", "srv")) or folder == _home()
     is_ours = (folder / f".{claim.name}.lock").exists() or not any(folder.iterdir())
@@ -133,5 +133,5 @@ def _close_all(path: Path) -> None:
 def _home() -> Path | None:
     try:
         return Path.home().resolve()
-    except RuntimeError:  # a service's user need not have one
+    except RuntimeError:  # a service's user may have no home
         return None

@@ -1,6 +1,6 @@
 """Files that survive power loss: written aside, synced, renamed, and the folder synced too.
 
-Every sync of ours goes through here, so that a load generator with thousands of vehicles on one disk may do without
+Every sync goes through here, so that a load generator with thousands of vehicles on one disk may omit them
 (:func:`relax`), and a fault test knows where to end a process (``kit/runtime/faults.py``).
 """
 
@@ -21,24 +21,24 @@ _here = threading.local()
 
 
 def relax() -> None:
-    """Sync nothing any more in this process: what it writes may be lost with the power. Never for a real vehicle."""
+    """Turn off syncs in this process: its writes may be lost with the power. Never for a real vehicle."""
     global _relaxed  # noqa: PLW0603 - a property of the whole process, set once when it starts
     _relaxed = True
 
 
 def is_relaxed() -> bool:
-    """Say whether this process does without syncs."""
+    """Return whether this process omits syncs."""
     return _relaxed
 
 
 def needs_sync() -> bool:
-    """Say whether a sync does anything now."""
+    """Return whether a sync has an effect now."""
     return not _relaxed and not getattr(_here, "is_synced", False)
 
 
 @contextlib.contextmanager
 def all_synced() -> Iterator[None]:
-    """Sync nothing in this thread meanwhile: all of the file system was synced just now (``fleet/syncfs.py``)."""
+    """Omit syncs in this thread: the whole file system was synced just now (``fleet/syncfs.py``)."""
     _here.is_synced = True
     try:
         yield
@@ -53,13 +53,13 @@ def sync(descriptor: int) -> None:
 
 
 def sync_content(descriptor: int) -> None:
-    """Make a file's content durable, where its size has not changed."""
+    """Make a file's content durable if its size has not changed."""
     if needs_sync():
         os.fdatasync(descriptor)
 
 
 def sync_file(path: Path) -> None:
-    """Make the content and size of a file durable that nobody has open."""
+    """Make the content and size of a closed file durable."""
     if not needs_sync():
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -70,7 +70,7 @@ def sync_file(path: Path) -> None:
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Replace ``path`` by ``content`` so that a reader sees the old file or the new one, whenever the power goes.
+    """Replace ``path`` by ``content``, so that readers see either the old file or the new one, even after a power cut.
 
     The file gets exactly this ``mode``, whatever the umask.
     """
@@ -93,26 +93,26 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 def replace_together(folder: Path, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
-    """Replace several files of a folder, all or none: whoever reads them calls :func:`finish_replacing` first."""
+    """Replace several files of a folder, all or none: readers call :func:`finish_replacing` first."""
     finish_replacing(folder)
     coming = folder / ".coming"
     coming.mkdir(mode=0o700, exist_ok=True)
-    for left in coming.iterdir():  # an attempt that was interrupted
+    for left in coming.iterdir():  # of an interrupted attempt
         left.unlink()
     for name, content in files.items():
         write_atomic(coming / name, content, mode=mode)
-    coming.replace(folder / READY)  # from here on they replace the others, whenever the power goes
+    coming.replace(folder / READY)  # from here on they replace the old files, even after a power cut
     sync_folder(folder)
     finish_replacing(folder)
 
 
 def finish_replacing(folder: Path) -> None:
-    """Bring a replacement of files that was interrupted to its end; several programs may do so at once."""
+    """Finish an interrupted replacement of files; several programs may do so at the same time."""
     ready = folder / READY
     if not ready.is_dir():
         return
     for file in sorted(ready.iterdir()):
-        with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
+        with contextlib.suppress(FileNotFoundError):  # another program was faster
             file.replace(folder / file.name)
     sync_folder(folder)
     with contextlib.suppress(FileNotFoundError):
@@ -120,12 +120,12 @@ def finish_replacing(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable (a rename or a new file is not, before this)."""
+    """Make the folder's entries durable: a rename or a new file is not durable before."""
     sync_file(folder)
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder, and the parents that are missing, which only its owner may enter; one that exists stays as it is.
+    """Create a folder that only its owner may enter, and missing parents; an existing one stays as it is.
 
     Raises:
         NotADirectoryError: it is a file.
@@ -140,9 +140,9 @@ def private_folder(path: Path) -> Path:
 
 
 def shared_folder(path: Path) -> Path:
-    """Make a folder, and its parents where there are none, that every user of the vehicle can read.
+    """Create a folder, and missing parents, that every user of the vehicle can read.
 
-    The process's file mode mask (``UMask=`` of its unit) is about its own files and must not hide a package's.
+    The process's umask (``UMask=`` of its unit) is for its own files and must not hide a package's.
     """
     for folder in reversed((path, *path.parents)):
         if not folder.exists():
@@ -152,12 +152,12 @@ def shared_folder(path: Path) -> Path:
 
 
 def private_file(path: Path) -> None:
-    """Make an empty file that only its owner may read, where it is missing; close one of ours that is open to others.
+    """Create an empty file that only its owner may read; restrict our own file if it is open to others.
 
-    SQLite gives its log the rights of the database, so this holds for both, whatever the umask.
+    SQLite gives its log the mode of the database, so this applies to both, whatever the umask.
 
     Raises:
-        OSError: it is missing and cannot be made. What is wrong with one that exists, its own use tells.
+        OSError: it is missing and cannot be created. A fault of an existing file shows when it is used.
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -169,5 +169,5 @@ def private_file(path: Path) -> None:
 
 
 def mode_in(folder: Path) -> int:
-    """Return the mode of a file in this folder: the group may read it where it may read the folder, others never."""
+    """Return the mode for a file in this folder: readable by the group if the folder is, never by others."""
     return 0o600 | (folder.stat().st_mode & 0o040)

@@ -1,8 +1,8 @@
-"""A tar archive of plain files in one folder, in an order that means something: written and read strictly.
+"""A tar archive of plain files in one folder, in a significant order: written and read strictly.
 
-Any tar program can list and unpack one (POSIX ustar). The reader takes nothing else: no folders, links or extensions,
-no two files of one name, every header whole, the size of the file exactly what the headers say. It reads headers alone;
-contents stay in the file and are read in parts, so a hostile archive costs no memory.
+Any tar program can list and unpack one (POSIX ustar). The reader accepts nothing else: no folders, links or extensions,
+no duplicate names, complete headers, and exactly the file size that the headers imply. It reads only headers; contents
+stay in the file and are read in parts, so a hostile archive costs no memory.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ PART = 1 << 20
 END = bytes(2 * BLOCK)
 MAX_ENTRIES = 256
 MAX_SIZE = (1 << 33) - 1
-"""Of one file: eleven octal digits."""
+"""Limit of one file: eleven octal digits."""
 NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,98}\Z")
 MAGIC = b"ustar\x0000"
 
 
 class BadContainer(Invalid):
-    """It is no such archive, or a damaged one."""
+    """It is not such an archive, or a damaged one."""
 
     code, title = "bad_container", "Bad Container"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TarEntry:
     """A file in the archive: where its content begins, and how long it is."""
 
     name: str
@@ -42,7 +42,7 @@ class Entry:
 
 
 def write(target: IO[bytes], entries: Iterable[tuple[str, Path | bytes]]) -> None:
-    """Write an archive; the same files in the same order give the same bytes, on any day and for any user.
+    """Write an archive; the same files in the same order always give the same bytes.
 
     Raises:
         Invalid: a name or size that such an archive cannot have.
@@ -60,20 +60,20 @@ def write(target: IO[bytes], entries: Iterable[tuple[str, Path | bytes]]) -> Non
     target.write(END)
 
 
-def read(file: Path) -> list[Entry]:
+def read(file: Path) -> list[TarEntry]:
     """Read the headers of an archive.
 
     Raises:
-        BadContainer: it is not exactly one that :func:`write` could have made.
+        BadContainer: :func:`write` could not have written it.
     """
-    entries: list[Entry] = []
+    entries: list[TarEntry] = []
     whole = file.stat().st_size
     with file.open("rb") as stream:
         while (header := stream.read(BLOCK)) != END[:BLOCK]:
             name, size = _read_header(header)
             if any(entry.name == name for entry in entries):
                 raise BadContainer(f"{name} is in it twice.")
-            entries.append(Entry(name, stream.tell(), size))
+            entries.append(TarEntry(name, stream.tell(), size))
             if len(entries) > MAX_ENTRIES:
                 raise BadContainer(f"It holds more than {MAX_ENTRIES} files.")
             after = stream.tell() + size
@@ -87,8 +87,8 @@ def read(file: Path) -> list[Entry]:
     return entries
 
 
-def content(file: Path, entry: Entry) -> Iterator[bytes]:
-    """Give a file's content part by part.
+def content(file: Path, entry: TarEntry) -> Iterator[bytes]:
+    """Yield a file's content part by part.
 
     Raises:
         BadContainer: the archive became shorter.
@@ -105,7 +105,7 @@ def content(file: Path, entry: Entry) -> Iterator[bytes]:
 
 
 def sha256(parts: Iterable[bytes]) -> str:
-    """Give the SHA-256 of a content, 64 hex digits."""
+    """Return the SHA-256 of a file's content, 64 hex digits."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -144,7 +144,7 @@ def _header(name: str, size: int) -> bytes:
 
 
 def _read_header(header: bytes) -> tuple[str, int]:
-    """Take a header apart: it must be, byte for byte, the one that would be written for its name and size."""
+    """Parse a header: it must equal, byte for byte, what is written for its name and size."""
     try:
         name = header[:100].rstrip(b"\0").decode("ascii")
         size = int(header[124:135], 8)

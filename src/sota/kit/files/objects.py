@@ -1,7 +1,7 @@
-"""Where files are kept: a folder on one machine, an object store on several, by one address.
+"""An object store: a folder on one machine, or S3 for several, selected by one address.
 
 ``var/packages`` or ``/srv/packages`` is a folder, ``s3://BUCKET/PREFIX`` a bucket (credentials come from the
-environment, as the AWS tools read them). An object is found by its key, never by a name that somebody gave.
+environment, as the AWS tools read them). An object is found by its key, never by a name that a user chose.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from sota.kit.runtime import faults
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
-PART_BYTES = 5 << 20  # the smallest part that S3 takes
+PART_BYTES = 5 << 20  # the smallest part that S3 accepts
 PARTS_AT_ONCE = 2
 READ_BYTES = 256 << 10
 READ_TIMEOUT_S = 30.0
 ABORT_TIMEOUT_S = 10.0
-# By themselves its client would try for three minutes, and keep a caller waiting whose answer is long decided.
+# The client's default would retry for three minutes, longer than callers wait.
 RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
 
 
@@ -51,9 +51,9 @@ class Objects:
             raise StartError(f"repository {address!r} cannot be used: {error}") from None
 
     async def put(self, key: str, content: AsyncIterator[bytes]) -> None:
-        """Write an object, holding a few parts of it in memory; returns when it is whole and durable.
+        """Write an object, with only a few parts in memory; return when it is complete and durable.
 
-        What ``content`` raises comes out as it is, and then nothing is left behind.
+        An exception of ``content`` is raised unchanged; then no object is left behind.
 
         Raises:
             Failed: it cannot be stored.
@@ -78,14 +78,14 @@ class Objects:
         except (BaseError, OSError) as error:
             raise Failed(f"The file cannot be stored: {type(error).__name__}.") from error
         finally:
-            if not writing.done():  # we are cancelled; the store would keep the parts of a write that is just dropped
+            if not writing.done():  # cancelled: the store would keep the parts of a write that is just dropped
                 source.stop()
                 await asyncio.wait({writing}, timeout=ABORT_TIMEOUT_S)
                 writing.add_done_callback(_forget)
                 writing.cancel()
 
     async def delete(self, key: str) -> None:
-        """Delete an object, and what an interrupted write of it may have left; it need not exist.
+        """Delete an object, and remains of an interrupted write; it need not exist.
 
         Raises:
             Failed: it cannot be deleted now.
@@ -100,7 +100,7 @@ class Objects:
             await asyncio.to_thread(_delete_parts, self.folder / key)
 
     async def exists(self, key: str) -> bool:
-        """Say whether the object is there."""
+        """Return whether the object exists."""
         try:
             await obstore.head_async(self._store, key)
         except FileNotFoundError:
@@ -121,7 +121,7 @@ class Objects:
             raise Failed(f"The file cannot be read: {type(error).__name__}.") from error
 
     async def open(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
-        """Open a range of an object; gives its bytes part by part, as many as there are.
+        """Open a range of an object; yield its bytes part by part.
 
         Raises:
             Failed: it is not there, or cannot be read now. Later, while it is read, too.
@@ -135,7 +135,7 @@ class Objects:
 
 
 class _Source:
-    """What is written, and a way to make the writer give up."""
+    """Content to write, and a way to abort the writer."""
 
     def __init__(self, content: AsyncIterator[bytes]) -> None:
         self._content, self._is_stopped = content, False
@@ -153,7 +153,7 @@ class _Source:
             if part is None:
                 return
             yield part
-        raise InterruptedError("the write is given up")  # the one way in which a store forgets the parts it has
+        raise InterruptedError("the write is aborted")  # the only way to make a store delete the parts it has
 
     def stop(self) -> None:
         self._is_stopped = True
@@ -175,12 +175,12 @@ async def _read(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:
 
 def _forget(writing: asyncio.Future[Any]) -> None:
     if not writing.cancelled():
-        writing.exception()  # that it was given up is no news
+        writing.exception()  # its abort needs no report
 
 
 def _finish(repository: Path, path: Path) -> None:
     with path.open("rb") as file:
-        mode = mode_in(repository)  # the store's own client leaves it to the umask
+        mode = mode_in(repository)  # the store's own client would use the umask
         os.fchmod(file.fileno(), mode)
         sync(file.fileno())
     if path.parent != repository:

@@ -1,9 +1,9 @@
-"""Move away a local file that cannot be used any more, so that its program begins again and the file can be examined.
+"""Move away a local file that cannot be used, so that its program starts again and the file can be examined.
 
 The name says why and when: ``client.db.damaged-20261130T151203Z``. The newest three are kept, so that a disk that
-damages the same file again and again does not fill up.
+damages the file repeatedly does not fill up.
 
-A file is set aside only for damage, never for an error that may pass: a full disk, a lock, a missing permission, an
+A file is set aside only for damage, never for a temporary error: a full disk, a lock, a missing permission, an
 I/O error. :func:`is_damage` tells them apart.
 """
 
@@ -31,28 +31,28 @@ UNDECODABLE = "Could not decode to UTF-8"
 
 
 class DamagedRow(ValueError):
-    """A stored value is none that the program writes."""
+    """A stored value is not one that the program writes."""
 
 
 def is_damage(error: BaseException) -> bool:
-    """Report whether an error shows that stored data is damaged; errors that may pass do not.
+    """Report whether an error shows damaged data; temporary errors do not.
 
     >>> is_damage(sqlite3.OperationalError("database or disk is full"))
     False
     """
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)
-        if code is None:  # raised by Python's own module, which has no code for a text that is not UTF-8
+        if code is None:  # raised by Python's module, which has no code for text that is not UTF-8
             return str(error).startswith(UNDECODABLE)
         return code & 0xFF in {CORRUPT, NOT_A_DATABASE}
     return isinstance(error, DamagedRow | msgspec.DecodeError | UnicodeDecodeError)
 
 
 def read_stored(kind: type[Value], value: object) -> Value:
-    """Read one of an enumeration's values from a row.
+    """Read an enumeration's value from a row.
 
     Raises:
-        DamagedRow: it is none of them.
+        DamagedRow: it is not one of them.
     """
     try:
         return kind(value)
@@ -61,7 +61,7 @@ def read_stored(kind: type[Value], value: object) -> Value:
 
 
 def set_aside(path: Path, why: str = DAMAGED) -> Path:
-    """Rename a file or folder so that its name says why and when; return its new path. The rename is durable.
+    """Rename a file or folder so that its name says why and when; return the new path. The rename is durable.
 
     Raises:
         OSError: it cannot be renamed; it is where it was.
@@ -73,8 +73,8 @@ def set_aside(path: Path, why: str = DAMAGED) -> Path:
         new = path.with_name(f"{path.name}.{why}-{stamp}-{number}")
     path.rename(new)
     sync_folder(path.parent)
-    # A database's log comes second: without the database SQLite discards it, but a database without its log would pass
-    # for a whole one of an earlier moment.
+    # A database's log comes second: SQLite discards a log without its database, but a database without its log would
+    # look like a complete one of an earlier moment.
     for companion in COMPANIONS:
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + companion).rename(new.with_name(new.name + companion))
@@ -84,14 +84,14 @@ def set_aside(path: Path, why: str = DAMAGED) -> Path:
 
 
 def find_set_aside(path: Path, why: str = DAMAGED) -> list[Path]:
-    """List what was set aside of a path, the oldest first."""
+    """List set-aside versions of a path, the oldest first."""
     names = path.parent.glob(f"{path.name}.{why}-*")
     found = [name for name in names if not name.name.endswith(COMPANIONS)]
     return sorted(found, key=lambda each: (each.lstat().st_ctime_ns, each.name))
 
 
 def _remove(old: Path) -> None:
-    """Remove what was set aside longest ago; what cannot be removed does no harm."""
+    """Remove the oldest set-aside files; a failure to remove does no harm."""
     with contextlib.suppress(OSError):
         if old.is_dir() and not old.is_symlink():
             shutil.rmtree(old)

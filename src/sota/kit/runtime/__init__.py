@@ -1,1 +1,1 @@
-"""What every process has: clock, logs, metrics, settings, background tasks, start and end."""
+"""What every process needs: clock, logs, metrics, settings, background tasks, start and end."""

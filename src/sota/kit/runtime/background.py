@@ -2,11 +2,11 @@
 
 Rules kept here:
 
-* what fails is logged, waited for with growing pauses, and begun again: a full disk, a database that is away, or a row
-  that cannot be read must not end the requests that can be answered;
-* a task that fails again and again is named by :meth:`Background.trouble`, and so by ``/readyz``;
-* a task that cannot be begun again (:meth:`Background.start`) ends the process by its death, for a supervisor to start
-  it again.
+* a failed task is logged and restarted after growing pauses: a full disk, a database that is down, or an unreadable
+  row must not stop the requests that can be answered;
+* a task that fails repeatedly is named by :meth:`Background.trouble`, and so by ``/readyz``;
+* a task that cannot be restarted (:meth:`Background.start`) ends the process when it dies, so that a supervisor
+  restarts it.
 
 >>> background.keep("core outbox", relay.run)                                            # doctest: +SKIP
 """
@@ -24,15 +24,15 @@ from sota.kit.runtime.logging import get_logger
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
-# A task that ran for so long was all right: its next failure is a first one again.
+# After running for so long a task counts as healthy: its next failure is a first one again.
 RIGHT_AFTER_S = 60.0
-# So long after its pause a task must run before it counts as working again.
+# After a pause a task must run for so long before it counts as working again.
 REMEMBERED_S = 2.0
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
 on_fatal: list[Callable[[str], None]] = []
-"""Who is told that a task died which cannot be begun again (:func:`sota.kit.runtime.program.run`)."""
+"""Called when a task dies that cannot be restarted (:func:`sota.kit.runtime.program.run`)."""
 
 
 class Background:
@@ -56,11 +56,11 @@ class Background:
 
     @property
     def is_running(self) -> bool:
-        """Whether there are tasks."""
+        """Whether any task runs."""
         return bool(self._tasks)
 
     def trouble(self) -> str | None:
-        """Return which tasks fail now, and why; None where all work."""
+        """Return which tasks fail now, and why; None if all work."""
         now = time.monotonic()
         failing = [f"{name} fails: {reason}" for name, (reason, until) in self._failing.items() if now < until]
         return "; ".join(failing) or None
@@ -99,13 +99,13 @@ class Background:
 
 def _log(name: str, error: Exception, waits_s: float) -> None:
     values: dict[str, Any] = {"task": name, "reason": _reason(error), "again_in_s": round(waits_s, 1)}
-    if isinstance(error, (SotaError, OSError)):  # what passes: its reason is enough
+    if isinstance(error, (SotaError, OSError)):  # expected errors: the reason is enough
         get_logger().warning("background_task_failed", **values)
     else:
         get_logger().error("background_task_failed", **values, exc_info=error)
 
 
 def _reason(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):  # of a TaskGroup: the first that failed ended the others
+    while isinstance(error, BaseExceptionGroup):  # of a TaskGroup: the first failure ended the others
         error = error.exceptions[0]
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,6 +1,6 @@
-"""Time and ids, handed to whoever needs them so that tests can hold them still.
+"""Time and ids, injected so that tests can control them.
 
-Times are aware and UTC; ids are UUIDv7 (RFC 9562, 5.7): they sort by the moment of their making.
+Times are aware and UTC; ids are UUIDv7 (RFC 9562, 5.7): they sort by the moment of their creation.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from uuid import UUID
 
 
 class Clock(Protocol):
-    """Where a program gets the time from."""
+    """Where a program gets the time."""
 
     def now(self) -> datetime:
-        """Give the present moment, UTC."""
+        """Return the present moment, UTC."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's clock."""
 
     def now(self) -> datetime:
-        """Give the present moment, UTC."""
+        """Return the present moment, UTC."""
         return datetime.now(UTC)
 
 
 class _Ids:
-    """The milliseconds and the count of the newest id, so that the next one sorts behind it whatever the clock does."""
+    """Milliseconds and count of the newest id, so that the next one sorts behind it whatever the clock does."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,7 +41,7 @@ class _Ids:
         now = time.time_ns() // 1_000_000
         with self._lock:
             if now > self._milliseconds:
-                # The upper half is left for what follows within the millisecond.
+                # The upper half is left for ids within the same millisecond.
                 self._milliseconds, self._count = now, int.from_bytes(os.urandom(2)) & 0x7FF
             elif self._count < 0xFFF:
                 self._count += 1
@@ -50,7 +50,7 @@ class _Ids:
             return self._milliseconds, self._count
 
     def pass_by(self, milliseconds: int) -> None:
-        """Let every further id sort behind those of this moment."""
+        """Make all further ids sort behind those of this moment."""
         with self._lock:
             if milliseconds > self._milliseconds:
                 self._milliseconds, self._count = milliseconds, 0xFFF
@@ -60,10 +60,10 @@ _ids = _Ids()
 
 
 def new_id() -> UUID:
-    """Make a UUIDv7: 48 bits of unix milliseconds, a count within them, then randomness.
+    """Return a new UUIDv7: 48 bits of unix milliseconds, a count within them, then randomness.
 
-    Each sorts behind all that this process made before (RFC 9562, 6.2), also where the clock was set back: what is sent
-    in the order of its ids must not overtake what was true before it.
+    It sorts behind all earlier ones of this process (RFC 9562, 6.2), even after the clock was set back: messages sent
+    in the order of their ids must not overtake older ones.
 
     >>> one, other = new_id(), new_id()
     >>> one < other, one.version
@@ -77,5 +77,5 @@ def new_id() -> UUID:
 
 
 def sort_behind(newest: UUID) -> None:
-    """Let every further id of this process sort behind one that an earlier process made, perhaps with a later clock."""
+    """Make further ids of this process sort behind one of an earlier process, perhaps from a later clock."""
     _ids.pass_by(newest.int >> 80)

@@ -1,14 +1,14 @@
-"""Where a test may end this process: before or after any of its durable writes.
+"""Where a test may kill this process: before or after any of its durable writes.
 
-Off unless ``SOTA_FAULTS`` names a folder when the process starts; then every durable write tells its step here, by
+Off unless ``SOTA_FAULTS`` names a folder when the process starts; then every durable write reports its step here, by
 name (``ClientState.offer``, ``BlockFile.write``). In that folder
 
-* ``steps`` gets a line for each step, so that a run without faults tells which there are;
+* ``steps`` gets a line for each step, so that a run without faults lists them all;
 * ``plan``, which a test may write at any time, says where to end: ``before ClientState.offer 1`` kills the process
-  (SIGKILL, as a loss of power would) before the first such write after the plan was found. The plan is removed first:
-  a restarted process works on.
+  (SIGKILL, like a loss of power) before the first such write after the plan was found. The plan is removed first, so
+  that a restarted process continues.
 
-``make faults`` goes through all of them. Nobody sets the variable in production; a process in which it is set says so.
+``make faults`` plays all of them. The variable is never set in production; a process in which it is set logs that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BEFORE, AFTER = "before", "after"
 
 
 class Plan:
-    """The folder of one process's faults."""
+    """The fault folder of one process."""
 
     def __init__(self, folder: Path) -> None:
         self._steps, self._plan = folder / "steps", folder / "plan"
@@ -34,7 +34,7 @@ class Plan:
         folder.mkdir(parents=True, exist_ok=True)
 
     def reach(self, side: str, step: str) -> None:
-        """Note that a step is reached; kill the process where the plan says so."""
+        """Note that a step is reached; kill the process if the plan says so."""
         if side == BEFORE:
             with self._steps.open("a") as steps:
                 steps.write(f"{step}\n")
@@ -58,7 +58,7 @@ class Plan:
 
 
 def step_of(work: Callable[..., Any]) -> str:
-    """Name a transaction by the function that does it.
+    """Name a transaction after the function that does it.
 
     >>> class Store:
     ...     def save(self):
@@ -86,12 +86,12 @@ plan = _from_environment()
 
 
 def before(step: str | Callable[..., Any]) -> None:
-    """Say that a durable write is about to be made."""
+    """Note that a durable write is about to be made."""
     if plan is not None:
         plan.reach(BEFORE, step if isinstance(step, str) else step_of(step))
 
 
 def after(step: str | Callable[..., Any]) -> None:
-    """Say that a durable write is on disk; nobody has been told of it yet."""
+    """Note that a durable write is on disk, and its caller does not know yet."""
     if plan is not None:
         plan.reach(AFTER, step if isinstance(step, str) else step_of(step))

@@ -1,7 +1,7 @@
 """Structured logs: one event a line, in the past tense, with fields.
 
 ``log.info("package_uploaded", package="ivi/2.1.0", size=1048576)``. JSON unless standard error is a terminal. Never
-secrets, tokens, or full VINs at info level: :func:`short_vin` shortens them.
+secrets or tokens.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TextIO, cast
 
 import msgspec
 
-# structlog imports rich, where it is installed, for coloured tracebacks that we never print: 4 MB of a vehicle.
+# structlog imports rich, if installed, for coloured tracebacks that we never print: 4 MB of a vehicle.
 _without_rich = "rich" not in sys.modules
 if _without_rich:
     sys.modules["rich"] = None  # type: ignore[assignment]
@@ -25,19 +25,19 @@ import structlog  # noqa: E402 - after what is above
 if _without_rich:
     del sys.modules["rich"]
 
-# Beyond what JSON escapes: control characters of 8 bits (CSI begins an escape sequence), line and paragraph separators,
-# and marks that turn the direction of writing round.
+# Beyond what JSON escapes: 8-bit control characters (CSI begins an escape sequence), line and paragraph separators,
+# and marks that change the direction of text.
 UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
 _state = {"debug": False}
 SECRET_NAMES = frozenset({"password", "token", "secret", "credential", "authorization", "cookie", "key"})
 
 
 def configure(level: str = "info", *, output: TextIO | None = None, program: str | None = None) -> None:
-    """Set the process's logs up: ``level`` is debug, info, warning or error; ``output`` is standard error."""
+    """Set up the process's logs: ``level`` is debug, info, warning or error; ``output`` is standard error."""
     stream = output or sys.stderr
     _state["debug"] = level.lower() == "debug"
     numeric = getattr(stdlib_logging, level.upper())
-    # asyncio and alembic log through the standard library: only their warnings matter.
+    # uvicorn, asyncio and alembic use the standard library: only their warnings matter.
     render = _render_text if stream.isatty() else _render_json
     lossy = cast(TextIO, _Lossy(stream))
     stdlib_logging.basicConfig(stream=lossy, level=max(numeric, stdlib_logging.WARNING), force=True)
@@ -62,7 +62,7 @@ def configure(level: str = "info", *, output: TextIO | None = None, program: str
 
 
 class _Lossy:
-    """Writes to a stream, and passes over what it does not take: a full disk must not fail a request for its log."""
+    """Writes to a stream and drops what it does not take: a full disk must not fail a request for its log."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -78,7 +78,7 @@ class _Lossy:
 
 
 class _Standard(stdlib_logging.Formatter):
-    """Writes what libraries log as events of ours: one a line."""
+    """Logs the messages of libraries as our events, one a line."""
 
     def __init__(self, render: Callable[[Any, str, MutableMapping[str, Any]], str]) -> None:
         super().__init__()
@@ -98,18 +98,13 @@ class _Standard(stdlib_logging.Formatter):
 
 
 def is_debugging() -> bool:
-    """Say whether debug events are written: those that happen with every block cost too much to be made in vain."""
+    """Return whether debug events are written: events for every block are too expensive to build in vain."""
     return _state["debug"]
 
 
 def get_logger(**fields: Any) -> Any:
-    """Give a logger whose every event carries ``fields``."""
+    """Return a logger whose every event carries ``fields``."""
     return structlog.get_logger(**fields)
-
-
-def short_vin(vin: str) -> str:
-    """Shorten a VIN for logs at info level: ``WVW…0042``."""
-    return f"{vin[:3]}…{vin[-4:]}" if len(vin) > 8 else vin
 
 
 def _hide_secrets(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -121,17 +116,17 @@ def _hide_secrets(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> 
 def _render_json(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:
     try:
         line = msgspec.json.encode(event, enc_hook=str).decode()
-    except UnicodeEncodeError:  # half a character: an event that cannot be written would be one that nobody sees
+    except UnicodeEncodeError:  # half a character: the event must be written nevertheless
         whole = {name: str(value).encode(errors="backslashreplace").decode() for name, value in event.items()}
         line = msgspec.json.encode(whole).decode()
     return UNPRINTABLE.sub(_escape, line)
 
 
 def _render_text(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:
-    # One event stays one line, whatever a value holds: a line break in a value must not forge a second event.
+    # One event stays one line: a line break in a value must not forge a second event.
     head = f"{event.pop('timestamp', '')[11:19]} {event.pop('level', ''):7} {event.pop('event', '')}"
     fields = " ".join(f"{name}={str(value)!r}" for name, value in event.items() if name != "exception")
-    # So does a line of a trace: an error's own text may hold what a caller sent.
+    # So does a line of a traceback: an error's text may hold what a caller sent.
     trace = "".join(f"\n    | {UNPRINTABLE.sub(_escape, part)}" for part in str(event.get("exception", "")).split("\n"))
     return f"{head} {fields}{trace if 'exception' in event else ''}"
 

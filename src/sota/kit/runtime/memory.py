@@ -1,8 +1,8 @@
-"""What a program that moves large messages asks of the C library: to keep freed memory for the next one.
+"""Tunes the C library for a program that moves large messages: keep freed memory for the next one.
 
-By default a buffer of 128 KiB is a mapping of its own, given back when it is freed. A program that passes on messages
+By default a buffer of 128 KiB is a mapping of its own, returned when it is freed. A program that passes on messages
 of that size then spends more time on page faults than on the messages: with this a copy of one took 50 µs instead of
-200. The memory that is kept back is bounded.
+200. The memory that is kept is bounded.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ KEPT_BYTES = 128 << 20
 
 
 def keep_freed() -> None:
-    """Keep up to 128 MiB of what is freed; a C library without such a call (musl) does as it likes."""
-    import ctypes  # a vehicle never comes here, and does without it
+    """Keep up to 128 MiB of freed memory; a C library without such a call (musl) ignores this."""
+    import ctypes  # not needed in a vehicle
 
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""Prometheus metrics that every program has; a feature adds its own beside its code.
+"""Prometheus metrics of every program; a feature adds its own beside its code.
 
 All live in the default registry of the process and carry a label ``program``, since ``sota up`` runs several in one
 process.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 
-from sota.kit.runtime.stub_modules import hidden
+from sota.kit.runtime.stub_modules import stubbed
 
-with hidden("prometheus_client.exposition"):  # it brings a web server, which only ``exposition`` below has a use for
+with stubbed("prometheus_client.exposition"):  # it brings a web server, which only ``exposition`` below needs
     from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 __all__ = ["DURATION", "REFUSED", "REGISTRY", "REQUESTS", "Counter", "Gauge", "Histogram", "count_answer", "exposition"]
@@ -27,7 +27,7 @@ DURATION = Histogram(
 REFUSED = Counter("sota_refused_total", "Requests outside the whitelist, by program and reason.", ["program", "reason"])
 
 
-@functools.lru_cache(maxsize=4096)  # finding a child by its labels takes a lock and longer than counting
+@functools.lru_cache(maxsize=4096)  # finding a child by its labels takes a lock, and longer than counting
 def _answers(program: str, interaction: str, status: int) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(program, interaction, status), DURATION.labels(program, interaction)
 
@@ -40,7 +40,7 @@ def count_answer(program: str, interaction: str, status: int, took_s: float) -> 
 
 
 def exposition() -> bytes:
-    """Give all metrics in Prometheus's text format."""
+    """Return all metrics in Prometheus's text format."""
     from prometheus_client.exposition import generate_latest
 
     return generate_latest(REGISTRY)

@@ -1,6 +1,6 @@
 """Runs one or several programs in a process: start in order, operation port, clean end on SIGTERM or SIGINT.
 
-A program offers ``name``, ``start``, ``stop`` and ``trouble``; what it does in the background belongs to it
+A program has ``name``, ``start``, ``stop`` and ``trouble``; it owns its background tasks
 (:mod:`sota.kit.runtime.background`).
 """
 
@@ -36,11 +36,11 @@ class RunnableProgram(Protocol):
         ...
 
     async def stop(self) -> None:
-        """End what is under way, leave nothing half-done."""
+        """End running work, leave nothing half-done."""
         ...
 
     async def trouble(self) -> str | None:
-        """Return why requests cannot be answered now (its database, its neighbours); None where they can."""
+        """Return why requests cannot be answered now (its database, its neighbours); None if they can."""
         ...
 
 
@@ -74,9 +74,9 @@ async def run(
 
 
 def _settle() -> None:
-    """Let the garbage collector pass over what stays: modules, routes, statements; some 100,000 objects.
+    """Exclude permanent objects from garbage collection: modules, routes, statements; some 100,000 objects.
 
-    A full collection walks all of them, and everybody waits meanwhile: 75 ms were measured, under 1 ms after this.
+    A full collection would walk them all and block every request: 75 ms were measured, under 1 ms after this.
     """
     gc.collect()
     gc.freeze()

@@ -5,8 +5,8 @@ A program declares a ``msgspec.Struct`` whose fields are annotated with a descri
     class CoreSettings(Settings, kw_only=True):
         port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the API.")] = 8081
 
-``[core] port = 9000`` in the file, ``SOTA_CORE_PORT=9000`` and ``--set port=9000`` set it. A name that does not exist
-is an error, with the nearest one that does. Secrets are never settings themselves: a setting names the file that
+``[core] port = 9000`` in the file, ``SOTA_CORE_PORT=9000`` and ``--set port=9000`` set it. An unknown name is an
+error, which suggests the nearest known one. Secrets are never settings themselves: a setting names the file that
 holds one.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["Annotated", "Meta", "Settings", "describe", "load", "read_secret"]
 
 
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What every program can be told."""
+    """Settings of every program."""
 
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     operation_port: Annotated[
@@ -52,7 +52,7 @@ def load(
     """Read the settings of ``program`` (``core``, ``rvi-node``).
 
     Raises:
-        StartError: a file that cannot be read, an unknown name, or a value that does not fit; says which and where.
+        StartError: an unreadable file, an unknown name, or an invalid value; it says which and where.
     """
     section = program.replace("-", "_")
     values: dict[str, Any] = {}

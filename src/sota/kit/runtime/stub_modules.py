@@ -1,9 +1,9 @@
-"""Imports a library without the part of it that we have no use for.
+"""Imports a library without a part that we do not need.
 
-Two libraries import, with their first line, a command line and a web server of their own: 5 MB of a vehicle's memory
-for nothing (docs/decisions/0012). While ``hidden`` lasts, an empty module stands in for such a part; afterwards it can
-be imported as ever. ``tests/unit/tooling/test_footprint.py`` watches what a vehicle loads, so that a library that
-changes its form is noticed.
+Two libraries import a command line and a web server of their own when they load: 5 MB of a vehicle's memory for
+nothing (docs/decisions/0012). While ``stubbed`` lasts, an empty module replaces such a part; afterwards it can be
+imported normally. ``tests/unit/tooling/test_footprint.py`` watches what a vehicle loads, and fails if a library
+changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import ModuleType
 
 
 class _Empty(ModuleType):
-    """Has every name that is asked for, as None."""
+    """Has any attribute, as None."""
 
     def __getattr__(self, name: str) -> None:
         if name.startswith("__"):
@@ -23,8 +23,8 @@ class _Empty(ModuleType):
 
 
 @contextlib.contextmanager
-def hidden(*names: str) -> Iterator[None]:
-    """Let these modules be empty while the block lasts; one that is loaded already stays as it is."""
+def stubbed(*names: str) -> Iterator[None]:
+    """Replace these modules by empty ones while the block lasts; one that is loaded already stays."""
     absent = [name for name in names if name not in sys.modules]
     sys.modules.update({name: _Empty(name) for name in absent})
     try:

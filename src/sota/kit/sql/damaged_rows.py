@@ -1,7 +1,7 @@
-"""Rows that cannot be read: told once by their id, set aside, and passed by.
+"""Rows that cannot be decoded: logged once by their id, set aside, and skipped.
 
-One damaged row must not end a task, hold up the rows behind it, or fail a list that it stands in. What cannot be done
-without it raises :class:`~sota.kit.errors.Damaged`, which is 503 to a request.
+One damaged row must not end a task, block the rows behind it, or fail a list. Where nothing can be done without the
+row, :class:`~sota.kit.errors.Damaged` is raised: a request gets 503.
 
 >>> received = readable("download", key, lambda: Ranges.parse(row.received), Ranges())        # doctest: +SKIP
 """
@@ -19,18 +19,18 @@ from sota.kit.runtime.logging import get_logger
 
 Result = TypeVar("Result")
 
-# What decoders raise: msgspec's errors, UnicodeDecodeError and those of JSON are ValueErrors, too.
+# What decoders raise: msgspec's errors, UnicodeDecodeError and JSON's errors are ValueErrors, too.
 UNREADABLE = (ValueError, TypeError, KeyError, struct.error, zlib.error)
 REMEMBERED = 10_000
 
-_told: OrderedDict[tuple[str, str], None] = OrderedDict()
+_logged: OrderedDict[tuple[str, str], None] = OrderedDict()
 
 
 def read(table: str, id: object, decode: Callable[[], Result]) -> Result:
-    """Decode what a row holds.
+    """Decode a row's value.
 
     Raises:
-        Damaged: it cannot be decoded; the log says so once.
+        Damaged: it cannot be decoded; this is logged once.
     """
     try:
         return decode()
@@ -40,7 +40,7 @@ def read(table: str, id: object, decode: Callable[[], Result]) -> Result:
 
 
 def readable(table: str, id: object, decode: Callable[[], Result], otherwise: Result) -> Result:
-    """Decode what a row holds; return ``otherwise`` where it cannot be decoded and the rest of the row is enough."""
+    """Decode a row's value; return ``otherwise`` if that fails and the rest of the row is enough."""
     try:
         return decode()
     except UNREADABLE as error:
@@ -49,11 +49,11 @@ def readable(table: str, id: object, decode: Callable[[], Result], otherwise: Re
 
 
 def note(table: str, id: object, error: Exception) -> None:
-    """Log a damaged row, once: it is met again and again."""
+    """Log a damaged row, but only the first time it is read."""
     key = (table, str(id))
-    if key in _told:
+    if key in _logged:
         return
-    _told[key] = None
-    if len(_told) > REMEMBERED:
-        _told.popitem(last=False)
+    _logged[key] = None
+    if len(_logged) > REMEMBERED:
+        _logged.popitem(last=False)
     get_logger().error("row_damaged", table=table, row=str(id), reason=f"{type(error).__name__}: {error}"[:200])

@@ -2,18 +2,18 @@
 
 Rules kept here:
 
-* every write is one transaction, opened at the program's edge by :meth:`Database.transact`, which repeats it when the
-  engine gave it up (deadlock, lock time-out, lost connection): so the work must do nothing but SQL;
+* every write is one transaction, opened at the program's edge by :meth:`Database.transact`; it is repeated when the
+  engine aborted it (deadlock, lock time-out, lost connection), so its work must do nothing but SQL;
 * a transaction whose connection is lost *while it commits* is not repeated: it may have been committed, and only the
-  caller knows whether doing it twice does harm;
-* reads get a connection of their own by :meth:`Database.read`, on which a statement is repeated when it is lost;
-* a database that is away, hangs, is full, read-only or damaged raises ``Unavailable``, whatever the engine's error;
-* connections are given in the order in which they were asked for, and every wait has an end;
-* wrong credentials and a certificate that is not trusted stop the program at start with one clear line and exit code
-  2; there is no fall-back.
+  caller knows whether a repetition does harm;
+* reads use connections of their own (:meth:`Database.read`); a statement is repeated when its connection is lost;
+* a database that is down, hangs, is full, read-only or damaged raises ``Unavailable``, whatever the engine's error;
+* connections are handed out in the order of the requests for them, and every wait has a time-out;
+* wrong credentials and an untrusted certificate stop the program at start with one clear line and exit code 2; there
+  is no fall-back.
 
-``sqlite:///var/core.db`` and ``mysql://user@host:3306/schema`` are the two forms; a password comes from a file, or
-stands in the URL. A program opens its own by :meth:`Database.of`, from its settings.
+A URL is ``sqlite:///var/core.db`` or ``mysql://user@host:3306/schema``; the password comes from a file or from the
+URL. A program opens its database by :meth:`Database.of`, from its settings.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ from sota.kit.sql.settings import DatabaseSettings
 
 Tx = AsyncConnection
 Result = TypeVar("Result")
-# A server that takes no writes mostly goes on so: one more attempt finds out whether another one took over.
+# A read-only server mostly stays read-only: one more attempt finds out whether another server took over.
 READ_ONLY_ATTEMPTS = 2
-# After this time a transaction is not repeated for want of a connection: its caller waits no longer than 30 seconds.
+# After this time a transaction is not repeated for lack of a connection: callers wait 30 seconds at most.
 REPEATED_S = 15.0
-# How long one transaction or read may take, and how long it may wait for a connection.
+# Limits of one transaction or read, and of the wait for a connection.
 LIMIT_S = 300.0
 TURN_TIMEOUT_S = 30.0
 SQLITE_READERS = 4
-# How long a trial of reading and writing may take.
+# Limit of a readiness check, which reads and writes.
 READY_S = 5.0
 REVISION = sa.text("SELECT version_num FROM alembic_version")
-# Within this time whoever has written comes again, if there is more to write.
+# A writer with more to write comes back within this time.
 SOON_S = 0.002
 
 
@@ -65,15 +65,15 @@ class Id(sa.TypeDecorator[UUID]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
-        """Give BINARY(16) on MariaDB, BLOB on SQLite."""
+        """Return BINARY(16) on MariaDB, BLOB on SQLite."""
         return dialect.type_descriptor(sa.BINARY(16) if dialect.name in ("mysql", "mariadb") else sa.LargeBinary(16))
 
     def process_bind_param(self, value: UUID | None, dialect: Dialect) -> bytes | None:
-        """To the database."""
+        """Convert for the database."""
         return value.bytes if value is not None else None
 
     def process_result_value(self, value: Any, dialect: Dialect) -> UUID | None:
-        """From the database."""
+        """Convert from the database."""
         return UUID(bytes=bytes(value)) if value is not None else None
 
 
@@ -84,15 +84,15 @@ class Utc(sa.TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
-        """Give DATETIME(6) on MariaDB."""
+        """Return DATETIME(6) on MariaDB."""
         return dialect.type_descriptor(mysql.DATETIME(fsp=6) if dialect.name in ("mysql", "mariadb") else sa.DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database."""
+        """Convert for the database."""
         return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """From the database."""
+        """Convert from the database."""
         return value.replace(tzinfo=UTC) if value is not None else None
 
 
@@ -104,7 +104,7 @@ def code_text(length: int) -> sa.String:
 
 
 def exact_text(length: int) -> sa.String:
-    """A text column that keeps spaces at the end apart, too: what a vehicle reports. MariaDB passes over them else."""
+    """A text column that keeps trailing spaces significant, for reported values; MariaDB would ignore them."""
     return sa.String(length).with_variant(
         mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
     )
@@ -139,10 +139,10 @@ class Database:
 
     @classmethod
     def of(cls, settings: DatabaseSettings) -> Database:
-        """Open the database that a program's settings name.
+        """Open the database of a program's settings.
 
         Raises:
-            StartError: the URL is none, or a file of a password or certificate cannot be used.
+            StartError: the URL is invalid, or a password or certificate file cannot be used.
         """
         return cls(Address.of(settings), wait_s=settings.database_wait_s)
 
@@ -157,10 +157,10 @@ class Database:
         return self._reader
 
     async def transact(self, work: Callable[[Tx], Awaitable[Result]]) -> Result:
-        """Do ``work`` in one transaction and commit; repeat it when the engine gave the transaction up.
+        """Run ``work`` in one transaction and commit; repeat it when the engine aborted the transaction.
 
         Raises:
-            Unavailable: the database is away, still busy after five attempts, or was lost in the middle of a commit.
+            Unavailable: the database is down, still busy after five attempts, or was lost during a commit.
         """
         attempt, began = 1, time.monotonic()
         while True:
@@ -184,10 +184,10 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:
-        """Open a connection for reading; what it wrote would be refused by MariaDB, and lost on SQLite.
+        """Open a connection for reading; MariaDB refuses writes on it, SQLite loses them.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database is down.
         """
         async with self._read() as connection:
             yield connection
@@ -198,7 +198,7 @@ class Database:
             async with self._turn(self._read_turns), ReadConnection(self._reader) as connection:
                 if not isinstance(connection, ReadConnection):
                     raise TypeError(type(connection))
-                connection.repeats = not self.is_sqlite  # where a read sees one moment
+                connection.repeats = not self.is_sqlite  # where a read sees one snapshot
                 yield connection
         except DBAPIError as error:
             if db_errors.is_passing(error):
@@ -207,13 +207,13 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def read_one_moment(self) -> AsyncIterator[Tx]:
-        """Give a connection for reading on which all statements see what was committed when the first one ran.
+        """Open a connection for reading on which all statements see the same snapshot.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database is down.
         """
         async with self._read() as tx:
-            if self.is_sqlite:  # where every read is so
+            if self.is_sqlite:  # where every read is a snapshot
                 yield tx
                 return
             try:
@@ -221,24 +221,24 @@ class Database:
                 yield tx
                 await tx.execute(sa.text("COMMIT"))
             except BaseException:
-                await tx.invalidate()  # nobody else may get a connection that looks at the past
+                await tx.invalidate()  # the pool must not hand out a connection that still sees the old snapshot
                 raise
 
     async def give_way(self, most_s: float) -> None:
-        """Let those who wait to write go first, with what they write right after it; at most ``most_s`` seconds.
+        """Let waiting writers go first, with what they write right after it; wait at most ``most_s`` seconds.
 
-        For whoever writes one transaction after another: a request of others often needs two turns, one for its change
-        and one for its audit record, and should not wait for us twice. Costs nothing where nobody waits.
+        For a caller that writes one transaction after another. A request often needs two turns, one for its change and
+        one for its audit record, and should not wait for this caller twice. Costs nothing when no writer waits.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(most_s):
                 while self._write_turns.locked():
-                    async with self._write_turns:  # it comes after all who wait now
+                    async with self._write_turns:  # queued behind all current waiters
                         pass
                     await asyncio.sleep(SOON_S)
 
     async def check(self, *, wait_s: float | None = None) -> None:
-        """Make sure that the database answers; wait for one that is starting, as long as the settings say.
+        """Check that the database answers; wait for one that is starting, as long as the settings say.
 
         Raises:
             StartError: wrong credentials, unknown schema or an untrusted certificate (at once, exit code 2); or no
@@ -258,14 +258,14 @@ class Database:
                     raise StartError(f"{self.shown} {rejection}", exit_code=2) from None
                 if self.is_sqlite:
                     raise StartError(f"{self.shown} cannot be opened: {db_errors.reason(error)}", exit_code=2) from None
-                if loop.time() >= deadline:  # it may yet come: a supervisor starts us again
+                if loop.time() >= deadline:  # it may still come up: a supervisor starts us again
                     raise StartError(f"{self.shown} does not answer: {db_errors.reason(error)}", exit_code=1) from None
             await asyncio.sleep(min(0.5, max(0.0, deadline - loop.time())))
 
     async def trouble(self) -> str | None:
-        """Return why requests fail now, after a real read and a real write; None where both succeed.
+        """Return why requests fail now, after a real read and a real write; None if both succeed.
 
-        A full disk may still take the trial's few bytes: so a write that failed a moment ago counts, too.
+        A full disk may still accept the few bytes of the check, so a recent failed write counts, too.
         """
         try:
             async with asyncio.timeout(READY_S):
@@ -286,7 +286,7 @@ class Database:
         return f"{self.shown} takes no writes: {reason}" if reason is not None else None
 
     async def _try_write(self) -> None:
-        if self.is_sqlite:  # a number in the file's head that nothing else uses
+        if self.is_sqlite:  # a number in the file's header that has no other use
             await self.transact(_count_up)
             return
         with contextlib.suppress(_Undone):
@@ -301,14 +301,14 @@ class Database:
                 await engine.dispose()
 
     async def _ask(self) -> None:
-        """Open another connection, which a server that hangs does not let happen."""
+        """Open another connection; a server that hangs does not accept it."""
         if self._asker is not None:
             async with self._asker.connect():
                 pass
 
     @contextlib.asynccontextmanager
     async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
-        """Let each have a connection in turn, for a limited time; the pool alone lets newcomers pass who waits."""
+        """Wait in order for a connection, then hold it for a limited time; the pool alone lets newcomers overtake."""
         if self._watch is not None:
             await self._watch.admit()
         if turns.locked():
@@ -318,7 +318,7 @@ class Database:
             except TimeoutError:
                 raise Unavailable("The database has too much to do: try again.") from None
         else:
-            await turns.acquire()  # at once
+            await turns.acquire()  # does not wait
         limit = asyncio.timeout(LIMIT_S)
         try:
             async with limit:
@@ -338,7 +338,7 @@ class Database:
 
 
 class _Undone(Exception):
-    """Takes back what was only tried."""
+    """Rolls back the readiness check's write."""
 
 
 async def _count_up(tx: Tx) -> None:

@@ -1,4 +1,4 @@
-"""Where a database is and how we connect to it: two engines for each, one that writes and one that reads."""
+"""Where a database is and how to connect to it: two engines each, one for writes and one for reads."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from sota.kit.sql.settings import DatabaseSettings
 
 FORMS = "sqlite:///file.db or mysql://user@host:3306/schema"
 IDLE_S = 0.2
-# Whatever the server's own settings say: they may be another application's. With NO_BACKSLASH_ESCAPES what the driver
-# writes of binary values would be read otherwise than it was meant; without a strict mode values would be cut.
+# Set here, since the server's own settings may be meant for another application. With NO_BACKSLASH_ESCAPES the
+# driver's binary values would be misread; without a strict mode values would be truncated.
 SESSION = ", ".join((
     "sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
     "time_zone = '+00:00'",
@@ -39,7 +39,7 @@ SESSION = ", ".join((
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A database's URL, complete with driver and password; ``shown`` is what people may read."""
+    """A database's URL, complete with driver and password; ``shown`` is for people."""
 
     url: sa.URL
     shown: str
@@ -48,7 +48,7 @@ class Address:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is a file of ours, and no server."""
+        """Whether it is a file, not a server."""
         return self.url.get_backend_name() == "sqlite"
 
     @classmethod
@@ -56,7 +56,7 @@ class Address:
         """Read the address from a program's settings.
 
         Raises:
-            StartError: the URL is none, or a file of a password or certificate cannot be used.
+            StartError: the URL is invalid, or a password or certificate file cannot be used.
         """
         address = cls.read(settings.database)
         if address.is_sqlite:
@@ -76,14 +76,14 @@ class Address:
 
     @classmethod
     def read(cls, text: str) -> Address:
-        """Read a URL with everything in it.
+        """Read a complete URL.
 
         Raises:
-            StartError: it is no URL of a database that we know.
+            StartError: it is not the URL of a supported database.
         """
         try:
             url = sa.make_url(text)
-        except (sa.exc.ArgumentError, ValueError):  # say nothing of what was written: a password may stand in it
+        except (sa.exc.ArgumentError, ValueError):  # the text may contain a password: do not repeat it
             raise StartError(f"not a database URL: write {FORMS}") from None
         backend = url.get_backend_name()
         if backend == "sqlite":
@@ -94,10 +94,10 @@ class Address:
 
 
 def mariadb_engines(address: Address, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]:
-    """Make the two engines of a MariaDB schema, one that writes and one that reads, ``pool_size`` connections each.
+    """Return the two engines of a MariaDB schema, for writes and for reads, ``pool_size`` connections each.
 
-    A read is its statements and nothing else: each sees what is committed when it runs, as in a transaction of READ
-    COMMITTED, and there is no transaction to end. The server refuses writes on these connections.
+    A read has no transaction to end: each statement sees what is committed when it runs, as in a transaction of READ
+    COMMITTED. The server refuses writes on these connections.
     """
     writer = _mariadb_engine(address, pool_size, isolation_level="READ COMMITTED")
     reader = _mariadb_engine(
@@ -111,7 +111,7 @@ def mariadb_engines(address: Address, pool_size: int) -> tuple[AsyncEngine, Asyn
 
 
 def asking_engine(address: Address) -> AsyncEngine:
-    """Make an engine that opens a connection for each use: to see whether a server answers at all."""
+    """Return an engine that opens a connection for each use, to check whether a server answers."""
     engine = create_async_engine(address.url, poolclass=sa.pool.NullPool, connect_args=_arguments(address))
     _tell_closed(engine)
     return engine
@@ -124,9 +124,9 @@ def _arguments(address: Address, *, read_only: bool = False) -> dict[str, Any]:
         "init_command": f"SET SESSION {SESSION}, tx_read_only = {int(read_only)}",
     }
     if isinstance(address.url.password, str):
-        # The driver would write a text as Latin-1; the server compares with UTF-8.
+        # The driver would encode a text as Latin-1; the server compares with UTF-8.
         arguments["password"] = address.url.password.encode()
-    if address.password_file is not None:  # read for each connection: it may be changed while we run
+    if address.password_file is not None:  # read for each connection: it may change while the program runs
         arguments["password_creator"] = partial(_read_password, address.password_file)
     if address.tls is not None:
         arguments["ssl"] = address.tls
@@ -137,7 +137,7 @@ def _mariadb_engine(address: Address, pool_size: int, *, read_only: bool = False
     engine = create_async_engine(
         address.url,
         pool_size=pool_size,
-        max_overflow=0,  # a connection beyond the pool's size would be opened and closed for a single use
+        max_overflow=0,  # a connection beyond the pool's size would be opened and closed for one use
         pool_timeout=30,
         pool_use_lifo=True,
         pool_recycle=1800,
@@ -151,7 +151,7 @@ def _mariadb_engine(address: Address, pool_size: int, *, read_only: bool = False
 
 
 def _tell_closed(engine: AsyncEngine) -> None:
-    """Report a server that closes a new connection at once as away: the driver raises no error of a database."""
+    """Report a server that closes a new connection immediately as down: the driver raises no database error then."""
 
     @sa.event.listens_for(engine.sync_engine, "do_connect")
     def _connect(dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
@@ -162,9 +162,9 @@ def _tell_closed(engine: AsyncEngine) -> None:
 
 
 def _drop_useless(engine: AsyncEngine) -> None:
-    """Close connections to a server that takes no writes any more, and to a file that cannot be read: all at once.
+    """Close all connections to a server that became read-only, or to an unreadable file.
 
-    After a failover the old connections stay where nothing can be written; new ones go where it can.
+    After a failover the old connections lead to a server that takes no writes; new ones reach the right one.
     """
 
     @sa.event.listens_for(engine.sync_engine, "handle_error")
@@ -176,15 +176,15 @@ def _drop_useless(engine: AsyncEngine) -> None:
 def _read_password(file: Path) -> bytes:
     try:
         return read_secret(file, "database_password_file").encode()
-    except StartError as error:  # which is for a start: a program that runs waits until the file is there again
+    except StartError as error:  # a running program waits until the file is back
         raise Unavailable(AWAY) from error
 
 
 def _ping_after_idling(engine: AsyncEngine) -> None:
-    """Try a connection that nobody has used for a while before it is given out, and open another where it is gone.
+    """Ping a connection that was idle before it is handed out; replace it if it is lost.
 
-    A server cannot have been restarted since a moment ago, so what was in use then is not tried: a ping costs as much
-    as a small read.
+    One that was in use a moment ago is not pinged: a ping costs as much as a small read, and a server needs longer to
+    restart.
     """
     dialect = engine.sync_engine.dialect
 
@@ -199,11 +199,11 @@ def _ping_after_idling(engine: AsyncEngine) -> None:
         try:
             dialect.do_ping(connection)
         except dialect.loaded_dbapi.Error as error:
-            raise sa.exc.DisconnectionError(f"the connection is gone: {error}") from error
+            raise sa.exc.DisconnectionError(f"the connection is lost: {error}") from error
 
 
 def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
-    """Make an engine of a SQLite file whose transactions start with ``begin``."""
+    """Return an engine of a SQLite file whose transactions start with ``begin``."""
     engine = create_async_engine(
         address.url,
         pool_size=size,
@@ -221,8 +221,8 @@ def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
-        # FULL: a committed acknowledgement must survive a power cut, not only a kill. The time-out comes first: it
-        # holds for the others already.
+        # FULL: a committed acknowledgement must survive a power cut, not only a kill. The time-out comes first, since
+        # it applies to the other pragmas.
         for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

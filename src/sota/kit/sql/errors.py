@@ -1,14 +1,14 @@
-"""What an error of a database engine means for us: repeat, wait, give up, or never start.
+"""What a database engine's error means: repeat, wait, give up, or never start.
 
 Numbers are the server's (1xxx, 3xxx, 4xxx) and the client library's (2xxx); SQLite's errors have names.
 
 ========================= =============================================================================================
 ``rejection``             the user, password, schema or certificate is wrong: a start ends, a running program waits
-``is_repeatable``         the same transaction may succeed when it is done again at once
-``is_passing``            it may succeed later: the store is away, full, read-only or damaged; callers get 503
+``is_repeatable``         the same transaction may succeed when it is repeated immediately
+``is_passing``            it may succeed later: the store is down, full, read-only or damaged; callers get 503
 ========================= =============================================================================================
 
-Everything else is a fault of the statement, and is left as it is.
+Any other error is a fault of the statement, and is raised unchanged.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from sqlalchemy.exc import DBAPIError
 # The user, password, host or schema is wrong, or the account may not be used: waiting does not help.
 REJECTED = frozenset({1044, 1045, 1049, 1130, 1251, 1698, 1820, 1862, 4151})
 DATABASE_DENIED = 1044
-# The server gave the transaction up. 1020: a record changed since it was read; 1205: lock time-out; 1213: deadlock;
+# The server aborted the transaction. 1020: a record changed since it was read; 1205: lock time-out; 1213: deadlock;
 # 1412: a migration changed the table meanwhile.
 GIVEN_UP = frozenset({1020, 1205, 1213, 1412})
-# The connection is gone. 1053: the server shuts down; 1158 to 1161: network; 1927: killed; 4031: idle for too long.
+# The connection is lost. 1053: the server shuts down; 1158 to 1161: network; 1927: killed; 4031: idle for too long.
 LOST = frozenset({1053, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2045, 2055, 4031})
-# There was no connection: no server listens, or it has as many as it takes, or this user has as many as it may have.
+# There was no connection: the server is down, or its limit or this user's limit of connections is reached.
 # 1047: not part of its cluster now; 1226: the user's hourly limit; 1129: the host is blocked after many errors.
 AWAY = frozenset({1040, 1042, 1043, 1047, 1129, 1203, 1226, 2002, 2003, 2005})
-# The server takes no writes, or this one no longer does: after a failover another connection may reach one that does.
+# The server takes no writes, perhaps after a failover: another connection may reach a server that does.
 READ_ONLY = frozenset({1290, 1836, 3100})
 # The server cannot write or read its files, or has no memory. 1021: disk full; 1114: a table is full; 1030: an error
 # of the storage engine; 1034, 1035, 1194, 1195, 1877, 1712, 1932: a table is damaged.
@@ -43,7 +43,7 @@ STOPPED = frozenset({1317, 1907, 1969, 3024, 4078})
 
 PASSING = GIVEN_UP | LOST | AWAY | READ_ONLY | FAILING | STOPPED | REJECTED
 
-# SQLite's results by the first byte of the code; the rest says where it happened (sqlite.org/rescode.html).
+# SQLite's results by the first byte of the code; the other bytes say where it happened (sqlite.org/rescode.html).
 SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 SQLITE_PASSING = SQLITE_BUSY | {
     sqlite3.SQLITE_PERM,
@@ -57,7 +57,7 @@ SQLITE_PASSING = SQLITE_BUSY | {
     sqlite3.SQLITE_NOLFS,
     sqlite3.SQLITE_NOTADB,
 }
-# A connection that met these may keep a broken view of the file: it is not used again.
+# A connection with one of these errors may keep a broken view of the file: it is not used again.
 SQLITE_BROKEN = frozenset(
     {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CANTOPEN}
     | {sqlite3.SQLITE_NOTADB}
@@ -65,47 +65,47 @@ SQLITE_BROKEN = frozenset(
 
 
 def is_lost(error: DBAPIError) -> bool:
-    """Return whether the connection broke; what it was doing may have been done, or not."""
+    """Return whether the connection broke; its statement may or may not have been executed."""
     if _number(error) in READ_ONLY or _sqlite(error) is not None:
-        return False  # the connection is dropped, and yet it is known that nothing was done
+        return False  # the connection is dropped, but certainly nothing was done
     return error.connection_invalidated or _number(error) in LOST
 
 
 def is_repeatable(error: DBAPIError) -> bool:
-    """Return whether the same transaction may succeed when it is done again."""
+    """Return whether the same transaction may succeed when it is repeated."""
     return is_lost(error) or _number(error) in GIVEN_UP | AWAY | READ_ONLY or _sqlite(error) in SQLITE_BUSY
 
 
 def is_given_up(error: BaseException) -> bool:
-    """Return whether the server gave the transaction up for another one."""
+    """Return whether the server aborted the transaction in favour of another one."""
     return _number(error) in GIVEN_UP
 
 
 def is_read_only(error: BaseException) -> bool:
-    """Return whether the server takes no writes: it does so at once, or for as long as its administrator wants."""
+    """Return whether the server takes no writes, for a moment or until its administrator changes that."""
     return _number(error) in READ_ONLY
 
 
 def is_passing(error: DBAPIError) -> bool:
-    """Return whether the store is to blame and no statement: the same request may succeed later."""
+    """Return whether the store failed, not the statement: the same request may succeed later."""
     number = _number(error)
-    if number == DATABASE_DENIED:  # said of a connection, and also of a statement that is a fault of ours
+    if number == DATABASE_DENIED:  # reported for a connection, but also for a faulty statement
         return error.statement is None
     return error.connection_invalidated or number in PASSING or _sqlite(error) in SQLITE_PASSING
 
 
 def takes_no_writes(error: BaseException) -> bool:
-    """Return whether the store is full, read-only or damaged, as far as the error tells."""
+    """Return whether the error shows that the store is full, read-only or damaged."""
     return _number(error) in READ_ONLY | FAILING or _sqlite(error) in SQLITE_PASSING - SQLITE_BUSY
 
 
 def drops_connection(error: BaseException) -> bool:
-    """Return whether the connection, and those opened before, should be replaced although they are not lost."""
+    """Return whether this connection, and older ones, should be replaced although they are not lost."""
     return _number(error) in READ_ONLY or _sqlite(error) in SQLITE_BROKEN
 
 
 def rejection(error: BaseException) -> str | None:
-    """Return why the database will not have us, as the end of a sentence; ``None`` where waiting may help."""
+    """Return why the database rejects us, as the end of a sentence; None if waiting may help."""
     number = _number(error)
     if number in REJECTED:
         return f"rejects the connection: wrong user, password or schema ({number}): {_words(error)}"
@@ -118,7 +118,7 @@ def rejection(error: BaseException) -> str | None:
 
 
 def explain(error: BaseException) -> str:
-    """Return what the database does, as the end of a sentence: for the log, the operator and ``/readyz``."""
+    """Return the failure as the end of a sentence: for the log, the operator and ``/readyz``."""
     if isinstance(error, TimeoutError):
         return "does not answer"
     return rejection(error) or (f"fails: {reason(error)}")

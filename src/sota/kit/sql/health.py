@@ -1,12 +1,12 @@
-"""Whether a database answers and takes writes: known from what happens to requests, and by trying.
+"""Whether a database answers and takes writes: known from requests, and by trying.
 
 Rules kept here:
 
-* a database that hangs is found out by asking it over a connection of its own: a statement may take its time as long
-  as the server answers others, and ends with 503 within :data:`SLOW_S` and :data:`PROBE_S` where it does not;
-* while it hangs, a request fails at once, and one of them asks again each second;
-* what a trial does not show (a disk that is nearly full) is known from requests that failed lately;
-* the log says once that the database fails and why, and once that it is back.
+* a database that hangs is detected over a connection of its own: a statement may take long as long as the server
+  answers that; otherwise the statement ends with 503 after :data:`SLOW_S` and :data:`PROBE_S`;
+* while it hangs, requests fail immediately, and one of them checks again each second;
+* what such a check does not show (a nearly full disk) is known from requests that failed recently;
+* the log says once that the database fails and why, and once that it works again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NO_WRITES = "The database takes no changes now: try again."
 
 
 class Health:
-    """What is known of one database."""
+    """The state of one database."""
 
     def __init__(self, shown: str) -> None:
         self._log = get_logger(database=shown)
@@ -41,12 +41,12 @@ class Health:
 
     @property
     def writes_fail(self) -> str | None:
-        """Why a write failed within the last :data:`LATELY_S` seconds; None where none did."""
+        """Why a write failed within the last :data:`LATELY_S` seconds; None if none did."""
         at = self._write_failed_at
         return self._write_reason if at is not None and time.monotonic() - at < LATELY_S else None
 
     def failed(self, error: DBAPIError) -> Unavailable:
-        """Note that the store failed a request; return what its caller is told: nothing of our inside."""
+        """Note that the store failed a request; return the error for its caller, without internal details."""
         reason = db_errors.rejection(error) or db_errors.reason(error)
         self._note(reason)
         if not db_errors.takes_no_writes(error):
@@ -71,7 +71,7 @@ class Health:
 
 
 class HangWatch:
-    """Ends what waits for a database that hangs. ``ask`` opens a connection of its own and asks for nothing."""
+    """Ends requests that wait for a database that hangs. ``ask`` opens a connection of its own."""
 
     def __init__(self, ask: Callable[[], Awaitable[None]], health: Health) -> None:
         self._ask, self._health = ask, health
@@ -82,7 +82,7 @@ class HangWatch:
         self._asked_at = 0.0
 
     async def admit(self) -> None:
-        """Let a request pass, unless the database is known to hang.
+        """Let a request pass unless the database is known to hang.
 
         Raises:
             Unavailable: it still does.
@@ -94,13 +94,13 @@ class HangWatch:
             raise Unavailable(HANGS)
 
     def add(self, limit: asyncio.Timeout) -> None:
-        """Watch a request from now on; its ``limit`` is over at once where the database turns out to hang."""
+        """Watch a request; its ``limit`` expires immediately when the database turns out to hang."""
         self._since[limit] = time.monotonic()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
     def remove(self, limit: asyncio.Timeout) -> None:
-        """Watch a request no longer."""
+        """Stop watching a request."""
         self._since.pop(limit, None)
 
     async def close(self) -> None:

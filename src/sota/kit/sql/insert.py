@@ -1,4 +1,4 @@
-"""Inserting names that several transactions may bring at the same time: what is there already stays as it is."""
+"""Inserting names that several transactions may insert at the same time: existing rows stay as they are."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sota.kit.sql.database import Tx
 
 
 async def insert_new(tx: Tx, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert what is not there yet; rows that are there stay as they are."""
+    """Insert the rows that do not exist yet; existing ones stay as they are."""
     if not rows:
         return
     if tx.dialect.name == "sqlite":
         await tx.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
         return
-    # IGNORE would also pass over values that do not fit; this only passes over rows that are there.
+    # IGNORE would also skip values that do not fit; this only skips existing rows.
     key = next(iter(table.primary_key.columns))
     statement = mysql.insert(table)
     await tx.execute(statement.on_duplicate_key_update({key.name: key}), rows)

@@ -1,10 +1,9 @@
-"""A program's own small SQLite file, by the standard library: what the vehicle's programs keep across power loss.
+"""A program's own small SQLite file: what the vehicle's programs keep across power loss.
 
-One connection, used by one thread at a time, WAL: what a transaction wrote is on disk when ``transact`` returns.
-SQLite itself syncs only where the file's soundness needs it (``synchronous=NORMAL``); the log that a transaction was
-written to is synced here, after it, so that a process of many vehicles can wait for many logs at once, and that a
-transaction whose loss does no harm need not be waited for at all. (The backend's databases are in
-``kit/sql/database.py``; a vehicle has no SQLAlchemy.)
+One connection, used by one thread at a time, in WAL mode: a transaction is on disk when ``transact`` returns. SQLite
+itself syncs only to keep the file consistent (``synchronous=NORMAL``). After a transaction its log is synced here. So a
+process of many vehicles can wait for many logs together, and a transaction whose loss does no harm need not wait.
+(The backend's databases are in ``kit/sql/database.py``; a vehicle has no SQLAlchemy.)
 
 >>> database = LocalDatabase(path, SCHEMA)                                               # doctest: +SKIP
 >>> await database.open()                                                                # doctest: +SKIP
@@ -37,7 +36,7 @@ META = (
 
 
 class Damaged(Unavailable):
-    """The file was damaged: it has been set aside, and the program begins again with an empty one."""
+    """The file was damaged: it has been set aside, and the program starts with an empty one."""
 
     code = "damaged"
 
@@ -45,9 +44,9 @@ class Damaged(Unavailable):
 class LocalDatabase:
     """A program's tables in the file, and their schema.
 
-    ``schema`` is a list of steps; the file remembers (table ``schema_steps``) how many a program's tables have had,
-    and they get the others when they are opened. ``threads`` says where the work is done, and whether the file is
-    another one that the program shares; without them it has a thread of its own.
+    ``schema`` is a list of steps. The table ``schema_steps`` in the file counts those that were applied; the others
+    are applied when the file is opened. ``threads`` decides where the work is done and whether programs share one
+    file; the default is a file and a thread of its own.
     """
 
     def __init__(self, path: Path, schema: tuple[str, ...], threads: Threads | None = None) -> None:
@@ -58,12 +57,12 @@ class LocalDatabase:
         self._generation = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.on_begun_again: Callable[[], None] = lambda: None
-        """Called in the event loop when the file was set aside while the program ran; see :meth:`begun_again`."""
+        """Called in the event loop when the file was set aside at run time; see :meth:`begun_again`."""
         self._recalled: dict[Hashable, Any] = {}
         self._changes = 0
 
     async def open(self) -> None:
-        """Open the file and bring its schema up. A damaged file is set aside, and another one begun.
+        """Open the file and apply its schema. A damaged file is set aside and replaced by an empty one.
 
         Raises:
             StartError: it cannot be opened, or was written by a newer program.
@@ -79,7 +78,7 @@ class LocalDatabase:
         self._file.users += 1
 
     async def close(self) -> None:
-        """Let what is under way end, and close; a file that others use stays open."""
+        """Let running work end, then close; a file that other programs use stays open."""
         if self._is_open:
             self._file.users -= 1
         self._is_open = False
@@ -87,13 +86,13 @@ class LocalDatabase:
             await self._threads.leave(self._file)
 
     async def transact(self, work: Callable[[Connection], Result], *, durable: bool = True) -> Result:
-        """Do ``work`` in one transaction; its writes are on disk when this returns, or none of them was made.
+        """Run ``work`` in one transaction; when this returns, all its writes are on disk, or none was made.
 
-        Not ``durable``: they outlive this process, but a loss of power takes them unless another transaction follows,
-        which makes them durable with its own. For what is only done again, harmlessly, when it was forgotten.
+        Without ``durable`` the writes outlive this process, but a loss of power takes them unless a durable transaction
+        follows. For changes that are repeated without harm when they were lost.
 
         Raises:
-            Unavailable: the disk is full (nothing was written) or fails (perhaps it was).
+            Unavailable: the disk is full (nothing was written) or fails (something may have been written).
             Damaged: the file was set aside.
         """
 
@@ -140,7 +139,7 @@ class LocalDatabase:
             raise Unavailable(f"{self._path.name} cannot be read: {error}.") from error
 
     async def recall(self, key: Hashable, work: Callable[[Connection], Result]) -> Result:
-        """Read what was perhaps read under this ``key`` since the last transaction; nobody may change what this gives.
+        """Read, or return what was read under this ``key`` since the last transaction. Do not change the result.
 
         >>> await database.recall(("download", 7), work)                                 # doctest: +SKIP
         """
@@ -156,13 +155,13 @@ class LocalDatabase:
         return result
 
     async def begun_again(self) -> bool:
-        """Report whether what the program kept here was lost, and nothing was done about it yet (:meth:`settle`)."""
+        """Report whether the program lost its data and has not handled that yet (:meth:`settle`)."""
         program = self._path.stem
         query = "SELECT 1 FROM begun_again WHERE program = ?"
         return await self.read(lambda tx: tx.execute(query, (program,)).fetchone() is not None)
 
     async def settle(self) -> None:
-        """Write down that what follows from the loss was done."""
+        """Note that the loss was handled."""
         program = self._path.stem
         await self.transact(lambda tx: tx.execute("DELETE FROM begun_again WHERE program = ?", (program,)))
 
@@ -173,7 +172,7 @@ class LocalDatabase:
     async def _run(self, work: Callable[[], Result], sync: Sync | None = None) -> Result:
         if self._file.is_loaded and self._threads.may_work_here(self._file):
             return await self._threads.run(self._file, work, sync)
-        # Shielded: a cancelled caller must not leave a transaction that nobody waits for half known.
+        # Shielded: when its caller is cancelled, a transaction still runs to its end.
         working = asyncio.ensure_future(self._threads.run(self._file, work, sync))
         working.add_done_callback(_hear)
         return await asyncio.shield(working)
@@ -182,13 +181,13 @@ class LocalDatabase:
         if not self._is_open:
             raise Unavailable(f"{self._path.name} is not open.")
         connection = self._file.opened()
-        if self._generation != self._file.generation:  # another program that shares the file has set it aside
+        if self._generation != self._file.generation:  # another program of the same file has set it aside
             self._bring_up()
             self._tell()
         return self._file.opened() if self._file.connection is None else connection
 
     def _guarded(self, work: Callable[[], Result]) -> Callable[[], Result]:
-        """Wrap work so that a damaged file is set aside, and the next work finds an empty one."""
+        """Wrap work so that a damaged file is set aside and replaced by an empty one."""
 
         def run() -> Result:
             try:
@@ -234,13 +233,13 @@ class LocalDatabase:
         self._generation = self._file.generation
 
     def _tell(self) -> None:
-        """Have the program hear that it begins again; this runs in the file's thread."""
+        """Notify the program that its data was lost; this runs in the file's thread."""
         self._change()
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.on_begun_again)
 
 
 def _hear(working: asyncio.Future[Any]) -> None:
-    """Take note of a failure: whoever was cancelled meanwhile does not."""
+    """Retrieve an exception that a cancelled caller does not retrieve."""
     if not working.cancelled():
         working.exception()

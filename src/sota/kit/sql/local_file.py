@@ -1,4 +1,4 @@
-"""A small SQLite file, open or closed for now (``kit/sql/local_database.py`` says what it is for)."""
+"""A small SQLite file, open or closed for now; see ``kit/sql/local_database.py``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ RELAXED = ("journal_mode=MEMORY", "synchronous=OFF")
 
 
 class LocalFile:
-    """The file and its connection, which is opened at its first use. Several programs of one process may share it.
+    """The file and its connection, opened at first use. Several programs of one process may share it.
 
-    Shared, it is locked for this process alone, and so has no third file beside itself and its log: a process of
-    thousands of vehicles may open only so many.
+    A shared file is locked for this process, so it needs no third file beside itself and its log: a process of
+    thousands of vehicles may open only a limited number.
     """
 
     def __init__(self, path: Path, *, is_shared: bool = False) -> None:
@@ -30,9 +30,9 @@ class LocalFile:
         self.connection: Connection | None = None
         self.users = 0
         self.generation = 0
-        """How often the file was set aside: each program that shares it makes its tables again when this changes."""
+        """How often the file was set aside: when this changes, each program that shares it creates its tables again."""
         self.was_lost = False
-        """Whether what the file held before is lost: it was set aside, now or at an earlier start."""
+        """Whether the former content is lost: the file was set aside, now or at an earlier start."""
         self._is_checked = False
         self._pragmas = ("locking_mode=EXCLUSIVE",) if is_shared else ()
         self._log = path.with_name(f"{path.name}-wal")
@@ -49,16 +49,16 @@ class LocalFile:
             self.connection = None
 
     def opened(self) -> Connection:
-        """Give the connection."""
+        """Return the connection."""
         return self.connection or self._open()
 
     def set_aside(self, why: str) -> None:
-        """Move the damaged file away; the next use makes another one.
+        """Move the damaged file away; the next use creates another one.
 
         Raises:
             OSError: it cannot be moved.
         """
-        with contextlib.suppress(sqlite3.Error):  # the last to close it tries to write its log into it
+        with contextlib.suppress(sqlite3.Error):  # closing the last connection writes the log into the file
             self.release()
         self.connection = None
         new = set_aside(self.path)
@@ -73,7 +73,7 @@ class LocalFile:
         )
 
     def sync(self) -> None:
-        """Make durable what the log holds.
+        """Make the log durable.
 
         Raises:
             OSError: the disk failed.
@@ -82,7 +82,7 @@ class LocalFile:
             return
         descriptor = os.open(self._log, os.O_RDONLY)
         try:
-            # The log grows: its size is part of what a reader needs, and fdatasync brings that too.
+            # The log grows, and readers need its size: fdatasync makes that durable too.
             sync_content(descriptor)
         finally:
             os.close(descriptor)
@@ -107,7 +107,7 @@ class LocalFile:
         return connection
 
     def _look_for_loss(self) -> None:
-        """Notice a file that was cut to nothing, and one that was set aside before another one was made."""
+        """Detect a file that was truncated to nothing, and one that was set aside and not yet replaced."""
         if not self.path.exists():
             self.was_lost = self.was_lost or bool(find_set_aside(self.path, DAMAGED))
         elif self.path.stat().st_size == 0:
@@ -115,7 +115,7 @@ class LocalFile:
 
 
 def _check(connection: Connection) -> None:
-    """Read all pages once, so that damage is found at the start and not in the middle of an installation.
+    """Read all pages once, so that damage is found at the start, not in the middle of an installation.
 
     Raises:
         sqlite3.DatabaseError: it is damaged.

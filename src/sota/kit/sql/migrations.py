@@ -1,8 +1,8 @@
-"""Brings a database to the newest revision of a program's room, by alembic.
+"""Brings a database to the newest revision of a program's migrations, by alembic.
 
-Each room has ``migrations/versions/*.py`` and an ``env.py`` of one line, :func:`run_environment`. The connection is
-ours, so that what holds for :mod:`sota.kit.sql.database` holds for migrations too. A program's database user needs the
-right to create, alter and drop tables in its own schema for this, and no other.
+Each program has ``migrations/versions/*.py`` and an ``env.py`` of one line, :func:`run_environment`. The connection is
+that of :mod:`sota.kit.sql.database`, with the same rules. The database user needs the right to create, alter and drop
+tables in the program's own schema, and no other.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from sota.kit.sql.database import Database
 
 LOCK_WAIT_S = 60
 PENDING = "restore_pending"
-"""A table that stands in a schema of MariaDB while it is being restored."""
+"""A table that exists in a MariaDB schema while it is being restored."""
 
 
 async def upgrade(database: Database, room: str, revision: str = "head", *, is_restore: bool = False) -> None:
-    """Apply what is missing. ``room`` is a package such as ``sota.core.migrations``.
+    """Apply missing migrations. ``room`` is a package such as ``sota.core.migrations``.
 
     Raises:
-        StartError: the engine refuses, most often because the user may not change tables; says so in one line. Or the
-            schema is half restored, and this is not the restore.
+        StartError: the engine refuses, mostly because the user may not change tables; one line says so. Or the schema
+            is half restored, and this is not the restore.
     """
     if not is_restore and await _is_half_restored(database):
         raise StartError(f"{database.shown}: a restore was interrupted here: run the same sota restore again")
     if revision == "head" and await current(database) == newest(room):
-        return  # the usual start: importing alembic would take longer than all the rest of it
+        return  # the usual start: importing alembic would take longer than everything else
     from alembic import command
 
     try:
@@ -44,7 +44,7 @@ async def upgrade(database: Database, room: str, revision: str = "head", *, is_r
 
 
 async def downgrade(database: Database, room: str, revision: str) -> None:
-    """Go back to ``revision`` (``base`` for an empty database)."""
+    """Downgrade to ``revision`` (``base`` for an empty database)."""
     from alembic import command
 
     async with database.engine.connect() as connection:
@@ -52,18 +52,18 @@ async def downgrade(database: Database, room: str, revision: str) -> None:
 
 
 def newest(room: str) -> str:
-    """Give the newest revision of a room."""
+    """Return a program's newest revision."""
     return revisions(room)[-1]
 
 
 def revisions(room: str) -> list[str]:
-    """Give a room's revisions, oldest first: files are called ``<revision>_<what>.py``, and sort by revision."""
+    """List a program's revisions, oldest first: files are called ``<revision>_<what>.py`` and sort by revision."""
     files = resources.files(room).joinpath("versions").iterdir()
     return sorted(file.name.partition("_")[0] for file in files if file.name[0].isdigit())
 
 
 def run_environment() -> None:
-    """Run the migrations on the connection that :func:`upgrade` handed over. Called by a room's ``env.py``."""
+    """Run the migrations on the connection that :func:`upgrade` handed over. Called by ``env.py``."""
     from alembic import context
 
     connection: sa.Connection = context.config.attributes["connection"]
@@ -77,9 +77,9 @@ def run_environment() -> None:
 
 @contextlib.contextmanager
 def _alone(connection: sa.Connection) -> Iterator[None]:
-    """Let programs that start at the same moment on one schema go one after the other; SQLite's writer does so itself.
+    """Make programs that start on one schema at the same moment migrate one after the other; SQLite's writer does so.
 
-    The lock is the connection's: it is gone with it, whatever happens.
+    The lock belongs to the connection, and ends with it.
     """
     if connection.dialect.name == "sqlite":
         yield
@@ -94,7 +94,7 @@ def _alone(connection: sa.Connection) -> Iterator[None]:
 
 
 async def current(database: Database) -> str | None:
-    """Return the revision that a database is at; ``None`` where it is empty."""
+    """Return a database's revision; None if it is empty."""
     try:
         async with database.read() as connection:
             found = await connection.execute(sa.text("SELECT version_num FROM alembic_version"))
@@ -104,7 +104,7 @@ async def current(database: Database) -> str | None:
 
 
 async def _is_half_restored(database: Database) -> bool:
-    if database.is_sqlite:  # whose files are replaced when they are whole
+    if database.is_sqlite:  # a restore replaces its files only when they are complete
         return False
     query = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = :name"
     async with database.read() as connection:

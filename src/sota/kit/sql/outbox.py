@@ -1,14 +1,14 @@
-"""The outbox: what another program must be told is written in the transaction that makes it true, and relayed until
-it is told.
+"""The outbox: a message to another program is written in the transaction that makes it true, and relayed until it
+arrives.
 
-At least once, in order for each ``topic`` (a VIN, an intent): a later entry of a topic waits for the one before.
-A clock that is set back neither stops what waits nor turns its order round.
-Receivers are idempotent on the entry's id. Nothing is lost by a kill at any point; an entry that its receiver refuses
-for good (a ``SotaError`` below 500 that is no overload) is set aside with the reason, so that it cannot block what
-comes after; so is one that cannot be read.
+Delivery is at least once, and in order for each ``topic`` (a VIN, an intent): an entry waits for the earlier ones of
+its topic. A clock that is set back neither blocks waiting entries nor reorders them.
+Receivers are idempotent on the entry's id, and a kill at any point loses nothing. An entry that its receiver refuses
+for good (a ``SotaError`` below 500 that is no overload) is set aside with the reason, so that it does not block the
+entries behind it; so is one that cannot be decoded.
 
-Each kind of entry is relayed by itself, so that a receiver which is slow or away holds up no other. A caller that must
-not read what its receiver does not know yet waits for it: :meth:`Relay.wait_until_told`.
+Each kind of entry is relayed separately, so that a slow receiver delays no other. A caller that depends on what the
+receiver knows waits for it: :meth:`Relay.wait_until_sent`.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from sota.kit.sql.database import Database, Id, Tx, Utc, code_text, long_text
 
 BATCH = 100
 PAGE = 500
-# What one batch may hold of memory, except that a single entry may be larger.
+# Limit of a batch in memory, unless a single entry is larger.
 BATCH_BYTES = 4 << 20
 GATHER_S = 0.2
 MAX_WAIT_S = 60.0
 MEND_EVERY_S = 60.0
-# How often a caller that waits looks, where another process of the program may have relayed.
+# How often a waiting caller polls, in case another process of the program relays.
 LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing to tell: ``kind`` chooses the sender, ``topic`` the order, ``payload`` is JSON."""
+class OutboxEntry:
+    """One message: ``kind`` selects the sender, ``topic`` the order, ``payload`` is JSON."""
 
     id: UUID
     kind: str
@@ -55,12 +55,12 @@ class Entry:
     attempts: int
 
 
-Sender = Callable[[list[Entry]], Awaitable[None]]
+Sender = Callable[[list[OutboxEntry]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How entries of one kind are sent: so many together, and after a failure again within ``max_wait_s``."""
+    """How entries of one kind are sent: batch size, and the longest pause after a failure."""
 
     sender: Sender
     batch: int = BATCH
@@ -79,15 +79,15 @@ def outbox_table(metadata: sa.MetaData, name: str = "outbox") -> sa.Table:
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
         sa.Column("due_at", Utc, nullable=False),
         sa.Column("refused", code_text(500)),
-        # Entries are sent in the order of their ids: with a long queue, sorting it anew for each batch is slow.
+        # Entries are sent in the order of their ids: sorting a long queue for each batch would be slow.
         sa.Index(f"{name}_by_kind", "kind", "refused", "id"),
-        # What waits before an entry is looked up for each: thousands wait where the other program is away for long.
+        # Each entry's predecessors are looked up: thousands wait when the other program is down for long.
         sa.Index(f"{name}_of_topic", "topic", "refused", "due_at"),
     )
 
 
 async def put(tx: Tx, table: sa.Table, kind: str, topic: str, payload: Any, clock: Clock) -> UUID:
-    """Write one entry in the caller's transaction; gives its id."""
+    """Write one entry in the caller's transaction; return its id."""
     entry_id = new_id()
     await tx.execute(
         table.insert().values(
@@ -98,10 +98,9 @@ async def put(tx: Tx, table: sa.Table, kind: str, topic: str, payload: Any, cloc
 
 
 class Relay:
-    """Sends what stands in the outbox. Call :meth:`wake` after a commit that wrote to it; a timer finds the rest.
+    """Sends the outbox. Call :meth:`wake` after a commit that wrote to it; a timer finds the rest.
 
-    After a quiet time a call of :meth:`wake` is served at once; what comes soon after that is gathered, so that many
-    small entries are sent together.
+    After a quiet time :meth:`wake` takes effect immediately; entries that follow soon are batched.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class Relay:
         }
 
     def wake(self) -> None:
-        """Look at once."""
+        """Look for entries now."""
         for kind in self._kinds.values():
             kind.wake.set()
 
@@ -140,12 +139,12 @@ class Relay:
         """Send one batch of each kind that is due; return whether there may be more."""
         return any([await kind.relay_due() for kind in self._kinds.values()])
 
-    async def wait_until_told(self, kind: str, most_s: float) -> bool:
-        """Wait until all entries of a kind are sent that stand in the outbox now; return False when time is up.
+    async def wait_until_sent(self, kind: str, most_s: float) -> bool:
+        """Wait until all entries of a kind that are in the outbox now are sent; return False on time-out.
 
-        What is written meanwhile is not waited for, and neither is what the receiver refused for good.
+        Entries written meanwhile are not waited for, nor are those that the receiver refused for good.
         """
-        return await self._kinds[kind].wait_until_told(most_s)
+        return await self._kinds[kind].wait_until_sent(most_s)
 
 
 class _Kind:
@@ -165,7 +164,7 @@ class _Kind:
         self._interval_s = interval_s
         self._queries = _queries(table)
         self.wake = asyncio.Event()
-        self._told = asyncio.Condition()
+        self._sent = asyncio.Condition()
         self._mends_at: float | None = None
         self._log = get_logger(outbox=table.name, kind=kind)
 
@@ -188,7 +187,7 @@ class _Kind:
             await asyncio.sleep(max(0.0, looked_at + GATHER_S - time.monotonic()))
 
     async def _follow_clock(self) -> None:
-        """Make due what a later clock than ours has put off, and have our ids sort behind those that it made."""
+        """Make entries due that a later clock postponed, and make new ids sort behind existing ones."""
         if self._mends_at is not None and time.monotonic() < self._mends_at:
             return
         now, columns = self._clock.now(), self._table.c
@@ -207,7 +206,7 @@ class _Kind:
         self._mends_at = time.monotonic() + MEND_EVERY_S
 
     async def relay_due(self) -> bool:
-        """Send one batch of what is due; return whether there may be more."""
+        """Send one batch of due entries; return whether there may be more."""
         entries, more = await self._due()
         if not entries:
             return False
@@ -226,8 +225,8 @@ class _Kind:
         await self._notify()
         return more
 
-    async def wait_until_told(self, most_s: float) -> bool:
-        """Wait: see :meth:`Relay.wait_until_told`."""
+    async def wait_until_sent(self, most_s: float) -> bool:
+        """See :meth:`Relay.wait_until_sent`."""
         async with self._database.read() as tx:
             last: UUID | None = (await tx.execute(self._queries.last, {"kind": self._kind})).scalar_one_or_none()
         if last is None:
@@ -237,8 +236,8 @@ class _Kind:
             async with asyncio.timeout(most_s):
                 while await self._waits(last):
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(LOOK_EVERY_S), self._told:
-                            await self._told.wait()
+                        async with asyncio.timeout(LOOK_EVERY_S), self._sent:
+                            await self._sent.wait()
         except TimeoutError:
             return False
         return True
@@ -248,11 +247,11 @@ class _Kind:
             return (await tx.execute(self._queries.waits, {"kind": self._kind, "last": last})).first() is not None
 
     async def _notify(self) -> None:
-        async with self._told:
-            self._told.notify_all()
+        async with self._sent:
+            self._sent.notify_all()
 
-    async def _send_singly(self, group: list[Entry]) -> bool:
-        """One entry of the batch is refused: find it, so that the others still arrive."""
+    async def _send_singly(self, group: list[OutboxEntry]) -> bool:
+        """Send the entries of a refused batch one by one, so that the good ones still arrive."""
         for entry in group:
             try:
                 await self._send([entry])
@@ -267,9 +266,9 @@ class _Kind:
             await self._notify()
         return True
 
-    async def _due(self) -> tuple[list[Entry], bool]:
-        """Read the next batch; the second value is whether there may be more."""
-        entries: list[Entry] = []
+    async def _due(self) -> tuple[list[OutboxEntry], bool]:
+        """Read the next batch; the second value says whether there may be more."""
+        entries: list[OutboxEntry] = []
         size, after = 0, UUID(int=0)
         while True:
             count = min(PAGE, self._delivery.batch - len(entries))
@@ -285,24 +284,24 @@ class _Kind:
                 except Damaged as error:
                     await self._database.transact(partial(self._set_aside, entry=_damaged(row), error=error))
                     continue
-                entries.append(Entry(row.id, row.kind, row.topic, payload, row.attempts))
+                entries.append(OutboxEntry(row.id, row.kind, row.topic, payload, row.attempts))
             if len(rows) < count:
                 return entries, False
             if len(entries) == self._delivery.batch:
                 return entries, True
             after = rows[-1].id
 
-    async def _send(self, entries: list[Entry]) -> None:
+    async def _send(self, entries: list[OutboxEntry]) -> None:
         try:
             await self._delivery.sender(entries)
-        except msgspec.ValidationError as error:  # JSON, and yet none that the sender can read
+        except msgspec.ValidationError as error:  # JSON, but not what the sender expects
             raise Refused("unreadable", f"It cannot be read: {error}.", status=422) from error
 
-    async def _remove(self, tx: Tx, entries: list[Entry]) -> None:
+    async def _remove(self, tx: Tx, entries: list[OutboxEntry]) -> None:
         await tx.execute(self._queries.remove, {"ids": [entry.id for entry in entries]})
 
-    async def _postpone(self, tx: Tx, entries: list[Entry]) -> None:
-        # One statement for all: others that want to write wait for this transaction.
+    async def _postpone(self, tx: Tx, entries: list[OutboxEntry]) -> None:
+        # One statement for all: other writers wait for this transaction.
         later = (
             self._table.update()
             .where(self._table.c.id == sa.bindparam("of_id"))
@@ -316,7 +315,7 @@ class _Kind:
             rows.append({"of_id": entry.id, "tried": entry.attempts + 1, "again_at": again_at})
         await tx.execute(later, rows)
 
-    async def _set_aside(self, tx: Tx, entry: Entry, error: SotaError) -> None:
+    async def _set_aside(self, tx: Tx, entry: OutboxEntry, error: SotaError) -> None:
         self._log.error("outbox_entry_refused", entry=str(entry.id), reason=error.detail)
         await tx.execute(
             self._table.update()
@@ -325,17 +324,17 @@ class _Kind:
         )
 
 
-def _damaged(row: Any) -> Entry:
-    return Entry(row.id, row.kind, row.topic, None, row.attempts)
+def _damaged(row: Any) -> OutboxEntry:
+    return OutboxEntry(row.id, row.kind, row.topic, None, row.attempts)
 
 
 def _is_refusal(error: SotaError) -> bool:
-    """Return whether the receiver will never take it."""
+    """Return whether the receiver will never accept the entry."""
     return error.status < 500 and error.status != 429
 
 
 class _Queries(NamedTuple):
-    """What is asked several times a second, built once: building it takes longer than asking."""
+    """Queries that run several times a second: building them takes longer than running them."""
 
     due: sa.Select[Any]
     last: sa.Select[Any]

@@ -1,8 +1,8 @@
-"""A connection for reading that repeats a statement whose connection was lost.
+"""A connection for reading that repeats a statement when its connection is lost.
 
-A read is its statements and nothing else (:func:`~sota.kit.sql.engines.mariadb_engines`): each sees what is committed
-when it runs, so a statement that is asked again over another connection answers as the first would have. Inside a
-transaction that looks at one moment this does not hold: ``repeats`` is off there.
+Each statement of a read sees what is committed when it runs (:func:`~sota.kit.sql.engines.mariadb_engines`), so a
+repeated one gives a result as valid as the first. In a transaction that sees one snapshot this does not hold:
+``repeats`` is off there.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ ATTEMPTS = 5
 
 
 async def pause_before(attempt: int) -> None:
-    """Wait before the next attempt: two that gave way to each other must not meet again at the same moment."""
+    """Wait before the next attempt, randomly, so that two transactions do not collide again."""
     await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
 
 
 class ReadConnection(AsyncConnection):
-    """A connection of the engine that reads."""
+    """A connection of the reading engine."""
 
     repeats = True
 
     async def start(self, is_ctxmanager: bool = False) -> AsyncConnection:
-        """Connect; again, where the server was away for a moment."""
+        """Connect; try again if the server was down for a moment."""
         attempt = 1
         while True:
             try:
@@ -43,7 +43,7 @@ class ReadConnection(AsyncConnection):
             attempt += 1
 
     async def begin_one_moment(self) -> None:
-        """Begin a transaction that sees what is committed now, of which no statement is repeated from here on."""
+        """Begin a transaction that sees one snapshot; its statements are not repeated."""
         self.repeats = False
         attempt = 1
         while True:
@@ -60,7 +60,7 @@ class ReadConnection(AsyncConnection):
     async def execute(
         self, statement: Any, parameters: Any = None, *, execution_options: Any = None
     ) -> sa.CursorResult[Any]:
-        """Execute a statement that reads; again over another connection, where this one was lost."""
+        """Execute a statement that reads; repeat it over another connection if this one was lost."""
         attempt = 1
         while True:
             try:
@@ -71,7 +71,7 @@ class ReadConnection(AsyncConnection):
             except DBAPIError as error:
                 if not self.repeats or attempt == ATTEMPTS or not db_errors.is_repeatable(error):
                     raise
-            await self.rollback()  # which lets it connect again
-            if attempt > 1:  # a killed connection costs nothing; a server that restarts needs a moment
+            await self.rollback()  # allows it to connect again
+            if attempt > 1:  # a killed connection needs no pause; a server that restarts does
                 await pause_before(attempt)
             attempt += 1

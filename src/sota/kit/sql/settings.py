@@ -1,9 +1,9 @@
-"""Settings of a program that has a database: where it is, its password, and how its connection is encrypted.
+"""Settings of a program with a database: its URL, its password, and how the connection is encrypted.
 
 >>> class CoreSettings(DatabaseSettings, kw_only=True):
 ...     database: DatabaseUrl = "sqlite:///var/core.db"
 
-Apart from :mod:`sota.kit.sql.database`, so that settings can be read and printed without a database library.
+Separate from :mod:`sota.kit.sql.database`, so that settings can be read and printed without a database library.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DatabaseUrl = Annotated[str, Meta(description="Database URL: sqlite:///file.db o
 
 
 class DatabaseSettings(Settings, kw_only=True):
-    """What every program with a database can be told; each has a default of its own for ``database``."""
+    """Settings of each program with a database; each has its own default for ``database``."""
 
     database: DatabaseUrl = "sqlite:///var/sota.db"
     database_password_file: Annotated[Path | None, Meta(description="File with the database user's password.")] = None
@@ -28,7 +28,7 @@ class DatabaseSettings(Settings, kw_only=True):
         Path | None, Meta(description="Our certificate for the MariaDB server (PEM), where it asks for one.")
     ] = None
     database_certificate_key_file: Annotated[
-        Path | None, Meta(description="That certificate's private key (PEM), where it stands in a file of its own.")
+        Path | None, Meta(description="That certificate's private key (PEM), if it is in a separate file.")
     ] = None
     database_wait_s: Annotated[
         float, Meta(ge=0, le=3600, description="Seconds that a start waits for a database that does not answer.")

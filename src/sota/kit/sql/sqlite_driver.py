@@ -1,7 +1,7 @@
-"""SQLite's connection for SQLAlchemy: the standard library's, used in a thread of its own.
+"""A SQLite connection for SQLAlchemy: the standard library's, used in a thread of its own.
 
-A switch to the thread and back costs more than a small statement, and aiosqlite makes four for each statement. Here a
-statement, the rows that it returns and the transaction's BEGIN before it take one. So rows are always fetched whole.
+A switch to the thread and back costs more than a small statement, and aiosqlite makes four for each statement. Here
+one switch covers the transaction's BEGIN, the statement and its rows. So rows are always fetched completely.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from sota.resolver.attributes import store
 
 
 class AttributesApi:
-    """What the Web Server reads and writes of a vehicle's attributes."""
+    """Reads and writes a vehicle's attributes for the Web Server."""
 
     def __init__(self, db: Database) -> None:
         self.db = db

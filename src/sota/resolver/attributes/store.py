@@ -1,4 +1,4 @@
-"""SQL of attributes. Each distinct name and value stands in a dictionary once, as packages do."""
+"""SQL of attributes. Each distinct name and value is in a dictionary once, as packages are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Pair = tuple[str, str]
 
 
 async def find_attributes(tx: Tx, vin: str) -> dict[str, str] | None:
-    """Give a vehicle's attributes by name; None where nobody registered the VIN."""
+    """Return a vehicle's attributes by name; None if the VIN is not registered."""
     known = (await tx.execute(sa.select(vehicle.c.id).where(vehicle.c.vin == vin))).scalar_one_or_none()
     if known is None:
         return None
@@ -32,7 +32,7 @@ async def find_attributes(tx: Tx, vin: str) -> dict[str, str] | None:
 
 
 async def replace_attributes(tx: Tx, vin: str, attributes: Mapping[str, str]) -> bool:
-    """Make a vehicle's attributes exactly these; says False where nobody registered the VIN."""
+    """Replace a vehicle's attributes; return False if the VIN is not registered."""
     row_id = (await fact_store.find_vehicles(tx, [vin])).get(vin)
     if row_id is None:
         return False
@@ -45,7 +45,7 @@ async def replace_attributes(tx: Tx, vin: str, attributes: Mapping[str, str]) ->
 
 
 async def unknown_names(tx: Tx, names: Sequence[str]) -> set[str]:
-    """Give those of the names that no attribute has."""
+    """Return those of the names that no vehicle has."""
     found: set[str] = set()
     for some in batches(sorted(set(names))):
         query = sa.select(attribute.c.name).distinct().where(attribute.c.name.in_(some))

@@ -1,6 +1,6 @@
-"""The log of changes: how every process that keeps an index of the fleet hears of what was committed.
+"""The log of changes: how each process with an index of the fleet learns of commits.
 
-A transaction that changes a vehicle, or what vehicles have, appends one entry before it commits, as its last statement
-(``store.append``). Entries are numbered without a gap in the order of their commits, so whoever has read up to a number
-has seen everything that was acknowledged before.
+A transaction that changes a vehicle, or what vehicles have, appends one entry as its last statement before it commits
+(``store.append``). Entries are numbered without gaps in the order of the commits. So a reader that has read up to a
+number has seen everything that was acknowledged before.
 """

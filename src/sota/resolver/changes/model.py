@@ -1,4 +1,4 @@
-"""What one transaction changed of the fleet, as numbers: collected while it works, written as one entry of the log.
+"""What one transaction changed in the fleet, as numbers: collected while it runs, written as one log entry.
 
 >>> changes = Changes()
 >>> changes.add_vehicle(7)
@@ -6,7 +6,7 @@
 >>> [(step.what.name, step.vehicle, step.thing) for step in decode(changes.encode())]
 [('VEHICLE_ADDED', 7, 0), ('LINKED', 7, 12)]
 
-The order of the steps is that of the statements: when they are repeated, the last word about a link is the truth.
+The steps are in the order of the statements: of several steps about one link the last one is valid.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from enum import IntEnum
 from typing import NamedTuple
 
 STEP = struct.Struct("<BBqq")
-# One entry stays far below what a server takes as one packet, also where nothing can be compressed.
+# One entry stays far below a server's limit of a packet, even if nothing can be compressed.
 MAX_STEPS = 400_000
 
 
 class Kind(IntEnum):
-    """What a vehicle can have. A number stands in logs and snapshots: it keeps its meaning for ever."""
+    """What a vehicle can have. The numbers are in logs and snapshots: never change their meaning."""
 
     PACKAGE = 1
     COMPONENT = 2
@@ -51,7 +51,7 @@ class Step(NamedTuple):
 
 
 class Changes:
-    """Collects what a transaction changes."""
+    """Collects a transaction's changes."""
 
     def __init__(self) -> None:
         self._steps = bytearray()
@@ -60,31 +60,31 @@ class Changes:
         return bool(self._steps)
 
     def add_vehicle(self, vehicle: int) -> None:
-        """Note a vehicle that was not there."""
+        """Note a new vehicle."""
         self._note(What.VEHICLE_ADDED, 0, vehicle, 0)
 
     def remove_vehicle(self, vehicle: int) -> None:
-        """Note a vehicle that is deleted, with all that it has."""
+        """Note that a vehicle is deleted, with everything it has."""
         self._note(What.VEHICLE_GONE, 0, vehicle, 0)
 
     def link(self, kind: Kind, vehicle: int, thing: int) -> None:
-        """Note that a vehicle has a thing, also where it may have had it before."""
+        """Note that a vehicle has a thing, whether or not it had it before."""
         self._note(What.LINKED, kind, vehicle, thing)
 
     def unlink(self, kind: Kind, vehicle: int, thing: int) -> None:
-        """Note that a vehicle has a thing no more, also where it may not have had it."""
+        """Note that a vehicle no longer has a thing, whether or not it had it before."""
         self._note(What.UNLINKED, kind, vehicle, thing)
 
     def remove_thing(self, kind: Kind, thing: int) -> None:
-        """Note that a thing is deleted: no vehicle has it any more, and its number may come to mean another one."""
+        """Note that a thing is deleted: no vehicle has it, and its number may be used for another one."""
         self._note(What.THING_GONE, kind, 0, thing)
 
     def encode(self) -> bytes:
-        """Write the steps as the content of an entry."""
+        """Encode the steps as an entry's content."""
         return zlib.compress(self._steps, 1)
 
     def parts(self) -> Iterator[Changes]:
-        """Cut what is too much for one entry."""
+        """Split content that is too large for one entry."""
         for start in range(0, len(self._steps), MAX_STEPS * STEP.size):
             part = Changes()
             part._steps = self._steps[start : start + MAX_STEPS * STEP.size]
@@ -95,10 +95,10 @@ class Changes:
 
 
 def decode(content: bytes) -> Iterator[Step]:
-    """Read the content of an entry.
+    """Decode an entry's content.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is invalid.
     """
     try:
         steps = zlib.decompress(content)

@@ -1,8 +1,8 @@
 """SQL of the log of changes.
 
-The head row is the lock: whoever appends updates it, and so waits for everybody who did so before until these have
-committed. That is why numbers are given in the order of commits, which a counter of the engine's own would not do.
-Append last in a transaction, so that others wait for the commit alone.
+The head row is the lock: an appending transaction updates it, and so waits until earlier ones have committed. That is
+why numbers follow the order of commits, which an auto-increment column would not do. Append last in a transaction, so
+that others wait only for the commit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MARK_BYTES = 8
 
 
 class Position(NamedTuple):
-    """A place in the log: the number of the last entry, and its mark, which tells this history from any other."""
+    """A position in the log: the last entry's number, and its mark, which identifies this history."""
 
     number: int
     mark: bytes
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 
 async def append(tx: Tx, changes: Changes) -> None:
-    """Append what this transaction changed; nothing where it changed nothing."""
+    """Append this transaction's changes, if there are any."""
     for part in changes.parts():
         mark = secrets.token_bytes(MARK_BYTES)
         number = await _advance(tx, mark)
@@ -43,7 +43,7 @@ async def append(tx: Tx, changes: Changes) -> None:
 
 
 async def _advance(tx: Tx, mark: bytes) -> int:
-    """Move the head on; gives the new number."""
+    """Advance the head; return the new number."""
     step = change_head.update().values(number=change_head.c.number + 1, mark=mark)
     if tx.dialect.update_returning:
         moved = await tx.execute(step.returning(change_head.c.number))
@@ -55,27 +55,27 @@ async def _advance(tx: Tx, mark: bytes) -> int:
 
 
 async def read_head(tx: Tx) -> Position:
-    """Give the place after everything that is committed."""
+    """Return the position after everything that is committed."""
     row = (await tx.execute(sa.select(change_head.c.number, change_head.c.mark))).one()
     return Position(row.number, bytes(row.mark))
 
 
 async def read_after(tx: Tx, number: int, count: int) -> Sequence[Entry]:
-    """Read the entries that follow a number, in their order."""
+    """Read the entries after a number, in order."""
     query = sa.select(change.c.number, change.c.mark, change.c.content).order_by(change.c.number).limit(count)
     found = await tx.execute(query.where(change.c.number > number))
     return [Entry(Position(row.number, bytes(row.mark)), bytes(row.content)) for row in found]
 
 
 async def holds(tx: Tx, position: Position) -> bool:
-    """Say whether the log still has the entry of this place, with this mark."""
+    """Return whether the log still has the entry at this position, with this mark."""
     query = sa.select(change.c.mark).where(change.c.number == position.number)
     found = (await tx.execute(query)).scalar_one_or_none()
     return found is not None and bytes(found) == position.mark
 
 
 async def prune(tx: Tx, kept: int, at_once: int) -> bool:
-    """Forget some of the entries beyond the newest ``kept``; says whether there may be more."""
+    """Delete some entries beyond the newest ``kept``; return whether there may be more."""
     head = await read_head(tx)
     query = sa.select(change.c.number).where(change.c.number <= head.number - max(kept, 1))
     numbers = [row.number for row in await tx.execute(query.order_by(change.c.number).limit(at_once))]

@@ -1,1 +1,1 @@
-"""Which packages need which: declared at registration, worked out for each vehicle at a resolve (EXT-RESOLV-DEPS)."""
+"""Dependencies: declared at registration, resolved for each vehicle (EXT-RESOLV-DEPS)."""

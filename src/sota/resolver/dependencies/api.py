@@ -17,7 +17,7 @@ from sota.resolver.dependencies.service import Edge
 
 
 class DependenciesApi:
-    """What the Web Server reads and writes of the graph."""
+    """Reads and writes the graph for the Web Server."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
@@ -44,7 +44,7 @@ class DependenciesApi:
 
 
 def to_wire(edges: Iterable[Edge]) -> list[Dependency]:
-    """Write edges as B3 says."""
+    """Format edges for B3."""
     return [
         Dependency(
             package=PackageId(name=package.name, version=package.version),

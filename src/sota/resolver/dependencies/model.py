@@ -1,13 +1,13 @@
-"""The graph of prerequisites, and what it means for one vehicle.
+"""The graph of dependencies, and what it means for one vehicle.
 
 Rules kept here:
 
 * a package needs others at a minimum version; versions are compared as numbers (1.10.0 is later than 1.9.0);
-* what a vehicle lacks is the highest registered version that will do; it comes before what needs it, and the package
-  itself comes last;
-* a vehicle is left out, with the reason, when something needed is not registered, or when the update would take from an
-  installed package what it needs and has;
-* a cycle is refused when it is declared, and should one be there all the same, the vehicle is left out.
+* a missing dependency is met by the highest registered version that satisfies it; it is installed before the packages
+  that need it, and the package itself comes last;
+* a vehicle is excluded, with the reason, if a dependency is not registered, or if the update would break a dependency
+  of an installed package;
+* a cycle is refused when it is declared; should one exist nevertheless, the vehicle is excluded.
 
 >>> ivi, tls = Package("ivi", "2.0.0"), Package("libtls", "1.4.0")
 >>> graph = DependencyGraph({ivi: [Minimum("libtls", "1.2.0")], tls: []})
@@ -28,25 +28,25 @@ VersionKey = tuple[int, int, int]
 
 
 class Package(NamedTuple):
-    """A package by name and version; a foreign one may have any version."""
+    """A package by name and version; a foreign one may have any version text."""
 
     name: str
     version: str
 
     @property
     def text(self) -> str:
-        """Name and version in one word: ``ivi/2.1.0``."""
+        """Name and version: ``ivi/2.1.0``."""
         return f"{self.name}/{self.version}"
 
 
 class Minimum(NamedTuple):
-    """A need: a package of this name, at this version or a later one."""
+    """A dependency: a package of this name, at this version or a later one."""
 
     name: str
     version: str
 
     def accepts(self, version: str) -> bool:
-        """Say whether this version will do. One that is not ``major.minor.patch`` cannot be compared and will not."""
+        """Return whether a version satisfies it. One that is not ``major.minor.patch`` does not."""
         own, least = version_key(version), version_key(self.version)
         return own is not None and least is not None and own >= least
 
@@ -71,7 +71,7 @@ Plan = Planned | LeftOut
 
 @lru_cache(maxsize=65_536)
 def version_key(version: str) -> VersionKey | None:
-    """Read ``major.minor.patch`` for comparison; None where it has another form."""
+    """Parse ``major.minor.patch`` for comparison; None if it has another form."""
     parts = version.split(".")
     if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
         return None
@@ -79,7 +79,7 @@ def version_key(version: str) -> VersionKey | None:
 
 
 class DependencyGraph:
-    """All registered packages and what each needs."""
+    """All registered packages and their dependencies."""
 
     def __init__(self, needs: Mapping[Package, Sequence[Minimum]]) -> None:
         self._needs = needs
@@ -88,11 +88,11 @@ class DependencyGraph:
             self._versions[package.name].append(package)
 
     def with_package(self, package: Package, needs: Sequence[Minimum]) -> DependencyGraph:
-        """Give the graph as it would be with one package more."""
+        """Return the graph with one more package."""
         return DependencyGraph({**self._needs, package: needs})
 
     def find_cycle(self, start: Package) -> tuple[Package, ...] | None:
-        """Find a way from a package back to itself, over any registered version that satisfies a need."""
+        """Find a path from a package back to itself, over any registered version that satisfies a dependency."""
         came_from: dict[Package, Package] = {}
         waiting = [start]
         while waiting:
@@ -106,7 +106,7 @@ class DependencyGraph:
         return None
 
     def reachable(self, package: Package) -> frozenset[Package]:
-        """Give the package and every registered one that a plan for it may bring."""
+        """Return the package and every registered one that a plan for it may include."""
         reached, waiting = {package}, [package]
         while waiting:
             for following in self._satisfying(waiting.pop()):
@@ -116,30 +116,30 @@ class DependencyGraph:
         return frozenset(reached)
 
     def names_of_interest(self, package: Package) -> frozenset[str]:
-        """Give the names of all packages whose presence in a vehicle can change the package's plan."""
+        """Return the names of all packages whose presence in a vehicle can change the plan."""
         reached = self.reachable(package)
         names = {one.name for one in reached} | {need.name for one in reached for need in self._needs.get(one, ())}
         dependants = {one.name for one, needs in self._needs.items() if any(need.name in names for need in needs)}
         return frozenset(names | dependants)
 
     def edges_of_interest(self, package: Package) -> list[tuple[Package, Sequence[Minimum]]]:
-        """Give all that can change the package's plan: the needs of what it may bring, and of what that may break."""
+        """Return the dependencies that can change the plan: of packages it may include, and of those it may break."""
         return self.edges_about(self.names_of_interest(package))
 
     def edges_about(self, names: Collection[str]) -> list[tuple[Package, Sequence[Minimum]]]:
-        """Give what all packages of some names need."""
+        """Return the dependencies of all packages with these names."""
         return sorted((one, needs) for one, needs in self._needs.items() if needs and one.name in names)
 
     def needs_of(self, package: Package) -> Sequence[Minimum]:
-        """Give what a package needs by itself."""
+        """Return a package's direct dependencies."""
         return self._needs.get(package, ())
 
     def alike(self) -> Callable[[Package], Package | None]:
-        """Tell apart installed packages only where some plan does, so that many vehicles can share one.
+        """Distinguish installed packages only if some plan does, so that many vehicles can share one plan.
 
-        The function names a package that stands for the given one in every plan, or None for one that changes no plan.
-        Minimum versions are all that is asked of what is installed, so versions between the same two minimums are
-        alike, unless a package of their name needs something itself.
+        The function maps a package to one that stands for it in every plan, or to None if it changes no plan. Only
+        minimum versions are compared with installed ones, so versions between the same two minimums are equivalent,
+        unless a package of their name has dependencies itself.
         """
         minimums: dict[str, list[Minimum]] = defaultdict(list)
         for needs in self._needs.values():
@@ -159,7 +159,7 @@ class DependencyGraph:
         return stand_in
 
     def plan(self, package: Package, installed: Iterable[Package]) -> Plan:
-        """Work out what a vehicle with these installed packages must get."""
+        """Plan the update of a vehicle with these installed packages."""
         return _Planner(self._needs, self._versions, installed).plan(package)
 
     def _satisfying(self, package: Package) -> Iterable[Package]:
@@ -176,7 +176,7 @@ class DependencyGraph:
 
 
 class _Planner:
-    """One vehicle's plan in the making: ``chosen`` by name is what the update brings."""
+    """One vehicle's plan while it is made: ``chosen`` maps names to the packages of the update."""
 
     def __init__(
         self,
@@ -195,7 +195,7 @@ class _Planner:
         order: list[Package] = []
         begun: set[Package] = set()
         ended: set[Package] = set()
-        # Depth first without recursion, since a chain may be long: a package ends when all that it needs has ended.
+        # Depth first without recursion, since a chain may be long: a package ends after all its dependencies.
         waiting: list[tuple[Package, bool]] = [(package, False)]
         while waiting:
             current, is_ending = waiting.pop()
@@ -218,7 +218,7 @@ class _Planner:
         return self._find_broken() or Planned(brought)
 
     def _provide(self, current: Package, need: Minimum) -> Package | LeftOut:
-        """Find what satisfies a need: what the update brings anyway, what is installed, or the highest that will do."""
+        """Find what satisfies a dependency: a package of the update, an installed one, or the newest registered."""
         wanted = f"{current.text} needs {need.name} {need.version} or later"
         if need.name in self._chosen:
             chosen = self._chosen[need.name]
@@ -229,13 +229,13 @@ class _Planner:
         if present:
             return present[0]
         registered = self._versions.get(need.name, ())
-        if not registered or not need.accepts(registered[-1].version):  # they are in order: if the last will not do …
+        if not registered or not need.accepts(registered[-1].version):  # sorted: if the last does not …
             return LeftOut("dependency_missing", f"{wanted}, which is not registered")
         self._chosen[need.name] = registered[-1]
         return registered[-1]
 
     def _find_broken(self) -> LeftOut | None:
-        """Find an installed package that stays and would lose what it needs and has."""
+        """Find an installed package that stays and would lose a dependency that it has now."""
         for packages in self._installed.values():
             for package in packages:
                 if package.name in self._chosen:
@@ -254,7 +254,7 @@ class _Planner:
 
 
 def check_declaration(package: Package, needs: Collection[Minimum]) -> str | None:
-    """Say what is wrong with a declaration by itself, or None."""
+    """Return what is wrong with a declaration in isolation, or None."""
     if len(needs) > MAX_DEPENDENCIES:
         return f"{package.text} has {len(needs)} dependencies, {MAX_DEPENDENCIES} are allowed"
     names = [need.name for need in needs]

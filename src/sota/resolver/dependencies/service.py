@@ -1,6 +1,6 @@
-"""Use cases of dependencies after the registration: look, declare anew, drop.
+"""Use cases of dependencies after the registration: read, replace, delete.
 
-Declarations wait for one another: two that are harmless alone could close a cycle together.
+Declarations are serialised: two that are harmless alone could close a cycle together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Edge = tuple[Package, Minimum]
 
 
 async def list_edges(tx: Tx, package: Package, *, recursive: bool) -> list[Edge]:
-    """Give what a package needs; ``recursive``: also what all needs that it may bring with it.
+    """Return a package's dependencies; with ``recursive`` also those of packages it may bring with it.
 
     Raises:
         Refused: ``package_missing``.
@@ -29,11 +29,11 @@ async def list_edges(tx: Tx, package: Package, *, recursive: bool) -> list[Edge]
 
 
 async def declare(tx: Tx, package: Package, needs: Sequence[Minimum]) -> list[Edge]:
-    """Make a package's needs exactly these.
+    """Replace a package's dependencies.
 
     Raises:
         Refused: ``package_missing``.
-        Invalid: too many, one twice, or a cycle.
+        Invalid: too many, a duplicate, or a cycle.
     """
     await store.lock_graph(tx)
     package_id = await _require(tx, package)
@@ -44,11 +44,11 @@ async def declare(tx: Tx, package: Package, needs: Sequence[Minimum]) -> list[Ed
 
 
 async def drop(tx: Tx, package: Package, needed: str | None) -> list[Edge]:
-    """Delete the need of one package, or all needs; gives those that are left.
+    """Delete one dependency, or all; return those that are left.
 
     Raises:
         Refused: ``package_missing``.
-        NotFound: the package does not need that one.
+        NotFound: the package has no such dependency.
     """
     await store.lock_graph(tx)
     package_id = await _require(tx, package)
@@ -61,10 +61,10 @@ async def drop(tx: Tx, package: Package, needed: str | None) -> list[Edge]:
 
 
 def check(graph: DependencyGraph, package: Package, needs: Sequence[Minimum]) -> None:
-    """Make sure that a declaration can stand; ``graph`` has it already.
+    """Check a declaration that ``graph`` already contains.
 
     Raises:
-        Invalid: too many, one twice, or a cycle.
+        Invalid: too many, a duplicate, or a cycle.
     """
     wrong = check_declaration(package, needs)
     if wrong is not None:

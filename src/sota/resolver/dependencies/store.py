@@ -1,4 +1,4 @@
-"""SQL of dependencies: declared ones, the whole graph, and what holds within one vehicle (B6-7)."""
+"""SQL of dependencies: declared ones, the whole graph, and those within one vehicle (B6-7)."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from sota.resolver.tables import installed_package, package, package_dependency,
 
 @dataclass(frozen=True, slots=True)
 class VehicleDependencies:
-    """What a vehicle has installed, and which of it needs what."""
+    """A vehicle's installed packages, and the dependencies among them."""
 
     installed: frozenset[Package]
     needs: dict[Package, tuple[Minimum, ...]]
 
 
 async def insert_dependencies(tx: Tx, package_id: int, needs: Sequence[Minimum]) -> None:
-    """Persist what a package needs."""
+    """Insert a package's dependencies."""
     if needs:
         values = [{"package_id": package_id, "name": need.name, "minimum": need.version} for need in needs]
         await tx.execute(package_dependency.insert(), values)
 
 
 async def replace_dependencies(tx: Tx, package_id: int, needs: Sequence[Minimum]) -> None:
-    """Make what a package needs exactly these."""
+    """Replace a package's dependencies."""
     await tx.execute(package_dependency.delete().where(package_dependency.c.package_id == package_id))
     await insert_dependencies(tx, package_id, needs)
 
 
 async def find_package(tx: Tx, wanted: Package) -> int | None:
-    """Look a registered package up; gives its row's id."""
+    """Look a registered package up; return its row's id."""
     query = sa.select(package.c.id).where(package.c.name == wanted.name, package.c.version == wanted.version)
     found: int | None = (await tx.execute(query)).scalar_one_or_none()
     return found
 
 
 async def lock_graph(tx: Tx) -> None:
-    """Let nobody else declare dependencies until the transaction ends: the first package's row stands for the graph."""
+    """Lock the graph against other declarations until the transaction ends: the first package's row is the lock."""
     await tx.execute(sa.select(package.c.id).order_by(package.c.id).limit(1).with_for_update())
 
 
 async def load_graph(tx: Tx) -> DependencyGraph:
-    """Read all registered packages and their needs."""
+    """Read all registered packages and their dependencies."""
     query = (
         sa.select(
             package.c.name, package.c.version, package_dependency.c.name.label("needed"), package_dependency.c.minimum
@@ -67,7 +67,7 @@ async def load_graph(tx: Tx) -> DependencyGraph:
 
 @calls("WL-B6-7")
 async def find_vehicle_dependencies(tx: Tx, vin: str) -> StoreResult[VehicleDependencies]:
-    """Look up what a VIN has installed and the dependencies among it: ``found`` or ``missing``."""
+    """Look up a VIN's installed packages and the dependencies among them: ``found`` or ``missing``."""
     known = (await tx.execute(sa.select(vehicle.c.id).where(vehicle.c.vin == vin))).one_or_none()
     if known is None:
         return StoreResult.of(rows.FIND_VIN_DEPENDENCIES, "missing")

@@ -9,7 +9,7 @@ from sota.resolver.explanation.service import Explanations
 
 
 class ExplanationApi:
-    """What the Web Server asks about one vehicle."""
+    """Explains decisions about one vehicle to the Web Server."""
 
     def __init__(self, explanations: Explanations) -> None:
         self.explanations = explanations

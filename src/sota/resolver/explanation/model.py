@@ -1,4 +1,4 @@
-"""Why an expression is true or false for a vehicle, and why a plan is as it is. Nothing here does I/O.
+"""Why an expression is true or false for a vehicle, and why a plan is what it is. No I/O.
 
 >>> from sota.resolver.language.parser import parse
 >>> vehicle = Vehicle("WVWZZZ1KZ7W000001", frozenset({("ivi", "1.0.0")}))
@@ -33,13 +33,13 @@ from sota.resolver.language.expression import (
 from sota.resolver.language.formatter import render_leaf
 
 NAMED = 5
-"""So many things are named in a note; of more, how many there are."""
+"""How many things a note names; of more it gives the number."""
 
 KINDS: dict[type[Expression], ClauseKind] = {Not: ClauseKind.NOT, And: ClauseKind.AND, Or: ClauseKind.OR}
 
 
 def explain_clause(expression: Expression, vehicle: Vehicle) -> Clause:
-    """Say of an expression and of each part whether it is true for the vehicle."""
+    """Explain whether an expression, and each part of it, is true for the vehicle."""
     if isinstance(expression, Not | And | Or):
         parts = [explain_clause(part, vehicle) for part in parts_of(expression)]
         return Clause(kind=KINDS[type(expression)], value=evaluate(expression, vehicle), parts=parts)
@@ -59,7 +59,7 @@ def explain_clause(expression: Expression, vehicle: Vehicle) -> Clause:
 def explain_steps(
     graph: DependencyGraph, packages: Sequence[Package], installed: Collection[Package]
 ) -> list[PlanStep]:
-    """Say of each package of a plan why it is there."""
+    """Explain why each package of a plan is in it."""
     return [
         PlanStep(
             package=PackageId(name=one.name, version=one.version),
@@ -70,7 +70,7 @@ def explain_steps(
 
 
 def _look(leaf: Leaf, vehicle: Vehicle) -> tuple[list[str], str | None]:
-    """Give what of the vehicle makes a test true, and a sentence on what was looked at."""
+    """Return what in the vehicle makes a test true, and a sentence on what was compared."""
     match leaf:
         case Constant():
             return [], None

@@ -22,13 +22,13 @@ from sota.resolver.resolution.service import Resolution, Resolver
 
 
 class Explanations:
-    """Explains decisions. What the vehicle has is read from the database, which is the truth."""
+    """Explains decisions, from the database's state of the vehicle, which is the truth."""
 
     def __init__(self, db: Database, resolver: Resolver, typing: Workers) -> None:
         self._db, self._resolver, self._typing = db, resolver, typing
 
     async def of_package(self, vin: str, package: PackageId) -> Explanation:
-        """Say why a vehicle gets a package or not.
+        """Return why a vehicle gets a package or not.
 
         Raises:
             NotFound: the VIN is not registered.
@@ -40,7 +40,7 @@ class Explanations:
         return await self._typing.run(_explain, vehicle, resolution)
 
     async def of_expression(self, vin: str, expression: str) -> Explanation:
-        """Say why an expression that is nowhere saved is true for a vehicle or not.
+        """Return why an unsaved expression is true for a vehicle or not.
 
         Raises:
             NotFound: the VIN is not registered.

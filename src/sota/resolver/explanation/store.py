@@ -1,4 +1,4 @@
-"""SQL of explanations: all that a filter can ask of one vehicle."""
+"""SQL of explanations: everything that a filter can test of one vehicle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sota.resolver.tables import (
 
 
 async def load_vehicle(tx: Tx, vin: str) -> Vehicle | None:
-    """Read what a vehicle is and has; None where nobody registered the VIN."""
+    """Read everything about a vehicle; None if the VIN is not registered."""
     row_id = (await tx.execute(sa.select(vehicle.c.id).where(vehicle.c.vin == vin))).scalar_one_or_none()
     if row_id is None:
         return None

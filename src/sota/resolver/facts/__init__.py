@@ -1,1 +1,1 @@
-"""What Core tells of the fleet (B5-2): results of installations, answers of vehicles, what logistics provisions."""
+"""Facts about the fleet from Core (B5-2): installation results, answers of vehicles, provisioning."""

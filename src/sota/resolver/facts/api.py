@@ -1,7 +1,7 @@
-"""Route of facts: B5-2, NDJSON, a result a line.
+"""Route of facts: B5-2, NDJSON, one result a line.
 
-Lines are taken in and committed in batches while they arrive; the answer follows when all of them are. A caller that
-was cut off sends everything again: what was committed is answered as repeated.
+Lines are committed in batches while they arrive; the answer follows after all of them. A caller that was cut off sends
+everything again: facts that were committed are answered as repeated.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ MAX_LINES = 100_000
 
 
 class _Named(msgspec.Struct):
-    """What is left of a line that is no fact: its id, so that the sender knows which one is meant."""
+    """The id of a line that is not a valid fact, so that its sender knows which one is meant."""
 
     id: str | None = None
 
 
 class FactsApi:
-    """What Core tells."""
+    """Receives facts from Core."""
 
     def __init__(self, db: Database, clock: Clock, erase_soon: Callable[[], None]) -> None:
         self.db, self.clock, self._erase_soon = db, clock, erase_soon
@@ -76,7 +76,7 @@ class FactsApi:
 
 
 async def _batches(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """Cut what arrives into lines, and these into batches that one transaction can take.
+    """Split what arrives into lines, and these into batches for one transaction each.
 
     Raises:
         TooLarge: a line is over its limit.

@@ -1,12 +1,12 @@
-"""Facts folded: many lines about some vehicles become what must change for each of them.
+"""Folds facts: many lines about some vehicles become the changes of each vehicle.
 
 Rules kept here:
 
-* facts are taken in the order in which they come;
-* a fact about a VIN that nobody registered creates nothing and is refused, except that nobody needs to retire it;
-* what is said twice is done once; what is taken back is not done at all.
+* facts are applied in the order in which they arrive;
+* a fact about an unregistered VIN creates nothing and is refused, except that there is no need to retire it;
+* a repeated change is done once; a change that is undone later is not done at all.
 
-Nothing here does I/O: callers bring what stands in the database, and write the changes.
+No I/O here: callers bring the database's state, and write the changes.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ VehicleFact = (
 
 @dataclass(slots=True)
 class Belongings(Generic[Thing]):
-    """What changes among the things of one kind that a vehicle has; ``exactly`` says that all others go."""
+    """Changes among a vehicle's things of one kind; ``exactly`` says that all others are removed."""
 
     added: set[Thing] = field(default_factory=set)
     removed: set[Thing] = field(default_factory=set)
     exactly: bool = False
 
     def add(self, thing: Thing) -> None:
-        """The vehicle has it."""
+        """Note that the vehicle has it."""
         self.removed.discard(thing)
         self.added.add(thing)
 
     def remove(self, thing: Thing) -> None:
-        """The vehicle has it no more."""
+        """Note that the vehicle no longer has it."""
         self.added.discard(thing)
         self.removed.add(thing)
 
     def replace(self, things: Iterable[Thing]) -> None:
-        """The vehicle has these and no others."""
+        """Note that the vehicle has these and no others."""
         self.added, self.removed, self.exactly = set(things), set(), True
 
 
 @dataclass(slots=True)
 class VehicleChange:
-    """What changes for one vehicle. ``row_id`` is its row before all this, or None."""
+    """Changes of one vehicle. ``row_id`` is its row before them, or None."""
 
     vin: str
     row_id: int | None
@@ -72,11 +72,11 @@ class VehicleChange:
 
     @property
     def is_new(self) -> bool:
-        """Whether a row must be made: the vehicle is new, or was retired and registered again."""
+        """Whether a row must be created: the vehicle is new, or was retired and registered again."""
         return self.exists and (self.row_id is None or self.is_retired)
 
     def take(self, fact: VehicleFact) -> str | None:
-        """Take one fact in; gives the reason where it cannot be."""
+        """Apply one fact; return the reason if it is refused."""
         match fact:
             case messages.VehicleRegistered():
                 self.exists = True
@@ -117,5 +117,5 @@ class VehicleChange:
 
 
 def to_package(package: InstalledPackage) -> Package:
-    """Read a package of the wire."""
+    """Decode a package of a message."""
     return Package(package.name, package.version)

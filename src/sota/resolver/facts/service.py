@@ -1,4 +1,4 @@
-"""Use case of facts: take a batch of them in, in one transaction, and say of each what became of it."""
+"""Use case of facts: apply a batch in one transaction, and return a result for each."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from sota.resolver.facts.model import RegisteredFact, VehicleChange, VehicleFact
 from sota.resolver.recorded import store as record_store
 
 KEPT = timedelta(days=30)
-"""How long a fact's id is remembered: far longer than a sender keeps what it has not delivered."""
+"""How long a fact's id is kept: much longer than a sender keeps an undelivered fact."""
 
 FORGOTTEN_AT_ONCE = 2_000
 
 
 async def record(tx: Tx, facts: Sequence[Fact], clock: Clock) -> list[FactResult]:
-    """Take facts in, in their order; gives a result for each."""
+    """Apply facts in order; return a result for each."""
     fleet = Changes()
     repeated = await store.remember(tx, list(dict.fromkeys(fact.id for fact in facts)), clock.now())
     results: list[FactResult] = []
@@ -46,7 +46,7 @@ async def record(tx: Tx, facts: Sequence[Fact], clock: Clock) -> list[FactResult
         if isinstance(fact, ComponentRegistered | PackageRegistered):
             registered.append(fact)
         elif isinstance(fact, ComponentRetired | PackageRetired):
-            # Retiring a component takes it from vehicles: what was said of them before must be written first.
+            # Retiring a component removes it from vehicles: earlier facts about those must be written first.
             await store.add_to_register(tx, registered)
             refused += await _record_vehicles(tx, about_vehicles, results, fleet, clock)
             registered, about_vehicles = [], []
@@ -65,7 +65,7 @@ async def record(tx: Tx, facts: Sequence[Fact], clock: Clock) -> list[FactResult
 async def _record_vehicles(
     tx: Tx, facts: Sequence[VehicleFact], results: list[FactResult], fleet: Changes, clock: Clock
 ) -> list[str]:
-    """Write what these facts change, put refusals into the results, and give the ids of those refused."""
+    """Write the changes of these facts, add refusals to the results, and return the ids of those refused."""
     if not facts:
         return []
     known = await store.find_vehicles(tx, {fact.vin for fact in facts})
@@ -85,5 +85,5 @@ async def _record_vehicles(
 
 
 async def forget_old(tx: Tx, clock: Clock) -> bool:
-    """Forget some ids of facts that are too old to come again; says whether there may be more."""
+    """Delete some ids of facts that are too old to be repeated; return whether there may be more."""
     return await store.forget_older(tx, clock.now() - KEPT, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE

@@ -1,4 +1,4 @@
-"""SQL of facts: which came before, and the changes of many vehicles, set by set (B6-11)."""
+"""SQL of facts: which are repeated, and the changes of many vehicles, set by set (B6-11)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LINKS = {
 
 
 async def remember(tx: Tx, ids: Sequence[str], now: datetime) -> set[str]:
-    """Write down that these facts came; gives those that had come before."""
+    """Insert the ids of these facts; return those that existed already."""
     while True:
         known: set[str] = set()
         for some in batches(ids):
@@ -55,17 +55,17 @@ async def remember(tx: Tx, ids: Sequence[str], now: datetime) -> set[str]:
                     await tx.execute(tables.fact.insert(), rows)
             return known
         except IntegrityError:
-            continue  # another transaction was quicker with one of them, and has ended by now: it is seen next time
+            continue  # another transaction inserted one first, and has ended by now: the next round sees it
 
 
 async def forget(tx: Tx, ids: Sequence[str]) -> None:
-    """Forget facts that were refused, so that they may come again."""
+    """Delete the ids of refused facts, so that they may be repeated."""
     for some in batches(ids):
         await tx.execute(tables.fact.delete().where(tables.fact.c.id.in_(some)))
 
 
 async def forget_older(tx: Tx, moment: datetime, count: int) -> int:
-    """Forget some of the facts that are too old to come again; says how many."""
+    """Delete some ids of facts that are too old to be repeated; return how many."""
     query = sa.select(tables.fact.c.id).where(tables.fact.c.recorded_at < moment).limit(count)
     ids = [row.id for row in await tx.execute(query)]
     await forget(tx, ids)
@@ -82,8 +82,8 @@ async def find_vehicles(tx: Tx, vins: Collection[str]) -> dict[str, int]:
 
 
 async def add_to_register(tx: Tx, facts: Sequence[RegisteredFact]) -> None:
-    """Note that packages and components came, all of them in a few statements: an import brings thousands."""
-    # Vehicles may have the packages. What may be sent is registered with its dependencies by B3-1 alone.
+    """Insert packages and components in a few statements: an import brings thousands."""
+    # Vehicles may have the packages. What may be sent is registered with its dependencies, by B3-1 only.
     packages = {(one.name, one.version) for one in facts if isinstance(one, messages.PackageRegistered)}
     await insert_new(tx, software, [{"name": name, "version": version} for name, version in sorted(packages)])
     descriptions = {one.part_number: one.description for one in facts if isinstance(one, messages.ComponentRegistered)}
@@ -98,7 +98,7 @@ async def add_to_register(tx: Tx, facts: Sequence[RegisteredFact]) -> None:
 
 
 async def take_from_register(tx: Tx, fact: RetiredFact, fleet: Changes) -> None:
-    """Note that a package or component went; what changes for vehicles goes to ``fleet``."""
+    """Delete a package or component; add the changes of vehicles to ``fleet``."""
     match fact:
         case messages.ComponentRetired(part_number=part_number):
             for number in (await _find_components(tx, [part_number])).values():
@@ -109,7 +109,7 @@ async def take_from_register(tx: Tx, fact: RetiredFact, fleet: Changes) -> None:
 
 
 async def write_changes(tx: Tx, changes: Sequence[VehicleChange], fleet: Changes, now: datetime) -> None:
-    """Write what changed for several vehicles, here and into ``fleet``, which the caller appends to the log."""
+    """Write the changes of several vehicles, here and to ``fleet``, which the caller appends to the log."""
     ids = await _write_vehicles(tx, changes, fleet, now)
     packages = await _number_packages(tx, {one for c in changes for one in (*c.packages.added, *c.packages.removed)})
     components = await _number_components(
@@ -135,7 +135,7 @@ async def write_changes(tx: Tx, changes: Sequence[VehicleChange], fleet: Changes
 
 
 async def _write_vehicles(tx: Tx, changes: Sequence[VehicleChange], fleet: Changes, now: datetime) -> dict[str, int]:
-    """Delete vehicles and make new ones; gives the rows of all that exist now."""
+    """Delete vehicles and insert new ones; return the rows of all that exist now."""
     retired = [change.row_id for change in changes if change.is_retired and change.row_id is not None]
     for some in batches(retired):
         await tx.execute(vehicle.delete().where(vehicle.c.id.in_(some)))
@@ -152,7 +152,7 @@ async def _write_vehicles(tx: Tx, changes: Sequence[VehicleChange], fleet: Chang
 
 @calls("WL-B6-11")
 async def change_packages(tx: Tx, vin: str, packages: Iterable[Package]) -> StoreResult[frozenset[Package]]:
-    """Make the VIN's packages exactly these: ``changed`` with what it has now, or ``missing``."""
+    """Replace the VIN's packages: ``changed`` with what it has now, or ``missing``."""
     row_id = (await find_vehicles(tx, [vin])).get(vin)
     if row_id is None:
         return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "missing")
@@ -166,7 +166,7 @@ async def change_packages(tx: Tx, vin: str, packages: Iterable[Package]) -> Stor
 
 
 async def _number_packages(tx: Tx, wanted: Collection[Package]) -> dict[Package, int]:
-    """Find the dictionary's numbers of packages, with new ones for what no vehicle had before."""
+    """Find the dictionary's numbers of packages, inserting new ones."""
     found = await _find_packages(tx, sorted(wanted))
     missing = sorted(one for one in wanted if one not in found)
     if missing:
@@ -196,7 +196,7 @@ async def _number_components(tx: Tx, wanted: Collection[str]) -> dict[str, int]:
 async def _find_components(tx: Tx, wanted: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for some in batches(wanted):
-        # Locked, so that nobody retires a component between here and the link to it.
+        # Locked, so that no transaction retires a component between here and the link to it.
         query = sa.select(component.c.id, component.c.part_number).where(component.c.part_number.in_(some))
         query = query.with_for_update(read=True)
         found |= {row.part_number: row.id for row in await tx.execute(query)}
@@ -206,9 +206,9 @@ async def _find_components(tx: Tx, wanted: Sequence[str]) -> dict[str, int]:
 async def write_links(
     tx: Tx, fleet: Changes, kind: Kind, *, exact: Sequence[int], gone: Sequence[Link], new: Sequence[Link]
 ) -> None:
-    """Take links between vehicles and things away and make new ones, here and into ``fleet``.
+    """Delete links between vehicles and things and insert new ones, here and in ``fleet``.
 
-    Owners in ``exact`` keep no others than the new ones. What such an owner has already is not written again.
+    Owners in ``exact`` keep only the new ones. An existing link of such an owner is not written again.
     """
     table = LINKS[kind]
     owner, thing = (column.name for column in table.primary_key.columns)

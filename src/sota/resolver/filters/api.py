@@ -32,7 +32,7 @@ NAMED = 3
 
 
 class FiltersApi:
-    """What the Web Server does with filters."""
+    """Filters, for the Web Server."""
 
     def __init__(self, db: Database, once: Idempotency, workers: Workers, widening: Widening, clock: Clock) -> None:
         self.db, self.once, self.workers, self.widening, self.clock = db, once, workers, widening, clock
@@ -99,7 +99,7 @@ class FiltersApi:
         return available("deleted", call, await self.db.transact(work))
 
     async def _require_no_wider(self, name: str, targets: Mapping[str, Sequence[StoredFilter]]) -> None:
-        """Refuse where packages with several filters go to more vehicles without this one."""
+        """Refuse if packages with several filters would reach more vehicles without this one."""
         added = {package: await self.widening.count(filters, name) for package, filters in targets.items()}
         wider = [f"{package} goes to {count} vehicles more" for package, count in added.items() if count]
         if wider:
@@ -142,5 +142,5 @@ def available(outcome: str, call: AnyCall, page: Page) -> Reply:
 
 
 def to_wire(filters: list[StoredFilter]) -> list[Filter]:
-    """Write filters as B3 says."""
+    """Format filters for B3."""
     return [Filter(name=one.name, expression=one.expression) for one in filters]

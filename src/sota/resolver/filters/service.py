@@ -1,6 +1,6 @@
-"""Use cases of filters: make, attach, search, change, delete.
+"""Use cases of filters: create, attach, search, change, delete.
 
-A filter is parsed, and its regular expressions compiled, before it is stored; what cannot be evaluated is never saved.
+A filter is parsed, and its regular expressions compiled, before it is stored; an invalid one is never saved.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SLICE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some filters in the order of their names; ``following`` is the last one's name where more may come."""
+    """A page of filters by name; ``following`` is the last name if there may be more."""
 
     filters: list[StoredFilter]
     following: str | None
 
 
 async def read_expression(expression: str, workers: Workers) -> Expression:
-    """Make sure that a filter can be evaluated; gives what it means.
+    """Check a filter; return its parsed expression.
 
     Raises:
         Refused: ``filter_invalid``, with line, column and what was expected.
@@ -47,7 +47,7 @@ async def create_filter(tx: Tx, name: str, expression: str, meaning: Expression,
     """Store a new filter.
 
     Raises:
-        Refused: ``filter_exists``; ``filter_invalid``: it asks for a group that is not there.
+        Refused: ``filter_exists``; ``filter_invalid``: it names a group that does not exist.
     """
     await group_service.require_groups(tx, meaning)
     if (await store.insert_filter(tx, name, expression, clock.now())).outcome == "exists":
@@ -80,7 +80,7 @@ async def detach_filter(tx: Tx, name: str, version: str, filter_name: str) -> No
 
 
 async def package_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]:
-    """Give the filters of a package.
+    """Return the filters of a package.
 
     Raises:
         Refused: ``package_missing``.
@@ -91,7 +91,7 @@ async def package_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]
 
 
 async def require_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]:
-    """Give the filters of a package that is to be resolved: without any, nobody is meant
+    """Return the filters of a package to resolve; without any, it is for no vehicle
     (docs/specification.md, ruling 9).
 
     Raises:
@@ -106,10 +106,10 @@ async def require_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]
 
 
 async def change_filter(tx: Tx, name: str, expression: str, meaning: Expression) -> None:
-    """Give a filter another expression.
+    """Change a filter's expression.
 
     Raises:
-        Refused: ``filter_missing``; ``filter_invalid``: it asks for a group that is not there.
+        Refused: ``filter_missing``; ``filter_invalid``: it names a group that does not exist.
     """
     await group_service.require_groups(tx, meaning)
     if (await store.update_filters(tx, {name: expression})).outcome == "missing":
@@ -119,14 +119,14 @@ async def change_filter(tx: Tx, name: str, expression: str, meaning: Expression)
 async def delete_filter(tx: Tx, name: str, looked_at: Mapping[str, list[StoredFilter]] | None = None) -> None:
     """Delete a filter; packages that had it lose it.
 
-    ``looked_at``: the packages with this filter, and all filters of each, that were found harmless.
+    ``looked_at``: the packages with this filter, and all filters of each, that were checked before.
 
     Raises:
         Refused: ``filter_missing``.
-        Unavailable: they are others by now.
+        Unavailable: they have changed since.
     """
     if looked_at is not None:
-        await store.lock_filter(tx, name)  # nothing is attached to it from here on
+        await store.lock_filter(tx, name)  # from here on it cannot be attached
         if await store.find_targets(tx, name) != looked_at:
             raise Unavailable("Filters of packages were changed meanwhile: try again.")
     if (await store.delete_filters(tx, [name])).outcome == "missing":
@@ -134,16 +134,16 @@ async def delete_filter(tx: Tx, name: str, looked_at: Mapping[str, list[StoredFi
 
 
 async def list_filters(tx: Tx, after: str | None, limit: int) -> Page:
-    """Give the available filters, a page at a time."""
+    """Return the available filters, a page at a time."""
     found = (await store.list_filters(tx, after, limit + 1)).data or []
     return Page(found[:limit], found[limit - 1].name if len(found) > limit else None)
 
 
 async def search_filters(db: Database, workers: Workers, pattern: str, after: str | None, limit: int) -> Page:
-    """Give the filters whose name matches, a page at a time.
+    """Return the filters whose name matches, a page at a time.
 
     Raises:
-        Failed: the pattern is no regular expression.
+        Failed: the pattern is not a regular expression.
     """
     try:
         regex = compile_regex(pattern)

@@ -20,7 +20,7 @@ from sota.resolver.tables import package, package_filter
 
 @dataclass(frozen=True, slots=True)
 class StoredFilter:
-    """A filter as it stands in the database; its expression was valid when it was written."""
+    """A stored filter; its expression was valid when it was written."""
 
     name: str
     expression: str
@@ -28,7 +28,7 @@ class StoredFilter:
 
 @calls("WL-B6-3")
 async def insert_filter(tx: Tx, name: str, expression: str, now: datetime) -> StoreResult[None]:
-    """Persist a new filter: ``success`` or ``exists``."""
+    """Insert a new filter: ``success`` or ``exists``."""
     try:
         await tx.execute(tables.filter.insert().values(name=name, expression=expression, created_at=now))
     except IntegrityError:
@@ -39,7 +39,7 @@ async def insert_filter(tx: Tx, name: str, expression: str, now: datetime) -> St
 @calls("WL-B6-4")
 async def insert_association(tx: Tx, name: str, version: str, filter_name: str) -> StoreResult[None]:
     """Attach a filter to a package: ``success``, ``exists``, ``filter_missing`` or ``package_missing``."""
-    # Locked, so that neither goes away before the association is there.
+    # Locked, so that neither is deleted before the association exists.
     find_filter = sa.select(tables.filter.c.id).where(tables.filter.c.name == filter_name)
     filter_id = (await tx.execute(find_filter.with_for_update(read=True))).scalar_one_or_none()
     if filter_id is None:
@@ -68,7 +68,7 @@ async def delete_association(tx: Tx, name: str, version: str, filter_name: str) 
 
 @calls("WL-B6-5")
 async def find_package_filters(tx: Tx, name: str, version: str) -> StoreResult[list[StoredFilter]]:
-    """Look up the filters of a package: ``found`` or ``missing``."""
+    """Look up a package's filters: ``found`` or ``missing``."""
     query = (
         sa.select(tables.filter.c.name, tables.filter.c.expression)
         .join(package_filter, package_filter.c.filter_id == tables.filter.c.id)
@@ -101,7 +101,7 @@ async def find_targets(tx: Tx, name: str) -> dict[str, list[StoredFilter]]:
 
 
 async def lock_filter(tx: Tx, name: str) -> None:
-    """Let nothing be attached to a filter until the transaction ends."""
+    """Lock a filter against being attached until the transaction ends."""
     await tx.execute(sa.select(tables.filter.c.id).where(tables.filter.c.name == name).with_for_update())
 
 
@@ -119,7 +119,7 @@ async def list_filters(tx: Tx, after: str | None, count: int) -> StoreResult[lis
 
 @calls("WL-B6-8")
 async def find_filters(tx: Tx, names: Sequence[str]) -> StoreResult[list[StoredFilter]]:
-    """Look filters up by their names: ``found`` (those that there are) or ``missing``."""
+    """Look up filters by name: ``found`` (those that exist) or ``missing``."""
     found: list[StoredFilter] = []
     for some in batches(sorted(set(names))):
         query = sa.select(tables.filter.c.name, tables.filter.c.expression).where(tables.filter.c.name.in_(some))
@@ -131,10 +131,10 @@ async def find_filters(tx: Tx, names: Sequence[str]) -> StoreResult[list[StoredF
 
 @calls("WL-B6-9")
 async def update_filters(tx: Tx, expressions: Mapping[str, str]) -> StoreResult[int]:
-    """Change the expressions of filters: ``updated`` with how many there were, or ``missing``."""
+    """Change the expressions of filters: ``updated`` with their number, or ``missing``."""
     count = 0
     for name, expression in sorted(expressions.items()):
-        # Found first: MariaDB counts only rows that it changed, and the same expression again is no missing filter.
+        # Found first: MariaDB counts only changed rows, and an unchanged expression does not mean a missing filter.
         is_known = sa.select(tables.filter.c.id).where(tables.filter.c.name == name).with_for_update()
         known = (await tx.execute(is_known)).scalar_one_or_none()
         if known is not None:
@@ -147,7 +147,7 @@ async def update_filters(tx: Tx, expressions: Mapping[str, str]) -> StoreResult[
 
 @calls("WL-B6-10")
 async def delete_filters(tx: Tx, names: Sequence[str]) -> StoreResult[int]:
-    """Delete filters with their associations: ``deleted`` with how many, or ``missing``."""
+    """Delete filters with their associations: ``deleted`` with their number, or ``missing``."""
     count = 0
     for some in batches(sorted(set(names))):
         count += (await tx.execute(tables.filter.delete().where(tables.filter.c.name.in_(some)))).rowcount

@@ -1,7 +1,7 @@
-"""How many vehicles more a package goes to without one of its filters (docs/specification.md, ruling 9).
+"""How many more vehicles a package reaches without one of its filters (docs/specification.md, ruling 9).
 
-A package goes to the vehicles that all its filters choose: one filter less is a wider target, which nobody may get by
-mistake. Without its last filter a package goes to no vehicle.
+A package goes to the vehicles that match all its filters: with one filter less the target is wider, which must not
+happen by mistake. Without its last filter a package goes to no vehicle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Widening:
         self._index, self._workers = index, workers
 
     async def count(self, filters: Sequence[StoredFilter], without: str) -> int:
-        """Return how many vehicles these filters choose without the named one, and not with it.
+        """Return how many vehicles match these filters without the named one, but not with it.
 
         Raises:
             Failed: a filter cannot be evaluated.

@@ -1,1 +1,1 @@
-"""Groups of vehicles, for ``in_group "pilot"`` in filters. A group that a filter asks for is never missing."""
+"""Groups of vehicles, for ``in_group "pilot"`` in filters. A group that a filter uses always exists."""

@@ -14,7 +14,7 @@ from sota.resolver.groups.store import GroupRow
 
 
 class GroupsApi:
-    """What the Web Server does with groups."""
+    """Groups, for the Web Server."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self.db, self.clock = db, clock
@@ -73,5 +73,5 @@ class GroupsApi:
 
 
 def to_wire(group: GroupRow) -> Group:
-    """Write a group as B3 says."""
+    """Format a group for B3."""
     return Group(name=group.name, description=group.description, vehicles=group.vehicles)

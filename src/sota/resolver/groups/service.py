@@ -2,10 +2,10 @@
 
 Rules kept here:
 
-* a filter that asks for a group which is not there is not saved, and a group that a filter asks for is not deleted:
-  under NOT its absence would let everybody pass;
-* members are added and removed two thousand at a time, each time in a transaction of its own: repeating the whole does
-  no harm.
+* a filter that uses a missing group is not saved, and a group that a filter uses is not deleted: under NOT, a missing
+  group would match every vehicle;
+* members are added and removed two thousand at a time, each time in a transaction of its own: repeating the whole
+  call does no harm.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ async def find(tx: Tx, name: str) -> GroupRow:
     """Look a group up.
 
     Raises:
-        NotFound: there is none of this name.
+        NotFound: no such group exists.
     """
     found = await store.find_group(tx, name)
     if found is None:
@@ -35,7 +35,7 @@ async def find(tx: Tx, name: str) -> GroupRow:
 
 
 async def keep(tx: Tx, name: str, description: str, clock: Clock) -> GroupRow:
-    """Make a group, or change its description."""
+    """Create a group, or change its description."""
     await store.keep_group(tx, name, description, clock.now())
     return await find(tx, name)
 
@@ -44,8 +44,8 @@ async def delete(tx: Tx, name: str) -> None:
     """Delete a group.
 
     Raises:
-        NotFound: there is none of this name.
-        Refused: ``group_in_use``: a filter asks for it.
+        NotFound: no such group exists.
+        Refused: ``group_in_use``: a filter uses it.
     """
     group_id = (await store.find_groups(tx, [name], for_change=True)).get(name)
     if group_id is None:
@@ -57,10 +57,10 @@ async def delete(tx: Tx, name: str) -> None:
 
 
 async def change_members(db: Database, name: str, vins: list[str], *, add: bool) -> tuple[int, list[str]]:
-    """Add vehicles to a group or remove them; gives how many that changed, and the VINs that nobody registered.
+    """Add vehicles to a group or remove them; return how many changed, and the VINs that are not registered.
 
     Raises:
-        NotFound: there is no such group.
+        NotFound: no such group exists.
     """
 
     async def work(tx: Tx, some: list[str]) -> tuple[int, list[str]]:
@@ -77,7 +77,7 @@ async def change_members(db: Database, name: str, vins: list[str], *, add: bool)
 
 
 async def require_groups(tx: Tx, expression: Expression) -> None:
-    """Make sure that the groups which an expression asks for are there, and stay until the transaction ends.
+    """Check that an expression's groups exist, and lock them until the transaction ends.
 
     Raises:
         Refused: ``filter_invalid``.
@@ -88,7 +88,7 @@ async def require_groups(tx: Tx, expression: Expression) -> None:
 
 
 async def find_missing(tx: Tx, expression: Expression, *, for_change: bool = False) -> FilterSyntaxError | None:
-    """Say which group an expression asks for in vain; ``for_change`` keeps the others until the transaction ends."""
+    """Return a group of an expression that does not exist; ``for_change`` locks the others until the end."""
     wanted = groups_of(expression)
     found = await store.find_groups(tx, list(wanted), for_change=for_change)
     missing = sorted((place, name) for name, place in wanted.items() if name not in found)
@@ -99,7 +99,7 @@ async def find_missing(tx: Tx, expression: Expression, *, for_change: bool = Fal
 
 
 def groups_of(expression: Expression) -> dict[str, Place]:
-    """Give the groups that an expression asks for, each with its first place."""
+    """Return the groups of an expression, each with its first place."""
     parts = [part for _depth, part in walk(expression) if isinstance(part, InGroup)]
     found: dict[str, Place] = {}
     for part in sorted(parts, key=lambda part: part.place or Place(1, 1)):

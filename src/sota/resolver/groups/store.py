@@ -20,7 +20,7 @@ from sota.resolver.tables import group_member, vehicle, vehicle_group
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A group, and how many vehicles are in it."""
+    """A group, and its number of vehicles."""
 
     id: int
     name: str
@@ -49,13 +49,13 @@ async def find_group(tx: Tx, name: str) -> GroupRow | None:
 
 
 async def keep_group(tx: Tx, name: str, description: str, now: datetime) -> None:
-    """Make a group, or change its description."""
+    """Create a group, or change its description."""
     await insert_new(tx, vehicle_group, [{"name": name, "description": description, "created_at": now}])
     await tx.execute(vehicle_group.update().where(vehicle_group.c.name == name).values(description=description))
 
 
 async def find_groups(tx: Tx, names: Sequence[str], *, for_change: bool = False) -> dict[str, int]:
-    """Give the rows of those of the groups that there are; ``for_change`` keeps them so until the transaction ends."""
+    """Return the rows of existing groups; ``for_change`` locks them until the transaction ends."""
     found: dict[str, int] = {}
     for some in batches(sorted(set(names))):
         query = sa.select(vehicle_group.c.name, vehicle_group.c.id).where(vehicle_group.c.name.in_(some))
@@ -65,7 +65,7 @@ async def find_groups(tx: Tx, names: Sequence[str], *, for_change: bool = False)
 
 
 async def find_expressions_with(tx: Tx, text: str) -> list[tuple[str, str]]:
-    """Read the filters, name and expression, in whose expression a text occurs."""
+    """Read the filters, name and expression, whose expression contains a text."""
     occurs = sa.func.instr(tables.filter.c.expression, text) > 0
     query = sa.select(tables.filter.c.name, tables.filter.c.expression).where(occurs).order_by(tables.filter.c.name)
     return [(row.name, row.expression) for row in await tx.execute(query)]
@@ -89,7 +89,7 @@ async def list_members(tx: Tx, group_id: int, after: str | None, count: int) -> 
 
 
 async def change_members(tx: Tx, group_id: int, vins: Sequence[str], *, add: bool) -> tuple[int, list[str]]:
-    """Add vehicles to a group or remove them; gives how many that changed, and the VINs that nobody registered."""
+    """Add vehicles to a group or remove them; return how many changed, and the VINs that are not registered."""
     known = await fact_store.find_vehicles(tx, vins)
     present: set[int] = set()
     for some in batches(sorted(known.values())):

@@ -1,4 +1,4 @@
-"""Answers :class:`~sota.resolver.index.fleet_index.FleetIndex` from bitmaps, shard by shard."""
+"""Implements :class:`~sota.resolver.index.fleet_index.FleetIndex` with bitmaps, shard by shard."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sota.resolver.index.workers import Steps, Workers
 from sota.resolver.language.expression import Expression
 
 VINS_AT_ONCE = 20_000
-"""So many vehicles are named in one step: some milliseconds, and a few megabytes."""
+"""How many vehicles are named in one step: some milliseconds, and a few megabytes."""
 SHARDS_AHEAD = 1
-"""So many more shards are searched while one is being answered: two keep two processors busy."""
+"""How many more shards are searched while one is being returned: two keep two processors busy."""
 
 
 class BitmapIndex:
@@ -31,7 +31,7 @@ class BitmapIndex:
         self._keeper, self._workers, self._previews = keeper, workers, previews
 
     def start(self, background: Background) -> None:
-        """Begin to load, and to follow the database from then on."""
+        """Start to load, and then to follow the database."""
         self._keeper.start(background)
 
     async def wait_ready(self) -> None:
@@ -39,16 +39,16 @@ class BitmapIndex:
         await self._keeper.loaded.wait()
 
     async def is_ready(self) -> bool:
-        """Say whether the index is loaded."""
+        """Return whether the index is loaded."""
         return self._keeper.is_loaded
 
     def close(self) -> None:
-        """Hold nothing that the background does not."""
+        """Hold nothing beyond the background tasks."""
 
     async def matching(
         self, filters: Sequence[Expression], names: Collection[str], graph: DependencyGraph
     ) -> AsyncIterator[list[Match]]:
-        """Find the vehicles for which every filter is true, grouped: see the interface."""
+        """Find the vehicles that match every filter, grouped: see the interface."""
         fleet = await self._keeper.newest()
         planned = await self._workers.run_steps(planning(filters, fleet.dictionary))
         kinds = await self._workers.run(kinds_of, fleet, names, graph.alike())
@@ -69,7 +69,7 @@ class BitmapIndex:
                 shard, searching = found.popleft()
                 for some in slices(await searching):
                     yield await self._workers.run(name_vehicles, shard, some)
-        finally:  # whoever asked may not want the rest
+        finally:  # the caller may have stopped early
             for _shard, searching in found:
                 searching.cancel()
 
@@ -92,7 +92,7 @@ def find_groups(planned: Plan, shard: Shard, kinds: dict[Package, list[int]]) ->
 
 
 def kinds_of(fleet: Fleet, names: Collection[str], alike: Alike | None) -> dict[Package, list[int]]:
-    """Give the packages that tell groups apart, each with the numbers of those that it stands for."""
+    """Return the packages that distinguish groups, each with the numbers of packages that it stands for."""
     wanted = frozenset(names)
     kinds: dict[Package, list[int]] = {}
     for number, text in fleet.dictionary.texts[Kind.PACKAGE].items():
@@ -105,7 +105,7 @@ def kinds_of(fleet: Fleet, names: Collection[str], alike: Alike | None) -> dict[
 
 
 def slices(groups: Sequence[Group]) -> Iterator[list[Group]]:
-    """Cut groups into parts whose vehicles can be named in one step."""
+    """Split groups into parts whose vehicles can be named in one step."""
     part: list[Group] = []
     room = VINS_AT_ONCE
     for group in groups:
@@ -123,7 +123,7 @@ def slices(groups: Sequence[Group]) -> Iterator[list[Group]]:
 
 
 def name_vehicles(shard: Shard, groups: Sequence[Group]) -> list[Match]:
-    """Give the VINs of some groups."""
+    """Return the VINs of some groups."""
     return [Match(shard.vins.texts(group.places), group.packages) for group in groups]
 
 

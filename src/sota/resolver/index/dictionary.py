@@ -1,4 +1,4 @@
-"""The distinct things of the fleet by number, and which of them a leaf of a filter means.
+"""The distinct things of the fleet by number, and which of them a test in a filter means.
 
 >>> from sota.resolver.language.parser import parse
 >>> dictionary = Dictionary({Kind.PACKAGE: {1: ("ivi", "1.0.0"), 2: ("ivi", "2.0.0")}})
@@ -21,7 +21,7 @@ from sota.resolver.language.expression import (
 )
 
 Texts = tuple[str, ...]
-"""What a thing is called: a package's name and version, an attribute's name and value, one text else."""
+"""A thing's texts: a package's name and version, an attribute's name and value, otherwise one text."""
 
 ThingLeaf = HasComponent | HasPackage | HasPackageVersion | HasAttribute | InGroup
 Found = tuple[Kind, tuple[int, ...]]
@@ -29,14 +29,14 @@ MAX_REMEMBERED = 2_000
 
 
 class Dictionary:
-    """Every distinct thing. Never changed: another state of the fleet has another one."""
+    """Every distinct thing. Immutable: another state of the fleet has another dictionary."""
 
     def __init__(self, texts: Mapping[Kind, Mapping[int, Texts]]) -> None:
         self.texts: Mapping[Kind, Mapping[int, Texts]] = {kind: texts.get(kind, {}) for kind in Kind}
         self._found: dict[ThingLeaf, Found] = {}
 
     def changed(self, gone: Mapping[Kind, set[int]], new: Mapping[Kind, Mapping[int, Texts]]) -> Dictionary:
-        """Give the dictionary without some things and with others."""
+        """Return the dictionary with some things removed and others added."""
         texts = {}
         for kind, known in self.texts.items():
             without = gone.get(kind, ())
@@ -45,14 +45,14 @@ class Dictionary:
         return Dictionary(texts)
 
     def find(self, leaf: ThingLeaf) -> Found:
-        """Find the things that a leaf means, in the order of their numbers. What was found once is remembered."""
+        """Find the things that a test means, sorted by number. Results are cached."""
         found = self._found.get(leaf)
         if found is None:
             kind, numbers = self._search(leaf)
             found = kind, tuple(sorted(numbers))
             if len(self._found) >= MAX_REMEMBERED:
                 for old in list(islice(self._found, MAX_REMEMBERED // 2)):
-                    self._found.pop(old, None)  # another thread may have been here
+                    self._found.pop(old, None)  # another thread may have removed it
             self._found[leaf] = found
         return found
 
@@ -74,7 +74,7 @@ class Dictionary:
         return (number for number, text in self.texts[kind].items() if is_meant(text))
 
     def _search_packages(self, name: Callable[[str], bool], version: Callable[[str], bool]) -> Iterator[int]:
-        """Ask about each name once, and about each version of those names once."""
+        """Test each name once, and each version of matching names once."""
         packages = self.texts[Kind.PACKAGE]
         names = {text for text in {one for one, _version in packages.values()} if name(text)}
         versions = {its for one, its in packages.values() if one in names}

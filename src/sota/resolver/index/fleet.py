@@ -1,7 +1,7 @@
-"""One state of the fleet. Nothing in it is ever changed: the next state shares what stayed as it was.
+"""One state of the fleet. It is immutable: the next state shares its unchanged parts.
 
-The only exception costs nobody anything: a new vehicle's VIN is written into the shared column, to a place at which no
-older state looks.
+There is one harmless exception: a new vehicle's VIN is written into the shared column, at a place that no older state
+reads.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ NOWHERE = Position(-1, b"")
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Vehicles whose row id has the same upper bits. The lower 20 bits are a vehicle's place in each bitmap.
+    """Vehicles whose row ids have the same upper bits. The lower 20 bits are a vehicle's place in each bitmap.
 
-    A bitmap of ``links`` may have places that are not in ``vehicles``: of somebody who is being deleted.
+    A bitmap of ``links`` may contain places that are not in ``vehicles``, of a vehicle that is being deleted.
     """
 
     number: int
@@ -35,13 +35,13 @@ class Shard:
     links: Mapping[Kind, Mapping[int, BitMap]] = field(default_factory=lambda: {kind: {} for kind in Kind})
 
     def things_at(self, kind: Kind, place: int) -> list[int]:
-        """Give the numbers of what the vehicle at a place has."""
+        """Return the numbers of the things of the vehicle at a place."""
         return [thing for thing, owners in self.links[kind].items() if place in owners]
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Everything that filters ask about, as it was after one entry of the log of changes."""
+    """Everything that filters test, as it was after one entry of the log of changes."""
 
     position: Position = NOWHERE
     dictionary: Dictionary = field(default_factory=lambda: Dictionary({}))
@@ -54,12 +54,12 @@ class Fleet:
 
 
 def place_of(vehicle: int) -> tuple[int, int]:
-    """Give the shard and the place of a vehicle's row id."""
+    """Return the shard and the place of a vehicle's row id."""
     return vehicle >> SHARD_BITS, vehicle & (SHARD_SIZE - 1)
 
 
 class ShardBuilder:
-    """Makes a shard from arrays of places, part by part."""
+    """Builds a shard from arrays of places, part by part."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -73,7 +73,7 @@ class ShardBuilder:
         self._vehicles |= bitmap_of(places)
 
     def add_links(self, kind: Kind, places: npt.NDArray[np.int64], things: npt.NDArray[np.int64]) -> None:
-        """Say that the vehicle at ``places[i]`` has ``things[i]``."""
+        """Note that the vehicle at ``places[i]`` has ``things[i]``."""
         if not len(things):
             return
         keys = np.sort(things << SHARD_BITS | places)
@@ -87,7 +87,7 @@ class ShardBuilder:
             links[thing] = links[thing] | some if thing in links else some
 
     def build(self) -> Shard:
-        """Give the shard."""
+        """Return the shard."""
         self._vehicles.run_optimize()
         for owners in self._bitmaps():
             owners.run_optimize()

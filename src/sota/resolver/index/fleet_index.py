@@ -1,4 +1,4 @@
-"""What a resolve asks of the fleet, whoever answers it."""
+"""The interface of an index of the fleet, as a resolve uses it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Alike = Callable[[Package], Package | None]
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Vehicles that passed all filters and have the same of the packages asked for: at least one VIN, each once."""
+    """Vehicles that passed all filters and have the same relevant packages: at least one VIN, without duplicates."""
 
     vins: Sequence[str]
     packages: frozenset[Package]
@@ -25,31 +25,31 @@ class FleetIndex(Protocol):
     """Finds vehicles."""
 
     def start(self, background: Background) -> None:
-        """Begin to load, and to follow the database from then on."""
+        """Start to load, and then to follow the database."""
         ...
 
     async def wait_ready(self) -> None:
-        """Wait until questions can be answered."""
+        """Wait until queries can be answered."""
         ...
 
     async def is_ready(self) -> bool:
-        """Say whether questions can be answered."""
+        """Return whether queries can be answered."""
         ...
 
     def close(self) -> None:
-        """Give back what is held; the background that it was started in has ended."""
+        """Release resources; the background tasks have ended."""
         ...
 
     async def matching(
         self, filters: Sequence[Expression], names: Collection[str], graph: DependencyGraph
     ) -> AsyncIterator[list[Match]]:
-        """Find the vehicles for which every filter is true: gives a part of the fleet at a time, in no promised order.
+        """Yield the vehicles that match every filter, a part of the fleet at a time, in no particular order.
 
-        The vehicles of a part are grouped by what they have installed of the given ``names``; the same group may come
-        again in another part. The ``graph`` makes groups larger: a package may stand for another one that is alike in
-        it, and one that does not matter in it is left out. Without filters nobody matches.
+        The vehicles of a part are grouped by the installed packages with the given ``names``; the same group may appear
+        again in another part. The ``graph`` makes groups larger: a package may stand for others that are equivalent in
+        it, and one that does not matter is left out. Without filters no vehicle matches.
 
-        A change of the fleet that was acknowledged before the call is seen; one during it is seen whole or not at all.
+        A change that was acknowledged before the call is seen; one during it is seen completely or not at all.
 
         Raises:
             Unavailable: the index is not loaded yet, or cannot follow the database now.
@@ -57,9 +57,9 @@ class FleetIndex(Protocol):
         ...
 
     async def count_and_sample(self, expression: Expression, sample: int) -> tuple[int, list[str]]:
-        """Count the vehicles for which the expression is true, and name up to ``sample`` of them.
+        """Count the vehicles that match the expression, and name up to ``sample`` of them.
 
-        Has computing time of its own, which no resolve can take, and sees changes as :meth:`matching` does.
+        It has computing time of its own, which no resolve can take, and sees changes as :meth:`matching` does.
 
         Raises:
             Unavailable: as above.

@@ -1,7 +1,7 @@
 """Keeps the newest state of the fleet: loads it, follows the log of changes, and saves it in the background.
 
-Whoever asks waits until everything is followed that was committed before the question: a look at the log's head, and
-mostly nothing to read. Those who ask at the same time share one look.
+A query waits until everything is applied that was committed before it: this reads the log's head, and mostly nothing
+more. Queries at the same time share one read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sota.resolver.index.workers import Workers
 
 READ_AT_ONCE = 200
 SMALL_BYTES = 2_000
-FOLLOW_INTERVAL_S = 1.0  # whoever asks has a look of his own: this one only keeps that short
+FOLLOW_INTERVAL_S = 1.0  # each query reads the log itself: this only keeps that short
 RETRY_S = 2.0
 
 
@@ -58,15 +58,15 @@ class Keeper:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether questions can be answered."""
+        """Whether queries can be answered."""
         return self._fleet is not None
 
     def start(self, background: Background) -> asyncio.Task[None]:
-        """Begin to load, and to follow and save from then on."""
+        """Start to load, and then to follow and save."""
         return background.keep("resolver:index", self._keep)
 
     async def newest(self) -> Fleet:
-        """Give a state that has everything which was committed before this call.
+        """Return a state that contains everything that was committed before this call.
 
         Raises:
             Unavailable: the index is not loaded yet, or cannot follow the database now.
@@ -75,12 +75,12 @@ class Keeper:
             raise Unavailable("The index of the fleet is being loaded: try again in a moment.")
         wanted = self._rounds + 1 if not self._turn.locked() else self._rounds + 2
         async with self._turn:
-            # A look that began after this call serves as well as one of our own.
+            # A read that began after this call serves as well as one of our own.
             if self._rounds < wanted:
                 await self._follow()
                 self._rounds += 1
         if self._fleet is None:
-            raise Unavailable("The index of the fleet is being made anew: try again in a moment.")
+            raise Unavailable("The index of the fleet is being rebuilt: try again in a moment.")
         return self._fleet
 
     async def _keep(self) -> None:
@@ -101,7 +101,7 @@ class Keeper:
             await asyncio.sleep(FOLLOW_INTERVAL_S)
 
     def _is_far(self, fleet: Fleet) -> bool:
-        """Whether so much was changed since the last snapshot that the log grows long."""
+        """Whether the log has grown long since the last snapshot."""
         return fleet.position.number - self._saved > self._kept // 2
 
     async def _load(self) -> None:
@@ -134,16 +134,16 @@ class Keeper:
         return fleet
 
     async def _follow(self) -> None:
-        """Take in what was committed before this call. Others go on writing: waiting for them, too, may never end."""
+        """Apply what was committed before this call, not later entries: with constant writes that might never end."""
         if self._fleet is None:
             return
         async with self._db.read() as tx:
             if await change_store.read_head(tx) == self._fleet.position:
                 return
-        # As of one moment, so that a thing that comes and goes is not half there in the end.
+        # In one snapshot, so that a thing that is added and removed is not half there.
         async with self._db.read_one_moment() as tx:
             head = await change_store.read_head(tx)
-            # The numbers alone do not tell: where a copy took over that lacks the last commits, they are given again.
+            # Numbers alone do not suffice: a replica without the last commits gives them again.
             if not await change_store.holds(tx, self._fleet.position):
                 self._note_drop()
                 self._fleet = None
@@ -151,16 +151,16 @@ class Keeper:
                 self._fleet = await self._take_some(tx, self._fleet)
 
     async def _take_some(self, tx: Tx, fleet: Fleet) -> Fleet | None:
-        """Take the next entries in. What they name and is not there any more comes right with those after them."""
+        """Apply the next entries. Things they name that no longer exist are corrected by later entries."""
         entries = await change_store.read_after(tx, fleet.position.number, READ_AT_ONCE)
         if not entries or entries[0].position.number != fleet.position.number + 1:
             self._note_drop()
             return None
-        # A few steps take less time than giving them to a thread.
+        # A few steps take less time than a switch to a thread.
         is_small = sum(len(entry.content) for entry in entries) < SMALL_BYTES
         try:
             pending = _fold(entries) if is_small else await self._workers.run(_fold, entries)
-        except Damaged:  # the tables say what the entry would have: read them, and nothing older
+        except Damaged:  # the tables have the entry's result: load them, and no snapshot
             self._is_snapshot_good = False
             return None
         texts = {kind: await store.read_texts(tx, kind, of) for kind, of in pending.new_things(fleet).items()}
@@ -172,13 +172,13 @@ class Keeper:
         self._log.warning("index_dropped", reason="the log of changes does not continue it")
 
     async def _save(self, fleet: Fleet) -> None:
-        """Write a snapshot where something changed, then forget old entries of the log."""
+        """Write a snapshot if something changed, then delete old entries of the log."""
         if fleet.position.number == self._saved:
             return
         try:
-            # Not where questions are computed: a large one takes seconds.
+            # Not in the thread of queries: a large snapshot takes seconds.
             await asyncio.to_thread(self._snapshots.save, fleet)
-        except OSError as error:  # the next start takes longer, and nothing else is lost
+        except OSError as error:  # the next start takes longer; nothing else is lost
             self._log.error("snapshot_not_written", reason=str(error))
         else:
             self._is_snapshot_good = True

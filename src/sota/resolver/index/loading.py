@@ -1,8 +1,8 @@
-"""A state of the fleet from the database: slice by slice, each a short read, so that nobody waits for it.
+"""Loads a state of the fleet from the database, slice by slice, so that each read is short.
 
-While it is read others write: the state is some mixture of before and after until the log has been followed from the
-place that was read first. Following it sets every link that changed meanwhile to what it was changed to, so that the
-end is the truth whatever was read.
+Meanwhile other transactions write, so the result is inconsistent until the log has been followed from the position
+that was read first. Following it sets every link that changed meanwhile to its new value, so that the end result is
+right.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from sota.resolver.index.workers import Workers
 
 SLICE = 1 << 14
 AT_ONCE = 4
-"""So many slices are read at the same time, each over a connection of its own: the engine computes, too."""
+"""How many slices are read at the same time, each over its own connection: the engine computes, too."""
 
 
 async def load(db: Database, workers: Workers, share: Share = WHOLE) -> Fleet:
-    """Read everything, or a share of it. The result stands at the place of the log from which it must be followed.
+    """Load everything, or a share of it. The result has the log position from which it must be followed.
 
     Raises:
-        ValueError: the database holds what cannot be.
-        Unavailable: the database is away.
+        ValueError: the database contains impossible values.
+        Unavailable: the database is down.
     """
     async with db.read() as tx:
         position = await change_store.read_head(tx)
@@ -64,7 +64,7 @@ async def _load_slice(db: Database, workers: Workers, builder: ShardBuilder, bas
     end = first + SLICE - 1
     async with db.read() as tx:
         await store.prepare(tx)
-        # Links first: a vehicle that is registered after this is in the log with everything that it gets.
+        # Links first: a vehicle that is registered after this is in the log with all its links.
         links = {kind: await store.read_links(tx, kind, first, end) for kind in Kind}
         vehicles, vins = await store.read_vehicles(tx, first, end)
     for kind, (owners, things) in links.items():

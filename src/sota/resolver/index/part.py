@@ -1,7 +1,7 @@
 """A process that holds a part of the fleet for a Resolver: ``python -m sota.resolver.index.part``.
 
-It gets its orders as one line of its input, follows the database by itself, and answers over a Unix socket. It ends
-when its input does, which is when its Resolver ends, however that ends.
+It gets its orders as one line of its input, follows the database, and answers over a Unix socket. It ends when its
+input does, which is when its Resolver ends for whatever reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SWITCH_S = 0.001
 
 
 class Orders(msgspec.Struct, frozen=True):
-    """What the process is told: its Resolver's settings, which part it holds, and where it answers."""
+    """The process's orders: its Resolver's settings, which part it holds, and its socket."""
 
     settings: ResolverSettings
     number: int
@@ -43,24 +43,24 @@ class Orders(msgspec.Struct, frozen=True):
     socket: str
 
     def write(self) -> bytes:
-        """Write as a line."""
+        """Encode as a line."""
         return msgspec.json.encode(self, enc_hook=str) + b"\n"
 
     @classmethod
     def read(cls, line: bytes) -> Orders:
-        """Read what :meth:`write` wrote."""
+        """Decode the result of :meth:`write`."""
         return msgspec.json.decode(line, type=cls, dec_hook=_read_path)
 
 
 class Part:
-    """Answers questions about a part of the fleet."""
+    """Answers queries about a part of the fleet."""
 
     def __init__(self, keeper: Keeper, workers: Workers, previews: Workers) -> None:
         self._keeper, self._workers, self._previews = keeper, workers, previews
         self._index = BitmapIndex(keeper, workers, previews)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one question; whoever asked may leave before the end."""
+        """Answer one query; the caller may leave before the end."""
         with contextlib.suppress(EOFError, ConnectionError, ValueError, TimeoutError):
             async with asyncio.timeout(QUESTION_S):
                 question = await wire.receive(reader, wire.QUESTIONS)
@@ -88,7 +88,7 @@ class Part:
 
 
 async def serve(orders: Orders, orders_end: asyncio.StreamReader) -> None:
-    """Hold the part until the input ends, or what keeps the index dies: then the Resolver starts another process."""
+    """Hold the part until the input ends or the index's task dies: then the Resolver starts another process."""
     settings, share = orders.settings, Share(orders.number, orders.of)
     db, background = Database.of(settings), Background()
     keeping, workers, previews = Workers(1, "index"), Workers(settings.workers, "resolve"), Workers(1, "preview")
@@ -126,7 +126,7 @@ async def main(orders: Orders) -> None:
 
 
 def _leave(socket: Path) -> None:
-    """Remove the socket, and with the last one its folder: a Resolver that was killed does not."""
+    """Remove the socket, and with the last one its folder: a killed Resolver leaves them."""
     socket.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         socket.parent.rmdir()
@@ -139,7 +139,7 @@ def _read_path(kind: type, value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    # Ctrl-C reaches all processes of a terminal: this one ends with its Resolver.
+    # Ctrl-C reaches all processes of a terminal: this one ends with its Resolver instead.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     given = Orders.read(sys.stdin.buffer.readline())
     configure(given.settings.log_level)

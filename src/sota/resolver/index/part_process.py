@@ -1,4 +1,4 @@
-"""Runs a process that holds a part of the fleet, and starts it again whenever it ends."""
+"""Runs a process that holds a part of the fleet, and restarts it whenever it ends."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ COMMAND = (sys.executable, "-m", "sota.resolver.index.part")
 
 
 class PartProcess:
-    """One part's process, and the socket at which it answers."""
+    """One part's process, and its socket."""
 
     def __init__(self, settings: ResolverSettings, share: Share, folder: Path) -> None:
         self.share = share
         self.socket = folder / f"{share.number}.sock"
         self.process: asyncio.subprocess.Process | None = None
-        # The password, where there is one, stands in it: nobody reads it among the arguments of a process.
+        # It may contain a password, which must not be among the arguments of a process.
         self._orders = Orders(settings, share.number, share.of, str(self.socket)).write()
         self._log = get_logger(program="resolver")
 

@@ -1,7 +1,7 @@
-"""Entries of the log folded into what is to be done, and the next state of the fleet made by it.
+"""Folds entries of the log, and applies them to a state of the fleet.
 
-What is said last about a link counts. A vehicle that goes takes with it what was said of it before: its number may come
-to mean another vehicle.
+The last step about a link is valid. A deleted vehicle cancels earlier steps about it: its number may be used for
+another vehicle.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ Thing = tuple[Kind, int]
 
 
 class Pending:
-    """What some entries change."""
+    """The changes of some entries."""
 
     def __init__(self) -> None:
         self.vehicles: dict[int, bool] = {}
-        """Whether a vehicle is there in the end."""
+        """Whether a vehicle exists in the end."""
         self.purged: set[int] = set()
-        """Vehicles that were deleted, and may be there again: they lose everything they had before these entries."""
+        """Vehicles that were deleted, and perhaps created again: they lose everything from before these entries."""
         self.gone: dict[Kind, set[int]] = defaultdict(set)
-        """Things that were deleted: nobody has them of before these entries."""
+        """Things that were deleted: no vehicle keeps one from before these entries."""
         self.links: dict[int, dict[Thing, bool]] = {}
-        """By vehicle: whether it has a thing in the end."""
+        """For each vehicle, whether it has a thing in the end."""
 
     def __bool__(self) -> bool:
         return bool(self.vehicles or self.gone or self.links)
 
     def take(self, steps: Iterable[Step]) -> None:
-        """Fold steps in, in their order."""
+        """Fold steps in order."""
         for what, kind, vehicle, thing in steps:
             if what is What.LINKED or what is What.UNLINKED:
                 self.links.setdefault(vehicle, {})[Kind(kind), thing] = what is What.LINKED
@@ -55,11 +55,11 @@ class Pending:
                     links.pop((Kind(kind), thing), None)
 
     def new_vehicles(self) -> list[int]:
-        """Give the vehicles whose VINs are needed."""
+        """Return the vehicles whose VINs are needed."""
         return [vehicle for vehicle, is_there in self.vehicles.items() if is_there]
 
     def new_things(self, fleet: Fleet) -> dict[Kind, set[int]]:
-        """Give the things whose texts are needed."""
+        """Return the things whose texts are needed."""
         needed: dict[Kind, set[int]] = defaultdict(set)
         for links in self.links.values():
             for (kind, thing), is_there in links.items():
@@ -75,7 +75,7 @@ class Pending:
         texts: Mapping[Kind, Mapping[int, Texts]],
         share: Share = WHOLE,
     ) -> Fleet:
-        """Give the next state. ``vins`` and ``texts`` are what stands in the database; who is missing there is gone."""
+        """Return the next state. ``vins`` and ``texts`` come from the database; missing ones are deleted."""
         shards = dict(fleet.shards)
         changes = self._by_shard(vins)
         touched = set(changes)
@@ -129,7 +129,7 @@ class Pending:
 
 
 class _ShardChanges:
-    """What changes in one shard, by place."""
+    """The changes of one shard, by place."""
 
     def __init__(self) -> None:
         self.purged: list[int] = []

@@ -1,7 +1,7 @@
-"""An expression made ready for one state of the fleet: leaves become numbers, and what costs little comes first.
+"""Plans an expression for one state of the fleet: tests become numbers, and cheap parts come first.
 
-Cheap is what bitmaps answer; a test of VINs takes a hundred times as long a vehicle, so it looks only at those that the
-rest of an AND has left, or that the rest of an OR has not taken yet. Parts that are true or false for everybody vanish.
+Bitmaps are cheap; a test of VINs takes a hundred times as long for each vehicle. So it reads only the VINs that the
+rest of an AND has left, or that the rest of an OR has not matched yet. Parts that are always true or false vanish.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sota.resolver.language.regex import Regex
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """True for everybody, or for nobody."""
+    """Always true, or always false."""
 
     value: bool
 
@@ -33,56 +33,56 @@ class Having:
 
 @dataclass(frozen=True, slots=True)
 class VinTest:
-    """True for vehicles whose VIN the expression finds."""
+    """True for vehicles whose VIN matches."""
 
     vin: Regex
 
 
 @dataclass(frozen=True, slots=True)
 class Without:
-    """True where the part is not."""
+    """True if the part is false."""
 
     part: Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """True where all parts are, asked in this order."""
+    """True if all parts are, evaluated in this order."""
 
     parts: tuple[Plan, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """True where one of the parts is, asked in this order."""
+    """True if one of the parts is, evaluated in this order."""
 
     parts: tuple[Plan, ...]
 
 
 Plan = Fixed | Having | VinTest | Without | Every | Some
-NOBODY, EVERYBODY = Fixed(False), Fixed(True)
+ANONYMOUS, EVERYBODY = Fixed(False), Fixed(True)
 
 
 def plan_all(filters: Sequence[Expression], dictionary: Dictionary) -> Plan:
-    """Plan for vehicles that pass every filter; without filters that is nobody."""
-    return plan(And(tuple(filters)), dictionary) if filters else NOBODY
+    """Plan for vehicles that match every filter; without filters, none do."""
+    return plan(And(tuple(filters)), dictionary) if filters else ANONYMOUS
 
 
 def planning(filters: Sequence[Expression], dictionary: Dictionary) -> Steps[Plan]:
-    """Plan as :func:`plan_all` does: a step for each test of things, which is looked up in the whole dictionary."""
+    """Plan as :func:`plan_all` does, with a pause for each test, which searches the whole dictionary."""
     for expression in filters:
         for _depth, part in walk(expression):
             if isinstance(part, ThingLeaf):
-                dictionary.find(part)  # it is remembered
+                dictionary.find(part)  # its result is cached
                 yield
     return plan_all(filters, dictionary)
 
 
 def plan(expression: Expression, dictionary: Dictionary) -> Plan:
-    """Plan for vehicles for which the expression is true."""
+    """Plan for vehicles that match the expression."""
     match expression:
         case Constant(value):
-            return EVERYBODY if value else NOBODY
+            return EVERYBODY if value else ANONYMOUS
         case VinMatches(vin):
             return VinTest(vin)
         case Not(part):
@@ -93,13 +93,13 @@ def plan(expression: Expression, dictionary: Dictionary) -> Plan:
             return _some(plan(part, dictionary) for part in parts)
         case _:
             kind, things = dictionary.find(expression)
-            return Having(kind, things) if things else NOBODY
+            return Having(kind, things) if things else ANONYMOUS
 
 
 def _without(part: Plan) -> Plan:
     match part:
         case Fixed(value):
-            return NOBODY if value else EVERYBODY
+            return ANONYMOUS if value else EVERYBODY
         case Without(inner):
             return inner
         case _:
@@ -107,27 +107,27 @@ def _without(part: Plan) -> Plan:
 
 
 def _every(parts: Iterable[Plan]) -> Plan:
-    """Join by AND: one that is false for everybody decides, those that are true for everybody say nothing."""
+    """Join by AND: a part that is always false decides, parts that are always true vanish."""
     kept = list(dict.fromkeys(part for part in parts if part != EVERYBODY))
-    if NOBODY in kept:
-        return NOBODY
+    if ANONYMOUS in kept:
+        return ANONYMOUS
     if len(kept) <= 1:
         return kept[0] if kept else EVERYBODY
     return Every(tuple(sorted(kept, key=cost)))
 
 
 def _some(parts: Iterable[Plan]) -> Plan:
-    """Join by OR: one that is true for everybody decides, those that are false for everybody say nothing."""
-    kept = list(dict.fromkeys(part for part in parts if part != NOBODY))
+    """Join by OR: a part that is always true decides, parts that are always false vanish."""
+    kept = list(dict.fromkeys(part for part in parts if part != ANONYMOUS))
     if EVERYBODY in kept:
         return EVERYBODY
     if len(kept) <= 1:
-        return kept[0] if kept else NOBODY
+        return kept[0] if kept else ANONYMOUS
     return Some(tuple(sorted(kept, key=cost)))
 
 
 def cost(plan: Plan) -> tuple[int, int]:
-    """Say how dear a plan is: how many tests of VINs it holds, then how many bitmaps it joins."""
+    """Return a plan's cost: its number of VIN tests, then its number of bitmaps."""
     match plan:
         case VinTest():
             return 1, 0

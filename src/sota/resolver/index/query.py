@@ -1,4 +1,4 @@
-"""The answer of one shard: who passes a plan, and in which groups by what they have."""
+"""The result of one shard: which vehicles match a plan, and their groups by packages."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from sota.resolver.index.planner import Every, Fixed, Having, Plan, Some, VinTes
 from sota.resolver.index.vins import Places, places_of
 from sota.resolver.index.workers import Steps, finish
 
-# Joining bitmaps keeps other threads waiting: a millisecond or two at a time.
+# Joining bitmaps blocks other threads: a millisecond or two at a time.
 JOINED_AT_ONCE = 128
 KEY_BITS = 62
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Vehicles of a shard, by place, that have the same of what was asked for."""
+    """Vehicles of a shard, by place, with the same relevant packages."""
 
     places: Places
     packages: frozenset[Package]
 
 
 def select(plan: Plan, shard: Shard) -> BitMap:
-    """Give the places of those vehicles of the shard for which the plan is true."""
+    """Return the places of the shard's vehicles that match the plan."""
     return finish(selecting(plan, shard, shard.vehicles))
 
 
 def selecting(plan: Plan, shard: Shard, within: BitMap) -> Steps[BitMap]:
-    """Give those of ``within`` for which the plan is true: a step for each test."""
+    """Return the places of ``within`` that match the plan, with a pause for each test."""
     match plan:
         case Fixed(value):
             return within if value else BitMap()
@@ -61,7 +61,7 @@ def selecting(plan: Plan, shard: Shard, within: BitMap) -> Steps[BitMap]:
 
 
 def join(shard: Shard, kind: Kind, things: Sequence[int]) -> BitMap:
-    """Give everybody who has one of the things."""
+    """Return all vehicles that have one of the things."""
     links = shard.links[kind]
     owners = [links[thing] for thing in things if thing in links]
     if len(owners) == 1:
@@ -73,10 +73,10 @@ def join(shard: Shard, kind: Kind, things: Sequence[int]) -> BitMap:
 
 
 def partitioning(shard: Shard, matched: BitMap, kinds: Mapping[Package, Sequence[int]]) -> Steps[list[Group]]:
-    """Group vehicles by which of the packages they have; a package is what has one of its numbers installed.
+    """Group vehicles by which of the packages they have; a package is present if one of its numbers is installed.
 
-    Each vehicle gets a number that says in its bits which packages it has; vehicles of one number are a group.
-    There is a step for each package.
+    Each vehicle gets a number whose bits say which packages it has; vehicles with the same number are a group. There
+    is a pause for each package.
     """
     places = places_of(matched)
     keys = np.zeros(len(places), dtype=np.int64)
@@ -91,7 +91,7 @@ def partitioning(shard: Shard, matched: BitMap, kinds: Mapping[Package, Sequence
         indices = np.searchsorted(places, places_of(owners))
         asked.append(package)
         columns.append(indices)
-        if bits == KEY_BITS:  # the number is full: count the groups so far anew, which leaves it room
+        if bits == KEY_BITS:  # the number is full: renumber the groups so far, which frees bits
             keys = np.unique(keys, return_inverse=True)[1].astype(np.int64)
             bits = int(keys.max()).bit_length()
         keys[indices] |= np.int64(1) << np.int64(bits)
@@ -112,7 +112,7 @@ def _groups(
         parts = np.split(places[order], np.cumsum(np.bincount(inverse))[:-1])
     has: list[list[Package]] = [[] for _ in parts]
     for package, indices in zip(asked, columns, strict=True):
-        # One vehicle of a group tells of all of them.
+        # One vehicle represents its group.
         at = np.minimum(np.searchsorted(indices, firsts), len(indices) - 1)
         for group in np.flatnonzero(indices[at] == firsts).tolist():
             has[group].append(package)

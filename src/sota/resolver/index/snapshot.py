@@ -1,9 +1,9 @@
-"""States of the fleet on disk: a file a shard, and a list that says which files belong together.
+"""States of the fleet on disk: one file a shard, and a list of the files that belong together.
 
-A file is written once, synced, and never changed; the list is replaced by renaming. Whenever the power goes, the list
-that is found is whole, and so is each file that it names. A shard that did not change keeps its file. Everything is
-checked by its length and sum when it is read: what is broken, of another format or of another database is no snapshot,
-and the index is made from the database.
+A file is written once, synced, and never changed; the list is replaced by renaming. After a power cut the list is
+complete, and so is each file that it names. An unchanged shard keeps its file. Length and checksum of everything are
+verified when it is read: a damaged snapshot, or one of another format or database, is ignored, and the index is built
+from the database.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ShardFile(msgspec.Struct, frozen=True):
 
 
 class FleetList(msgspec.Struct, frozen=True):
-    """The list: where the log is to be followed from, the dictionary, and the shards by number."""
+    """The list: the log position to follow from, the dictionary, and the shards by number."""
 
     format: int
     number: int
@@ -60,7 +60,7 @@ class Snapshots:
         self._written: dict[int, tuple[Shard, ShardFile]] = {}
 
     def save(self, fleet: Fleet) -> None:
-        """Write a state; files that no list names any more go afterwards.
+        """Write a state; then delete files that no list names.
 
         Raises:
             OSError: the disk is full, or the folder cannot be written.
@@ -81,10 +81,10 @@ class Snapshots:
         self._tidy({file.name for file in files.values()})
 
     def load(self) -> Fleet | None:
-        """Read the newest state; None where there is none.
+        """Read the newest state; None if there is none.
 
         Raises:
-            ValueError: it is broken, or of another format.
+            ValueError: it is damaged, or of another format.
             OSError: a file is missing or cannot be read.
         """
         try:
@@ -136,10 +136,10 @@ class Snapshots:
 
 
 def _parts(shard: Shard, used: int) -> Iterator[Any]:
-    """Give a file's content: the VINs of those who are there, then each bitmap after its length."""
+    """Return a file's content: the VINs of existing vehicles, then each bitmap after its length."""
     rows = np.zeros((used, VIN_LENGTH), dtype=np.uint8)
     places = places_of(shard.vehicles)
-    # Others are left out: nothing of a vehicle that was deleted stays on disk.
+    # Others are left out: nothing of a deleted vehicle stays on disk.
     rows[places] = shard.vins.rows[places]
     yield rows.reshape(-1).data
     for bitmap in (shard.vehicles, *(owners for of_kind in shard.links.values() for owners in of_kind.values())):

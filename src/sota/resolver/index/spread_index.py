@@ -1,7 +1,7 @@
-"""Answers :class:`~sota.resolver.index.fleet_index.FleetIndex` from several processes, each with a part of the fleet.
+"""Implements :class:`~sota.resolver.index.fleet_index.FleetIndex` over several processes, each with a part.
 
-Each follows the database by itself, so what was acknowledged is seen in all of them. Where one cannot answer, nothing
-is answered: nobody takes a part of the fleet for all of it.
+Each follows the database, so what was acknowledged is seen in all of them. If one cannot answer, the whole query
+fails: a part of the fleet must not be taken for all of it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ ANSWER_S = 120.0
 LOOK_S = 30.0
 LOOK_INTERVAL_S = 0.05
 AHEAD = 4
-"""So many parts of answers wait here while one is worked on: each names some ten thousand vehicles."""
+"""How many parts of answers wait here while one is processed: each names some ten thousand vehicles."""
 
 
 class SpreadIndex:
-    """The index of a Resolver whose fleet is dealt out to processes."""
+    """The index of a Resolver whose fleet is distributed to processes."""
 
     def __init__(self, settings: ResolverSettings) -> None:
-        # The path of a socket may have a hundred characters, that of the data folder more.
+        # A socket's path is limited to about a hundred characters, the data folder's is not.
         self._folder = Path(tempfile.mkdtemp(prefix="sota-index-"))
         count = settings.index_processes
         self.parts = [PartProcess(settings, Share(number, count), self._folder) for number in range(count)]
@@ -46,7 +46,7 @@ class SpreadIndex:
             background.keep(f"resolver:index-{part.share.number + 1}", part.keep)
 
     def close(self) -> None:
-        """Remove the sockets; the processes end with the background that they were started in."""
+        """Remove the sockets; the processes end with their background tasks."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def wait_ready(self) -> None:
@@ -55,7 +55,7 @@ class SpreadIndex:
             await asyncio.sleep(LOOK_INTERVAL_S)
 
     async def is_ready(self) -> bool:
-        """Say whether every part can answer."""
+        """Return whether every part can answer."""
         try:
             await self._look()
         except Unavailable:
@@ -65,7 +65,7 @@ class SpreadIndex:
     async def matching(
         self, filters: Sequence[Expression], names: Collection[str], graph: DependencyGraph
     ) -> AsyncIterator[list[Match]]:
-        """Find the vehicles for which every filter is true, grouped: see the interface."""
+        """Find the vehicles that match every filter, grouped: see the interface."""
         needs = [(package, list(of_one)) for package, of_one in graph.edges_about(names)]
         question = wire.Find([render(one) for one in filters], sorted(names), needs)
         await self._look()
@@ -84,7 +84,7 @@ class SpreadIndex:
             await asyncio.gather(*(_all(part, wire.Look()) for part in self.parts))
 
     async def _matching(self, question: wire.Find) -> AsyncIterator[list[Match]]:
-        """Read all parts at the same time; what comes first is given first."""
+        """Read all parts at the same time, in the order of arrival."""
         queue: asyncio.Queue[list[Match] | SotaError | None] = asyncio.Queue(AHEAD)
         readers = [asyncio.create_task(_read(part, question, queue)) for part in self.parts]
         try:
@@ -97,7 +97,7 @@ class SpreadIndex:
                     waiting -= 1
                 else:
                     yield got
-        finally:  # whoever asked may not want the rest
+        finally:  # the caller may have stopped early
             for reader in readers:
                 reader.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
@@ -120,7 +120,7 @@ async def _all(part: PartProcess, question: wire.Question) -> list[wire.Answer]:
 
 
 async def _ask(part: PartProcess, question: wire.Question) -> AsyncGenerator[wire.Answer]:
-    """Give the messages of a whole answer, without its end.
+    """Return the messages of a whole answer, without its end.
 
     Raises:
         Unavailable: the part cannot answer, or its answer broke off.

@@ -1,8 +1,8 @@
 """SQL of loading: dictionaries, and the fleet in slices of row ids.
 
-A slice comes as one text a column, made by the engine: for millions of rows that takes a fraction of reading them one
-by one. Engines cut such a text where it is too long for them; then the numbers in it are too few, and the slice is read
-in two halves.
+A slice is read as one text a column, which the engine concatenates: for millions of rows that takes a fraction of
+reading them one by one. Engines truncate a text that is too long for them; then it has too few numbers, and the slice
+is read in two halves.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_THING = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where links of a kind and the texts of its things stand."""
+    """Where links of a kind and the texts of its things are stored."""
 
     owner: sa.Column[int]
     thing: sa.Column[int]
@@ -50,13 +50,13 @@ SOURCES = {
 
 
 async def prepare(tx: Tx) -> None:
-    """Let MariaDB make texts longer than a megabyte, on this connection."""
+    """Allow MariaDB texts longer than a megabyte on this connection."""
     if tx.dialect.name != "sqlite":
         await tx.execute(sa.text("SET SESSION group_concat_max_len = 1073741824"))
 
 
 async def read_texts(tx: Tx, kind: Kind, numbers: Collection[int] | None = None) -> dict[int, Texts]:
-    """Read what things are called: all of a kind, or those of some numbers that there are."""
+    """Read the texts of things: all of a kind, or those of existing numbers."""
     source = SOURCES[kind]
     query = sa.select(source.number, *source.texts)
     if numbers is None:
@@ -69,7 +69,7 @@ async def read_texts(tx: Tx, kind: Kind, numbers: Collection[int] | None = None)
 
 
 async def read_vins(tx: Tx, vehicles: Iterable[int]) -> dict[int, str]:
-    """Read the VINs of some vehicles; who is not there is left out."""
+    """Read the VINs of vehicles; a missing vehicle is left out."""
     found: dict[int, str] = {}
     for some in batches(sorted(vehicles)):
         query = sa.select(vehicle.c.id, vehicle.c.vin).where(vehicle.c.id.in_(some))
@@ -78,12 +78,12 @@ async def read_vins(tx: Tx, vehicles: Iterable[int]) -> dict[int, str]:
 
 
 async def last_vehicle(tx: Tx) -> int:
-    """Give the highest row id of a vehicle; 0 where there is none."""
+    """Return the highest row id of a vehicle; 0 if there is none."""
     return (await tx.execute(sa.select(sa.func.max(vehicle.c.id)))).scalar_one() or 0
 
 
 async def next_vehicle(tx: Tx, first: int) -> int | None:
-    """Give the lowest row id from ``first`` on; None where there is none."""
+    """Return the lowest row id from ``first`` on; None if there is none."""
     found: int | None = (
         await tx.execute(sa.select(sa.func.min(vehicle.c.id)).where(vehicle.c.id >= first))
     ).scalar_one()
@@ -94,7 +94,7 @@ async def read_vehicles(tx: Tx, first: int, last: int) -> tuple[Numbers, npt.NDA
     """Read the vehicles of a range of row ids: the ids, and a row of 17 bytes for each.
 
     Raises:
-        ValueError: a VIN has not 17 characters.
+        ValueError: a VIN does not have 17 characters.
     """
     columns = sa.func.group_concat(vehicle.c.id), sa.func.group_concat(vehicle.c.vin)
     query = sa.select(sa.func.count(), *columns).where(vehicle.c.id.between(first, last))
@@ -113,9 +113,9 @@ async def read_vehicles(tx: Tx, first: int, last: int) -> tuple[Numbers, npt.NDA
 
 
 async def read_links(tx: Tx, kind: Kind, first: int, last: int) -> tuple[Numbers, Numbers]:
-    """Read what the vehicles of a range of row ids have: owners and things, side by side."""
+    """Read the links of a range of row ids: owners and things, side by side."""
     source = SOURCES[kind]
-    # Below 2^53, where also an engine that counts in floating point is exact: a slice has few vehicles.
+    # Below 2^53, where an engine that computes in floating point is exact, too: a slice has few vehicles.
     key = (source.owner - first) * MAX_THING + source.thing
     query = sa.select(sa.func.count(), sa.func.group_concat(key)).where(source.owner.between(first, last))
     count, text = (await tx.execute(query)).one()

@@ -1,7 +1,7 @@
-r"""Expressions that look only at fixed places of a VIN, which is most of what people write: ``^1HGC.*[0-4]$``.
+r"""Expressions that test only fixed places of a VIN, as most do: ``^1HGC.*[0-4]$``.
 
-A VIN has 17 characters, so what is anchored at its start or end is a set of allowed characters at each of some places.
-Looking there takes a fraction of RE2's time. Whatever is not plainly of this form is left to RE2.
+A VIN has 17 characters, so a part that is anchored at its start or end is a set of allowed characters at each of some
+places. Testing those takes a fraction of RE2's time. Any other expression is left to RE2.
 
 >>> fixed_places("^1H.*[0-4x]$")
 {0: frozenset({'1'}), 1: frozenset({'H'}), 16: frozenset({'0', '1', '2', '3', '4', 'x'})}
@@ -16,7 +16,7 @@ import re
 VIN_LENGTH = 17
 Allowed = frozenset[str]
 
-# A letter or digit, a dot, or a class of letters, digits and ranges; then perhaps how many of them.
+# A letter or digit, a dot, or a class of letters, digits and ranges; then an optional repetition count.
 ATOM = re.compile(r"(?:(?P<plain>[A-Za-z0-9])|(?P<any>\.)|\[(?P<members>(?:[A-Za-z0-9](?:-[A-Za-z0-9])?)+)\])")
 COUNT = re.compile(r"\{([0-9]{1,2})\}")
 REPEATED = "*+?{"
@@ -24,7 +24,7 @@ ANY_TEXT = ".*"
 
 
 def fixed_places(pattern: str) -> dict[int, Allowed] | None:
-    """Give the characters allowed at each place that the expression looks at; None where it is not of this form."""
+    """Return the characters allowed at each tested place; None if the expression has another form."""
     is_from_start, is_to_end = pattern.startswith("^"), pattern.endswith("$")
     if is_to_end:
         pattern = pattern[:-1]
@@ -40,7 +40,7 @@ def fixed_places(pattern: str) -> dict[int, Allowed] | None:
 
 
 def _join(head: list[Allowed | None] | None, tail: list[Allowed | None] | None) -> dict[int, Allowed] | None:
-    """Place what stands at the start and at the end; they may not overlap."""
+    """Assign places to the atoms at the start and at the end; they may not overlap."""
     if head is None or tail is None or len(head) + len(tail) > VIN_LENGTH:
         return None
     places = [*enumerate(head), *enumerate(tail, start=VIN_LENGTH - len(tail))]
@@ -48,7 +48,7 @@ def _join(head: list[Allowed | None] | None, tail: list[Allowed | None] | None) 
 
 
 def _read(text: str) -> list[Allowed | None] | None:
-    """Read atoms, None for one that allows anything; None altogether where there is something else."""
+    """Parse atoms, None for one that allows anything; None as a whole if there is anything else."""
     atoms: list[Allowed | None] = []
     position = 0
     while position < len(text):

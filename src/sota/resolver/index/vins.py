@@ -1,4 +1,4 @@
-"""The VINs of a shard: 17 bytes a place in one piece of memory, so that RE2 runs over all of them without copying."""
+"""The VINs of a shard: 17 bytes a place in one buffer, so that RE2 scans all of them without copying."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sota.resolver.language.regex import Regex, compile_regex
 
 SHARD_BITS = 20
 SHARD_SIZE = 1 << SHARD_BITS
-# Copying the candidates together costs a fifth of matching them: where most places are candidates, all are matched.
+# Copying candidates takes a fifth of matching them: if most places are candidates, all are matched.
 DENSE = 0.8
 
 Places = npt.NDArray[np.uint32]
@@ -24,25 +24,25 @@ _OFFSETS = np.arange(0, VIN_LENGTH * (SHARD_SIZE + 1), VIN_LENGTH, dtype=np.int3
 
 
 def places_of(bitmap: BitMap) -> Places:
-    """Give a bitmap's places in ascending order."""
+    """Return a bitmap's places in ascending order."""
     return np.frombuffer(bitmap.to_array(), dtype=np.uint32)
 
 
 def bitmap_of(places: npt.NDArray[Any]) -> BitMap:
-    """Make a bitmap of places; they need no order."""
+    """Return a bitmap of places, in any order."""
     return BitMap(array("I", places.astype(np.uint32, copy=False).tobytes()))
 
 
 class Vins:
-    """A column of VINs by place. One never written holds noughts, and takes no memory before others of its page do."""
+    """A column of VINs by place. One never written is zero, and takes no memory until its page is written."""
 
     def __init__(self, rows: npt.NDArray[np.uint8] | None = None) -> None:
         self.rows = np.zeros((SHARD_SIZE, VIN_LENGTH), dtype=np.uint8) if rows is None else rows
 
     def with_vins(self, places: Places, vins: bytes) -> Vins:
-        """Give the column with these VINs written: this one itself where nobody can be reading those places.
+        """Return the column with these VINs written: the same object if no query can be reading those places.
 
-        A place that held another vehicle may still be read by a query that began before: then it is a new column.
+        A place of another vehicle may still be read by an earlier query: then the result is a new column.
         """
         new = np.frombuffer(vins, dtype=np.uint8).reshape(-1, VIN_LENGTH)
         old = self.rows[places]
@@ -52,7 +52,7 @@ class Vins:
         return column
 
     def matching(self, regex: Regex, within: BitMap) -> BitMap:
-        """Give those places of ``within`` whose VIN the expression finds."""
+        """Return the places of ``within`` whose VIN matches."""
         if not within:
             return within
         looked_at = _looked_at(regex.pattern)
@@ -65,20 +65,20 @@ class Vins:
         return bitmap_of(places[_find(regex, self.rows.take(places, axis=0))])
 
     def _allowed(self, looked_at: Sequence[tuple[int, npt.NDArray[np.bool_]]], places: Places) -> Places:
-        """Give those places whose VIN has an allowed character wherever one is looked at."""
+        """Return the places whose VIN has an allowed character at each tested position."""
         for character, allowed in looked_at:
             places = places[allowed[self.rows[places, character]]]
         return places
 
     def texts(self, places: Places) -> list[str]:
-        """Give the VINs at some places."""
+        """Return the VINs at some places."""
         text = self.rows.take(places, axis=0).tobytes().decode("ascii")
         return [text[start : start + VIN_LENGTH] for start in range(0, len(text), VIN_LENGTH)]
 
 
 @lru_cache(maxsize=1024)
 def _looked_at(pattern: str) -> tuple[tuple[int, npt.NDArray[np.bool_]], ...] | None:
-    """Give the places that an expression looks at, with what is allowed there; those that allow least come first."""
+    """Return the tested positions with their allowed characters, the most selective first."""
     fixed = fixed_places(pattern)
     if fixed is None:
         return None
@@ -91,8 +91,8 @@ def _looked_at(pattern: str) -> tuple[tuple[int, npt.NDArray[np.bool_]], ...] | 
 
 
 def _find(regex: Regex, rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Say for each row whether RE2 finds the expression in it."""
-    # Imported here: it takes a tenth of a second, and a start is ready without it (``warm_up``).
+    """Return for each row whether RE2 finds the expression in it."""
+    # Imported here: it takes a tenth of a second, and the start does not need it (``warm_up``).
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -103,5 +103,5 @@ def _find(regex: Regex, rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def warm_up() -> None:
-    """Do what the first expression would wait for otherwise."""
+    """Do in advance what the first expression would have to wait for."""
     _find(compile_regex("A"), np.zeros((1, VIN_LENGTH), dtype=np.uint8))

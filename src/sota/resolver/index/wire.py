@@ -1,7 +1,7 @@
-"""What a Resolver and the processes that hold its index say to each other over a Unix socket.
+"""The protocol between a Resolver and its index processes, over a Unix socket.
 
-A connection is one question and its answer. A message is its length in four bytes, then MessagePack. An answer is whole
-when it ends with ``End``: whatever else it ends with, nobody takes it for one.
+A connection carries one query and its answer. A message is its length in four bytes, then MessagePack. An answer is
+complete only if it ends with ``End``.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from sota.resolver.index.vin_pattern import VIN_LENGTH
 
 LENGTH = 4
 MAX_BYTES = 1 << 28
-"""Far more than any message has: 20,000 VINs with their packages, or all filters of a package."""
+"""Much more than any message needs: 20,000 VINs with their packages, or all filters of a package."""
 
 Message = TypeVar("Message")
 
 
 class Look(msgspec.Struct, frozen=True, tag="look"):
-    """Can you answer from everything that was committed before this?"""
+    """Asks to answer from everything that was committed before."""
 
 
 class Count(msgspec.Struct, frozen=True, tag="count"):
-    """For how many vehicles is the expression true? Name up to ``sample`` of them."""
+    """Asks how many vehicles match the expression, and for the names of up to ``sample`` of them."""
 
     expression: str
     sample: int
 
 
 class Find(msgspec.Struct, frozen=True, tag="find"):
-    """For which vehicles are all filters true? ``needs`` is what of the graph tells groups of vehicles apart."""
+    """Asks which vehicles match all filters. ``needs`` is the part of the graph that distinguishes groups."""
 
     filters: list[str]
     names: list[str]
@@ -43,33 +43,33 @@ class Find(msgspec.Struct, frozen=True, tag="find"):
 
 
 class Found(msgspec.Struct, frozen=True, tag="found"):
-    """Some vehicles: the VINs of each group in one text, and the packages that they have in common."""
+    """Some vehicles: the VINs of each group in one text, and their common packages."""
 
     groups: list[tuple[bytes, list[Package]]]
 
     @classmethod
     def of(cls, matches: Sequence[Match]) -> Found:
-        """Write groups."""
+        """Encode groups."""
         return cls([("".join(match.vins).encode(), list(match.packages)) for match in matches])
 
     def matches(self) -> list[Match]:
-        """Read them."""
+        """Decode them."""
         return [Match(_cut(vins.decode()), frozenset(packages)) for vins, packages in self.groups]
 
 
 class Counted(msgspec.Struct, frozen=True, tag="counted"):
-    """How many vehicles, and some of them."""
+    """The number of vehicles, and some of their VINs."""
 
     count: int
     sample: list[str]
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
-    """That was all."""
+    """The answer is complete."""
 
 
 class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
-    """It cannot be answered now."""
+    """The query cannot be answered now."""
 
     reason: str
 
@@ -81,10 +81,10 @@ ANSWERS: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
 async def send(writer: asyncio.StreamWriter, message: Question | Answer) -> None:
-    """Send a message, and wait until the other end keeps up.
+    """Send a message, and wait until the peer keeps up.
 
     Raises:
-        ConnectionError: the other end is gone.
+        ConnectionError: the peer has closed.
     """
     content = msgspec.msgpack.encode(message)
     writer.write(len(content).to_bytes(LENGTH, "big"))
@@ -96,9 +96,9 @@ async def receive(reader: asyncio.StreamReader, decoder: msgspec.msgpack.Decoder
     """Wait for a message.
 
     Raises:
-        EOFError: the other end is gone.
+        EOFError: the peer has closed.
         ConnectionError: likewise.
-        ValueError: it is none.
+        ValueError: it is invalid.
     """
     length = int.from_bytes(await reader.readexactly(LENGTH), "big")
     if length > MAX_BYTES:

@@ -1,4 +1,4 @@
-"""Computation beside the event loop, bounded: a long resolve may not keep other requests waiting."""
+"""Limited computation beside the event loop: a long resolve must not block other requests."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import ParamSpec, TypeVar
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 Steps = Generator[None, None, Result]
-"""A long computation: between two of its steps it may be somebody else's turn."""
+"""A long computation in steps; between two of them another one may have its turn."""
 
 TURN_S = 0.02
 
 
 class Workers:
-    """At most so many computations at once, each in a thread of its own; others wait their turn, first come first.
+    """Runs a limited number of computations at once, each in a thread; others wait in order.
 
-    Whoever has much to compute does it in steps, some milliseconds each, so that everybody else waits for a turn of it
-    and never for all of it.
+    A long computation runs in steps of some milliseconds, so that others wait for one turn of it and not for all of
+    it.
     """
 
     def __init__(self, count: int, name: str = "worker") -> None:
@@ -34,14 +34,14 @@ class Workers:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
 
     async def run_steps(self, steps: Steps[Result]) -> Result:
-        """Compute in turns with all others who compute here."""
+        """Compute in turns with all other computations here."""
         done: list[Result] = []
         while not done:
             await self.run(_take_turn, steps, done)
         return done[0]
 
     def close(self) -> None:
-        """Take no more work; what is being computed ends by itself."""
+        """Accept no more work; running computations end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -56,7 +56,7 @@ def finish(steps: Steps[Result]) -> Result:
 
 
 def _take_turn(steps: Steps[Result], done: list[Result]) -> None:
-    """Take steps until the turn is over; the result goes to ``done``."""
+    """Run steps until the turn is over; the result goes to ``done``."""
     ends = time.monotonic() + TURN_S
     try:
         while time.monotonic() < ends:

@@ -1,6 +1,6 @@
-"""A filter for one vehicle: the meaning of the language, said once and plainly.
+"""A filter for one vehicle: the definition of the language, in its simplest form.
 
-The index answers the same question for a whole fleet; tests hold it against this.
+The index answers the same question for a whole fleet; tests compare the two.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sota.resolver.language.expression import (
 
 @dataclass(frozen=True, slots=True)
 class Vehicle:
-    """What a filter can ask about.
+    """Everything about a vehicle that a filter can test.
 
     The VIN, the installed packages as (name, version), the part numbers, the attributes as (name, value), the groups.
     """
@@ -38,7 +38,7 @@ class Vehicle:
 
 
 def evaluate(expression: Expression, vehicle: Vehicle) -> bool:
-    """Say whether the expression is true for the vehicle."""
+    """Return whether the expression is true for the vehicle."""
     match expression:
         case Not(part):
             return not evaluate(part, vehicle)
@@ -51,7 +51,7 @@ def evaluate(expression: Expression, vehicle: Vehicle) -> bool:
 
 
 def holds(leaf: Leaf, vehicle: Vehicle) -> bool:
-    """Say whether a single test is true for the vehicle."""
+    """Return whether a single test is true for the vehicle."""
     match leaf:
         case Constant(value):
             return value

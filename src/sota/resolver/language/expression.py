@@ -1,6 +1,6 @@
-"""What a filter means, as a tree. Trees are immutable, and equal when they mean the same in the same words.
+"""A filter as a tree. Trees are immutable, and equal if they mean the same in the same words.
 
-A leaf that was parsed knows its place in the text, for explanations; two leaves are the same wherever they stand.
+A parsed leaf knows its place in the text, for explanations; the place does not affect equality.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sota.resolver.language.version import VersionOperator, read_numbers
 
 
 class Place(NamedTuple):
-    """Where something stands in a filter's text: line and column, from 1."""
+    """A place in a filter's text: line and column, from 1."""
 
     line: int
     column: int
@@ -53,15 +53,15 @@ class HasPackage:
     place: Place | None = field(default=None, compare=False, repr=False)
 
     def finds(self, name: str, version: str) -> bool:
-        """Say whether an installed package is one of those that are meant."""
+        """Return whether an installed package matches."""
         return self.name.finds(name) and self.version.finds(version)
 
 
 @dataclass(frozen=True, slots=True)
 class HasPackageVersion:
-    """``package_version N < V``: some installed package has exactly this name, and its version stands so to ``V``.
+    """``package_version N < V``: some installed package has exactly this name, and its version compares so to ``V``.
 
-    A foreign version without order makes no comparison true, ``!=`` included.
+    With a foreign version that has no order every comparison is false, ``!=`` included.
     """
 
     name: str
@@ -70,7 +70,7 @@ class HasPackageVersion:
     place: Place | None = field(default=None, compare=False, repr=False)
 
     def finds(self, name: str, version: str) -> bool:
-        """Say whether an installed package is one of those that are meant."""
+        """Return whether an installed package matches."""
         return name == self.name and self.operator.holds(version, read_numbers(self.version))
 
 
@@ -83,7 +83,7 @@ class HasAttribute:
     place: Place | None = field(default=None, compare=False, repr=False)
 
     def finds(self, name: str, value: str) -> bool:
-        """Say whether an attribute is one of those that are meant."""
+        """Return whether an attribute matches."""
         return name == self.name and self.value.finds(value)
 
 
@@ -121,7 +121,7 @@ Expression = Leaf | Not | And | Or
 
 
 def parts_of(expression: Expression) -> tuple[Expression, ...]:
-    """Give the expressions directly inside this one."""
+    """Return the expressions directly inside this one."""
     match expression:
         case Not(part):
             return (part,)
@@ -132,7 +132,7 @@ def parts_of(expression: Expression) -> tuple[Expression, ...]:
 
 
 def walk(expression: Expression) -> Iterator[tuple[int, Expression]]:
-    """Give every expression of the tree with its depth, without recursion."""
+    """Return every expression of the tree with its depth, without recursion."""
     waiting = [(1, expression)]
     while waiting:
         depth, current = waiting.pop()

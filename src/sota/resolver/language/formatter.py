@@ -1,4 +1,4 @@
-"""Tree to text, and text to tidy text.
+"""Tree to text, and text to formatted text.
 
 >>> format_filter("vin_matches( '^WVW' )AND  NOT(TRUE OR FALSE) // all but none")
 "vin_matches('^WVW') AND NOT (TRUE OR FALSE) // all but none"
@@ -30,7 +30,7 @@ INDENT = "  "
 
 
 def render(expression: Expression) -> str:
-    """Write a tree as text, with no more parentheses than it needs: ``parse`` gives the same tree again."""
+    """Return a tree as text, with no unneeded parentheses: ``parse`` returns the same tree again."""
     match expression:
         case Not(part):
             return f"NOT {_inside(part, (Not, And, Or))}"
@@ -43,7 +43,7 @@ def render(expression: Expression) -> str:
 
 
 def render_leaf(leaf: Leaf) -> str:  # noqa: PLR0911 - one return for each kind of leaf
-    """Write a single test as text."""
+    """Return a single test as text."""
     match leaf:
         case Constant(value):
             return "TRUE" if value else "FALSE"
@@ -62,19 +62,19 @@ def render_leaf(leaf: Leaf) -> str:  # noqa: PLR0911 - one return for each kind 
 
 
 def format_filter(text: str) -> str:
-    """Tidy a filter's spaces and lines; its words, parentheses, quotes and comments stay as they are.
+    """Format a filter's spaces and lines; its words, parentheses, quotes and comments stay as they are.
 
-    What does not fit into a line is broken before OR, then before AND, then inside parentheses.
+    A line that is too long is broken before OR, then before AND, then inside parentheses.
 
     Raises:
-        FilterSyntaxError: it is none.
+        FilterSyntaxError: it is not a filter.
     """
     parse(text)
     return "\n".join(_lay_out([found.group() for found in WORD.finditer(text)], WIDTH))
 
 
 def _lay_out(words: Sequence[str], width: int) -> list[str]:
-    """Give the lines of a part of a filter."""
+    """Return the lines of a part of a filter."""
     lines = _flow(words)
     if len(lines) == 1 and len(lines[0]) <= width:
         return lines
@@ -94,14 +94,14 @@ def _lay_out_chain(parts: Sequence[Sequence[str]], operator: str, width: int) ->
     for part in parts:
         before = f"{operator} " if lines else ""
         first, *others = _lay_out(part, width - len(operator) - 1)
-        # An AND that was broken inside an OR stands further in, so that it is seen to bind tighter.
+        # An AND that was broken inside an OR is indented more, to show that it binds tighter.
         further = " " * (len(operator) + 1) if operator == "OR" and len(_split(part, "AND")) > 1 else ""
         lines += [f"{before}{first}", *(f"{further}{line}" for line in others)]
     return lines
 
 
 def _split(words: Sequence[str], operator: str) -> list[list[str]]:
-    """Cut at each operator that stands in no parentheses."""
+    """Split at each operator outside parentheses."""
     parts: list[list[str]] = [[]]
     nested = 0
     for word in words:
@@ -114,7 +114,7 @@ def _split(words: Sequence[str], operator: str) -> list[list[str]]:
 
 
 def _flow(words: Sequence[str]) -> list[str]:
-    """Give one line, or more where a comment ends one."""
+    """Return one line, or more where a comment ends one."""
     lines, before = [""], ""
     for word in words:
         if before.startswith("//"):

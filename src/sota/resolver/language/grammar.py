@@ -1,4 +1,4 @@
-r"""The grammar, for lark's LALR parser, and what its terminals are called in messages.
+r"""The grammar, for lark's LALR parser, and the names of its terminals in messages.
 
 A word ends where letters, digits and underscores do (``\b``), so ``ANDvin`` is no AND.
 """
@@ -75,7 +75,7 @@ READABLE = {
     "_OR": "OR",
     **{word: word for word in CONSTANTS},
 }
-"""Terminals by the words that a writer of filters knows, in the order in which they are listed."""
+"""Terminals by the words that users know, in the order in which they are listed."""
 
 WORDS = (*TESTS, *LOGIC, *CONSTANTS)
 
@@ -91,4 +91,4 @@ MEANT = {
     "=>": ">=",
     "group": "in_group",
 }
-"""What people write who come from other languages."""
+"""What users of other languages write."""

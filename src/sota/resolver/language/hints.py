@@ -1,4 +1,4 @@
-"""Hints: what is allowed in a filter, and may not mean what its writer thinks.
+"""Hints: valid parts of a filter that may not mean what its author thinks.
 
 >>> from sota.resolver.language.parser import parse
 >>> [hint.text for hint in find_hints(parse('has_package "^ivi$" "1.0"'))]
@@ -23,7 +23,7 @@ from sota.resolver.language.expression import (
 )
 from sota.resolver.language.regex import Regex
 
-# A repetition after a single letter, digit, _ or -, which in the name of a file would stand for any text.
+# A repetition after a single letter, digit, _ or -; in a file name pattern it would mean any text.
 QUESTION = re.compile(r"(?<!\\)[A-Za-z0-9_-]\?")
 STAR = re.compile(r"(?<!\\)[A-Za-z0-9_-]\*")
 PLAIN_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)+\Z")
@@ -31,14 +31,14 @@ PLAIN_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)+\Z")
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A hint, and where its test stands."""
+    """A hint, and the place of its test."""
 
     place: Place
     text: str
 
 
 def find_hints(expression: Expression) -> list[Hint]:
-    """Give the hints on an expression, in the order of their places."""
+    """Return the hints on an expression, ordered by place."""
     found: set[Hint] = set()
     for _depth, part in walk(expression):
         match part:
@@ -67,6 +67,6 @@ def _of_leaf(leaf: Leaf) -> Iterator[str]:
 
 def _of_glob(regex: Regex) -> Iterator[str]:
     if QUESTION.search(regex.pattern):
-        yield f"in {regex.pattern!r} a ? makes what stands before it optional: for any one character write ."
+        yield f"in {regex.pattern!r} a ? makes the character before it optional: for any one character write ."
     if STAR.search(regex.pattern):
-        yield f"in {regex.pattern!r} a * repeats what stands before it: for any text write .*"
+        yield f"in {regex.pattern!r} a * repeats the character before it: for any text write .*"

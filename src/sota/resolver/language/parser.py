@@ -1,4 +1,4 @@
-"""Text to tree: parses a filter, compiles its regular expressions, and says clearly what is wrong with it.
+"""Text to tree: parses a filter, compiles its regular expressions, and reports mistakes clearly.
 
 >>> parse('vin_matches "^WVW" AND TRUE')
 And(parts=(VinMatches(vin=Regex(pattern='^WVW')), Constant(value=True)))
@@ -50,7 +50,7 @@ VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,7}\Z")
 
 
 class FilterSyntaxError(ValueError):
-    """A filter that cannot be parsed: where (from 1), what was expected there, and what may have been meant."""
+    """A filter that cannot be parsed: the place (from 1), what was expected, and what may have been meant."""
 
     def __init__(
         self, reason: str, line: int, column: int, *, expected: tuple[str, ...] = (), suggestion: str | None = None
@@ -66,7 +66,7 @@ def parse(text: str) -> Expression:
     """Parse a filter.
 
     Raises:
-        FilterSyntaxError: it is none; or a regular expression in it is none, or something is over its limit.
+        FilterSyntaxError: it is invalid, or a regular expression in it is, or something exceeds its limit.
     """
     _check_size(text)
     expression = parse_rendered(text)
@@ -77,21 +77,21 @@ def parse(text: str) -> Expression:
 
 
 def parsing(text: str) -> Generator[None, None, Expression]:
-    """Parse as :func:`parse` does, a step for each regular expression: compiling them is what takes long."""
+    """Parse as :func:`parse` does, with a pause for each regular expression: compiling them takes long."""
     if len(text) <= MAX_CHARACTERS:
         quoted = (found.group()[1:-1] for found in WORD.finditer(text) if found.lastgroup == "regex")
         for pattern in islice(quoted, MAX_REGEXES):
-            with contextlib.suppress(RegexError):  # it is said with its place below
+            with contextlib.suppress(RegexError):  # reported with its place below
                 compile_regex(pattern)
             yield
     return parse(text)
 
 
 def parse_rendered(text: str) -> Expression:
-    """Parse what was written from a tree: it may be longer than the filter, which is within its limits, was.
+    """Parse text that was written from a tree: it may be longer than the original, which was within the limits.
 
     Raises:
-        FilterSyntaxError: it is no filter.
+        FilterSyntaxError: it is not a filter.
     """
     try:
         expression: Expression = _parser().parse(text)  # type: ignore[assignment]
@@ -104,7 +104,7 @@ def parse_rendered(text: str) -> Expression:
 
 @v_args(inline=True)
 class _Builder(Transformer[Token, Expression]):
-    """Makes the tree while parsing."""
+    """Builds the tree while parsing."""
 
     def either(self, *parts: Expression) -> Or:
         return Or(parts)
@@ -156,7 +156,7 @@ def _regex(token: Token) -> Regex:
 
 
 def _text(token: Token, form: re.Pattern[str], kind: str) -> str:
-    """Read an exact text. It is no regular expression, and whoever writes one there is told so."""
+    """Parse an exact text. It is not a regular expression; a text that looks like one is refused with a hint."""
     text = str(token)[1:-1]
     if form.match(text) is None:
         raise FilterSyntaxError(f"{text[:80]!r} is not {kind}", *_place(token))
@@ -165,7 +165,7 @@ def _text(token: Token, form: re.Pattern[str], kind: str) -> str:
 
 @cache
 def _parser() -> Lark:
-    """Give the parser, made at its first use: the tables take some ten milliseconds, which no start has to wait for."""
+    """Return the parser, built at first use: the tables take some ten milliseconds, which a start need not wait for."""
     return Lark(GRAMMAR, parser="lalr", lexer="contextual", transformer=_Builder(), maybe_placeholders=False)
 
 
@@ -202,7 +202,7 @@ def _explain(text: str, error: UnexpectedInput) -> FilterSyntaxError:
     if READABLE["STRING"] in expected and text[position : position + 1] in ("<", ">", "=", "!"):
         suggestion = "package_version"  # has_package "ivi" < "2.0.0"
     elif suggestion not in {word for one in expected for word in one.split(", ")}:
-        suggestion = None  # it would be as wrong here as what stands there
+        suggestion = None  # it would be as wrong here
     return FilterSyntaxError(reason, line, column, expected=expected, suggestion=suggestion)
 
 
@@ -211,7 +211,7 @@ def _place_of(text: str, position: int) -> Place:
 
 
 def _expected(before: str) -> tuple[str, ...]:
-    """Ask the parser what could follow. Its error cannot tell: it has tidied up half of what it knew by then."""
+    """Ask the parser what could follow. Its error does not know: the parser state is partly reduced by then."""
     interactive = _parser().parse_interactive(before)
     interactive.exhaust_lexer()
     accepted: set[str] = interactive.accepts()  # type: ignore[no-untyped-call]
@@ -219,7 +219,7 @@ def _expected(before: str) -> tuple[str, ...]:
 
 
 def _describe(text: str, position: int) -> tuple[str, str | None]:
-    """Say what was found at the position, and what may have been meant."""
+    """Return what was found at the position, and what may have been meant."""
     rest = text[position:]
     found = WORD.match(rest)
     if found is None:

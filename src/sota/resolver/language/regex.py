@@ -1,4 +1,4 @@
-"""Regular expressions of one dialect, RE2: linear time whatever is written, and a bounded size.
+"""Regular expressions of one dialect, RE2: always linear time, and a bounded size.
 
 >>> compile_regex("^WVW").finds("WVWZZZ1KZ00000001")
 True
@@ -19,7 +19,7 @@ import re2
 MAX_LENGTH = 512
 # Some 9,000 instructions: compiling the largest pattern that fits takes a few milliseconds.
 MAX_MEMORY_BYTES = 1 << 18
-# RE2 spends up to half a millisecond on reading each, before it looks at any limit of its own.
+# RE2 spends up to half a millisecond on reading each, before it checks its own limits.
 MAX_UNICODE_CLASSES = 8
 
 # As many as the largest filter has, so that its expressions can be compiled one by one before it is parsed.
@@ -35,7 +35,7 @@ GLOB = re.compile(r"\w\?{2,}|(?:^|[^\\])\?{3,}|^\*")
 
 
 class RegexError(ValueError):
-    """The text is no regular expression of this dialect; says what is wrong, and the way out where there is one."""
+    """The text is not a regular expression of this dialect; the message says what is wrong, and how to write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class Regex:
     program: Any = field(compare=False, repr=False)
 
     def finds(self, text: str) -> bool:
-        """Say whether the pattern occurs anywhere in the text."""
+        """Return whether the pattern occurs anywhere in the text."""
         return self.program.search(text.encode()) is not None
 
 
 @lru_cache(maxsize=MAX_REMEMBERED)
 def compile_regex(pattern: str) -> Regex:
-    """Compile a pattern; one that was compiled a moment ago is remembered.
+    """Compile a pattern; recent ones are cached.
 
     Raises:
         RegexError: it is too long, too large when compiled, or not of this dialect.
@@ -73,7 +73,7 @@ def compile_regex(pattern: str) -> Regex:
 
 
 def _explain(reason: str, pattern: str) -> str:
-    """Turn RE2's own words into what a writer of filters can act on."""
+    """Translate RE2's error into one that helps an author of filters."""
     kind, _, what = reason.partition(": ")
     if kind in ("bad repetition operator", "no argument for repetition operator") and GLOB.search(pattern):
         return f"{pattern!r} looks like a file name pattern: write . for any one character and .* for any text"

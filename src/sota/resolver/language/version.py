@@ -1,7 +1,7 @@
 """Order of versions: decimal numbers with dots, compared number by number (docs/specification.md, ruling 19).
 
-Missing numbers at the end are noughts: ``2.1`` and ``2.1.0`` are the same. What is not made of decimal numbers, such as
-``v7~rc1``, has no place in the order, and no comparison with it is true.
+Missing numbers at the end are zero: ``2.1`` and ``2.1.0`` are equal. A version that is not made of decimal numbers,
+such as ``v7~rc1``, has no order, and every comparison with it is false.
 
 >>> VersionOperator.LESS.holds("1.9.0", read_numbers("1.10"))
 True
@@ -18,12 +18,12 @@ from enum import StrEnum
 
 Numbers = tuple[int, ...]
 
-# 128 characters are what a vehicle may report (docs/specification.md, ruling 19).
+# A vehicle may report up to 128 characters (docs/specification.md, ruling 19).
 _NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+)*\Z")
 
 
 class VersionOperator(StrEnum):
-    """How an installed version must stand to the one that the filter names."""
+    """How an installed version must compare to the filter's."""
 
     LESS = "<"
     AT_MOST = "<="
@@ -33,7 +33,7 @@ class VersionOperator(StrEnum):
     GREATER = ">"
 
     def holds(self, installed: str, wanted: Numbers | None) -> bool:
-        """Say whether the installed version stands so to the wanted one; false where one of them has no order."""
+        """Return whether the installed version compares so; False if one of them has no order."""
         own = read_numbers(installed)
         return own is not None and wanted is not None and _COMPARISONS[self](own, wanted)
 
@@ -49,7 +49,7 @@ _COMPARISONS: dict[str, Callable[[Numbers, Numbers], bool]] = {
 
 
 def read_numbers(version: str) -> Numbers | None:
-    """Read a version for comparison; None where it is not made of decimal numbers."""
+    """Parse a version for comparison; None if it is not made of decimal numbers."""
     if _NUMBERS.match(version) is None or len(version) > 128:
         return None
     numbers = [int(part) for part in version.split(".")]

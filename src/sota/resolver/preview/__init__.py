@@ -1,1 +1,1 @@
-"""Previews: what an expression, or a package, would choose; and the tools of whoever writes a filter."""
+"""Previews: which vehicles an expression or a package would choose; and tools for authors of filters."""

@@ -1,4 +1,4 @@
-"""Routes of previews. Somebody is typing: an expression with a mistake is an answer, with the place of the mistake."""
+"""Routes of previews. The expression is still being typed: a mistake is an answer, with its place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sota.resolver.preview.service import Checked, Previews
 
 
 class PreviewApi:
-    """What the Web Server asks for whoever writes filters."""
+    """Previews for authors of filters, through the Web Server."""
 
     def __init__(self, previews: Previews) -> None:
         self.previews = previews
@@ -77,7 +77,7 @@ class PreviewApi:
 
 
 def to_mistake(error: FilterSyntaxError | None) -> Mistake | None:
-    """Write a mistake as B3 says."""
+    """Format a mistake for B3."""
     if error is None:
         return None
     return Mistake(

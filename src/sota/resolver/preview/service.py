@@ -20,12 +20,12 @@ from sota.resolver.resolution.service import Resolver
 
 SAMPLE = 10
 LISTED = 20
-"""So many plans and reasons of a rehearsal are listed: those that concern most vehicles."""
+"""How many plans and reasons of a rehearsal are listed: those that concern most vehicles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An expression that was looked at: what it means and the hints on it, or its mistake."""
+    """A checked expression: its meaning and the hints on it, or its mistake."""
 
     meaning: Expression | None
     error: FilterSyntaxError | None = None
@@ -34,27 +34,27 @@ class Checked:
 
 @dataclass(slots=True)
 class Rehearsal:
-    """What a resolve would decide now: how many vehicles by plan."""
+    """The outcome of a resolve now: how many vehicles by plan."""
 
     plans: Counter[Plan] = field(default_factory=Counter)
 
     def most(self, kind: type[Planned] | type[LeftOut]) -> list[tuple[Plan, int]]:
-        """Give the plans of a kind that concern most vehicles."""
+        """Return the plans of a kind that concern most vehicles."""
         return [(plan, count) for plan, count in self.plans.most_common() if isinstance(plan, kind)][:LISTED]
 
     def total(self, kind: type[Planned] | type[LeftOut]) -> int:
-        """How many vehicles have a plan of a kind."""
+        """The number of vehicles with a plan of a kind."""
         return sum(count for plan, count in self.plans.items() if isinstance(plan, kind))
 
 
 class Previews:
-    """Previews. Parsing has a thread of its own, so that no resolve keeps whoever is typing waiting."""
+    """Previews. Parsing has a thread of its own, so that a resolve does not delay interactive checks."""
 
     def __init__(self, db: Database, index: FleetIndex, resolver: Resolver, typing: Workers) -> None:
         self._db, self._index, self._resolver, self._typing = db, index, resolver, typing
 
     async def check(self, expression: str) -> Checked:
-        """Look whether an expression can be evaluated, as at its saving, and what may be meant otherwise."""
+        """Check an expression as when it is saved, with hints on what may be meant otherwise."""
         checked = await self._typing.run_steps(_check(expression))
         if checked.meaning is None:
             return checked
@@ -71,11 +71,11 @@ class Previews:
         return Checked(checked.meaning, None, sorted([*checked.hints, *hints], key=lambda hint: hint.place))
 
     async def format(self, expression: str) -> str | FilterSyntaxError:
-        """Tidy an expression, or give its mistake."""
+        """Format an expression, or return its mistake."""
         return await self._typing.run_steps(_format(expression))
 
     async def count(self, meaning: Expression) -> tuple[int, list[str]]:
-        """Count the vehicles for which an expression is true; gives some of them too."""
+        """Count the vehicles that match an expression; return some of them, too."""
         return await self._index.count_and_sample(meaning, SAMPLE)
 
     async def rehearse(self, package: PackageId) -> Rehearsal:

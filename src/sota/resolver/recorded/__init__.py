@@ -1,1 +1,1 @@
-"""Recorded resolutions: what a resolve decided, frozen under an id that its caller chose, to be shown years later."""
+"""Recorded resolutions: the result of a resolve, frozen under the caller's id, to be shown years later."""

@@ -1,4 +1,4 @@
-"""Routes of recorded resolutions: what was decided, for whom, and how two of them differ."""
+"""Routes of recorded resolutions: what was decided, for which vehicles, and how two of them differ."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sota.resolver.recorded.service import Record, Records
 
 
 class RecordedApi:
-    """What the Web Server and Core ask about resolutions that were recorded."""
+    """Recorded resolutions, for the Web Server and Core."""
 
     def __init__(self, db: Database, records: Records, workers: Workers) -> None:
         self.db, self.records, self.workers = db, records, workers
@@ -74,7 +74,7 @@ class RecordedApi:
 
 
 def to_wire(record: Record) -> Resolution:
-    """Write a record without its lists as B3 says."""
+    """Format a record without its lists for B3."""
     row, content = record.row, record.content
     needs = [(one, need) for one, its in content.needs for need in its]
     return Resolution(

@@ -1,6 +1,6 @@
-"""The difference between two recorded resolutions: both lists of both, read side by side in the order of VINs.
+"""The difference between two recorded resolutions: both lists of both, merged in the order of VINs.
 
-A page looks at a bounded number of chunks, so it may be short, or empty, where little differs; the next one goes on.
+A page reads a bounded number of chunks, so it may be short, or empty, if little differs; the next page continues.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from sota.resolver.recorded.model import Chunk, Kind
 from sota.resolver.recorded.service import Record, read_chunk
 
 WINDOW = 4
-"""Chunks of each list that are looked at together: some 160,000 vehicles."""
+"""Chunks of each list that are compared together: some 160,000 vehicles."""
 
 WINDOWS = 5
-"""Windows that one page looks at."""
+"""Windows that one page reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Differing:
-    """A vehicle and its plan in each of the two; None where it passed no filter."""
+    """A vehicle and its plan in each of the two; None if it passed no filter."""
 
     vin: str
     before: Plan | None
@@ -32,7 +32,7 @@ class Differing:
 
 @dataclass(slots=True)
 class DifferencePage:
-    """Some vehicles that differ; ``following`` is the VIN after which the next page goes on, None at the end."""
+    """Some vehicles that differ; ``following`` is the VIN after which the next page starts, None at the end."""
 
     found: list[Differing] = field(default_factory=list)
     following: str | None = None
@@ -53,7 +53,7 @@ class Side:
 async def compare(
     db: Database, workers: Workers, records: tuple[Record, Record], after: str | None, count: int
 ) -> DifferencePage:
-    """Give the next vehicles for which the second record decided otherwise than the first."""
+    """Return the next vehicles that the two records decided differently."""
     before, later = Side.of(records[0]), Side.of(records[1])
     page = DifferencePage(following=after)
     for _ in range(WINDOWS):
@@ -86,7 +86,7 @@ def _compare(
 
 
 def _read(side: Side, both: list[list[Chunk]], span: tuple[str | None, str | None]) -> dict[str, Plan]:
-    """Give the vehicles after the span's first VIN (not included) and up to its last one (included)."""
+    """Return the vehicles after the span's first VIN (not included) and up to its last one (included)."""
     after, horizon = span
     found: dict[str, Plan] = {}
     for chunk in (chunk for chunks in both for chunk in chunks):

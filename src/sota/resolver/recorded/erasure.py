@@ -1,7 +1,7 @@
-"""Erased VINs leave what is frozen: in the background, a record at a time, until none holds them.
+"""Removes erased VINs from frozen records: in the background, one record at a time, until none contains them.
 
-The fact that a vehicle is erased writes its VIN down in its own transaction (``store.note_erasures``), so that a kill
-loses nothing. A record keeps how many were taken from it, and nothing else of them.
+The erasing fact notes its VIN in its own transaction (``store.note_erasures``), so that a kill loses nothing. A record
+keeps only how many vehicles were removed from it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sota.resolver.recorded import store
 AT_ONCE = 100
 LOOK_INTERVAL_S = 60.0
 LINGERING = timedelta(minutes=10)
-"""So long a VIN stays noted at least: a resolve that saw the vehicle may not have begun its record yet."""
+"""How long a VIN stays noted at least: a resolve that saw the vehicle may not have begun its record yet."""
 
 ABANDONED = timedelta(days=1)
-"""A record that is as old and incomplete will never be complete."""
+"""An incomplete record of this age will never be complete."""
 
 
 class Erasures:
-    """Takes erased VINs out of recorded resolutions."""
+    """Removes erased VINs from recorded resolutions."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db, self._clock = db, clock
@@ -36,7 +36,7 @@ class Erasures:
         self._log = get_logger(program="resolver")
 
     def wake(self) -> None:
-        """There may be something to do."""
+        """Look for noted VINs now."""
         self._notifier.notify()
 
     async def run(self) -> None:
@@ -50,11 +50,11 @@ class Erasures:
             await self._notifier.wait(heard, LOOK_INTERVAL_S)
 
     async def erase_noted(self) -> None:
-        """Take all noted VINs out of all records, and forget those that cannot come into one any more."""
+        """Remove all noted VINs from all records, and forget those that cannot get into one any more."""
         async with self._db.read() as tx:
             noted = await store.list_erasures(tx, AT_ONCE)
         for vin, noted_at in noted:
-            # A resolve that was under way when the vehicle went may still write it down: then look again later.
+            # A resolve that ran when the vehicle was erased may still write it: then check again later.
             now = self._clock.now()
             is_over = noted_at < now - LINGERING and not await self._is_one_begun(now)
             await self._erase(vin)
@@ -87,7 +87,7 @@ async def _erase_from(tx: Tx, id: UUID, vin: str) -> None:
     for attempt, chunk in await store.find_chunks_around(tx, id, vin):
         try:
             without = damage.read("resolution_chunk", f"{id} {chunk.name}", partial(chunk.without, vin))
-        except Damaged:  # the VIN cannot be read there either; the other chunks and VINs go on
+        except Damaged:  # the VIN cannot be read there either; the other chunks and VINs continue
             continue
         if without is not None:
             await store.replace_chunk(tx, id, attempt, without)

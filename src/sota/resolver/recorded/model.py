@@ -1,12 +1,12 @@
-"""A recorded resolution: which vehicles were chosen and what each was to get, which were left out and why.
+"""A recorded resolution: the chosen vehicles with the plan of each, and the excluded ones with the reason.
 
 Rules kept here:
 
-* both lists are in the order of VINs, cut into chunks of ten thousand: a VIN is found in one chunk of each list;
-* a vehicle stands there as its 17 bytes and the number of its verdict; each distinct verdict stands in the record once;
-* what is frozen changes in one way only: an erased VIN is taken out, and counted.
+* both lists are sorted by VIN and cut into chunks of ten thousand: a VIN is in one chunk of each list at most;
+* a vehicle is stored as its 17 bytes and the number of its verdict; each distinct verdict is stored once;
+* a frozen record changes in one way only: an erased VIN is removed, and counted.
 
-Nothing here does I/O.
+No I/O here.
 
 >>> sheet = Sheet()
 >>> sheet.add([Decision(["B" * 17, "A" * 17], Planned((Package("ivi", "2.1.0"),)))])
@@ -32,7 +32,7 @@ from sota.resolver.resolution.model import Decision
 VIN_BYTES = 17
 CHUNK = 10_000
 MAX_VEHICLES = 20_000_000
-"""So many vehicles can be recorded in one resolution: some 700 MB of memory while it is written."""
+"""Limit of vehicles in one recorded resolution: some 700 MB of memory while it is written."""
 
 
 class Kind(IntEnum):
@@ -43,7 +43,7 @@ class Kind(IntEnum):
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What some vehicles had in common: the packages that they get, or the reason why they get none."""
+    """The common result of some vehicles: the packages that they get, or the reason why they get none."""
 
     packages: tuple[Package, ...] = ()
     code: str | None = None
@@ -52,39 +52,39 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of(cls, plan: Plan, count: int) -> Verdict:
-        """Write a plan down."""
+        """Store a plan."""
         if isinstance(plan, Planned):
             return cls(packages=plan.packages, count=count)
         return cls(code=plan.code, reason=plan.reason, count=count)
 
     @property
     def plan(self) -> Plan:
-        """The plan that was written down."""
+        """The stored plan."""
         if self.code is None:
             return Planned(self.packages)
         return LeftOut(self.code, self.reason or "")
 
 
 class Content(msgspec.Struct, frozen=True):
-    """What a resolution was decided by, as it stood then, and its verdicts by number."""
+    """What a resolution was based on at the time, and its verdicts by number."""
 
     filters: list[tuple[str, str]]
     needs: list[tuple[Package, list[Minimum]]]
     verdicts: list[Verdict]
 
     def pack(self) -> bytes:
-        """Write as compressed JSON."""
+        """Encode as compressed JSON."""
         return zlib.compress(msgspec.json.encode(self), 6)
 
     @classmethod
     def unpack(cls, packed: bytes) -> Content:
-        """Read what :meth:`pack` wrote."""
+        """Decode the result of :meth:`pack`."""
         return msgspec.json.decode(zlib.decompress(packed), type=cls)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Up to ten thousand vehicles of a list in the order of their VINs: VINs and verdicts' numbers, compressed."""
+    """Up to ten thousand vehicles of a list sorted by VIN: VINs and verdicts' numbers, compressed."""
 
     kind: Kind
     number: int
@@ -96,23 +96,23 @@ class Chunk:
 
     @property
     def name(self) -> str:
-        """What the log calls it."""
+        """Its name in the log."""
         return f"{self.kind.name.lower()} {self.number}, {self.first_vin} to {self.last_vin}"
 
     @classmethod
     def of(cls, kind: Kind, number: int, vins: NDArray[Any], verdicts: NDArray[np.uint32]) -> Chunk:
-        """Compress; the VINs are in order, and at least one."""
+        """Compress; the VINs are sorted, and at least one."""
         packed = zlib.compress(vins.tobytes(), 1), zlib.compress(verdicts.astype("<u4").tobytes(), 1)
         return cls(kind, number, vins[0].decode(), vins[-1].decode(), len(vins), *packed)
 
     def read(self) -> tuple[list[str], list[int]]:
-        """Give the VINs, and the number of each one's verdict."""
+        """Return the VINs, and the number of each one's verdict."""
         vins = np.frombuffer(zlib.decompress(self.vins), dtype=f"S{VIN_BYTES}")
         verdicts = np.frombuffer(zlib.decompress(self.verdicts), dtype="<u4")
         return vins.astype(f"U{VIN_BYTES}").tolist(), verdicts.tolist()
 
     def without(self, vin: str) -> Chunk | None:
-        """Take a VIN out; None where it is not in it. The last VIN of all leaves an empty chunk."""
+        """Remove a VIN; None if it is not in the chunk. The last VIN leaves an empty chunk."""
         vins = np.frombuffer(zlib.decompress(self.vins), dtype=f"S{VIN_BYTES}")
         verdicts = np.frombuffer(zlib.decompress(self.verdicts), dtype="<u4")
         kept = vins != vin.encode()
@@ -125,7 +125,7 @@ class Chunk:
 
 @dataclass(slots=True)
 class Sheet:
-    """Decisions of a resolve while they are collected."""
+    """Collects the decisions of a resolve."""
 
     verdicts: dict[Plan, int] = field(default_factory=dict)
     counts: list[int] = field(default_factory=list)
@@ -133,7 +133,7 @@ class Sheet:
     _parts: dict[Kind, list[tuple[bytes, int]]] = field(default_factory=lambda: {kind: [] for kind in Kind})
 
     def add(self, decisions: Sequence[Decision]) -> None:
-        """Take some decisions in."""
+        """Add some decisions."""
         for decision in decisions:
             number = self.verdicts.setdefault(decision.plan, len(self.verdicts))
             if number == len(self.counts):
@@ -144,7 +144,7 @@ class Sheet:
             self._parts[kind].append(("".join(decision.vins).encode(), number))
 
     def chunks(self, kind: Kind) -> Iterator[Chunk]:
-        """Give a list in the order of VINs, chunk by chunk."""
+        """Return a list sorted by VIN, chunk by chunk."""
         parts = self._parts[kind]
         if not parts:
             return
@@ -161,12 +161,12 @@ class Sheet:
         return sum(len(part) // VIN_BYTES for part, _number in self._parts[kind])
 
     def sum_up(self) -> list[Verdict]:
-        """Give the verdicts by number."""
+        """Return the verdicts by number."""
         return [Verdict.of(plan, count) for plan, count in zip(self.verdicts, self.counts, strict=True)]
 
 
 def regroup(vins: Sequence[str], numbers: Sequence[int], verdicts: Sequence[Verdict]) -> list[Decision]:
-    """Turn a chunk's content into decisions again: vehicles of one verdict come together."""
+    """Turn a chunk's content into decisions again, grouped by verdict."""
     groups: dict[int, list[str]] = {}
     for vin, number in zip(vins, numbers, strict=True):
         groups.setdefault(number, []).append(vin)

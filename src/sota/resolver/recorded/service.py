@@ -1,11 +1,11 @@
-"""Use cases of recorded resolutions: freeze one, give it again, compare two.
+"""Use cases of recorded resolutions: freeze one, return it again, compare two.
 
 Rules kept here:
 
-* nothing of an answer is given before all of it is frozen and committed. So whatever a caller received of it, however
-  little, is what every repetition under the same id gives, from any process and after any crash;
-* a resolve that broke off leaves an incomplete record: the repetition decides anew and takes its place;
-* of two that write under one id at once the later wins; the earlier is told to ask again, and finds the record.
+* no part of an answer is sent before all of it is frozen and committed. So whatever a caller received, every repetition
+  under the same id returns the same, from any process and after any crash;
+* a resolve that broke off leaves an incomplete record, which the repetition replaces;
+* of two concurrent writers under one id the later wins; the earlier gets an error, repeats, and finds the record.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sota.resolver.resolution.model import Decision
 from sota.resolver.resolution.service import Resolution, Resolver
 
 CHUNKS_AT_ONCE = 20
-"""So many chunks are written in a transaction: rows of some 200,000 vehicles, a megabyte or two."""
+"""How many chunks are written in a transaction: rows of some 200,000 vehicles, a megabyte or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class Records:
         self._db, self._resolver, self._workers, self._clock = db, resolver, workers, clock
 
     async def resolve(self, id: UUID, wanted: PackageId) -> Record:
-        """Give the record of this id; the first time, decide and freeze it.
+        """Return the record of this id; if there is none, decide and freeze it.
 
         Raises:
-            Refused: ``resolution_exists``: the id stands for another package; or as :meth:`Resolver.prepare` does.
+            Refused: ``resolution_exists``: the id belongs to another package; or as :meth:`Resolver.prepare` does.
             Failed: as :meth:`Resolver.prepare`, or more vehicles than can be recorded.
             Unavailable: another call under the same id took over.
         """
@@ -63,7 +63,7 @@ class Records:
         resolution = await self._resolver.prepare(wanted)
         attempt = new_id()
         row = await self._db.transact(lambda tx: store.begin(tx, id, attempt, package, self._clock.now()))
-        if row.attempt != attempt:  # it was completed meanwhile, or is another package's
+        if row.attempt != attempt:  # it was completed meanwhile, or belongs to another package
             return _same(await self._open(row), package)
         sheet = Sheet()
         async for decisions in self._resolver.decide(resolution):
@@ -76,7 +76,7 @@ class Records:
         """Look a record up, complete or not.
 
         Raises:
-            NotFound: there is none of this id.
+            NotFound: no record has this id.
         """
         async with self._db.read() as tx:
             row = await store.find(tx, id)
@@ -85,10 +85,10 @@ class Records:
         return row
 
     async def look(self, id: UUID) -> Record:
-        """Look a record up; one that is not complete has no content.
+        """Look a record up; an incomplete one has no content.
 
         Raises:
-            NotFound: there is none of this id.
+            NotFound: no record has this id.
         """
         return await self._open(await self.find(id))
 
@@ -96,7 +96,7 @@ class Records:
         """Look a complete record up.
 
         Raises:
-            NotFound: there is none of this id, or it is not complete.
+            NotFound: no record has this id, or it is incomplete.
         """
         row = await self.find(id)
         if row.completed_at is None:
@@ -104,7 +104,7 @@ class Records:
         return await self._open(row)
 
     async def decisions(self, record: Record) -> AsyncIterator[list[Decision]]:
-        """Give the chosen vehicles again, as :meth:`Resolver.decide` does; in the order of VINs, chunk by chunk."""
+        """Return the chosen vehicles again, as :meth:`Resolver.decide` does; sorted by VIN, chunk by chunk."""
         after: str | None = None
         while True:
             async with self._db.read() as tx:
@@ -115,7 +115,7 @@ class Records:
             after = chunks[0].last_vin
 
     async def list(self, record: Record, kind: Kind, after: str | None, count: int) -> list[tuple[str, int]]:
-        """Give the next vehicles of a list with the number of each one's verdict."""
+        """Return the next vehicles of a list with the number of each one's verdict."""
         found: list[tuple[str, int]] = []
         async with self._db.read() as tx:
             while len(found) < count:
@@ -157,7 +157,7 @@ class Records:
 def _same(record: Record, package: Package) -> Record:
     if record.row.package != package:
         raise Refused(
-            "resolution_exists", f"The resolution {record.row.id} stands for {record.row.package.text}: take a new id."
+            "resolution_exists", f"The resolution {record.row.id} is of {record.row.package.text}: use a new id."
         )
     if record.row.completed_at is None:
         raise Unavailable("The same resolution is being made by another call: ask again.")

@@ -1,4 +1,4 @@
-"""SQL of recorded resolutions. A record counts once its row says when it was completed."""
+"""SQL of recorded resolutions. A record counts once its row has a completion time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sota.resolver.tables import erasure, resolution, resolution_chunk
 
 @dataclass(frozen=True, slots=True)
 class RecordRow:
-    """A record without its lists; ``content`` is packed, and empty until it is complete."""
+    """A record without its lists; ``content`` is packed, and empty until the record is complete."""
 
     id: UUID
     attempt: UUID
@@ -34,7 +34,7 @@ class RecordRow:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What is written when a record is complete."""
+    """What is written to complete a record."""
 
     at: datetime
     chosen: int
@@ -54,7 +54,7 @@ async def find(tx: Tx, id: UUID, *, for_change: bool = False) -> RecordRow | Non
 
 
 async def begin(tx: Tx, id: UUID, attempt: UUID, package: Package, now: datetime) -> RecordRow:
-    """Begin a record, or a new attempt at one that is incomplete; gives the row as it stands then."""
+    """Begin a record, or a new attempt at an incomplete one; return its row."""
     values = {
         "attempt": attempt,
         "name": package.name,
@@ -74,7 +74,7 @@ async def begin(tx: Tx, id: UUID, attempt: UUID, package: Package, now: datetime
         await tx.execute(resolution.update().where(is_open, is_same).values(attempt=attempt, begun_at=now))
     row = await find(tx, id, for_change=True)
     if row is None:
-        raise LookupError(f"resolution {id} went away while it was begun")
+        raise LookupError(f"resolution {id} was removed while it was begun")
     return row
 
 
@@ -98,7 +98,7 @@ async def write_chunks(tx: Tx, id: UUID, attempt: UUID, chunks: Sequence[Chunk])
 
 
 async def complete(tx: Tx, id: UUID, attempt: UUID, done: Completion) -> bool:
-    """Complete a record; says False where another attempt took this one's place."""
+    """Complete a record; return False if another attempt replaced this one."""
     is_ours = sa.and_(resolution.c.id == id, resolution.c.attempt == attempt, resolution.c.completed_at.is_(None))
     values = {
         "completed_at": done.at,
@@ -110,7 +110,7 @@ async def complete(tx: Tx, id: UUID, attempt: UUID, done: Completion) -> bool:
 
 
 async def drop_other_chunks(tx: Tx, id: UUID, attempt: UUID, count: int) -> bool:
-    """Remove some chunks of attempts that came to nothing; says whether there may be more."""
+    """Remove some chunks of abandoned attempts; return whether there may be more."""
     table = resolution_chunk
     query = sa.select(table.c.attempt, table.c.kind, table.c.number)
     query = query.where(table.c.resolution_id == id, table.c.attempt != attempt).limit(count)
@@ -122,7 +122,7 @@ async def drop_other_chunks(tx: Tx, id: UUID, attempt: UUID, count: int) -> bool
 
 
 async def read_chunks(tx: Tx, row: RecordRow, kind: Kind, after: str | None, count: int) -> list[Chunk]:
-    """Read the next chunks of a list that hold a VIN after the given one."""
+    """Read the next chunks of a list that contain a VIN after the given one."""
     table = resolution_chunk
     is_its = sa.and_(table.c.resolution_id == row.id, table.c.attempt == row.attempt, table.c.kind == int(kind))
     query = sa.select(table).where(is_its, table.c["count"] > 0).order_by(table.c.number).limit(count)
@@ -132,7 +132,7 @@ async def read_chunks(tx: Tx, row: RecordRow, kind: Kind, after: str | None, cou
 
 
 async def find_records_around(tx: Tx, vin: str, after: UUID | None, count: int) -> list[UUID]:
-    """Find the next records with a chunk in whose span a VIN lies: what must be searched when the VIN is erased."""
+    """Find the next records with a chunk whose span includes a VIN: what to search when the VIN is erased."""
     table = resolution_chunk
     query = sa.select(table.c.resolution_id).distinct().where(table.c.first_vin <= vin, table.c.last_vin >= vin)
     if after is not None:
@@ -141,7 +141,7 @@ async def find_records_around(tx: Tx, vin: str, after: UUID | None, count: int) 
 
 
 async def find_chunks_around(tx: Tx, id: UUID, vin: str) -> list[tuple[UUID, Chunk]]:
-    """Lock the chunks of a record in whose span a VIN lies, each with the attempt that it belongs to."""
+    """Lock the chunks of a record whose span includes a VIN, each with its attempt."""
     table = resolution_chunk
     is_around = sa.and_(table.c.resolution_id == id, table.c.first_vin <= vin, table.c.last_vin >= vin)
     found = (await tx.execute(sa.select(table).where(is_around).with_for_update())).all()
@@ -165,20 +165,20 @@ async def replace_chunk(tx: Tx, id: UUID, attempt: UUID, chunk: Chunk) -> None:
 
 
 async def note_erasures(tx: Tx, vins: Sequence[str], now: datetime) -> None:
-    """Write down VINs that must go from every record."""
+    """Note VINs that must be removed from every record."""
     for vin in sorted(set(vins)):
         await tx.execute(erasure.delete().where(erasure.c.vin == vin))
         await tx.execute(erasure.insert().values(vin=vin, noted_at=now))
 
 
 async def list_erasures(tx: Tx, count: int) -> list[tuple[str, datetime]]:
-    """Read VINs that must still go, the first first."""
+    """Read VINs that must still be removed, oldest first."""
     query = sa.select(erasure).order_by(erasure.c.noted_at, erasure.c.vin).limit(count)
     return [(row.vin, row.noted_at) for row in await tx.execute(query)]
 
 
 async def is_one_begun(tx: Tx, before: datetime, after: datetime) -> bool:
-    """Say whether a record that was begun between two moments is still being written."""
+    """Return whether a record that was begun between two moments is still being written."""
     is_open = sa.and_(resolution.c.completed_at.is_(None), resolution.c.begun_at.between(after, before))
     return (await tx.execute(sa.select(resolution.c.id).where(is_open).limit(1))).one_or_none() is not None
 
@@ -189,7 +189,7 @@ async def forget_erasure(tx: Tx, vin: str, noted_at: datetime) -> None:
 
 
 async def drop_abandoned(tx: Tx, before: datetime, count: int) -> bool:
-    """Remove some records that were begun and never completed; says whether there may be more."""
+    """Remove some records that were begun and never completed; return whether there may be more."""
     is_abandoned = sa.and_(resolution.c.completed_at.is_(None), resolution.c.begun_at < before)
     query = sa.select(resolution.c.id).where(is_abandoned).limit(count)
     ids = [row.id for row in await tx.execute(query)]

@@ -1,4 +1,4 @@
-"""Routes of the registers: B3-1, B3-2, components, and packages and vehicles that go."""
+"""Routes of the registers: B3-1, B3-2, components, and the removal of packages and vehicles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sota.resolver.register import service
 
 
 class RegisterApi:
-    """What the Web Server registers with the Resolver, after it did so with SOTA Core."""
+    """Registers objects for the Web Server, together with SOTA Core."""
 
     def __init__(self, once: Idempotency, clock: Clock) -> None:
         self.once, self.clock = once, clock

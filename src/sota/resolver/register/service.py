@@ -23,20 +23,20 @@ async def register_vehicle(tx: Tx, vin: str, clock: Clock) -> None:
 
 
 async def register_package(tx: Tx, new: PackageToResolve, clock: Clock) -> None:
-    """Register a package with what it needs.
+    """Register a package with its dependencies.
 
-    What it needs may come later; until then no vehicle gets it that lacks the prerequisite.
+    They may be registered later; until then no vehicle without them gets the package.
 
     Raises:
         Refused: ``package_exists``.
-        Invalid: too many dependencies, one twice, or a cycle.
+        Invalid: too many dependencies, a duplicate, or a cycle.
     """
     package = Package(new.name, new.version)
     needs = [Minimum(need.name, need.version) for need in new.dependencies]
     inserted = await store.insert_package(tx, new, clock.now())
     if inserted.data is None:
         raise Refused("package_exists", f"The package {package.text} is registered already.")
-    if needs:  # a package that needs nothing closes no circle
+    if needs:  # a package without dependencies closes no cycle
         await dependency_store.lock_graph(tx)
         graph = (await dependency_store.load_graph(tx)).with_package(package, needs)
         dependency_service.check(graph, package, needs)
@@ -56,7 +56,7 @@ async def register_component(tx: Tx, new: ComponentToResolve) -> None:
 async def delete_package(tx: Tx, name: str, version: str) -> None:
     """Delete a package with its dependencies and associations.
 
-    Others may need it: they wait, as for one that is not registered yet.
+    Other packages may depend on it: they wait, as for one that is not registered yet.
 
     Raises:
         NotFound: it is not registered.
@@ -66,7 +66,7 @@ async def delete_package(tx: Tx, name: str, version: str) -> None:
 
 
 async def delete_vehicle(tx: Tx, vin: str) -> None:
-    """Delete a vehicle and what is known of it.
+    """Delete a vehicle and its data.
 
     Raises:
         NotFound: it is not registered.

@@ -30,7 +30,7 @@ class VehicleRow:
 
 @calls("WL-B6-1")
 async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[None]:
-    """Persist a new VIN: ``success`` or ``exists``."""
+    """Insert a new VIN: ``success`` or ``exists``."""
     try:
         result = await tx.execute(vehicle.insert().values(vin=vin, created_at=now))
     except IntegrityError:
@@ -45,7 +45,7 @@ async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[None]:
 
 @calls("WL-B6-2")
 async def insert_package(tx: Tx, new: PackageToResolve, now: datetime) -> StoreResult[int]:
-    """Persist a new package: ``success`` with its row's id, or ``exists``."""
+    """Insert a new package: ``success`` with its row's id, or ``exists``."""
     values = {
         "name": new.name,
         "version": new.version,
@@ -71,14 +71,14 @@ async def find_vehicle(tx: Tx, vin: str) -> StoreResult[VehicleRow]:
 
 
 async def find_package(tx: Tx, name: str, version: str) -> int | None:
-    """Look a registered package up; gives its row's id."""
+    """Look a registered package up; return its row's id."""
     query = sa.select(package.c.id).where(package.c.name == name, package.c.version == version)
     found: int | None = (await tx.execute(query)).scalar_one_or_none()
     return found
 
 
 async def register_component(tx: Tx, new: ComponentToResolve) -> bool:
-    """Register a component, also where a vehicle's fact made its row; says False where it was registered already."""
+    """Register a component, whose row a vehicle's fact may have created; return False if it was registered."""
     values = {"registered": True, "name": new.name, "description": new.description}
     try:
         await tx.execute(component.insert().values(part_number=new.part_number, **values))
@@ -89,13 +89,13 @@ async def register_component(tx: Tx, new: ComponentToResolve) -> bool:
 
 
 async def delete_package(tx: Tx, name: str, version: str) -> bool:
-    """Delete a package with its dependencies and associations; says False where there was none."""
+    """Delete a package with its dependencies and associations; return False if there was none."""
     statement = package.delete().where(package.c.name == name, package.c.version == version)
     return (await tx.execute(statement)).rowcount == 1
 
 
 async def delete_vehicle(tx: Tx, vin: str) -> bool:
-    """Delete a vehicle with what it has; says False where there was none."""
+    """Delete a vehicle with everything it has; return False if there was none."""
     found = (await tx.execute(sa.select(vehicle.c.id).where(vehicle.c.vin == vin).with_for_update())).one_or_none()
     if found is None:
         return False

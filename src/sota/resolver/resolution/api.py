@@ -1,7 +1,7 @@
 """Route of the resolve: B3-5 and B5-1, as an array or, by ``Accept: application/x-ndjson``, one object a line.
 
-Both are streamed: the first vehicles arrive while the last are still looked for. An answer that breaks off, because
-something failed on the way, ends without the end that its encoding needs: no caller takes a part for the whole.
+Both are streamed: the first vehicles are sent while others are still being searched. If something fails on the way,
+the answer lacks the end that its encoding needs: no caller takes a part for the whole.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from sota.resolver.resolution.service import Resolver
 
 NDJSON = "application/x-ndjson"
 AT_ONCE = 2_000
-# Stands for a VIN: no name or version of a package that can be sent has a space.
+# A placeholder for a VIN: no name or version of a package that can be sent contains a space.
 PLACE = " "
 
 
 class ResolutionApi:
-    """What the Web Server and Core ask."""
+    """Resolves packages for the Web Server and Core."""
 
     def __init__(self, resolver: Resolver, records: Records) -> None:
         self.resolver, self.records = resolver, records
@@ -36,7 +36,7 @@ class ResolutionApi:
     async def resolve(self, call: Call[None, None, ResolveRequest]) -> Reply:
         """Return the vehicles that a package is for, each with what it must get.
 
-        Under a ``resolution_id`` all of it is frozen before any of it is given: see ``recorded/service.py``.
+        Under a ``resolution_id`` all of it is frozen before any of it is sent: see ``recorded/service.py``.
         """
         decisions = await self._decide(call.body)
         if NDJSON in call.headers.get("accept", ""):
@@ -63,9 +63,9 @@ class ResolutionApi:
 
 
 def _encode(decisions: Sequence[Decision], between: str) -> Iterator[bytes]:
-    """Write the vehicles that get something, some hundred kilobytes at a time.
+    """Encode the vehicles that get something, some hundred kilobytes at a time.
 
-    Vehicles of a group differ by their VIN alone, and a VIN needs no escaping: the rest is encoded once.
+    Vehicles of a group differ only in their VIN, which needs no escaping: the rest is encoded once.
     """
     for decision in decisions:
         if isinstance(decision.plan, Planned):

@@ -1,4 +1,4 @@
-"""What a resolve decides: for which vehicles, and what."""
+"""The decisions of a resolve."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sota.resolver.dependencies.model import Plan
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided for some vehicles that passed all filters: at least one VIN, each once in a resolve."""
+    """A decision about vehicles that match all filters: at least one VIN, each once in a resolve."""
 
     vins: Sequence[str]
     plan: Plan

@@ -1,6 +1,6 @@
-"""Use case of a resolve: filters choose the vehicles, dependencies say what each must get, or that it cannot.
+"""Use case of a resolve: filters choose the vehicles, dependencies decide what each must get, or why it cannot.
 
-What cannot be evaluated gives nothing to nobody: one filter that does not parse refuses the whole resolve.
+It fails closed: one filter that cannot be parsed refuses the whole resolve.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from sota.boundaries.values import PackageId
+from sota.boundaries.values import PackageId, short_vin
 from sota.kit.errors import Failed
-from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Database
 from sota.resolver.dependencies import store as dependency_store
 from sota.resolver.dependencies.model import DependencyGraph, LeftOut, Package, Plan
@@ -29,19 +29,19 @@ EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A resolve that can begin: the package is known, its filters can be evaluated (``stored`` is their text)."""
+    """A resolve that can start: the package is known, its filters are valid (``stored`` is their text)."""
 
     package: Package
     stored: tuple[StoredFilter, ...]
     filters: tuple[Expression, ...]
     graph: DependencyGraph
     matches: AsyncIterator[list[Match]] = field(repr=False)
-    """The vehicles that pass the filters, as the fleet is now: they are looked for while this is read, once."""
+    """The vehicles that match the filters now: searched while this is iterated, once."""
 
 
 @dataclass(slots=True)
 class LeftOutCount:
-    """How many vehicles were left out, by reason, with some of them."""
+    """How many vehicles were excluded, by reason, with examples."""
 
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Resolver:
         self._log = get_logger(program="resolver")
 
     async def prepare(self, wanted: PackageId) -> Resolution:
-        """Find out whether a package can be resolved.
+        """Check whether a package can be resolved.
 
         Raises:
             Refused: ``package_missing`` or ``filters_missing``.
@@ -79,10 +79,9 @@ class Resolver:
         return Resolution(package, tuple(filters), tuple(expressions), graph, matches)
 
     async def decide(self, resolution: Resolution, *, is_rehearsal: bool = False) -> AsyncIterator[list[Decision]]:
-        """Decide for every vehicle that passes all filters: a part of the fleet at a time, in no promised order.
+        """Decide for every vehicle that matches all filters: a part of the fleet at a time, in no particular order.
 
-        Vehicles that get the same come together; those left out come with the reason. A rehearsal leaves nothing
-        in the log.
+        Vehicles with the same plan are grouped; excluded ones come with the reason. A rehearsal logs nothing.
         """
         plans: dict[frozenset[Package], Plan] = {}
         left_out = LeftOutCount()
@@ -108,20 +107,20 @@ class Resolver:
         except FilterSyntaxError as error:
             self._log.error("filter_not_evaluated", filter=stored.name, reason=str(error))
             raise Failed(
-                f"The filter {stored.name} cannot be evaluated, so nobody gets the package: {error}. Change the filter."
+                f"The filter {stored.name} cannot be evaluated: no vehicle gets the package: {error}. Change it."
             ) from None
 
 
 @lru_cache(maxsize=512)
 def _parse_again(expression: str) -> Expression:
-    """Parse a stored filter; the same few come again and again."""
+    """Parse a stored filter, with a cache: the same few are used again and again."""
     return parse(expression)
 
 
 def plan_in_steps(
     resolution: Resolution, matches: Sequence[Match], plans: dict[frozenset[Package], Plan]
 ) -> Steps[list[Decision]]:
-    """Plan for each group of vehicles, once for the same of what matters: a step for each plan."""
+    """Plan for each group of vehicles, once for equivalent ones, with a pause for each plan."""
     for match in matches:
         if match.packages not in plans:
             plans[match.packages] = resolution.graph.plan(resolution.package, sorted(match.packages))

@@ -17,7 +17,7 @@ from sota.web.accounts.service import add_account, change_account, delete_accoun
 
 
 class UsersApi:
-    """Makes, changes and deletes accounts."""
+    """Creates, changes and deletes accounts."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db, self._clock = db, clock
@@ -74,7 +74,7 @@ class UsersApi:
 
 
 def as_user(account: Account, sessions: int) -> User:
-    """Return an account as it goes out: without anything of its password."""
+    """Return an account for an answer, without its password."""
     return User(
         name=account.name,
         role=account.role.value,

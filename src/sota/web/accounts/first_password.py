@@ -2,9 +2,9 @@
 
 Rules kept here:
 
-* the file is written before the account is made, so no kill leaves an account whose password is unknown;
-* each start shows the password again as long as it opens the account and must still be changed;
-* the file goes as soon as the password was changed, reset, or the account disabled.
+* the file is written before the account is created, so a kill leaves no account whose password is unknown;
+* each start shows the password as long as it is valid and must still be changed;
+* the file is deleted when the password was changed or reset, or the account disabled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class FirstPassword:
         self._file, self._db = folder / "first-password", db
 
     async def prepare(self, clock: Clock) -> str | None:
-        """Make the first account where there is none; return its password as long as it was not changed."""
+        """Create the first account if there is none; return its password as long as it was not changed."""
         kept = self._read()
         async with self._db.read() as tx:
             is_new = not await store.any_account(tx)
@@ -43,7 +43,7 @@ class FirstPassword:
         return None
 
     async def forget_when_used(self) -> None:
-        """Delete the file once the account's password is another one."""
+        """Delete the file once the account has another password."""
         if self._file.exists() and not await self._is_due():
             self._forget()
 

@@ -3,10 +3,9 @@
 Rules kept here:
 
 * a password is 12 to 1000 characters; a generated one has 120 random bits in groups that can be read aloud;
-* an API token is ``sota_`` and 256 random bits; only its SHA-256 is kept, which is enough for something that cannot
-  be guessed;
-* a token has one role and, unless it is for our own programs, an end; it is somebody's own, or a service's;
-* a token of somebody's own never may more than its owner, and is worth nothing while the owner is disabled.
+* an API token is ``sota_`` and 256 random bits; only its SHA-256 is stored, which suffices for a random value;
+* a token has one role and, unless it is for our own programs, an end; it belongs to an account or to a service;
+* an account's token never has more rights than its owner, and is invalid while the owner is disabled.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ FIRST_ADMIN = "admin"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who can sign in."""
+    """An account that can sign in."""
 
     id: UUID
     name: str
@@ -43,7 +42,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, without what only its holder has. ``account`` is its owner's name, None for a service's."""
+    """A token, without its secret. ``account`` is its owner's name, None for a service's."""
 
     id: UUID
     name: str
@@ -56,20 +55,20 @@ class Token:
 
     @property
     def actor(self) -> str:
-        """What the audit trail calls it. No account's name has a colon or a slash in it."""
+        """Its name in the audit trail. No account name contains a colon or a slash."""
         return f"token:{self.name}" if self.account is None else f"{self.account}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a new token comes from: the account whose own it is, and the token that it was made with."""
+    """The origin of a new token: the owning account, and the token that it was created with."""
 
     account_id: UUID | None = None
     parent_id: UUID | None = None
 
 
 def lesser(one: Role, other: Role) -> Role:
-    """Give the role that may less.
+    """Return the role with fewer rights.
 
     >>> lesser(Role.ADMIN, Role.VIEWER).value
     'viewer'
@@ -78,7 +77,7 @@ def lesser(one: Role, other: Role) -> Role:
 
 
 def check_name(name: str) -> str:
-    """Give the account's name back if it is one.
+    """Return the account's name if it is valid.
 
     Raises:
         Invalid: it is not.
@@ -91,7 +90,7 @@ def check_name(name: str) -> str:
 
 
 def check_password(password: str) -> str:
-    """Give a new password back if it is long enough.
+    """Return a new password if it is long enough.
 
     Raises:
         Invalid: it is too short or far too long.
@@ -102,7 +101,7 @@ def check_password(password: str) -> str:
 
 
 def generate_password() -> str:
-    """Make a password: six groups of four letters and digits, without those that look alike (120 bits).
+    """Generate a password: six groups of four letters and digits, without similar characters (120 bits).
 
     >>> len(generate_password())
     29
@@ -112,10 +111,10 @@ def generate_password() -> str:
 
 
 def generate_token() -> str:
-    """Make an API token."""
+    """Generate an API token."""
     return "sota_" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
 
 
 def hash_token(token: str) -> str:
-    """Give what is kept of a token or session cookie: its SHA-256, in hex."""
+    """Return the SHA-256 of a token or session cookie, in hex: what is stored of it."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

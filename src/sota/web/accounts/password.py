@@ -1,8 +1,8 @@
 """Password hashing by argon2id, off the event loop, a few at a time.
 
-A check takes some tens of milliseconds of processor time and 32 MiB; the gate bounds both, so that a flood of
-sign-ins can neither starve other requests nor fill the memory. A check against an unknown account costs the same as
-against a known one.
+A check takes some tens of milliseconds of processor time and 32 MiB; both are limited, so that a flood of sign-ins
+can neither starve other requests nor fill the memory. A check against an unknown account costs as much as one
+against a known account.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def check(self, password: str, password_hash: str | None) -> bool:
-        """Say whether the password is right; ``None`` stands for an account that does not exist, and takes as long.
+        """Return whether the password is right; ``None`` is an account that does not exist, and takes as long.
 
         Raises:
             Unavailable: too many are waiting.

@@ -1,6 +1,6 @@
-"""Use cases of accounts. The first two are also for commands, which prepare a Web Server before it runs::
+"""Use cases of accounts. The first two are also for commands that prepare a Web Server before it runs::
 
-password = await ensure_admin(db)          # None where there are accounts already
+password = await ensure_admin(db)          # None if there are accounts already
 token = await issue_token(db, Role.OPERATOR, "demo")
 """
 
@@ -34,7 +34,7 @@ TOUCH_EVERY = timedelta(seconds=60)
 
 
 async def ensure_admin(db: Database, *, password: str | None = None, clock: Clock | None = None) -> str | None:
-    """Make the first account, ``admin``, where there is none; return its password, generated if none is given."""
+    """Create the first account, ``admin``, if there is none; return its password, generated if not given."""
     async with db.read() as tx:
         if await store.any_account(tx):
             return None
@@ -43,7 +43,7 @@ async def ensure_admin(db: Database, *, password: str | None = None, clock: Cloc
     now = (clock or SystemClock()).now()
 
     async def insert(tx: Tx) -> bool:
-        if await store.any_account(tx):  # another Web Server on this database was quicker
+        if await store.any_account(tx):  # another Web Server on this database was faster
             return False
         await store.insert_account(tx, FIRST_ADMIN, Role.ADMIN, password_hash, change_due=True, now=now)
         return True
@@ -60,7 +60,7 @@ async def add_account(
     """Add an account.
 
     Raises:
-        Invalid: the name or the password will not do.
+        Invalid: the name or the password is not acceptable.
         Refused: the name is taken.
     """
     check_name(name)
@@ -88,12 +88,12 @@ async def change_account(
 ) -> None:
     """Change an account's role, disable or enable it, or give it a password; its sessions end.
 
-    With its password end its tokens and what was made with them: whoever knew the old one may have made some.
-
-    Raises:
-        NotFound: there is no such account.
-        Refused: nobody would be left who may administer.
-        Invalid: the password will not do.
+    A password change also revokes its tokens and tokens created with them: who knew the old one may have created
+    some.
+        Raises:
+            NotFound: no such account exists.
+            Refused: no active admin would be left.
+            Invalid: the password is not acceptable.
     """
     values: dict[str, Any] = {}
     now = (clock or SystemClock()).now()
@@ -121,11 +121,11 @@ async def change_account(
 
 
 async def delete_account(db: Database, name: str, *, clock: Clock | None = None) -> None:
-    """Delete an account, its sessions and its tokens; what was made with these is revoked.
+    """Delete an account, its sessions and its tokens; tokens created with those are revoked.
 
     Raises:
-        NotFound: there is no such account.
-        Refused: nobody would be left who may administer.
+        NotFound: no such account exists.
+        Refused: no active admin would be left.
     """
 
     async def delete(tx: Tx) -> None:
@@ -158,7 +158,7 @@ async def issue_token(
     valid_for: timedelta | None = None,
     clock: Clock | None = None,
 ) -> str:
-    """Make an API token, a service's or one's own; gives it once, and keeps its hash."""
+    """Create an API token of a service or of an account; return it once, and store its hash."""
     now = (clock or SystemClock()).now()
     _, token = await make_token(
         db, role, name, account_id=account_id, expires_at=now + valid_for if valid_for is not None else None, now=now
@@ -176,9 +176,9 @@ async def make_token(
     now: datetime,
     parent_id: UUID | None = None,
 ) -> tuple[UUID, str]:
-    """Make an API token; return its id, and the token itself, of which only the hash is kept.
+    """Create an API token; return its id and the token itself, of which only the hash is stored.
 
-    ``parent_id`` is the token that it is made with, and ends with.
+    ``parent_id`` is the token that it is created with, and ends with.
 
     Raises:
         Unauthenticated: that one was revoked meanwhile.
@@ -202,10 +202,10 @@ async def make_token(
 
 
 async def accept_token(tx: Tx, token: str, now: datetime) -> Token:
-    """Find the token that somebody shows.
+    """Find a token by its secret.
 
     Raises:
-        Unauthenticated: it is unknown, revoked or over.
+        Unauthenticated: it is unknown, revoked or expired.
     """
     found = await token_store.find_token(tx, hash_token(token), now)
     if found is None:
@@ -214,26 +214,26 @@ async def accept_token(tx: Tx, token: str, now: datetime) -> Token:
 
 
 class TokenUses:
-    """Remembers when tokens were used, and writes it down now and then: a read must not wait for a write."""
+    """Collects the times of token uses and writes them now and then: a read must not wait for a write."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._uses: dict[UUID, datetime] = {}
 
     def note(self, token: Token, now: datetime) -> None:
-        """Remember a use."""
+        """Note a use."""
         if token.last_used_at is None or now >= token.last_used_at + TOUCH_EVERY:
             self._uses[token.id] = now
 
     async def write(self) -> None:
-        """Write down what is remembered."""
+        """Write the noted uses."""
         if self._uses:
             uses, self._uses = self._uses, {}
             await self._db.transact(lambda tx: token_store.touch_tokens(tx, uses))
 
 
 async def check_credentials(db: Database, passwords: Passwords, name: str, password: str) -> Account | None:
-    """Give the account if the password is its own. A name that nobody has takes as long as a wrong password."""
+    """Return the account if the password is right. An unknown name takes as long as a wrong password."""
     async with db.read() as tx:
         account = await store.find_account(tx, name)
     usable = account is not None and not account.disabled

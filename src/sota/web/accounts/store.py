@@ -16,19 +16,19 @@ from sota.web.tables import ACCOUNT, API_TOKEN, SESSION
 
 
 async def any_account(tx: Tx) -> bool:
-    """Say whether there is an account at all."""
+    """Return whether any account exists."""
     return (await tx.execute(sa.select(ACCOUNT.c.id).limit(1))).first() is not None
 
 
 async def find_account(tx: Tx, name: str) -> Account | None:
-    """Find an account by its name, letter by letter."""
+    """Find an account by its exact name."""
     row = (await tx.execute(sa.select(ACCOUNT).where(ACCOUNT.c.name == name))).first()
-    # MariaDB passes over spaces at the end: a name with some would be another one to whoever counts failures.
+    # MariaDB ignores trailing spaces: with some, a name would count as another one for failed sign-ins.
     return read_account(row) if row is not None and row.name == name else None
 
 
 def read_account(row: Any) -> Account:
-    """Turn a row with the account's columns into an account."""
+    """Build an account from a row with its columns."""
     return Account(
         row.id,
         row.name,
@@ -78,7 +78,7 @@ def _with_sessions() -> sa.Select[Any]:
 
 
 async def lock_admins(tx: Tx) -> set[UUID]:
-    """Give the admins who can sign in, and let nobody else change who they are until this transaction ends."""
+    """Return the admins who can sign in, and lock them until this transaction ends."""
     query = (
         sa.select(ACCOUNT.c.id)
         .where(ACCOUNT.c.role == Role.ADMIN.value, ACCOUNT.c.disabled.is_(sa.false()))
@@ -89,7 +89,7 @@ async def lock_admins(tx: Tx) -> set[UUID]:
 
 
 async def update_account(tx: Tx, account_id: UUID, **values: Any) -> None:
-    """Change columns of an account, and end its sessions: whoever goes on does so as what the account is now."""
+    """Change columns of an account, and end its sessions: their rights may have changed."""
     await tx.execute(ACCOUNT.update().where(ACCOUNT.c.id == account_id).values(**values))
     await tx.execute(SESSION.delete().where(SESSION.c.account_id == account_id))
 

@@ -15,7 +15,7 @@ from sota.kit.sql.database import Tx
 from sota.web.accounts.model import Origin, Token, lesser
 from sota.web.tables import ACCOUNT, API_TOKEN
 
-# Asked with every request of a program, so it is built once: building a statement takes longer than asking.
+# Needed for each request of a program, so it is built once: building a statement takes longer than executing it.
 _VALID = (
     sa.select(API_TOKEN, ACCOUNT.c.name.label("account"), ACCOUNT.c.role.label("account_role"))
     .join(ACCOUNT, ACCOUNT.c.id == API_TOKEN.c.account_id, isouter=True)
@@ -56,7 +56,7 @@ async def insert_token(
 
 
 async def find_token(tx: Tx, token_hash: str, now: datetime) -> Token | None:
-    """Find the token with this hash, unless it is revoked or over, or its owner disabled."""
+    """Find the token with this hash, unless it is revoked or expired, or its owner disabled."""
     row = (await tx.execute(_ONE_VALID, {"now": now, "token_hash": token_hash})).first()
     return _read(row) if row is not None else None
 
@@ -64,7 +64,7 @@ async def find_token(tx: Tx, token_hash: str, now: datetime) -> Token | None:
 async def list_tokens(
     tx: Tx, now: datetime, limit: int, after: UUID | None, *, account_id: UUID | None, everybodys: bool
 ) -> list[Token]:
-    """List the valid tokens of an account, or everybody's and the services', oldest first."""
+    """List the valid tokens of an account, or all accounts' and services', oldest first."""
     query = _VALID.order_by(API_TOKEN.c.id).limit(limit)
     if after is not None:
         query = query.where(API_TOKEN.c.id > after)
@@ -76,7 +76,7 @@ async def list_tokens(
 async def revoke_token(
     tx: Tx, token_id: UUID, now: datetime, *, account_id: UUID | None, everybodys: bool
 ) -> str | None:
-    """Revoke a token of an account, or anybody's; gives its name, None where there is no such token."""
+    """Revoke a token of an account, or of any; return its name, None if no such token exists."""
     this = sa.and_(API_TOKEN.c.id == token_id, API_TOKEN.c.revoked_at.is_(None))
     if not everybodys:
         this = sa.and_(this, _owned_by(account_id))
@@ -87,7 +87,7 @@ async def revoke_token(
 
 
 async def revoke_tokens(tx: Tx, name: str, now: datetime) -> int:
-    """Revoke all services' tokens of this name; gives how many."""
+    """Revoke all services' tokens of this name; return how many there were."""
     this = sa.and_(API_TOKEN.c.name == name, API_TOKEN.c.account_id.is_(None), API_TOKEN.c.revoked_at.is_(None))
     found = list((await tx.execute(sa.select(API_TOKEN.c.id).where(this))).scalars())
     await _revoke_all(tx, found, now)
@@ -95,13 +95,13 @@ async def revoke_tokens(tx: Tx, name: str, now: datetime) -> int:
 
 
 async def revoke_of_account(tx: Tx, account_id: UUID, now: datetime) -> None:
-    """Revoke an account's own tokens, and what was made with them."""
+    """Revoke an account's tokens, and tokens created with them."""
     this = sa.and_(API_TOKEN.c.account_id == account_id, API_TOKEN.c.revoked_at.is_(None))
     await _revoke_all(tx, list((await tx.execute(sa.select(API_TOKEN.c.id).where(this))).scalars()), now)
 
 
 async def revoke_made_by(tx: Tx, account_id: UUID, now: datetime) -> None:
-    """Revoke the services' tokens that were made with an account's own: those hold while it is disabled, too."""
+    """Revoke the services' tokens that were created with an account's: they stay valid while it is disabled."""
     own = list((await tx.execute(sa.select(API_TOKEN.c.id).where(API_TOKEN.c.account_id == account_id))).scalars())
     made = await _made_with(tx, own)
     others = sa.and_(API_TOKEN.c.id.in_(made), API_TOKEN.c.account_id.is_(None))
@@ -109,14 +109,14 @@ async def revoke_made_by(tx: Tx, account_id: UUID, now: datetime) -> None:
 
 
 async def hold_valid(tx: Tx, token_id: UUID) -> bool:
-    """Return whether a token is not revoked, and keep it so until the transaction ends."""
+    """Return whether a token is valid, and lock it until the transaction ends."""
     query = sa.select(API_TOKEN.c.revoked_at).where(API_TOKEN.c.id == token_id).with_for_update()
     row = (await tx.execute(query)).first()
     return row is not None and row.revoked_at is None
 
 
 async def _revoke_all(tx: Tx, ids: Sequence[UUID], now: datetime) -> None:
-    """Revoke these tokens and, level by level, all that were made with them."""
+    """Revoke these tokens and, level by level, all that were created with them."""
     level = list(ids)
     while level:
         still_valid = sa.and_(API_TOKEN.c.id.in_(level), API_TOKEN.c.revoked_at.is_(None))

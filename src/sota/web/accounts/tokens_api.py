@@ -2,11 +2,11 @@
 
 Rules kept here:
 
-* nobody makes a token that may more than its maker, and a token makes none that outlives it: neither its end nor
-  its revocation;
-* with an account's password end its tokens;
-* a service's token is made by an admin, and ends with nobody's account;
-* an admin sees and revokes everybody's, others their own.
+* a token never has more rights than its creator, and never outlives the token that it was created with, whether by
+  its end or by revocation;
+* a password change revokes the account's tokens;
+* a service's token is created by an admin, and ends with no account;
+* an admin sees and revokes all tokens, other users only their own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sota.web.visitor import visitor_of
 
 
 class TokensApi:
-    """Makes, lists and revokes tokens."""
+    """Creates, lists and revokes tokens."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db, self._clock = db, clock
@@ -91,7 +91,7 @@ class TokensApi:
 
 
 def as_token(token: model.Token) -> Token:
-    """Give a token as it goes out."""
+    """Return a token for an answer."""
     return Token(
         id=str(token.id),
         name=token.name,

@@ -1,4 +1,4 @@
-"""The audit trails, for admins: the Web Server's own, and those of the programs behind it."""
+"""X-B1-53, X-B1-54: the audit trails, for admins. ``program`` selects one; the default is the Web Server's own."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sota.web.gateway.answer import answering
 
 
 class Neighbour(Protocol):
-    """A program behind the Web Server, which answers for a trail of its own."""
+    """A program behind the Web Server, with its own trail."""
 
     async def audit(self, query: AuditQuery) -> Page[AuditRecord]: ...
     async def verify_audit(self) -> AuditVerdict: ...
 
 
 class AuditApi:
-    """Shows and checks the audit trails."""
+    """Shows and checks the audit trails. ``neighbours`` are the other programs by name."""
 
     def __init__(self, trail: Trail, neighbours: Mapping[TrailOwner, Neighbour]) -> None:
         self._trail, self._neighbours = trail, neighbours

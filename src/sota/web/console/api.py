@@ -22,7 +22,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 
 class ConsoleApi:
-    """Serves pages to whoever is signed in, and approved files to everybody. ``key`` signs the page to return to."""
+    """Serves pages to signed-in users, and approved files to any client. ``key`` signs the page to return to."""
 
     def __init__(self, pages: Pages, assets: Mapping[str, Asset], visitors: Visitors, key: bytes) -> None:
         self._pages, self._assets, self._visitors, self._key = pages, assets, visitors, key
@@ -69,7 +69,7 @@ def to_login(call: AnyCall, key: bytes) -> Reply:
     """Send a browser to the login page, and remember where it wanted to go.
 
     Raises:
-        Unauthenticated: who asks does not want a page: it is a program.
+        Unauthenticated: the caller is a program and does not want a page.
     """
     accepted = call.headers.get("accept", "*/*")
     if "text/html" not in accepted and "*/*" not in accepted:
@@ -80,6 +80,6 @@ def to_login(call: AnyCall, key: bytes) -> Reply:
     row: Interaction = page_rows.REDIRECT_UNAUTHENTICATED if had_cookie else page_rows.REDIRECT_TO_LOGIN
     if call.row.outcome("redirected") is not None:  # pages elsewhere than at / say it themselves
         row = call.row
-    # Browsers keep a 301 for ever unless told not to (docs/specification.md, ruling 6).
+    # Browsers keep a 301 indefinitely unless told not to (docs/specification.md, ruling 6).
     headers = {"location": "/login", "cache-control": "no-store"}
     return Reply("redirected", raw=b"", content_type=HTML, headers=headers, cookies=cookies, row=row)

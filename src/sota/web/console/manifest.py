@@ -1,6 +1,6 @@
-"""The files that the console approves: a file that is not named here does not exist for anybody (B1-1 to B1-3).
+"""The files that the console approves: other files do not exist for any client (B1-1 to B1-3).
 
-Each is read once; its address carries its hash, so that browsers may keep it for as long as they like.
+Each is read once; its address contains its hash, so that browsers may cache it indefinitely.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Asset:
 
     @property
     def address(self) -> str:
-        """Where pages link to it."""
+        """Its address in pages."""
         return f"/assets/{self.name}?v={self.hash}"
 
 

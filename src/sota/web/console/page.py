@@ -1,6 +1,6 @@
-"""Renders the console's pages from what Core says. Everything is escaped; nothing is inline, so the CSP can be strict.
+"""Renders the console's pages from Core's data. All text is escaped and nothing is inline, so the CSP can be strict.
 
-The page works without its script, which only keeps the figures up to date by asking the same API.
+The pages work without the script, which only refreshes the figures through the same API.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CALLS_AT_ONCE = 8
 
 @dataclass(slots=True)
 class Overview:
-    """What the first page shows. A ``…_problem`` says why the list is not known: then it is not shown as empty."""
+    """The content of the first page. A ``…_problem`` says why a list is unknown, so that it is not shown as empty."""
 
     requests: list[InstallRequest] = field(default_factory=list)
     vehicles: list[VehicleDetail] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Overview:
 
 
 class Pages:
-    """Makes pages."""
+    """Renders pages."""
 
     def __init__(self, core: CoreClient, assets: Mapping[str, Asset]) -> None:
         self._core = core
@@ -58,11 +58,11 @@ class Pages:
         self._templates.filters["counted"] = counted
 
     def login(self, *, why: str | None = None) -> bytes:
-        """Make the login page; ``why`` tells what was wrong with the last try."""
+        """Render the login page; ``why`` says what was wrong with the last attempt."""
         return self._render("login.html", why=why)
 
     def password(self, session: Session, *, why: str | None = None) -> bytes:
-        """Make the page to change one's password; ``why`` tells what was wrong with the last try."""
+        """Render the page to change one's password; ``why`` says what was wrong with the last attempt."""
         return self._render("password.html", session=session, why=why)
 
     async def index(self, session: Session, query: IndexQuery) -> bytes:
@@ -115,7 +115,7 @@ class Pages:
 
 
 def _why(error: BaseException) -> str:
-    """Return in a sentence why a list is not known."""
+    """Return in one sentence why a list is unknown."""
     if isinstance(error, Unavailable):
         return "SOTA Core does not answer."
     if isinstance(error, Refused):
@@ -124,9 +124,9 @@ def _why(error: BaseException) -> str:
 
 
 def percent(update: Update) -> int:
-    """Say how far an update's transfer is.
+    """Return an update's progress in percent.
 
-    Bytes alone are no success: 100 is for an update that is installed.
+    Sent bytes alone are not success: 100 is for an installed update.
     """
     if update.status is UpdateStatus.INSTALLED:
         return 100
@@ -134,7 +134,7 @@ def percent(update: Update) -> int:
 
 
 def stage(update: Update) -> str:
-    """Say in words where an update stands."""
+    """Describe an update's state."""
     if update.status is UpdateStatus.IN_FLIGHT and update.stage is not None:
         return update.stage.value
     if update.reason is not None:
@@ -143,6 +143,6 @@ def stage(update: Update) -> str:
 
 
 def counted(request: InstallRequest) -> int:
-    """Say how many vehicles a request is for."""
+    """Describe how many vehicles a request is for."""
     counts = request.counts
     return counts.pending + counts.in_flight + counts.installed + counts.failed + counts.cancelled

@@ -1,4 +1,4 @@
-"""The API document. It is made from the table once, when the program starts."""
+"""X-B1-8, X-B1-9: the API document, built from the table when the program starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sota.web.visitor import Visitors
 
 
 class DocumentsApi:
-    """Shows the API document to viewers. ``key`` signs the page to return to after signing in."""
+    """Shows the API document to viewers. ``key`` signs the page to return to after sign-in."""
 
     def __init__(self, assets: Mapping[str, Asset], visitors: Visitors, key: bytes) -> None:
         made = document(DOCUMENTED["web"])

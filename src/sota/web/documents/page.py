@@ -1,6 +1,6 @@
-"""Makes the page of an API document. Everything is escaped; nothing is inline, and no script is needed.
+"""Renders the page of an API document. All text is escaped, nothing is inline, and no script is needed.
 
-Texts in the document are CommonMark; of that the page knows what our own texts use: paragraphs, lists, bold and code.
+Texts in the document are CommonMark; the page supports the parts in use: paragraphs, lists, bold and code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LIMITS = (("minimum", "from"), ("maximum", "to"), ("minLength", "at least"), ("
 
 
 def render(document: Mapping[str, Any], assets: Mapping[str, Asset]) -> bytes:
-    """Make the page."""
+    """Render the page."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("sota.web.documents"),
         autoescape=True,
@@ -39,7 +39,7 @@ def render(document: Mapping[str, Any], assets: Mapping[str, Asset]) -> bytes:
 
 
 def _groups(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give the operations by boundary, each with its answers written out."""
+    """Return the operations by boundary, each with its answers."""
     shared = document["components"]["responses"]
     groups = [{**tag, "operations": []} for tag in document["tags"]]
     for path, methods in document["paths"].items():
@@ -56,7 +56,7 @@ def _groups(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def prose(text: str) -> Markup:
-    """Write a text of the document as HTML.
+    """Render a text of the document as HTML.
 
     >>> prose("A `code`: <b>\\n\\n* one\\n* two")
     Markup('<p>A <code>code</code>: &lt;b&gt;</p><ul><li>one</li><li>two</li></ul>')
@@ -76,12 +76,12 @@ def _inline(text: str) -> str:
 
 
 def pretty(value: Any) -> str:
-    """Write an example as it would be sent."""
+    """Format an example as it would be sent."""
     return value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def type_of(schema: Mapping[str, Any]) -> Markup:
-    """Say in words what a schema takes; the name of an object leads to its fields."""
+    """Describe what a schema accepts; an object's name links to its fields."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return Markup('<a href="#schema-{0}">{0}</a>').format(name)

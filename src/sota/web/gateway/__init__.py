@@ -1,1 +1,1 @@
-"""What the Web Server asks of Core and of the Resolver for its callers."""
+"""Calls that the Web Server passes on to Core and the Resolver."""

@@ -1,10 +1,10 @@
-"""How an answer of Core or of the Resolver becomes one of B1: pure rules.
+"""How an answer of Core or the Resolver becomes one of B1: pure rules.
 
-A code travels unchanged. What B1's row does not know is turned into what it does:
+A code is passed on unchanged. What B1's row does not declare is translated:
 
-* a neighbour that is away, or whose store is, is 503 on every row (docs/specification.md, ruling 2);
-* a neighbour that refuses the Web Server's own credential is no fault of the caller: B1-21 says so in its own words,
-  any other row answers as if the neighbour were away.
+* a neighbour that is down, or whose store is, is 503 on every row (docs/specification.md, ruling 2);
+* a neighbour that refuses the Web Server's own credential is not the caller's fault: B1-21 declares an outcome for
+  it, any other row answers as if the neighbour were down.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def answering(row: Interaction) -> Iterator[None]:
     """Turn the errors of the program behind into those of this row."""
     try:
         yield
-    except Unavailable as error:  # its detail names addresses, which are ours alone
+    except Unavailable as error:  # its detail contains internal addresses
         get_logger().warning("neighbour_away", interaction=row.id, reason=error.detail)
         raise translate(row, Unavailable(AWAY)) from error
     except Refused as error:

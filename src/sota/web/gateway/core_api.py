@@ -1,4 +1,4 @@
-"""Rows of B1 that go on to SOTA Core."""
+"""Rows of B1 that are passed on to SOTA Core (B2)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Rows of B1 that go on to the External Resolver.
-
-The Resolver learns of the fleet from Core. ``after_core`` marks what looks at vehicles: it waits until the Resolver
-knows what Core has acknowledged.
-"""
+"""Rows of B1 that are passed on to the External Resolver (B3)."""
 
 from __future__ import annotations
 

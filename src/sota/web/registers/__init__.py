@@ -1,1 +1,1 @@
-"""Both registers or neither: what must stand in Core and in the Resolver."""
+"""Both registers or neither: objects that are in Core and in the Resolver."""

@@ -1,4 +1,4 @@
-"""B1-4, B1-29 and the end of a vehicle: what is written to both registers."""
+"""B1-4, B1-29 and retiring a vehicle: changes to both registers."""
 
 from __future__ import annotations
 

@@ -1,14 +1,13 @@
-"""A registration: one object that must stand in Core's and in the Resolver's register, or in neither
-(docs/specification.md, ruling 8). The removal of a package or a vehicle from both goes the same
-way.
+"""A registration: one object that must be in both Core's and the Resolver's register, or in neither
+(docs/specification.md, ruling 8). The removal of a package or a vehicle from both works the same way.
 
 Its states::
 
     open ──the first took it──▶ half ──the second took it──▶ done
       └──the first refused it──▶ refused
 
-The id is the idempotency key towards both, so each step may be repeated after an answer was lost. A registration that
-is ``open`` or ``half`` is under way: a second request for the same object joins it.
+The id is the idempotency key for both, so each step may be repeated after an answer was lost. A registration that is
+``open`` or ``half`` is running: a second request for the same object joins it.
 """
 
 from __future__ import annotations
@@ -26,28 +25,28 @@ from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, Package
 from sota.boundaries.values import PackageId
 from sota.kit.errors import SotaError
 
-# Core keeps answers by key for a day. After that "exists" may be the answer to our own first try, so it counts as
-# taken.
+# Core keeps answers by key for a day. After that "exists" may be the answer to our own first attempt, so it counts
+# as success.
 KEY_IS_KNOWN_FOR = timedelta(hours=20)
 RETRY_AFTER_REFUSAL = timedelta(minutes=10)
 
 
 class PackageToRemove(msgspec.Struct, frozen=True):
-    """A package that is to go from Core's register, if its file is still this one."""
+    """A package to remove from Core's register, if its file is still this one."""
 
     id: PackageId
     uri: str
 
 
 class VehicleToRetire(msgspec.Struct, frozen=True):
-    """A vehicle that is to be retired, or erased."""
+    """A vehicle to retire or erase."""
 
     vin: str
     erase: bool
 
 
 class VehicleToForget(msgspec.Struct, frozen=True):
-    """A vehicle that is to go from the Resolver's register."""
+    """A vehicle to remove from the Resolver's register."""
 
     vin: str
 
@@ -57,7 +56,7 @@ ResolverBody = VehicleToResolve | PackageToResolve | ComponentToResolve | Packag
 
 
 class Kind(StrEnum):
-    """What is registered, or removed."""
+    """What kind of object is registered or removed."""
 
     VEHICLE = "vehicle"
     PACKAGE = "package"
@@ -67,13 +66,13 @@ class Kind(StrEnum):
 
     @property
     def done_already(self) -> str:
-        """The code of the answer that there is nothing left to do: 'already exists', or 'not found' for a removal."""
+        """The code of the answer that nothing is left to do: 'already exists', or 'not found' for a removal."""
         special = {Kind.VEHICLE: "vin_exists", Kind.REMOVAL: "not_found", Kind.RETIREMENT: "not_found"}
         return special.get(self, f"{self}_exists")
 
     @property
     def in_the_way(self) -> str:
-        """The code of the answer that something else is under way with this object."""
+        """The code of the answer that another change of this object is running."""
         special = {Kind.REMOVAL: "package_in_use", Kind.RETIREMENT: "vin_busy"}
         return special.get(self, self.done_already)
 
@@ -87,8 +86,8 @@ BODIES: dict[Kind, tuple[type[CoreBody], type[ResolverBody]]] = {
 }
 
 
-class State(StrEnum):
-    """How far a registration is."""
+class RegistrationState(StrEnum):
+    """The progress of a registration."""
 
     OPEN = "open"
     HALF = "half"
@@ -97,12 +96,12 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing changes any more."""
-        return self in {State.DONE, State.REFUSED}
+        """Whether the state is final."""
+        return self in {RegistrationState.DONE, RegistrationState.REFUSED}
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """The first register's refusal, kept so that whoever joined gets it too."""
+    """The first register's refusal, kept for every caller that joined."""
 
     code: str
     detail: str
@@ -112,7 +111,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class NewRegistration:
-    """What is to be registered. ``file_key`` is a package's file: ``Registration.gives_file_up`` says when it goes."""
+    """What to register. ``file_key`` is a package's file: ``Registration.gives_file_up`` says when to delete it."""
 
     kind: Kind
     object: str
@@ -122,7 +121,7 @@ class NewRegistration:
 
     @property
     def fingerprint(self) -> str:
-        """What tells two registrations of one object apart; where the file lies is not part of it."""
+        """What distinguishes two registrations of one object; the location of the file is not part of it."""
         core = msgspec.structs.replace(self.core, uri="") if isinstance(self.core, NewPackage) else self.core
         content = msgspec.json.encode([core, self.resolver], order="deterministic")
         return hashlib.sha256(content).hexdigest()
@@ -130,7 +129,7 @@ class NewRegistration:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A registration that is written down."""
+    """A stored registration."""
 
     id: UUID
     kind: Kind
@@ -139,26 +138,28 @@ class Registration:
     core: CoreBody
     resolver: ResolverBody
     file_key: str | None
-    state: State
+    state: RegistrationState
     attempts: int
     refusal: Refusal | None
     created_at: datetime
 
     @property
     def resolver_first(self) -> bool:
-        """Whether the Resolver is the first: it alone can refuse a package's dependencies."""
+        """Whether the Resolver is asked first: only it can refuse a package's dependencies."""
         return isinstance(self.resolver, PackageToResolve) and bool(self.resolver.dependencies)
 
-    def gives_file_up(self, to: State) -> bool:
-        """Say whether nobody needs the package's file once this state is reached."""
-        return self.file_key is not None and to is (State.DONE if self.kind is Kind.REMOVAL else State.REFUSED)
+    def gives_file_up(self, to: RegistrationState) -> bool:
+        """Return whether the package's file is no longer needed once this state is reached."""
+        return self.file_key is not None and to is (
+            RegistrationState.DONE if self.kind is Kind.REMOVAL else RegistrationState.REFUSED
+        )
 
 
 def is_refusal(error: SotaError) -> bool:
-    """Say whether trying again would get the same answer: no failure, no overload, and not our own credential."""
+    """Return whether a retry would get the same answer: no failure, no overload, and not our own credential."""
     return error.status < 500 and error.status != 429 and error.code != "unauthenticated"
 
 
 def wait_before(attempt: int, longest_s: float) -> timedelta:
-    """Give the pause before the next try: half a second, doubling."""
+    """Return the pause before the next attempt: half a second, doubling."""
     return timedelta(seconds=min(longest_s, 0.5 * 2 ** min(attempt, 12)))

@@ -1,15 +1,15 @@
-"""Both registers, or neither: written down here first, then sent to Core, then to the Resolver
+"""Both registers, or neither: stored here first, then sent to Core, then to the Resolver
 (docs/specification.md, ruling 8).
 
 Rules kept here:
 
-* nothing is sent before it is written down; each step is written down before the next is taken;
-* a registration that was interrupted, by a kill or by an absent neighbour, is taken up at start and by a timer;
+* nothing is sent before it is stored; each step is stored before the next one is taken;
+* a registration that was interrupted, by a kill or a neighbour that was down, is resumed at start and by a timer;
 * 200 only after both; if the second is not possible now, 503, and it is completed later;
-* a package with dependencies goes to the Resolver first, because only the Resolver can refuse those (a cycle): what the
-  first register refuses is in neither, what the second refused would be in one alone;
-* the answer to a duplicate is Core's; that the Resolver knows an object already is no refusal, for then it stands in
-  both.
+* a package with dependencies goes to the Resolver first, because only the Resolver can refuse those (a cycle): what
+  the first register refuses is in neither; what the second refused would be in one only;
+* the answer to a duplicate is Core's; an object that the Resolver knows already is no refusal, since then both have
+  it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from sota.web.registers.model import (
     PackageToRemove,
     Refusal,
     Registration,
+    RegistrationState,
     ResolverBody,
-    State,
     VehicleToForget,
     VehicleToRetire,
     is_refusal,
@@ -72,14 +72,14 @@ class Registers:
         self._log = get_logger(feature="registers")
 
     async def register(self, new: NewRegistration, *, together_with: WithRegistration | None = None) -> bool:
-        """Register an object in both; returns when it stands in both, with whether this request was the first.
+        """Register an object in both; return when both have it, with whether this request was the first.
 
-        A request for an object whose registration is under way joins it, and gets its answer. ``together_with`` is
-        done in the transaction that writes the registration down, if this request is the first.
+        A request for an object whose registration is running joins it. ``together_with`` runs in the
+        transaction that stores the registration, if this request is the first.
 
         Raises:
-            Refused: Core's refusal; ``<kind>_exists`` also where another change of the same object is under way.
-            Unavailable: not both for now; it is written down and will be completed.
+            Refused: Core's refusal; ``<kind>_exists`` also if another change of the same object is running.
+            Unavailable: not both for now; it is stored and will be completed.
         """
         registration, is_first = await self._write_down(new, together_with)
         if registration.fingerprint != new.fingerprint:
@@ -87,14 +87,14 @@ class Registers:
         task = self._take_up(registration)
         done, _ = await asyncio.wait({task}, timeout=self._wait_s)
         if not done:
-            raise Unavailable("The registers have not both answered yet: the registration goes on by itself.")
+            raise Unavailable("The registers have not both answered yet: the registration continues in the background.")
         if task.cancelled():
-            raise Unavailable("The Web Server is stopping: the registration goes on when it is back.")
+            raise Unavailable("The Web Server is stopping: the registration continues after its restart.")
         task.result()
         return is_first
 
     async def resume(self, *, everything: bool = False) -> None:
-        """Take up what is due (``everything``: all that is under way), and wait until it was tried."""
+        """Resume due registrations (``everything``: all running ones), and wait for one attempt."""
         now = self._clock.now()
         async with self._db.read() as tx:
             due = await store.list_due(tx, None if everything else now)
@@ -103,12 +103,12 @@ class Registers:
             await asyncio.wait(tasks)
 
     async def forget_old(self) -> None:
-        """Delete what was finished more than a day ago."""
+        """Delete registrations that ended more than a day ago."""
         before = self._clock.now() - KEPT
         await self._db.transact(lambda tx: store.delete_finished(tx, before))
 
     async def stop(self) -> None:
-        """Leave what is under way for the next start."""
+        """Leave running registrations to the next start."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
@@ -123,7 +123,7 @@ class Registers:
             known = await store.find_open(tx, new.object)
             if known is not None:
                 return known, False
-            # This process tries at once; the timer (of any process) is for the case that it does not survive that.
+            # This process tries immediately; the timer (of any process) is for the case that it is killed first.
             due_at = now + timedelta(seconds=self._wait_s + 10)
             await store.insert(tx, registration_id, new, now=now, due_at=due_at)
             if together_with is not None:
@@ -147,7 +147,7 @@ class Registers:
         self._under_way.pop(registration_id, None)
         if task.cancelled():
             return
-        error = task.exception()  # fetched here, so that a try that nobody waits for is not reported as lost
+        error = task.exception()  # retrieved here, so that asyncio does not report it as never retrieved
         if error is not None and not isinstance(error, SotaError):
             self._log.error("registration_crashed", registration=str(registration_id), exc_info=error)
 
@@ -155,9 +155,9 @@ class Registers:
         async with self._db.read() as tx:
             registration = await store.find(tx, registration_id)
         try:
-            if registration.state is State.OPEN:
+            if registration.state is RegistrationState.OPEN:
                 registration = await self._ask_first(registration)
-            if registration.state is State.HALF:
+            if registration.state is RegistrationState.HALF:
                 registration = await self._ask_second(registration)
         except SotaError as error:
             await self._postpone(registration, error)
@@ -171,13 +171,13 @@ class Registers:
         try:
             await self._send(registration, to_core=not registration.resolver_first)
         except Refused as error:
-            # Core's refusal of our credential is B1-21's own outcome; the Resolver's is only a reason to wait.
+            # Core's refusal of our credential is B1-21's own outcome; the Resolver's is only a reason to retry.
             if not (is_refusal(error) or (error.code == "unauthenticated" and not registration.resolver_first)):
                 raise
             old = self._clock.now() - registration.created_at > KEY_IS_KNOWN_FOR
             if not (old and error.code == registration.kind.done_already):
                 refusal = Refusal(error.code, error.detail, error.status, error.title)
-        to = State.REFUSED if refusal is not None else State.HALF
+        to = RegistrationState.REFUSED if refusal is not None else RegistrationState.HALF
         return await self._advance(registration, to, refusal)
 
     async def _ask_second(self, registration: Registration) -> Registration:
@@ -186,7 +186,7 @@ class Registers:
         except Refused as error:
             if error.code != registration.kind.done_already:
                 raise
-        return await self._advance(registration, State.DONE, None)
+        return await self._advance(registration, RegistrationState.DONE, None)
 
     async def _send(self, registration: Registration, *, to_core: bool) -> None:
         if to_core:
@@ -194,7 +194,9 @@ class Registers:
         else:
             await _send_to_resolver(self._resolver, registration.resolver, str(registration.id))
 
-    async def _advance(self, registration: Registration, to: State, refusal: Refusal | None) -> Registration:
+    async def _advance(
+        self, registration: Registration, to: RegistrationState, refusal: Refusal | None
+    ) -> Registration:
         async def step(tx: Tx) -> Registration:
             was_ours = await store.advance(tx, registration, to, self._clock.now(), refusal)
             if was_ours and registration.gives_file_up(to) and self._give_up_file is not None:
@@ -206,7 +208,7 @@ class Registers:
     async def _postpone(self, registration: Registration, error: SotaError) -> None:
         pause = wait_before(registration.attempts, self._retry_s)
         refused = is_refusal(error)
-        if refused:  # one has it and the other will not take it: this needs a person
+        if refused:  # one register has it and the other refuses it: this needs an operator
             pause = max(pause, min(RETRY_AFTER_REFUSAL, timedelta(seconds=self._retry_s * 4)))
         log = self._log.error if refused else self._log.warning
         log("registration_waits", registration=str(registration.id), code=error.code, reason=error.detail)
@@ -215,8 +217,8 @@ class Registers:
 
 
 def _what_is_said(registration: Registration, error: SotaError) -> SotaError:
-    waits = f"The registration of {registration.object} is written down and goes on by itself."
-    is_first = registration.state is State.OPEN
+    waits = f"The registration of {registration.object} is stored and continues in the background."
+    is_first = registration.state is RegistrationState.OPEN
     if is_first and not registration.resolver_first:
         return Unavailable(f"SOTA Core does not answer now. {waits}")
     if is_refusal(error):

@@ -13,15 +13,15 @@ import sqlalchemy as sa
 from sota.kit.errors import Damaged
 from sota.kit.sql import damaged_rows as damage
 from sota.kit.sql.database import Tx
-from sota.web.registers.model import BODIES, Kind, NewRegistration, Refusal, Registration, State
+from sota.web.registers.model import BODIES, Kind, NewRegistration, Refusal, Registration, RegistrationState
 from sota.web.tables import REGISTRATION
 
 LONGEST_PAUSE = timedelta(hours=1)
-"""No registration is put off for longer."""
+"""No registration is postponed for longer."""
 
 
 async def insert(tx: Tx, registration_id: UUID, new: NewRegistration, *, now: datetime, due_at: datetime) -> None:
-    """Write a registration down; the unique ``open_object`` refuses a second one that is under way."""
+    """Store a registration; the unique ``open_object`` refuses a second running one."""
     await tx.execute(
         REGISTRATION.insert().values(
             id=registration_id,
@@ -32,7 +32,7 @@ async def insert(tx: Tx, registration_id: UUID, new: NewRegistration, *, now: da
             core_body=msgspec.json.encode(new.core).decode(),
             resolver_body=msgspec.json.encode(new.resolver).decode(),
             file_key=new.file_key,
-            state=State.OPEN.value,
+            state=RegistrationState.OPEN.value,
             due_at=due_at,
             created_at=now,
         )
@@ -40,34 +40,36 @@ async def insert(tx: Tx, registration_id: UUID, new: NewRegistration, *, now: da
 
 
 async def find(tx: Tx, registration_id: UUID) -> Registration:
-    """Give a registration that is known to be there."""
+    """Return a registration that is known to exist."""
     row = (await tx.execute(sa.select(REGISTRATION).where(REGISTRATION.c.id == registration_id))).one()
     return _read(row)
 
 
 async def find_open(tx: Tx, object_: str) -> Registration | None:
-    """Find the registration of an object that is under way."""
+    """Find the running registration of an object."""
     row = (await tx.execute(sa.select(REGISTRATION).where(REGISTRATION.c.open_object == object_))).first()
     return _read(row) if row is not None else None
 
 
 async def list_due(tx: Tx, now: datetime | None) -> list[Registration]:
-    """Give the registrations under way that are due, oldest first; all of them without ``now``."""
+    """Return the running registrations that are due, oldest first; all of them without ``now``."""
     query = (
         sa.select(REGISTRATION).where(REGISTRATION.c.open_object.is_not(None)).order_by(REGISTRATION.c.id).limit(100)
     )
     if now is not None:
-        late = now + LONGEST_PAUSE  # put off by a clock that was wrong
+        late = now + LONGEST_PAUSE  # postponed by a clock that was wrong
         query = query.where(sa.or_(REGISTRATION.c.due_at <= now, REGISTRATION.c.due_at > late))
     found: list[Registration] = []
     for row in await tx.execute(query):
-        with contextlib.suppress(Damaged):  # the others go on
+        with contextlib.suppress(Damaged):  # the others continue
             found.append(_read(row))
     return found
 
 
-async def advance(tx: Tx, registration: Registration, to: State, now: datetime, refusal: Refusal | None = None) -> bool:
-    """Bring a registration from the state in which it was read to the next; False if somebody else was quicker."""
+async def advance(
+    tx: Tx, registration: Registration, to: RegistrationState, now: datetime, refusal: Refusal | None = None
+) -> bool:
+    """Move a registration from the state in which it was read to the next; False if another process was faster."""
     values: dict[str, Any] = {"state": to.value, "attempts": 0}
     if to.is_final:
         values |= {"open_object": None, "finished_at": now}
@@ -82,7 +84,7 @@ async def advance(tx: Tx, registration: Registration, to: State, now: datetime, 
 
 
 async def postpone(tx: Tx, registration: Registration, due_at: datetime) -> None:
-    """Try again later."""
+    """Postpone the next attempt."""
     await tx.execute(
         REGISTRATION.update()
         .where(REGISTRATION.c.id == registration.id)
@@ -91,7 +93,7 @@ async def postpone(tx: Tx, registration: Registration, due_at: datetime) -> None
 
 
 async def delete_finished(tx: Tx, before: datetime) -> None:
-    """Delete what was finished long ago."""
+    """Delete registrations that ended long ago."""
     await tx.execute(REGISTRATION.delete().where(REGISTRATION.c.finished_at < before))
 
 
@@ -110,7 +112,7 @@ def _decode(row: Any) -> Registration:
         core=msgspec.json.decode(row.core_body, type=core),
         resolver=msgspec.json.decode(row.resolver_body, type=resolver),
         file_key=row.file_key,
-        state=State(row.state),
+        state=RegistrationState(row.state),
         attempts=row.attempts,
         refusal=msgspec.json.decode(row.refusal, type=Refusal) if row.refusal else None,
         created_at=row.created_at,

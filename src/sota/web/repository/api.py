@@ -12,7 +12,7 @@ from sota.boundaries.binding.decorators import serves
 from sota.boundaries.parameters import PackagePath
 from sota.kit.errors import Invalid, Unavailable
 from sota.web.gateway.answer import answering
-from sota.web.repository.files import PackageFiles, Wanted
+from sota.web.repository.files import FileRequest, PackageFiles
 from sota.web.repository.multipart import UploadBody
 from sota.web.repository.service import Uploads
 from sota.web.visitor import visitor_of
@@ -43,7 +43,7 @@ class RepositoryApi:
 
 
 class PackageFilesApi:
-    """Gives files of packages back, and deletes packages."""
+    """Returns files of packages, and deletes packages."""
 
     def __init__(self, uploads: Uploads, files: PackageFiles) -> None:
         self._uploads, self._files = uploads, files
@@ -52,7 +52,7 @@ class PackageFilesApi:
     async def file(self, call: Call[PackagePath, None, None]) -> Reply:
         """Send a package's file, or a range of it."""
         with answering(call.row):
-            sent = await self._files.send(call.path.package, Wanted.of(call.headers))
+            sent = await self._files.send(call.path.package, FileRequest.of(call.headers))
         return Reply(sent.outcome, raw=sent.raw, stream=sent.stream, headers=sent.headers, content_type=FILE)
 
     @serves("X-B1-11")

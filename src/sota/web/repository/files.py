@@ -1,13 +1,13 @@
-"""A package's file on its way out: whole, a range of it, or the word that the caller has it already (RFC 9110).
+"""Sending a package's file: whole, a range of it, or 'not modified' (RFC 9110).
 
 Rules kept here:
 
 * the file's SHA-256 is its entity tag: strong, and the same on every Web Server;
-* one range is served; several at once, or one in another unit, are answered with the whole file, as HTTP allows;
-* a range holds only for the file that ``If-Range`` names; a date there names none;
-* of the file no more is in memory than what is being sent.
+* one range is served; several ranges, or another unit, are answered with the whole file, as HTTP allows;
+* a range is served only if ``If-Range`` names this file; a date there never does;
+* only what is being sent is in memory.
 
->>> Wanted.of({"range": "bytes=-500"}).range_of(2000, '"x"')
+>>> FileRequest.of({"range": "bytes=-500"}).range_of(2000, '"x"')
 Range(start=1500, length=500)
 """
 
@@ -28,14 +28,14 @@ ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A range that the file has."""
+    """A range of the file."""
 
     start: int
     length: int
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FileRequest:
     """What the request's headers ask for."""
 
     range: str | None = None
@@ -43,17 +43,17 @@ class Wanted:
     if_none_match: str | None = None
 
     @classmethod
-    def of(cls, headers: Mapping[str, str]) -> Wanted:
+    def of(cls, headers: Mapping[str, str]) -> FileRequest:
         """Read the request's headers."""
         return cls(headers.get("range"), headers.get("if-range"), headers.get("if-none-match"))
 
     def is_there(self, tag: str) -> bool:
-        """Say whether the caller has this file already."""
+        """Return whether the caller has this file already."""
         given = (self.if_none_match or "").strip()
         return given == "*" or tag in (found.removeprefix("W/") for found in ENTITY_TAG.findall(given))
 
     def range_of(self, size: int, tag: str) -> Range | None:
-        """Give the range to send; None for the whole file.
+        """Return the range to send; None for the whole file.
 
         Raises:
             Refused: ``out_of_range``.
@@ -67,7 +67,7 @@ class Wanted:
         start = int(first) if first else max(0, size - int(last))
         end = min(size, int(last) + 1) if first and last else size
         if first and last and int(last) < int(first):
-            return None  # no range at all: HTTP passes it over
+            return None  # not a valid range: HTTP ignores it
         if start >= size:
             headers = {"content-range": f"bytes */{size}"}
             raise Refused("out_of_range", f"The file has {size} bytes.", status=416, headers=headers)
@@ -76,7 +76,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The answer: the outcome's name, headers, and the bytes where there are any."""
+    """The answer: the outcome's name, headers, and the bytes if there are any."""
 
     outcome: str
     headers: Mapping[str, str]
@@ -85,24 +85,24 @@ class Sent:
 
 
 class PackageFiles:
-    """The files behind packages: Core says where one lies, the repository has it."""
+    """The files behind packages: Core knows where one lies, the repository has it."""
 
     def __init__(self, core: CoreClient, repository: PackageRepository) -> None:
         self._core, self._repository = core, repository
 
-    async def send(self, package: PackageId, wanted: Wanted) -> Sent:
-        """Open what was asked for.
+    async def send(self, package: PackageId, request: FileRequest) -> Sent:
+        """Open the requested file or range.
 
         Raises:
             Refused: ``not_found``, or ``out_of_range``.
-            Unavailable: Core or the repository is away.
+            Unavailable: Core or the repository is down.
         """
         file = await self._core.package_file(package)
         tag = f'"{file.sha256}"'
         headers = {"etag": tag, "accept-ranges": "bytes", "cache-control": "private, no-cache"}
-        if wanted.is_there(tag):
+        if request.is_there(tag):
             return Sent("unchanged", headers, raw=b"")
-        part = wanted.range_of(file.size, tag)
+        part = request.range_of(file.size, tag)
         start, length = (part.start, part.length) if part is not None else (0, file.size)
         try:
             content = await self._repository.open(file.uri, start, length)

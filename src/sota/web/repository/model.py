@@ -1,4 +1,4 @@
-"""What is measured of a file while it streams, and what kind of package it is. Pure rules."""
+"""What is measured while a file streams, and a package's kind. Pure rules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Measured:
         return self._sha1.hexdigest()
 
     async def watch(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Pass the content on, measuring it."""
+        """Pass on the content and measure it."""
         async for part in content:
             if len(self.head) < len(DEBIAN_MAGIC):
                 self.head += part[: len(DEBIAN_MAGIC) - len(self.head)]
@@ -40,11 +40,11 @@ class Measured:
             yield part
 
     def installer(self) -> str | None:
-        """Tell from the file itself which installer takes it; None where it does not say."""
+        """Return which installer takes the file, read from the file itself; None if it does not say."""
         return "deb" if self.head == DEBIAN_MAGIC else None
 
 
 def new_key() -> str:
-    """Make the opaque key of a file: random, so that no name from outside is ever part of a path."""
+    """Return a new opaque key of a file: random, so that no external name is part of a path."""
     key = secrets.token_hex(16)
     return f"{key[:2]}/{key}"

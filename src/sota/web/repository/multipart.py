@@ -2,9 +2,9 @@
 
 Rules kept here:
 
-* exactly these two parts, in this order; the file's own name is not looked at;
-* the metadata have a limit; of the file no more is held than what came last;
-* spaces after a boundary are transport padding (RFC 2046, 5.1.1) and are passed over;
+* exactly these two parts, in this order; the file's own name is ignored;
+* the metadata are limited; of the file only the latest bytes are held;
+* spaces after a boundary are transport padding (RFC 2046, 5.1.1) and are ignored;
 * a body that ends early is an error, so that half a file is never taken for a whole one.
 """
 
@@ -27,7 +27,7 @@ MAX_FIRST_LINE = 1024
 
 
 class Mark(Enum):
-    """What happens in the body beside data."""
+    """Parser events other than data."""
 
     PART_ENDS = auto()
     BODY_ENDS = auto()
@@ -69,7 +69,7 @@ class UploadBody:
             raise Invalid("The boundary of the upload is malformed.") from None
 
     async def metadata(self) -> bytes:
-        """Read the first part whole.
+        """Read the whole first part.
 
         Raises:
             Invalid: it is another part, or the body is malformed.
@@ -84,7 +84,7 @@ class UploadBody:
         return content
 
     async def file(self) -> AsyncIterator[bytes]:
-        """Give the second part as it arrives, and make sure that nothing follows it.
+        """Yield the second part as it arrives, and check that nothing follows it.
 
         Raises:
             Invalid: it is another part, the body is malformed or ends early, or there is a third part.
@@ -141,7 +141,7 @@ class UploadBody:
 
 
 async def _without_padding(stream: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[bytes]:
-    """Take the padding off the first boundary; the parser passes it over at the others alone."""
+    """Remove the padding of the first boundary; the parser ignores it only at the others."""
     begun = b""
     async for chunk in stream:
         begun += chunk

@@ -2,12 +2,12 @@
 
 Rules kept here:
 
-* a package that is registered is refused before its file is stored; two uploads of one package at the same time are
-  one, if their files are the same;
-* the note of an upload is written before its file, renewed while it streams, and dropped in the transaction that writes
-  the registration down: whatever is killed in between, the file is either registered or, soon after, deleted;
-* an expected hash or a signature that does not hold refuses the package; nothing of it stays;
-* of a package that is removed the file goes last, once neither register has the package.
+* a package that is registered is refused before its file is stored; two uploads of one package at the same time
+  are one, if their files are the same;
+* an upload is noted before its file is written, renewed while it streams, and the note is dropped in the transaction
+  that stores the registration: after a kill the file is either registered or soon deleted;
+* a wrong hash or signature refuses the package; nothing of it stays;
+* a removed package's file is deleted last, once neither register has the package.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from sota.web.repository.store import PackageRepository
 
 @dataclass(frozen=True, slots=True)
 class SignatureRule:
-    """Which signatures are asked for. Without keys a signature is passed on, for the vehicles to check."""
+    """Which signatures are required. Without keys a signature is passed on, for the vehicles to check."""
 
     keys: tuple[Ed25519PublicKey, ...] = ()
     checked: bool = False
@@ -61,7 +61,7 @@ class SignatureRule:
         return cls(keys, folder is not None, required)
 
     def check(self, metadata: PackageMetadata, package: NewPackage) -> None:
-        """Hold a stored package against the rule.
+        """Check a stored package against the rule.
 
         Raises:
             Invalid: unsigned where that is not allowed, or the signature does not hold.
@@ -83,14 +83,14 @@ class SignatureRule:
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """``timeout_s`` bounds a whole upload; its note holds ``note_s`` after the last sign of life of its server."""
+    """``timeout_s`` limits a whole upload; its note is valid for ``note_s`` after the server renewed it."""
 
     timeout_s: float
     note_s: float
 
 
 class Uploads:
-    """Takes packages in."""
+    """Accepts uploads of packages."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class Uploads:
             Invalid: the file is not what the metadata say.
             Refused: ``package_exists``, ``storing_failed``, or Core's refusal.
             TooSlow: it took too long.
-            Unavailable: not both registers for now; it is written down and will be completed.
+            Unavailable: not both registers for now; it is stored and will be completed.
         """
         await self._refuse_known(metadata)
         key, measured, now = new_key(), Measured(), self._clock.now()
@@ -147,13 +147,13 @@ class Uploads:
 
             async def claim(tx: Tx) -> None:
                 nonlocal claimed
-                if not await store.forget_upload(tx, key):  # we were held up for so long that the file is gone
+                if not await store.forget_upload(tx, key):  # delayed for so long that the file was deleted
                     raise Refused("storing_failed", "The upload was interrupted: send it again.", status=500)
                 claimed = True
 
             await self._registers.register(new, together_with=claim)
         except Refused:
-            if claimed:  # registered meanwhile by somebody else: the file goes now, and not at the next round
+            if claimed:  # another request registered it meanwhile: delete the file now, not in the next round
                 with contextlib.suppress(Unavailable):
                     await asyncio.shield(self.sweep())
             raise
@@ -161,15 +161,15 @@ class Uploads:
             raise TooSlow("The upload took too long.") from None
         finally:
             renewing.cancel()
-            if not claimed:  # also where this upload joined another one, whose file is the one that stays
+            if not claimed:  # also if this upload joined another one, whose file stays
                 await asyncio.shield(self._discard(key))
 
     async def remove(self, package: PackageId) -> None:
-        """Remove a package from both registers; its file goes last.
+        """Remove a package from both registers; its file is deleted last.
 
         Raises:
             Refused: ``not_found``, or ``package_in_use``.
-            Unavailable: not both registers for now; it is written down and will be completed.
+            Unavailable: not both registers for now; it is stored and will be completed.
         """
         file = await self._core.package_file(package)
         new = NewRegistration(
@@ -179,7 +179,7 @@ class Uploads:
         await self._delete(file.uri)
 
     async def sweep(self) -> None:
-        """Delete the files that nobody claimed: of interrupted uploads, of refused packages."""
+        """Delete unclaimed files: of interrupted uploads, of refused packages."""
         async with self._db.read() as tx:
             abandoned = await store.find_abandoned(tx, self._clock.now())
         for key in abandoned:
@@ -208,7 +208,7 @@ class Uploads:
 
 
 def giving_up_files(clock: Clock) -> Callable[[Tx, str], Awaitable[None]]:
-    """Make what notes, in the transaction that ends a registration or removal, that the package's file is to go."""
+    """Return a function that marks a package's file for deletion in the transaction that ends its registration."""
 
     async def give_up(tx: Tx, key: str) -> None:
         await store.discard_upload(tx, key, clock.now())

@@ -1,4 +1,4 @@
-"""The files of packages, and the note that one is being written (so that an interrupted upload leaves nothing)."""
+"""The files of packages, and a note for each that is being written (so that an interrupted upload leaves none)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class PackageRepository:
 
     @serves("WL-B13-1")
     async def write(self, key: str, content: AsyncIterator[bytes]) -> str:
-        """Write a file: ``success`` when it is whole and durable, ``failure`` when it cannot be written.
+        """Write a file: ``success`` when it is complete and durable, ``failure`` when it cannot be written.
 
-        What ``content`` itself raises comes out as it is. In every other case than ``success`` nothing is left behind.
+        An exception of ``content`` is raised unchanged. In every case but ``success`` no file is left behind.
         """
         try:
             await self._objects.put(key, content)
@@ -36,11 +36,11 @@ class PackageRepository:
         return "success"
 
     async def delete(self, key: str) -> None:
-        """Delete a file; it need not be there."""
+        """Delete a file; it need not exist."""
         await self._objects.delete(key)
 
     async def open(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
-        """Open a range of a file; gives its bytes part by part.
+        """Open a range of a file; yield its bytes part by part.
 
         Raises:
             Failed: it is not there, or cannot be read now.
@@ -48,12 +48,12 @@ class PackageRepository:
         return await self._objects.open(key, start, length)
 
     async def exists(self, key: str) -> bool:
-        """Say whether a file is there."""
+        """Return whether a file exists."""
         return await self._objects.exists(key)
 
 
 async def note_upload(tx: Tx, key: str, now: datetime, delete_after: datetime) -> None:
-    """Note that a file is being written: unless it is claimed until then, it is deleted."""
+    """Note that a file is being written: unless it is claimed in time, it is deleted."""
     await tx.execute(UPLOAD.insert().values(file_key=key, started_at=now, delete_after=delete_after))
 
 
@@ -63,18 +63,18 @@ async def touch_upload(tx: Tx, key: str, delete_after: datetime) -> None:
 
 
 async def discard_upload(tx: Tx, key: str, now: datetime) -> None:
-    """Note that a file is not wanted: it is deleted at once, or after a restart."""
+    """Note that a file is not needed: it is deleted soon, or after a restart."""
     changed = await tx.execute(UPLOAD.update().where(UPLOAD.c.file_key == key).values(delete_after=now))
     if changed.rowcount == 0:
         await note_upload(tx, key, now, now)
 
 
 async def forget_upload(tx: Tx, key: str) -> bool:
-    """Drop the note: the file is claimed, or gone. Says whether it was there."""
+    """Remove the note: the file is claimed, or deleted. Return whether the note existed."""
     return (await tx.execute(UPLOAD.delete().where(UPLOAD.c.file_key == key))).rowcount == 1
 
 
 async def find_abandoned(tx: Tx, now: datetime) -> list[str]:
-    """Give the files that nobody claimed in time."""
+    """Return the files that were not claimed in time."""
     rows = await tx.execute(sa.select(UPLOAD.c.file_key).where(UPLOAD.c.delete_after <= now).limit(100))
     return [row.file_key for row in rows]

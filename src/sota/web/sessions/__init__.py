@@ -1,1 +1,1 @@
-"""Sessions: signing in and out, and how a browser is known in between."""
+"""Sessions: signing in and out, and recognising a browser in between."""

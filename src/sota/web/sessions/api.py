@@ -30,13 +30,13 @@ from sota.web.sessions.model import (
     set_known_cookie,
 )
 from sota.web.sessions.service import Sessions
-from sota.web.visitor import Visitor, Visitors, check_csrf, visitor_of
+from sota.web.visitor import ANONYMOUS, Visitor, Visitors, check_csrf, visitor_of
 
 HTML = "text/html; charset=utf-8"
 
 
 class SessionsApi:
-    """Signs people in and out. ``key`` signs the page to return to, and what makes a browser known."""
+    """Signs users in and out. ``key`` signs the page to return to, and the cookie of a known browser."""
 
     def __init__(self, sessions: Sessions, visitors: Visitors, pages: Pages, clock: Clock, key: bytes) -> None:
         self._sessions, self._visitors, self._pages = sessions, visitors, pages
@@ -63,7 +63,7 @@ class SessionsApi:
                 raise
             return self._denied(error.detail, status=429, headers=error.headers)
         if session is None:
-            # A name that nobody has may be a password in the wrong field: it is kept nowhere.
+            # An unknown name may be a password in the wrong field: it is stored nowhere.
             known = await self._sessions.known_name(name)
             visitor_of(call).acting_on = f"sign-in {known}" if known is not None else "sign-in"
             if as_json:
@@ -84,7 +84,7 @@ class SessionsApi:
             check_csrf(session, str(token))
             await self._sessions.end(session.token)
         else:
-            call.caller = Visitor("nobody", Role.PUBLIC, acting_on="sign-out")
+            call.caller = Visitor(ANONYMOUS, Role.PUBLIC, acting_on="sign-out")
         headers = {"location": "/login", "clear-site-data": '"cache", "storage"'}
         return Reply("signed_out", raw=b"", headers=headers, cookies=[clear_cookie()])
 
@@ -120,7 +120,7 @@ class SessionsApi:
 
 def _credentials(fields: dict[str, object]) -> Credentials:
     try:
-        # A form of ours may carry a CSRF token; before anybody is signed in there is none to check.
+        # A form of ours may carry a CSRF token; before sign-in there is none to check.
         return msgspec.convert({name: value for name, value in fields.items() if name != "csrf_token"}, Credentials)
     except msgspec.ValidationError as error:
         raise Invalid(f"{error}.") from None

@@ -1,4 +1,4 @@
-"""The small forms of the console: reading them, and making sure that they come from our own pages."""
+"""The small forms of the console: reading them, and checking that they come from our own pages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def read_form(call: AnyCall) -> dict[str, str]:
     """Read a form into its fields.
 
     Raises:
-        Unsupported: it is no form.
+        Unsupported: it is not a form.
         Invalid: it is malformed.
     """
     if kind_of(call) != FORM:
@@ -67,6 +67,6 @@ def refuse_foreign(call: AnyCall) -> None:
     origin = call.headers.get("origin")
     own = f"{call.scheme}://{call.headers.get('host', '')}"
     site = call.headers.get("sec-fetch-site", "same-origin")
-    # A browser without Sec-Fetch-Site still sends Origin with a form; "null" is what a sandboxed page says.
+    # A browser without Sec-Fetch-Site still sends Origin with a form; a sandboxed page sends "null".
     if site not in ("same-origin", "none") or (origin is not None and origin != own):
         raise Forbidden("The form comes from another site.")

@@ -2,15 +2,15 @@
 
 Rules kept here:
 
-* the cookie holds 256 random bits and nothing else; the server keeps their SHA-256;
-* the CSRF token is derived from the cookie's value by HMAC, so it need not be kept, and whoever reads it cannot make
+* the cookie contains 256 random bits and nothing else; the server stores their SHA-256;
+* the CSRF token is derived from the cookie's value by HMAC, so it need not be stored, and cannot be turned back into
   the cookie;
-* the page to return to is kept in a signed cookie, and only a path of this origin is ever signed or followed;
-* the wait after failures grows from one second by doubling, and has an end;
-* an address that failed too often is not locked out, for many people may sit behind it: accounts that were not tried
-  from there still get in, a few at once and then one every two seconds;
-* a browser in which somebody has signed in before is known by a signed mark, and counts its failures by itself: however
-  long others guess at an account, and from wherever, its owner gets in there. So nobody can be locked out for ever.
+* the page to return to is kept in a signed cookie, and only a path of this origin is signed or followed;
+* the wait after failures grows from one second by doubling, up to a limit;
+* an address that failed too often is not locked out, since many people may share it: accounts that were not tried
+  from there can still sign in, a few at once and then one every two seconds;
+* a browser in which a user has signed in before is known by a signed cookie, and has its own count of failures: guesses
+  from elsewhere do not lock the owner out of it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MAX_RETURN_PATH = 1024
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody who is signed in."""
+    """A session with its account."""
 
     token: str
     account_id: UUID
@@ -52,13 +52,13 @@ class Session:
 
     @property
     def csrf_token(self) -> str:
-        """What requests of this session that change something must carry."""
+        """The token that changing requests of this session must carry."""
         return hmac.new(self.token.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSeen:
-    """A session as its owner sees it in a list: without what its holder has."""
+    """A session as its owner sees it in a list: without its secrets."""
 
     address: str
     created_at: datetime
@@ -69,13 +69,13 @@ class SessionSeen:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How many failures a bucket forgives, and how the wait grows after them."""
+    """How many failures a bucket tolerates, and how the wait grows after them."""
 
     forgiven: int
     longest: timedelta
 
     def wait_after(self, failures: int) -> timedelta:
-        """Give the wait after so many failures in a row.
+        """Return the wait after a number of failures in a row.
 
         >>> Patience(3, timedelta(seconds=60)).wait_after(5).total_seconds()
         2.0
@@ -84,14 +84,14 @@ class Patience:
         return min(timedelta(seconds=2 ** min(over - 1, 20)), self.longest) if over > 0 else timedelta()
 
 
-# Guessing from one address at one account is stopped hardest. An account that is attacked from many addresses waits
-# half a minute at most, so that its owner gets in; an address behind which many people sit is forgiven more.
+# Guessing from one address at one account is limited most. An account that is attacked from many addresses waits
+# half a minute at most, so that its owner can sign in; an address that many people may share is tolerated longer.
 PAIR = Patience(5, timedelta(minutes=15))
 ACCOUNT = Patience(20, timedelta(seconds=30))
 ADDRESS = Patience(50, timedelta(minutes=5))
-# The first tries at accounts from an address that has used up its own patience.
+# First attempts at accounts, from an address that has to wait.
 FIRST_TRIES = Patience(10, timedelta(seconds=2))
-# Enrolment codes cannot be guessed; who shows wrong ones may not keep Core busy.
+# Enrolment codes cannot be guessed; a client that shows wrong ones must not keep Core busy.
 ENROLMENTS = Patience(20, timedelta(minutes=1))
 LONGEST_WAIT = max(patience.longest for patience in (PAIR, ACCOUNT, ADDRESS, FIRST_TRIES, ENROLMENTS))
 FORGOTTEN_AFTER = timedelta(hours=24)
@@ -99,7 +99,7 @@ FORGOTTEN_AFTER = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A try at an account's password. ``mark`` is that of a browser known to the account, or of an open session."""
+    """An attempt at an account's password. ``mark`` is that of a known browser, or of an open session."""
 
     name: str
     address: str
@@ -107,7 +107,7 @@ class Attempt:
 
 
 def buckets(attempt: Attempt) -> dict[str, Patience]:
-    """Give the buckets in which a try counts. Names are hashed: a slip may be a password."""
+    """Return the buckets in which an attempt counts. Names are hashed: a typing error may be a password."""
     name, address = attempt.name, network_of(attempt.address)
     if attempt.mark is not None:
         return _hashed({f"known\0{name}\0{attempt.mark}": PAIR})
@@ -115,17 +115,17 @@ def buckets(attempt: Attempt) -> dict[str, Patience]:
 
 
 def own_buckets(attempt: Attempt) -> dict[str, Patience]:
-    """Return the buckets of the name that is tried, without that of the whole address."""
+    """Return the buckets of the name, without that of the whole address."""
     return {bucket: patience for bucket, patience in buckets(attempt).items() if patience is not ADDRESS}
 
 
 def first_try_bucket(address: str) -> dict[str, Patience]:
-    """Return the bucket of an address in which first tries at accounts count while the address has to wait."""
+    """Return the bucket of an address for first attempts at accounts while the address has to wait."""
     return _hashed({f"first\0{network_of(address)}": FIRST_TRIES})
 
 
 def enrolment_bucket(address: str) -> dict[str, Patience]:
-    """Return the bucket of an address in which refused enrolments count."""
+    """Return the bucket of an address for refused enrolments."""
     return _hashed({f"enrolment\0{network_of(address)}": ENROLMENTS})
 
 
@@ -136,34 +136,34 @@ def _hashed(keys: dict[str, Patience]) -> dict[str, Patience]:
 
 
 def new_session_token() -> str:
-    """Make a session cookie's value."""
+    """Return a new session cookie's value."""
     return secrets.token_urlsafe(32)
 
 
 def set_cookie(token: str) -> str:
-    """Give the Set-Cookie value that begins a session; the browser forgets it when it is closed."""
+    """Return the Set-Cookie value that begins a session; the browser drops it when it is closed."""
     return f"{COOKIE}={token}; {COOKIE_RULES}"
 
 
 def clear_cookie(name: str = COOKIE) -> str:
-    """Give the Set-Cookie value that ends it."""
+    """Return the Set-Cookie value that ends it."""
     return f"{name}=; {COOKIE_RULES}; Max-Age=0"
 
 
 def set_return_cookie(path: str, key: bytes) -> str:
-    """Give the Set-Cookie value that remembers the page to return to while somebody signs in."""
+    """Return the Set-Cookie value that remembers the page to return to during sign-in."""
     return f"{RETURN_COOKIE}={sign_return_path(path, key)}; {COOKIE_RULES}; Max-Age={RETURN_COOKIE_S}"
 
 
 def set_known_cookie(name: str, now: datetime, key: bytes) -> str:
-    """Give the Set-Cookie value by which a browser is known to an account from now on."""
+    """Return the Set-Cookie value that makes a browser known to an account."""
     mark = f"{int((now + KNOWN_FOR).timestamp())}.{secrets.token_urlsafe(16)}"
     value = f"{mark}.{_known_signature(name, mark, key)}"
     return f"{KNOWN_COOKIE}={value}; {COOKIE_RULES}; Max-Age={int(KNOWN_FOR.total_seconds())}"
 
 
 def read_known_mark(text: str, name: str, now: datetime, key: bytes) -> str | None:
-    """Give the mark of a browser that is known to this account, or None unless we signed it and it still counts."""
+    """Return a known browser's mark; None unless we signed it for this account and it is still valid."""
     mark, _, signature = text.rpartition(".")
     signed = hmac.compare_digest(
         _known_signature(name, mark, key).encode(), signature.encode("utf-8", "surrogateescape")
@@ -172,7 +172,7 @@ def read_known_mark(text: str, name: str, now: datetime, key: bytes) -> str | No
 
 
 def read_cookie(header: str, name: str) -> str | None:
-    """Find a cookie in the Cookie header; None where it is missing or stands there twice."""
+    """Find a cookie in the Cookie header; None if it is missing or duplicated."""
     found = [
         value.strip() for key, _, value in (part.partition("=") for part in header.split(";")) if key.strip() == name
     ]
@@ -180,7 +180,7 @@ def read_cookie(header: str, name: str) -> str | None:
 
 
 def is_own_path(path: str) -> bool:
-    """Say whether a browser that is sent to ``path`` stays on this origin.
+    """Return whether a redirect to ``path`` stays on this origin.
 
     >>> is_own_path("/?regex=WVW"), is_own_path("//evil.example"), is_own_path("/\\\\evil.example")
     (True, False, False)
@@ -196,12 +196,12 @@ def is_own_path(path: str) -> bool:
 
 
 def sign_return_path(path: str, key: bytes) -> str:
-    """Sign the page to return to after signing in."""
+    """Sign the page to return to after sign-in."""
     return f"{base64.urlsafe_b64encode(path.encode()).decode().rstrip('=')}.{_signature(path, key)}"
 
 
 def read_return_path(text: str, key: bytes) -> str | None:
-    """Give the page to return to, or None unless we signed it and it is of this origin."""
+    """Return the page to return to; None unless we signed it and it is of this origin."""
     encoded, _, signature = text.partition(".")
     try:
         path = base64.urlsafe_b64decode(encoded.encode("ascii") + b"=" * (-len(encoded) % 4)).decode("ascii")

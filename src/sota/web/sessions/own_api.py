@@ -20,7 +20,7 @@ WRONG = "The old password is wrong."
 
 
 class OwnAccountApi:
-    """Lets everybody change the own password and end the own sessions. ``key`` signs the page to return to."""
+    """Lets users change their password and end their sessions. ``key`` signs the page to return to."""
 
     def __init__(self, sessions: Sessions, visitors: Visitors, pages: Pages, key: bytes) -> None:
         self._sessions, self._visitors, self._pages, self._key = sessions, visitors, pages, key

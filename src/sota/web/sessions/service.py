@@ -1,6 +1,6 @@
-"""Use cases of sessions: sign in, be known, change one's password, sign out.
+"""Use cases of sessions: sign in, recognise, change one's password, sign out.
 
-A session's last use is written once a minute at most, so that reading pages does not write to the database each time.
+A session's last use is written once a minute at most, so that reading pages does not write to the database.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sota.web.sessions.model import Attempt, Session, SessionSeen, new_session_t
 from sota.web.sessions.throttle import too_many
 
 TOUCH_EVERY = timedelta(seconds=60)
-OWN = "own"  # the mark of whoever is in already, and changes the own password
+OWN = "own"  # the mark of a signed-in user who changes the password
 
 
 class Sessions:
@@ -42,7 +42,7 @@ class Sessions:
         """Check the credentials and begin a session; None when they are wrong. The session of ``replaces`` ends.
 
         Raises:
-            TooMany: too many failures: the error says how long to wait.
+            TooMany: too many failures; the error says how long to wait.
         """
         await self._count(attempt)
         account = await check_credentials(self._db, self._passwords, attempt.name, password)
@@ -51,13 +51,13 @@ class Sessions:
         return await self._begin(account, attempt, replaces)
 
     async def known_name(self, name: str) -> str | None:
-        """Give the name back if there is an account of it."""
+        """Return the name if an account has it."""
         async with self._db.read() as tx:
             account = await find_account(tx, name)
         return account.name if account is not None else None
 
     async def find(self, token: str) -> Session | None:
-        """Find the session of a cookie, unless it is over."""
+        """Find the session of a cookie, unless it has expired."""
         now, token_hash = self._clock.now(), hash_token(token)
         async with self._db.read() as tx:
             session = await store.find_session(tx, token, token_hash)
@@ -66,7 +66,7 @@ class Sessions:
         if now >= session.last_used_at + min(TOUCH_EVERY, self._idle / 4):
             try:
                 await self._db.transact(lambda tx: store.touch_session(tx, token_hash, now))
-            except Unavailable as error:  # who only reads can do so on a store that takes no writes
+            except Unavailable as error:  # readers can continue on a store that takes no writes
                 get_logger(feature="sessions").warning("session_not_extended", reason=error.detail)
         return session
 
@@ -75,14 +75,14 @@ class Sessions:
         await self._db.transact(lambda tx: store.delete_session(tx, hash_token(token)))
 
     async def change_password(self, name: str, old: str, new: str, address: str) -> bool:
-        """Change an account's password and end its sessions; False where the old password is wrong.
+        """Change an account's password and end its sessions; False if the old password is wrong.
 
-        A wrong one counts as a failed sign-in does: whoever finds an open session cannot guess on. It counts by itself:
-        those who guess from outside cannot keep an account's owner from another password.
+        A wrong one counts like a failed sign-in, so that an open session does not help to guess. It has its own count:
+        guesses from outside must not keep an account's owner from changing the password.
 
         Raises:
             TooMany: too many failures.
-            Invalid: the new password will not do.
+            Invalid: the new password is not acceptable.
         """
         check_password(new)
         if new == old:
@@ -97,7 +97,7 @@ class Sessions:
         return True
 
     async def begin_for(self, account_id: UUID, name: str, role: Role, address: str) -> Session:
-        """Begin a session of somebody who has just proved who it is."""
+        """Begin a session of an account that has just been authenticated."""
         token, now = new_session_token(), self._clock.now()
         ends_at = now + self._limit
         await self._db.transact(
@@ -106,7 +106,7 @@ class Sessions:
         return Session(token, account_id, name, role, now, now, ends_at)
 
     async def of_account(self, account_id: UUID, token: str | None) -> list[SessionSeen]:
-        """List an account's sessions; ``token`` is the cookie of who asks."""
+        """List an account's sessions; ``token`` is the caller's cookie."""
         now = self._clock.now()
         async with self._db.read() as tx:
             return await store.list_sessions(
@@ -118,23 +118,23 @@ class Sessions:
         await self._db.transact(lambda tx: store.delete_sessions(tx, account_id))
 
     async def sweep(self) -> None:
-        """Delete what is over."""
+        """Delete expired sessions."""
         now = self._clock.now()
         await self._db.transact(lambda tx: store.delete_over(tx, now, now - self._idle))
 
     async def return_key(self) -> bytes:
-        """Give the key that signs the page to return to; the first Web Server on a database makes it."""
+        """Return the key that signs the page to return to; the first Web Server on a database creates it."""
         async with self._db.read() as tx:
             key = await store.find_key(tx, "return")
         if key is not None and damage.readable("web_key", "return", partial(bytes.fromhex, key), b"") == b"":
-            await self._db.transact(lambda tx: store.delete_key(tx, "return"))  # what it signed lasts for minutes
+            await self._db.transact(lambda tx: store.delete_key(tx, "return"))  # its signatures are valid for minutes
             key = None
         if key is None:
             fresh = secrets.token_hex(32)
             try:
                 await self._db.transact(lambda tx: store.insert_key(tx, "return", fresh))
                 key = fresh
-            except IntegrityError:  # another one was quicker
+            except IntegrityError:  # another Web Server was faster
                 return await self.return_key()
         return bytes.fromhex(key)
 
@@ -150,7 +150,7 @@ class Sessions:
 
         try:
             wait_s = await self._db.transact(count)
-        except IntegrityError:  # two first attempts at the same moment: the other one made the bucket
+        except IntegrityError:  # two first attempts at the same moment: the other one created the bucket
             wait_s = await self._db.transact(count)
         if wait_s > 0:
             raise too_many("failed sign-ins", wait_s)
@@ -161,7 +161,7 @@ class Sessions:
 
         async def begin(tx: Tx) -> None:
             await store.forgive(tx, attempt)
-            if replaces is not None:  # a cookie that somebody planted before the sign-in is worth nothing after it
+            if replaces is not None:  # a cookie planted before the sign-in becomes worthless
                 await store.delete_session(tx, hash_token(replaces))
             await store.insert_session(tx, hash_token(token), account.id, attempt.address, now=now, ends_at=ends_at)
 

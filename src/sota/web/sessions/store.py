@@ -44,7 +44,7 @@ async def insert_session(
 
 
 async def find_session(tx: Tx, token: str, token_hash: str) -> Session | None:
-    """Find a session with its account, unless that is disabled. Whether it is over is the caller's question."""
+    """Find a session with its account, unless that is disabled. The caller checks its expiry."""
     query = (
         sa.select(SESSION, ACCOUNT.c.name, ACCOUNT.c.role, ACCOUNT.c.password_change_due)
         .join(ACCOUNT, ACCOUNT.c.id == SESSION.c.account_id)
@@ -78,7 +78,7 @@ async def delete_session(tx: Tx, token_hash: str) -> None:
 async def list_sessions(
     tx: Tx, account_id: UUID, now: datetime, idle_since: datetime, token_hash: str | None
 ) -> list[SessionSeen]:
-    """List the sessions of an account that are not over, the latest first; ``token_hash`` is that of the asker's."""
+    """List the valid sessions of an account, the latest first; ``token_hash`` is the caller's own."""
     columns = SESSION.c
     query = (
         sa.select(SESSION)
@@ -98,15 +98,15 @@ async def delete_sessions(tx: Tx, account_id: UUID) -> None:
 
 
 async def delete_over(tx: Tx, now: datetime, idle_since: datetime) -> None:
-    """Delete the sessions that are over and the buckets of long ago."""
+    """Delete expired sessions and old buckets."""
     await tx.execute(SESSION.delete().where(sa.or_(SESSION.c.ends_at <= now, SESSION.c.last_used_at <= idle_since)))
     await tx.execute(LOGIN_BUCKET.delete().where(LOGIN_BUCKET.c.last_at < now - FORGOTTEN_AFTER))
 
 
 async def turn_at(tx: Tx, attempt: Attempt, now: datetime) -> datetime | None:
-    """Return the moment from which such an attempt may be made, or None where that is now.
+    """Return the moment from which such an attempt is allowed; None if that is now.
 
-    A first try that is let in although its address has to wait counts as such.
+    A first attempt that is allowed although its address has to wait counts as such.
     """
     until = await full_until(tx, buckets(attempt), now)
     if until is None:
@@ -114,7 +114,7 @@ async def turn_at(tx: Tx, attempt: Attempt, now: datetime) -> datetime | None:
     own = own_buckets(attempt)
     if attempt.mark is not None or await _count_recent(tx, own, now) > 0:
         return until
-    # Only the address has to wait, and this account was not tried from there: others must not lock its owner out.
+    # Only the address has to wait, and this account was not tried from there: its owner must not be locked out.
     first = first_try_bucket(attempt.address)
     waits = await full_until(tx, {**own, **first}, now)
     if waits is None:
@@ -123,11 +123,11 @@ async def turn_at(tx: Tx, attempt: Attempt, now: datetime) -> datetime | None:
 
 
 async def full_until(tx: Tx, ids: Mapping[str, Patience], now: datetime) -> datetime | None:
-    """Return the moment until which one of these buckets has to wait, None where none has."""
+    """Return the moment until which one of these buckets has to wait; None if none has to."""
     query = sa.select(sa.func.max(LOGIN_BUCKET.c.blocked_until)).where(
         LOGIN_BUCKET.c.id.in_(list(ids)),
         LOGIN_BUCKET.c.blocked_until > now,
-        LOGIN_BUCKET.c.blocked_until <= now + LONGEST_WAIT,  # a later one was written by a clock that was wrong
+        LOGIN_BUCKET.c.blocked_until <= now + LONGEST_WAIT,  # a later one was written by a wrong clock
     )
     until: datetime | None = (await tx.execute(query)).scalar()
     return until
@@ -142,7 +142,7 @@ async def _count_recent(tx: Tx, own: Mapping[str, Patience], now: datetime) -> i
 
 
 async def count_attempt(tx: Tx, attempt: Attempt, now: datetime) -> None:
-    """Count an attempt as failed before the password is looked at, so that guesses side by side are counted too."""
+    """Count an attempt as failed before the password is checked, so that parallel guesses count, too."""
     await count_failure(tx, buckets(attempt), now)
 
 
@@ -161,9 +161,9 @@ async def count_failure(tx: Tx, ids: Mapping[str, Patience], now: datetime) -> N
 
 
 async def forgive(tx: Tx, attempt: Attempt) -> None:
-    """Forget the failures of this name; of the address only this one, or a good account would hide many guesses.
+    """Clear the failures of this name; of the address only this one, or a good account would hide many guesses.
 
-    What others did is no business of a known browser: of that, only its own failures are forgotten.
+    A known browser is not concerned with others' failures: only its own are cleared.
     """
     found = buckets(attempt)
     own = list(own_buckets(attempt))

@@ -1,4 +1,4 @@
-"""The throttle of enrolments by code: an address that shows wrong codes waits, before anything is asked of Core."""
+"""The throttle of enrolments by code: an address that shows wrong codes waits, before Core is called."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sota.web.sessions.model import enrolment_bucket
 
 
 class EnrolmentThrottle:
-    """Counts refused enrolments of each address; successful ones cost nothing, as of a whole production line."""
+    """Counts refused enrolments of each address; successful ones are free, as for a whole production line."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db, self._clock = db, clock
 
     async def check(self, address: str) -> None:
-        """Let an address in that need not wait.
+        """Let an address pass unless it has to wait.
 
         Raises:
             TooMany: it showed too many wrong codes.
@@ -34,11 +34,11 @@ class EnrolmentThrottle:
         now, bucket = self._clock.now(), enrolment_bucket(address)
         try:
             await self._db.transact(lambda tx: store.count_failure(tx, bucket, now))
-        except IntegrityError:  # two first ones at the same moment: the other one made the bucket
+        except IntegrityError:  # two first ones at the same moment: the other one created the bucket
             await self._db.transact(lambda tx: store.count_failure(tx, bucket, now))
 
 
 def too_many(what: str, wait_s: float) -> TooMany:
-    """Build the refusal that says how long to wait."""
+    """Return the refusal that says how long to wait."""
     seconds = int(wait_s) + 1
     return TooMany(f"Too many {what}: try again in {seconds} s.", headers={"retry-after": str(seconds)})

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import Download, UpdateAvailable
-from sota.boundaries.values import Reason
+from sota.boundaries.values import Reason, short_vin
 from sota.core.requests.wire import to_package_id
 from sota.core.settings import CoreSettings
 from sota.core.transfers import service
@@ -30,7 +30,7 @@ from sota.core.transfers.model import Lease
 from sota.core.transfers.sending.engine import Engine
 from sota.kit.errors import SotaError
 from sota.kit.runtime.clock import Clock
-from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Database, Tx
 
 AT_ONCE = 200

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from sota.boundaries.b7_core_rvi import rows
 from sota.boundaries.b7_core_rvi.messages import VehicleConnected, Welcome
+from sota.boundaries.values import short_vin
 from sota.core import schedules
 from sota.core.transfers.dispatching.dispatcher import Dispatcher
 from sota.core.transfers.errors import TRANSIENT
@@ -25,10 +26,10 @@ from sota.core.transfers.presence import store as conflict_store
 from sota.core.transfers.presence.model import Life, Verdict, judge
 from sota.core.transfers.sending.engine import Engine
 from sota.core.vehicles import epoch_store
-from sota.kit.audit.model import Deed
+from sota.kit.audit.model import AuditedAction
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.runtime import metrics
-from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Tx
 from sota.kit.sql.outbox import Relay
 
@@ -116,7 +117,7 @@ class Conflicts:
         if verdict.renew:
             self._log.warning("epoch_renewed", vin=short_vin(vin))
             await self._audit.record(
-                Deed(
+                AuditedAction(
                     at=self._clock.now(),
                     actor=f"vehicle {vin}",
                     address="",

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b7_core_rvi.client import NodeClient
-from sota.boundaries.values import BEGUN, OutcomeReport, Reason
+from sota.boundaries.values import BEGUN, OutcomeReport, Reason, short_vin
 from sota.boundaries.values import Stage as StageName
 from sota.core.settings import CoreSettings
 from sota.core.transfers import service, store
@@ -49,7 +49,7 @@ from sota.kit.errors import Conflict, Invalid, Refused
 from sota.kit.ranges import Ranges
 from sota.kit.runtime.batcher import Batcher
 from sota.kit.runtime.clock import Clock
-from sota.kit.runtime.logging import get_logger, short_vin
+from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Database
 
 MAX_WAITING_ANSWERS = 16

@@ -10,14 +10,14 @@ import msgspec
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.b7_core_rvi.messages import AbortDownload, EncodedBlock, FinishDownload, StartDownload
-from sota.boundaries.values import Command, Reason, SignatureEnvelope
+from sota.boundaries.values import Command, Reason, SignatureEnvelope, short_vin
 from sota.core.requests.wire import to_package_id
 from sota.core.transfers.errors import TRANSIENT
 from sota.core.transfers.model import Download, DownloadRef
 from sota.core.transfers.sending.blocks import Blocks
 from sota.core.transfers.sending.limits import Limits, RateLimiter, TransferSlots
 from sota.core.transfers.sending.model import Phase, Transfer
-from sota.kit.runtime.logging import get_logger, is_debugging, short_vin
+from sota.kit.runtime.logging import get_logger, is_debugging
 from sota.kit.sql import damaged_rows as damage
 
 

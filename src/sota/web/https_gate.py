@@ -1,11 +1,11 @@
-"""The door of the Web Server: which requests come in over plain HTTP, and which files are approved at all.
+"""The gate of the Web Server: which requests it accepts over plain HTTP, and which files are approved at all.
 
 Rules kept here (docs/specification.md, rulings 5 and 7):
 
 * plain HTTP serves the JSON API on loopback; elsewhere it redirects to HTTPS (308) unless the operator says ``serve``;
 * sign-in and the console's pages are for HTTPS only, however their path is written;
-* the redirect goes to a host that is known to be ours, not to whatever the Host header says;
-* a page, script or style sheet outside the console's folders is as unknown as one that its manifest does not name: 409;
+* the redirect goes to a host that is known to be ours, whatever the Host header says;
+* a page, script or style sheet outside the console's folders is treated like one that its manifest does not name: 409;
 * an answer over HTTPS asks the browser to stay with HTTPS (HSTS).
 """
 
@@ -26,18 +26,18 @@ UNKNOWN_HOST = b"This host name is not known here. The operator can set it as pu
 PORT = re.compile(rb":[0-9]+$")
 HOST = re.compile(rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
-# No page, script or style sheet has these names: whatever lies elsewhere is answered as they are.
+# No page, script or style sheet has these names: files elsewhere are answered like them.
 NOWHERE = {".html": b"/-.html", ".js": b"/assets/-.js", ".css": b"/assets/-.css"}
 
 
-class Door:
+class HttpsGate:
     """The ASGI application of both ports."""
 
-    def __init__(self, app: App, places: PublicPlaces, *, serve_plain: bool) -> None:
-        self._app, self._places, self._serve_plain = app, places, serve_plain
+    def __init__(self, app: App, addresses: PublicAddresses, *, serve_plain: bool) -> None:
+        self._app, self._addresses, self._serve_plain = app, addresses, serve_plain
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Let a request in, or send it to HTTPS."""
+        """Pass a request to the application, or redirect it to HTTPS."""
         if scope["type"] != "http":
             return
         if scope.get("scheme") == "https":
@@ -49,7 +49,7 @@ class Door:
 
     async def _redirect(self, scope: Mapping[str, Any], send: Send) -> None:
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        place = self._places.of(host, scope["server"][0] if scope.get("server") else "")
+        place = self._addresses.of(host, scope["server"][0] if scope.get("server") else "")
         headers = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
         status, body = 400, UNKNOWN_HOST
         if place is not None:
@@ -61,14 +61,14 @@ class Door:
         await send({"type": "http.response.body", "body": body})
 
 
-class PublicPlaces:
-    """Where this server is reached over HTTPS; its port is asked when it is needed, for it may be a free one."""
+class PublicAddresses:
+    """The addresses of this server over HTTPS. Its port is read late: with port 0 the system chooses it."""
 
     def __init__(self, public_host: str | None, https_port: Callable[[], int], certificate: ServerCertificate) -> None:
         self._public_host, self._https_port, self._certificate = public_host, https_port, certificate
 
     def of(self, host: bytes, own_address: str) -> bytes | None:
-        """Return host and port for a redirect, or None where the host is none of ours.
+        """Return host and port for a redirect, or None if the host is not one of ours.
 
         Ours are the certificate's names and the address that was called; any other Host header is answered with the
         public host, where that is set.
@@ -103,7 +103,7 @@ def _same_address(one: str, other: str) -> bool:
 
 
 def _plain_path(raw_path: bytes) -> str:
-    """Return a path as the router reads it: without slashes before or behind it, unquoted segment by segment."""
+    """Return a path as the router reads it: without slashes at its ends, unquoted segment by segment."""
     try:
         return "/" + "/".join(segments_of(raw_path))
     except UnicodeDecodeError:

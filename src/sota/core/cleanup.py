@@ -1,4 +1,4 @@
-"""Periodic cleanup: answers stored for repeated requests, and interrupted blacklistings."""
+"""Core's periodic cleanup: old answers kept for repeated requests, and interrupted blacklistings."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ async def run_cleanup(once: Idempotency, blacklist: BlacklistApi) -> None:
             await once.forget_old()
             await blacklist.finish()
         except (SotaError, SQLAlchemyError) as error:
-            get_logger().warning("housekeeping_postponed", reason=str(error))
+            get_logger().warning("cleanup_postponed", reason=str(error))
         await asyncio.sleep(EVERY_S)
