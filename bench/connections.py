@@ -118,7 +118,7 @@ class _Sinks:
         raise self._silent(key)
 
     def connected(self, began_at: float) -> float:
-        """Wait until all are connected, and say how far they are; gives up when there is no more progress."""
+        """Wait until all are connected, and print the progress; fail when there is none any more."""
         many, progress_at = 0, time.monotonic()
         while self._process.poll() is None:
             if found := self._told("connected_at"):
@@ -145,7 +145,7 @@ class _Sinks:
 
 
 async def _notify(edge: int, vehicles: int) -> float:
-    """Send a notification to each vehicle; gives when the first was handed over."""
+    """Send a notification to each vehicle; return when the first was handed over."""
     client = HttpClient(f"http://127.0.0.1:{edge}", pool=CALLERS)
     numbers = iter(range(vehicles))
     ends_at = int(time.time()) + 3600

@@ -172,7 +172,7 @@ async def _connected(fleet: FleetProcess) -> None:
 
 
 def _show(fleet: FleetProcess, shown: str) -> str:
-    """Pass the fleet's own line of progress on where it is a new one; gives what was shown last."""
+    """Pass the fleet's own line of progress on where it is a new one; return what was shown last."""
     line = fleet.tail(1)
     if line and line != shown:
         print(line, file=sys.stderr, flush=True)

@@ -57,7 +57,7 @@ def as_document(name: str, measurement: Measurement, at: datetime) -> dict[str, 
 
 
 def write(name: str, measurement: Measurement, folder: Path = RESULTS) -> Path:
-    """Write ``NAME.json``; gives its path."""
+    """Write ``NAME.json``; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}.json"
     target.write_text(json.dumps(as_document(name, measurement, datetime.now(UTC)), indent=2) + "\n")

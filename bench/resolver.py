@@ -130,7 +130,7 @@ def _larger(vehicles: int) -> dict[str, float]:
 
 
 def count(fleet: Fleet, expression: str) -> int:
-    """Count as the index does, with a dictionary that remembers nothing of the time before."""
+    """Count as the index does, with an empty cache in the dictionary."""
     compile_regex.cache_clear()
     planned = plan_all([parse(expression)], Dictionary(fleet.dictionary.texts))
     return sum(len(select(planned, shard)) for shard in fleet.shards.values())

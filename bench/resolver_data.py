@@ -101,7 +101,7 @@ def build_fleet(vehicles: int) -> Fleet:
 
 
 def write_files(folder: Path, vehicles: int, rows_of_file: int = 2_000_000) -> Iterator[tuple[str, Path]]:
-    """Write the fleet as text files for databases, table by table; gives the table's name and the file."""
+    """Write the fleet as text files for databases, table by table; return the table's name and the file."""
     yield (
         "software",
         _write(folder, "software", [f"{n}\t{name}\t{version}" for n, (name, version) in packages().items()]),

@@ -38,7 +38,7 @@ SHORT, LONG = 50_000, 100_000
 
 
 def measure_patterns() -> dict[str, float]:
-    """Refuse the bad and try the bad-looking; gives the worst of each.
+    """Refuse the bad and try the bad-looking; return the worst of each.
 
     Raises:
         BenchmarkError: a pattern that must be refused was not, or its message says nothing of why.

@@ -48,7 +48,7 @@ class Caller:
         self._token = token
 
     def send(self, method: str, path: str, body: Any, kind: str = "application/json") -> tuple[int, bytes]:
-        """Send and read the whole answer."""
+        """Send a request and read the whole answer."""
         answer = self._send(method, path, body, kind, "application/json")
         return answer.status, answer.read()
 
@@ -70,7 +70,7 @@ class Caller:
 
 
 def measure_program(url: str, folder: Path, vehicles: int) -> dict[str, float]:
-    """Start it twice and ask."""
+    """Start the Resolver twice and measure its answers."""
     tokens = {
         program: issue(folder / "callers.toml", str(program)) for program in (Program.WEB_SERVER, Program.SOTA_CORE)
     }
@@ -136,7 +136,7 @@ def _stream(web: Caller) -> dict[str, float]:
 
 
 def _previews(web: Caller, core: Caller, vehicles: int) -> float:
-    """Ask for previews, one after the other, while another thread tells changes; gives the 99th percentile."""
+    """Ask for previews, one after the other, while another thread sends changes; return the 99th percentile."""
     changes = _Changes(core, vehicles)
     changes.start()
     times: list[float] = []
@@ -194,10 +194,10 @@ class _Changes(threading.Thread):
         return {"fact": kind, "id": f"bench-{self._sent}", "vin": vin, "package": package}
 
     def end(self) -> int:
-        """Stop; gives how many changes were sent.
+        """Stop; return how many changes were sent.
 
         Raises:
-            BenchmarkError: they were not taken in.
+            BenchmarkError: the changes were not applied.
         """
         self._is_done.set()
         self.join(60)

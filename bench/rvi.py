@@ -157,7 +157,7 @@ def _round(nodes: Way, chain: Way, scale: float) -> dict[str, float]:
 def _rate(
     way: Way, kind: str, port: int, requests: list[str], count: int, window: int, spent_us: list[float] | None = None
 ) -> float:
-    """Return messages a second; ``spent_us`` gets what the two processes between the ends spent on each, in µs."""
+    """Return messages a second; ``spent_us`` gets the processor time of the two nodes for each, in µs."""
     each = count // len(requests)
     before = {pid: processor_s(pid) for pid in way.pids}
     way.receiver.ask("expect", count=each * len(requests))

@@ -154,7 +154,7 @@ class End:
         return {}
 
     async def echo(self, port: int, request: str) -> dict[str, Any]:
-        """Answer every message with one of one's own."""
+        """Answer every message with another message."""
         connection = await self._connect(Http, port, lambda *_: None)
         self._echo = cast("Http", connection), request.encode()
         return {}
@@ -190,7 +190,7 @@ class End:
         return {"began_at": began_at, "sent_at": time.monotonic()}
 
     async def ping(self, port: int, request: str, count: int) -> dict[str, Any]:
-        """Send one message after the other, each when the answer to the last has come; gives the median time."""
+        """Send one message after the other, each when the answer to the last has come; return the median time."""
         connection = await self._connect(Http, port, lambda *_: None)
         times = []
         content = request.encode()

@@ -70,7 +70,7 @@ class Half(asyncio.Protocol):
         self._early: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
+        """Keep the transport to write to."""
         self.transport = cast("asyncio.Transport", transport)
 
     def join(self, other: Half) -> None:
@@ -94,7 +94,7 @@ class Sink(asyncio.Protocol):
         self._bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
+        """Keep the transport to write to."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:

@@ -81,7 +81,7 @@ class Vehicle(asyncio.BufferedProtocol):
         self._send({"cmd": "au", "ver": "1.0", "creds": [self._token]})
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """No link may be lost here."""
+        """Fail: no link may be lost during the benchmark."""
         if not self._fleet.done.done():
             self._fleet.done.set_exception(ConnectionResetError(f"the node closed a link: {exc}"))
 

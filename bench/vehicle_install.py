@@ -59,7 +59,7 @@ def measure() -> Measurement:
 
 
 def install(folder: Path) -> Path:
-    """Build the wheel and install it as a vehicle has it; gives the virtual environment."""
+    """Build the wheel and install it as a vehicle has it; return the virtual environment."""
     uv, wheels, environment = str(Path(sys.executable).with_name("uv")), folder / "wheels", folder / "environment"
     python = str(environment / "bin" / "python")
     lock = str(ROOT / "requirements" / "vehicle.lock")

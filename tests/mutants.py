@@ -27,7 +27,7 @@ TIMEOUT_S = 1800
 
 
 def hunt(arguments: Sequence[str]) -> tuple[list[dict[str, Any]], bool]:
-    """Go through all mutants; gives what became of each, and whether every process came to its end."""
+    """Go through all mutants; return what became of each, and whether every process came to its end."""
     deadline = time.monotonic() + TIMEOUT_S
     with tempfile.TemporaryDirectory() as folder:
         targets = [Path(folder) / f"{part}.json" for part in range(1, PARTS + 1)]

@@ -38,7 +38,7 @@ SLOW_SUBJECTS = {RaucSubject: 2, SwupdateSubject: 2}
 
 
 def cases_of(subject: type[SubjectOnDisk]) -> list[str]:
-    """List the cases that are played for an installer: all, or a sample of the losses where these are slow."""
+    """List the cases for an installer: all of them, or a sample of the losses where these are slow."""
     losses = sample(LOSSES, SLOW_SUBJECTS.get(subject, len(LOSSES)), of=subject.installer_name)
     return [case for case in CASES if case in losses or case not in LOSSES]
 

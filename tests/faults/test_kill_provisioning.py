@@ -72,7 +72,7 @@ class Apart:
         return await self.web.send("POST", "/install-requests", queue_request("ivi", "2.1.0"))
 
     async def queued_in_the_end(self) -> Answer:
-        """Ask for a campaign until it is accepted; whatever comes before that is a 503."""
+        """Ask for a campaign until it is accepted; every answer before that is 503."""
         latest: Answer | None = None
 
         async def accepted() -> Answer | None:

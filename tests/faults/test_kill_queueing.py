@@ -82,7 +82,7 @@ async def core(fresh_database_url: str, tmp_path: Path) -> AsyncIterator[KilledC
 
 
 async def prepared(core: KilledCore) -> dict[str, Any]:
-    """Register a fleet and a package for all of it; gives the request."""
+    """Register a fleet and a package for all of it; return the request."""
     vins = [f"KILLED{number:011}" for number in range(FLEET)]
     rows = [{"vin": vin, "created_at": datetime.now(UTC)} for vin in vins]
     await core.db.transact(lambda tx: tx.execute(tables.vehicle.insert(), rows))

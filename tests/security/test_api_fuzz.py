@@ -1,7 +1,7 @@
 """The whole API document, tried out on the running backend as admin, operator, viewer and without a role.
 
 Whatever is sent, the answer is one that the document declares, in the form that it declares, and no caller reaches what
-his role does not allow. ``make fuzz`` sends more than 5,000 cases; its last lines tell how many.
+its role does not allow. ``make fuzz`` sends more than 5,000 cases; its last lines tell how many.
 """
 
 from __future__ import annotations

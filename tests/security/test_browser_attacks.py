@@ -159,7 +159,7 @@ async def test_write_without_its_sessions_token_changes_nothing(backend: Backend
 
 @pytest.mark.parametrize("kind", [FORM, "text/plain", "multipart/form-data; boundary=x", "application/json; charset=x"])
 async def test_form_that_looks_like_json_changes_nothing(backend: Backend, kind: str) -> None:
-    """What a page elsewhere can send without being asked: a simple request, with the victim's cookie."""
+    """What a page of another site can send: a simple request, with the victim's cookie."""
     browser, vin = await signed_in(backend), new_vin()
     body = msgspec.json.encode({"vin": vin, "csrf_token": browser.csrf_token})
     answer = await browser._send("POST", "/api/v1/vehicles", body, {"content-type": kind})

@@ -137,28 +137,28 @@ class Backend(Server):
             await server.stop()
 
     async def with_package(self, name: str | None = None, version: str = "1.0.0", **metadata: Any) -> str:
-        """Upload a small package; gives ``name/version``."""
+        """Upload a small package; return ``name/version``."""
         name = name or new_name("package")
         answer = await self.upload({"name": name, "version": version, "installer": "deb", **metadata}, b"content")
         assert answer.status == 200, answer
         return f"{name}/{version}"
 
     async def with_vehicle(self, prefix: str = "WVW") -> str:
-        """Register a vehicle; gives its VIN."""
+        """Register a vehicle; return its VIN."""
         vin = new_vin(prefix)
         answer = await self.ask("POST", "/api/v1/vehicles", {"vin": vin})
         assert answer.status == 200, answer
         return vin
 
     async def with_filter(self, expression: str = "TRUE") -> str:
-        """Create a filter; gives its name."""
+        """Create a filter; return its name."""
         name = new_name("filter")
         answer = await self.ask("POST", "/api/v1/filters", {"name": name, "expression": expression})
         assert answer.status == 200, answer
         return name
 
     async def with_targeted_package(self, expression: str = "TRUE") -> str:
-        """Upload a package and associate a filter with it; gives ``name/version``."""
+        """Upload a package and associate a filter with it; return ``name/version``."""
         package, filter_name = await self.with_package(), await self.with_filter(expression)
         answer = await self.ask("POST", f"/api/v1/packages/{package}/filters", {"filter": filter_name})
         assert answer.status == 200, answer
@@ -166,7 +166,7 @@ class Backend(Server):
 
 
 def multipart(*parts: tuple[str, bytes], boundary: str = "a-boundary-of-tests") -> tuple[str, bytes]:
-    """Make a multipart body; gives its content type and the body."""
+    """Make a multipart body; return its content type and the body."""
     content = b"".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + body + b"\r\n"
         for name, body in parts

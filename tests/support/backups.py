@@ -47,7 +47,7 @@ class KeptBackend:
         return Database(database_url(self.data, self.server, program))
 
     async def fill(self) -> None:
-        """Make what the first start makes, and some rows and files."""
+        """Create what the first start creates, and some rows and files."""
         if self.server is not None:
             await create_schemas(self.server)
         prepare_secrets(self.data)
@@ -62,7 +62,7 @@ class KeptBackend:
             await database.close()
 
     async def change(self) -> None:
-        """Go on after a backup: rows, files and generated numbers that it does not have."""
+        """Change the backend after a backup: new rows, files and generated numbers."""
         core_database = self.database("core")
         await core_database.transact(lambda tx: tx.execute(core.package.update().values(description="another")))
         await core_database.transact(lambda tx: tx.execute(core.outbox.delete()))

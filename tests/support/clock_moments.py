@@ -1,4 +1,4 @@
-"""Moments at which a vehicle's clock is set: something is waited for, and must be neither over at once nor for ever."""
+"""Moments at which a vehicle's clock is set: something is waited for, and must end neither at once nor never."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Case:
         return [f"{self.vin}/{part}" for part in ("node", "client", "slm")]
 
     def give_clock(self) -> list[str]:
-        """Set the clock of the vehicle's programs; returns their names."""
+        """Set the clock of the vehicle's programs; return their names."""
         names = self.names
         for name in names:
             self.system.programs[name].environment |= self.clock.environment
@@ -150,7 +150,7 @@ async def precondition(case: Case) -> None:
 
 
 async def retry(case: Case) -> None:
-    """The backend's node is away with the vehicle's report, and the clock is set meanwhile."""
+    """The backend's node is down while the vehicle reports, and the clock is set meanwhile."""
     state = await parking(case)
     case.system.kill("node")
     write_atomic(state, b'{"parked": true}')

@@ -48,7 +48,7 @@ class RunningCore:
             await caller.client.close()
 
     async def add_vehicle(self, *packages: tuple[str, str], vin: str | None = None) -> str:
-        """Register a vehicle with Core and the Resolver; gives the VIN."""
+        """Register a vehicle with Core and the Resolver; return the VIN."""
         vin = await self.resolver.add_vehicle(packages=packages, vin=vin)
         assert (await self.web.send("POST", "/vehicles", {"vin": vin})).status == 200
         if packages:
@@ -59,7 +59,7 @@ class RunningCore:
     async def add_package(
         self, name: str, version: str, *needs: tuple[str, str], blocks: float = 3, expression: str | None = None
     ) -> bytes:
-        """Register a package of so many blocks with Core and the Resolver; gives its content."""
+        """Register a package of so many blocks with Core and the Resolver; return its content."""
         content = hashlib.shake_256(f"{name}/{version}".encode()).digest(int(blocks * BLOCK))
         key = f"{name}-{version}"
         (self.folder / "packages" / key).write_bytes(content)
@@ -72,14 +72,14 @@ class RunningCore:
         return content
 
     async def add_target(self, *packages: tuple[str, str]) -> tuple[str, str]:
-        """Register a vehicle and a package whose filter chooses it alone; gives VIN and the package's name."""
+        """Register a vehicle and a package whose filter chooses it alone; return VIN and the package's name."""
         vin = await self.add_vehicle(*packages)
         name = new_name("ivi")
         await self.add_package(name, "2.1.0", expression=f'vin_matches "{vin}"')
         return vin, name
 
     async def queue(self, name: str, version: str, **more: Any) -> str:
-        """Queue a package; gives the Install Request ID."""
+        """Queue a package; return the Install Request ID."""
         answer = await self.web.send("POST", "/install-requests", queue_request(name, version, **more))
         assert answer.status == 200, answer.body
         return str(answer.body["install_request_id"])

@@ -51,7 +51,7 @@ class MariaDbServer:
         return f"mysql://keeper:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/{schema}"
 
     def new_schema(self, *, require: str = "") -> str:
-        """Make a schema and a user who may do everything there and nothing elsewhere; gives the URL.
+        """Make a schema and a user who may do everything there and nothing elsewhere; return the URL.
 
         ``require`` is what is asked of the user's connections: ``REQUIRE SSL``.
         """
@@ -64,7 +64,7 @@ class MariaDbServer:
         return f"mysql://{name}:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/{name}"
 
     def execute(self, *statements: str) -> str:
-        """Run statements as the server's own administrator; gives what they print."""
+        """Run statements as the server's own administrator; return what they print."""
         command = ["mariadb", "--no-defaults", f"--socket={self._socket}", "--user=root", "--batch"]
         result = subprocess.run(
             [*command, "--execute", "; ".join(statements)], capture_output=True, text=True, timeout=60, check=False
@@ -134,7 +134,7 @@ class MariaDbServer:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """End the server in order; open connections break."""
+        """Stop the server; open connections break."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -158,7 +158,7 @@ class MariaDbServer:
         self.start()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send the server a signal: SIGSTOP freezes it, SIGCONT lets it go on."""
+        """Send the server a signal: SIGSTOP freezes it, SIGCONT continues it."""
         assert self._process is not None
         self._process.send_signal(number)
 

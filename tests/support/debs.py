@@ -89,7 +89,7 @@ def build_tree(folder: Path, name: str, version: str, lay_out: Callable[[Path], 
 
 
 def write(file: Path, content: str) -> None:
-    """Write a file, with the folders that it needs."""
+    """Write a file, and create its folders."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(content)
 

@@ -124,7 +124,7 @@ class EdgePlayer:
         return await until(look, f"{service} for {vin}", latest=lambda: [entry.service for entry in self.heard])
 
     def to(self, vin: str, service: str) -> list[Heard]:
-        """Everything that was sent to a vehicle's service."""
+        """All messages to a vehicle's service."""
         return [entry for entry in self.heard if (entry.vin, entry.service) == (vin, service)]
 
     async def _tell(self, method: str, vins: tuple[str, ...]) -> None:
@@ -233,7 +233,7 @@ class VehiclePlayer:
         return await self.edge.say(self.vin, "connected", body)
 
     async def download(self, index: int, package: str, *, first: int = 0) -> bytes:
-        """Go through a whole download, block by block; gives the file. ``first``: starts that came before."""
+        """Go through a whole download, block by block; return the file. ``first``: starts that came before."""
         await self.initiate(index)
         start = (await self._next("start", index, first)).body
         content = await self.receive(index, start["block_count"])
@@ -243,7 +243,7 @@ class VehiclePlayer:
         return content
 
     async def receive(self, index: int, count: int) -> bytes:
-        """Acknowledge blocks as they come until all ``count`` are here."""
+        """Acknowledge blocks as they arrive, until all ``count`` are there."""
         await self.ack(index, "")
         blocks: dict[int, bytes] = {}
         while len(blocks) < count:

@@ -123,7 +123,7 @@ class Line:
         return cls(system, vehicle, folder)
 
     async def trace(self) -> list[Cell]:
-        """Let an update pass undisturbed; gives all places at which a program could have been killed."""
+        """Let an update pass undisturbed; return all places at which a program could have been killed."""
         before = {program: self._steps(program) for program in PROGRAMS}
         wrong = await self._update(None)
         assert not wrong, wrong
@@ -178,7 +178,7 @@ class Line:
         return wrong
 
     async def _speak_without_network(self) -> None:
-        """Have the vehicle's node keep a message on its disk: what it can send at once it does not write down.
+        """Make the vehicle's node store a message on disk: it stores only what it cannot send immediately.
 
         Core has nothing to do with this one: it acknowledges a download that was never offered.
         """

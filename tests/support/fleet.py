@@ -87,7 +87,7 @@ class FleetProcess(ProgramProcess):
         return f'vin_matches "^FLEET{self.seed:05}V"'
 
     async def run_once(self, timeout_s: float) -> tuple[int, dict[str, Any]]:
-        """Wait until the process, started with --once, ends; gives its exit code and its summary."""
+        """Wait until the process, started with --once, ends; return its exit code and its summary."""
         assert self._process is not None
         code = await asyncio.to_thread(self._process.wait, timeout_s)
         return code, self.summary()

@@ -115,7 +115,7 @@ class Ground:
     # Copies of databases.
 
     def copy(self, name: str, *programs: str) -> None:
-        """Keep what databases hold now, of one moment, under a name."""
+        """Save the content of the databases, at one moment, under a name."""
         if self._server is not None:
             self._server.dump(self._dump(name), *(self._schema(program) for program in programs))
             return
@@ -168,7 +168,7 @@ class Life:
         self._ever: set[str] = set()
 
     async def play(self) -> list[str]:
-        """Do it; gives what is wrong at the end."""
+        """Do it; return what is wrong at the end."""
         self.packages = await self.ground.packages()
         self.files = await self.system.add_vehicle(self.vin, through_proxy=True)
         await self._copy_all()

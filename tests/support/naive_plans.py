@@ -45,7 +45,7 @@ def bring(
     order: list[Package],
     way: list[Package],
 ) -> None:
-    """Bring what a package needs, and then the package."""
+    """Add what a package needs, and then the package."""
     way = [*way, package]
     providers: list[Package] = []
     for need in reversed(needs.get(package, ())):

@@ -1,4 +1,4 @@
-"""An operator who types ``sota ctl`` commands at a terminal of his own, against a running backend."""
+"""An operator who types ``sota ctl`` commands at a terminal, against a running backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Package files as an operator has them: a real Debian package, what an upload says about it, its signature."""
+"""Package files as an operator has them: a real Debian package, its metadata, its signature."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class ProgramProcess:
         return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal: SIGSTOP freezes it, SIGCONT lets it go on."""
+        """Send a signal: SIGSTOP freezes the program, SIGCONT continues it."""
         assert self._process is not None
         self._process.send_signal(number)
 

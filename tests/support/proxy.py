@@ -82,7 +82,7 @@ class Proxy:
         await self.cut()
 
     def hold(self, direction: Direction) -> None:
-        """Keep back what flows in this direction from now on; the connection stays."""
+        """Hold back the bytes of this direction from now on; the connection stays open."""
         self._open[direction].clear()
 
     async def cut(self) -> None:

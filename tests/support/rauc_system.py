@@ -60,7 +60,7 @@ START_TIMEOUT_S = 30.0
 
 
 def make_key(folder: Path, name: str) -> tuple[Path, Path]:
-    """Make a self-signed certificate that may sign bundles and images; gives certificate and key."""
+    """Make a self-signed certificate that may sign bundles and images; return certificate and key."""
     certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
     arguments = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", f"/CN={name}"]
     usage = ["-addext", "extendedKeyUsage=emailProtection", "-addext", "keyUsage=digitalSignature"]
@@ -125,7 +125,7 @@ class RaucSystem:
         shutil.rmtree(self._short)
 
     def boot(self) -> None:
-        """Boot the slot that the loader would."""
+        """Boot the slot that the boot loader would choose."""
         primary = self.folder / "primary"
         self.booted = primary.read_text().strip() if primary.exists() else "A"
         self._end_last()

@@ -67,7 +67,7 @@ class RawConnection:
 
 
 async def say(port: int, content: bytes, *, timeout_s: float = 5.0) -> Heard:
-    """Send bytes over a connection of their own; gives what came back."""
+    """Send bytes over a new connection; return the answer."""
     connection = await RawConnection.open(port)
     try:
         await connection.send(content)

@@ -74,7 +74,7 @@ class RunningResolver:
     async def add_vehicle(
         self, *, packages: Sequence[tuple[str, str]] = (), components: Sequence[str] = (), vin: str | None = None
     ) -> str:
-        """Register a vehicle with what it has; gives the VIN."""
+        """Register a vehicle with what it has; return the VIN."""
         vin = vin or new_vin()
         installed = [{"name": name, "version": version} for name, version in packages]
         answer = await self.core.tell(
@@ -94,7 +94,7 @@ class RunningResolver:
         assert answer.status == 200, answer.body
 
     async def add_filter(self, expression: str) -> str:
-        """Create a filter; gives its name."""
+        """Create a filter; return its name."""
         name = new_name("filter")
         answer = await self.web.send("POST", "/filters", {"name": name, "expression": expression})
         assert answer.status == 200, answer.body

@@ -297,7 +297,7 @@ def write_archive(file: Path, files: dict[str, bytes], mode: str = "w:gz") -> No
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str = "2m") -> Iterator[Path | None]:
-    """Mount a disk of this size; gives None where the machine does not let us."""
+    """Mount a disk of this size; return None where the machine does not let us."""
     folder.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
@@ -313,5 +313,5 @@ def small_disk(folder: Path, size: str = "2m") -> Iterator[Path | None]:
 
 
 def quoted(*arguments: str) -> str:
-    """Write a command line for a shell."""
+    """Quote a command line for a shell."""
     return shlex.join(arguments)

@@ -48,7 +48,7 @@ class Store:
     def address(self) -> str | None:
         """The server's address for the backend's user, who may do everything with schemas that begin with ``sota``.
 
-        It is no administrator: such a one may write where ``read_only`` is on, and connect where all others may not.
+        It is not an administrator, who may write where ``read_only`` is on, and connect when others may not.
         """
         if self.server is None:
             return None

@@ -1,4 +1,4 @@
-"""A backend under a fault of its store: what is asked of it before, during and after, and what it must answer.
+"""A backend during a fault of its store: the requests before, during and after, and the answers that are expected.
 
 * while the fault lasts every process runs, each request is answered, what cannot be done is 503 with ``Retry-After``,
   and ``/readyz`` is 503 and says why;

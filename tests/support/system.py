@@ -177,7 +177,7 @@ class System:
         apart: bool = False,
         start: bool = True,
     ) -> VehicleFiles:
-        """Build a vehicle with these packages installed, tell Core of it, and start it."""
+        """Build a vehicle with these packages installed, register it with Core, and start it."""
         files = VehicleFiles(vin, self.folder / "vehicles" / vin)
         files.leave_factory(*packages)
         Authority.open(self.data / "authority").issue_vehicle(vin, files.identity)
@@ -264,7 +264,7 @@ class System:
         await self.web.upload_package(package.metadata(signature), package.parts(), package.file.name)
 
     async def queue(self, package: PackageId, expression: str) -> str:
-        """Filter, associate and queue for a day; gives the install request's id."""
+        """Filter, associate and queue for a day; return the install request's id."""
         name = f"filter-{secrets.token_hex(4)}"
         await self.web.new_filter(name, expression)
         await self.web.associate(package, name)
@@ -287,7 +287,7 @@ class System:
         *,
         timeout_s: float = UPDATE_TIMEOUT_S,
     ) -> Update:
-        """Wait until a vehicle's update is as wished; programs that are away meanwhile are no error."""
+        """Wait until a vehicle's update is as wanted; absent programs meanwhile are no error."""
         latest: list[Update] = []
 
         async def look() -> Update | None:

@@ -90,7 +90,7 @@ class Transfer:
         return [event["outcome"] for event in events if event["package"] == self.package.id.text]
 
     def installations(self) -> int:
-        """Count how often the package's last act was done."""
+        """Count how often the package's last script ran."""
         counted = self.vehicle.root / "installations"
         return len(counted.read_text().splitlines()) if counted.exists() else 0
 

@@ -70,7 +70,7 @@ class PlayedNode:
                 await asyncio.sleep(0.01)
 
     async def tell(self, service: str, body: Any) -> tuple[int, Any]:
-        """Hand a message from Core to the vehicle; gives the HTTP status and the JSON-RPC answer."""
+        """Hand a message from Core to the vehicle; return the HTTP status and the JSON-RPC answer."""
         return await self.post(
             service, {"method": "message", "params": {"service_name": f"/sota/{service}", "parameters": [body]}}
         )

@@ -1,4 +1,4 @@
-"""The settings of a vehicle whose three programs run as processes of their own, each of which can be killed alone."""
+"""The settings of a vehicle whose three programs are separate processes, so that each can be killed alone."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class WebProcess:
         self.process = ProgramProcess("web", ["web", *options], folder / "web.log")
 
     async def start(self) -> WebClient:
-        """Start it; gives a client with a token."""
+        """Start it; return a client with a token."""
         self.process.start()
         probe = HttpClient(f"http://127.0.0.1:{self.port}")
 

@@ -26,7 +26,7 @@ async def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 async def cut_off(
     backend: Backend, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Server]:
-    """A Web Server behind which neither Core nor the Resolver is to be reached."""
+    """A Web Server that reaches neither Core nor the Resolver."""
     engine = "sqlite" if backend.web.db.is_sqlite else "mariadb"
     nowhere = "http://127.0.0.1:9"
     database = new_database(request, tmp_path_factory, engine)

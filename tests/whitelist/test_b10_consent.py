@@ -41,7 +41,7 @@ async def decide(vehicle: Vehicle, decision: str, **more: Any) -> Response:
 
 
 async def ask(vehicle: Vehicle, offer: Offer) -> list[dict[str, Any]]:
-    """Have Core offer an update that needs consent; gives what waits for the driver then."""
+    """Have Core offer an update that needs consent; return what waits for the driver then."""
     await vehicle.node.tell("notify", notify(offer, update_id=UPDATE, request_confirmation=True))
 
     async def is_offered() -> bool:

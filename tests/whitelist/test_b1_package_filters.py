@@ -14,7 +14,7 @@ UNKNOWN = "no-such-package/1.0.0"
 
 
 async def with_filters(backend: Backend, *expressions: str) -> tuple[str, list[str]]:
-    """Upload a package and attach a filter of each expression; gives NAME/VERSION and the filters' names."""
+    """Upload a package and attach a filter of each expression; return NAME/VERSION and the filters' names."""
     package = await backend.with_package()
     names = sorted([await backend.with_filter(expression) for expression in expressions])
     for name in names:

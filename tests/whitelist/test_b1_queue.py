@@ -1,4 +1,4 @@
-"""B1: queues, the blacklist and vehicles that go, through the real Web Server, Core and Resolver. No node is there."""
+"""B1: queues, the blacklist and retired vehicles, through the real Web Server, Core and Resolver, without a node."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def body_for(package: str, **changes: Any) -> dict[str, Any]:
 
 
 async def queued(backend: Backend) -> tuple[str, str, str]:
-    """Queue a package for one vehicle; gives the VIN, the package and the request's id."""
+    """Queue a package for one vehicle; return the VIN, the package and the request's id."""
     vin = await backend.with_vehicle()
     package = await backend.with_targeted_package(f'vin_matches "^{vin}$"')
     answer = await backend.ask("POST", "/api/v1/install-requests", body_for(package))

@@ -27,7 +27,7 @@ def campaign_for(package: str, **changes: Any) -> dict[str, Any]:
 
 
 async def queued(backend: Backend, expression: str = "TRUE") -> tuple[str, str]:
-    """Queue a package; gives its id and the request's."""
+    """Queue a package; return its id and the request's."""
     package = await backend.with_targeted_package(expression)
     answer = await backend.ask("POST", "/api/v1/install-requests", request_for(package))
     assert answer.status == 200, answer

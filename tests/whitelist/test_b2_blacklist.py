@@ -19,13 +19,13 @@ WHY = {"comment": "The radio stays silent."}
 
 
 async def queued(core: RunningCore) -> tuple[str, str, str]:
-    """Queue a package for one vehicle; gives VIN, the package's path and the request's id."""
+    """Queue a package for one vehicle; return VIN, the package's path and the request's id."""
     vin, name = await core.add_target()
     return vin, f"{name}/2.1.0", await core.queue(name, "2.1.0")
 
 
 async def with_prerequisite(core: RunningCore) -> tuple[str, str, str]:
-    """Register a vehicle, and a package for it that needs another; gives the VIN and the names."""
+    """Register a vehicle, and a package for it that needs another; return the VIN and the names."""
     vin, needed, main = await core.add_vehicle(), new_name("base"), new_name("ivi")
     await core.add_package(needed, "1.0.0")
     await core.add_package(main, "1.0.0", (needed, "1.0.0"), expression=f'vin_matches "{vin}"')

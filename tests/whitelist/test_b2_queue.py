@@ -28,7 +28,7 @@ def ids(answer: Answer) -> list[str]:
 
 
 async def queued(core: RunningCore, vin: str, **more: Any) -> str:
-    """Queue a package of its own for a vehicle; gives the update's id."""
+    """Queue a package of its own for a vehicle; return the update's id."""
     name = new_name("ivi")
     await core.add_package(name, "2.1.0", expression=f'vin_matches "{vin}"')
     return str((await core.update_of(await core.queue(name, "2.1.0", **more)))["update_id"])

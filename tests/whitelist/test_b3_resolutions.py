@@ -22,7 +22,7 @@ def pair(text: str) -> dict[str, str]:
 
 
 async def chain(resolver: RunningResolver) -> tuple[str, str, str]:
-    """Register a/1.0.0, which needs b, which needs c; gives the names."""
+    """Register a/1.0.0, which needs b, which needs c; return the names."""
     a, b, c = sorted(new_name("p") for _ in range(3))
     await resolver.add_package(c, "1.5.0")
     await resolver.add_package(b, "1.0.0", (c, "1.2.0"))

@@ -70,7 +70,7 @@ async def fleet(core: RunningCore, *packages: tuple[str, str], count: int = FLEE
 
 
 async def offered(core: RunningCore, vins: Sequence[str], *needs: tuple[str, str]) -> str:
-    """Register a package for these vehicles; gives its name, the version is 2.1.0."""
+    """Register a package for these vehicles; return its name, the version is 2.1.0."""
     name = new_name("ivi")
     await core.add_package(name, "2.1.0", *needs)
     await core.resolver.attach(name, "2.1.0", await core.resolver.add_filter(span(vins)))
@@ -305,7 +305,7 @@ async def test_request_is_closed_when_its_end_is_past_and_nothing_of_it_is_open(
     lease = now + timedelta(hours=1)
 
     async def look(at: datetime) -> set[UUID]:
-        """Expire what is due at a moment; gives which of the two requests are closed."""
+        """Expire what is due at a moment; return which of the two requests are closed."""
         while await core.db.transact(lambda tx: transfer_service.expire(tx, Then(at), 200)) is not None:
             pass
         query = sa.select(tables.install_request.c.id).where(tables.install_request.c.closed_at.is_not(None))

@@ -120,7 +120,7 @@ def reads(program: Program) -> list[Interaction]:
 
 
 async def seed(backend: Backend, count: int) -> dict[str, str]:
-    """Add so many of everything, all of it related to each other; gives what stands in paths, for the last of them."""
+    """Add so many of everything, all of it related to each other; return what stands in paths, for the last of them."""
     prefix = f"N{count:02d}X"
     parts = [f"PART-{prefix}-{number}" for number in range(count)]
     for part in parts:
@@ -204,7 +204,7 @@ async def _done(backend: Backend, method: str, path: str, body: Any) -> Any:
 
 
 async def measure(backend: Backend, clients: Clients, statements: Statements, paths: Mapping[str, str]) -> Counts:
-    """Make every call once; gives its number of statements, by program and row."""
+    """Make every call once; return its number of statements, by program and row."""
     counts: Counts = {}
     browser = await backend.signed_in()
     for program in READS:

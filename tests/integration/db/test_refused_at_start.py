@@ -60,7 +60,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def refused(program: str, config: Path, database: str, *settings: str, code: int = 2) -> str:
-    """Start the program; gives the one line with which it ended, with this exit code."""
+    """Start the program; return the one line with which it ended, with this exit code."""
     before = files_in(config.parent)
     given = [part for setting in (f"database={database}", *settings) for part in ("--set", setting)]
     ended = subprocess.run(

@@ -44,7 +44,7 @@ def server(signer: Signer) -> Iterator[MariaDbServer]:
 
 
 async def cipher(database: Database) -> str:
-    """Check the connection as a start does; gives the cipher that the server sees, empty without one."""
+    """Check the connection as a start does; return the cipher that the server sees, empty without one."""
     try:
         await database.check()
         async with database.read() as tx:

@@ -172,7 +172,7 @@ async def test_snapshot_of_another_history_is_not_used(
 async def test_history_that_goes_on_differently_rebuilds_the_index(
     fresh_database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A copy that lacks the last commits took over, and more was committed there before anybody looked."""
+    """A replica without the last commits took over, and got new commits before the index was read."""
     async with running_node(fresh_database_url, tmp_path) as node:
         await node.tell(messages.VehicleRegistered(id="lost", vin="LOST0000000000001"))
         await node.contents()

@@ -55,7 +55,7 @@ def held(lock: Path) -> Iterator[None]:
 
 
 def fill(disk: Path) -> None:
-    """Leave no room on a small disk, neither for content nor for files."""
+    """Fill a small disk: no bytes and no inodes are left."""
     with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1 << 12))

@@ -1,4 +1,4 @@
-"""Calls to a node's edge, against a listener that plays the node as it was observed."""
+"""Calls to a node's edge, against a listener that answers as an observed node did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The signature over an announced file: whose it may be, and when that is looked at again."""
+"""The signature over an announced file: whose key it may be of, and when it is checked again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits of transfers: shares of what may be on the way, bytes a second, and slots in their order."""
+"""Limits of transfers: shares of the blocks in flight, bytes a second, and slots in order."""
 
 from __future__ import annotations
 

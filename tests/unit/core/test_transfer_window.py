@@ -21,13 +21,13 @@ class Link:
     free_at: float = 0.0
 
     def send(self, now: float) -> float:
-        """Send a block; gives when its acknowledgement is there."""
+        """Send a block; return when its acknowledgement is there."""
         self.free_at = max(now, self.free_at) + self.block_s
         return self.free_at + self.travel_s
 
 
 def transfer(link: Link, window: Window, blocks: int, most: int = 8) -> tuple[float, float]:
-    """Transfer so many blocks; gives the seconds that it took, and the mean number on the way in its second half."""
+    """Transfer so many blocks; return the seconds that it took, and the mean number on the way in its second half."""
     now, sent, seen = 0.0, 0, list[int]()
     under_way: list[tuple[float, float]] = []
     for number in range(blocks):

@@ -65,7 +65,7 @@ async def test_only_so_many_files_are_open_and_none_loses_anything(tmp_path: Pat
 
 
 class SlowlyClosed(LocalFile):
-    """A file that the disk takes its time to close."""
+    """A file that closes slowly."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

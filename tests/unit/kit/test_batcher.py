@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Doubler:
-    """Doubles numbers and records the batches; an odd number has an exception for its result."""
+    """Doubles numbers and records the batches; the result of an odd number is an exception."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []

@@ -18,7 +18,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Waiting:
-    """An application whose answers to /wait come when it is told."""
+    """An application that answers /wait only when the test lets it."""
 
     def __init__(self) -> None:
         self.go_on, self.begun = asyncio.Event(), 0
@@ -33,7 +33,7 @@ class Waiting:
 
 @asynccontextmanager
 async def listening(app: Waiting, per_address: int) -> AsyncIterator[Callable[..., Any]]:
-    """Listen; gives what connects, from an address of its own."""
+    """Listen; return what connects, from an address of its own."""
     listener = HttpListener(app, "127.0.0.1", 0, per_address=per_address)
     await listener.start()
     opened: list[asyncio.StreamWriter] = []
@@ -53,7 +53,7 @@ async def listening(app: Waiting, per_address: int) -> AsyncIterator[Callable[..
 
 
 async def ask(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], request: bytes = REQUEST) -> int:
-    """Ask over a connection; gives the status, 0 where it is closed."""
+    """Ask over a connection; return the status, 0 where it is closed."""
     reader, writer = connection
     try:
         writer.write(request)

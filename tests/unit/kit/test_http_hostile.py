@@ -35,7 +35,7 @@ Verdict = tuple[int, bytes] | None
 
 @dataclass(frozen=True)
 class Case:
-    """What the server sends, and whether it closes then; what the client makes of it, and whether it is kept."""
+    """What the server sends and whether it closes then; the verdict of the client, and whether it keeps the connection."""
 
     name: str
     sent: bytes
@@ -174,7 +174,7 @@ async def whole(port: int, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Ask]:
 
 @contextlib.asynccontextmanager
 async def streamed(port: int, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Ask]:
-    """The same, read as they come."""
+    """The same answers, read as they arrive."""
     client = HttpClient(f"http://127.0.0.1:{port}", timeout_s=timeout_s, pool=1)
 
     async def ask() -> Verdict:

@@ -132,7 +132,7 @@ class Played:
 
 
 def compare(case: Case) -> int:
-    """Play a case on both sides; gives how many resolves were compared."""
+    """Play a case on both sides; return how many resolves were compared."""
     played = Played()
     for turn in case.rounds:
         played.change(turn.changes)

@@ -177,7 +177,7 @@ def test_nesting_without_parentheses_of_its_own_is_limited_too() -> None:
 
 @pytest.mark.parametrize("pattern", ["(a*)*b$", "(a+)+$b", "(a|aa)+b$", "(.*)*.*b$", "a*a*a*a*a*a*b$"])
 def test_pattern_that_blows_up_other_engines_takes_linear_time(pattern: str) -> None:
-    """Twice the text takes about twice the time; with what backtracks it would be four times, or for ever."""
+    """Twice the text takes about twice the time; with what backtracks it would be four times, or without end."""
     regex = compile_regex(pattern)
     once, twice = (min(timed(regex, "a" * length) for _ in range(9)) for length in (50_000, 100_000))
     assert twice < 3.5 * once

@@ -1,4 +1,4 @@
-"""The two languages of a link: what comes out of any bytes, cut anywhere."""
+"""The two encodings of a link: what is decoded from any bytes, cut anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boots: noticed by their id, asked for, and not waited for without an end."""
+"""Boots: recognised by their id, requested, and waited for with a limit."""
 
 from __future__ import annotations
 

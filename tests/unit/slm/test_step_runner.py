@@ -1,4 +1,4 @@
-"""Steps as processes that outlive who started them."""
+"""Steps as processes that outlive the program that started them."""
 
 from __future__ import annotations
 
