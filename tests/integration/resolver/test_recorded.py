@@ -1,4 +1,4 @@
-"""A resolve under an id is frozen: the same answer at any time, from any process, after any crash; without erased VINs."""
+"""A resolve under an id is frozen: the same answer always, from any process, after any crash; without erased VINs."""
 
 from __future__ import annotations
 

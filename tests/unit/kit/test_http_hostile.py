@@ -35,7 +35,7 @@ Verdict = tuple[int, bytes] | None
 
 @dataclass(frozen=True)
 class Case:
-    """What the server sends and whether it closes then; the verdict of the client, and whether it keeps the connection."""
+    """What the server sends and whether it closes; the verdict of the client, and whether it keeps the connection."""
 
     name: str
     sent: bytes
