@@ -120,7 +120,7 @@ class Load:
         return f"{request.method} {request.path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
     async def steady(self, requests: Sequence[Request], rate: float, goes_on: Callable[[int], bool]) -> list[float]:
-        """Make requests at a steady rate as long as ``goes_on``, asked with each one's number; return their times in s.
+        """Make requests at a steady rate while ``goes_on(number)`` holds; return their times in s.
 
         Raises:
             BenchmarkError: an answer was no success, or none came.

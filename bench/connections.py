@@ -109,7 +109,7 @@ class _Sinks:
         stack.callback(self._stop)
 
     def line(self, key: str, timeout_s: float) -> float:
-        """Wait for what it tells under this key."""
+        """Wait until the process reports a value under this key."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and self._process.poll() is None:
             if found := self._told(key):

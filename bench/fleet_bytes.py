@@ -32,7 +32,7 @@ class End:
 
 
 def ms_per_vehicle(folder: Path, vehicles: int, content: bytes, block_bytes: int) -> float:
-    """Pass the bytes for so many vehicles; return the processor time for one in ms, the kernel's included."""
+    """Pass the bytes of all vehicles; return the processor time for one in ms, the kernel's included."""
     near, far = _connected(folder)
     target = folder / "bytes"
     began_s = time.process_time()

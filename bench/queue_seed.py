@@ -70,7 +70,7 @@ def seed_core(run: Run, vehicles: int, *, is_sqlite: bool) -> None:
 
 
 def seed_resolver(run: Run, vehicles: int, *, is_sqlite: bool) -> None:
-    """Fill the Resolver's database likewise, with a filter on the newer version."""
+    """Fill the Resolver's database with the same fleet and a filter on the newer version."""
     package = (
         f"INSERT INTO package (id, name, version, description, vendor, created_at) VALUES (1, '{PACKAGE}', '{NEW}'"
     )

@@ -93,7 +93,7 @@ def measure_program(url: str, folder: Path, vehicles: int) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _resolver(data: Path, url: str, credentials: Path) -> Iterator[tuple[int, float]]:
-    """Run it, and say how long it took until it was ready."""
+    """Run the Resolver; report how long it took until it was ready."""
     port, operation_port = free_ports(2)
     settings = {
         "port": port,

@@ -121,7 +121,7 @@ def masked(content: bytes) -> bytes:
 
 
 class End:
-    """One process: what it can be told to do."""
+    """One process, and the orders that it carries out."""
 
     def __init__(self) -> None:
         self._expected = self._received = 0
@@ -149,7 +149,7 @@ class End:
         return {"port": server.sockets[0].getsockname()[1]}
 
     async def expect(self, count: int) -> dict[str, Any]:
-        """Print a further line when so many messages have arrived."""
+        """Print a further line when this many messages have arrived."""
         self._expected, self._received = count, 0
         return {}
 

@@ -52,7 +52,7 @@ class Fleet:
                 each.initiate()
 
     def count(self) -> None:
-        """One more block is there."""
+        """Count one more block."""
         self.last_at = time.perf_counter()
         self.first_at = self.first_at or self.last_at
         self.received += 1
@@ -177,7 +177,7 @@ class Vehicle(asyncio.BufferedProtocol):
 
 
 async def run(port: int, folder: Path, blocks: int) -> None:
-    """Connect all, take everything, tell."""
+    """Connect all vehicles, receive everything, report."""
     identities = [line.split() for line in (folder / "tokens").read_text().splitlines()]
     fleet = Fleet(len(identities), blocks)
     context = client_context(Identity.read(folder, time.time()))

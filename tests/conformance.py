@@ -33,7 +33,7 @@ STOP_S = 60
 
 
 def run_tests(arguments: Sequence[str]) -> tuple[list[Record], int]:
-    """Run the marked tests in a process of their own; return their records and pytest's exit code."""
+    """Run the marked tests in a child process; return their records and pytest's exit code."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "records.json"
         command = [

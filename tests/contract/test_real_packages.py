@@ -89,7 +89,7 @@ class Workshop:
             found.unlink()
 
     def check(self, report: InstallReport) -> None:
-        """Check that the report says what dpkg's database does."""
+        """Check that the report agrees with dpkg's database."""
         assert (report.running_version or None) == self.subject.running(), told(report)
 
 

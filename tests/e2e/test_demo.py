@@ -1,4 +1,4 @@
-"""The demo, as a user runs it, on both engines: it ends by itself, and its table is the truth."""
+"""The demo, as a user runs it, on both engines: it ends without help, and its table is true."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ async def install(system: System, package: DebFile, vin: str = VIN) -> None:
 
 
 async def register_says(system: System, vin: str, installed: dict[str, str]) -> None:
-    """Wait until Core's register says what the vehicle's own package database does."""
+    """Wait until Core's register agrees with the vehicle's own package database."""
 
     async def look() -> bool:
         packages: list[InstalledPackage] = (await system.web.vehicle(vin)).packages

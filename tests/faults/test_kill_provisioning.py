@@ -36,7 +36,7 @@ PART_NUMBERS = 300
 
 
 class Apart:
-    """Core and Resolver as processes of their own."""
+    """Core and Resolver as separate processes."""
 
     def __init__(self, core: ProgramProcess, resolver: ProgramProcess, callers: dict[str, ProgramCaller]) -> None:
         self.core, self.resolver = core, resolver

@@ -81,7 +81,7 @@ async def _wait_for_both(system: System, which: str, expected: set[str]) -> None
 
 
 async def _answered(work: Awaitable[object]) -> bool:
-    """Report whether a request succeeded; a program that is away is no error here."""
+    """Report whether a request succeeded; an absent program is expected here."""
     try:
         await work
     except (Unavailable, SotaError):

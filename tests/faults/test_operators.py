@@ -45,7 +45,7 @@ async def core(fresh_database_url: str, tmp_path: Path) -> AsyncIterator[Running
 
 
 class Operators:
-    """Clients of one Core, what they were answered, and how long it took."""
+    """Clients of one Core, the statuses of their answers, and the times."""
 
     def __init__(self, core: RunningCore, request_id: str) -> None:
         self.core, self.request_id = core, request_id

@@ -1,4 +1,4 @@
-"""Faults of the store while a backend works, on SQLite and MariaDB: it goes on, says so, and needs no restart.
+"""Faults of the store while a backend works, on SQLite and MariaDB: it reports them and recovers without a restart.
 
 ``make test`` plays some with ``sota up``; ``make faults`` plays all, also with each program by itself, and prints the
 matrix: ``make faults ARGS="-k storage and frozen"`` for one.

@@ -214,7 +214,7 @@ async def test_one_event_stays_one_line_of_the_log(backend: Backend, log: io.Str
 
 
 async def test_what_is_always_logged_is_escaped(log: io.StringIO) -> None:
-    """Whatever a caller's text is logged as, now or later."""
+    """A caller's text in any log event."""
     for text in (*FORGED, "\ud800 half a character"):
         logging.get_logger(bound=text).info("something_happened", value=text, nested={"inner": [text]})
         try:

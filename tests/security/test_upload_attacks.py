@@ -43,7 +43,7 @@ def files(backend: Backend) -> set[str]:
 
 
 def everything(backend: Backend) -> set[str]:
-    """List every file of the backend beside its databases, and what lies beside its folder."""
+    """List all files of the backend but its databases, and all files beside its folder."""
     folder = backend.folder
     found = {path.as_posix() for path in folder.rglob("*") if path.is_file() and "db" not in path.name}
     return found | {path.as_posix() for path in folder.parent.iterdir()}

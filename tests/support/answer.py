@@ -27,7 +27,7 @@ class Answer:
 
 
 def read(response: Response) -> Answer:
-    """Read a response; a body that is no JSON stays bytes."""
+    """Read a response; a body that is not JSON stays bytes."""
     kind = response.headers.get("content-type", "")
     body: Any = response.body
     if kind == "application/x-ndjson":

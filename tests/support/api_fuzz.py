@@ -62,7 +62,7 @@ class Target:
     session: requests.Session = field(default_factory=requests.Session)
 
     def send(self, case: Case, role: Role) -> Any:
-        """Send a case in a role's name; whatever credential the case itself made up is dropped."""
+        """Send a case with a role's token; credentials that the case itself contains are dropped."""
         for name in [name for name in case.headers if name.lower() == "authorization"]:
             del case.headers[name]
         token = self.tokens[role]
@@ -215,7 +215,7 @@ def name_known_objects(case: Case, known: Mapping[str, list[str]], data: st.Data
 
 
 def hold(case: Case, response: Any, role: Role, needed: Role) -> None:
-    """Make sure that an answer is declared, has the declared form, and is allowed to the role."""
+    """Check that an answer is declared, has the declared form, and is allowed to the role."""
     status = response.status_code
     case.validate_response(response, checks=CHECKS)
     # 503 is declared everywhere; here every neighbour is there.

@@ -76,7 +76,7 @@ class Server:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Make a call; a body that is no bytes is sent as JSON."""
+        """Make a call; a body other than bytes is sent as JSON."""
         client = await self.client(role)
         content = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         given = {**(JSON if body is not None else {}), **(headers or {})}

@@ -59,7 +59,7 @@ class RunningCore:
     async def add_package(
         self, name: str, version: str, *needs: tuple[str, str], blocks: float = 3, expression: str | None = None
     ) -> bytes:
-        """Register a package of so many blocks with Core and the Resolver; return its content."""
+        """Register a package of this many blocks with Core and the Resolver; return its content."""
         content = hashlib.shake_256(f"{name}/{version}".encode()).digest(int(blocks * BLOCK))
         key = f"{name}-{version}"
         (self.folder / "packages" / key).write_bytes(content)

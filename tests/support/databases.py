@@ -1,4 +1,4 @@
-"""Databases for tests: a private MariaDB server as a child process, and schemas with users of their own on it.
+"""Databases for tests: a private MariaDB server as a child process, with a user for each schema.
 
 The server starts when the first test asks for it, listens on loopback only, writes nothing twice and syncs nothing, and
 ends with the tests, also when these are killed.

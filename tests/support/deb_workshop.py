@@ -70,7 +70,7 @@ class DebWorkshop:
         return sorted(file.name for file in self.kept.glob("*.deb"))
 
     def read(self, path: str) -> str | None:
-        """Return a file's text; None where there is no such file."""
+        """Return a file's text, or None without such a file."""
         file = self.root / path.lstrip("/")
         return file.read_text() if file.exists() else None
 

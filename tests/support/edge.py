@@ -77,12 +77,12 @@ class EdgePlayer:
         await self._listener.stop()
 
     async def connect(self, *vins: str) -> None:
-        """Let vehicles come, and tell Core."""
+        """Connect vehicles, and notify Core."""
         self.vehicles |= set(vins)
         await self._tell("services_available", vins)
 
     async def disconnect(self, *vins: str) -> None:
-        """Let vehicles go, and tell Core."""
+        """Disconnect vehicles, and notify Core."""
         self.vehicles -= set(vins)
         await self._tell("services_unavailable", vins)
 
@@ -179,7 +179,7 @@ class EdgePlayer:
 
 
 class VehiclePlayer:
-    """Plays one vehicle by hand: says what a SOTA Client would say, when the test wants it."""
+    """Plays one vehicle by hand: sends what a SOTA Client would, when the test wants it."""
 
     def __init__(self, edge: EdgePlayer, vin: str) -> None:
         self.edge, self.vin = edge, vin

@@ -79,7 +79,7 @@ class Cell:
 
     @property
     def plan(self) -> str:
-        """What the program is told (``kit/runtime/faults.py``)."""
+        """The plan for the program (``kit/runtime/faults.py``)."""
         return f"{self.side} {self.step} {self.number}"
 
     @property

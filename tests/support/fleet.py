@@ -52,7 +52,7 @@ class RandomFile:
 
 
 class FleetProcess(ProgramProcess):
-    """``sota fleet``, whose vehicles a system's backend updates; killed and started again it goes on."""
+    """``sota fleet``, whose vehicles a system's backend updates. It continues after a kill and a start."""
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ grep -q "^NoNewPrivs:.1" /proc/self/status || reached "programs with the rights 
 
 
 class Witnesses:
-    """Files, sockets and a process in ``folder``; ``changes`` tells what happened to them."""
+    """Files, sockets and a process in ``folder``; ``changes`` reports what happened to them."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()

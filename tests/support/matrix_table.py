@@ -24,7 +24,7 @@ class Entry:
 
 
 def as_table(entries: Iterable[Entry], columns: tuple[str, ...]) -> str:
-    """Print the matrix and, at its end, how many places are right; a ``-`` stands where there is no such place."""
+    """Format the matrix and, at its end, how many places are right; ``-`` means that there is no such place."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for entry in entries:
         rows.setdefault((entry.group, entry.step), {})[entry.column] = entry.word

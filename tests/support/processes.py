@@ -1,4 +1,4 @@
-"""Programs as processes of their own, started as the commands that a user types, and ended whatever happens.
+"""Programs as child processes, started as the commands that a user types, and always ended.
 
 Each has a log file of JSON lines (its standard error), which a restarted process goes on with; ``mark`` and
 ``events(since=…)`` tell what was logged after a certain moment.
@@ -73,7 +73,7 @@ class ProgramProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property

@@ -1,4 +1,4 @@
-"""Vehicles as a plant tells of them (B12), for tests."""
+"""Vehicles as a plant provisions them (B12), for tests."""
 
 from __future__ import annotations
 

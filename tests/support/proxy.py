@@ -26,7 +26,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """What a proxy does by itself. Bytes are those of all connections, in both directions.
+    """The faults that a proxy causes. Bytes are counted over all connections, in both directions.
 
     ``delay_s`` and up to ``jitter_s`` more pass before a segment goes on; their order stays. ``bytes_per_s`` holds for
     each connection and direction. A bit is flipped once in ``flip_every`` bytes. A connection is cut after
@@ -51,7 +51,7 @@ class _Connection:
 
 
 class Proxy:
-    """Listens on ``port`` and passes everything on to ``target``. ``cut_count`` and the like say what it has done."""
+    """Listens on ``port`` and forwards to ``target``. ``cut_count`` and ``flip_count`` count its faults."""
 
     def __init__(self, port: int, target: int, weather: Weather | None = None, *, seed: int = 1) -> None:
         self.port, self._target = port, target

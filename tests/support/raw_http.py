@@ -41,7 +41,7 @@ class RawConnection:
         return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name))
 
     async def send(self, content: bytes) -> None:
-        """Send bytes; that the server has closed meanwhile is no error here."""
+        """Send bytes; the server may have closed the connection meanwhile."""
         try:
             self._writer.write(content)
             await self._writer.drain()

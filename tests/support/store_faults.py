@@ -85,7 +85,7 @@ Act = Callable[[Store], None]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault of an engine's store. ``reads`` and ``writes`` tell what still succeeds while it lasts.
+    """A fault of an engine's store. ``reads`` and ``writes``: whether these succeed while it lasts.
 
     Where ``writes`` is None some writes may succeed: a full disk still has room in files that are there.
     """
@@ -142,7 +142,7 @@ def fill(folder: Path) -> None:
 
 
 def make_room(folder: Path) -> None:
-    """Remove what took the room."""
+    """Remove the file that filled the disk."""
     (folder / "ballast").unlink()
 
 

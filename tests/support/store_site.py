@@ -203,7 +203,7 @@ async def joined(store: Store, folder: Path) -> AsyncIterator[Site]:
 
 @contextlib.asynccontextmanager
 async def apart(store: Store, folder: Path) -> AsyncIterator[Site]:
-    """Run each program by itself on a store."""
+    """Run each program as a separate process on a store."""
     if store.address is not None:
         await create_schemas(store.address)
     place = store.folder / "apart" if store.server is None else folder

@@ -71,7 +71,7 @@ class System:
         settings: Mapping[str, Settings] | None = None,
         faults: bool = False,
     ) -> None:
-        """Prepare it; with ``faults`` each program may be told where to end (``kit/runtime/faults.py``)."""
+        """Prepare it; with ``faults`` a plan can end each program at a place (``kit/runtime/faults.py``)."""
         self.folder, self._server, self._faults = folder, server, faults
         self.ports = Ports.free()
         self.data = folder / "backend"
@@ -235,7 +235,7 @@ class System:
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait until Core has told the Resolver everything that it must."""
+        """Wait until Core's outbox to the Resolver is empty."""
         core = self.database("core")
 
         async def look() -> bool:

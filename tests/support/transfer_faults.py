@@ -85,7 +85,7 @@ class Transfer:
         return [event["index"] for event in events if event["vin"] == self.vin]
 
     def report_outcomes(self, *, since: int = 0) -> list[str]:
-        """List what became of each report that Core took, from its log."""
+        """List the outcomes of the reports that Core accepted, from its log."""
         events = self.system.logs("core", "report_recorded", since=since)
         return [event["outcome"] for event in events if event["package"] == self.package.id.text]
 
@@ -117,7 +117,7 @@ async def begin_transfer(
     through_proxy: bool = False,
     apart: bool = False,
 ) -> Transfer:
-    """Queue a package of about so many blocks for one vehicle, a new one that is connected."""
+    """Queue a package of about this many blocks for a new, connected vehicle."""
     number = next(NUMBERS)
     vehicle = await system.add_vehicle(f"WVWZZZ1KZ7W{number:06}", through_proxy=through_proxy, apart=apart)
     package = DebFile.build(folder, f"maps-{number}", "2.0.0", postinst=postinst, payload_bytes=blocks * BLOCK_BYTES)

@@ -1,4 +1,4 @@
-"""B10-7 where a command of the vehicle tells the firmware of its control units."""
+"""B10-7 where a command of the vehicle reports the firmware of its control units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""B13: the Web Server writes a package's file to the repository; it is there whole, or not at all."""
+"""B13: the Web Server writes a package's file to the repository, whole or not at all."""
 
 from __future__ import annotations
 

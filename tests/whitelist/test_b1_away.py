@@ -1,4 +1,4 @@
-"""B1: a neighbour that is away is 503 with Retry-After on every row, also where the row has an outcome for errors."""
+"""B1: an absent neighbour is 503 with Retry-After on every row, also where the row has an outcome for errors."""
 
 from __future__ import annotations
 

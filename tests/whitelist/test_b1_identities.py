@@ -21,7 +21,7 @@ REQUEST = make_request("a vehicle")[1]
 
 @pytest.fixture
 def authority(backend: Backend) -> Iterator[None]:
-    """Core's authority is there; without this fixture it is not."""
+    """Add Core's authority, which is absent without this fixture."""
     folder = backend.core.settings.authority
     Authority.open(folder)
     yield

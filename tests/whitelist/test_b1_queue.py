@@ -37,7 +37,7 @@ async def queued(backend: Backend) -> tuple[str, str, str]:
 
 
 async def write(backend: Backend, vin: str, **values: Any) -> None:
-    """There is no vehicle here: what its messages would have Core write is written for it."""
+    """Write to Core's database what a vehicle's messages would cause."""
     change = update.update().where(update.c.vin == vin).values(**values)
     await backend.core.db.transact(lambda tx: tx.execute(change))
 

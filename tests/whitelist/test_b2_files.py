@@ -1,4 +1,4 @@
-"""X-B2-8 and -9: where a package's file lies, and packages that go. Against the real Core and its database."""
+"""X-B2-8 and -9: the place of a package's file, and deleted packages. Against the real Core and its database."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ async def core(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
 
 @pytest.fixture
 async def orphan(core: RunningCore) -> AsyncIterator[RunningCore]:
-    """The same Core, whose authority's key is away for now."""
+    """The same Core, without its authority's key for now."""
     key, aside = core.folder / "authority" / "root.key", core.folder / "authority" / "aside"
     key.rename(aside)
     yield core

@@ -39,7 +39,7 @@ async def act(core: RunningCore, request_id: str, what: str) -> Answer:
 
 
 async def withdrawn(core: RunningCore, update_id: str) -> None:
-    """Wait until the node was told that an update need not be scheduled any more."""
+    """Wait until Core withdraws the schedule of an update at the node."""
 
     async def look() -> bool:
         return any(entry["update_id"] == update_id for entry in core.edge.unscheduled)

@@ -23,7 +23,7 @@ async def no_filters(resolver: RunningResolver) -> None:
 
 @pytest.fixture
 async def broken_store(resolver: RunningResolver) -> AsyncIterator[None]:
-    """The table of filters is away, as after a failed restore."""
+    """The table of filters is missing, as after a failed restore."""
 
     async def rename(tx: Tx, before: str, after: str) -> None:
         await tx.execute(sa.text(f"ALTER TABLE `{before}` RENAME TO `{after}`"))

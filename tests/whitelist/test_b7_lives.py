@@ -180,7 +180,7 @@ async def test_restored_core_refuses_what_was_said_before_and_goes_on_under_new_
 
 
 async def welcomed(core: RunningCore, vin: str, epoch: str) -> None:
-    """Wait until the vehicle was told its epoch."""
+    """Wait until Core has sent the vehicle its epoch."""
 
     async def look() -> bool:
         return {"epoch": epoch} in [one.body for one in core.edge.to(vin, "welcome")]

@@ -1,4 +1,4 @@
-"""A vehicle whose files a bad disk has damaged goes on: it tells Core what it has, and is updated like any other."""
+"""A vehicle with files damaged by a bad disk works on: it reports its packages to Core, and can be updated."""
 
 from __future__ import annotations
 

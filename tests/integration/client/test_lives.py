@@ -34,7 +34,7 @@ async def install(vehicle: Vehicle, offer: Offer) -> PlayedCore:
 
 
 def holding(folder: Path) -> tuple[str, Path]:
-    """Return a script that waits until a file is there, and the file."""
+    """Return a script that waits until a file exists, and the file."""
     gate = folder / "go-on"
     return 'while [ ! -e "$DPKG_ROOT/go-on" ]; do sleep 0.05; done', gate
 
@@ -286,7 +286,7 @@ async def test_messages_for_another_download_change_nothing(
 
 
 async def packages_told(vehicle: Vehicle, expected: list[dict[str, str]]) -> None:
-    """Wait until Core is told that exactly these packages are installed."""
+    """Wait until the vehicle reports exactly these packages to Core."""
 
     async def look() -> bool:
         return any(body["packages"] == expected for service, body in vehicle.node.seen if service == "packages")

@@ -1,4 +1,4 @@
-"""Software that was changed by hand is found, kept, and told to Core until it has it (DEV-14 to -17, -28 to -30)."""
+"""Software changed by hand is found, recorded, and reported until Core confirms it (DEV-14 to -17, -28 to -30)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vehicle cancels its update: at every stage it ends there, the vehicle is told, and the next one can begin."""
+"""A vehicle cancels its update: at every stage it ends, the vehicle is notified, and the next one can begin."""
 
 from __future__ import annotations
 

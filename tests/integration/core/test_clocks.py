@@ -1,4 +1,4 @@
-"""Core while its machine's clock is set: vehicles do not fall silent by it, and what was put off is not forgotten."""
+"""Core while its machine's clock is set: no vehicle counts as silent, and delayed work is not forgotten."""
 
 from __future__ import annotations
 

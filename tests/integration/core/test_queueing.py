@@ -1,4 +1,4 @@
-"""Requests that are written chunk by chunk: all of one or nothing, whatever happens on the way."""
+"""Requests that are written chunk by chunk: all of a request or nothing, after any failure."""
 
 from __future__ import annotations
 

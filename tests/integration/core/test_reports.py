@@ -1,4 +1,4 @@
-"""Reports of many vehicles at once: each is answered for itself, whatever else is written in the same transaction."""
+"""Reports of many vehicles at once: each gets its own answer, although one transaction writes several."""
 
 from __future__ import annotations
 

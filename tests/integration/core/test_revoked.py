@@ -1,4 +1,4 @@
-"""What a vehicle says with a credential that is revoked counts for nothing at Core, whatever the node lets through."""
+"""Core ignores messages with a revoked credential, also where the node lets them through."""
 
 from __future__ import annotations
 

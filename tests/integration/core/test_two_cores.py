@@ -1,4 +1,4 @@
-"""Two Cores, each a process, on one database and one node: one is killed, and the other goes on with its transfers."""
+"""Two Core processes on one database and one node: one is killed, and the other continues its transfers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Resolver with damaged rows: each is told by its id and set aside, and everything else goes on."""
+"""The Resolver with damaged rows: each is logged with its id and set aside, and everything else continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The migration that writes what vehicles get once for all that get the same: what is there is taken over, and back."""
+"""The migration to shared package sets, in both directions, with existing updates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 
 
 async def insert(tx: Tx, table: str, **values: Any) -> None:
-    """Insert a row as tables were at that revision, whatever the code says now."""
+    """Insert a row into a table as it was at that revision."""
     kinds: dict[type, Any] = {UUID: Id(), datetime: sa.DateTime()}
     typed = [sa.column(name, kinds.get(type(value))) for name, value in values.items()]
     plain = {

@@ -120,7 +120,7 @@ def reads(program: Program) -> list[Interaction]:
 
 
 async def seed(backend: Backend, count: int) -> dict[str, str]:
-    """Add so many of everything, all of it related to each other; return what stands in paths, for the last of them."""
+    """Add this many related rows of every kind; return the path parameters of the last ones."""
     prefix = f"N{count:02d}X"
     parts = [f"PART-{prefix}-{number}" for number in range(count)]
     for part in parts:

@@ -195,7 +195,7 @@ def test_vehicles_folder_that_is_a_file_is_one_clear_line(tmp_path: Path) -> Non
 
 
 def _wait_for_text(log: Path, text: str, process: subprocess.Popen[str], *, times: int) -> None:
-    """Follow a log until the text stands there so many times; the process's end ends this too."""
+    """Follow a log until it has the text this many times, or the process ends."""
     with subprocess.Popen(
         ["tail", "-n", "+1", "--follow", f"--pid={process.pid}", str(log)], stdout=subprocess.PIPE, text=True
     ) as follower:

@@ -96,7 +96,7 @@ async def test_refused_resolve_leaves_no_record(resolver: RunningResolver) -> No
 
 
 async def test_record_that_broke_off_is_made_repeated(resolver: RunningResolver) -> None:
-    """As after a kill between two chunks: the row is there and not complete, and so is a part of a list."""
+    """Leave what a kill between two chunks leaves: an incomplete record with a part of its lists."""
     vin = new_vin()
     name, id, killed = await offered(resolver, vin), new_id(), new_id()
     now = resolver.program.clock.now()

@@ -93,7 +93,7 @@ async def test_an_answer_that_is_cut_off_is_none(identities: Identities, tmp_pat
 async def test_callbacks_are_byte_by_byte_those_of_a_real_node(
     identities: Identities, tmp_path: Path, service: RecordingService
 ) -> None:
-    """But for the port in ``Host``; a message from another node tells its sender besides."""
+    """Except for the port in ``Host``; a message from another node also has its sender."""
     called: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

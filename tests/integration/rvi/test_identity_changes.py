@@ -1,4 +1,4 @@
-"""What may change while a node runs: who counts no more, who the node is, whom it trusts, and what time it is."""
+"""What may change while a node runs: revocations, its own identity, its trust anchors, and the time."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def on_tcp(identities: Identities, tmp_path: Path, **changes: Any) -> NodeSettin
 
 
 async def connect(settings: NodeSettings, identities: Identities, vin: str = VIN) -> RawPeer:
-    """A vehicle that has greeted, over whatever the node listens on."""
+    """A vehicle that has authenticated, over any transport of the node."""
     identity = identities.vehicle(vin)
     if settings.tcp_port:
         peer = await RawPeer.connect(settings.tcp_port, None, JSON)

@@ -43,7 +43,7 @@ def raw_text(text: str) -> bytes:
 
 
 async def bytes_after(peer: RawPeer, before: int, size: int) -> bytes:
-    """The next bytes that came, so many."""
+    """Read the next bytes."""
     async with asyncio.timeout(20):
         while len(peer.received) < before + size:
             peer.received += await peer.reader.read(1 << 16)
@@ -217,7 +217,7 @@ async def test_a_message_of_a_real_node_in_pieces_with_characters_cut_in_two(
 async def test_a_burst_of_messages_in_pieces_arrives_whole_and_the_link_stands(
     fragmenting: tuple[RawPeer, EdgeCaller], service: RecordingService
 ) -> None:
-    """A real node begins with all of them at once, and goes on with each when it is asked."""
+    """A real node begins with all of them at once, and continues each one on request."""
     peer, _ = fragmenting
     whole = {}
     for number in range(1, 21):

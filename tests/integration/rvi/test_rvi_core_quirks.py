@@ -38,7 +38,7 @@ RECORD_BYTES = 1 << 14
 
 
 class RecordPeer:
-    """A TLS peer that sees each TLS record by itself, as a real node's packet parser does."""
+    """A TLS peer that sees each TLS record separately, as a real node's packet parser does."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: ssl.SSLContext) -> None:
         self._reader, self._writer = reader, writer
@@ -78,7 +78,7 @@ class RecordPeer:
         return content
 
     async def piece(self, codec: Codec) -> tuple[int, int, int, bytes]:
-        """The next piece, which must be a record by itself; other records are passed over."""
+        """Read the next piece, which must be one record; skip other records."""
         while True:
             packets = list(Decoder(codec, 1 << 20).feed(await self.record()))
             if any(packet.frg for packet in packets):

@@ -1,4 +1,4 @@
-"""Preconditions in a vehicle: what does not hold or is not known is waited for, and the report says what was found."""
+"""Preconditions in a vehicle: a false or unknown one delays the update, and the report has the values."""
 
 from __future__ import annotations
 

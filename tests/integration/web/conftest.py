@@ -1,4 +1,4 @@
-"""The operator at a terminal whom the tests of ``sota ctl`` share."""
+"""The operator at a terminal that the tests of ``sota ctl`` share."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ async def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 def late_resolver(folder: Path) -> tuple[ResolverProgram, dict[str, object]]:
-    """Make a Resolver that does not run yet, and what a Web Server must be told of it."""
+    """Make a Resolver that does not run yet, and the settings with which a Web Server finds it."""
     token = issue(folder / "callers.toml", Program.WEB_SERVER)
     (folder / "token").write_text(token)
     port = free_ports(1)[0]
@@ -202,7 +202,7 @@ async def test_file_of_an_interrupted_upload_is_swept(backend: Backend, tmp_path
 async def test_removal_that_the_resolver_missed_is_completed_and_the_file_goes_last(
     backend: Backend, tmp_path: Path
 ) -> None:
-    """Core has deleted the package, the Resolver is away, the Web Server restarts."""
+    """Core has deleted the package, the Resolver is down, and the Web Server restarts."""
     resolver, told = late_resolver(tmp_path)
     name, database = new_name("package"), f"sqlite:///{tmp_path}/web.db"
     path = f"/api/v1/packages/{name}/1.0.0"

@@ -1,4 +1,4 @@
-"""Which block is sent next, whatever is acknowledged, lost or late."""
+"""Which block is sent next after any acknowledgement, loss or delay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many blocks of a transfer are on the way: a link that is played here says what the rule makes of it."""
+"""How many blocks of a transfer are in flight, over a simulated link."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from sota.core.transfers.sending.window import FIRST, MOST, Window
 
 @dataclass
 class Link:
-    """Takes one block after the other, ``block_s`` each; an acknowledgement is there ``travel_s`` later."""
+    """Receives one block after the other, ``block_s`` each; an acknowledgement arrives ``travel_s`` later."""
 
     block_s: float
     travel_s: float
     free_at: float = 0.0
 
     def send(self, now: float) -> float:
-        """Send a block; return when its acknowledgement is there."""
+        """Send a block; return when its acknowledgement arrives."""
         self.free_at = max(now, self.free_at) + self.block_s
         return self.free_at + self.travel_s
 
 
 def transfer(link: Link, window: Window, blocks: int, most: int = 8) -> tuple[float, float]:
-    """Transfer so many blocks; return the seconds that it took, and the mean number on the way in its second half."""
+    """Transfer blocks; return the seconds, and the mean number in flight during the second half."""
     now, sent, seen = 0.0, 0, list[int]()
     under_way: list[tuple[float, float]] = []
     for number in range(blocks):

@@ -126,7 +126,7 @@ async def test_blocks_of_many_files_arrive_whole(tmp_path: Path) -> None:
 
 
 class FailingOnce(FleetDisk):
-    """Fails the first sync, when it is told to."""
+    """Fails the first sync if the test wants it."""
 
     def __init__(self) -> None:
         super().__init__(threads=1)

@@ -11,7 +11,7 @@ from sota.kit.errors import StartError
 
 
 def allow(monkeypatch: pytest.MonkeyPatch, hard: int) -> None:
-    """Let the process have so many open files, and no more whatever it asks for."""
+    """Limit the process to this many open files, without a way to raise the limit."""
 
     def refuse(_kind: int, limits: tuple[int, int]) -> None:
         if limits[1] > hard:

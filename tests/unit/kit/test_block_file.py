@@ -1,4 +1,4 @@
-"""A file that arrives in blocks: what was received is told truthfully, whatever happened to it."""
+"""A file that arrives in blocks: the received ranges are true after any damage."""
 
 from __future__ import annotations
 

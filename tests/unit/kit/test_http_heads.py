@@ -1,4 +1,4 @@
-"""Heads that were read before: the same is found as by the parser, and whatever is unusual is left to it."""
+"""The cache of heads agrees with the parser, and leaves unusual heads to it."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def test_versions_are_compared_as_numbers() -> None:
 def test_plan_leaves_a_vehicle_whole(
     declared: dict[Package, list[Minimum]], wanted: Package, installed: frozenset[Package]
 ) -> None:
-    """Whatever the graph, cycles included: a plan satisfies, in its order, all that it brings, and breaks nothing."""
+    """For any graph, cycles included, a plan satisfies all dependencies in order and breaks none."""
     declared.setdefault(wanted, [])
     result = DependencyGraph(declared).plan(wanted, installed)
     if isinstance(result, LeftOut):

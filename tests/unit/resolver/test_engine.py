@@ -1,4 +1,4 @@
-"""The engine answers as a plain loop does, whatever the fleet, filters and changes; and a broken one is caught."""
+"""The engine agrees with a plain loop for any fleet, filters and changes; and a broken one is caught."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ THINGS = st.tuples(st.sampled_from([Kind.PACKAGE, Kind.GROUP]), st.integers(1, 3
 
 
 class Model:
-    """The database in small: what is there now, and the log of how it came about."""
+    """A small database: the current inventory, and the log of its changes."""
 
     def __init__(self) -> None:
         self.vins: dict[int, str] = {}

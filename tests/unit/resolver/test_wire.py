@@ -1,4 +1,4 @@
-"""An answer of a part counts when it is whole: whatever breaks off, or is none, is no answer."""
+"""A part's answer counts only when it is whole; truncated or malformed ones are refused."""
 
 from __future__ import annotations
 

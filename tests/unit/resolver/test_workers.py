@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Endless:
-    """Computes until it is told to stop."""
+    """Computes until it is stopped."""
 
     def __init__(self) -> None:
         self.is_over = False

@@ -1,4 +1,4 @@
-"""A large request is read as any other, only quicker: what comes out is the same, whatever it looks like."""
+"""The fast reader of large requests gives the same result as the ordinary one for any input."""
 
 from __future__ import annotations
 

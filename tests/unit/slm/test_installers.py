@@ -1,4 +1,4 @@
-"""Installers are found by their names, and told only what they can be told."""
+"""Installers are found by their names, and called only for what they support."""
 
 from __future__ import annotations
 

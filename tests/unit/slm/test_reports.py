@@ -1,4 +1,4 @@
-"""A report is one message, whatever its steps printed."""
+"""A report fits into one message, however much its steps printed."""
 
 from __future__ import annotations
 

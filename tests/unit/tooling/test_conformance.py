@@ -135,7 +135,7 @@ def test_proof_that_rows_share_is_shown_as_shared() -> None:
 def test_run_collects_results_and_ends_with_the_count(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One real run of pytest on a small file: a pass, a failure and a skip are told apart."""
+    """One real run of pytest on a small file distinguishes a pass, a failure and a skip."""
     (tmp_path / "test_small.py").write_text(
         "import pytest\n"
         "@pytest.mark.whitelist('WL-B2-4', 'queued')\n"

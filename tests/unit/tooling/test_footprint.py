@@ -1,4 +1,4 @@
-"""A vehicle that waits is light: what it has loaded, in a process of its own, and without what a backend has."""
+"""An idle vehicle is light: the modules that a child process loads are few, and none of the backend's."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ TIMEOUT_S = 20.0
 
 @contextlib.asynccontextmanager
 async def echo_behind(weather: Weather | None = None, *, seed: int = 1) -> AsyncIterator[Proxy]:
-    """Run a proxy before a server that says what it hears."""
+    """Run a proxy before an echo server."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

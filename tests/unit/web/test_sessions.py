@@ -47,7 +47,7 @@ PASSWORD = "a password of these tests"
 
 @dataclass
 class HeldClock:
-    """A clock that stands still until it is told."""
+    """A clock that moves only when the test sets it."""
 
     moment: datetime = field(default_factory=lambda: datetime(2026, 3, 1, tzinfo=UTC))
 

@@ -1,4 +1,4 @@
-"""Which packages the Web Server takes: signed ones, unsigned ones, and by whom."""
+"""Which packages the Web Server accepts: signed ones, unsigned ones, and the keys that may sign."""
 
 from __future__ import annotations
 
