@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any  # an envelope is JSON that is not trusted yet
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
@@ -45,7 +44,7 @@ def sign(key: Ed25519PrivateKey, fields: SignedFields) -> dict[str, object]:
     return sign_payload(key, _canonical(fields), PAYLOAD_TYPE)
 
 
-def verify(envelope: Any, keys: Iterable[Ed25519PublicKey], expected: SignedFields) -> str:
+def verify(envelope: object, keys: Iterable[Ed25519PublicKey], expected: SignedFields) -> str:
     """Check that a known key signed exactly these fields, and return that key's id.
 
     Raises:
@@ -65,7 +64,7 @@ def sign_payload(key: Ed25519PrivateKey, payload: bytes, payload_type: str) -> d
     return result
 
 
-def verify_payload(envelope: Any, keys: Iterable[Ed25519PublicKey], payload_type: str) -> tuple[bytes, str]:
+def verify_payload(envelope: object, keys: Iterable[Ed25519PublicKey], payload_type: str) -> tuple[bytes, str]:
     """Return an envelope's content and the id of the known key that signed it.
 
     Raises:
@@ -75,6 +74,8 @@ def verify_payload(envelope: Any, keys: Iterable[Ed25519PublicKey], payload_type
     if not known:
         raise Refused("verification_failed", "There is no trusted key to check a signature with.")
     try:
+        if not isinstance(envelope, dict):
+            raise TypeError("an envelope is a JSON object")
         if len(envelope["signatures"]) > MAX_SIGNATURES:
             raise Refused("verification_failed", "Too many signatures.")
         parsed = Envelope.from_dict(copy.deepcopy(envelope))  # from_dict changes what it is given

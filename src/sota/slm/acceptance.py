@@ -99,19 +99,11 @@ def _insert(
     start = None
     if old is not None and old.start is not None:  # the installer is known, so an installed package is found
         start = msgspec.json.encode(msgspec.structs.replace(old.start, download_index=download.download_index))
+    index, package, sha256 = download.download_index, download.package, download.sha256
     tx.execute(
         "INSERT INTO accepted_download(download_index, update_id, position, name, version, sha256, state, start)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            download.download_index,
-            update.update_id,
-            position,
-            download.package.name,
-            download.package.version,
-            download.sha256,
-            State.OFFERED,
-            start,
-        ),
+        (index, update.update_id, position, package.name, package.version, sha256, State.OFFERED, start),
     )
 
 

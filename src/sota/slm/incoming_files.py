@@ -127,10 +127,6 @@ class IncomingFiles:
             await self._discard(download_index)
         self._locks.pop(download_index, None)
 
-    async def discard_replaced(self, entry: DownloadEntry) -> None:
-        """Remove all files of a download that is no longer in the journal."""
-        await self._discard_files(entry)
-
     async def close(self) -> None:
         """Close the files; received blocks stay."""
         for writer in self._writers.values():
@@ -175,9 +171,10 @@ class IncomingFiles:
     async def _discard(self, download_index: int) -> None:
         entry = await self._journal.download(download_index)
         if entry is not None:
-            await self._discard_files(entry)
+            await self.discard_replaced(entry)
 
-    async def _discard_files(self, entry: DownloadEntry) -> None:
+    async def discard_replaced(self, entry: DownloadEntry) -> None:
+        """Remove all files of a download that is no longer in the journal."""
         writer = self._writers.pop(entry.download_index, None)
         if writer is not None:
             await writer.settle()

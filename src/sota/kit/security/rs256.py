@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import Any  # the values of a JSON object
+from typing import Any
 
 import msgspec
 
@@ -18,14 +18,16 @@ import msgspec
 SHA256_PREFIX = bytes.fromhex("3031300d060960864801650304020105000420")
 MIN_BITS = 2048
 """Smallest RSA key that is accepted, of a token and of a certificate."""
-_OBJECT = msgspec.json.Decoder(dict[str, Any])
+Claims = dict[str, Any]
+"""A JSON object, whose values are not checked yet."""
+_OBJECT = msgspec.json.Decoder(Claims)
 
 
 class BadToken(ValueError):
     """The token is malformed, its key is too small, or the key did not sign it."""
 
 
-def verify(token: str, key: tuple[int, int]) -> dict[str, Any]:
+def verify(token: str, key: tuple[int, int]) -> Claims:
     """Return the claims of a token that this key (modulus, exponent) signed.
 
     Raises:
@@ -77,7 +79,7 @@ def _bytes(part: bytes) -> bytes:
         raise BadToken("a part is not base64url") from None
 
 
-def _object(part: bytes) -> dict[str, Any]:
+def _object(part: bytes) -> Claims:
     try:
         return _OBJECT.decode(_bytes(part))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -13,6 +13,8 @@ from sota.slm.installers import Capability
 KILLS = 8
 FEW_KILLS = {Loss.POWER: 3, Loss.PROGRAM: 2}
 MAX_WRITES = 60
+AFTER_INSTALLATION = 5.0
+"""The writes before this one belong to the installation, those after it to the rollback."""
 FEW = {Loss.POWER: 1.5, Loss.PROGRAM: 5.5}
 """Distance between the writes of a sample."""
 
@@ -158,19 +160,28 @@ async def kill_at_each_write(testbed: Testbed) -> None:
     await _lose_at_each_write(testbed, Loss.PROGRAM)
 
 
-async def _lose_at_each_write(testbed: Testbed, loss: Loss) -> None:
+async def _lose_at_each_write(testbed: Testbed, loss: Loss, at: float = 1.0, fault: Fault = Fault.NONE) -> None:
+    """Lose the power at each write from ``at`` on, while a version is installed or a faulty one is rolled back."""
+
+    def look(version: str, report: InstallReport) -> None:
+        if fault is Fault.NONE:
+            expect_installed(testbed, version, report)
+        else:
+            expect_failed(testbed, "1.0.0", report)
+
     await testbed.install("1.0.0")
-    at, version = 1.0, 2
+    number = 2
     while at < MAX_WRITES:
-        await testbed.offer(f"{version}.0.0", Command.INSTALL, testbed.subject.build(f"{version}.0.0", Fault.NONE))
+        version = f"{number}.0.0"
+        await testbed.offer(version, Command.INSTALL, testbed.subject.build(version, fault))
         report = await testbed.carry_out(lose_at=at, loss=loss)
         if not testbed.lost:  # there are no more writes
-            expect_installed(testbed, f"{version}.0.0", report)
+            look(version, report)
             return
-        with testbed.judging("forward"):
-            expect_installed(testbed, f"{version}.0.0", report)
-        at, version = at + (0.5 if testbed.thorough else FEW[loss]), version + 1
-    raise ContractBroken(f"an installation takes more than {MAX_WRITES} writes")
+        with testbed.judging("forward" if fault is Fault.NONE else "back"):
+            look(version, report)
+        at, number = at + (0.5 if testbed.thorough else FEW[loss]), number + 1
+    raise ContractBroken(f"it takes more than {MAX_WRITES} writes")
 
 
 async def power_loss_during_the_step(testbed: Testbed) -> None:
@@ -212,28 +223,17 @@ async def _lose_during_the_step(
 
 async def power_loss_on_the_way_back(testbed: Testbed) -> None:
     """A loss of power at any write of a rollback leads to the old version and a report of failure."""
-    await _lose_on_the_way_back(testbed, Loss.POWER)
+    await _lose_during_rollback(testbed, Loss.POWER)
 
 
 async def kill_on_the_way_back(testbed: Testbed) -> None:
     """A kill of the manager alone at any write of a rollback leads to the same."""
-    await _lose_on_the_way_back(testbed, Loss.PROGRAM)
+    await _lose_during_rollback(testbed, Loss.PROGRAM)
 
 
-async def _lose_on_the_way_back(testbed: Testbed, loss: Loss) -> None:
+async def _lose_during_rollback(testbed: Testbed, loss: Loss) -> None:
     testbed.need_fault(Fault.UNHEALTHY)
-    await testbed.install("1.0.0")
-    at, version = 5.0, 2  # what comes before is the way forward
-    while at < MAX_WRITES:
-        await testbed.offer(f"{version}.0.0", Command.INSTALL, testbed.subject.build(f"{version}.0.0", Fault.UNHEALTHY))
-        report = await testbed.carry_out(lose_at=at, loss=loss)
-        if not testbed.lost:
-            expect_failed(testbed, "1.0.0", report)
-            return
-        with testbed.judging("back"):
-            expect_failed(testbed, "1.0.0", report)
-        at, version = at + (0.5 if testbed.thorough else FEW[loss]), version + 1
-    raise ContractBroken(f"a rollback takes more than {MAX_WRITES} writes")
+    await _lose_at_each_write(testbed, loss, AFTER_INSTALLATION, Fault.UNHEALTHY)
 
 
 CASES: dict[str, Callable[[Testbed], Awaitable[None]]] = {
