@@ -7,7 +7,6 @@ message without content is ``[null]``. ``timeout`` is in whole unix seconds: any
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -21,11 +20,11 @@ MESSAGE_TTL_S = 300
 
 
 class RpcError(msgspec.Struct, frozen=True):
-    """Why a JSON-RPC call failed; ``data.code`` is the name of an outcome where our node gives one."""
+    """Why a JSON-RPC call failed; ``data.code`` is the name of an outcome, from our node."""
 
     code: int = 0
     message: str = ""
-    data: dict[str, Any] | None = None
+    data: dict[str, object] | None = None
 
 
 class RpcAnswer(msgspec.Struct, frozen=True):
@@ -38,13 +37,13 @@ class RpcAnswer(msgspec.Struct, frozen=True):
 class EdgeClient:
     """The service edge of one node."""
 
-    def __init__(self, client: HttpClient, clock: Clock | None = None, pipe: PostClient | None = None) -> None:
+    def __init__(self, client: HttpClient, clock: Clock | None = None, posts: PostClient | None = None) -> None:
         self.client = client
-        self._pipe = pipe
+        self._posts = posts
         self.clock = clock or SystemClock()
         self._decoder = msgspec.json.Decoder(RpcAnswer)
 
-    async def call(self, method: str, params: Any, *, timeout_s: float | None = None) -> EdgeResult:
+    async def call(self, method: str, params: object, *, timeout_s: float | None = None) -> EdgeResult:
         """Make a JSON-RPC call.
 
         Raises:
@@ -57,7 +56,7 @@ class EdgeClient:
         )
         return self._read(method, response.status, response.body)
 
-    async def message(self, service_name: str, body: Any, *, expires_at: int | None = None) -> int | None:
+    async def message(self, service_name: str, body: object, *, expires_at: int | None = None) -> int | None:
         """Send a message to a service by its full name; the node keeps it until ``expires_at`` (unix seconds).
 
         Gives the node's transaction id.
@@ -79,12 +78,12 @@ class EdgeClient:
             Unavailable: the node is not there.
         """
         parts = self._envelope(service_name, body, expires_at)
-        if self._pipe is None:
+        if self._posts is None:
             answer = await self.client.request(
                 "POST", "/", body=b"".join(parts), headers={"content-type": "application/json"}
             )
             return self._read("message", answer.status, answer.body)
-        return self._read("message", *await self._pipe.post(parts))
+        return self._read("message", *await self._posts.post(parts))
 
     def _envelope(self, service_name: str, body: Sequence[bytes], expires_at: int | None) -> Sequence[bytes]:
         timeout = expires_at or int(self.clock.now().timestamp()) + MESSAGE_TTL_S

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
 from sota.boundaries.binding.call import WHOLE_BODY
 from sota.kit.errors import StartError, Unavailable
+from sota.kit.http.asgi_connection import AsgiApp
 from sota.kit.http.client import HttpClient, RequestBody, Response, StreamedResponse
+from sota.kit.http.exchange import ReceivedMessage, SentMessage
 from sota.kit.http.json_server import Handle
 from sota.kit.http.network import Listener
 
@@ -34,7 +35,7 @@ class MemoryNetwork:
         """Return a client of a program that listens here."""
         return MemoryClient(self, base_url, token)
 
-    def listener(self, app: Any, host: str, port: int) -> Listener:
+    def listener(self, app: AsgiApp, host: str, port: int) -> Listener:
         """Return a listener for an ASGI application."""
         del host  # there is only one here
         return MemoryListener(self, AsgiHandler(app), port)
@@ -102,7 +103,7 @@ def json_response(status: int, content: bytes) -> Response:
 class AsgiHandler:
     """Answers by an ASGI application."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: AsgiApp) -> None:
         self._app = app
 
     async def __call__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
@@ -122,10 +123,10 @@ class AsgiHandler:
         answer = Response(500, {}, b"")
         parts: list[bytes] = []
 
-        async def receive() -> dict[str, Any]:
+        async def receive() -> ReceivedMessage:
             return {"type": "http.request", "body": body, "more_body": False}
 
-        async def send(message: Mapping[str, Any]) -> None:
+        async def send(message: SentMessage) -> None:
             if message["type"] == "http.response.start":
                 answer.status = message["status"]
                 answer.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}

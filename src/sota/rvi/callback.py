@@ -27,7 +27,7 @@ MAX_ANSWER_BYTES = 1 << 20
 MAX_ADDRESS_LENGTH = 2048
 
 Done = Callable[[Response | None], None]
-"""Takes what the service answered; None if nobody answered who is the service."""
+"""Takes what the service answered; None if there was no valid answer."""
 
 
 class Channel(Protocol):
@@ -48,7 +48,7 @@ class Channel(Protocol):
         ...
 
     def close(self) -> None:
-        """End it; a call under way has no answer and tells nobody."""
+        """End it; a call under way gets no answer and no report."""
         ...
 
 
@@ -69,7 +69,7 @@ class HttpAddress:
     """An address that a service registered, taken apart."""
 
     def __init__(self, url: str) -> None:
-        """Read it.
+        """Parse it.
 
         Raises:
             Invalid: it cannot be called.
@@ -114,7 +114,7 @@ class CallbackClient:
 
     @property
     def url(self) -> str:
-        """Whom it calls."""
+        """The address that it calls."""
         return self.target.url
 
     @calls("X-B7-11", "X-B9-11")
@@ -131,7 +131,7 @@ class CallbackClient:
         return False
 
     def close(self) -> None:
-        """End the connection; a call under way has no answer and tells nobody."""
+        """End the connection; a call under way gets no answer and no report."""
         self._done = None
         if self._connecting is not None:
             self._connecting.cancel()
@@ -186,7 +186,7 @@ class CallbackClient:
             self._send(connection)
 
     def _check_time(self) -> None:
-        """Give up a call that is not answered in time, and a connection that is not needed."""
+        """End a call that is not answered in time, and a connection that is not needed."""
         self._timer = None
         if self._done is None and self._connection is None:
             return

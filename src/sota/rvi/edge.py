@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -46,7 +46,7 @@ from sota.rvi.message import Message
 from sota.rvi.settings import NodeSettings
 
 PARSE_ERROR, INTERNAL_ERROR = -32700, -32603
-UNKNOWN_METHOD = {"status": 1}
+UNKNOWN_METHOD: dict[str, object] = {"status": 1}
 LOCAL_TRANSACTION = -1
 A_DAY_S = 86_400
 FIRST_MILLISECONDS = 100_000_000_000
@@ -54,7 +54,8 @@ MAX_KEEP_S = 2 * 366 * A_DAY_S
 KEPT_TEXTS_BYTES = 16 << 20
 ENVELOPE_BYTES = 64 << 10
 
-Result = dict[str, Any]
+Result = dict[str, object]
+Update = TypeVar("Update", ScheduledUpdate, UnscheduledUpdate)
 
 
 class EdgeNode(Protocol):
@@ -191,7 +192,7 @@ class Edge:
 
     @serves("X-B7-7", "X-B9-7")
     def get_node_service_prefix(self, params: msgspec.Raw) -> Result:
-        """Tell what this node's names begin with."""
+        """Return what this node's names begin with."""
         prefix = self._node.settings.prefix_path
         content = msgspec.json.decode(params, type=PrefixParams) if bytes(params)[:1] == b"{" else PrefixParams()
         if content.full not in (0, 1):
@@ -254,9 +255,9 @@ def read_timeout(timeout: int, now: float) -> float:
     return min(deadline, now + MAX_KEEP_S)
 
 
-def _read_updates(params: msgspec.Raw, kind: Any) -> Any:
+def _read_updates(params: msgspec.Raw, kind: type[Update]) -> list[Update]:
     try:
-        return msgspec.json.decode(params, type=list[kind])
+        return msgspec.json.decode(params, type=list[kind])  # type: ignore[valid-type]
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _scheduling_failed(str(error)) from None
 
@@ -278,7 +279,7 @@ _MESSAGE_RESULT = b'{"jsonrpc":"2.0","id":%b,"result":{"status":0,"transaction_i
 
 
 def message_result(transaction: int) -> Result:
-    """Give the result of a message that was taken."""
+    """Return the result of a message that was taken."""
     return {"status": 0, "transaction_id": transaction, "method": "message"}
 
 
@@ -298,7 +299,7 @@ def _error(call_id: bytes, code: int, message: str, data: Result | None = None) 
 
 def _refusal(call_id: bytes, error: Exception) -> Answered:
     if isinstance(error, SchedulingFailed):
-        data = {"code": error.code, "detail": error.detail}
+        data: Result = {"code": error.code, "detail": error.detail}
         return error.status, _error(call_id, INTERNAL_ERROR, error.title, data)
     if not call_id:
         return 200, b""

@@ -14,7 +14,7 @@ Rules kept here:
 * a service registered here is called over this socket, and is gone when the socket is;
 * requests of one socket are worked on in their order; while one waits, nothing more is read. Requests, connections,
   what waits to be sent, and the time for the handshake and for a sign of life are bounded;
-* a web page (``Origin``) is turned away; a library that names the node itself there is none.
+* a web page (``Origin``) is refused; a library that names the node itself there is not one.
 
 Frames and their limits are in ``websocket.py``; both files, and its library, are loaded only where this edge is on.
 """
@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
 
 import msgspec
 
@@ -120,7 +119,7 @@ class SocketServer:
         return b""
 
     def handle(self, content: bytes, socket: SocketProtocol) -> bytes | Awaitable[bytes]:
-        """Answer one text; the empty answer is none."""
+        """Answer one text; an empty answer means that there is no answer."""
         try:
             request = self._requests.decode(content)
             call_id = bytes(request.id)
@@ -161,7 +160,7 @@ class SocketServer:
         if bytes(parameters)[:1] == b"[":
             return parameters
         texts = self._texts.decode(parameters)
-        values: dict[str, Any] = {name: msgspec.json.decode(text) for name, text in texts.items()}
+        values: dict[str, object] = {name: msgspec.json.decode(text) for name, text in texts.items()}
         return msgspec.Raw(msgspec.json.encode(values))
 
     async def _finish(self, call_id: bytes, pending: Awaitable[Result]) -> bytes:

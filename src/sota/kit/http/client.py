@@ -2,7 +2,7 @@
 ways.
 
 Loopback and private networks, no proxies, no redirects, no cookies: what one program needs to call another. What counts
-as an answer is in ``http_answer.py``. A request is sent again only when a kept connection turns out to be closed before
+as an answer is in ``answer.py``. A request is sent again only when a kept connection turns out to be closed before
 any answer came and the body can be repeated; everything else is the caller's business.
 """
 
@@ -44,18 +44,18 @@ class StreamedResponse:
         self.headers = exchange.answer.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the body's parts; each must come within the time-out."""
+        """Return the body's parts; each must come within the time-out."""
         while part := await self._exchange.more(self._timeout_s):
             yield part
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Give the body line by line, without line ends (NDJSON)."""
+        """Return the body line by line, without line ends (NDJSON)."""
         async for lines in self.line_batches():
             for line in lines:
                 yield line
 
     async def line_batches(self) -> AsyncIterator[list[bytes]]:
-        """Give the body's lines as they arrive, some at a time."""
+        """Return the body's lines as they arrive, some at a time."""
         rest = b""
         async for part in self.chunks():
             *whole, rest = (rest + part).split(b"\n")
@@ -164,7 +164,7 @@ class HttpClient:
         """Make a call and read the whole answer (64 MiB at most) within the time-out.
 
         Raises:
-            Unavailable: nobody listens, the connection broke, or the time is over.
+            Unavailable: no program listens, the connection broke, or the time is over.
         """
         limit = timeout_s or self._timeout_s
         whole = self.stream(method, path, query=query, body=body, headers=headers, timeout_s=limit)
@@ -195,7 +195,7 @@ class HttpClient:
         """Make a call and read its answer as it comes. The time-out holds for each step.
 
         Raises:
-            Unavailable: nobody listens, the connection broke, or the time is over.
+            Unavailable: no program listens, the connection broke, or the time is over.
         """
         limit = timeout_s or self._timeout_s
         head = self._head(method, path, query, body, headers)

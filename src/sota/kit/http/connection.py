@@ -1,6 +1,6 @@
 """One connection of an HTTP client: a request goes out, its answer is read, and the next one may follow.
 
-Every HTTP client here is made of these (``http_client``, ``http_pipe``, ``rvi/callback``), so that the same bytes mean
+Every HTTP client here is made of these (``client``, ``post_client``, ``rvi/callback``), so that the same bytes mean
 the same to each. Rules kept here:
 
 * one request is under way at a time; bytes that come while there is none end the connection;
@@ -76,7 +76,7 @@ class ClientConnection(asyncio.Protocol):
         return self.answer.take()
 
     def fail(self, error: Exception) -> None:
-        """Give the request under way up, and end the connection."""
+        """Fail the request under way, and end the connection."""
         if self.error is None:
             self.error = error
         self.transport.abort()

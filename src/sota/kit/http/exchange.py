@@ -16,8 +16,8 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 Scope = Mapping[str, Any]  # ASGI's words: strings, bytes, lists, pairs
-ReceivedMessage = dict[str, Any]
-SentMessage = Mapping[str, Any]
+SentMessage = Mapping[str, Any]  # the same
+ReceivedMessage = dict[str, Any]  # the same
 UNREAD_BYTES = 64 << 10
 NO_BODY = frozenset({204, 304})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus}

@@ -1,14 +1,14 @@
-"""Heads of HTTP messages that were read before, and need not be read again.
+"""Heads of HTTP messages that were parsed before: they are found by their bytes.
 
-Programs that call one another over kept connections send the same few heads all day: only the length in it changes.
-A head that is known, byte by byte, costs one look into a table; the parser costs a call for each line of it.
+Programs that call each other over kept connections send the same few heads all day; only the length in them changes.
+A known head costs one look into a table, where the parser costs a call for each of its lines.
 
 Rules kept here:
 
 * a head gets into the table only by the parser, and only if nothing about its message is unusual: its body has a
   length, the connection is kept, and there is neither ``Expect`` nor ``Upgrade``;
 * the parser must have found the head's end where it was looked for, or two readers would see two requests in one;
-* the table is bounded, and given up where heads do not come again.
+* the table is bounded, and dropped if heads do not repeat.
 
 >>> heads = KnownHeads(read_request)
 >>> found = heads.find(b"POST / HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 2\\r\\n\\r\\n{}", 0)
@@ -55,7 +55,7 @@ class KnownHeads:
         self._hits = 0
 
     def find(self, data: bytes, at: int) -> tuple[Head, int] | None:
-        """Find the head that begins here; gives it and where its body begins. None: leave it to the parser."""
+        """Find the head that begins here; returns it and where its body begins, None if the parser must read it."""
         if self._known is None or (end := data.find(_END, at, at + MAX_HEAD_BYTES)) < 0:
             return None
         text = data[at : end + 4]
@@ -113,7 +113,7 @@ class _Reader:
 
 
 def read_request(text: bytes) -> Head | None:
-    """Read the head of a request; None if there is anything unusual about it, or it is none."""
+    """Read the head of a request; None if it is invalid or unusual."""
     reader = _Reader()
     parser = reader.parser = httptools.HttpRequestParser(reader)
     head = reader.read(text)
@@ -124,7 +124,7 @@ def read_request(text: bytes) -> Head | None:
 
 
 def read_answer(text: bytes) -> Head | None:
-    """Read the head of an answer; None if there is anything unusual about it, or it is none."""
+    """Read the head of an answer; None if it is invalid or unusual."""
     reader = _Reader()
     parser = reader.parser = httptools.HttpResponseParser(reader)
     head = reader.read(text)

@@ -6,8 +6,9 @@ Programs take a :class:`Network`, so that a process with thousands of vehicles c
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
+from sota.kit.http.asgi_connection import AsgiApp
 from sota.kit.http.client import HttpClient
 from sota.kit.http.json_server import Handle, JsonServer
 from sota.kit.http.listener import HttpListener
@@ -34,7 +35,7 @@ class Network(Protocol):
         """Return a client of another program."""
         ...
 
-    def listener(self, app: Any, host: str, port: int) -> Listener:
+    def listener(self, app: AsgiApp, host: str, port: int) -> Listener:
         """Return a listener for an application."""
         ...
 
@@ -50,7 +51,7 @@ class TcpNetwork:
         """Return a client over TCP."""
         return HttpClient(base_url, token)
 
-    def listener(self, app: Any, host: str, port: int) -> Listener:
+    def listener(self, app: AsgiApp, host: str, port: int) -> Listener:
         """Return a listener on TCP."""
         return HttpListener(app, host, port)
 

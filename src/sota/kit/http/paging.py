@@ -49,7 +49,7 @@ class Asked(Protocol):
 
 
 def read_cursor(call: Asked, kind: Any = Key, *, path: str | None = None) -> Any:
-    """Read ``cursor`` into the key that it stands for, or None at the first page.
+    """Read ``cursor`` into the key that it stands for, or None at the first page. (Any: annotated types have no type.)
 
     ``path`` names the list by its path where it is not that of the call's own row.
 
@@ -73,12 +73,12 @@ def read_cursor(call: Asked, kind: Any = Key, *, path: str | None = None) -> Any
         raise Unreadable(NOT_OURS) from None
 
 
-def make_cursor(path: str, key: Any) -> str:
+def make_cursor(path: str, key: object) -> str:
     """Return the cursor of the list at ``path`` (a row's template) that continues after ``key``."""
     return base64.urlsafe_b64encode(msgspec.json.encode((_tag(path), key))).decode().rstrip("=")
 
 
-def link_next(call: Asked, key: Any) -> dict[str, str]:
+def link_next(call: Asked, key: object) -> dict[str, str]:
     """Return the ``Link`` header of a page that has a next one, which begins after ``key``."""
     return link_to(call.url_path, {**call.raw_query, "cursor": make_cursor(call.template, key)})
 
@@ -92,7 +92,7 @@ def _tag(path: str) -> int:
     return zlib.crc32(path.encode())
 
 
-def _in_utc(key: Any) -> Any:
+def _in_utc(key: object) -> object:
     """Move the moments of a key to UTC; the first and the last year have moments that UTC does not have."""
     if isinstance(key, tuple):
         return tuple(_in_utc(member) for member in key)

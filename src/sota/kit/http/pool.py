@@ -34,7 +34,7 @@ class ConnectionPool:
         self._slots = asyncio.Semaphore(size)
 
     async def acquire(self, limit_s: float) -> None:
-        """Wait for the right to use a connection; :meth:`release` gives it back.
+        """Wait for the right to use a connection; :meth:`release` returns it.
 
         Raises:
             Unavailable: too many calls are under way.

@@ -10,7 +10,7 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])", re.IGN
 
 
 def wait_s(headers: Mapping[str, str]) -> float:
-    """Give the seconds that the caller will wait, 0 where it does not say; never more than a minute.
+    """Return the seconds that the caller will wait, 0 where it does not say; never more than a minute.
 
     >>> wait_s({"prefer": "respond-async, wait=20"})
     20.0
