@@ -46,7 +46,7 @@ class WebApp(AuditedApp):
         super().__init__("web", rows, visitors.authenticate, audit, clock, headers=SECURITY_HEADERS)
 
     def is_deed(self, call: AnyCall, status: int, *, answered: bool) -> bool:
-        """Say whether a request leaves a record."""
+        """Return whether a request is recorded."""
         visitor = call.caller
         if not isinstance(visitor, Visitor) or (status == 429 and call.opened is None):
             return False

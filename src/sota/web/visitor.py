@@ -90,7 +90,7 @@ class Visitors:
         self._db, self._sessions, self._uses, self._clock = db, sessions, uses, clock
 
     async def authenticate(self, call: AnyCall) -> Visitor:
-        """Give the visitor.
+        """Return the visitor.
 
         Raises:
             Unauthenticated: neither a valid token nor a valid session.
@@ -101,7 +101,7 @@ class Visitors:
         return await self.admit(call)
 
     async def admit(self, call: AnyCall) -> Visitor:
-        """Give the visitor of a row that is not public.
+        """Return the visitor of a row that is not public.
 
         Raises:
             Unauthenticated: neither a valid token nor a valid session.

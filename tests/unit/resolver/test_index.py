@@ -13,7 +13,7 @@ from sota.resolver.changes.model import Kind
 from sota.resolver.dependencies.model import DependencyGraph, Minimum, Package
 from sota.resolver.index.bitmap_index import VINS_AT_ONCE, slices
 from sota.resolver.index.dictionary import Dictionary
-from sota.resolver.index.planner import ANONYMOUS, EVERYBODY, Every, Having, VinTest, plan
+from sota.resolver.index.planner import EVERY_VEHICLE, NO_VEHICLE, Every, Having, VinTest, plan
 from sota.resolver.index.query import Group
 from sota.resolver.language.evaluation import Vehicle, evaluate
 from sota.resolver.language.expression import Expression, HasComponent
@@ -105,8 +105,8 @@ def test_vins_are_tested_last_and_what_decides_nothing_vanishes() -> None:
     assert isinstance(planned, Every)
     assert planned.parts[0] == Having(Kind.COMPONENT, (1,))
     assert isinstance(planned.parts[1], VinTest)
-    assert plan(parse('vin_matches "^A" AND has_package "ivi" ""'), dictionary) == ANONYMOUS
-    assert plan(parse('vin_matches "^A" OR NOT has_package "ivi" ""'), dictionary) == EVERYBODY
+    assert plan(parse('vin_matches "^A" AND has_package "ivi" ""'), dictionary) == NO_VEHICLE
+    assert plan(parse('vin_matches "^A" OR NOT has_package "ivi" ""'), dictionary) == EVERY_VEHICLE
 
 
 def test_many_vehicles_are_named_some_at_a_time() -> None:

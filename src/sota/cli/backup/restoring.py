@@ -338,7 +338,7 @@ def _make(folder: Path) -> None:
 
 
 def _own(like: Path, path: Path) -> None:
-    """Give files that root unpacked to the owner of their folder."""
+    """Set the owner of files that root unpacked to that of their folder."""
     if os.geteuid() == 0:
         status = like.stat()
         for one in _all(path):

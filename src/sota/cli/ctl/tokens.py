@@ -23,7 +23,7 @@ app = App(name="tokens", help="Make and revoke tokens for the API.")
 
 @app.command(name="list")
 def list_tokens(*, most: Most = MOST, to: Target = HERE) -> None:
-    """List the tokens that are valid: one's own, for an admin everybody's."""
+    """List valid tokens: your own, for an admin all of them."""
     found = administer(to, lambda web: collect(web.tokens, ListQuery(), most.items))
     rows = [(t.id, t.name, t.role, t.account or "a service", t.expires_at, t.last_used_at) for t in found]
     show_list(("Id", "Name", "Role", "Of", "Valid until", "Last used"), rows, found, json=to.json)

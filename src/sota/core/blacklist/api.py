@@ -24,7 +24,7 @@ class BlacklistApi:
 
     @serves("X-B2-17")
     async def blacklist(self, call: Call[PackagePath, BlacklistQuery, messages.Blacklisting]) -> Reply:
-        """Put a package on the blacklist, and cancel what waits with it; ``stop=true`` what is under way too."""
+        """Blacklist a package, and cancel its waiting updates; ``stop=true`` also the running ones."""
         package, stop = (call.path.name, call.path.version), call.query.stop
         await self.db.transact(lambda tx: service.blacklist(tx, package, call.body.comment, self.clock))
         cancelled = await self._cancel(package, stop=stop)

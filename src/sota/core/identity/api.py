@@ -60,7 +60,7 @@ class IdentitiesApi:
 
     @serves("X-B2-32")
     async def new_code(self, call: Call[VinPath, None, messages.NewCode]) -> Reply:
-        """Make a one-time code."""
+        """Create a one-time code."""
         vin, now = call.path.vin, self.clock.now()
         self.authority.require()
         valid = timedelta(seconds=call.body.valid_s)
@@ -103,7 +103,7 @@ class IdentitiesApi:
 
     @serves("X-B2-36")
     async def state(self, call: Call[None, None, None]) -> Reply:
-        """Say which trust anchors there are, and how many identities each has signed."""
+        """Return the trust anchors, and how many identities each has signed."""
         authority = self.authority.require()
         async with self.db.read() as tx:
             counts = await store.count_by_issuer(tx, self.clock.now())

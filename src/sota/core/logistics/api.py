@@ -49,7 +49,7 @@ class LogisticsApi:
 
     @serves("X-B12-1")
     async def provision_vehicles(self, call: Call[None, None, None]) -> Reply:
-        """Take vehicles as they are built, a line each."""
+        """Register vehicles as they are built, one a line."""
         answer = self._answer(call)
         try:
             first = await anext(answer, b"")

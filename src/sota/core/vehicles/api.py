@@ -76,7 +76,7 @@ class VehiclesApi:
 
     @serves("WL-B2-9")
     async def change_packages(self, call: Call[VinPath, None, list[InstalledPackage]]) -> Reply:
-        """Make the packages of a VIN exactly these."""
+        """Replace the packages recorded for a VIN."""
         packages = {(package.name, package.version) for package in call.body}
         if len(packages) != len(call.body):
             raise Failed("A package is in the list twice.")

@@ -31,7 +31,7 @@ class DependenciesApi:
 
     @serves("X-B3-15")
     async def declare(self, call: Call[PackagePath, None, list[PackageId]]) -> Reply:
-        """Make what a package needs exactly these."""
+        """Replace a package's dependencies."""
         needs = [Minimum(need.name, need.version) for need in call.body]
         edges = await self.db.transact(lambda tx: service.declare(tx, _package(call.path), needs))
         return Reply("declared", to_wire(edges))

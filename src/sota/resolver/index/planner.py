@@ -60,12 +60,12 @@ class Some:
 
 
 Plan = Fixed | Having | VinTest | Without | Every | Some
-ANONYMOUS, EVERYBODY = Fixed(False), Fixed(True)
+NO_VEHICLE, EVERY_VEHICLE = Fixed(False), Fixed(True)
 
 
 def plan_all(filters: Sequence[Expression], dictionary: Dictionary) -> Plan:
     """Plan for vehicles that match every filter; without filters, none do."""
-    return plan(And(tuple(filters)), dictionary) if filters else ANONYMOUS
+    return plan(And(tuple(filters)), dictionary) if filters else NO_VEHICLE
 
 
 def planning(filters: Sequence[Expression], dictionary: Dictionary) -> Steps[Plan]:
@@ -82,7 +82,7 @@ def plan(expression: Expression, dictionary: Dictionary) -> Plan:
     """Plan for vehicles that match the expression."""
     match expression:
         case Constant(value):
-            return EVERYBODY if value else ANONYMOUS
+            return EVERY_VEHICLE if value else NO_VEHICLE
         case VinMatches(vin):
             return VinTest(vin)
         case Not(part):
@@ -93,13 +93,13 @@ def plan(expression: Expression, dictionary: Dictionary) -> Plan:
             return _some(plan(part, dictionary) for part in parts)
         case _:
             kind, things = dictionary.find(expression)
-            return Having(kind, things) if things else ANONYMOUS
+            return Having(kind, things) if things else NO_VEHICLE
 
 
 def _without(part: Plan) -> Plan:
     match part:
         case Fixed(value):
-            return ANONYMOUS if value else EVERYBODY
+            return NO_VEHICLE if value else EVERY_VEHICLE
         case Without(inner):
             return inner
         case _:
@@ -108,21 +108,21 @@ def _without(part: Plan) -> Plan:
 
 def _every(parts: Iterable[Plan]) -> Plan:
     """Join by AND: a part that is always false decides, parts that are always true vanish."""
-    kept = list(dict.fromkeys(part for part in parts if part != EVERYBODY))
-    if ANONYMOUS in kept:
-        return ANONYMOUS
+    kept = list(dict.fromkeys(part for part in parts if part != EVERY_VEHICLE))
+    if NO_VEHICLE in kept:
+        return NO_VEHICLE
     if len(kept) <= 1:
-        return kept[0] if kept else EVERYBODY
+        return kept[0] if kept else EVERY_VEHICLE
     return Every(tuple(sorted(kept, key=cost)))
 
 
 def _some(parts: Iterable[Plan]) -> Plan:
     """Join by OR: a part that is always true decides, parts that are always false vanish."""
-    kept = list(dict.fromkeys(part for part in parts if part != ANONYMOUS))
-    if EVERYBODY in kept:
-        return EVERYBODY
+    kept = list(dict.fromkeys(part for part in parts if part != NO_VEHICLE))
+    if EVERY_VEHICLE in kept:
+        return EVERY_VEHICLE
     if len(kept) <= 1:
-        return kept[0] if kept else ANONYMOUS
+        return kept[0] if kept else NO_VEHICLE
     return Some(tuple(sorted(kept, key=cost)))
 
 

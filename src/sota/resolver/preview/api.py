@@ -30,7 +30,7 @@ class PreviewApi:
 
     @serves("X-B3-18")
     async def preview(self, call: Call[None, None, TypedExpression]) -> Reply:
-        """Count the vehicles for which an expression is true, and name some."""
+        """Count the vehicles that match an expression, and name some."""
         checked = await self.previews.check(call.body.expression)
         if checked.meaning is None:
             return Reply("previewed", Preview(count=0, sample=[], error=to_mistake(checked.error)))
@@ -46,7 +46,7 @@ class PreviewApi:
 
     @serves("X-B3-20")
     async def format(self, call: Call[None, None, TypedExpression]) -> Reply:
-        """Tidy an expression."""
+        """Format an expression."""
         tidy = await self.previews.format(call.body.expression)
         if isinstance(tidy, FilterSyntaxError):
             return Reply("formatted", Formatted(error=to_mistake(tidy)))

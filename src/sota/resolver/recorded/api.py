@@ -38,7 +38,7 @@ class RecordedApi:
 
     @serves("X-B3-22", "X-B5-2")
     async def find(self, call: Call[IdPath, None, None]) -> Reply:
-        """Say what was decided, when, and by what."""
+        """Return what was decided, when, and by what."""
         return Reply("found", to_wire(await self.records.look(UUID(call.path.id))))
 
     @serves("X-B3-23")

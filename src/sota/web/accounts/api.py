@@ -34,7 +34,7 @@ class UsersApi:
 
     @serves("X-B1-46")
     async def new_user(self, call: Call[None, None, NewUser]) -> Reply:
-        """Make an account. Whoever makes it knows its first password, so its owner must replace it."""
+        """Create an account. Its creator knows the first password, so its owner must replace it."""
         new = call.body
         generated = generate_password() if new.password is None else None
         password = new.password or generated or ""

@@ -29,7 +29,7 @@ class ConsoleApi:
 
     @serves("WL-B1-1")
     async def page(self, call: Call[PagePath, IndexQuery, None]) -> Reply:
-        """Serve an approved page; what is not approved is 409, before any session is looked at."""
+        """Serve an approved page; any other is 409, before the session is checked."""
         if call.path.page not in PAGES:
             raise Refused("not_approved", "The console has no such page.")
         return await self._index(call)
@@ -46,7 +46,7 @@ class ConsoleApi:
 
     @serves("WL-B1-12", "WL-B1-13", "WL-B1-15", "WL-B1-16", "WL-B1-17")
     async def root(self, call: Call[None, IndexQuery, None]) -> Reply:
-        """Serve the first page to whoever is signed in."""
+        """Serve the first page to a signed-in user."""
         return await self._index(call)
 
     async def _index(self, call: Call[object, IndexQuery, None]) -> Reply:

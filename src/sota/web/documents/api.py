@@ -31,7 +31,7 @@ class DocumentsApi:
 
     @serves("X-B1-9")
     async def as_page(self, call: Call[None, None, None]) -> Reply:
-        """Return the document as a page; whoever is not signed in comes back to it after that."""
+        """Show the document as a page; a browser that is not signed in returns here after sign-in."""
         if "authorization" not in call.headers:
             session = await self._visitors.session_of(call)
             if session is None:

@@ -15,7 +15,7 @@ JSON = "application/json"
 
 
 def kind_of(call: AnyCall) -> str:
-    """Give the body's media type: a form or JSON.
+    """Return the body's media type: a form or JSON.
 
     Raises:
         Unsupported: it is neither.
@@ -59,7 +59,7 @@ async def read_form(call: AnyCall) -> dict[str, str]:
 
 
 def refuse_foreign(call: AnyCall) -> None:
-    """Refuse a form that another site's page sends: nobody is signed in or out by a page that is not ours.
+    """Refuse a form that another site's page sends, so that no other site signs a user in or out.
 
     Raises:
         Forbidden: the browser says that it comes from elsewhere.
