@@ -97,7 +97,7 @@ def run_one(
     )
 
 
-def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+def parse_overrides(overrides: Sequence[str]) -> dict[str, object]:
     """Read ``name=value`` arguments.
 
     Raises:

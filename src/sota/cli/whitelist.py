@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
@@ -72,9 +72,9 @@ def whitelist(
         print("\n".join(_list(chosen, ends)))
 
 
-def as_data(row: Interaction, ends: Ends) -> dict[str, Any]:
+def as_data(row: Interaction, ends: Ends) -> dict[str, object]:
     """Return a row as ``--json`` prints it."""
-    data: dict[str, Any] = {
+    data: dict[str, object] = {
         "id": row.id,
         "boundary": row.boundary,
         "title": row.title,
@@ -128,15 +128,15 @@ def _document(name: str) -> str:
     return _pretty(document(DOCUMENTED[name]))
 
 
-def _pretty(data: Any) -> str:
+def _pretty(data: object) -> str:
     return msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n"
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: Outcome) -> dict[str, object]:
     return {"name": outcome.name, "status": outcome.status, "message": outcome.message, "text": outcome.text}
 
 
-def _place(places: list[Place]) -> dict[str, Any] | None:
+def _place(places: list[Place]) -> dict[str, object] | None:
     return {"file": places[0].file, "line": places[0].line} if places else None
 
 

@@ -89,7 +89,7 @@ class Receiver:
             raise Unavailable("away")
         if any(entry.payload == "bad" for entry in entries):
             raise Refused("invalid", status=400)
-        self.got += [entry.payload for entry in entries]
+        self.got += [str(entry.payload) for entry in entries]
 
 
 async def fill(database: Database, clock: Time, *payloads: tuple[str, str]) -> None:

@@ -97,7 +97,7 @@ async def _save_table(
     return SavedTable(name=name, rows=rows, columns=columns, next_number=number)
 
 
-def _encode(program: str, table: str, row: Sequence[Any]) -> bytes:
+def _encode(program: str, table: str, row: Sequence[object]) -> bytes:
     values = [bytes(value) if isinstance(value, bytearray) else value for value in row]
     strange = next((value for value in values if value is not None and not isinstance(value, VALUES)), None)
     if strange is not None:
@@ -119,14 +119,14 @@ def check(reader: Reader, program: str, saved: SavedDatabase) -> None:
             raise StartError(f"the backup's {program} database is not the one that its manifest describes")
 
 
-def _rows(reader: Reader, program: str, table: SavedTable) -> Iterator[list[Any]]:
+def _rows(reader: Reader, program: str, table: SavedTable) -> Iterator[list[object]]:
     name = f"databases/{program}/{table.name}"
     file = next((file for file in reader.manifest.files if file.name == name), None)
     if file is None:
         raise StartError(f"the backup has no {name}")
     for content in _framed(reader, file):
         try:
-            row = msgspec.msgpack.decode(content, type=list[Any])
+            row = msgspec.msgpack.decode(content, type=list[object])
         except msgspec.DecodeError:
             row = []
         if len(row) != len(table.columns) or not all(isinstance(value, READ) for value in row):

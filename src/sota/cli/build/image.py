@@ -17,7 +17,7 @@ from sota.kit.errors import Invalid, StartError
 from sota.kit.files import flat_tar
 
 
-def make_image(recipe: ImageRecipe, path: Path, target: Path, signing: Signing | None, key: Any) -> None:
+def make_image(recipe: ImageRecipe, path: Path, target: Path, signing: Signing | None, key: object) -> None:
     """Build the image; ``key`` signs its manifest, None leaves it unsigned.
 
     Raises:
@@ -50,8 +50,8 @@ def make_image(recipe: ImageRecipe, path: Path, target: Path, signing: Signing |
 
 def _operation(
     asked: OperationRecipe, path: Path, temporary: Path, signing: Signing | None, files: dict[str, Path]
-) -> dict[str, Any]:
-    told: dict[str, Any] = {
+) -> dict[str, object]:
+    told: dict[str, object] = {
         name: value for name, value in msgspec.to_builtins(asked).items() if value not in (None, False, [], {})
     }
     told.pop("recipe", None)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-def show_list(titles: Sequence[str], rows: Iterable[Sequence[Any]], items: Any, *, json: bool) -> None:
+def show_list(titles: Sequence[str], rows: Iterable[Sequence[object]], items: object, *, json: bool) -> None:
     """Print a list: ``rows`` for people, ``items`` as JSON."""
     if json:
         print_json(items)
@@ -39,7 +39,7 @@ def show_list(titles: Sequence[str], rows: Iterable[Sequence[Any]], items: Any, 
     Console().print(table if texts else "none")
 
 
-def show_one(fields: Sequence[tuple[str, Any]], item: Any, *, json: bool) -> None:
+def show_one(fields: Sequence[tuple[str, object]], item: object, *, json: bool) -> None:
     """Print one object: one field a line, or the object as JSON."""
     if json:
         print_json(item)
@@ -49,7 +49,7 @@ def show_one(fields: Sequence[tuple[str, Any]], item: Any, *, json: bool) -> Non
         print(f"{name.ljust(width)}  {printable(value)}")
 
 
-def show_done(text: str | Sequence[str], item: Any, *, json: bool) -> None:
+def show_done(text: str | Sequence[str], item: object, *, json: bool) -> None:
     """Print what a command did: sentences, one a line, or the answer as JSON."""
     if json:
         print_json(item)
@@ -64,12 +64,12 @@ def warn(text: str | None) -> None:
         print(f"warning: {text}", file=sys.stderr)
 
 
-def print_json(item: Any) -> None:
+def print_json(item: object) -> None:
     """Print an answer of the API as indented JSON."""
     print(msgspec.json.format(msgspec.json.encode(item), indent=2).decode())
 
 
-def printable(value: Any) -> str:
+def printable(value: object) -> str:
     """Return a value as text: times in UTC to the second, None as -, no control characters."""
     if value is None or value == "":
         return "-"

@@ -155,7 +155,7 @@ def _show_image(image: Path, trusted: Path | None, *, json: bool) -> None:
     if trusted is not None:
         signed = f"by {read.check_signature(load_public_keys(trusted))}"
     manifest = read.manifest
-    fields: list[tuple[str, Any]] = [
+    fields: list[tuple[str, object]] = [
         ("kind", "image"),
         ("package", manifest.package.text),
         ("description", manifest.description),

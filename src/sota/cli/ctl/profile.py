@@ -22,7 +22,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
@@ -96,7 +96,7 @@ def read_profile(name: str | None, environment: Mapping[str, str]) -> Profile:
     folder = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     path = Path(environment.get("SOTA_CTL_CONFIG") or folder / "sota" / "ctl.toml")
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text("utf-8-sig"))
+        content: dict[str, object] = tomllib.loads(path.read_text("utf-8-sig"))
         file = msgspec.convert(content, ProfileFile)
     except FileNotFoundError:
         file = ProfileFile()

@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from sota.kit.errors import StartError
 
@@ -42,7 +41,7 @@ class Processes:
 
     async def start(
         self, name: str, *arguments: str, read_ready: bool = False, environment: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Start ``sota <arguments>``; with ``read_ready`` wait for its line of JSON and return it.
 
         ``environment`` is for values that must not be in the list of processes.
@@ -73,7 +72,7 @@ class Processes:
             line = b""
         if not line:
             raise StartError(f"{name} did not start:\n{self._tail(log_path)}", exit_code=1)
-        ready: dict[str, Any] = json.loads(line)
+        ready: dict[str, object] = json.loads(line)
         return ready
 
     def check(self) -> None:

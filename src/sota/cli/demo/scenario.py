@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -183,6 +182,6 @@ async def _read(package: DemoPackage) -> AsyncIterator[bytes]:
             yield part
 
 
-def summary(rows: list[Row]) -> dict[str, Any]:
+def summary(rows: list[Row]) -> dict[str, object]:
     """Sum up the results."""
     return {status: sum(row.status == status for row in rows) for status in {row.status for row in rows}}

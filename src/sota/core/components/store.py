@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -14,11 +13,11 @@ from sota.boundaries.binding.decorators import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.components.model import Component
 from sota.core.tables import component
-from sota.kit.sql.database import Tx
+from sota.kit.sql.database import Row, Tx
 from sota.kit.sql.insert import insert_new
 
 
-def to_component(row: Any) -> Component:
+def to_component(row: Row) -> Component:
     """Read a row."""
     return Component(row.part_number, row.name, row.description, row.created_at)
 

@@ -10,7 +10,6 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sota.boundaries.authority import Issued
@@ -19,7 +18,7 @@ from sota.core.identity import store
 from sota.core.identity.model import Identity, make_code
 from sota.kit.errors import NotFound, Refused
 from sota.kit.runtime.clock import new_id
-from sota.kit.sql.database import Tx
+from sota.kit.sql.database import Row, Tx
 
 REPLACED = "replaced"
 NO_CODE = "0" * 64
@@ -171,7 +170,7 @@ async def _issue(
     return Done(new, len(revoked or []))
 
 
-def _require_code(known: Any, code: str, now: datetime) -> Any:
+def _require_code(known: Row | None, code: str, now: datetime) -> Row:
     is_right = hmac.compare_digest(known.code_hash if known is not None else NO_CODE, _hash(code))
     if known is None or not is_right or now >= known.expires_at:
         raise _code_refused()

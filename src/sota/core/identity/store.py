@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -13,7 +12,7 @@ from sota.boundaries.authority import ROOT_LIFETIME
 from sota.boundaries.services import allowing
 from sota.core.identity.model import Identity
 from sota.core.tables import enrolment_code, identity, revocation, vehicle
-from sota.kit.sql.database import Tx
+from sota.kit.sql.database import Row, Tx
 from sota.kit.sql.insert import insert_new
 
 
@@ -124,13 +123,13 @@ async def keep_code(tx: Tx, vin: str, code_hash: str, now: datetime, expires_at:
     )
 
 
-async def find_code(tx: Tx, vin: str) -> Any:
+async def find_code(tx: Tx, vin: str) -> Row | None:
     """Find a vehicle's latest code; None if there is none."""
     query = sa.select(enrolment_code).where(enrolment_code.c.vin == vin).with_for_update()
     return (await tx.execute(query)).one_or_none()
 
 
-async def look_code_up(tx: Tx, vin: str) -> Any:
+async def look_code_up(tx: Tx, vin: str) -> Row | None:
     """Read the code of a vehicle that is not retired, without a lock; None if there is none."""
     query = sa.select(enrolment_code).join(vehicle, vehicle.c.vin == enrolment_code.c.vin)
     return (await tx.execute(query.where(vehicle.c.vin == vin, vehicle.c.retired_at.is_(None)))).one_or_none()
@@ -146,7 +145,7 @@ async def drop_codes(tx: Tx, vin: str) -> None:
     await tx.execute(enrolment_code.delete().where(enrolment_code.c.vin == vin))
 
 
-async def list_revoked(tx: Tx, now: datetime, limit: int, after: str | None = None) -> list[Any]:
+async def list_revoked(tx: Tx, now: datetime, limit: int, after: str | None = None) -> list[Row]:
     """Read the revocation list in the order of its entries, without expired ones."""
     query = sa.select(revocation).where(revocation.c.until > now).order_by(revocation.c.entry).limit(limit)
     if after is not None:
@@ -171,5 +170,5 @@ async def count_by_issuer(tx: Tx, now: datetime) -> dict[str, int]:
     return {issuer: int(count) for issuer, count in await tx.execute(query)}
 
 
-def _read(row: Any) -> Identity:
+def _read(row: Row) -> Identity:
     return Identity(**row._mapping)

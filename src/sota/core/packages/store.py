@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -16,7 +15,7 @@ from sota.core.packages.model import Package
 from sota.core.requests.model import OPEN
 from sota.core.requests.set_store import IS_ITS_SET
 from sota.core.tables import installed_package, package, package_set, update
-from sota.kit.sql.database import Tx
+from sota.kit.sql.database import Row, Tx
 
 # Frequent statements are built once: building one takes longer than executing it.
 _ONE = sa.select(package).where(
@@ -24,7 +23,7 @@ _ONE = sa.select(package).where(
 )
 
 
-def to_package(row: Any) -> Package:
+def to_package(row: Row) -> Package:
     """Read a row."""
     return Package(
         name=row.name,

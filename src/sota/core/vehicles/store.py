@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -14,7 +13,7 @@ from sota.boundaries.binding.decorators import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.tables import installed_package, revocation, vehicle, vehicle_component
 from sota.core.vehicles.model import PackageKey, Vehicle, new_epoch
-from sota.kit.sql.database import Tx
+from sota.kit.sql.database import Row, Tx
 from sota.kit.sql.keys import not_alone
 
 # Frequent statements are built once: building one takes longer than executing it.
@@ -27,7 +26,7 @@ _LOCK = (
     .where(vehicle.c.vin == sa.bindparam("one"), vehicle.c.retired_at.is_(None))
     .with_for_update()
 )
-_VINS: sa.BindParameter[Any] = sa.bindparam("vins", expanding=True)
+_VINS: sa.BindParameter[object] = sa.bindparam("vins", expanding=True)
 _LOCK_SEVERAL = (
     sa.select(vehicle.c.vin)
     .where(vehicle.c.vin.in_(_VINS), vehicle.c.retired_at.is_(None))
@@ -40,7 +39,7 @@ _INSTALLED_ON = sa.select(installed_package.c.vin, installed_package.c.name, ins
 _COMPONENTS = sa.select(vehicle_component).where(vehicle_component.c.vin.in_(_VINS))
 
 
-def to_vehicle(row: Any) -> Vehicle:
+def to_vehicle(row: Row) -> Vehicle:
     """Read a row."""
     return Vehicle(row.vin, row.created_at, row.last_seen_at, bool(row.connected), row.retired_at)
 

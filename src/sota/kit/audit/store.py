@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from sota.kit.audit.model import INTERRUPTED, AuditedAction, Opening, Record, RecordFilter, chain
 from sota.kit.audit.tables import HEAD, OPEN, RECORD
-from sota.kit.sql.database import Tx
+from sota.kit.sql.database import Row, Select, Tx
 
 # Built once: each change is recorded with these, and building a statement takes longer than executing it.
 _LOCK_HEAD = sa.select(HEAD.c.number, HEAD.c.hash).where(HEAD.c.id == 1).with_for_update()
@@ -111,7 +110,7 @@ async def read_latest(tx: Tx, filters: RecordFilter, limit: int, before: int | N
     return [_read(row) for row in await tx.execute(query)]
 
 
-def _query(filters: RecordFilter) -> sa.Select[Any]:
+def _query(filters: RecordFilter) -> Select:
     columns, query = RECORD.c, sa.select(RECORD)
     if filters.actor is not None:
         query = query.where(columns.actor == filters.actor)
@@ -126,6 +125,6 @@ def _query(filters: RecordFilter) -> sa.Select[Any]:
     return query
 
 
-def _read(row: Any) -> Record:
+def _read(row: Row) -> Record:
     action = AuditedAction(row.at, row.actor, row.address, row.interaction, row.object, row.outcome, row.status)
     return Record(row.number, action, row.previous_hash, row.hash)

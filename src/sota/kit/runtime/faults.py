@@ -18,7 +18,6 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 VARIABLE = "SOTA_FAULTS"
 BEFORE, AFTER = "before", "after"
@@ -57,7 +56,7 @@ class Plan:
         return side, step, int(number)
 
 
-def step_of(work: Callable[..., Any]) -> str:
+def step_of(work: Callable[..., object]) -> str:
     """Name a transaction after the function that does it.
 
     >>> class Store:
@@ -85,13 +84,13 @@ def _from_environment() -> Plan | None:
 plan = _from_environment()
 
 
-def before(step: str | Callable[..., Any]) -> None:
+def before(step: str | Callable[..., object]) -> None:
     """Note that a durable write is about to be made."""
     if plan is not None:
         plan.reach(BEFORE, step if isinstance(step, str) else step_of(step))
 
 
-def after(step: str | Callable[..., Any]) -> None:
+def after(step: str | Callable[..., object]) -> None:
     """Note that a durable write is on disk, and its caller does not know yet."""
     if plan is not None:
         plan.reach(AFTER, step if isinstance(step, str) else step_of(step))

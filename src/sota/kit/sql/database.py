@@ -42,6 +42,8 @@ from sota.kit.sql.reading import ATTEMPTS, ReadConnection, pause_before
 from sota.kit.sql.settings import DatabaseSettings
 
 Tx = AsyncConnection
+Row = sa.Row[*tuple[Any, ...]]  # Any: each column has its own type
+Select = sa.Select[*tuple[Any, ...]]
 Result = TypeVar("Result")
 # A read-only server mostly stays read-only: one more attempt finds out whether another server took over.
 READ_ONLY_ATTEMPTS = 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
@@ -11,7 +10,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sota.kit.sql.database import Tx
 
 
-async def insert_new(tx: Tx, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+async def insert_new(tx: Tx, table: sa.Table, rows: Sequence[dict[str, object]]) -> None:
     """Insert the rows that do not exist yet; existing ones stay as they are."""
     if not rows:
         return

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -31,7 +31,7 @@ from sota.kit.errors import Damaged, Refused, SotaError
 from sota.kit.runtime.clock import Clock, new_id, sort_behind
 from sota.kit.runtime.logging import get_logger
 from sota.kit.sql import damaged_rows as damage
-from sota.kit.sql.database import Database, Id, Tx, Utc, code_text, long_text
+from sota.kit.sql.database import Database, Id, Row, Select, Tx, Utc, code_text, long_text
 
 BATCH = 100
 PAGE = 500
@@ -51,7 +51,7 @@ class OutboxEntry:
     id: UUID
     kind: str
     topic: str
-    payload: Any
+    payload: object
     attempts: int
 
 
@@ -86,7 +86,7 @@ def outbox_table(metadata: sa.MetaData, name: str = "outbox") -> sa.Table:
     )
 
 
-async def put(tx: Tx, table: sa.Table, kind: str, topic: str, payload: Any, clock: Clock) -> UUID:
+async def put(tx: Tx, table: sa.Table, kind: str, topic: str, payload: object, clock: Clock) -> UUID:
     """Write one entry in the caller's transaction; return its id."""
     entry_id = new_id()
     await tx.execute(
@@ -324,7 +324,7 @@ class _Kind:
         )
 
 
-def _damaged(row: Any) -> OutboxEntry:
+def _damaged(row: Row) -> OutboxEntry:
     return OutboxEntry(row.id, row.kind, row.topic, None, row.attempts)
 
 
@@ -336,14 +336,14 @@ def _is_refusal(error: SotaError) -> bool:
 class _Queries(NamedTuple):
     """Queries that run several times a second: building them takes longer than running them."""
 
-    due: sa.Select[Any]
-    last: sa.Select[Any]
-    waits: sa.Select[Any]
+    due: Select
+    last: Select
+    waits: Select
     remove: sa.Delete
 
 
 def _queries(table: sa.Table) -> _Queries:
-    now: sa.BindParameter[Any] = sa.bindparam("now", type_=Utc)
+    now: sa.BindParameter[object] = sa.bindparam("now", type_=Utc)
     earlier = table.alias("earlier")
     blocked = sa.exists().where(
         earlier.c.topic == table.c.topic,

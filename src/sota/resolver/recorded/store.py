@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from sota.kit.sql.database import Tx
+from sota.kit.sql.database import Row, Tx
 from sota.resolver.dependencies.model import Package
 from sota.resolver.recorded.model import Chunk, Kind
 from sota.resolver.tables import erasure, resolution, resolution_chunk
@@ -198,5 +197,5 @@ async def drop_abandoned(tx: Tx, before: datetime, count: int) -> bool:
     return len(ids) == count
 
 
-def _chunk(row: sa.Row[Any]) -> Chunk:
+def _chunk(row: Row) -> Chunk:
     return Chunk(Kind(row.kind), row.number, row.first_vin, row.last_vin, row._mapping["count"], row.vins, row.verdicts)

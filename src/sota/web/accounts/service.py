@@ -7,7 +7,6 @@ token = await issue_token(db, Role.OPERATOR, "demo")
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -95,7 +94,7 @@ async def change_account(
             Refused: no active admin would be left.
             Invalid: the password is not acceptable.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     now = (clock or SystemClock()).now()
     if role is not None:
         values["role"] = role.value

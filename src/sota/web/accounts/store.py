@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from sota.boundaries.interaction import Role
 from sota.kit.runtime.clock import new_id
-from sota.kit.sql.database import Tx
+from sota.kit.sql.database import Row, Select, Tx
 from sota.web.accounts.model import Account
 from sota.web.tables import ACCOUNT, API_TOKEN, SESSION
 
@@ -27,7 +26,7 @@ async def find_account(tx: Tx, name: str) -> Account | None:
     return read_account(row) if row is not None and row.name == name else None
 
 
-def read_account(row: Any) -> Account:
+def read_account(row: Row) -> Account:
     """Build an account from a row with its columns."""
     return Account(
         row.id,
@@ -72,7 +71,7 @@ async def describe_account(tx: Tx, name: str) -> tuple[Account, int] | None:
     return (read_account(row), row.sessions) if row is not None and row.name == name else None
 
 
-def _with_sessions() -> sa.Select[Any]:
+def _with_sessions() -> Select:
     count = sa.select(sa.func.count()).where(SESSION.c.account_id == ACCOUNT.c.id).scalar_subquery()
     return sa.select(ACCOUNT, count.label("sessions"))
 
@@ -88,7 +87,7 @@ async def lock_admins(tx: Tx) -> set[UUID]:
     return set((await tx.execute(query)).scalars())
 
 
-async def update_account(tx: Tx, account_id: UUID, **values: Any) -> None:
+async def update_account(tx: Tx, account_id: UUID, **values: object) -> None:
     """Change columns of an account, and end its sessions: their rights may have changed."""
     await tx.execute(ACCOUNT.update().where(ACCOUNT.c.id == account_id).values(**values))
     await tx.execute(SESSION.delete().where(SESSION.c.account_id == account_id))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlencode
 
 import jinja2
@@ -110,7 +109,7 @@ class Pages:
         async with gate:
             return await self._core.vehicle(vin)
 
-    def _render(self, name: str, **values: Any) -> bytes:
+    def _render(self, name: str, **values: object) -> bytes:
         return self._templates.get_template(name).render(**values).encode()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,7 +11,7 @@ import sqlalchemy as sa
 
 from sota.kit.errors import Damaged
 from sota.kit.sql import damaged_rows as damage
-from sota.kit.sql.database import Tx
+from sota.kit.sql.database import Row, Tx
 from sota.web.registers.model import BODIES, Kind, NewRegistration, Refusal, Registration, RegistrationState
 from sota.web.tables import REGISTRATION
 
@@ -70,7 +69,7 @@ async def advance(
     tx: Tx, registration: Registration, to: RegistrationState, now: datetime, refusal: Refusal | None = None
 ) -> bool:
     """Move a registration from the state in which it was read to the next; False if another process was faster."""
-    values: dict[str, Any] = {"state": to.value, "attempts": 0}
+    values: dict[str, object] = {"state": to.value, "attempts": 0}
     if to.is_final:
         values |= {"open_object": None, "finished_at": now}
     if refusal is not None:
@@ -97,11 +96,11 @@ async def delete_finished(tx: Tx, before: datetime) -> None:
     await tx.execute(REGISTRATION.delete().where(REGISTRATION.c.finished_at < before))
 
 
-def _read(row: Any) -> Registration:
+def _read(row: Row) -> Registration:
     return damage.read(REGISTRATION.name, row.id, lambda: _decode(row))
 
 
-def _decode(row: Any) -> Registration:
+def _decode(row: Row) -> Registration:
     kind = Kind(row.kind)
     core, resolver = BODIES[kind]
     return Registration(
