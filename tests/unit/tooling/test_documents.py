@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -83,9 +84,10 @@ def test_every_runnable_block_has_a_test_that_runs_it() -> None:
     assert unnamed == []
 
 
-def names_of_code() -> set[str]:
+@functools.cache
+def names_of_code() -> frozenset[str]:
     """Return the classes, functions and constants of the code, alone and behind their class or module."""
-    names = set()
+    names: set[str] = set()
     for folder in ("src", "tests", "bench"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -93,7 +95,7 @@ def names_of_code() -> set[str]:
                     names |= {node.name, *(f"{node.name}.{member}" for member in _defined(node.body))}
                 elif isinstance(node, ast.Module):
                     names |= {*(own := _defined(node.body)), *(f"{path.stem}.{member}" for member in own)}
-    return names
+    return frozenset(names)
 
 
 def _defined(body: list[ast.stmt]) -> set[str]:
