@@ -6,7 +6,6 @@ An entry has the facts of one change in order; entries of one vehicle are relaye
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -36,21 +35,21 @@ def package_changes(
     vin: str, added: Iterable[tuple[str, str]], removed: Iterable[tuple[str, str]]
 ) -> list[PackageAdded | PackageRemoved]:
     """Build the facts of changed packages, removals first."""
-    gone = [
-        PackageRemoved(id=fact_id(), vin=vin, package=InstalledPackage(name=name, version=version))
-        for name, version in sorted(removed)
+    kinds: tuple[tuple[type[PackageAdded | PackageRemoved], Iterable[tuple[str, str]]], ...] = (
+        (PackageRemoved, removed),
+        (PackageAdded, added),
+    )
+    return [
+        kind(id=fact_id(), vin=vin, package=InstalledPackage(name=name, version=version))
+        for kind, packages in kinds
+        for name, version in sorted(packages)
     ]
-    new = [
-        PackageAdded(id=fact_id(), vin=vin, package=InstalledPackage(name=name, version=version))
-        for name, version in sorted(added)
-    ]
-    return [*gone, *new]
 
 
 async def tell(tx: Tx, clock: Clock, topics: Sequence[tuple[str, Sequence[Fact]]]) -> None:
     """Write the facts of several vehicles (or other topics) to the outbox; topics without facts are skipped."""
     now = clock.now()
-    entries: list[dict[str, Any]] = [
+    entries: list[dict[str, object]] = [
         {"id": new_id(), "kind": KIND, "topic": topic, "payload": msgspec.json.encode(facts).decode(), "due_at": now}
         for topic, facts in topics
         if facts

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -51,7 +50,7 @@ async def ask_for_packages(tx: Tx, vin: str, now: datetime) -> None:
 
 
 async def _write(tx: Tx, kind: str, payloads: Sequence[object], now: datetime) -> None:
-    entries: list[dict[str, Any]] = []
+    entries: list[dict[str, object]] = []
     for payload in payloads:
         entry_id = new_id()
         text = msgspec.json.encode(payload).decode()

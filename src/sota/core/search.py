@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import re2
 
@@ -19,6 +19,7 @@ MAX_PATTERN = 512
 MAX_MEMORY = 1 << 20
 SLICE = 2000
 Item = TypeVar("Item")
+Key = TypeVar("Key")
 
 
 class Pattern:
@@ -48,13 +49,13 @@ class Pattern:
 
 
 async def search(
-    read_slice: Callable[[Any, int], Awaitable[list[Item]]],
-    key: Callable[[Item], Any],
+    read_slice: Callable[[Key | None, int], Awaitable[list[Item]]],
+    key: Callable[[Item], Key],
     matches: Callable[[Item], bool] | None,
     *,
-    after: Any,
+    after: Key | None,
     limit: int,
-) -> tuple[list[Item], Any]:
+) -> tuple[list[Item], Key | None]:
     """Return a page of matching entries, and the cursor of the next page (None at the end).
 
     ``read_slice(after, count)`` reads the table's next entries in the order of ``key``.

@@ -94,9 +94,9 @@ async def test_core_that_hears_nothing_does_not_fail_what_another_drives(first: 
     await offer.vehicle.next_message("start", offer.index)
     await first.execute("UPDATE vehicle_update SET lease_owner = 'core-9'")
     engine = first.program.engine
-    transfer = engine._active.find(offer.vehicle.vin, offer.index)
+    transfer = engine.active.find(offer.vehicle.vin, offer.index)
     assert transfer is not None
     transfer.step.number, transfer.step.at = 5, time.monotonic() - 60  # its last attempt, long ago
     await asyncio.sleep(1.5)
     assert (await offer.update())["status"] == "in_flight"
-    assert not engine.is_active(offer.vehicle.vin)
+    assert offer.vehicle.vin not in engine.active

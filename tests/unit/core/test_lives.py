@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sota.boundaries.values import DownloadIdentity
+from sota.boundaries.b7_core_rvi.messages import InstallationStage
+from sota.boundaries.values import DownloadIdentity, Stage
 from sota.core.transfers.model import Download, DownloadState, Mismatch, mismatch
 from sota.core.transfers.presence.model import Life, judge
 from sota.kit.ranges import Ranges
@@ -40,18 +40,12 @@ DOWNLOAD = Download(
 )
 
 
-@dataclass(frozen=True)
-class Message:
-    """What a vehicle's message names."""
-
-    identity: DownloadIdentity
-    epoch: str | None = EPOCH
-    vin: str = LIFE.vin
-    download_index: int = 7
+def message(identity: DownloadIdentity, epoch: str | None = EPOCH) -> InstallationStage:
+    return InstallationStage(vin=LIFE.vin, download_index=7, identity=identity, stage=Stage.INSTALLING, epoch=epoch)
 
 
 def test_message_that_names_the_download_and_the_epoch_counts() -> None:
-    assert mismatch(DOWNLOAD, Message(DOWNLOAD.identity)) is None
+    assert mismatch(DOWNLOAD, message(DOWNLOAD.identity)) is None
 
 
 @pytest.mark.parametrize(
@@ -64,16 +58,16 @@ def test_message_that_names_the_download_and_the_epoch_counts() -> None:
     ids=["update", "package", "hash"],
 )
 def test_message_that_names_another_download_does_not(other: Download) -> None:
-    assert mismatch(DOWNLOAD, Message(other.identity)) is Mismatch.DOWNLOAD
+    assert mismatch(DOWNLOAD, message(other.identity)) is Mismatch.DOWNLOAD
 
 
 def test_unknown_index_is_no_download() -> None:
-    assert mismatch(None, Message(IDENTITY)) is Mismatch.DOWNLOAD
+    assert mismatch(None, message(IDENTITY)) is Mismatch.DOWNLOAD
 
 
 @pytest.mark.parametrize("epoch", [OTHER_EPOCH, None])
-def test_message_of_another_life_does_not_count(epoch: str | None) -> None:
-    assert mismatch(DOWNLOAD, Message(DOWNLOAD.identity, epoch)) is Mismatch.EPOCH
+def test_message_of_another_epoch_does_not_count(epoch: str | None) -> None:
+    assert mismatch(DOWNLOAD, message(DOWNLOAD.identity, epoch)) is Mismatch.EPOCH
 
 
 @pytest.mark.parametrize("highest", [5, 6, 7])

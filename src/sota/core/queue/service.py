@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from sota.core.packages import store as package_store
 from sota.core.queue import store
 from sota.core.queue.model import arrange
 from sota.core.queue.store import Ended
@@ -98,7 +99,8 @@ async def _try_part_again(
         packages = one.packages or resolved.get((part.position, one.vin), [])
         if packages:
             vins_by_packages[in_order(part.order, packages)].append(one.vin)
-    known = await request_service.find_wanted(tx, {key for packages in vins_by_packages for key in packages})
+    wanted = {key for packages in vins_by_packages for key in packages}
+    known = await package_store.find_packages(tx, wanted, kept=True)
     slices = [
         Slice(part.position, packages, vins)
         for packages, vins in vins_by_packages.items()

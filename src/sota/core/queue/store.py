@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,11 +17,12 @@ from sota.core.requests.store import IS_CURRENT, queue_order, read_updates, to_u
 from sota.core.tables import install_request, package_set, update, vehicle
 from sota.kit.http.paging import Moment, Number
 from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnyColumn, AnySelect
 
 ENDED = ("failed", "cancelled")
 LONGEST = 10_000
 Found = list[tuple[UUID, str]]
-Chosen = sa.Select[Any]
+Chosen = AnySelect
 """Updates that a call is about, whatever their state: a query of their ids and VINs."""
 QueueKey = tuple[Number, Number, Number, Moment, UUID]
 """The place of an update in its vehicle's queue."""
@@ -99,7 +99,7 @@ async def count_installing(tx: Tx, chosen: Chosen) -> int:
     return int((await tx.execute(sa.select(sa.func.count()).select_from(begun.subquery()))).scalar_one())
 
 
-def bringing(package: PackageKey, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+def bringing(package: PackageKey, *columns: AnyColumn) -> AnySelect:
     """Select from the updates that bring a package, itself or as a prerequisite; not from those that remove it.
 
     Those that another one follows are passed over: no open update is among them.
@@ -135,7 +135,7 @@ async def list_queue(
     ]
 
 
-def _follows(order: Sequence[sa.ColumnElement[Any]], key: Sequence[Any]) -> sa.ColumnElement[bool]:
+def _follows(order: Sequence[AnyColumn], key: Sequence[object]) -> sa.ColumnElement[bool]:
     """Ask for what comes after a key in an order of several columns."""
     pairs = list(zip(order, key, strict=True))
     return sa.or_(

@@ -110,7 +110,7 @@ class RequestsApi:
         after: UUID | None = read_cursor(call, UUID)
         async with self.db.read() as tx:
             await service.require_request(tx, request_id)
-            page = await store.list_completed(tx, request_id, after=after, count=limit + 1)
+            page = await store.list_updates(tx, request_id, status="installed", after=after, count=limit + 1)
         listed = [
             messages.CompletedInstall(vin=update.vin, completed_at=update.completed_at or update.changed_at)
             for update in page[:limit]

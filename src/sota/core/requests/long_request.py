@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 from sota.boundaries.binding.call import Reply
+from sota.core.packages import store as package_store
 from sota.core.packages.model import Package
 from sota.core.requests import preparation_store, queue_store, service
 from sota.core.requests.chunk_size import ChunkSize
@@ -77,7 +78,7 @@ class LongRequest:
 
     async def _make_real(self, tx: Tx) -> Reply:
         await service.require_packages(tx, self._new.orders, self._new.missing, kept=True)
-        known = await service.find_wanted(tx, self._packages)
+        known = await package_store.find_packages(tx, self._packages.keys(), kept=True)
         for part in self._parts:
             service.require_allowed(part.order, list(self._packages), known)
         _require_ours(await preparation_store.end(tx, self._one))

@@ -11,7 +11,6 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -241,7 +240,7 @@ def _statements(engine: str) -> _Statements:
 
 def _update_values(
     request: InstallRequest, part: Slice, packages: Mapping[PackageKey, Package], set_number: int | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     order, now, failed = request.order, request.created_at, set_number is None
     ended: datetime | None = now if failed else None
     return {

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Sequence
 
 from sota.boundaries.b5_core_resolver.client import FactsClient
 from sota.boundaries.binding.call import Reply
@@ -27,18 +26,11 @@ from sota.core.requests.queue_store import Slice
 from sota.core.requests.set_store import Sets
 from sota.core.requests.slices import read_batches
 from sota.core.settings import CoreSettings
+from sota.core.transfers.dispatching.dispatcher import Dispatcher
 from sota.kit.runtime.clock import Clock, new_id
 from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.database import Database, Tx
 from sota.kit.sql.outbox import Relay
-
-
-class Dispatching(Protocol):
-    """Brings queued updates to their vehicles."""
-
-    def wake(self, vins: Iterable[str]) -> None:
-        """Look at these vehicles now."""
-        ...
 
 
 class Queueing:
@@ -49,7 +41,7 @@ class Queueing:
         db: Database,
         resolver: FactsClient,
         relay: Relay,
-        dispatcher: Dispatching,
+        dispatcher: Dispatcher,
         clock: Clock,
         *,
         settings: CoreSettings,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -44,11 +44,6 @@ async def require_packages(tx: Tx, orders: Sequence[Order], code: str, *, kept: 
         if order.package not in known:
             raise Refused(code, f"Package {order.text} is not registered: upload it first.")
         require_allowed(order, [order.package], known)
-
-
-async def find_wanted(tx: Tx, wanted: Collection[PackageKey]) -> dict[PackageKey, Package]:
-    """Look packages up; none of them is deleted or blacklisted before the transaction ends."""
-    return await package_store.find_packages(tx, wanted, kept=True)
 
 
 def require_allowed(order: Order, wanted: Sequence[PackageKey], known: Mapping[PackageKey, Package]) -> None:
@@ -94,7 +89,7 @@ async def write_sets(
     Return the numbers of the new sets, and their packages: none of these is deleted or blacklisted before the
     transaction ends.
     """
-    known = await find_wanted(tx, {package for _, packages in new for package in packages})
+    known = await package_store.find_packages(tx, {package for _, packages in new for package in packages}, kept=True)
     numbered = sets.number(new, known)
     for request in parts:
         of_part = {

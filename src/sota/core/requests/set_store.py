@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,6 +13,7 @@ from sota.core.packages.model import Package
 from sota.core.requests.model import InstallRequest, PackageKey
 from sota.core.tables import download, package_set, update
 from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnyRow
 
 Packages = tuple[PackageKey, ...]
 SetKey = tuple[int, Packages]
@@ -80,13 +80,13 @@ async def read_sets(tx: Tx, request_id: UUID) -> Sets:
     return sets
 
 
-async def read_parts(tx: Tx, update_ids: Sequence[UUID]) -> dict[UUID, list[Any]]:
+async def read_parts(tx: Tx, update_ids: Sequence[UUID]) -> dict[UUID, list[AnyRow]]:
     """Read, for each of these updates, its packages in their order, and what its vehicle has of them.
 
     The rows have ``package_name``, ``package_version``, ``size``, and ``received`` and ``block_size``, which are None
     until the vehicle is told.
     """
-    found: dict[UUID, list[Any]] = {update_id: [] for update_id in update_ids}
+    found: dict[UUID, list[AnyRow]] = {update_id: [] for update_id in update_ids}
     if found:
         for row in await tx.execute(_PARTS, {"ids": list(update_ids)}):
             found[row.update_id].append(row)

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -22,13 +21,14 @@ from sota.core.tables import install_request, preparation, update
 from sota.kit.ranges import Ranges
 from sota.kit.sql import damaged_rows as damage
 from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnyColumn, AnyRow, AnySelect
 
 RequestKey = tuple[UUID, int]
 LAST = 1_000_000
 IS_CURRENT = update.c.superseded_by.is_(None)
 
 
-def queue_order() -> tuple[sa.ColumnElement[Any], ...]:
+def queue_order() -> tuple[AnyColumn, ...]:
     """Return the order of a vehicle's queue: by priority, then request time, unless it was ordered by hand."""
     return (
         sa.func.coalesce(update.c.queue_priority, update.c.priority),
@@ -38,7 +38,7 @@ def queue_order() -> tuple[sa.ColumnElement[Any], ...]:
     )
 
 
-def to_request(row: Any) -> InstallRequest:
+def to_request(row: AnyRow) -> InstallRequest:
     """Read a row."""
     order = Order(
         package=(row.package_name, row.package_version),
@@ -91,13 +91,13 @@ async def list_requests(
     query = _request_list(package is not None, vin is not None, status, after is not None)
     name, version = package or (None, None)
     after_id, after_position = after or (None, None)
-    given: dict[str, Any] = {"name": name, "version": version, "vin": vin, "now": now}
+    given: dict[str, object] = {"name": name, "version": version, "vin": vin, "now": now}
     given |= {"after_id": after_id, "after_position": after_position}
     return [to_request(row) for row in await tx.execute(query, given | {"count": count})]
 
 
 @functools.cache
-def _request_list(by_package: bool, by_vin: bool, status: str | None, goes_on: bool) -> sa.Select[Any]:
+def _request_list(by_package: bool, by_vin: bool, status: str | None, goes_on: bool) -> AnySelect:
     table = install_request
     query = sa.select(table).order_by(table.c.id, table.c.position).limit(sa.bindparam("count"))
     query = query.where(table.c.id.not_in(sa.select(preparation.c.request_id)))
@@ -159,7 +159,7 @@ async def list_updates(tx: Tx, request_id: UUID, *, status: str | None, after: U
 
 
 @functools.cache
-def _update_list(by_status: bool, goes_on: bool) -> sa.Select[Any]:
+def _update_list(by_status: bool, goes_on: bool) -> AnySelect:
     query = sa.select(update).where(update.c.request_id == sa.bindparam("one"), IS_CURRENT, IS_REAL)
     query = query.order_by(update.c.update_id).limit(sa.bindparam("count"))
     if by_status:
@@ -180,11 +180,6 @@ async def latest_updates(tx: Tx, vin: str, count: int) -> list[Update]:
     return await read_updates(tx, _LATEST, {"one": vin, "count": count})
 
 
-async def list_completed(tx: Tx, request_id: UUID, *, after: UUID | None, count: int) -> list[Update]:
-    """Read the next vehicles that have a request's package."""
-    return await list_updates(tx, request_id, status="installed", after=after, count=count)
-
-
 def _has_update(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     return sa.exists().where(
         update.c.request_id == install_request.c.id,
@@ -195,12 +190,12 @@ def _has_update(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     )
 
 
-async def read_updates(tx: Tx, query: sa.Select[Any], given: Mapping[str, Any] | None = None) -> list[Update]:
+async def read_updates(tx: Tx, query: AnySelect, given: Mapping[str, object] | None = None) -> list[Update]:
     """Read the updates of a query, each with its packages. ``given`` are the query's parameters."""
     return await to_updates(tx, (await tx.execute(query, given)).all())
 
 
-async def to_updates(tx: Tx, found: Sequence[Any]) -> list[Update]:
+async def to_updates(tx: Tx, found: Sequence[AnyRow]) -> list[Update]:
     """Turn rows of updates into updates, each with its packages."""
     parts = await read_parts(tx, [row.update_id for row in found])
     return [_to_update(row, parts[row.update_id]) for row in found]
@@ -233,7 +228,7 @@ _COUNTS = (
 )
 
 
-def _to_update(row: Any, parts: Sequence[Any]) -> Update:
+def _to_update(row: AnyRow, parts: Sequence[AnyRow]) -> Update:
     return Update(
         update_id=row.update_id,
         request_id=row.request_id,
@@ -254,6 +249,6 @@ def _to_update(row: Any, parts: Sequence[Any]) -> Update:
     )
 
 
-def _acknowledged(part: Any) -> int:
+def _acknowledged(part: AnyRow) -> int:
     received = damage.readable("download", part.update_id, lambda: Ranges.parse(part.received), Ranges())
     return int(min(part.size, len(received) * part.block_size))

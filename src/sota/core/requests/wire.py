@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import msgspec
+
 from sota.boundaries.b2_web_core import messages
 from sota.boundaries.values import EndedBy, Interval, PackageId, Reason, Stage, UpdateStatus
 from sota.core.requests.model import Counts, InstallRequest, Order, Update, status_of
@@ -75,13 +77,7 @@ def to_request(parts: Sequence[InstallRequest], counts: Counts, now: datetime) -
 
 def to_counts(counts: Counts) -> messages.Counts:
     """Write how many updates are in each state."""
-    return messages.Counts(
-        pending=counts.pending,
-        in_flight=counts.in_flight,
-        installed=counts.installed,
-        failed=counts.failed,
-        cancelled=counts.cancelled,
-    )
+    return msgspec.convert(counts, messages.Counts, from_attributes=True)
 
 
 def to_update(update: Update) -> messages.Update:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TypeVar
 
 from sota.boundaries.b7_core_rvi.messages import (
     Acknowledgement,
@@ -44,6 +44,7 @@ from sota.kit.runtime.logging import get_logger
 from sota.kit.sql.outbox import Relay
 
 RECEIVED = Reply("received")
+Body = TypeVar("Body", bound=DownloadMessage | VehicleConnected | InstalledSoftware)
 
 
 class TransfersApi:
@@ -68,8 +69,7 @@ class TransfersApi:
     @serves_service("WL-B7-3", "start")
     async def initiate_download(self, message: Message[InitiateDownload]) -> Reply:
         """Begin a download. ``report`` brings its end; a vehicle that asks again after it is answered ``complete``."""
-        body = message.body
-        self._identify(message, body.vin)
+        body = self._identified(message)
         async with self._noting_conflict(body, "start"):
             download = await self.engine.initiate(body)
         if download.state is DownloadState.INSTALLED:
@@ -79,14 +79,14 @@ class TransfersApi:
     @serves_service("WL-B7-3", "cancel")
     async def cancel_download(self, message: Message[CancelDownload]) -> Reply:
         """End an update that the vehicle does not want."""
-        body = message.body
-        self._identify(message, body.vin)
+        body = self._identified(message)
         reason = Reason.DECLINED if body.reason is Reason.DECLINED else Reason.ABORTED
         ending = Ending("cancelled", reason.value, by=reports.ended_by(reason))
         engine = self.engine
         async with self._noting_conflict(body, "cancel"), engine.locks.of(body.vin):
+            key = (body.vin, body.download_index)
             async with engine.db.read() as tx:
-                found = await store.find_download(tx, body.vin, body.download_index)
+                found = (await store.find_downloads(tx, [key])).get(key)
             update_id = service.meant(found, body).update_id
             dropped, ended = await engine.db.transact(lambda tx: service.stop(tx, [update_id], ending, engine.clock))
         if not ended and found is not None and found.update_stage in BEGUN:
@@ -102,8 +102,7 @@ class TransfersApi:
 
         A node makes these calls one after the other, so a call that waits holds up the next ones.
         """
-        body = message.body
-        self._identify(message, body.vin)
+        body = self._identified(message)
         waiting = self.engine.acknowledge(body, _ranges(body), body.outcome)
         return RECEIVED if waiting is None else self._acknowledged(body, waiting)
 
@@ -115,8 +114,7 @@ class TransfersApi:
     @serves("X-B7-13")
     async def show_stage(self, message: Message[InstallationStage]) -> Reply:
         """Note what the installer does now."""
-        body = message.body
-        self._identify(message, body.vin)
+        body = self._identified(message)
         async with self._noting_conflict(body, "stage"):
             await self.engine.show_stage(body, body.stage)
         return RECEIVED
@@ -124,21 +122,19 @@ class TransfersApi:
     @serves("X-B7-12")
     async def connected(self, message: Message[VehicleConnected]) -> Reply:
         """Compare what the vehicle's folder remembers with what Core knows."""
-        self._identify(message, message.body.vin)
-        await self._conflicts.compare(message.body)
+        await self._conflicts.compare(self._identified(message))
         return RECEIVED
 
     @serves("WL-B7-7")
     async def record_report(self, message: Message[InstallReport]) -> Reply:
         """Record what a vehicle did, confirm that, and dispatch its next update."""
-        body = message.body
-        self._identify(message, body.vin)
+        body = self._identified(message)
         engine = self.engine
         try:
             async with engine.locks.of(body.vin):
                 recorded = await self._reports.submit(body)
                 if recorded.outcome != "other_download":
-                    engine.forget(body.vin, body.download_index)
+                    engine.active.forget(body.vin, body.download_index)
         except NotFound as unknown:
             # A repetition could change nothing: the vehicle may stop.
             self._later(self._answer(body, OutcomeReport(status=404, message=unknown.detail)))
@@ -163,8 +159,7 @@ class TransfersApi:
     @serves("X-B7-10")
     async def record_packages(self, message: Message[InstalledSoftware]) -> Reply:
         """Record everything that a vehicle has installed."""
-        body = message.body
-        self._identify(message, body.vin)
+        body = self._identified(message)
         engine = self.engine
         async with engine.locks.of(body.vin):
             await engine.db.transact(lambda tx: service.record_packages(tx, body, engine.clock))
@@ -183,21 +178,22 @@ class TransfersApi:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _identify(self, message: Message[Any], vin: str) -> None:
-        """Make sure that the vehicle sends for its own VIN.
+    def _identified(self, message: Message[Body]) -> Body:
+        """Return the body of a message, if the vehicle sends for its own VIN.
 
         Raises:
             Forbidden: it does not, or that is unknown.
         """
-        speaker = message.peer.vin if message.peer is not None else None
-        if speaker is None and not self._accept_unidentified:
+        vin, sender = message.body.vin, message.peer.vin if message.peer is not None else None
+        if sender is None and not self._accept_unidentified:
             metrics.REFUSED.labels("core", "unidentified_peer").inc()
             raise Forbidden("The node does not say which vehicle sent this message.")
-        if speaker is not None and speaker != vin:
+        if sender is not None and sender != vin:
             metrics.REFUSED.labels("core", "wrong_vin").inc()
-            get_logger().warning("message_refused", service=message.service, sender=short_vin(speaker))
+            get_logger().warning("message_refused", service=message.service, sender=short_vin(sender))
             raise Forbidden("A vehicle speaks for its own VIN alone.")
         self.registration.seen(vin)
+        return message.body
 
     async def _answer(self, report: InstallReport, outcome: OutcomeReport) -> None:
         reported = Reported(download_index=report.download_index, identity=report.identity, outcome=outcome)
@@ -213,7 +209,7 @@ class TransfersApi:
                 await self._conflicts.note(message, service_name)
             raise
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+    def _later(self, work: Coroutine[None, None, None]) -> None:
         """Send to a vehicle after its own message is answered; the vehicle asks again if this gets lost."""
 
         async def send() -> None:

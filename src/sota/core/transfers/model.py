@@ -11,9 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
 from uuid import UUID
 
+from sota.boundaries.b7_core_rvi.messages import (
+    Acknowledgement,
+    CancelDownload,
+    InitiateDownload,
+    InstallationStage,
+    InstallReport,
+)
 from sota.boundaries.values import DownloadIdentity, PackageId
 from sota.kit.ranges import Ranges
 
@@ -90,28 +96,8 @@ class Download:
         return min(self.block_size, self.size - (index - 1) * self.block_size)
 
 
-class DownloadMessage(Protocol):
-    """What a vehicle's message about a download names."""
-
-    @property
-    def vin(self) -> str:
-        """The vehicle that speaks."""
-        ...
-
-    @property
-    def download_index(self) -> int:
-        """The handle of the download."""
-        ...
-
-    @property
-    def identity(self) -> DownloadIdentity:
-        """Which download is meant."""
-        ...
-
-    @property
-    def epoch(self) -> str | None:
-        """The life of the vehicle in which it was told of the download."""
-        ...
+DownloadMessage = InitiateDownload | CancelDownload | Acknowledgement | InstallationStage | InstallReport
+"""What a vehicle sends about a download; each names VIN, index, identity and epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,6 +17,7 @@ from sota.core.transfers.model import Download, DownloadRef, DownloadState
 from sota.kit.ranges import Ranges
 from sota.kit.sql import damaged_rows as damage
 from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnyRow, AnySelect
 
 _IS_ITS_PACKAGE = sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version)
 FINAL = (DownloadState.INSTALLED.value, DownloadState.FAILED.value)
@@ -32,12 +32,6 @@ class Ending:
     result_code: int | None = None
     result_text: str | None = None
     by: EndedBy = EndedBy.CORE
-
-
-async def find_download(tx: Tx, vin: str, download_index: int) -> Download | None:
-    """Look one download up."""
-    row = (await tx.execute(_ONE, {"of_vin": vin, "of_index": download_index})).one_or_none()
-    return _to_download(row) if row is not None else None
 
 
 async def find_downloads(tx: Tx, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Download]:
@@ -72,13 +66,13 @@ async def open_downloads(tx: Tx, update_ids: Sequence[UUID]) -> list[DownloadRef
     return [DownloadRef(row.vin, row.download_index, to_identity(row)) for row in await tx.execute(query)]
 
 
-def to_identity(row: Any) -> DownloadIdentity:
+def to_identity(row: AnyRow) -> DownloadIdentity:
     """Read the identity of a download from its ``update_id`` and the columns of its package."""
     package_id = PackageId(name=row.name, version=row.version)
     return DownloadIdentity(update_id=str(row.update_id), package=package_id, sha256=row.sha256)
 
 
-_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_IDS: sa.BindParameter[Sequence[UUID]] = sa.bindparam("ids", expanding=True)
 _OF_STATUS = (
     sa.select(update.c.update_id, update.c.vin, update.c.stage)
     .where(update.c.update_id.in_(_IDS), update.c.status.in_(sa.bindparam("statuses", expanding=True)))
@@ -154,7 +148,7 @@ async def end_updates(
     return ended
 
 
-def _downloads() -> sa.Select[Any]:
+def _downloads() -> AnySelect:
     return (
         sa.select(
             download,
@@ -183,15 +177,12 @@ def _downloads() -> sa.Select[Any]:
 
 
 # Built once: building a statement takes longer than executing it.
-_ONE = _downloads().where(
-    download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index")
-)
 _SEVERAL = _downloads().where(
     sa.tuple_(download.c.vin, download.c.download_index).in_(sa.bindparam("keys", expanding=True))
 )
 
 
-def _to_download(row: Any) -> Download:
+def _to_download(row: AnyRow) -> Download:
     return Download(
         vin=row.vin,
         download_index=row.download_index,

@@ -17,9 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
-from sota.boundaries.b7_core_rvi.messages import Download, UpdateAvailable
 from sota.boundaries.values import Reason, short_vin
-from sota.core.requests.wire import to_package_id
 from sota.core.settings import CoreSettings
 from sota.core.transfers import service
 from sota.core.transfers.dispatching import retry_store
@@ -106,7 +104,7 @@ class Dispatcher:
         async with self.db.read() as tx:
             open_updates = await dispatch_store.active_updates(tx, self.settings.instance, vins, by.now)
         await self.engine.resume([due.vin for due in open_updates])
-        quiet = [due for due in open_updates if not self.engine.is_active(due.vin)]
+        quiet = [due for due in open_updates if due.vin not in self.engine.active]
         await self._repeat([due for due in quiet if due.vin in new or due.changed_at <= lately], counted=False)
         self.wake(vins)
 
@@ -204,7 +202,7 @@ class Dispatcher:
             await self._announce(await self.db.transact(work))
 
     def _is_quiet(self, vin: str) -> bool:
-        return vin in self.available and not self.engine.is_active(vin)
+        return vin in self.available and vin not in self.engine.active
 
     async def _announce(self, due: list[DueUpdate]) -> None:
         if not due:
@@ -215,28 +213,13 @@ class Dispatcher:
             await asyncio.gather(*(self._notify(announcement) for announcement in announcements[start : start + 16]))
 
     async def _notify(self, announcement: Announcement) -> None:
-        update = UpdateAvailable(
-            update_id=str(announcement.update_id),
-            epoch=announcement.epoch,
-            downloads=[
-                Download(
-                    download_index=one.download_index,
-                    package=to_package_id(one.package),
-                    size=one.size,
-                    sha256=one.sha256,
-                )
-                for one in announcement.downloads
-            ],
-            description=announcement.description,
-            request_confirmation=announcement.request_confirmation,
-        )
         try:
             expires_at = int(announcement.end_at.timestamp())
-            await self.node.notify(announcement.vin, update, expires_at=expires_at)
+            await self.node.notify(announcement.vin, announcement.update, expires_at=expires_at)
         except TRANSIENT as error:
             self._log.warning("notification_waits", vin=short_vin(announcement.vin), reason=str(error))
             return
-        self._log.info("update_notified", vin=short_vin(announcement.vin), update=str(announcement.update_id))
+        self._log.info("update_notified", vin=short_vin(announcement.vin), update=announcement.update.update_id)
 
     def _lease(self, attempts: int) -> Lease:
         now = self.clock.now()

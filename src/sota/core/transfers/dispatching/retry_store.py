@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -51,7 +50,7 @@ async def try_again(tx: Tx, update_id: UUID, retry: Retry, now: datetime) -> boo
         return False
     parts = (await read_parts(tx, [update_id]))[update_id]
     successor = new_id()
-    carried: dict[str, Any] = {name: old._mapping[name] for name in CARRIED}
+    carried: dict[str, object] = {name: old._mapping[name] for name in CARRIED}
     times = {"start_at": start_at, "created_at": old.created_at, "changed_at": now, "next_try_at": start_at}
     row = {**carried, **times, "update_id": successor, "status": "pending", "attempts": 0, "tries": old.tries + 1}
     await tx.execute(update.insert().values(**row))

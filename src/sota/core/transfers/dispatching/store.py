@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from sota.boundaries.values import BEGUN
+from sota.boundaries.b7_core_rvi.messages import Download, UpdateAvailable
+from sota.boundaries.values import BEGUN, PackageId
 from sota.core.requests.model import OPEN
 from sota.core.requests.preparation_store import IS_REAL
 from sota.core.requests.set_store import IS_ITS_SET
@@ -54,33 +55,19 @@ class DueUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class AnnouncedDownload:
-    """One file of an announced update."""
-
-    download_index: int
-    package: tuple[str, str]
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class Announcement:
-    """What a vehicle is told of an update: its downloads, prerequisites first."""
+    """What a vehicle is notified of, and until when."""
 
-    update_id: UUID
     vin: str
-    epoch: str
-    downloads: list[AnnouncedDownload]
-    description: str
-    request_confirmation: bool
+    update: UpdateAvailable
     end_at: datetime
 
 
 # Built once: building a statement takes longer than executing it.
 _DUE = sa.select(update.c.update_id, update.c.vin, update.c.attempts, update.c.end_at, update.c.changed_at)
-_VINS: sa.BindParameter[Any] = sa.bindparam("vins", expanding=True)
-_NOW: sa.BindParameter[Any] = sa.bindparam("now", type_=Utc)
-_MOST: sa.BindParameter[Any] = sa.bindparam("most", type_=sa.Integer)
+_VINS: sa.BindParameter[Collection[str]] = sa.bindparam("vins", expanding=True)
+_NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=Utc)
+_MOST: sa.BindParameter[int] = sa.bindparam("most", type_=sa.Integer)
 # A Core that is alive keeps its updates, although another one's clock may be ahead of its leases.
 _IS_ALIVE = sa.exists().where(core_instance.c.instance == update.c.lease_owner)
 _IS_OURS = sa.or_(update.c.lease_owner == sa.bindparam("owner"), sa.and_(update.c.lease_until < _NOW, ~_IS_ALIVE))
@@ -117,6 +104,30 @@ _EXPIRED = (
     .join(update, _IS_OPEN_PART)
     .where(_IS_OVER, _IS_NOT_BEGUN)
     .limit(_MOST)
+)
+_IDS: sa.BindParameter[Sequence[UUID]] = sa.bindparam("ids", expanding=True)
+_ANNOUNCED_UPDATES = (
+    sa.select(
+        update.c.update_id,
+        update.c.vin,
+        update.c.end_at,
+        vehicle.c.epoch,
+        install_request.c.description,
+        install_request.c.request_confirmation,
+    )
+    .join(
+        install_request,
+        sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position),
+    )
+    .join(vehicle, vehicle.c.vin == update.c.vin)
+    .where(update.c.update_id.in_(_IDS))
+)
+_IS_ITS_PACKAGE = sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version)
+_ANNOUNCED_DOWNLOADS = (
+    sa.select(download, package.c.sha256)
+    .join(package, _IS_ITS_PACKAGE)
+    .where(download.c.update_id.in_(_IDS))
+    .order_by(download.c.update_id, download.c.position)
 )
 
 
@@ -244,45 +255,24 @@ async def renew(tx: Tx, due: DueUpdate, by: Lease, *, counted: bool) -> bool:
 
 
 async def read_announcements(tx: Tx, update_ids: Sequence[UUID]) -> list[Announcement]:
-    """Read what the vehicles of these updates are told."""
-    rows: dict[UUID, Any] = {}
-    query = (
-        sa.select(
-            update.c.update_id,
-            update.c.vin,
-            update.c.end_at,
-            vehicle.c.epoch,
-            install_request.c.description,
-            install_request.c.request_confirmation,
+    """Read what the vehicles of these updates are notified of: the downloads, prerequisites first."""
+    ids = {"ids": list(update_ids)}
+    downloads = defaultdict[UUID, list[Download]](list)
+    for row in await tx.execute(_ANNOUNCED_DOWNLOADS, ids):
+        package_id = PackageId(name=row.package_name, version=row.package_version)
+        one = Download(download_index=row.download_index, package=package_id, size=row.size, sha256=row.sha256)
+        downloads[row.update_id].append(one)
+    announcements = []
+    for row in await tx.execute(_ANNOUNCED_UPDATES, ids):
+        available = UpdateAvailable(
+            update_id=str(row.update_id),
+            epoch=row.epoch,
+            downloads=downloads[row.update_id],
+            description=row.description or "",
+            request_confirmation=bool(row.request_confirmation),
         )
-        .join(
-            install_request,
-            sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position),
-        )
-        .join(vehicle, vehicle.c.vin == update.c.vin)
-        .where(update.c.update_id.in_(list(update_ids)))
-    )
-    for row in await tx.execute(query):
-        rows[row.update_id] = row
-    downloads: dict[UUID, list[AnnouncedDownload]] = {update_id: [] for update_id in rows}
-    is_its_package = sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version)
-    ordered = sa.select(download, package.c.sha256).join(package, is_its_package)
-    ordered = ordered.where(download.c.update_id.in_(list(rows)))
-    for row in await tx.execute(ordered.order_by(download.c.update_id, download.c.position)):
-        key = (row.package_name, row.package_version)
-        downloads[row.update_id].append(AnnouncedDownload(row.download_index, key, row.size, row.sha256))
-    return [
-        Announcement(
-            update_id,
-            row.vin,
-            row.epoch,
-            downloads[update_id],
-            row.description or "",
-            bool(row.request_confirmation),
-            row.end_at,
-        )
-        for update_id, row in rows.items()
-    ]
+        announcements.append(Announcement(row.vin, available, row.end_at))
+    return announcements
 
 
 async def starting_vins(tx: Tx, after: datetime, now: datetime, limit: int) -> list[str]:

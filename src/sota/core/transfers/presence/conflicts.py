@@ -129,7 +129,7 @@ class Conflicts:
             )
         if not verdict.stale:
             return
-        self._engine.forget_vehicle(vin)
+        self._engine.active.forget_vehicle(vin)
         async with self._db.read() as tx:
             life = await conflict_store.read_life(tx, vin)
         if life is None:

@@ -107,7 +107,7 @@ class Registration:
         """
         self._names = {}
         present, self.dispatcher.available = self.dispatcher.available, set()
-        self.engine.pause(present)
+        self.engine.active.pause(present)
         await self.check()
 
     def services_available(self, names: list[str]) -> None:
@@ -171,7 +171,7 @@ class Registration:
     async def _gone(self, vins: set[str]) -> None:
         gone = vins & self.dispatcher.available
         self.dispatcher.available -= gone
-        self.engine.pause(gone)
+        self.engine.active.pause(gone)
         await self._write_connected(gone, connected=False)
 
     async def _correct_connected(self, present: set[str]) -> None:

@@ -29,7 +29,6 @@ from sota.kit.errors import NotFound
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Tx
 
-MAX_RESULT_TEXT = 60_000
 NEVER_INSTALLED = frozenset({Reason.VERIFICATION_FAILED, Reason.DECLINED, Reason.ABORTED, Reason.DEPENDENCY,
                              Reason.EXPIRED, Reason.UNREACHABLE, Reason.DATA_PLAN, Reason.CANCELLED})  # fmt: skip
 """Reasons after which the installer did not run: a missing version means nothing then."""
@@ -91,7 +90,7 @@ async def record_reports(tx: Tx, reports: Sequence[InstallReport], clock: Clock)
     results |= {vin: NotFound("This VIN is not registered.") for vin in unknown}
     told = [one for one in told if one.of.vin not in unknown]
     now = clock.now()
-    await report_store.write_operations(tx, [_operations(one) for one in told], now)
+    await report_store.write_operations(tx, [one.report for one in told], now)
     for one in told:
         if one.is_late:
             outcome = "already_complete" if one.of.update_status == "installed" else "already_failed"
@@ -168,14 +167,6 @@ def _running(one: MatchedReport, before: set[PackageKey]) -> set[PackageKey]:
     return after_removal(before, name)
 
 
-def _operations(one: MatchedReport) -> report_store.Operations:
-    said = [
-        (operation.id, operation.result_code, operation.result_text[:MAX_RESULT_TEXT])
-        for operation in one.report.operations
-    ]
-    return report_store.Operations(one.of.vin, one.of.download_index, said)
-
-
 def _says_installed(report: InstallReport) -> bool:
     """Trust the vehicle's last operation, its verification: an earlier one may have been interrupted and repaired."""
     verified = not report.operations or report.operations[-1].succeeded
@@ -211,4 +202,4 @@ def _first_result(report: InstallReport, *, succeeded: bool) -> tuple[int | None
         return None, None
     failing = [operation for operation in report.operations if not operation.succeeded]
     chosen = failing[0] if failing and not succeeded else report.operations[-1]
-    return chosen.result_code, chosen.result_text[:MAX_RESULT_TEXT]
+    return chosen.result_code, chosen.result_text[: report_store.MAX_RESULT_TEXT]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.boundaries.b7_core_rvi.messages import InstallReport
 from sota.core.tables import download, operation_result
 from sota.core.transfers.model import Download, DownloadState
 from sota.kit.sql.database import Tx
 from sota.kit.sql.keys import not_alone
 
+MAX_RESULT_TEXT = 60_000
 _STATE = (
     download.update()
     .where(download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index"))
@@ -26,15 +26,6 @@ _UNFINISHED = sa.select(download.c.update_id).where(
 _FORGET = operation_result.delete().where(
     sa.tuple_(operation_result.c.vin, operation_result.c.download_index).in_(sa.bindparam("keys", expanding=True))
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Operations:
-    """The operations of one download: (operation, result code, text) in order."""
-
-    vin: str
-    download_index: int
-    said: Sequence[tuple[str, int, str]]
 
 
 async def set_states(tx: Tx, states: Sequence[tuple[Download, DownloadState, str | None]]) -> None:
@@ -54,23 +45,23 @@ async def installed_updates(tx: Tx, update_ids: Collection[UUID]) -> set[UUID]:
     return set(update_ids) - set((await tx.execute(_UNFINISHED, {"ids": list(update_ids)})).scalars())
 
 
-async def write_operations(tx: Tx, operations: Sequence[Operations], now: datetime) -> None:
+async def write_operations(tx: Tx, reports: Sequence[InstallReport], now: datetime) -> None:
     """Write the results of operations; a second report of a download replaces the first."""
-    if not operations:
+    if not reports:
         return
-    await tx.execute(_FORGET, {"keys": not_alone([(of.vin, of.download_index) for of in operations])})
-    rows: list[dict[str, Any]] = [
+    await tx.execute(_FORGET, {"keys": not_alone([(report.vin, report.download_index) for report in reports])})
+    rows = [
         {
-            "vin": of.vin,
-            "download_index": of.download_index,
+            "vin": report.vin,
+            "download_index": report.download_index,
             "position": position,
-            "operation": operation,
-            "result_code": code,
-            "result_text": text,
+            "operation": operation.id,
+            "result_code": operation.result_code,
+            "result_text": operation.result_text[:MAX_RESULT_TEXT],
             "created_at": now,
         }
-        for of in operations
-        for position, (operation, code, text) in enumerate(of.said)
+        for report in reports
+        for position, operation in enumerate(report.operations)
     ]
     if rows:
         await tx.execute(operation_result.insert(), rows)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -33,7 +33,6 @@ from sota.core.transfers.model import (
     DownloadRef,
     DownloadState,
     Lease,
-    mismatch,
 )
 from sota.core.transfers.sending.active import ActiveTransfers
 from sota.core.transfers.sending.blocks import Blocks
@@ -75,16 +74,12 @@ class Engine:
         rates, slots = RateLimiter(settings.limits, time.monotonic()), TransferSlots(settings.limits)
         self._sender = Sender(node, blocks, limits=settings.limits, slots=slots, rates=rates)
         self._queue = FairQueue(rates, self._sender.send_next)
-        self._active = ActiveTransfers(slots, self._queue)
+        self.active = ActiveTransfers(slots, self._queue)
         self._lookups: Batcher[DownloadKey, Download | None] = Batcher(
             self._look_up, key=lambda key: key, most=MAX_LOOKUPS, pause_s=LOOKUP_PAUSE_S
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = get_logger(program="core")
-
-    def is_active(self, vin: str) -> bool:
-        """Report whether a download of this vehicle is under way here."""
-        return vin in self._active
 
     async def initiate(self, message: DownloadMessage) -> Download:
         """Begin the download that a vehicle asks for; its ``start`` goes out.
@@ -97,7 +92,7 @@ class Engine:
                 download = service.may_begin(await self._find_download(message))
             except (Refused, Conflict) as error:
                 if isinstance(error, Conflict):
-                    self.forget(message.vin, message.download_index)
+                    self.active.forget(message.vin, message.download_index)
                 self.disown(message)
                 raise
             if download.state is not DownloadState.INSTALLED:
@@ -115,12 +110,12 @@ class Engine:
         Raises:
             Refused: ``other_download``; only where the result is awaited, because the download must be looked up.
         """
-        transfer = self._active.find_meant(message)
+        transfer = self.active.find_meant(message)
         if transfer is None or transfer.waiting_answers >= MAX_WAITING_ANSWERS:
             return self._acknowledge(message, ranges, outcome)
         if transfer.phase is Phase.SENDING and outcome is None:
             self._note(transfer, ranges.within(transfer.download.block_count))
-            self._active.schedule(transfer)
+            self.active.schedule(transfer)
         else:
             transfer.waiting_answers += 1
             self._spawn(self._acknowledge_later(transfer, message, ranges, outcome))
@@ -145,39 +140,27 @@ class Engine:
                 found = await store.find_transferring(tx, vins[start : start + 500])
             for download in found:
                 async with self.locks.of(download.vin):
-                    transfer = self._active.find(download.vin, download.download_index)
-                    if transfer is None or mismatch(transfer.download, download) is not None:
-                        self._active.begin(download)
+                    transfer = self.active.find(download.vin, download.download_index)
+                    if transfer is None or not transfer.is_of(download):
+                        self.active.begin(download)
                     else:
                         transfer.resume()
-                        self._active.schedule(transfer)
-
-    def pause(self, vins: Iterable[str]) -> None:
-        """Send nothing to vehicles that are away."""
-        self._active.pause(vins)
+                        self.active.schedule(transfer)
 
     def drop(self, downloads: Sequence[DownloadRef], reason: Reason | None) -> None:
         """Forget downloads whose update is closed, and tell their vehicles soon."""
         for one in downloads:
-            self.forget(one.vin, one.download_index)
+            self.active.forget(one.vin, one.download_index)
         self._spawn(self._sender.abort(downloads, reason))
 
     def disown(self, message: DownloadMessage) -> None:
         """Tell a vehicle to drop a download that Core does not know, so that its other downloads need not wait."""
         self._spawn(self._sender.abort([DownloadRef(message.vin, message.download_index, message.identity)], None))
 
-    def forget(self, vin: str, download_index: int) -> None:
-        """Forget a download, for example one that the vehicle has reported."""
-        self._active.forget(vin, download_index)
-
-    def forget_vehicle(self, vin: str) -> None:
-        """Forget all downloads of a vehicle: they belong to another epoch of it."""
-        self._active.forget_vehicle(vin)
-
     async def give_up(self, update_id: UUID, vin: str) -> None:
         """End an update whose vehicle has been silent for very long, unless it is being sent to."""
         async with self.locks.of(vin):
-            if not self.is_active(vin):
+            if vin not in self.active:
                 await self._fail(update_id, vin, Reason.UNREACHABLE)
 
     async def run(self) -> None:
@@ -200,20 +183,20 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._lookups.settle()
         await self.writer.flush()
-        self._active.clear()
+        self.active.clear()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(min(1.0, self.settings.ack_timeout_s / 4))
             now = time.monotonic()
-            for transfer in self._active:
+            for transfer in self.active:
                 if transfer.paused:
                     continue
                 transfer.overdue(now, self.settings.ack_timeout_s)
                 if transfer.is_exhausted(self.settings.attempts):
                     self._spawn(self._give_up_sending(transfer))
                 else:
-                    self._active.schedule(transfer)
+                    self.active.schedule(transfer)
 
     async def _look_up(self, keys: list[DownloadKey]) -> list[Download | None]:
         async with self.db.read() as tx:
@@ -228,12 +211,12 @@ class Engine:
         download = await self._find_download(message)
         transfer = Transfer(download, download.received)
         if download.state is DownloadState.TRANSFERRING and download.update_status == "in_flight":
-            self._active.add(transfer)
+            self.active.add(transfer)
         return transfer
 
     async def _begin(self, download: Download) -> None:
         await self.writer.begin(download, self._lease())
-        self._active.begin(replace(download, state=DownloadState.TRANSFERRING))
+        self.active.begin(replace(download, state=DownloadState.TRANSFERRING))
 
     def _lease(self) -> Lease:
         now, settings = self.clock.now(), self.settings
@@ -246,7 +229,7 @@ class Engine:
 
     async def _acknowledge(self, message: DownloadMessage, ranges: Ranges, outcome: OutcomeReport | None) -> None:
         async with self.locks.of(message.vin):
-            transfer = self._active.find_meant(message) or await self._load(message)
+            transfer = self.active.find_meant(message) or await self._load(message)
             download = transfer.download
             if download.state is DownloadState.PENDING and download.update_status == "in_flight":
                 # The vehicle asked for it, and Core's database is a copy from before that.
@@ -266,10 +249,10 @@ class Engine:
                 transfer.enter(Phase.SENDING)
             elif transfer.phase is Phase.FINISHING and _is_downloaded(outcome):
                 await self.writer.finish(download, transfer.received, self._lease())
-                self.forget(download.vin, download.download_index)
+                self.active.forget(download.vin, download.download_index)
                 self._log.info("download_transferred", vin=short_vin(download.vin), package=download.package_text)
                 return
-            self._active.schedule(transfer)
+            self.active.schedule(transfer)
 
     async def _acknowledge_later(
         self, transfer: Transfer, message: DownloadMessage, ranges: Ranges, outcome: OutcomeReport | None
@@ -284,7 +267,7 @@ class Engine:
     async def _give_up_sending(self, transfer: Transfer) -> None:
         download = transfer.download
         async with self.locks.of(download.vin):
-            is_it = self._active.find(download.vin, download.download_index) is transfer
+            is_it = self.active.find(download.vin, download.download_index) is transfer
             if not (is_it and transfer.is_exhausted(self.settings.attempts)):
                 return  # the vehicle answered while we waited for the lock
             self._log.warning("download_aborted", vin=short_vin(download.vin), package=download.package_text)
@@ -299,7 +282,7 @@ class Engine:
             self._log.warning("abort_postponed", vin=short_vin(vin), reason=str(error))
             return
         if dropped is None:  # another Core drives it by now
-            self.forget_vehicle(vin)
+            self.active.forget_vehicle(vin)
             return
         self.drop(dropped, reason)
         self.on_free([vin])

@@ -68,6 +68,10 @@ class Transfer:
         """Report whether a message of the vehicle is about this download, in the vehicle's present life."""
         return claim.epoch == self.download.epoch and claim.identity == self.identity
 
+    def is_of(self, download: Download) -> bool:
+        """Report whether this is the transfer of a download, in the vehicle's present epoch."""
+        return download.epoch == self.download.epoch and download.identity == self.identity
+
     @property
     def is_complete(self) -> bool:
         """Whether every block is acknowledged."""
