@@ -307,4 +307,4 @@ async def test_console_gives_the_reason_of_a_search_that_fails_and_nothing_false
     for false in ("cannot be read", "No install requests yet", "No vehicle matches", "No vehicle is registered"):
         assert false not in page
     odd = (await (await backend.signed_in()).console({"cursor": "nonsense"})).body.decode()
-    assert "The vehicles are not known now: The cursor is not one that this list returned" in odd
+    assert "Vehicles are unavailable now: The cursor is not one that this list returned" in odd

@@ -16,7 +16,7 @@ from sota.kit.audit.model import Record, RecordFilter, Verdict
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import Invalid, StartError
 
-app = App(name="audit", help="Check the audit trail of a program, or write it out.")
+app = App(name="audit", help="Check or export the audit trail of a program.")
 ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
 

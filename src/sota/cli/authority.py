@@ -8,7 +8,7 @@ from cyclopts import App
 
 from sota.kit.errors import StartError
 
-app = App(name="authority", help="Make an authority for nodes, and the backend's own identity.")
+app = App(name="authority", help="Create an authority for nodes, and the backend's own identity.")
 
 
 @app.command

@@ -10,7 +10,7 @@ from sota.boundaries.binding.service_credentials import issue as issue_token
 from sota.boundaries.interaction import Program
 from sota.kit.files.durable import write_atomic
 
-app = App(name="credentials", help="Issue the credentials that programs show each other.")
+app = App(name="credentials", help="Issue credentials between programs.")
 
 
 @app.command

@@ -10,7 +10,7 @@ from cyclopts import App
 from sota.client.identity_key import PENDING_KEY, PENDING_REQUEST, make_pending
 from sota.kit.errors import StartError
 
-app = App(name="identity", help="On the vehicle: get an identity for a key that the vehicle makes itself.")
+app = App(name="identity", help="On the vehicle: get an identity for a key of its own.")
 
 
 @app.command

@@ -11,7 +11,7 @@ from cyclopts import App
 from sota.boundaries.package_signature import SignedFields, load_private_key, make_key_pair, sign
 from sota.kit.errors import StartError
 
-app = App(name="keys", help="Make keys that sign packages, and sign a package.")
+app = App(name="keys", help="Create keys that sign packages, and sign a package.")
 
 
 @app.command

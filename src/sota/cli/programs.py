@@ -12,14 +12,14 @@ from cyclopts import Parameter
 
 from sota.cli.launch import run_one
 
-Config = Annotated[Path | None, Parameter(name="--config", help="TOML file; the program reads its own table of it.")]
+Config = Annotated[Path | None, Parameter(name="--config", help="TOML file; the program reads its own table.")]
 Set = Annotated[
     tuple[str, ...],
-    Parameter(name="--set", help="A setting, as name=value; may be given several times.", negative=()),
+    Parameter(name="--set", help="A setting, as name=value; repeatable.", negative=()),
 ]
 Show = Annotated[
     bool,
-    Parameter(name="--show-settings", help="Print every setting, its value and its meaning, and end.", negative=()),
+    Parameter(name="--show-settings", help="Print every setting, its value and its meaning, and exit.", negative=()),
 ]
 
 

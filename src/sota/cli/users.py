@@ -16,7 +16,7 @@ from sota.web.accounts import store
 from sota.web.accounts.model import Account, generate_password
 from sota.web.accounts.service import add_account, change_account
 
-app = App(name="users", help="Add, list and disable accounts of the Web Server, or give one another password.")
+app = App(name="users", help="Create, list and disable accounts of the Web Server, or reset a password.")
 RoleName = Literal["viewer", "operator", "admin"]
 PAGE = 500
 

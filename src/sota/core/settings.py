@@ -77,7 +77,7 @@ class CoreSettings(DatabaseSettings, kw_only=True):
         int,
         Meta(ge=0, description="Bytes in flight to all vehicles; windows shrink to share them, to one block each."),
     ] = 256 << 20
-    transfers: Annotated[int, Meta(ge=0, description="Vehicles that are sent to at the same time; 0: no limit.")] = 5000
+    transfers: Annotated[int, Meta(ge=0, description="Vehicles with a transfer at the same time; 0: no limit.")] = 5000
     transfers_per_request: Annotated[
         int, Meta(ge=0, description="The same for the vehicles of one install request; 0: no limit.")
     ] = 0
@@ -99,14 +99,14 @@ class CoreSettings(DatabaseSettings, kw_only=True):
         int, Meta(ge=1, le=100, description="How often a block is sent before the download is aborted.")
     ] = 5
     tries: Annotated[
-        int, Meta(ge=1, le=100, description="How often an update whose vehicle falls silent is tried in total.")
+        int, Meta(ge=1, le=100, description="How often an update of a silent vehicle is tried in total.")
     ] = 3
     retry_pause_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds until it is tried again; doubles each time, up to a day.")
     ] = 900.0
     silence_s: Annotated[
         float,
-        Meta(gt=0, le=366 * 86_400, description="Seconds of silence after which an update under way is given up."),
+        Meta(gt=0, le=366 * 86_400, description="Seconds of silence after which a running update fails."),
     ] = 7 * 86_400.0
     notify_retry_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds until an update is announced again; doubles up to an hour.")
@@ -129,9 +129,9 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     node_check_s: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds between checks that the node knows our services.")
     ] = 10.0
-    dispatch_interval_s: Annotated[
-        float, Meta(gt=0, le=60, description="Seconds between looks for updates that have become due.")
-    ] = 1.0
+    dispatch_interval_s: Annotated[float, Meta(gt=0, le=60, description="Seconds between checks for due updates.")] = (
+        1.0
+    )
 
     @property
     def retry(self) -> Retry:

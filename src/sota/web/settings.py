@@ -30,7 +30,7 @@ class WebSettings(DatabaseSettings, kw_only=True, forbid_unknown_fields=True):
     ] = None
     connections_per_address: Annotated[
         int,
-        Meta(ge=0, description="Connections kept of one address; 0 is any number, for a reverse proxy before it."),
+        Meta(ge=0, description="Connections from one address; 0: no limit, for use behind a reverse proxy."),
     ] = 256
     certificate_file: Annotated[
         Path | None,
@@ -63,7 +63,9 @@ class WebSettings(DatabaseSettings, kw_only=True, forbid_unknown_fields=True):
     upload_timeout_s: Annotated[float, Meta(gt=0, description="Time for a whole upload.")] = 6 * 3600.0
     upload_note_s: Annotated[
         float,
-        Meta(gt=0, le=3600, description="What is left of an upload is deleted so long after its server was killed."),
+        Meta(
+            gt=0, le=3600, description="Seconds after which an upload's remains are deleted when its server was killed."
+        ),
     ] = 40.0
     package_keys: Annotated[
         Path | None,
@@ -75,10 +77,8 @@ class WebSettings(DatabaseSettings, kw_only=True, forbid_unknown_fields=True):
         False
     )
 
-    session_idle_s: Annotated[float, Meta(gt=0, description="A session that is not used for so long ends.")] = 30 * 60.0
-    session_limit_s: Annotated[float, Meta(gt=0, description="A session ends after so long, used or not.")] = (
-        12 * 3600.0
-    )
+    session_idle_s: Annotated[float, Meta(gt=0, description="Seconds after which an unused session ends.")] = 30 * 60.0
+    session_limit_s: Annotated[float, Meta(gt=0, description="Seconds after which any session ends.")] = 12 * 3600.0
     intent_wait_s: Annotated[
         float, Meta(gt=0, le=300, description="How long a request waits for both registers before it answers 503.")
     ] = 20.0

@@ -11,7 +11,7 @@ from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import talk
 
 HERE = Target()
-app = App(name="campaigns", help="Bring a package to the vehicles that its filters choose.")
+app = App(name="campaigns", help="Send a package to the vehicles that its filters choose.")
 
 
 @app.command

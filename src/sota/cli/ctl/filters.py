@@ -13,7 +13,7 @@ from sota.cli.ctl.session import collect, talk
 from sota.kit.errors import Refused
 
 HERE = Target()
-app = App(name="filters", help="Write the filters that choose vehicles, and give them to packages.")
+app = App(name="filters", help="Write filters that choose vehicles, and attach them to packages.")
 app.command(check)
 app.command(tidy, name="format")
 app.command(preview)

@@ -18,7 +18,7 @@ from sota.kit.errors import StartError
 HERE = Target()
 # The limit of one call (X-B1-31 and X-B1-32).
 AT_ONCE = 10_000
-app = App(name="groups", help="Group vehicles by hand; filters ask for a group with in_group.")
+app = App(name="groups", help="Group vehicles by hand; filters test a group with in_group.")
 
 
 @app.command(name="list")

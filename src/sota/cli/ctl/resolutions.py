@@ -14,7 +14,9 @@ from sota.cli.ctl.profile import Target
 from sota.cli.ctl.session import collect, talk
 
 HERE = Target()
-app = App(name="resolutions", help="Look up whom a request chose, and why; requests show names its resolutions.")
+app = App(
+    name="resolutions", help="Look up which vehicles a request chose, and why; requests show lists its resolutions."
+)
 
 
 @app.command

@@ -18,7 +18,7 @@ from sota.kit.errors import StartError
 from sota.kit.files.durable import write_atomic
 
 HERE = Target()
-app = App(name="tokens", help="Make and revoke tokens for the API.")
+app = App(name="tokens", help="Create and revoke tokens for the API.")
 
 
 @app.command(name="list")

@@ -15,7 +15,7 @@ from sota.cli.ctl.session import administer, collect
 from sota.kit.errors import StartError
 
 HERE = Target()
-app = App(name="users", help="Make, change and delete accounts: for admins.")
+app = App(name="users", help="Create, change and delete accounts: for admins.")
 
 
 @app.command(name="list")

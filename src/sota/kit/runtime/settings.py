@@ -34,8 +34,10 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     operation_port: Annotated[
         int, Meta(ge=0, le=65535, description="TCP port of /healthz, /readyz and /metrics; 0 turns it off.")
     ] = 0
-    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$", description="How much is logged.")] = "info"
-    data: Annotated[Path, Meta(description="Folder for what the program keeps.")] = Path("var")
+    log_level: Annotated[
+        str, Meta(pattern="^(debug|info|warning|error)$", description="Least level of log events.")
+    ] = "info"
+    data: Annotated[Path, Meta(description="Folder for the program's data.")] = Path("var")
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
