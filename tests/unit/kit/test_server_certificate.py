@@ -10,6 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from sota.kit.errors import StartError
 from sota.kit.http.listener import HttpListener
@@ -124,6 +129,21 @@ async def test_older_versions_are_refused(served: tuple[ServerCertificate, int])
     for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await shown(port, version=version)
+
+
+@pytest.mark.parametrize("bits", [1024, 2047])
+@pytest.mark.parametrize("is_callers", [False, True])
+def test_small_rsa_key_is_refused_with_its_size(files: Files, bits: int, is_callers: bool) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    small = files.folder / "small.pem"
+    small.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+
+    with pytest.raises(StartError, match=f"the RSA key has {bits} bits; at least 2048 are required"):
+        ServerCertificate(files.certificate if is_callers else small, files.key, small if is_callers else None)
 
 
 def test_certificate_that_cannot_be_used_stops_the_start(files: Files) -> None:

@@ -6,6 +6,7 @@ new connections get the new certificate.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -13,12 +14,13 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from sota.kit.errors import StartError
 from sota.kit.files.durable import write_atomic
 from sota.kit.runtime.logging import get_logger
+from sota.kit.security.rs256 import MIN_BITS
 
 SELF_SIGNED_FOR, RENEWED_BEFORE = timedelta(days=365), timedelta(days=30)
 
@@ -95,6 +97,9 @@ def serving(certificate: Path, key: Path, callers: Path | None = None) -> ssl.SS
     Raises:
         OSError: a file cannot be read, is not PEM, or its key is too small or of another certificate.
     """
+    for file in (certificate, callers):
+        if file is not None:
+            _check_keys(file)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key, password=lambda: "")  # never prompt on a terminal
@@ -102,6 +107,18 @@ def serving(certificate: Path, key: Path, callers: Path | None = None) -> ssl.SS
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(callers)
     return context
+
+
+class SmallKeyError(ssl.SSLError):
+    """A certificate has an RSA key of less than 2048 bits."""
+
+
+def _check_keys(certificates: Path) -> None:
+    with contextlib.suppress(ValueError):  # ssl reports what is not PEM
+        for certificate in x509.load_pem_x509_certificates(certificates.read_bytes()):
+            key = certificate.public_key()
+            if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_BITS:
+                raise SmallKeyError(1, f"the RSA key has {key.key_size} bits; at least {MIN_BITS} are required")
 
 
 class ServerCertificate:
@@ -156,7 +173,7 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
 
 def reason(error: OSError) -> str:
     """Return a short reason why a certificate cannot be used."""
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError) and not isinstance(error, SmallKeyError):
         return (error.reason or "not a certificate in PEM").replace("_", " ").lower()
     return error.strerror or str(error)
 
