@@ -12,7 +12,7 @@ Nothing here does I/O.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
@@ -237,10 +237,6 @@ class Interaction:
         if not isinstance(self.way, Http):
             raise TypeError(f"{self.id} is no call over HTTP")
         return self.way
-
-    def with_path(self, **changes: Any) -> Interaction:
-        """Copy the row with a changed way (tests use it to declare a wrong one)."""
-        return replace(self, way=replace(self.way, **changes))
 
 
 class Row(Interaction, Generic[Answer_co]):

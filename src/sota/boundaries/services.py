@@ -13,7 +13,7 @@ A program registers ``/sota/<service>`` at its node with an address of its own; 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
@@ -86,7 +86,7 @@ class SendMessage(Message, frozen=True):
 
     service_name: ServiceName
     timeout: int
-    parameters: Any
+    parameters: object
 
 
 class EdgeResult(Message, frozen=True):

@@ -9,9 +9,9 @@ A row's id stands whole at its declaration, its handler and its caller, and nowh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def serves(*ids: str) -> Callable[[Function], Function]:
@@ -45,6 +45,6 @@ def calls(*ids: str) -> Callable[[Function], Function]:
     return mark
 
 
-def holds(*ids: str) -> dict[str, Any]:
+def holds(*ids: str) -> dict[object, object]:
     """Mark the table that answers these rows of a database boundary, as SQLAlchemy's ``Table(info=holds(...))``."""
     return {"rows": ids}

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
@@ -20,6 +20,9 @@ from sota.boundaries.values import EnvelopeSignature
 from sota.kit.errors import Invalid, Refused
 from sota.kit.files import durable, flat_tar
 from sota.kit.files.flat_tar import TarEntry
+
+if TYPE_CHECKING:  # a vehicle waits without its libraries
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 SIGNATURE_LIMIT = 4 * MANIFEST_LIMIT
@@ -41,7 +44,7 @@ class Image:
     path: Path
     manifest: Manifest
     manifest_bytes: bytes
-    signature: Mapping[str, Any] | None
+    signature: Mapping[str, object] | None
     entries: Mapping[str, TarEntry]
 
     def take_out(self, name: str, target: Path) -> None:
@@ -78,7 +81,7 @@ class Image:
             if flat_tar.sha256(flat_tar.content(self.path, self.entries[file.name])) != file.sha256:
                 raise Refused("verification_failed", f"{file.name} is damaged: its SHA-256 differs.")
 
-    def check_signature(self, keys: Sequence[Any]) -> str:
+    def check_signature(self, keys: Sequence[Ed25519PublicKey]) -> str:
         """Check that a known key signed the manifest; return that key's id.
 
         Raises:
@@ -118,7 +121,9 @@ def read_image(path: Path) -> Image:
     return Image(path, manifest, content, signature, {entry.name: entry for entry in rest})
 
 
-def write_image(target: IO[bytes], manifest: Manifest, files: Mapping[str, Path], sign: Callable[[bytes], Any]) -> None:
+def write_image(
+    target: IO[bytes], manifest: Manifest, files: Mapping[str, Path], sign: Callable[[bytes], object]
+) -> None:
     """Write an image; ``sign`` gets the manifest's bytes and gives the envelope, or None for an unsigned image.
 
     The caller fills in the manifest's sizes and hashes (:func:`sota.kit.files.flat_tar.sha256`). The same input makes
@@ -142,7 +147,7 @@ def write_image(target: IO[bytes], manifest: Manifest, files: Mapping[str, Path]
     flat_tar.write(target, entries)
 
 
-def sign_manifest(key: Any, manifest: bytes) -> dict[str, Any]:
+def sign_manifest(key: Ed25519PrivateKey, manifest: bytes) -> dict[str, object]:
     """Sign a manifest's bytes; return the envelope."""
     from sota.boundaries.package_signature import sign_payload
 
@@ -153,9 +158,9 @@ def _read(path: Path, entry: TarEntry) -> bytes:
     return b"".join(flat_tar.content(path, entry))
 
 
-def _read_signature(content: bytes) -> Mapping[str, Any]:
+def _read_signature(content: bytes) -> Mapping[str, object]:
     try:
-        found: Mapping[str, Any] = msgspec.to_builtins(msgspec.json.decode(content, type=ImageSignature))
+        found: Mapping[str, object] = msgspec.to_builtins(msgspec.json.decode(content, type=ImageSignature))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"The signature is no DSSE envelope: {error}.") from None
     return found
