@@ -43,7 +43,7 @@ CHANGES = sorted(
 )
 # A caller with a one-time code shows it instead of a token; Core's own trail has the identity that it gave.
 BY_CODE = ("POST", "/api/v1/enrolments")
-ASKED = {(row.way.method, row.way.path) for row in TABLE.values() if isinstance(row.way, Http) and row.way.asks}
+ASKED = {(row.way.method, row.way.path) for row in TABLE.values() if isinstance(row.way, Http) and row.way.read_only}
 DEEDS = [case for case in CHANGES if case[1].startswith("/api/") and case != BY_CODE and case not in ASKED]
 
 

@@ -104,7 +104,7 @@ class Outcome:
         """Whether this is an answer of success (2xx or 3xx)."""
         return self.status is not None and self.status < 400
 
-    def say(self, **values: str) -> str | None:
+    def render(self, **values: str) -> str | None:
         """Return the literal message with its placeholders filled in (``package="ivi/2.1.0"``)."""
         return self.message.format(**values) if self.message is not None else None
 
@@ -123,7 +123,7 @@ class Http:
     ``selected_by`` names the query parameter by whose presence this row is chosen where several rows share a path
     (B1-22 and B1-23). ``asset`` marks rows that answer with a page or file and not with JSON.
     ``secret_path`` marks a callback address that is guarded by an unguessable path and no credential (ruling 10).
-    ``asks`` marks a POST that changes nothing, and is one for its body's sake: the audit passes it over.
+    ``read_only`` marks a POST that changes nothing and needs a body: the audit trail skips it.
     ``max_body`` bounds the request's body in bytes; None means streamed, bounded by the handler.
     """
 
@@ -133,7 +133,7 @@ class Http:
     selected_by: str | None = None
     asset: bool = False
     secret_path: bool = False
-    asks: bool = False
+    read_only: bool = False
     keyed: bool = False
     max_body: int | None = 1 << 20
 

@@ -158,7 +158,7 @@ class SignatureEnvelope(Message, frozen=True, rename={"payload_type": "payloadTy
     signatures: Annotated[list[EnvelopeSignature], Meta(min_length=1, max_length=16)]
 
 
-class Said(Message, frozen=True):
+class MessageOnly(Message, frozen=True):
     """An answer that is the row's message and no more."""
 
     message: str

@@ -282,5 +282,5 @@ def _decisive(start: StartDownload) -> tuple[object, ...]:
 
 
 def _outcome(outcome: Outcome, entry: DownloadEntry) -> OutcomeReport:
-    message = outcome.say(package=entry.package.text) or ""
+    message = outcome.render(package=entry.package.text) or ""
     return OutcomeReport(status=outcome.status or 200, message=message, code=outcome.name)

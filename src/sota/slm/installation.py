@@ -205,7 +205,7 @@ class Installation:
         history, _ = await self._journal.steps(entry.download_index)
         running_version = await self._running_version(entry, ended=finished.succeeded)
         status = status or (ReportStatus.INSTALLED if finished.succeeded else ReportStatus.FAILED)
-        complete = outcomes.COMPLETE.say(package=entry.package.text) or ""
+        complete = outcomes.COMPLETE.render(package=entry.package.text) or ""
         report = InstallReport(
             vin=self._vin,
             download_index=entry.download_index,

@@ -47,7 +47,7 @@ def summary(update_id: str, entries: Sequence[DownloadEntry]) -> VehicleUpdate:
         if bad is not None:
             status = STATUSES[bad.state]
             return VehicleUpdate(update_id=update_id, status=status, downloads=downloads, reason=bad.reason)
-        message = outcomes.COMPLETE.say(package=entries[-1].package.text) or ""
+        message = outcomes.COMPLETE.render(package=entries[-1].package.text) or ""
         outcome = OutcomeReport(status=200, message=message)
         return VehicleUpdate(update_id=update_id, status=UpdateStatus.INSTALLED, downloads=downloads, outcome=outcome)
     order = list(STAGES)

@@ -123,7 +123,7 @@ def test_no_row_says_that_it_reads_and_lets_viewers_write() -> None:
         and row.way.method != "GET"
         and row.role not in {Role.OPERATOR, Role.ADMIN}
         and row not in admin_rows.OWN
-        and not row.way.asks
+        and not row.way.read_only
     ]
     assert writing == ["X-B1-83"]  # a vehicle that has no token yet shows its one-time code
 
@@ -179,7 +179,7 @@ def test_ordinary_refusals_are_those_of_the_errors() -> None:
 def test_message_is_filled_in() -> None:
     outcome = TABLE["WL-B7-6"].outcome("downloaded")
     assert outcome is not None
-    assert outcome.say(package="ivi/2.1.0") == "Download of ivi/2.1.0 complete"
+    assert outcome.render(package="ivi/2.1.0") == "Download of ivi/2.1.0 complete"
 
 
 def test_result_of_a_store_is_an_outcome_of_its_row() -> None:

@@ -20,7 +20,7 @@ from sota.boundaries.b1_browser_web.queries import ProgramAuditQuery, ProgramQue
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
 from sota.boundaries.parameters import ListQuery
-from sota.boundaries.values import Said
+from sota.boundaries.values import MessageOnly
 from sota.kit.http.client import HttpClient
 
 
@@ -42,7 +42,7 @@ class AdminClient:
         return await self.caller.call(rows.OWN_SESSIONS)
 
     @calls("X-B1-44")
-    async def sign_out_everywhere(self) -> Said:
+    async def sign_out_everywhere(self) -> MessageOnly:
         """End all one's own sessions."""
         return await self.caller.call(rows.END_SESSIONS)
 
@@ -67,7 +67,7 @@ class AdminClient:
         return await self.caller.call(rows.CHANGE_USER, {"user": name}, body=change)
 
     @calls("X-B1-49")
-    async def delete_user(self, name: str) -> Said:
+    async def delete_user(self, name: str) -> MessageOnly:
         """Delete an account."""
         return await self.caller.call(rows.DELETE_USER, {"user": name})
 
@@ -82,7 +82,7 @@ class AdminClient:
         return await self.caller.call(rows.NEW_TOKEN, body=token)
 
     @calls("X-B1-52")
-    async def revoke_token(self, token_id: str) -> Said:
+    async def revoke_token(self, token_id: str) -> MessageOnly:
         """Revoke a token."""
         return await self.caller.call(rows.REVOKE_TOKEN, {"id": token_id})
 

@@ -12,7 +12,7 @@ from sota.boundaries.b1_browser_web.queries import ProgramAuditQuery, ProgramQue
 from sota.boundaries.interaction import Http, Role, answers, declared, refuses
 from sota.boundaries.ordinary import NOT_FOUND
 from sota.boundaries.parameters import ListQuery
-from sota.boundaries.values import Said
+from sota.boundaries.values import MessageOnly
 
 NO_ACCOUNT = refuses(
     "no_account", 409, "No account", "the caller is a service's token, which has no account of its own"
@@ -64,7 +64,7 @@ END_SESSIONS = B1.row(
     Http("DELETE", "/api/v1/account/sessions"),
     answers("signed_out", "all sessions of the caller's account ended, this one too", "Signed out everywhere"),
     NO_ACCOUNT,
-    response=Said,
+    response=MessageOnly,
     role=Role.VIEWER,
 )
 USERS = B1.row(
@@ -113,7 +113,7 @@ DELETE_USER = B1.row(
     answers("deleted", "the account, its sessions and its tokens are gone", "Account deleted"),
     LAST_ADMIN,
     also=(NOT_FOUND,),
-    response=Said,
+    response=MessageOnly,
     role=Role.ADMIN,
 )
 TOKENS = B1.row(
@@ -142,7 +142,7 @@ REVOKE_TOKEN = B1.row(
     Http("DELETE", "/api/v1/tokens/{id}"),
     answers("revoked", "the token is worth nothing any more", "Token revoked"),
     also=(NOT_FOUND,),
-    response=Said,
+    response=MessageOnly,
     role=Role.VIEWER,
 )
 AUDIT = B1.row(

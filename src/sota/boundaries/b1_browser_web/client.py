@@ -28,7 +28,7 @@ from sota.boundaries.b2_web_core.register_client import RegisterClient
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Page, address, check, decode
 from sota.boundaries.parameters import DeleteFilterQuery, ListQuery, RegexQuery
-from sota.boundaries.values import PackageId, Said
+from sota.boundaries.values import MessageOnly, PackageId
 from sota.kit.http.client import StreamedResponse
 
 UPLOAD_TIMEOUT_S = 600.0
@@ -38,7 +38,7 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
     """The Web Server's JSON API. Lists come as pages: ``cursor`` asks for the next one."""
 
     @calls("WL-B1-4")
-    async def new_vehicle(self, vin: str) -> Said:
+    async def new_vehicle(self, vin: str) -> MessageOnly:
         """Register a vehicle."""
         return await self.caller.call(rows.NEW_VIN, body=NewVehicle(vin=vin))
 
@@ -48,12 +48,12 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
         return await self.caller.call(rows.NEW_CAMPAIGN, body=campaign)
 
     @calls("WL-B1-6")
-    async def new_filter(self, name: str, expression: str) -> Said:
+    async def new_filter(self, name: str, expression: str) -> MessageOnly:
         """Create a filter."""
         return await self.caller.call(rows.NEW_FILTER, body=Filter(name=name, expression=expression))
 
     @calls("WL-B1-7")
-    async def associate(self, package: PackageId, filter_name: str) -> Said:
+    async def associate(self, package: PackageId, filter_name: str) -> MessageOnly:
         """Associate a filter with a package."""
         return await self.caller.call(rows.NEW_ASSOCIATION, package, body=Association(filter=filter_name))
 
@@ -70,7 +70,7 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
     @calls("WL-B1-21")
     async def upload_package(
         self, metadata: PackageMetadata, file: AsyncIterator[bytes], file_name: str = "package"
-    ) -> Said:
+    ) -> MessageOnly:
         """Upload a package's file and metadata, part by part."""
         upload = Upload(metadata, file, file_name)
         method, path = address(rows.UPLOAD_PACKAGE, {})
@@ -79,7 +79,7 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
             method, path, body=upload.parts(), headers=headers, timeout_s=UPLOAD_TIMEOUT_S
         )
         check(response.status, response.body)
-        said: Said = decode(rows.UPLOAD_PACKAGE, response.body)
+        said: MessageOnly = decode(rows.UPLOAD_PACKAGE, response.body)
         return said
 
     @calls("WL-B1-22")
@@ -108,7 +108,7 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
         return await self.caller.page(rows.DELETE_FILTER, {"name": name}, query=query)
 
     @calls("WL-B1-29")
-    async def new_component(self, component: Component) -> Said:
+    async def new_component(self, component: Component) -> MessageOnly:
         """Register a component."""
         return await self.caller.call(rows.NEW_COMPONENT, body=component)
 
@@ -135,6 +135,6 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
             yield response
 
     @calls("X-B1-11")
-    async def delete_package(self, package: PackageId) -> Said:
+    async def delete_package(self, package: PackageId) -> MessageOnly:
         """Delete a package that is no longer needed."""
         return await self.caller.call(rows.DELETE_PACKAGE, package)

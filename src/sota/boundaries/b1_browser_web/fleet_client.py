@@ -9,7 +9,7 @@ from sota.boundaries.b3_web_resolver.fleet_messages import Group, GroupChange, M
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
 from sota.boundaries.parameters import ListQuery
-from sota.boundaries.values import Said
+from sota.boundaries.values import MessageOnly
 from sota.kit.http.client import HttpClient
 
 
@@ -45,7 +45,7 @@ class FleetClient:
         return await self.caller.call(rows.KEEP_GROUP, {"group": name}, body=change)
 
     @calls("X-B1-29")
-    async def delete_group(self, name: str) -> Said:
+    async def delete_group(self, name: str) -> MessageOnly:
         """Delete a group that no filter asks for."""
         return await self.caller.call(rows.DELETE_GROUP, {"group": name})
 

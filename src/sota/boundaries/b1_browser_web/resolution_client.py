@@ -24,7 +24,7 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
 from sota.boundaries.parameters import ListQuery, PackageFilterPath, WidenQuery
-from sota.boundaries.values import PackageId, Said
+from sota.boundaries.values import MessageOnly, PackageId
 from sota.kit.http.client import HttpClient
 
 
@@ -40,7 +40,7 @@ class ResolutionClient:
         return await self.caller.page(filter_rows.PACKAGE_FILTERS, package, query=query)
 
     @calls("X-B1-66")
-    async def detach(self, package: PackageId, filter_name: str, *, widen: bool = False) -> Said:
+    async def detach(self, package: PackageId, filter_name: str, *, widen: bool = False) -> MessageOnly:
         """Detach a filter from a package; ``widen``: although the package then goes to more vehicles."""
         path = PackageFilterPath(package.name, package.version, filter_name)
         return await self.caller.call(filter_rows.DETACH_FILTER, path, query=WidenQuery(widen))

@@ -20,7 +20,7 @@ from sota.boundaries.ordinary import (
     PACKAGE_IN_USE,
     PACKAGE_MISSING,
 )
-from sota.boundaries.values import Said
+from sota.boundaries.values import MessageOnly
 
 INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
 
@@ -34,7 +34,7 @@ NEW_FILTER = B1.row(
     refuses("filter_exists", 409, "Filter already exists", "there is a filter of that name"),
     also=(FILTER_INVALID,),
     request=messages.Filter,
-    response=Said,
+    response=MessageOnly,
     role=Role.OPERATOR,
 )
 NEW_ASSOCIATION = B1.row(
@@ -48,7 +48,7 @@ NEW_ASSOCIATION = B1.row(
         PACKAGE_MISSING,
     ),
     request=messages.Association,
-    response=Said,
+    response=MessageOnly,
     role=Role.OPERATOR,
 )
 QUEUE_PACKAGE = passed_on("WL-B1-8", core.QUEUE_PACKAGE, Role.OPERATOR, keyed=True)
@@ -64,7 +64,7 @@ UPLOAD_PACKAGE = B1.row(
     AUTHENTICATION_FAILED,
     also=(PACKAGE_EXISTS,),
     request=messages.PackageMetadata,
-    response=Said,
+    response=MessageOnly,
     role=Role.OPERATOR,
 )
 SEARCH_FILTERS = passed_on("WL-B1-22", resolver.SEARCH_FILTERS, Role.VIEWER)
@@ -102,7 +102,7 @@ DELETE_PACKAGE = B1.row(
     answers("deleted", "the package is in neither register, and its file goes", "Package deleted"),
     PACKAGE_IN_USE,
     also=(NOT_FOUND,),
-    response=Said,
+    response=MessageOnly,
     role=Role.ADMIN,
 )
 

@@ -15,7 +15,7 @@ from sota.boundaries.b2_web_core.queue_client import QueueClient
 from sota.boundaries.b2_web_core.register_client import RegisterClient
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Page
-from sota.boundaries.values import PackageId, Said
+from sota.boundaries.values import MessageOnly, PackageId
 
 # A request for a million vehicles is answered when all of it is written.
 QUEUEING_S = 115.0
@@ -25,17 +25,17 @@ class CoreClient(RegisterClient, QueueClient):
     """SOTA Core, as the Web Server sees it. ``key`` makes a registration safe to repeat."""
 
     @calls("WL-B2-1", "WL-B2-8")
-    async def new_package(self, package: NewPackage, *, key: str | None = None) -> Said:
+    async def new_package(self, package: NewPackage, *, key: str | None = None) -> MessageOnly:
         """Register a package whose file is in the repository."""
         return await self.caller.call(rows.NEW_PACKAGE, body=package, key=key)
 
     @calls("WL-B2-2")
-    async def new_vehicle(self, vehicle: NewVehicle, *, key: str | None = None) -> Said:
+    async def new_vehicle(self, vehicle: NewVehicle, *, key: str | None = None) -> MessageOnly:
         """Register a vehicle."""
         return await self.caller.call(rows.NEW_VIN, body=vehicle, key=key)
 
     @calls("X-B2-7")
-    async def new_component(self, component: Component, *, key: str | None = None) -> Said:
+    async def new_component(self, component: Component, *, key: str | None = None) -> MessageOnly:
         """Register a component."""
         return await self.caller.call(rows.NEW_COMPONENT, body=component, key=key)
 
@@ -50,7 +50,7 @@ class CoreClient(RegisterClient, QueueClient):
         return await self.caller.call(rows.PACKAGE_FILE, package)
 
     @calls("X-B2-9")
-    async def delete_package(self, package: PackageId, file: str, *, key: str | None = None) -> Said:
+    async def delete_package(self, package: PackageId, file: str, *, key: str | None = None) -> MessageOnly:
         """Delete a package whose file is this one."""
         return await self.caller.call(rows.DELETE_PACKAGE, package, query=DeletePackageQuery(file), key=key)
 

@@ -16,7 +16,7 @@ from sota.boundaries.b2_web_core.queries import BlacklistQuery, RetireQuery
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
 from sota.boundaries.parameters import ListQuery
-from sota.boundaries.values import PackageId, Said
+from sota.boundaries.values import MessageOnly, PackageId
 
 
 class QueueClient:
@@ -67,7 +67,7 @@ class QueueClient:
         )
 
     @calls("X-B1-20", "X-B2-18")
-    async def allow(self, package: PackageId) -> Said:
+    async def allow(self, package: PackageId) -> MessageOnly:
         """Remove a package from the blacklist."""
         return await self.caller.call(queue_rows.ALLOW, package)
 
@@ -77,11 +77,11 @@ class QueueClient:
         return await self.caller.call(queue_rows.PREVIEW, package)
 
     @calls("X-B1-22", "X-B2-20")
-    async def retire_vehicle(self, vin: str, *, key: str | None = None) -> Said:
+    async def retire_vehicle(self, vin: str, *, key: str | None = None) -> MessageOnly:
         """Retire a vehicle; its history is kept."""
         return await self.caller.call(queue_rows.RETIRE, {"vin": vin}, key=key)
 
     @calls("X-B1-23", "X-B2-21")
-    async def erase_vehicle(self, vin: str, *, key: str | None = None) -> Said:
+    async def erase_vehicle(self, vin: str, *, key: str | None = None) -> MessageOnly:
         """Erase a vehicle; its history is kept under a pseudonym."""
         return await self.caller.call(queue_rows.ERASE, {"vin": vin}, query=RetireQuery("true"), key=key)

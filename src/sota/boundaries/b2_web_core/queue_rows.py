@@ -9,7 +9,7 @@ from sota.boundaries.b2_web_core.queries import BlacklistQuery, RetireQuery
 from sota.boundaries.interaction import Boundary, Http, Program, answers, declared
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NOT_FOUND
 from sota.boundaries.parameters import ListQuery
-from sota.boundaries.values import Said
+from sota.boundaries.values import MessageOnly
 
 B2 = Boundary("B2", Program.WEB_SERVER, Program.SOTA_CORE, also=(AUTHENTICATION_FAILED,))
 
@@ -94,7 +94,7 @@ ALLOW = B2.row(
     Http("DELETE", "/api/v1/packages/{name}/{version}/blacklist"),
     answers("allowed", "it may be queued again, and is not on the blacklist", "Package no longer blacklisted"),
     also=(NOT_FOUND,),
-    response=Said,
+    response=MessageOnly,
 )
 
 PREVIEW = B2.row(
@@ -112,7 +112,7 @@ RETIRE = B2.row(
     Http("DELETE", "/api/v1/vehicles/{vin}", query=RetireQuery, keyed=True),
     answers("retired", "nothing more is sent to it, no filter finds it, and its history is kept", "Vehicle retired"),
     also=(NOT_FOUND,),
-    response=Said,
+    response=MessageOnly,
 )
 
 ERASE = B2.row(
@@ -121,7 +121,7 @@ ERASE = B2.row(
     Http("DELETE", "/api/v1/vehicles/{vin}", query=RetireQuery, selected_by="erase", keyed=True),
     answers("erased", "it is retired, and its history kept under a pseudonym that cannot be undone", "Vehicle erased"),
     also=(NOT_FOUND,),
-    response=Said,
+    response=MessageOnly,
 )
 
 AUDIT = B2.row(

@@ -24,7 +24,7 @@ from sota.boundaries.ordinary import (
     PACKAGE_MISSING,
 )
 from sota.boundaries.parameters import ListQuery, RegexQuery
-from sota.boundaries.values import BATCH_LIMIT, Said, Vin
+from sota.boundaries.values import BATCH_LIMIT, MessageOnly, Vin
 
 B2 = Boundary("B2", Program.WEB_SERVER, Program.SOTA_CORE, also=(AUTHENTICATION_FAILED,))
 
@@ -38,7 +38,7 @@ NEW_PACKAGE = B2.row(
     INSERTED,
     PACKAGE_EXISTS,
     request=messages.NewPackage,
-    response=Said,
+    response=MessageOnly,
 )
 NEW_VIN = B2.row(
     "WL-B2-2",
@@ -47,7 +47,7 @@ NEW_VIN = B2.row(
     INSERTED,
     refuses("vin_exists", 409, "VIN already exists", "the VIN is registered already"),
     request=messages.NewVehicle,
-    response=Said,
+    response=MessageOnly,
 )
 NEW_CAMPAIGN = B2.row(
     "WL-B2-3",
@@ -109,7 +109,7 @@ NEW_PACKAGE_METADATA = B2.row(
     AUTHENTICATION_FAILED,
     also=(PACKAGE_EXISTS,),
     request=messages.NewPackage,
-    response=Said,
+    response=MessageOnly,
 )
 UPDATE_VIN_PACKAGES = B2.row(
     "WL-B2-9",
@@ -224,7 +224,7 @@ NEW_COMPONENT = B2.row(
     INSERTED,
     refuses("component_exists", 409, "Component already exists", "the part number is registered already"),
     request=messages.Component,
-    response=Said,
+    response=MessageOnly,
 )
 PACKAGE_FILE = B2.row(
     "X-B2-8",
@@ -241,7 +241,7 @@ DELETE_PACKAGE = B2.row(
     answers("deleted", "the package is no longer registered", "Package deleted"),
     PACKAGE_IN_USE,
     also=(NOT_FOUND,),
-    response=Said,
+    response=MessageOnly,
 )
 
 ROWS = (*declared(globals()), *queue_rows.ROWS, *identity_rows.ROWS)

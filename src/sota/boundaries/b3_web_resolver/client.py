@@ -13,7 +13,7 @@ from sota.boundaries.b3_web_resolver.messages import (
 )
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Caller, Page
-from sota.boundaries.values import PackageId, Said
+from sota.boundaries.values import MessageOnly, PackageId
 from sota.kit.http.client import HttpClient
 
 
@@ -24,12 +24,12 @@ class ResolverClient:
         self.caller = Caller(client)
 
     @calls("WL-B3-1")
-    async def new_package(self, package: PackageToResolve, *, key: str | None = None) -> Said:
+    async def new_package(self, package: PackageToResolve, *, key: str | None = None) -> MessageOnly:
         """Register a package and its dependencies."""
         return await self.caller.call(rows.NEW_PACKAGE, body=package, key=key)
 
     @calls("WL-B3-2")
-    async def new_vehicle(self, vehicle: VehicleToResolve, *, key: str | None = None) -> Said:
+    async def new_vehicle(self, vehicle: VehicleToResolve, *, key: str | None = None) -> MessageOnly:
         """Register a vehicle."""
         return await self.caller.call(rows.NEW_VIN, body=vehicle, key=key)
 
@@ -39,17 +39,17 @@ class ResolverClient:
         return await self.caller.call(rows.RESOLVE, body=ResolveRequest(package=package))
 
     @calls("X-B3-2")
-    async def new_component(self, component: ComponentToResolve, *, key: str | None = None) -> Said:
+    async def new_component(self, component: ComponentToResolve, *, key: str | None = None) -> MessageOnly:
         """Register a component."""
         return await self.caller.call(rows.NEW_COMPONENT, body=component, key=key)
 
     @calls("X-B3-3")
-    async def delete_package(self, package: PackageId, *, key: str | None = None) -> Said:
+    async def delete_package(self, package: PackageId, *, key: str | None = None) -> MessageOnly:
         """Delete a package, its dependencies and its associations with filters."""
         return await self.caller.call(rows.DELETE_PACKAGE, package, key=key)
 
     @calls("X-B3-4")
-    async def delete_vehicle(self, vin: str, *, key: str | None = None) -> Said:
+    async def delete_vehicle(self, vin: str, *, key: str | None = None) -> MessageOnly:
         """Delete a vehicle and what is known of it."""
         return await self.caller.call(rows.DELETE_VEHICLE, {"vin": vin}, key=key)
 

@@ -6,7 +6,7 @@ from sota.boundaries.b3_web_resolver import fleet_messages as messages
 from sota.boundaries.interaction import Boundary, Http, Program, answers, declared, refuses
 from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NOT_FOUND
 from sota.boundaries.parameters import ListQuery
-from sota.boundaries.values import Said, Vin
+from sota.boundaries.values import MessageOnly, Vin
 
 B3 = Boundary("B3", Program.WEB_SERVER, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 
@@ -57,7 +57,7 @@ DELETE_GROUP = B3.row(
     Http("DELETE", "/api/v1/groups/{group}"),
     answers("deleted", "the group is gone, its vehicles are not", "Group deleted"),
     also=(NOT_FOUND, refuses("group_in_use", 409, "Group is in use", "a filter asks for the group")),
-    response=Said,
+    response=MessageOnly,
 )
 MEMBERS = B3.row(
     "X-B3-11",

@@ -40,7 +40,7 @@ DROP_DEPENDENCIES = B3.row(
 EXPLAIN = B3.row(
     "X-B3-17",
     "Explain a decision",
-    Http("POST", "/api/v1/resolve/explain", asks=True),
+    Http("POST", "/api/v1/resolve/explain", read_only=True),
     answers("explained", "why the vehicle gets the package or not, clause by clause"),
     also=(NOT_FOUND, PACKAGE_MISSING, NO_FILTERS, FILTER_INVALID),
     request=messages.ExplainRequest,
@@ -49,7 +49,7 @@ EXPLAIN = B3.row(
 PREVIEW = B3.row(
     "X-B3-18",
     "Preview a filter",
-    Http("POST", "/api/v1/filters/preview", asks=True),
+    Http("POST", "/api/v1/filters/preview", read_only=True),
     answers("previewed", "how many vehicles it is true for, and some of them; or where its mistake is"),
     request=messages.TypedExpression,
     response=messages.Preview,
@@ -57,7 +57,7 @@ PREVIEW = B3.row(
 VALIDATE = B3.row(
     "X-B3-19",
     "Validate a filter",
-    Http("POST", "/api/v1/filters/validate", asks=True),
+    Http("POST", "/api/v1/filters/validate", read_only=True),
     answers("validated", "whether it can be evaluated, and where its mistake is"),
     request=messages.TypedExpression,
     response=messages.Validation,
@@ -65,7 +65,7 @@ VALIDATE = B3.row(
 FORMAT = B3.row(
     "X-B3-20",
     "Format a filter",
-    Http("POST", "/api/v1/filters/format", asks=True),
+    Http("POST", "/api/v1/filters/format", read_only=True),
     answers("formatted", "the same with tidy spaces and lines, or where its mistake is"),
     request=messages.TypedExpression,
     response=messages.Formatted,

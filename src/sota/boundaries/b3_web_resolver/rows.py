@@ -17,7 +17,7 @@ from sota.boundaries.ordinary import (
     TARGET_WIDENS,
 )
 from sota.boundaries.parameters import DeleteFilterQuery, ListQuery, RegexQuery, WidenQuery
-from sota.boundaries.values import Said
+from sota.boundaries.values import MessageOnly
 
 B3 = Boundary("B3", Program.WEB_SERVER, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 
@@ -31,7 +31,7 @@ NEW_PACKAGE = B3.row(
     INSERTED,
     PACKAGE_EXISTS,
     request=messages.PackageToResolve,
-    response=Said,
+    response=MessageOnly,
 )
 NEW_VIN = B3.row(
     "WL-B3-2",
@@ -40,7 +40,7 @@ NEW_VIN = B3.row(
     INSERTED,
     refuses("vin_exists", 409, "VIN already exists", "the VIN is registered already"),
     request=messages.VehicleToResolve,
-    response=Said,
+    response=MessageOnly,
 )
 NEW_ASSOCIATION = B3.row(
     "WL-B3-3",
@@ -51,7 +51,7 @@ NEW_ASSOCIATION = B3.row(
     refuses("filter_label_missing", 404, "Filter label does not exist", "there is no filter of that name"),
     PACKAGE_MISSING,
     request=messages.Association,
-    response=Said,
+    response=MessageOnly,
 )
 NEW_FILTER = B3.row(
     "WL-B3-4",
@@ -61,12 +61,12 @@ NEW_FILTER = B3.row(
     refuses("filter_exists", 409, "Filter already exists", "there is a filter of that name"),
     FILTER_INVALID,
     request=messages.Filter,
-    response=Said,
+    response=MessageOnly,
 )
 RESOLVE = B3.row(
     "WL-B3-5",
     "Resolve VIN Request",
-    Http("POST", "/api/v1/resolve", asks=True),
+    Http("POST", "/api/v1/resolve", read_only=True),
     answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
     NO_FILTERS,
     also=(PACKAGE_MISSING, RESOLUTION_EXISTS),
@@ -129,7 +129,7 @@ DETACH_FILTER = B3.row(
     answers("detached", "the package has the filter no longer; the filter itself stays", "Filter detached"),
     TARGET_WIDENS,
     also=(NOT_FOUND,),
-    response=Said,
+    response=MessageOnly,
 )
 NEW_COMPONENT = B3.row(
     "X-B3-2",
@@ -138,7 +138,7 @@ NEW_COMPONENT = B3.row(
     INSERTED,
     refuses("component_exists", 409, "Component already exists", "the part number is registered already"),
     request=messages.ComponentToResolve,
-    response=Said,
+    response=MessageOnly,
 )
 DELETE_PACKAGE = B3.row(
     "X-B3-3",
@@ -146,7 +146,7 @@ DELETE_PACKAGE = B3.row(
     Http("DELETE", "/api/v1/packages/{name}/{version}", keyed=True),
     answers("deleted", "the package, its dependencies and its associations are gone", "Package deleted"),
     also=(NOT_FOUND,),
-    response=Said,
+    response=MessageOnly,
 )
 DELETE_VEHICLE = B3.row(
     "X-B3-4",
@@ -154,7 +154,7 @@ DELETE_VEHICLE = B3.row(
     Http("DELETE", "/api/v1/vehicles/{vin}", keyed=True),
     answers("deleted", "the vehicle and what is known of it are gone", "Vehicle deleted"),
     also=(NOT_FOUND,),
-    response=Said,
+    response=MessageOnly,
 )
 
 AUDIT = B3.row(

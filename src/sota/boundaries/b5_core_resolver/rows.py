@@ -13,7 +13,7 @@ B5 = Boundary("B5", Program.SOTA_CORE, Program.EXTERNAL_RESOLVER, also=(AUTHENTI
 RESOLVE = B5.row(
     "WL-B5-1",
     "Resolve VIN Request",
-    Http("POST", "/api/v1/resolve", asks=True),
+    Http("POST", "/api/v1/resolve", read_only=True),
     answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
     NO_FILTERS,
     also=(PACKAGE_MISSING, RESOLUTION_EXISTS),

@@ -197,7 +197,7 @@ class App:
         status = reply.status or (outcome.status if outcome is not None else None)
         if status is None:
             raise LookupError(f"{row.id} declares no outcome {reply.outcome!r}")
-        message = outcome.say(**reply.values) if outcome is not None else None
+        message = outcome.render(**reply.values) if outcome is not None else None
         headers = {**self._headers, "content-type": reply.content_type, **reply.headers}
         if reply.stream is not None:
             await _start(send, status, headers, reply.cookies)
@@ -220,7 +220,7 @@ class App:
         outcome = row.outcome(error.code) if row is not None and is_declared else None
         status, title = error.status, error.title
         if outcome is not None and outcome.status is not None:
-            status, title = outcome.status, outcome.say(**error.values) or error.title
+            status, title = outcome.status, outcome.render(**error.values) or error.title
         problem = {"type": "about:blank", "title": title, "status": status, "code": error.code}
         if error.detail:
             problem["detail"] = error.detail

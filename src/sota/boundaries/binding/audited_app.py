@@ -94,7 +94,7 @@ class AuditedApp(App):
         )
 
     def _leaves_record(self, call: AnyCall, status: int, *, answered: bool) -> bool:
-        changes = call.method not in SAFE_METHODS and not call.row.http.asks
+        changes = call.method not in SAFE_METHODS and not call.row.http.read_only
         return changes and not call.recorded and self.is_deed(call, status, answered=answered)
 
     async def _record(self, call: AnyCall, interaction: str, outcome: str, status: int, *, made: str = "") -> None:

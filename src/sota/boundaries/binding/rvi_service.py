@@ -275,7 +275,7 @@ def _plain_answer(row_id: str, call_id: CallId, outcome: str, status: int | None
 def _write_answer(row: Interaction, call_id: CallId, reply: Reply) -> Answered:
     outcome = row.outcome(reply.outcome)
     status = reply.status or (outcome.status if outcome is not None and outcome.status else 200)
-    message = outcome.say(**reply.values) if outcome is not None else None
+    message = outcome.render(**reply.values) if outcome is not None else None
     if status >= 400:
         return status, _error(call_id, OWN_ERROR, message or reply.outcome, reply.outcome)
     return status, _result(call_id, status, message, reply.body or {})
@@ -284,7 +284,7 @@ def _write_answer(row: Interaction, call_id: CallId, reply: Reply) -> Answered:
 def _refusal(row: Interaction, call_id: CallId, error: SotaError) -> Answered:
     outcome = row.outcome(error.code)
     status = outcome.status if outcome is not None and outcome.status else error.status
-    title = outcome.say(**error.values) if outcome is not None else None
+    title = outcome.render(**error.values) if outcome is not None else None
     return status, _error(call_id, OWN_ERROR, title or error.detail or error.title, error.code)
 
 

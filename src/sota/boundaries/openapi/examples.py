@@ -21,7 +21,7 @@ from sota.boundaries.b5_core_resolver import messages as b5
 from sota.boundaries.b12_logistics_core import messages as b12
 from sota.boundaries.interaction import Lines
 from sota.boundaries.openapi.identity_examples import IDENTITIES
-from sota.boundaries.values import InstalledPackage, PackageId, Said
+from sota.boundaries.values import InstalledPackage, MessageOnly, PackageId
 
 VIN = "WVWZZZ1KZ7W000001"
 REQUEST_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -162,7 +162,7 @@ RESOLUTIONS: Mapping[type, object] = {
 EXAMPLES: Mapping[type, object] = MappingProxyType(
     {
         **IDENTITIES,
-        Said: {"message": "Row Inserted"},
+        MessageOnly: {"message": "Row Inserted"},
         PackageId: PACKAGE,
         InstalledPackage: PACKAGE,
         b1.Credentials: {"username": "admin", "password": "the password that was shown"},

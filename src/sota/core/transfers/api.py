@@ -144,7 +144,7 @@ class TransfersApi:
         outcome = INSTALL_REPORT.outcome(recorded.outcome)
         if outcome is None or outcome.status is None:
             raise LookupError(recorded.outcome)
-        text = outcome.say(package=recorded.package) or ""
+        text = outcome.render(package=recorded.package) or ""
         get_logger().info(
             "report_recorded", vin=short_vin(body.vin), outcome=recorded.outcome, package=recorded.package
         )
