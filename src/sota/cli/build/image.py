@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,8 +16,13 @@ from sota.cli.build.recipe import ImageRecipe, OperationRecipe, read_recipe, tol
 from sota.kit.errors import Invalid, StartError
 from sota.kit.files import flat_tar
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-def make_image(recipe: ImageRecipe, path: Path, target: Path, signing: Signing | None, key: object) -> None:
+
+def make_image(
+    recipe: ImageRecipe, path: Path, target: Path, signing: Signing | None, key: Ed25519PrivateKey | None
+) -> None:
     """Build the image; ``key`` signs its manifest, None leaves it unsigned.
 
     Raises:
