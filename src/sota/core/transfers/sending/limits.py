@@ -102,7 +102,7 @@ class TransferSlots:
         return len(self._taken)
 
     def take(self, vin: str, request_id: UUID) -> bool:
-        """Give a slot to a vehicle, or let it wait for one; return whether it has one."""
+        """Assign a slot to a vehicle, or let it wait for one; return whether it has one."""
         if vin in self._taken:
             return True
         if not self._has_room(request_id):
