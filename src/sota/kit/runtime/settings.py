@@ -24,7 +24,10 @@ from msgspec import Meta
 
 from sota.kit.errors import StartError
 
-__all__ = ["Annotated", "Meta", "Settings", "describe", "load", "read_secret"]
+__all__ = ["Annotated", "Meta", "Port", "Seconds", "Settings", "describe", "load", "read_secret"]
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
