@@ -29,7 +29,7 @@ from tests.support.document_commands import (
 
 ROOT = Path(__file__).parents[3]
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
-# Written when a version is released; whoever releases mends its links.
+# Written when a version is released, and its links are mended then.
 HISTORY = "CHANGELOG.md"
 PLACE = re.compile(r"`((?:src|tests|docs|scripts|requirements|bench|deploy|console)/[\w./-]+)`")
 
