@@ -32,6 +32,7 @@ from tests.support.fleets import contents
 from tests.support.processes import ProgramProcess, free_ports
 from tests.support.resolver import ProgramCaller
 from tests.support.thorough import IS_THOROUGH
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 PAUSE_S = (0.05, 0.8)
@@ -68,13 +69,14 @@ class Resolver:
     async def start(self) -> None:
         self.process.start()
         client = HttpClient(f"http://127.0.0.1:{self.operation_port}")
-        async with asyncio.timeout(READY_S):
-            while True:
-                assert self.process.running, self.process.tail()
-                with contextlib.suppress(Unavailable):
-                    if (await client.request("GET", "/readyz")).status == 200:
-                        break
-                await asyncio.sleep(0.05)
+
+        async def is_ready() -> bool:
+            assert self.process.running, self.process.tail()
+            with contextlib.suppress(Unavailable):
+                return (await client.request("GET", "/readyz")).status == 200
+            return False
+
+        await until(is_ready, "the Resolver is ready", timeout_s=READY_S, latest=self.process.tail)
         await client.close()
 
     def caller(self, program: str) -> ProgramCaller:

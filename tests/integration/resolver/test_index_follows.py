@@ -258,9 +258,12 @@ async def test_log_that_was_cut_short_rebuilds_the_index(fresh_database_url: str
                 *writer.facts(), messages.VehicleRegistered(id=f"v{writer.count}", vin=f"{writer.count:017d}")
             )
         await other.contents()
-        await asyncio.sleep(1)
-        async with other.db.read() as tx:
-            assert (await tx.execute(sa.select(sa.func.count()).select_from(change))).scalar_one() < 25
+
+        async def is_cut_short() -> bool:
+            async with other.db.read() as tx:
+                return (await tx.execute(sa.select(sa.func.count()).select_from(change))).scalar_one() < 25
+
+        await until(is_cut_short, "the log is cut short")
         truth = await other.truth()
     async with running_node(fresh_database_url, tmp_path / "one") as node:
         assert await node.contents() == truth

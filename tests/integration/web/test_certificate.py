@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +15,7 @@ from sota.kit.security import tls
 from sota.kit.security.tls import ensure_certificate
 from sota.web.program import WebProgram
 from sota.web.settings import WebSettings
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 PATIENCE_S = 20.0
@@ -71,10 +70,11 @@ async def test_new_certificate_is_taken_up_without_a_restart(web: WebProgram, tm
     other, other_key = ensure_certificate(tmp_path / "other")
     shutil.copy(other_key, key)
     shutil.copy(other, own)
-    deadline = time.monotonic() + PATIENCE_S
-    while not await answers(web, other):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.2)
+
+    async def is_shown() -> bool:
+        return await answers(web, other)
+
+    await until(is_shown, "the new certificate is presented", timeout_s=PATIENCE_S, interval_s=0.2)
     assert not await answers(web, before)
 
 
@@ -92,14 +92,16 @@ async def test_own_certificate_is_renewed_while_the_server_runs(tmp_path: Path) 
     )
     program = WebProgram(settings, clock=clock)
     await program.start()
+    assert program.certificate is not None
+    certificate = program.certificate
+    before = certificate.read_bytes()
+
+    async def is_renewed() -> bool:
+        return certificate.read_bytes() != before and await answers(program, certificate)
+
     try:
-        assert program.certificate is not None
-        before = program.certificate.read_bytes()
-        assert await answers(program, program.certificate)
+        assert await answers(program, certificate)
         clock.behind = timedelta()
-        deadline = time.monotonic() + PATIENCE_S
-        while program.certificate.read_bytes() == before or not await answers(program, program.certificate):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.2)
+        await until(is_renewed, "the certificate is renewed", timeout_s=PATIENCE_S, interval_s=0.2)
     finally:
         await program.stop()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from tests.support.backend import Server
 from tests.support.certificates import Pair, Signer
 from tests.support.names import new_vin
 from tests.support.processes import free_ports
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 PATIENCE_S = 20.0
@@ -167,10 +166,11 @@ async def test_another_certificate_is_taken_up_without_a_restart(secured: Secure
     other, shown = following.issue("core"), secured.files["core"]
     shown.key.write_bytes(other.key.read_bytes())
     shown.certificate.write_bytes(other.certificate.read_bytes())
-    deadline = time.monotonic() + PATIENCE_S
-    while not await reaches(secured, following.file, secured.files["web"]):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.2)
+
+    async def is_shown() -> bool:
+        return await reaches(secured, following.file, secured.files["web"])
+
+    await until(is_shown, "Core presents its other certificate", timeout_s=PATIENCE_S, interval_s=0.2)
     assert not await reaches(secured, following.file, None), "who calls still has to show a certificate"
 
 
