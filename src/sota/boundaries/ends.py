@@ -130,7 +130,7 @@ def _marks(file: Path, name: str) -> Iterator[tuple[str, tuple[str, ...], Place]
 
 
 def _marked(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Find what a call marks; ``pass_on`` marks both a handler and, by ``to``, a caller."""
+    """Find what a call marks; ``pass_on`` marks a handler, and by ``to`` also a caller."""
     if not isinstance(node, ast.Call):
         return
     mark = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

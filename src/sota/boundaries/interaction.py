@@ -210,7 +210,7 @@ class Interaction:
 
     @property
     def is_extension(self) -> bool:
-        """Whether the row is ours or the authors' later one, rather than one of the 99."""
+        """Whether the row is an extension, ours or the authors' later one, rather than one of the 99."""
         return self.id.startswith("X-") or self.note.startswith("extension")
 
     @property
@@ -293,14 +293,14 @@ class Boundary:
         return Row(id, title, self.caller, self.callee, way, outcomes, response=response, **more)
 
     def like(self, id: str, row: Row[Answer], *outcomes: Outcome, **more: Unpack[More]) -> Row[Answer]:
-        """Declare a row that is another boundary's, but for what is given here."""
+        """Declare a row that repeats another boundary's, except for what is given here."""
         own: More = {"request": row.request, "note": row.note, "also": row.also, **more}
         own["also"] = tuple(one for one in own["also"] if one not in self.also)
         return self.row(id, row.title, row.way, *(outcomes or row.outcomes), response=row.response, **own)
 
 
 def declared(names: Mapping[str, object]) -> tuple[Interaction, ...]:
-    """Return the rows that a module declares (``ROWS = declared(globals())``), so that none can be left out."""
+    """Return the rows that a module declares (``ROWS = declared(globals())``): none can be left out."""
     return tuple(value for value in names.values() if isinstance(value, Interaction))
 
 
@@ -325,7 +325,7 @@ def results(name: str, message: str | None, text: str) -> Outcome:
 
 
 def behaves(name: str, text: str) -> Outcome:
-    """An outcome that is a behaviour and no answer: resume after a lost network, discard a duplicate."""
+    """An outcome that is a behaviour rather than an answer: resume after a lost network, discard a duplicate."""
     return Outcome(name, text)
 
 

@@ -19,7 +19,7 @@ _log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class StoreResult(Generic[Data]):
-    """What a statement gave: the outcome's name, its literal text, and the data where there are any."""
+    """The result of a statement: the outcome's name, its literal text, and the data, if any."""
 
     outcome: str
     text: str | None = None

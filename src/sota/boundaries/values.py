@@ -59,7 +59,7 @@ Installer = Annotated[
 ]
 Target = Annotated[str, Meta(min_length=1, max_length=100, description="the control unit that the file is for")]
 Instant = Annotated[datetime, Meta(tz=True)]
-"""A moment with its zone. A message with one is :class:`Timed`: not every moment of a zone is one of UTC."""
+"""A moment with its zone. A message with one is :class:`Timed`: some moments of a zone do not exist in UTC."""
 Id = Annotated[
     str,
     Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)", description="a UUIDv7"),
@@ -81,18 +81,18 @@ ServiceName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A body on the wire. Absent and None are one; members that a newer program adds are passed over."""
+    """A body on the wire. An absent member is None; unknown members, which a newer program adds, are ignored."""
 
 
 class Request(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A body that a person or a back-office system writes: an unknown member is a slip, and refused."""
+    """A body that a person or a back-office system writes: an unknown member is a mistake and is refused."""
 
 
 class Timed(Message, frozen=True):
-    """A message with moments, each of which UTC must have: that is, in its years 1 to 9999."""
+    """A message with moments, each of which must lie in the years 1 to 9999 of UTC."""
 
     def __post_init__(self) -> None:
-        """Refuse a moment that cannot be stored or compared: the first and the last day of a zone may be none."""
+        """Refuse a moment that cannot be stored or compared, such as one on the first or the last day of a zone."""
         for name in self.__struct_fields__:
             moment = getattr(self, name)
             if isinstance(moment, datetime):
@@ -174,7 +174,7 @@ class OutcomeReport(Message, frozen=True):
 
 
 class Command(StrEnum):
-    """What is done with a package in the vehicle."""
+    """What the vehicle does with a package."""
 
     INSTALL = "install"
     REMOVE = "remove"
@@ -191,7 +191,7 @@ class UpdateStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing changes any more."""
+        """Whether the status is final."""
         return self in {UpdateStatus.INSTALLED, UpdateStatus.FAILED, UpdateStatus.CANCELLED}
 
 

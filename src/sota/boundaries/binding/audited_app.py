@@ -28,7 +28,7 @@ MOST_ENTRIES = 5
 
 
 class AuditedApp(App):
-    """The HTTP side of a program whose callers are programs with a credential."""
+    """The HTTP side of a program that is called by programs with a credential, and keeps an audit trail."""
 
     def __init__(
         self,

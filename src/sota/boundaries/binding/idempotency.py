@@ -35,7 +35,7 @@ class _Answer(msgspec.Struct):
 
 
 def idempotency_table(metadata: sa.MetaData, name: str = "idempotency") -> sa.Table:
-    """Declare the table of answers of a program's database."""
+    """Declare the table that keeps answers in a program's database."""
     return sa.Table(
         name,
         metadata,

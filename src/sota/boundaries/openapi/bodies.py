@@ -52,7 +52,7 @@ def entry(schema: Json, example: object) -> Json:
 
 
 def lines(kind: Lines, schemas: Schemas) -> Json:
-    """Describe a body of one object a line. OpenAPI 3.1 has no word for it: ``x-line`` holds the object's schema."""
+    """Describe a body of one object a line. OpenAPI 3.1 cannot express it: ``x-line`` holds the object's schema."""
     schema = {
         "type": "string",
         "contentMediaType": NDJSON,

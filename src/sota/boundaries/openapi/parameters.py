@@ -20,7 +20,7 @@ KEY: Mapping[str, object] = {
 
 
 def parameters_of(rows: Sequence[Interaction]) -> list[Mapping[str, object]]:
-    """Return the parameters of rows that share a route, and so their path and query."""
+    """Return the parameters of rows that share a route, and therefore a path and a query."""
     way = rows[0].http
     found = [*_described(path_type(way.path), "path"), *_described(way.query, "query")]
     return [*found, KEY] if any(row.http.keyed for row in rows) else found
@@ -41,7 +41,7 @@ def _described(kind: type[Parameters] | None, place: str) -> Iterator[Mapping[st
 
 
 def _flat(schema: Json, types: Mapping[str, Json]) -> Json:
-    """Write a member's schema without the null of an absent one, and without a reference to its type."""
+    """Return a member's schema without null (for absent) and without a reference to its type."""
     choices = [one for one in schema.pop("anyOf", ()) if one != {"type": "null"}]
     for part in (*choices, *schema.pop("allOf", ())):
         schema = {**part, **schema}
