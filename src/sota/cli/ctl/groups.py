@@ -16,7 +16,7 @@ from sota.cli.ctl.session import collect, talk
 from sota.kit.errors import StartError
 
 HERE = Target()
-# The limit of one call (X-B1-31 and X-B1-32).
+# The limit of one call.
 AT_ONCE = 10_000
 app = App(name="groups", help="Group vehicles by hand; filters test a group with in_group.")
 

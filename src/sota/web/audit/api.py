@@ -1,4 +1,4 @@
-"""X-B1-53, X-B1-54: the audit trails, for admins. ``program`` selects one; the default is the Web Server's own."""
+"""The audit trails, for admins. ``program`` selects one; the default is the Web Server's own."""
 
 from __future__ import annotations
 

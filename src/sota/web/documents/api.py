@@ -1,4 +1,4 @@
-"""X-B1-8, X-B1-9: the API document, built from the table when the program starts."""
+"""The API document, built from the table when the program starts."""
 
 from __future__ import annotations
 
