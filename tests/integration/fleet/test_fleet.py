@@ -150,7 +150,7 @@ async def test_a_fleet_that_no_filter_matches_ends_by_its_time_out(system: Syste
 
     assert code == 1
     assert (summary["unfinished"], summary["complete"]) == (2, False)
-    assert "did not end as its profile wanted" in fleet.log.read_text()
+    assert "did not end as its profile says" in fleet.log.read_text()
 
 
 async def test_what_a_fleet_cannot_be_is_said_in_one_line(system: System, tmp_path: Path) -> None:
