@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from sota.boundaries.binding.app import App
 from sota.boundaries.binding.call import Receive, Send
 from sota.boundaries.binding.routing import segments_of
+from sota.kit.http.exchange import Scope
 from sota.kit.security.tls import ServerCertificate
 
 PAGES = frozenset({"/", "/index.html", "/login", "/logout", "/password"})
@@ -36,7 +36,7 @@ class HttpsGate:
     def __init__(self, app: App, addresses: PublicAddresses, *, serve_plain: bool) -> None:
         self._app, self._addresses, self._serve_plain = app, addresses, serve_plain
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request to the application, or redirect it to HTTPS."""
         if scope["type"] != "http":
             return
@@ -47,7 +47,7 @@ class HttpsGate:
         else:
             await self._app(_with_known_path(scope), receive, send)
 
-    async def _redirect(self, scope: Mapping[str, Any], send: Send) -> None:
+    async def _redirect(self, scope: Scope, send: Send) -> None:
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
         place = self._addresses.of(host, scope["server"][0] if scope.get("server") else "")
         headers = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
@@ -110,7 +110,7 @@ def _plain_path(raw_path: bytes) -> str:
         return ""  # the router refuses it
 
 
-def _is_loopback(scope: Mapping[str, Any]) -> bool:
+def _is_loopback(scope: Scope) -> bool:
     server = scope.get("server")
     try:
         return server is not None and ipaddress.ip_address(server[0]).is_loopback
@@ -118,7 +118,7 @@ def _is_loopback(scope: Mapping[str, Any]) -> bool:
         return False
 
 
-def _with_known_path(scope: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_known_path(scope: Scope) -> Scope:
     path: str = scope["path"]
     for ending, nowhere in NOWHERE.items():
         if path.endswith(ending) and not path.startswith("/api/"):
@@ -129,7 +129,7 @@ def _with_known_path(scope: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _with_hsts(send: Send) -> Send:
-    async def send_with_hsts(message: Mapping[str, Any]) -> None:
+    async def send_with_hsts(message: Scope) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message["headers"], HSTS]}
         await send(message)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -211,7 +210,7 @@ async def _load_table(connection: AsyncConnection, program: str, table: SavedTab
     await connection.execute(sa.text(f"DELETE FROM {quote(table.name)}"))  # noqa: S608 - quoted
     columns, marks = ", ".join(quote(name) for name in table.columns), ", ".join(["%s"] * len(table.columns))
     statement = f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})"  # noqa: S608 - quoted
-    batch: list[tuple[Any, ...]] = []
+    batch: list[tuple[object, ...]] = []
     for row in _rows(reader, program, table):
         batch.append(tuple(row))
         if len(batch) == ROWS:

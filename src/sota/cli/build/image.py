@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,10 +57,10 @@ def make_image(
 def _operation(
     asked: OperationRecipe, path: Path, temporary: Path, signing: Signing | None, files: dict[str, Path]
 ) -> dict[str, object]:
-    told: dict[str, object] = {
+    described: dict[str, object] = {
         name: value for name, value in msgspec.to_builtins(asked).items() if value not in (None, False, [], {})
     }
-    told.pop("recipe", None)
+    described.pop("recipe", None)
     if asked.recipe is not None:
         if asked.file is not None or asked.package is not None or asked.installer is not None:
             raise StartError(f"{path}: operation {asked.id}: recipe says file, package and installer: drop those")
@@ -69,17 +70,17 @@ def _operation(
         name = f"{package.name}_{package.version}{SUFFIX[kind_of(inner)]}"
         make(inner, inner_path, temporary / name, signing)
         files[name] = temporary / name
-        told |= {"file": name, "package": msgspec.to_builtins(package), "installer": kind_of(inner)}
+        described |= {"file": name, "package": msgspec.to_builtins(package), "installer": kind_of(inner)}
     elif asked.file is not None:
         file = within(path, asked.file)
         if files.get(file.name, file) != file:
             raise StartError(f"{path}: two files are called {file.name}")
         files[file.name] = file
-        told["file"] = file.name
-    return told
+        described["file"] = file.name
+    return described
 
 
-def _parts(file: Path) -> Any:
+def _parts(file: Path) -> Iterator[bytes]:
     with file.open("rb") as content:
         while part := content.read(1 << 20):
             yield part

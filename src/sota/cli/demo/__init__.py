@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import uvloop
@@ -118,7 +118,7 @@ async def _run(folder: Path, *, once: bool, keeps: bool, json_file: Path | None,
 
 async def _start_backend(
     folder: Path, running: Processes, screen: Screen, server: str | None
-) -> tuple[dict[str, Any], dict[str, int]]:
+) -> tuple[dict[str, object], dict[str, int]]:
     screen.step("Starting the backend: Web Server, SOTA Core, External Resolver, RVI Node Server")
     names = ("http", "https", "core", "resolver", "edge", "link", "operation")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
@@ -139,7 +139,7 @@ async def _start_backend(
 
 
 async def _tell_story(
-    folder: Path, running: Processes, screen: Screen, ready: dict[str, Any], ports: dict[str, int]
+    folder: Path, running: Processes, screen: Screen, ready: dict[str, object], ports: dict[str, int]
 ) -> tuple[list[Row], bool]:
     screen.step("Making packages: navigation 1.0.0 and 2.0.0, and libroute 1.4.0, which 2.0.0 needs")
     packages = await asyncio.to_thread(make_packages, folder)
@@ -148,7 +148,7 @@ async def _tell_story(
     authority = Authority.open(folder / "backend" / "authority")
     secret = read_secret(folder / "backend" / "secrets" / "logistics.token", "logistics token")
     core = HttpClient(f"http://127.0.0.1:{ports['core']}", secret)
-    web_http = HttpClient(f"http://127.0.0.1:{ports['http']}", ready["token"])
+    web_http = HttpClient(f"http://127.0.0.1:{ports['http']}", str(ready["token"]))
     web = WebClient(web_http)
     try:
         screen.step(f"Five vehicles, each with its own package database; {CARS[2].vin} is offline")

@@ -13,11 +13,12 @@ from sota.boundaries.binding.decorators import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.components.model import Component
 from sota.core.tables import component
-from sota.kit.sql.database import Row, Tx
+from sota.kit.sql.database import Tx
 from sota.kit.sql.insert import insert_new
+from sota.kit.sql.statements import AnyRow
 
 
-def to_component(row: Row) -> Component:
+def to_component(row: AnyRow) -> Component:
     """Read a row."""
     return Component(row.part_number, row.name, row.description, row.created_at)
 

@@ -18,7 +18,8 @@ from sota.core.identity import store
 from sota.core.identity.model import Identity, make_code
 from sota.kit.errors import NotFound, Refused
 from sota.kit.runtime.clock import new_id
-from sota.kit.sql.database import Row, Tx
+from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnyRow
 
 REPLACED = "replaced"
 NO_CODE = "0" * 64
@@ -170,7 +171,7 @@ async def _issue(
     return Done(new, len(revoked or []))
 
 
-def _require_code(known: Row | None, code: str, now: datetime) -> Row:
+def _require_code(known: AnyRow | None, code: str, now: datetime) -> AnyRow:
     is_right = hmac.compare_digest(known.code_hash if known is not None else NO_CODE, _hash(code))
     if known is None or not is_right or now >= known.expires_at:
         raise _code_refused()

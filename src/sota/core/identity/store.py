@@ -12,8 +12,9 @@ from sota.boundaries.authority import ROOT_LIFETIME
 from sota.boundaries.services import allowing
 from sota.core.identity.model import Identity
 from sota.core.tables import enrolment_code, identity, revocation, vehicle
-from sota.kit.sql.database import Row, Tx
+from sota.kit.sql.database import Tx
 from sota.kit.sql.insert import insert_new
+from sota.kit.sql.statements import AnyRow
 
 
 async def lock_vehicle(tx: Tx, vin: str) -> bool:
@@ -123,13 +124,13 @@ async def keep_code(tx: Tx, vin: str, code_hash: str, now: datetime, expires_at:
     )
 
 
-async def find_code(tx: Tx, vin: str) -> Row | None:
+async def find_code(tx: Tx, vin: str) -> AnyRow | None:
     """Find a vehicle's latest code; None if there is none."""
     query = sa.select(enrolment_code).where(enrolment_code.c.vin == vin).with_for_update()
     return (await tx.execute(query)).one_or_none()
 
 
-async def look_code_up(tx: Tx, vin: str) -> Row | None:
+async def look_code_up(tx: Tx, vin: str) -> AnyRow | None:
     """Read the code of a vehicle that is not retired, without a lock; None if there is none."""
     query = sa.select(enrolment_code).join(vehicle, vehicle.c.vin == enrolment_code.c.vin)
     return (await tx.execute(query.where(vehicle.c.vin == vin, vehicle.c.retired_at.is_(None)))).one_or_none()
@@ -145,7 +146,7 @@ async def drop_codes(tx: Tx, vin: str) -> None:
     await tx.execute(enrolment_code.delete().where(enrolment_code.c.vin == vin))
 
 
-async def list_revoked(tx: Tx, now: datetime, limit: int, after: str | None = None) -> list[Row]:
+async def list_revoked(tx: Tx, now: datetime, limit: int, after: str | None = None) -> list[AnyRow]:
     """Read the revocation list in the order of its entries, without expired ones."""
     query = sa.select(revocation).where(revocation.c.until > now).order_by(revocation.c.entry).limit(limit)
     if after is not None:
@@ -170,5 +171,5 @@ async def count_by_issuer(tx: Tx, now: datetime) -> dict[str, int]:
     return {issuer: int(count) for issuer, count in await tx.execute(query)}
 
 
-def _read(row: Row) -> Identity:
+def _read(row: AnyRow) -> Identity:
     return Identity(**row._mapping)

@@ -15,7 +15,8 @@ from sota.core.packages.model import Package
 from sota.core.requests.model import OPEN
 from sota.core.requests.set_store import IS_ITS_SET
 from sota.core.tables import installed_package, package, package_set, update
-from sota.kit.sql.database import Row, Tx
+from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnyRow
 
 # Frequent statements are built once: building one takes longer than executing it.
 _ONE = sa.select(package).where(
@@ -23,7 +24,7 @@ _ONE = sa.select(package).where(
 )
 
 
-def to_package(row: Row) -> Package:
+def to_package(row: AnyRow) -> Package:
     """Read a row."""
     return Package(
         name=row.name,

@@ -13,8 +13,9 @@ from sota.boundaries.binding.decorators import calls
 from sota.boundaries.store_result import StoreResult
 from sota.core.tables import installed_package, revocation, vehicle, vehicle_component
 from sota.core.vehicles.model import PackageKey, Vehicle, new_epoch
-from sota.kit.sql.database import Row, Tx
+from sota.kit.sql.database import Tx
 from sota.kit.sql.keys import not_alone
+from sota.kit.sql.statements import AnyRow
 
 # Frequent statements are built once: building one takes longer than executing it.
 _ONE = sa.select(vehicle).where(vehicle.c.vin == sa.bindparam("one"))
@@ -39,7 +40,7 @@ _INSTALLED_ON = sa.select(installed_package.c.vin, installed_package.c.name, ins
 _COMPONENTS = sa.select(vehicle_component).where(vehicle_component.c.vin.in_(_VINS))
 
 
-def to_vehicle(row: Row) -> Vehicle:
+def to_vehicle(row: AnyRow) -> Vehicle:
     """Read a row."""
     return Vehicle(row.vin, row.created_at, row.last_seen_at, bool(row.connected), row.retired_at)
 

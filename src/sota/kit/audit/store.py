@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from sota.kit.audit.model import INTERRUPTED, AuditedAction, Opening, Record, RecordFilter, chain
 from sota.kit.audit.tables import HEAD, OPEN, RECORD
-from sota.kit.sql.database import Row, Select, Tx
+from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnyRow, AnySelect
 
 # Built once: each change is recorded with these, and building a statement takes longer than executing it.
 _LOCK_HEAD = sa.select(HEAD.c.number, HEAD.c.hash).where(HEAD.c.id == 1).with_for_update()
@@ -110,7 +111,7 @@ async def read_latest(tx: Tx, filters: RecordFilter, limit: int, before: int | N
     return [_read(row) for row in await tx.execute(query)]
 
 
-def _query(filters: RecordFilter) -> Select:
+def _query(filters: RecordFilter) -> AnySelect:
     columns, query = RECORD.c, sa.select(RECORD)
     if filters.actor is not None:
         query = query.where(columns.actor == filters.actor)
@@ -125,6 +126,6 @@ def _query(filters: RecordFilter) -> Select:
     return query
 
 
-def _read(row: Row) -> Record:
+def _read(row: AnyRow) -> Record:
     action = AuditedAction(row.at, row.actor, row.address, row.interaction, row.object, row.outcome, row.status)
     return Record(row.number, action, row.previous_hash, row.hash)

@@ -17,7 +17,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TypeVar
 
 from sota.kit.errors import SotaError
 from sota.kit.runtime.logging import get_logger
@@ -29,7 +29,8 @@ RIGHT_AFTER_S = 60.0
 # After a pause a task must run for so long before it counts as working again.
 REMEMBERED_S = 2.0
 
-Work = Callable[[], Coroutine[Any, Any, Any]]
+Ended = TypeVar("Ended")
+Work = Callable[[], Coroutine[object, None, object]]
 
 on_fatal: list[Callable[[str], None]] = []
 """Called when a task dies that cannot be restarted (:func:`sota.kit.runtime.program.run`)."""
@@ -40,14 +41,14 @@ class Background:
 
     def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S) -> None:
         self._first_pause_s = first_pause_s
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._failing: dict[str, tuple[str, float]] = {}
 
     def keep(self, name: str, work: Work) -> asyncio.Task[None]:
         """Run ``work`` until :meth:`stop`, again after each failure."""
         return self.start(name, self._keep(name, work))
 
-    def start(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def start(self, name: str, work: Coroutine[object, None, Ended]) -> asyncio.Task[Ended]:
         """Start a task that should run until :meth:`stop`; its death by an exception is fatal for the program."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
@@ -88,7 +89,7 @@ class Background:
             await asyncio.sleep(waits_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _ended(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if task.cancelled() or task.exception() is None:
             return
@@ -98,7 +99,7 @@ class Background:
 
 
 def _log(name: str, error: Exception, waits_s: float) -> None:
-    values: dict[str, Any] = {"task": name, "reason": _reason(error), "again_in_s": round(waits_s, 1)}
+    values: dict[str, object] = {"task": name, "reason": _reason(error), "again_in_s": round(waits_s, 1)}
     if isinstance(error, (SotaError, OSError)):  # expected errors: the reason is enough
         get_logger().warning("background_task_failed", **values)
     else:

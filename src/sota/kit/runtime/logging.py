@@ -80,12 +80,12 @@ class _Lossy:
 class _Standard(stdlib_logging.Formatter):
     """Logs the messages of libraries as our events, one a line."""
 
-    def __init__(self, render: Callable[[Any, str, MutableMapping[str, Any]], str]) -> None:
+    def __init__(self, render: Callable[[object, str, MutableMapping[str, object]], str]) -> None:
         super().__init__()
         self._render = render
 
     def format(self, record: stdlib_logging.LogRecord) -> str:
-        event: dict[str, Any] = {
+        event: dict[str, object] = {
             **structlog.contextvars.get_contextvars(),
             "logger": record.name,
             "event": record.getMessage().strip(),
@@ -102,18 +102,18 @@ def is_debugging() -> bool:
     return _state["debug"]
 
 
-def get_logger(**fields: Any) -> Any:
+def get_logger(**fields: object) -> Any:
     """Return a logger whose every event carries ``fields``."""
     return structlog.get_logger(**fields)
 
 
-def _hide_secrets(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _hide_secrets(_logger: object, _name: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
     for name in event.keys() & SECRET_NAMES:
         event[name] = "…"
     return event
 
 
-def _render_json(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:
+def _render_json(_logger: object, _name: str, event: MutableMapping[str, object]) -> str:
     try:
         line = msgspec.json.encode(event, enc_hook=str).decode()
     except UnicodeEncodeError:  # half a character: the event must be written nevertheless
@@ -122,7 +122,7 @@ def _render_json(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> s
     return UNPRINTABLE.sub(_escape, line)
 
 
-def _render_text(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:
+def _render_text(_logger: object, _name: str, event: MutableMapping[str, Any]) -> str:
     # One event stays one line: a line break in a value must not forge a second event.
     head = f"{event.pop('timestamp', '')[11:19]} {event.pop('level', ''):7} {event.pop('event', '')}"
     fields = " ".join(f"{name}={str(value)!r}" for name, value in event.items() if name != "exception")

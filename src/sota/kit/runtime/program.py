@@ -87,7 +87,7 @@ async def _wait_for_end(ending: asyncio.Future[str | None], when_ready: Callable
         reason = await ending
     else:
         main: asyncio.Future[None] = asyncio.ensure_future(when_ready())
-        waits: set[asyncio.Future[Any]] = {ending, main}
+        waits: set[asyncio.Future[Any]] = {ending, main}  # Any: different results
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if main.done():

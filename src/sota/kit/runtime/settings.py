@@ -52,7 +52,7 @@ def load(
     *,
     file: Path | None = None,
     environment: Mapping[str, str] | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, object] | None = None,
 ) -> AnySettings:
     """Read the settings of ``program`` (``core``, ``rvi-node``).
 
@@ -60,7 +60,7 @@ def load(
         StartError: an unreadable file, an unknown name, or an invalid value; it says which and where.
     """
     section = program.replace("-", "_")
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {}  # Any: converted to each setting's type
     for origin, layer in (
         (str(file), _from_file(file, section, program)),
         ("the environment", _from_environment(kind, section, os.environ if environment is None else environment)),
@@ -102,7 +102,7 @@ def read_secret(path: Path, what: str) -> str:
     return secret
 
 
-def _from_file(file: Path | None, section: str, program: str) -> dict[str, Any]:
+def _from_file(file: Path | None, section: str, program: str) -> dict[str, object]:
     if file is None:
         return {}
     try:
@@ -117,14 +117,14 @@ def _from_file(file: Path | None, section: str, program: str) -> dict[str, Any]:
     return table
 
 
-def _from_environment(kind: type[Settings], section: str, environment: Mapping[str, str]) -> dict[str, Any]:
+def _from_environment(kind: type[Settings], section: str, environment: Mapping[str, str]) -> dict[str, object]:
     prefix = f"SOTA_{section.upper()}_"
     names = {field.name for field in msgspec.structs.fields(kind)}
     found = {key[len(prefix) :].lower(): value for key, value in environment.items() if key.startswith(prefix)}
     return {key: value for key, value in found.items() if key in names}
 
 
-def _convert(kind: type[Settings], program: str, key: str, value: Any, origin: str) -> Any:
+def _convert(kind: type[Settings], program: str, key: str, value: object, origin: str) -> object:
     hints = get_type_hints(kind, include_extras=True)
     if key not in hints:
         near = difflib.get_close_matches(key, hints, n=1)
@@ -138,17 +138,17 @@ def _convert(kind: type[Settings], program: str, key: str, value: Any, origin: s
         raise StartError(f"{origin}: {program} setting {key!r}: {error}") from None
 
 
-def _is_sequence(hint: Any) -> bool:
+def _is_sequence(hint: object) -> bool:
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     return get_origin(bare) in (tuple, list)
 
 
-def _decode_path(kind: type, value: Any) -> Any:
+def _decode_path(kind: type, value: str) -> Path:
     if kind is Path:
         return Path(value)
     raise NotImplementedError(kind)
 
 
-def _description(hint: Any) -> str:
+def _description(hint: object) -> str:
     metas = [argument for argument in get_args(hint)[1:] if isinstance(argument, Meta)]
     return next((meta.description for meta in metas if meta.description), "")

@@ -23,7 +23,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -42,8 +42,6 @@ from sota.kit.sql.reading import ATTEMPTS, ReadConnection, pause_before
 from sota.kit.sql.settings import DatabaseSettings
 
 Tx = AsyncConnection
-Row = sa.Row[*tuple[Any, ...]]  # Any: each column has its own type
-Select = sa.Select[*tuple[Any, ...]]
 Result = TypeVar("Result")
 # A read-only server mostly stays read-only: one more attempt finds out whether another server took over.
 READ_ONLY_ATTEMPTS = 2
@@ -66,7 +64,7 @@ class Id(sa.TypeDecorator[UUID]):
     impl = sa.LargeBinary(16)
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[bytes]:
         """Return BINARY(16) on MariaDB, BLOB on SQLite."""
         return dialect.type_descriptor(sa.BINARY(16) if dialect.name in ("mysql", "mariadb") else sa.LargeBinary(16))
 
@@ -74,7 +72,7 @@ class Id(sa.TypeDecorator[UUID]):
         """Convert for the database."""
         return value.bytes if value is not None else None
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> UUID | None:
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> UUID | None:
         """Convert from the database."""
         return UUID(bytes=bytes(value)) if value is not None else None
 
@@ -85,7 +83,7 @@ class Utc(sa.TypeDecorator[datetime]):
     impl = sa.DateTime
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[datetime]:
         """Return DATETIME(6) on MariaDB."""
         return dialect.type_descriptor(mysql.DATETIME(fsp=6) if dialect.name in ("mysql", "mariadb") else sa.DateTime())
 
@@ -93,7 +91,7 @@ class Utc(sa.TypeDecorator[datetime]):
         """Convert for the database."""
         return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Convert from the database."""
         return value.replace(tzinfo=UTC) if value is not None else None
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.files.durable import private_file, private_folder
@@ -117,8 +120,8 @@ def asking_engine(address: Address) -> AsyncEngine:
     return engine
 
 
-def _arguments(address: Address, *, read_only: bool = False) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
+def _arguments(address: Address, *, read_only: bool = False) -> dict[str, object]:
+    arguments: dict[str, object] = {
         "connect_timeout": 10,
         "charset": "utf8mb4",
         "init_command": f"SET SESSION {SESSION}, tx_read_only = {int(read_only)}",
@@ -154,7 +157,7 @@ def _tell_closed(engine: AsyncEngine) -> None:
     """Report a server that closes a new connection immediately as down: the driver raises no database error then."""
 
     @sa.event.listens_for(engine.sync_engine, "do_connect")
-    def _connect(dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
+    def _connect(dialect: Dialect, _record: object, arguments: list[str], options: dict[str, object]) -> object:
         try:
             return dialect.connect(*arguments, **options)
         except (RuntimeError, AttributeError) as error:
@@ -189,11 +192,11 @@ def _ping_after_idling(engine: AsyncEngine) -> None:
     dialect = engine.sync_engine.dialect
 
     @sa.event.listens_for(engine.sync_engine, "checkin")
-    def _note(_connection: Any, record: Any) -> None:
+    def _note(_connection: object, record: ConnectionPoolEntry) -> None:
         record.info["idle_since"] = time.monotonic()
 
     @sa.event.listens_for(engine.sync_engine, "checkout")
-    def _try(connection: Any, record: Any, _proxy: Any) -> None:
+    def _try(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
         if time.monotonic() - record.info.get("idle_since", math.inf) < IDLE_S:
             return
         try:
@@ -214,12 +217,12 @@ def sqlite_engine(address: Address, begin: str, size: int) -> AsyncEngine:
     _drop_useless(engine)
 
     @sa.event.listens_for(engine.sync_engine, "do_connect")
-    def _open(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+    def _open(_dialect: object, _record: object, _arguments: object, options: dict[str, object]) -> None:
         _make_private(address)
         options["async_creator_fn"] = sqlite_driver.connect
 
     @sa.event.listens_for(engine.sync_engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
+    def _prepare(connection: DBAPIConnection, _record: object) -> None:
         cursor = connection.cursor()
         # FULL: a committed acknowledgement must survive a power cut, not only a kill. The time-out comes first, since
         # it applies to the other pragmas.

@@ -58,7 +58,7 @@ class LocalDatabase:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.on_begun_again: Callable[[], None] = lambda: None
         """Called in the event loop when the file was set aside at run time; see :meth:`begun_again`."""
-        self._recalled: dict[Hashable, Any] = {}
+        self._recalled: dict[Hashable, Any] = {}  # Any: each key has its own type
         self._changes = 0
 
     async def open(self) -> None:
@@ -239,7 +239,7 @@ class LocalDatabase:
             self._loop.call_soon_threadsafe(self.on_begun_again)
 
 
-def _hear(working: asyncio.Future[Any]) -> None:
+def _hear(working: asyncio.Future[Result]) -> None:
     """Retrieve an exception that a cancelled caller does not retrieve."""
     if not working.cancelled():
         working.exception()

@@ -31,7 +31,8 @@ from sota.kit.errors import Damaged, Refused, SotaError
 from sota.kit.runtime.clock import Clock, new_id, sort_behind
 from sota.kit.runtime.logging import get_logger
 from sota.kit.sql import damaged_rows as damage
-from sota.kit.sql.database import Database, Id, Row, Select, Tx, Utc, code_text, long_text
+from sota.kit.sql.database import Database, Id, Tx, Utc, code_text, long_text
+from sota.kit.sql.statements import AnyRow, AnySelect
 
 BATCH = 100
 PAGE = 500
@@ -324,7 +325,7 @@ class _Kind:
         )
 
 
-def _damaged(row: Row) -> OutboxEntry:
+def _damaged(row: AnyRow) -> OutboxEntry:
     return OutboxEntry(row.id, row.kind, row.topic, None, row.attempts)
 
 
@@ -336,9 +337,9 @@ def _is_refusal(error: SotaError) -> bool:
 class _Queries(NamedTuple):
     """Queries that run several times a second: building them takes longer than running them."""
 
-    due: Select
-    last: Select
-    waits: Select
+    due: AnySelect
+    last: AnySelect
+    waits: AnySelect
     remove: sa.Delete
 
 

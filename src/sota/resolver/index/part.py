@@ -12,7 +12,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -132,7 +131,7 @@ def _leave(socket: Path) -> None:
         socket.parent.rmdir()
 
 
-def _read_path(kind: type, value: Any) -> Any:
+def _read_path(kind: type, value: str) -> Path:
     if kind is Path:
         return Path(value)
     raise NotImplementedError(kind)

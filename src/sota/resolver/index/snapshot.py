@@ -12,7 +12,6 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -135,7 +134,7 @@ class Snapshots:
                 path.unlink(missing_ok=True)
 
 
-def _parts(shard: Shard, used: int) -> Iterator[Any]:
+def _parts(shard: Shard, used: int) -> Iterator[bytes | memoryview]:
     """Return a file's content: the VINs of existing vehicles, then each bitmap after its length."""
     rows = np.zeros((used, VIN_LENGTH), dtype=np.uint8)
     places = places_of(shard.vehicles)

@@ -10,7 +10,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from sota.kit.sql.database import Row, Tx
+from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnyRow
 from sota.resolver.dependencies.model import Package
 from sota.resolver.recorded.model import Chunk, Kind
 from sota.resolver.tables import erasure, resolution, resolution_chunk
@@ -197,5 +198,5 @@ async def drop_abandoned(tx: Tx, before: datetime, count: int) -> bool:
     return len(ids) == count
 
 
-def _chunk(row: Row) -> Chunk:
+def _chunk(row: AnyRow) -> Chunk:
     return Chunk(Kind(row.kind), row.number, row.first_vin, row.last_vin, row._mapping["count"], row.vins, row.verdicts)

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from sota.boundaries.interaction import Role
 from sota.kit.runtime.clock import new_id
-from sota.kit.sql.database import Row, Select, Tx
+from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnyRow, AnySelect
 from sota.web.accounts.model import Account
 from sota.web.tables import ACCOUNT, API_TOKEN, SESSION
 
@@ -26,7 +27,7 @@ async def find_account(tx: Tx, name: str) -> Account | None:
     return read_account(row) if row is not None and row.name == name else None
 
 
-def read_account(row: Row) -> Account:
+def read_account(row: AnyRow) -> Account:
     """Build an account from a row with its columns."""
     return Account(
         row.id,
@@ -71,7 +72,7 @@ async def describe_account(tx: Tx, name: str) -> tuple[Account, int] | None:
     return (read_account(row), row.sessions) if row is not None and row.name == name else None
 
 
-def _with_sessions() -> Select:
+def _with_sessions() -> AnySelect:
     count = sa.select(sa.func.count()).where(SESSION.c.account_id == ACCOUNT.c.id).scalar_subquery()
     return sa.select(ACCOUNT, count.label("sessions"))
 

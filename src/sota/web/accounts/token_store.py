@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from sota.boundaries.interaction import Role
 from sota.kit.runtime.clock import new_id
-from sota.kit.sql.database import Row, Tx
+from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnyRow
 from sota.web.accounts.model import Origin, Token, lesser
 from sota.web.tables import ACCOUNT, API_TOKEN
 
@@ -139,6 +140,6 @@ def _owned_by(account_id: UUID | None) -> sa.ColumnElement[bool]:
     return API_TOKEN.c.account_id == account_id if account_id is not None else sa.false()
 
 
-def _read(row: Row) -> Token:
+def _read(row: AnyRow) -> Token:
     role = Role(row.role) if row.account is None else lesser(Role(row.role), Role(row.account_role))
     return Token(row.id, row.name, role, row.account_id, row.account, row.created_at, row.expires_at, row.last_used_at)

@@ -15,13 +15,14 @@ from markupsafe import Markup, escape
 
 from sota.web.console.manifest import Asset
 
+Json = Mapping[str, Any]  # Any: parsed JSON
 METHODS = ("get", "post", "put", "delete")
 _STRONG = re.compile(r"\*\*(.+?)\*\*")
 _CODE = re.compile(r"`(.+?)`")
 _LIMITS = (("minimum", "from"), ("maximum", "to"), ("minLength", "at least"), ("maxLength", "at most"))
 
 
-def render(document: Mapping[str, Any], assets: Mapping[str, Asset]) -> bytes:
+def render(document: Json, assets: Mapping[str, Asset]) -> bytes:
     """Render the page."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("sota.web.documents"),
@@ -38,7 +39,7 @@ def render(document: Mapping[str, Any], assets: Mapping[str, Asset]) -> bytes:
     return templates.get_template("docs.html").render(document=document, groups=_groups(document)).encode()
 
 
-def _groups(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _groups(document: Json) -> list[dict[str, object]]:
     """Return the operations by boundary, each with its answers."""
     shared = document["components"]["responses"]
     groups = [{**tag, "operations": []} for tag in document["tags"]]
@@ -75,12 +76,12 @@ def _inline(text: str) -> str:
     return _CODE.sub(r"<code>\1</code>", _STRONG.sub(r"<strong>\1</strong>", str(escape(text))))
 
 
-def pretty(value: Any) -> str:
+def pretty(value: object) -> str:
     """Format an example as it would be sent."""
     return value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
-def type_of(schema: Mapping[str, Any]) -> Markup:
+def type_of(schema: Json) -> Markup:
     """Describe what a schema accepts; an object's name links to its fields."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
@@ -96,7 +97,7 @@ def type_of(schema: Mapping[str, Any]) -> Markup:
     return _simple(schema)
 
 
-def _simple(schema: Mapping[str, Any]) -> Markup:
+def _simple(schema: Json) -> Markup:
     words = [escape(schema.get("type", "anything"))]
     if "format" in schema:
         words.append(escape(f"({schema['format']})"))

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from sota.kit.errors import Damaged
 from sota.kit.sql import damaged_rows as damage
-from sota.kit.sql.database import Row, Tx
+from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnyRow
 from sota.web.registers.model import BODIES, Kind, NewRegistration, Refusal, Registration, RegistrationState
 from sota.web.tables import REGISTRATION
 
@@ -96,11 +97,11 @@ async def delete_finished(tx: Tx, before: datetime) -> None:
     await tx.execute(REGISTRATION.delete().where(REGISTRATION.c.finished_at < before))
 
 
-def _read(row: Row) -> Registration:
+def _read(row: AnyRow) -> Registration:
     return damage.read(REGISTRATION.name, row.id, lambda: _decode(row))
 
 
-def _decode(row: Row) -> Registration:
+def _decode(row: AnyRow) -> Registration:
     kind = Kind(row.kind)
     core, resolver = BODIES[kind]
     return Registration(
