@@ -7,7 +7,8 @@ from typing import Literal
 from sota.cli.ctl.arguments import Switch, confirm
 from sota.kit.errors import StartError
 
-Shell = Literal["bash", "zsh", "fish", "powershell"]
+# The order of cyclopts: typing takes two unions of the same literals for one, and the first import decides its order.
+Shell = Literal["zsh", "bash", "fish", "powershell"]
 
 
 def completion(shell: Shell | None = None, *, install: Switch = False, yes: Switch = False) -> None:
