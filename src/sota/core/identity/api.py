@@ -38,7 +38,7 @@ class IdentitiesApi:
 
     @serves("X-B2-30")
     async def enrol(self, call: Call[VinPath, None, messages.NewEnrolment]) -> Reply:
-        """Return a vehicle an identity, and where it has no key of its own, one too."""
+        """Issue an identity to a vehicle, with a new key if the vehicle has none."""
         vin, body = call.path.vin, call.body
         self.authority.require()
         key, request = (None, body.request) if body.request else await self.authority.make_key(vin)
@@ -69,7 +69,7 @@ class IdentitiesApi:
 
     @serves("X-B2-33")
     async def enrol_by_code(self, call: Call[None, None, messages.CodeEnrolment]) -> Reply:
-        """Return a vehicle an identity for its own key."""
+        """Issue an identity for a vehicle's own key."""
         body, now = call.body, self.clock.now()
         self.authority.require()
         # First: any client may call this, and a signature takes a hundred times as long as the check.

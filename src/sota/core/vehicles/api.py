@@ -82,7 +82,7 @@ class VehiclesApi:
             raise Failed("A package is in the list twice.")
         name = two_versions(packages)
         if name is not None:
-            raise Invalid(f"The package {name} stands in the list in two versions: a vehicle has one.")
+            raise Invalid(f"The package {name} is in the list in two versions: a vehicle has one.")
         vin = call.path.vin
         if await self.db.transact(lambda tx: service.change_packages(tx, vin, packages, self.clock)):
             self.relay.wake()  # most reports bring nothing new

@@ -54,7 +54,7 @@ class TokensApi:
 
     @serves("X-B1-51")
     async def new_token(self, call: Call[None, None, NewToken]) -> Reply:
-        """Make a token; the answer is the only place where it ever stands."""
+        """Create a token; only this answer ever contains it."""
         visitor = visitor_of(call)
         new, role = call.body, Role(call.body.role)
         if not visitor.role.allows(role) or (new.service and visitor.role is not Role.ADMIN):

@@ -2,9 +2,9 @@
 
 Rules kept here:
 
-* path, query and body go on as they are: the two rows declare the same types;
+* path, query and body are passed on unchanged: the two rows declare the same types;
 * an outcome is named by B1's row; its literal message is B1's, all other members of the answer are kept;
-* an ``Idempotency-Key`` goes on as the caller's own: one caller's key is never another's.
+* an ``Idempotency-Key`` is made unique to the caller before it is passed on.
 
 >>> class CoreApi(Gateway):                                       # doctest: +SKIP
 ...     vehicle = pass_on("X-B1-…", to="X-B2-…")

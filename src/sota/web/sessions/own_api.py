@@ -35,7 +35,7 @@ class OwnAccountApi:
 
     @serves("X-B1-41")
     async def change_by_form(self, call: Call[None, None, None]) -> Reply:
-        """Change the password, begin a new session, go on to the console."""
+        """Change the password, begin a new session, redirect to the console."""
         refuse_foreign(call)
         session = await self._visitors.session_of(call)
         if session is None:

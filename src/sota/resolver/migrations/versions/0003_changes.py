@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("mark", sa.LargeBinary(8).with_variant(sa.BINARY(8), "mysql", "mariadb"), nullable=False),
         sa.Column("content", sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"), nullable=False),
     )
-    # The place before the first change: an index made from an empty database stands here.
+    # The position before the first change: that of an index of an empty database.
     mark = secrets.token_bytes(8)
     op.bulk_insert(head, [{"id": 1, "number": 0, "mark": mark}])
     op.bulk_insert(change, [{"number": 0, "mark": mark, "content": b""}])
