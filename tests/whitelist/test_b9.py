@@ -158,7 +158,7 @@ async def test_finish_of_a_complete_download_is_confirmed(vehicle: Vehicle, ivi:
     assert answer["result"]["message"] == "Download of ivi/1.0.0 complete"
     ack = await vehicle.node.heard("ack")
     assert ack["received"] == "1-4"
-    assert ack["outcome"] == {"status": 200, "message": "Download of ivi/1.0.0 complete"}
+    assert ack["outcome"] == {"status": 200, "message": "Download of ivi/1.0.0 complete", "code": "downloaded"}
 
 
 @pytest.mark.whitelist("WL-B9-5", "incomplete")
@@ -172,7 +172,7 @@ async def test_finish_of_an_incomplete_download_is_refused(vehicle: Vehicle, ivi
     assert answer["error"]["message"] == "Incomplete Download"
     ack = await vehicle.node.heard("ack")
     assert ack["received"] == "1-2,4"
-    assert ack["outcome"] == {"status": 400, "message": "Incomplete Download"}
+    assert ack["outcome"] == {"status": 400, "message": "Incomplete Download", "code": "incomplete"}
 
 
 @pytest.mark.whitelist("WL-B9-5", "resumed")
