@@ -209,6 +209,7 @@ class RviServices:
             metrics.REFUSED.labels(self._name, "unknown_service").inc()
             return 404, _error(callback.id, METHOD_NOT_FOUND, "no such service")
         try:
+            self._check(params.peer)  # before the body: a refused sender learns nothing about it
             body = _body(bound, params.parameters)
         except SotaError as error:
             return _refusal(bound.row, callback.id, error)
@@ -216,14 +217,17 @@ class RviServices:
 
     def _call(self, bound: _Bound, call_id: CallId, body: object, peer: Peer | None) -> Answered | Awaitable[Answered]:
         try:
-            if peer is not None and self._guard is not None:
-                self._guard(peer)
+            self._check(peer)
             reply = bound.handler(Message(bound.row, bound.service, body, peer))
         except Exception as error:  # noqa: BLE001 - the process edge, see _failed
             return self._failed(bound, call_id, error)
         if isinstance(reply, Reply):
             return _answer(bound.row, call_id, reply)
         return self._finish(bound, call_id, reply)
+
+    def _check(self, peer: Peer | None) -> None:
+        if peer is not None and self._guard is not None:
+            self._guard(peer)
 
     async def _finish(self, bound: _Bound, call_id: CallId, pending: Awaitable[Reply]) -> Answered:
         try:
