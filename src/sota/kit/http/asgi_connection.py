@@ -77,7 +77,7 @@ class AsgiConnection(asyncio.Protocol):
         self._limits.add(self, self._address)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the application that its caller has gone."""
+        """Notify the application that its caller has gone."""
         del exc
         for name in list(self._timers):
             self._disarm(name)

@@ -25,7 +25,7 @@ class Passwords:
     def __init__(self) -> None:
         self._hasher = PasswordHasher(time_cost=3, memory_cost=32 * 1024, parallelism=1)
         self._gate = asyncio.Semaphore(AT_ONCE)
-        self._nobody: str | None = None
+        self._unknown: str | None = None
 
     async def hash(self, password: str) -> str:
         """Hash a new password."""
@@ -49,10 +49,10 @@ class Passwords:
             self._gate.release()
 
     def _check(self, password: str, password_hash: str | None) -> bool:
-        if self._nobody is None:
-            self._nobody = self._hasher.hash(secrets.token_hex(16))
+        if self._unknown is None:
+            self._unknown = self._hasher.hash(secrets.token_hex(16))
         try:
-            self._hasher.verify(password_hash or self._nobody, password)
+            self._hasher.verify(password_hash or self._unknown, password)
         except (VerificationError, InvalidHashError):
             return False
         return password_hash is not None

@@ -70,7 +70,7 @@ def upgrade() -> None:
     op.add_column("vehicle_update", sa.Column("set_number", sa.Integer))
     op.add_column("install_request", sa.Column("closed_at", Utc))
     _fill()
-    # A pending update's vehicle was told of none of its indexes: they are given anew when it is.
+    # No vehicle knows an index of a pending update yet: new ones are assigned when it is notified.
     op.execute(
         "DELETE FROM download WHERE update_id IN (SELECT update_id FROM vehicle_update WHERE status = 'pending')"
     )

@@ -1,4 +1,4 @@
-"""Vehicles are revoked by their VIN too: whoever issued their identities."""
+"""Vehicles are revoked by their VIN too, whichever tool issued their identities."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class Dispatcher:
         self._looked_at = now
 
     async def _find_silent(self, now: datetime) -> None:
-        """Give up, now and then, updates whose vehicle has been silent for too long, whatever their stage."""
+        """Abandon, at intervals, updates whose vehicle has been silent for too long, whatever their stage."""
         if time.monotonic() < self._silence_at:
             return
         self._silence_at = time.monotonic() + self._silence_every_s

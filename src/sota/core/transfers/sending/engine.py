@@ -154,7 +154,7 @@ class Engine:
         self._spawn(self._sender.abort(downloads, reason))
 
     def disown(self, message: DownloadMessage) -> None:
-        """Tell a vehicle to drop a download that Core does not know, so that its other downloads need not wait."""
+        """Ask a vehicle to drop a download that Core does not know, so that its other downloads need not wait."""
         self._spawn(self._sender.abort([DownloadRef(message.vin, message.download_index, message.identity)], None))
 
     async def give_up(self, update_id: UUID, vin: str) -> None:

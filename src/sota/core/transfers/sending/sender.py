@@ -45,7 +45,7 @@ class Sender:
             return False
 
     async def abort(self, downloads: Sequence[DownloadRef], reason: Reason | None) -> None:
-        """Tell vehicles to drop downloads. A vehicle that does not get this message gets it when it asks for them."""
+        """Ask vehicles to drop downloads. A vehicle that does not get this message gets it when it asks for them."""
         for one in downloads:
             abort = AbortDownload(download_index=one.download_index, identity=one.identity, reason=reason)
             try:

@@ -1,4 +1,4 @@
-// Keeps the overview up to date by asking the API that everybody else uses. The page is whole without it.
+// Keeps the overview up to date by asking the API that every other client uses. The page is whole without it.
 // Every text that comes from the server is set as text, never as markup.
 "use strict";
 
