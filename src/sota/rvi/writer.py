@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Iterator, Sequence
 
+from sota.kit.runtime.transports import write_parts
 from sota.rvi.message import Part
 
 FLUSH_BYTES = 64 << 10
@@ -71,7 +72,7 @@ class Writer:
         if size < LARGE_BYTES:
             self.transport.write(b"".join(pieces))
         else:
-            self.transport.writelines(list(_joined(pieces)))
+            write_parts(self.transport, _joined(pieces))
 
     def resume(self) -> None:
         """Resume the waiting writers: the other side has read."""

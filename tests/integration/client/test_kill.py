@@ -114,6 +114,8 @@ async def test_killed_after_every_step_it_installs_once_and_reports(
     await again(vehicle, client)
     for number in range(1, BLOCKS + 1):
         await vehicle.node.tell("chunk", ivi.block(number))
+    while (await vehicle.node.heard("ack"))["received"] != f"1-{BLOCKS}":  # only an acknowledged block is durable
+        pass
     await again(vehicle, client)
     await vehicle.node.tell("finish", ivi.named)
     await again(vehicle, client)

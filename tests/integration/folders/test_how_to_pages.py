@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_commands_of_a_page_work(page: str, tmp_path: Path) -> None:
     commands = re.sub(r"tokens revoke [0-9a-f-]{36}", f"tokens revoke $({NEW_TOKEN})", commands)
     done = subprocess.run(
         ["bash", "-c", SHELL + of_this_test(commands, tmp_path)],
-        env={**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"},
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -17,6 +17,7 @@ from typing import cast
 
 from sota.kit.http.answer import AnswerReader, BadAnswer
 from sota.kit.http.heads import KnownHeads
+from sota.kit.runtime.transports import write_parts
 
 SMALL_BYTES = 1400  # less than a segment: what follows may wait for the acknowledgement (Nagle)
 
@@ -62,7 +63,7 @@ class ClientConnection(asyncio.Protocol):
             self.error = ConnectionResetError("the server closed the connection")
             asyncio.get_running_loop().call_soon(self.changed, self)
             return
-        self.transport.writelines(parts)
+        write_parts(self.transport, parts)
 
     def send_more(self, content: bytes) -> None:
         """Send more of the request's body."""
