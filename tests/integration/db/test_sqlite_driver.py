@@ -117,6 +117,29 @@ def test_thread_ends_with_its_event_loop(tmp_path: Path) -> None:
         assert not thread.is_alive()
 
 
+async def test_file_that_opens_for_a_cancelled_caller_is_closed(tmp_path: Path) -> None:
+    entered, go, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Noted(sqlite3.Connection):
+        def close(self) -> None:
+            super().close()
+            closed.set()
+
+    def opener() -> sqlite3.Connection:
+        entered.set()
+        go.wait(30)
+        return sqlite3.connect(tmp_path / "a.db", factory=Noted)
+
+    opening = asyncio.create_task(Connection(opener).open())
+    await asyncio.to_thread(entered.wait, 30)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    go.set()
+
+    assert await asyncio.to_thread(closed.wait, 30)
+
+
 async def test_dropped_connection_ends_its_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     connection = await connect(str(tmp_path / "b.db"))

@@ -169,21 +169,28 @@ def _run(connection: sqlite3.Connection, begin: str | None, work: Callable[[sqli
 
 
 def _work(jobs: SimpleQueue[Job | None]) -> None:
-    """Do jobs until None comes, or until the event loop that waits for one is closed."""
-    while (job := jobs.get()) is not None:
-        future, work = job
-        result: object = None
-        failure: BaseException | None = None
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - raised again where the job came from
-            failure = error
-        if future is None:
-            continue
-        try:
-            future.get_loop().call_soon_threadsafe(_settle, future, result, failure)
-        except RuntimeError:  # the loop is closed
-            return
+    """Do jobs until None comes, or until the event loop that waits for one is closed. Close the file at the end."""
+    opened: sqlite3.Connection | None = None
+    try:
+        while (job := jobs.get()) is not None:
+            future, work = job
+            result: object = None
+            failure: BaseException | None = None
+            try:
+                result = work()
+            except BaseException as error:  # noqa: BLE001 - raised again where the job came from
+                failure = error
+            if isinstance(result, sqlite3.Connection):  # the caller may have been cancelled, and never see it
+                opened = result
+            if future is None:
+                continue
+            try:
+                future.get_loop().call_soon_threadsafe(_settle, future, result, failure)
+            except RuntimeError:  # the loop is closed
+                return
+    finally:
+        if opened is not None:
+            opened.close()
 
 
 def _settle(future: asyncio.Future[object], result: object, failure: BaseException | None) -> None:
