@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from sota.boundaries.authority import Authority, prepare, switch
+from sota.boundaries.b2_web_core.identity_messages import NewEnrolment
+from sota.cli.identity_files import write_identity
 from sota.kit.security import x509
 from tests.support.clock_moments import MOMENTS, MOVES, Case, Move
 from tests.support.clocks import SetClock
@@ -87,6 +89,7 @@ async def test_an_identity_is_renewed_although_the_vehicles_clock_is_set(
         case = Case(system, tmp_path, "WVWZZZCLK00000099", move, SetClock(library, tmp_path / "clock"))
         case.clock.set(move.before_s)
         car = await system.add_vehicle(case.vin, apart=True, start=False)
+        write_identity(car.identity, await system.web.enrol(case.vin, NewEnrolment()))
         names = case.give_clock()
         identity = {"IDENTITY": str(car.identity), "IDENTITY_FIRST_CHECK_S": "1", "IDENTITY_CHECK_S": "1"}
         client = system.programs[f"{case.vin}/client"]
