@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import random
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ from sota.kit.runtime.clock import SystemClock
 from sota.kit.sql.database import Database
 from sota.kit.sql.migrations import upgrade
 from sota.resolver.changes.model import Kind
+from sota.resolver.changes.store import read_head
 from sota.resolver.index.loading import load
+from sota.resolver.index.share import WHOLE, Share
+from sota.resolver.index.snapshot import Snapshots
 from sota.resolver.index.workers import Workers
 from sota.resolver.language.evaluation import Vehicle, evaluate
 from sota.resolver.language.parser import parse
@@ -164,6 +168,47 @@ async def lead_into_the_next_shard(database_url: str) -> None:
     await database.close()
 
 
+async def kill_and_compare(resolver: Resolver, generator: random.Random, database_url: str, kills: int) -> None:
+    """Kill the program while facts come in, some times; each time it answers as the database says."""
+    told = 0
+    for _ in range(kills):
+        telling = asyncio.create_task(tell_until_killed(resolver, generator, told))
+        await asyncio.sleep(generator.uniform(*PAUSE_S))
+        resolver.process.kill()
+        told = await telling
+        await resolver.start()
+        await compare(resolver, database_url)
+        print(f"killed after {told} facts")
+
+
+async def snapshots_at_the_head(database_url: str, data: Path, index_processes: int) -> None:
+    """Wait until each index process has saved all that is committed: its next start needs the snapshot."""
+    shares = [WHOLE] if index_processes == 1 else [Share(number, index_processes) for number in range(index_processes)]
+    database = Database(database_url)
+
+    async def are_there() -> bool:
+        async with database.read() as tx:
+            head = await read_head(tx)
+        saved = []
+        for share in shares:
+            with contextlib.suppress(OSError, ValueError):  # it is being replaced
+                saved.append(Snapshots(data / share.folder).load())
+        return [fleet.position for fleet in saved if fleet is not None] == [head] * len(shares)
+
+    await until(are_there, "the snapshots hold all that is committed", timeout_s=READY_S)
+    await database.close()
+
+
+@contextlib.asynccontextmanager
+async def running(resolver: Resolver) -> AsyncIterator[Resolver]:
+    """Start the program, and end it also after a test that failed."""
+    await resolver.start()
+    try:
+        yield resolver
+    finally:
+        await resolver.process.stop()
+
+
 @pytest.mark.parametrize("index_processes", [1, 2])
 async def test_index_and_database_are_alike_after_every_kill(
     fresh_database_url: str, tmp_path: Path, index_processes: int
@@ -172,18 +217,13 @@ async def test_index_and_database_are_alike_after_every_kill(
     print(f"SOTA_FAULT_SEED={seed}")
     generator = random.Random(seed)
     await lead_into_the_next_shard(fresh_database_url)
-    resolver = Resolver(fresh_database_url, tmp_path, index_processes)
-    await resolver.start()
-    await offer_probes(resolver)
-    told = 0
-    for _ in range(KILLS[index_processes]):
-        telling = asyncio.create_task(tell_until_killed(resolver, generator, told))
-        await asyncio.sleep(generator.uniform(*PAUSE_S))
+    async with running(Resolver(fresh_database_url, tmp_path, index_processes)) as resolver:
+        await offer_probes(resolver)
+        await kill_and_compare(resolver, generator, fresh_database_url, KILLS[index_processes])
+        await snapshots_at_the_head(fresh_database_url, tmp_path / "data", index_processes)
         resolver.process.kill()
-        told = await telling
+        last_start = resolver.process.mark()
         await resolver.start()
         await compare(resolver, fresh_database_url)
-        print(f"killed after {told} facts")
-    sources = {event["source"] for event in resolver.process.events("index_loaded")}
-    assert "snapshot" in sources
-    await resolver.process.stop()
+        sources = {event["source"] for event in resolver.process.events("index_loaded", since=last_start)}
+        assert sources == {"snapshot"}
