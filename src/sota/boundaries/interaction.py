@@ -274,7 +274,7 @@ class Boundary:
     def row(
         self, id: str, title: str, way: Way, *outcomes: Outcome, response: type[Answer_co], **more: Unpack[More]
     ) -> Row[Answer_co]: ...
-    @overload  # Annotated and Lines are no types to mypy: what the client returns says what the answer is
+    @overload  # Any: Annotated and Lines are no types to mypy; what the client returns says what the answer is
     def row(
         self, id: str, title: str, way: Way, *outcomes: Outcome, response: object, **more: Unpack[More]
     ) -> Row[Any]: ...

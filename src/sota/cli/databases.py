@@ -27,6 +27,7 @@ from sota.web.settings import WebSettings
 
 UP_DATABASE = "SOTA_UP_DATABASE"
 Program = Literal["web", "core", "resolver"]
+# Any: classes that share the arguments used here, which mypy does not know.
 SETTINGS: dict[str, Any] = {"web": WebSettings, "core": CoreSettings, "resolver": ResolverSettings}
 
 

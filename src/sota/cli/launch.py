@@ -46,7 +46,7 @@ def launch(
         loop_runner()(main())
 
 
-def loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
+def loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:  # Any: what a coroutine yields
     """Return what runs the event loop: uvloop if it is installed, as in every backend.
 
     A vehicle has few connections and saves those 14 MB of disk.
@@ -66,7 +66,7 @@ def run_one(
     overrides: Sequence[str],
     *,
     show: bool,
-    greeting: Callable[[Any], str | None] | None = None,
+    greeting: Callable[[Any], str | None] | None = None,  # Any: of the program that ``make`` returns
 ) -> None:
     """Run one program with its settings, or print them if ``show`` is set.
 

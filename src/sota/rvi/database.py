@@ -21,7 +21,7 @@ from sota.kit.sql.local_database import LocalDatabase
 
 Result = TypeVar("Result")
 Batch = list[tuple[Callable[[sqlite3.Connection], object], asyncio.Future[Any]]]
-"""Work, and the future that gets its result, of the same type."""
+"""Work, and the future that gets its result, of the same type. (Any: it differs from one to the next.)"""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (

@@ -230,7 +230,7 @@ class WebProgram:
         if left < ENDS_SOON:
             self._log.warning("certificate_ends_soon", certificate=str(certificate), days=left.days)
 
-    async def _try(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _try(self, work: Coroutine[Any, Any, None]) -> None:  # Any: what a coroutine yields
         try:
             await work
         except Exception as error:  # noqa: BLE001 - one piece of work must not hold the others up: the next round is soon

@@ -73,7 +73,7 @@ class BackendPlace:
 
 def place_of_up(data: Path, server: str | None, password_file: Path | None) -> BackendPlace:
     """Return the place of ``sota up --data``, and of its database server if it has one."""
-    given: dict[str, Any] = {"database_password_file": password_file}
+    given: dict[str, Any] = {"database_password_file": password_file}  # Any: arguments of any setting
     databases = {name: kind(database=database_url(data, server, name), **given) for name, kind in SETTINGS.items()}
     parts = (
         Part("secrets", data / "secrets"),
@@ -88,7 +88,7 @@ def place_of_up(data: Path, server: str | None, password_file: Path | None) -> B
 
 def place_of_settings(config: Path, server: str | None, password_file: Path | None, etc: Path | None) -> BackendPlace:
     """Return the place of separate programs, by their settings file; ``etc`` is a folder to include."""
-    loaded: dict[str, Any] = {}
+    loaded: dict[str, Any] = {}  # Any: settings of three classes
     for name, kind in SETTINGS.items():
         url = database_url(Path(), server, name) if server is not None else None
         given = {"database": url, "database_password_file": password_file}

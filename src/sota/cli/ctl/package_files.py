@@ -202,7 +202,7 @@ def printed_errors(path: Path) -> Iterator[None]:
         raise StartError(f"{error.filename or path}: {error.strerror}") from None
 
 
-def _load_key(path: Path) -> Any:
+def _load_key(path: Path) -> Any:  # Any: cryptography is imported only here
     from sota.boundaries.package_signature import load_private_key
 
     return load_private_key(path)

@@ -139,7 +139,7 @@ class _Source:
 
     def __init__(self, content: AsyncIterator[bytes]) -> None:
         self._content, self._is_stopped = content, False
-        self._reader: asyncio.Task[Any] | None = None
+        self._reader: asyncio.Task[Any] | None = None  # Any: whichever task reads
 
     async def parts(self) -> AsyncIterator[bytes]:
         while not self._is_stopped:
@@ -161,7 +161,7 @@ class _Source:
             self._reader.cancel()
 
 
-async def _read(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+async def _read(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:  # Any: obstore's buffers
     try:
         while True:
             async with asyncio.timeout(READ_TIMEOUT_S):
@@ -173,7 +173,7 @@ async def _read(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:
         raise Failed(f"The file cannot be read: {type(error).__name__}.") from error
 
 
-def _forget(writing: asyncio.Future[Any]) -> None:
+def _forget(writing: asyncio.Future[Any]) -> None:  # Any: its result is not read
     if not writing.cancelled():
         writing.exception()  # its abort needs no report
 

@@ -103,7 +103,7 @@ def is_debugging() -> bool:
 
 
 def get_logger(**fields: object) -> Any:
-    """Return a logger whose every event carries ``fields``."""
+    """Return a logger whose every event carries ``fields``. (Any: structlog makes the logger's class at run time.)"""
     return structlog.get_logger(**fields)
 
 
@@ -122,7 +122,7 @@ def _render_json(_logger: object, _name: str, event: MutableMapping[str, object]
     return UNPRINTABLE.sub(_escape, line)
 
 
-def _render_text(_logger: object, _name: str, event: MutableMapping[str, Any]) -> str:
+def _render_text(_logger: object, _name: str, event: MutableMapping[str, Any]) -> str:  # Any: values
     # One event stays one line: a line break in a value must not forge a second event.
     head = f"{event.pop('timestamp', '')[11:19]} {event.pop('level', ''):7} {event.pop('event', '')}"
     fields = " ".join(f"{name}={str(value)!r}" for name, value in event.items() if name != "exception")

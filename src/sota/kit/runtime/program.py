@@ -56,7 +56,7 @@ async def run(
         StartError: a program cannot start, or a background task died (exit code 1).
     """
     ending: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-    started: list[Any] = []
+    started: list[Any] = []  # Any: programs of several kinds, and what answers for them
     with _ended_by_signals(ending):
         try:
             if operation is not None:
@@ -119,7 +119,7 @@ def _ended_by_signals(ending: asyncio.Future[str | None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def _stop(program: Any) -> None:
+async def _stop(program: Any) -> None:  # Any: as above
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await program.stop()

@@ -19,7 +19,7 @@ SHA256_PREFIX = bytes.fromhex("3031300d060960864801650304020105000420")
 MIN_BITS = 2048
 """Smallest RSA key that is accepted, of a token and of a certificate."""
 Claims = dict[str, Any]
-"""A JSON object, whose values are not checked yet."""
+"""A JSON object, whose values are not checked yet, so they are Any."""
 _OBJECT = msgspec.json.Decoder(Claims)
 
 

@@ -137,6 +137,7 @@ def _arguments(address: Address, *, read_only: bool = False) -> dict[str, object
 
 
 def _mariadb_engine(address: Address, pool_size: int, *, read_only: bool = False, **options: Any) -> AsyncEngine:
+    # Any: SQLAlchemy's options, each of its own type
     engine = create_async_engine(
         address.url,
         pool_size=pool_size,

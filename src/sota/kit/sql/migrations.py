@@ -111,7 +111,7 @@ async def _is_half_restored(database: Database) -> bool:
         return bool((await connection.execute(sa.text(query), {"name": PENDING})).scalar())
 
 
-def _config(room: str, connection: sa.Connection) -> Any:
+def _config(room: str, connection: sa.Connection) -> Any:  # Any: alembic is imported only here
     from alembic.config import Config
 
     config = Config()

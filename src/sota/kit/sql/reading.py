@@ -60,7 +60,10 @@ class ReadConnection(AsyncConnection):
     async def execute(
         self, statement: Any, parameters: Any = None, *, execution_options: Any = None
     ) -> sa.CursorResult[Any]:
-        """Execute a statement that reads; repeat it over another connection if this one was lost."""
+        """Execute a statement that reads; repeat it over another connection if this one was lost.
+
+        (Any: as in the method that this one replaces, whose overloads tie the row to the statement.)
+        """
         attempt = 1
         while True:
             try:

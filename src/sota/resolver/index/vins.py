@@ -29,7 +29,7 @@ def places_of(bitmap: BitMap) -> Places:
 
 
 def bitmap_of(places: npt.NDArray[Any]) -> BitMap:
-    """Return a bitmap of places, in any order."""
+    """Return a bitmap of places, in any order. (Any: unsigned numbers of any width.)"""
     return BitMap(array("I", places.astype(np.uint32, copy=False).tobytes()))
 
 

@@ -43,7 +43,7 @@ class Regex:
     """A compiled regular expression; equal when the pattern is."""
 
     pattern: str
-    program: Any = field(compare=False, repr=False)
+    program: Any = field(compare=False, repr=False)  # Any: RE2 has no types
 
     def finds(self, text: str) -> bool:
         """Return whether the pattern occurs anywhere in the text."""

@@ -101,7 +101,7 @@ class Chunk:
 
     @classmethod
     def of(cls, kind: Kind, number: int, vins: NDArray[Any], verdicts: NDArray[np.uint32]) -> Chunk:
-        """Compress; the VINs are sorted, and at least one."""
+        """Compress; the VINs are sorted, and at least one. (Any: numpy has no type for VINs.)"""
         packed = zlib.compress(vins.tobytes(), 1), zlib.compress(verdicts.astype("<u4").tobytes(), 1)
         return cls(kind, number, vins[0].decode(), vins[-1].decode(), len(vins), *packed)
 

@@ -52,7 +52,7 @@ class Rauc:
     async def call(
         self, member: str, signature: str = "", *body: object, timeout_s: float = CALL_TIMEOUT_S
     ) -> list[Any]:
-        """Call a method of the service and return its result.
+        """Call a method of the service and return its result. (Any: D-Bus types follow the signature.)
 
         Raises:
             CallRefused: it answers with an error.
