@@ -36,20 +36,16 @@ class Channel(Protocol):
     @property
     def url(self) -> str:
         """What tells this way from others."""
-        ...
 
     @property
     def envelope(self) -> bytes:
         """What a call begins with, up to its params; the method's name goes in for ``%b``."""
-        ...
 
     def call(self, parts: Sequence[bytes], done: Done) -> bool:
         """Send a call, given in parts. True: it is gone and has no answer; False: ``done`` is called once, later."""
-        ...
 
     def close(self) -> None:
         """End it; a call under way gets no answer and no report."""
-        ...
 
 
 class Address(Protocol):
@@ -58,11 +54,9 @@ class Address(Protocol):
     @property
     def url(self) -> str:
         """What tells this address from others."""
-        ...
 
     def channel(self, timeout_s: float) -> Channel:
         """Make a way to it."""
-        ...
 
 
 class HttpAddress:

@@ -25,27 +25,21 @@ class LinkOwner(Protocol[Connection_contra]):
 
     def local_services(self) -> Iterable[str]:
         """Return the full names of the services registered here."""
-        ...
 
     def opened(self, connection: Connection_contra) -> bool:
         """Count a new connection in; False if there are too many."""
-        ...
 
     def announced(self, connection: Connection_contra, names: list[str]) -> None:
         """Handle services that the peer announced."""
-        ...
 
     def withdrawn(self, connection: Connection_contra, names: list[str]) -> None:
         """Handle services that the peer withdrew."""
-        ...
 
     def received(self, connection: Connection_contra, message: Message) -> None:
         """Handle a message for a service of this node."""
-        ...
 
     def closed(self, connection: Connection_contra) -> None:
         """Handle the end of a connection."""
-        ...
 
 
 @dataclass(slots=True)

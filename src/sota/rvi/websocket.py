@@ -46,19 +46,15 @@ class SocketOwner(Protocol):
 
     def add(self, socket: SocketProtocol) -> bool:
         """Add a socket; False if there are too many."""
-        ...
 
     def remove(self, socket: SocketProtocol) -> None:
         """Remove a socket."""
-        ...
 
     def refuse(self, reason: str) -> bytes:
         """Count a refused request, which gets no answer."""
-        ...
 
     def handle(self, content: bytes, socket: SocketProtocol) -> bytes | Awaitable[bytes]:
         """Answer one text; an empty answer is not sent."""
-        ...
 
 
 class SocketChannel:

@@ -22,16 +22,13 @@ class Disk(Protocol):
     @property
     def writes_at_once(self) -> bool:
         """Whether the event loop's thread may write into the kernel's memory."""
-        ...
 
     @property
     def large(self) -> asyncio.Semaphore:
         """Bounds the large pieces of files in memory: held by a caller while it waits with one."""
-        ...
 
     async def do(self, work: Callable[[], Result]) -> Result:
         """Do slow work in a thread."""
-        ...
 
     async def write(self, work: Callable[[], Result], sync: Sync, *, large: bool = False) -> Result:
         """Do ``work``, which is short unless it is ``large``, and ``sync``; returns when the writes are durable.
@@ -39,7 +36,6 @@ class Disk(Protocol):
         Raises:
             OSError: the disk failed; the writes may not be durable.
         """
-        ...
 
 
 class PlainDisk:

@@ -25,15 +25,12 @@ class Connection(Protocol):
     @property
     def is_quiet(self) -> bool:
         """Whether no caller waits for an answer on it."""
-        ...
 
     def cut_off(self) -> None:
         """Close it at once."""
-        ...
 
     def stop(self) -> None:
         """Close it when the request under way is answered."""
-        ...
 
 
 class ConnectionLimits:

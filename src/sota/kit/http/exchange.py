@@ -33,23 +33,18 @@ class Wire(Protocol):
 
     def write(self, content: bytes) -> None:
         """Send bytes."""
-        ...
 
     async def drain(self) -> None:
         """Wait until the caller has read enough of what was sent."""
-        ...
 
     def pause_reading(self) -> None:
         """Read nothing more from the caller."""
-        ...
 
     def resume_reading(self) -> None:
         """Read again."""
-        ...
 
     def answered(self, exchange: Exchange) -> None:
         """Note that the answer is complete."""
-        ...
 
 
 class Exchange:

@@ -21,11 +21,9 @@ class Listener(Protocol):
 
     async def start(self) -> None:
         """Return when requests are taken."""
-        ...
 
     async def stop(self) -> None:
         """Take no more."""
-        ...
 
 
 class Network(Protocol):
@@ -33,15 +31,12 @@ class Network(Protocol):
 
     def client(self, base_url: str, token: str | None = None) -> HttpClient:
         """Return a client of another program."""
-        ...
 
     def listener(self, app: AsgiApp, host: str, port: int) -> Listener:
         """Return a listener for an application."""
-        ...
 
     def json_server(self, program: str, handle: Handle, host: str, port: int, *, max_body: int) -> Listener:
         """Return a server of JSON requests; port 0 takes a free one."""
-        ...
 
 
 class TcpNetwork:

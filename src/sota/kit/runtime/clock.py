@@ -18,7 +18,6 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the present moment, UTC."""
-        ...
 
 
 class SystemClock:

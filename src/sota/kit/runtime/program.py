@@ -29,19 +29,15 @@ class RunnableProgram(Protocol):
     @property
     def name(self) -> str:
         """The command's name: ``core``."""
-        ...
 
     async def start(self) -> None:
         """Return when requests can be answered."""
-        ...
 
     async def stop(self) -> None:
         """End running work, leave nothing half-done."""
-        ...
 
     async def trouble(self) -> str | None:
         """Return why requests cannot be answered now (its database, its neighbours); None if they can."""
-        ...
 
 
 async def run(

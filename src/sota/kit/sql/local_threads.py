@@ -24,23 +24,18 @@ class Threads(Protocol):
     @property
     def disk(self) -> Disk:
         """Does the blocking work on the program's other files."""
-        ...
 
     def file(self, path: Path) -> LocalFile:
         """Return the file to use for ``path``; several programs may get the same."""
-        ...
 
     async def run(self, file: LocalFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
         """Do work on a file, then ``sync``; work on one file is done in the order of the calls."""
-        ...
 
     def may_work_here(self, file: LocalFile) -> bool:
         """Report whether short work on the file may run in the caller's thread now."""
-        ...
 
     async def leave(self, file: LocalFile) -> None:
         """Close the file; no more work will come."""
-        ...
 
 
 class OwnThread:
