@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sota.boundaries.services import VEHICLE_PREFIX
 from sota.client.program import ClientProgram
 from sota.client.settings import ClientSettings
 from sota.fleet.counts import Counts
@@ -16,7 +17,7 @@ from sota.fleet.node import FleetNode
 from sota.fleet.observer import ProgressObserver
 from sota.fleet.profile import SeededOutcomes
 from sota.fleet.simulation import STANDS_FOR, SimulatedInstaller, SimulatedRunner, SimulatedSoftware
-from sota.rvi.names import VEHICLE_PREFIX, ServiceTable
+from sota.rvi.names import ServiceTable
 from sota.rvi.settings import NodeSettings
 from sota.slm.program import SlmProgram
 from sota.slm.settings import SlmSettings

@@ -26,19 +26,6 @@ import msgspec
 from sota.rvi.message import Message, Part
 from sota.rvi.splitter import CodecError, JsonSplitter, MsgpackSplitter, Splitter
 
-__all__ = [
-    "GREETING_LIMIT",
-    "JSON",
-    "MSGPACK",
-    "Codec",
-    "CodecError",
-    "Decoder",
-    "Fields",
-    "Packet",
-    "RcvData",
-    "codec_of",
-]
-
 GREETING_LIMIT = 256 << 10
 """Largest packet before the peer's greeting."""
 
@@ -151,6 +138,7 @@ class MsgpackCodec:
         self._packets = msgspec.msgpack.Decoder(Packet)
         self._data = msgspec.msgpack.Decoder(RcvData)
         self._values = msgspec.msgpack.Decoder()
+        self.encode = pack
         self._spare: list[Splitter] = []
 
     def splitter(self) -> Splitter:
@@ -210,10 +198,6 @@ class MsgpackCodec:
             return msgspec.json.encode(value)
         except _BAD as error:
             raise CodecError(f"parameters cannot be decoded: {error}") from None
-
-    def encode(self, fields: Fields) -> bytes:
-        """Encode any packet but ``rcv``."""
-        return pack(fields)
 
     def encode_message(self, message: Message, transaction: int, *, ack: bool = False) -> Sequence[Part]:
         """Encode a ``rcv`` in parts; with ``ack`` the peer is asked to confirm the transaction."""

@@ -21,8 +21,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from sota.rvi.codec import CodecError, Fields
+from sota.rvi.codec import Fields
 from sota.rvi.message import Message
+from sota.rvi.splitter import CodecError
 
 UNCONFIRMED_SERVICES = ("/chunk", "/ack")
 BATCH_S = 0.005

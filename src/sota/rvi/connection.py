@@ -23,12 +23,13 @@ from typing import cast
 from sota.boundaries.binding.decorators import calls, serves
 from sota.boundaries.values import short_vin
 from sota.kit.runtime import metrics
-from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, CodecError, Decoder, Fields, Packet, RcvData, codec_of
+from sota.rvi.codec import GREETING_LIMIT, JSON, Codec, Decoder, Fields, Packet, RcvData, codec_of
 from sota.rvi.confirmation import Confirmations
 from sota.rvi.context import LinkContext
 from sota.rvi.credentials import Rights
 from sota.rvi.fragment import FragmentReader, FragmentWriter, is_refusal, max_piece_bytes, wanted_size
 from sota.rvi.message import Message, Peer, keep_until
+from sota.rvi.splitter import CodecError
 from sota.rvi.writer import Writer, pause_reading
 
 MAX_ANNOUNCED = 1000

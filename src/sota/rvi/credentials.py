@@ -24,9 +24,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sota.boundaries.services import VEHICLE_PREFIX, is_vin
 from sota.kit.files.durable import finish_replacing
 from sota.kit.security import rs256, x509
-from sota.rvi.names import VEHICLE_PREFIX, Pattern, is_vin
+from sota.rvi.names import Pattern
 
 MAX_CREDENTIAL_BYTES = 64 << 10
 MAX_CREDENTIALS = 16

@@ -46,14 +46,6 @@ class SocketRequest(msgspec.Struct):
     params: msgspec.Raw = msgspec.Raw()
 
 
-class SocketMessage(msgspec.Struct):
-    """What ``message`` takes."""
-
-    service_name: str
-    timeout: int
-    parameters: msgspec.Raw
-
-
 class ServiceName(msgspec.Struct):
     """What ``register_service`` and ``unregister_service`` take."""
 
@@ -72,7 +64,7 @@ class SocketServer:
         self._watcher: asyncio.Task[None] | None = None
         self._sockets: set[SocketProtocol] = set()
         self._requests = msgspec.json.Decoder(SocketRequest)
-        self._messages = msgspec.json.Decoder(SocketMessage)
+        self._messages = msgspec.json.Decoder(MessageParams)
         self._names = msgspec.json.Decoder(ServiceName)
         self._texts = msgspec.json.Decoder(dict[str, str])
         self.log = get_logger(program="rvi-node")
@@ -139,8 +131,8 @@ class SocketServer:
 
     def _call(self, method: str, params: msgspec.Raw, socket: SocketProtocol) -> Result | Awaitable[Result] | None:
         if method == "message":
-            message = self._messages.decode(params)
-            content = MessageParams(message.service_name, message.timeout, self._parameters(message.parameters))
+            content = self._messages.decode(params)
+            content.parameters = self._parameters(content.parameters)
             result = self._edge.take(content)
             return message_result(result) if isinstance(result, int) else result
         if method == "register_service":

@@ -7,9 +7,9 @@ Until then the node keeps its identity. The file of revocations is read again at
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from sota.kit.errors import StartError
+from sota.kit.files.durable import Stamp, stamp_of
 from sota.kit.runtime.logging import get_logger
 from sota.rvi.connection import PeerConnection
 from sota.rvi.context import LinkContext
@@ -17,7 +17,7 @@ from sota.rvi.credentials import CredentialError, Identity
 from sota.rvi.link import Link
 from sota.rvi.settings import NodeSettings
 
-Stamps = tuple[tuple[str, int, int, int], ...]
+Stamps = dict[str, Stamp | None]
 
 
 class IdentityFolder:
@@ -25,8 +25,8 @@ class IdentityFolder:
 
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
-        self._taken: Stamps = ()
-        self._seen: Stamps = ()
+        self._taken: Stamps = {}
+        self._seen: Stamps = {}
 
     def read(self) -> Identity:
         """Read the identity.
@@ -57,17 +57,8 @@ class IdentityFolder:
 
     def _stamps(self) -> Stamps:
         folder = self._settings.identity
-        return tuple(
-            sorted(_stamp(file) for file in (*folder.glob("*.pem"), *folder.glob("*.key"), *folder.glob("*.jwt")))
-        )
-
-
-def _stamp(file: Path) -> tuple[str, int, int, int]:
-    try:
-        status = file.stat()
-    except OSError:  # it is being replaced
-        return (file.name, 0, 0, 0)
-    return (file.name, status.st_mtime_ns, status.st_size, status.st_ino)
+        files = (*folder.glob("*.pem"), *folder.glob("*.key"), *folder.glob("*.jwt"))
+        return {file.name: stamp_of(file) for file in files}
 
 
 async def look(folder: IdentityFolder, context: LinkContext[PeerConnection], link: Link) -> None:

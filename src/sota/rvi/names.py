@@ -18,17 +18,6 @@ from sota.boundaries.b9_rvi_client.rows import ROWS as B9_ROWS
 from sota.boundaries.interaction import Service
 from sota.boundaries.services import BACKEND_PREFIX, VEHICLE_PREFIX, is_vin
 
-__all__ = [
-    "BACKEND_PREFIX",
-    "VEHICLE_PREFIX",
-    "Pattern",
-    "ServiceTable",
-    "declared_services",
-    "elements",
-    "is_vin",
-    "vin_of",
-]
-
 MAX_NAME_LENGTH = 256
 MAX_REMEMBERED = 10_000
 _SCHEME = re.compile(r"[a-z0-9]+:")

@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sota.boundaries.b7_core_rvi.messages import ScheduledUpdate, UnscheduledUpdate
+from sota.boundaries.services import VEHICLE_PREFIX
 from sota.kit.errors import Refused, StartError, Unavailable
 from sota.kit.http.client import Response
 from sota.kit.runtime import metrics
@@ -39,7 +40,7 @@ from sota.rvi.identity_folder import IdentityFolder, look
 from sota.rvi.link import Link, allow_files
 from sota.rvi.message import Message
 from sota.rvi.message_store import MessageStore
-from sota.rvi.names import VEHICLE_PREFIX, ServiceTable, declared_services, vin_of
+from sota.rvi.names import ServiceTable, declared_services, vin_of
 from sota.rvi.queue_drainer import QueueDrainer, Sink
 from sota.rvi.revocation import Revocations
 from sota.rvi.routes import Routes

@@ -12,17 +12,17 @@ lines and those that begin with ``#`` are ignored. Rules kept here:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
 from sota.boundaries.services import allowing
+from sota.kit.files.durable import Stamp
+from sota.kit.security.x509 import fingerprint
 from sota.rvi.credentials import Rights
 
 MAX_FILE_BYTES = 64 << 20
-Stamp = tuple[int, int, int]
 
 
 class Revocations:
@@ -81,11 +81,6 @@ class Revocations:
         if not self._warned and self._log is not None:
             self._log.error("revocations_not_read", file=str(self._file), error=reason, kept=len(self._entries))
         self._warned = True
-
-
-def fingerprint(certificate: bytes) -> str:
-    """Return the SHA-256 fingerprint of a certificate in DER."""
-    return hashlib.sha256(certificate).hexdigest()
 
 
 def _read(text: str) -> frozenset[str]:

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 
 from sota.boundaries import authority as authority_module
 from sota.kit.runtime.metrics import REGISTRY
+from sota.kit.security.x509 import fingerprint
 from sota.rvi.handshake_failures import HINTS, HandshakeFailures
-from sota.rvi.revocation import fingerprint
 from tests.support.rvi import Identities, backend_settings, exchange, running, vehicle_settings, wait_until
 
 Issue = Callable[[Identities, Path, pytest.MonkeyPatch], Path]

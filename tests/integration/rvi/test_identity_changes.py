@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sota.boundaries.authority import Authority, Grant
 from sota.boundaries.services import allowing
 from sota.kit.files.durable import write_atomic
+from sota.kit.security.x509 import fingerprint
 from sota.rvi import node as node_module
 from sota.rvi import revocation
 from sota.rvi.node import Node
-from sota.rvi.revocation import fingerprint
 from sota.rvi.settings import NodeSettings
 from tests.support.rvi import (
     OTHER_VIN,

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sota.rvi.codec import JSON, MSGPACK, Codec, CodecError, Decoder, pack
+from sota.rvi.codec import JSON, MSGPACK, Codec, Decoder, pack
 from sota.rvi.message import Message
-from sota.rvi.splitter import MAX_DEPTH
+from sota.rvi.splitter import MAX_DEPTH, CodecError
 
 NAME = "genivi.org/vin/WVW00000000000001/sota/notify"
 SCALARS = (

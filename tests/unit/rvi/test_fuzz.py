@@ -22,7 +22,7 @@ from hypothesis import settings
 
 from sota.boundaries.authority import Authority, Grant
 from sota.kit.http.json_server import JsonConnection
-from sota.rvi.codec import JSON, MSGPACK, CodecError, Decoder, pack
+from sota.rvi.codec import JSON, MSGPACK, Decoder, pack
 from sota.rvi.connection import PeerConnection
 from sota.rvi.context import LinkContext
 from sota.rvi.credentials import Identity
@@ -31,6 +31,7 @@ from sota.rvi.message import Message
 from sota.rvi.names import ServiceTable
 from sota.rvi.node import Node
 from sota.rvi.settings import NodeSettings
+from sota.rvi.splitter import CodecError
 from sota.rvi.websocket import SocketProtocol
 from tests.support.processes import free_ports
 

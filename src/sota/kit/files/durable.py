@@ -16,6 +16,7 @@ from pathlib import Path
 from sota.kit.runtime import faults
 
 READY = ".ready"
+Stamp = tuple[int, int, int]
 _relaxed = False
 _here = threading.local()
 
@@ -166,6 +167,15 @@ def private_file(path: Path) -> None:
         status = path.stat()
         if status.st_mode & 0o077 and status.st_uid == os.geteuid():
             path.chmod(0o600)
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Return what changes when a file is written or replaced; None while there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def mode_in(folder: Path) -> int:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from sota.kit.errors import StartError
-from sota.kit.files.durable import write_atomic
+from sota.kit.files.durable import Stamp, stamp_of, write_atomic
 from sota.kit.runtime.logging import get_logger
 from sota.kit.security.rs256 import MIN_BITS
 
@@ -159,16 +159,8 @@ class ServerCertificate:
         # A complete context takes over: certificate and key always belong together.
         connection.context = self._current
 
-    def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
-        return tuple(_stamp(file) for file in self._files)
-
-
-def _stamp(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    def _look(self) -> list[Stamp | None]:
+        return [stamp_of(file) for file in self._files]
 
 
 def reason(error: OSError) -> str:
