@@ -40,7 +40,7 @@ from sota.web.registers.api import RegistersApi
 from sota.web.registers.service import Registers
 from sota.web.repository.api import PackageFilesApi, RepositoryApi
 from sota.web.repository.files import PackageFiles
-from sota.web.repository.service import SignatureRule, UploadLimits, Uploads, giving_up_files
+from sota.web.repository.service import SignatureRule, Uploads
 from sota.web.repository.store import PackageRepository
 from sota.web.sessions.api import SessionsApi
 from sota.web.sessions.own_api import OwnAccountApi
@@ -106,17 +106,8 @@ class WebProgram:
             self.clock,
             wait_s=settings.intent_wait_s,
             retry_s=settings.intent_retry_s,
-            give_up_file=giving_up_files(self.clock),
         )
-        self.uploads = Uploads(
-            self.db,
-            self.repository,
-            self.registers,
-            core,
-            signatures,
-            self.clock,
-            limits=UploadLimits(settings.upload_timeout_s, settings.upload_note_s),
-        )
+        self.uploads = Uploads(self.db, self.repository, self.registers, core, signatures, self.clock, settings)
         app = await self._app(core, resolver)
         await self._listen(app)
         self._background.keep("web:registrations", self._keep_registering)

@@ -16,7 +16,7 @@ from sota.kit.files.durable import private_folder, sync_folder, write_atomic
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database
 from sota.web.accounts import store
-from sota.web.accounts.model import FIRST_ADMIN, generate_password
+from sota.web.accounts.model import FIRST_ADMIN, Account, generate_password
 from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import ensure_admin
 
@@ -37,27 +37,22 @@ class FirstPassword:
             private_folder(self._file.parent)
             write_atomic(self._file, kept.encode())
             await ensure_admin(self._db, password=kept, clock=clock)
-        if kept is not None and await self._opens(kept):
+        account = await self._due()
+        if kept is not None and account is not None and await Passwords().check(kept, account.password_hash):
             return kept
         self._forget()
         return None
 
     async def forget_when_used(self) -> None:
         """Delete the file once the account has another password."""
-        if self._file.exists() and not await self._is_due():
+        if self._file.exists() and await self._due() is None:
             self._forget()
 
-    async def _opens(self, password: str) -> bool:
+    async def _due(self) -> Account | None:
+        """Return the first account, as long as it must change its password."""
         async with self._db.read() as tx:
             account = await store.find_account(tx, FIRST_ADMIN)
-        if account is None or account.disabled or not account.password_change_due:
-            return False
-        return await Passwords().check(password, account.password_hash)
-
-    async def _is_due(self) -> bool:
-        async with self._db.read() as tx:
-            account = await store.find_account(tx, FIRST_ADMIN)
-        return account is not None and not account.disabled and account.password_change_due
+        return account if account is not None and account.password_change_due and not account.disabled else None
 
     def _read(self) -> str | None:
         try:

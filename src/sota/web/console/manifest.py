@@ -6,8 +6,11 @@ Each is read once; its address contains its hash, so that browsers may cache it 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+
+import jinja2
 
 PAGES = frozenset({"index"})
 TYPES = {
@@ -30,6 +33,20 @@ class Asset:
     def address(self) -> str:
         """Its address in pages."""
         return f"/assets/{self.name}?v={self.hash}"
+
+
+def templates(package: str, assets: Mapping[str, Asset]) -> jinja2.Environment:
+    """Return a package's templates: all text is escaped, and a missing name is an error."""
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader(package),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    found.globals["asset"] = lambda name: assets[name].address
+    return found
 
 
 def load() -> dict[str, Asset]:

@@ -6,11 +6,9 @@ The pages work without the script, which only refreshes the figures through the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Mapping
+from typing import TypeVar
 from urllib.parse import urlencode
-
-import jinja2
 
 from sota.boundaries.b1_browser_web.queries import IndexQuery
 from sota.boundaries.b2_web_core.client import CoreClient
@@ -18,23 +16,14 @@ from sota.boundaries.b2_web_core.messages import ENDED_REQUEST, InstallRequest, 
 from sota.boundaries.b2_web_core.queries import RequestQuery, VehicleQuery
 from sota.boundaries.values import UpdateStatus
 from sota.kit.errors import Refused, Unavailable
-from sota.web.console.manifest import Asset
+from sota.web.console.manifest import Asset, templates
 from sota.web.sessions.model import Session
+
+Listed = TypeVar("Listed")
 
 VEHICLES_A_PAGE = 25
 REQUESTS_A_PAGE = 10
 CALLS_AT_ONCE = 8
-
-
-@dataclass(slots=True)
-class Overview:
-    """The content of the first page. A ``…_problem`` says why a list is unknown, so that it is not shown as empty."""
-
-    requests: list[InstallRequest] = field(default_factory=list)
-    vehicles: list[VehicleDetail] = field(default_factory=list)
-    next_cursor: str | None = None
-    requests_problem: str | None = None
-    vehicles_problem: str | None = None
 
 
 class Pages:
@@ -42,15 +31,7 @@ class Pages:
 
     def __init__(self, core: CoreClient, assets: Mapping[str, Asset]) -> None:
         self._core = core
-        self._templates = jinja2.Environment(
-            loader=jinja2.PackageLoader("sota.web.console"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._templates.globals["asset"] = lambda name: assets[name].address
+        self._templates = templates("sota.web.console", assets)
         self._templates.filters["moment"] = lambda value: value.strftime("%Y-%m-%d %H:%M UTC")
         self._templates.filters["percent"] = percent
         self._templates.filters["stage"] = stage
@@ -68,25 +49,20 @@ class Pages:
         """Make the first page: install requests and vehicles; or the one to change a generated password."""
         if session.password_change_due:
             return self.password(session)
-        regex = query.regex or None
-        overview = await self._overview(regex, query.cursor)
-        following = urlencode({"regex": regex or "", "cursor": overview.next_cursor}) if overview.next_cursor else None
-        return self._render("index.html", session=session, overview=overview, regex=regex or "", following=following)
-
-    async def _overview(self, regex: str | None, cursor: str | None) -> Overview:
-        overview = Overview()
-        requests, vehicles = await asyncio.gather(
-            self._requests(), self._vehicles(regex, cursor), return_exceptions=True
+        regex = query.regex or ""
+        (requests, requests_problem), ((vehicles, cursor), vehicles_problem) = await asyncio.gather(
+            _or_why(self._requests(), []), _or_why(self._vehicles(regex or None, query.cursor), ([], None))
         )
-        if isinstance(requests, BaseException):
-            overview.requests_problem = _why(requests)
-        else:
-            overview.requests = requests
-        if isinstance(vehicles, BaseException):
-            overview.vehicles_problem = _why(vehicles)
-        else:
-            overview.vehicles, overview.next_cursor = vehicles
-        return overview
+        return self._render(
+            "index.html",
+            session=session,
+            requests=requests,
+            requests_problem=requests_problem,
+            vehicles=vehicles,
+            vehicles_problem=vehicles_problem,
+            regex=regex,
+            following=urlencode({"regex": regex, "cursor": cursor}) if cursor else None,
+        )
 
     async def _requests(self) -> list[InstallRequest]:
         pages = await asyncio.gather(
@@ -113,13 +89,14 @@ class Pages:
         return self._templates.get_template(name).render(**values).encode()
 
 
-def _why(error: BaseException) -> str:
-    """Return in one sentence why a list is unknown."""
-    if isinstance(error, Unavailable):
-        return "SOTA Core does not answer."
-    if isinstance(error, Refused):
-        return error.detail or f"{error.title}."
-    raise error
+async def _or_why(listed: Awaitable[Listed], nothing: Listed) -> tuple[Listed, str | None]:
+    """Return a list; or nothing, and in one sentence why it is unknown, so that it is not shown as empty."""
+    try:
+        return await listed, None
+    except Unavailable:
+        return nothing, "SOTA Core does not answer."
+    except Refused as error:
+        return nothing, error.detail or f"{error.title}."
 
 
 def percent(update: Update) -> int:

@@ -9,11 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
 import msgspec
 from markupsafe import Markup, escape
 
-from sota.web.console.manifest import Asset
+from sota.web.console.manifest import Asset, templates
 
 Json = Mapping[str, Any]  # Any: parsed JSON
 METHODS = ("get", "post", "put", "delete")
@@ -24,19 +23,9 @@ _LIMITS = (("minimum", "from"), ("maximum", "to"), ("minLength", "at least"), ("
 
 def render(document: Json, assets: Mapping[str, Asset]) -> bytes:
     """Render the page."""
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("sota.web.documents"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    templates.globals["asset"] = lambda name: assets[name].address
-    templates.filters["prose"] = prose
-    templates.filters["type"] = type_of
-    templates.filters["pretty"] = pretty
-    return templates.get_template("docs.html").render(document=document, groups=_groups(document)).encode()
+    page = templates("sota.web.documents", assets)
+    page.filters |= {"prose": prose, "type": type_of, "pretty": pretty}
+    return page.get_template("docs.html").render(document=document, groups=_groups(document)).encode()
 
 
 def _groups(document: Json) -> list[dict[str, object]]:

@@ -46,10 +46,10 @@ from sota.web.registers.model import (
     is_refusal,
     wait_before,
 )
+from sota.web.repository.store import discard_upload
 
 KEPT = timedelta(days=1)
 WithRegistration = Callable[[Tx], Awaitable[None]]
-GivingUp = Callable[[Tx, str], Awaitable[None]]
 
 
 class Registers:
@@ -64,10 +64,9 @@ class Registers:
         *,
         wait_s: float,
         retry_s: float,
-        give_up_file: GivingUp | None = None,
     ) -> None:
         self._db, self._core, self._resolver, self._clock = db, core, resolver, clock
-        self._wait_s, self._retry_s, self._give_up_file = wait_s, retry_s, give_up_file
+        self._wait_s, self._retry_s = wait_s, retry_s
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
         self._log = get_logger(feature="registers")
 
@@ -199,8 +198,8 @@ class Registers:
     ) -> Registration:
         async def step(tx: Tx) -> Registration:
             was_ours = await store.advance(tx, registration, to, self._clock.now(), refusal)
-            if was_ours and registration.gives_file_up(to) and self._give_up_file is not None:
-                await self._give_up_file(tx, registration.file_key or "")
+            if was_ours and registration.gives_file_up(to):
+                await discard_upload(tx, registration.file_key or "", self._clock.now())
             return await store.find(tx, registration.id)
 
         return await self._db.transact(step)

@@ -17,8 +17,6 @@ from sota.web.repository.multipart import UploadBody
 from sota.web.repository.service import Uploads
 from sota.web.visitor import visitor_of
 
-FILE = "application/octet-stream"
-
 
 class RepositoryApi:
     """Takes uploads, a bounded number at the same time."""
@@ -52,8 +50,7 @@ class PackageFilesApi:
     async def file(self, call: Call[PackagePath, None, None]) -> Reply:
         """Send a package's file, or a range of it."""
         with answering(call.row):
-            sent = await self._files.send(call.path.package, FileRequest.of(call.headers))
-        return Reply(sent.outcome, raw=sent.raw, stream=sent.stream, headers=sent.headers, content_type=FILE)
+            return await self._files.send(call.path.package, FileRequest.of(call.headers))
 
     @serves("X-B1-11")
     async def delete(self, call: Call[PackagePath, None, None]) -> Reply:

@@ -14,14 +14,16 @@ Range(start=1500, length=500)
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sota.boundaries.b2_web_core.client import CoreClient
+from sota.boundaries.binding.call import Reply
 from sota.boundaries.values import PackageId
 from sota.kit.errors import Failed, Refused, Unavailable
 from sota.web.repository.store import PackageRepository
 
+FILE = "application/octet-stream"
 RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
@@ -74,23 +76,13 @@ class FileRequest:
         return Range(start, end - start)
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The answer: the outcome's name, headers, and the bytes if there are any."""
-
-    outcome: str
-    headers: Mapping[str, str]
-    raw: bytes | None = None
-    stream: AsyncIterator[bytes] | None = None
-
-
 class PackageFiles:
     """The files behind packages: Core knows where one lies, the repository has it."""
 
     def __init__(self, core: CoreClient, repository: PackageRepository) -> None:
         self._core, self._repository = core, repository
 
-    async def send(self, package: PackageId, request: FileRequest) -> Sent:
+    async def send(self, package: PackageId, request: FileRequest) -> Reply:
         """Open the requested file or range.
 
         Raises:
@@ -101,7 +93,7 @@ class PackageFiles:
         tag = f'"{file.sha256}"'
         headers = {"etag": tag, "accept-ranges": "bytes", "cache-control": "private, no-cache"}
         if request.is_there(tag):
-            return Sent("unchanged", headers, raw=b"")
+            return Reply("unchanged", headers=headers, raw=b"", content_type=FILE)
         part = request.range_of(file.size, tag)
         start, length = (part.start, part.length) if part is not None else (0, file.size)
         try:
@@ -113,6 +105,6 @@ class PackageFiles:
             "content-disposition": f'attachment; filename="{package.name}-{package.version}"',
         }
         if part is None:
-            return Sent("sent", headers, stream=content)
+            return Reply("sent", headers=headers, stream=content, content_type=FILE)
         headers["content-range"] = f"bytes {start}-{start + length - 1}/{file.size}"
-        return Sent("partial", headers, stream=content)
+        return Reply("partial", headers=headers, stream=content, content_type=FILE)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +38,7 @@ from sota.web.registers.service import Registers
 from sota.web.repository import store
 from sota.web.repository.model import Measured, new_key
 from sota.web.repository.store import PackageRepository
+from sota.web.settings import WebSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +82,6 @@ class SignatureRule:
             raise Invalid(f"The package's signature does not hold: {error.detail}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class UploadLimits:
-    """``timeout_s`` limits a whole upload; its note is valid for ``note_s`` after the server renewed it."""
-
-    timeout_s: float
-    note_s: float
-
-
 class Uploads:
     """Accepts uploads of packages."""
 
@@ -100,12 +93,12 @@ class Uploads:
         core: CoreClient,
         signatures: SignatureRule,
         clock: Clock,
-        *,
-        limits: UploadLimits,
+        settings: WebSettings,
     ) -> None:
         self._db, self._repository, self._registers, self._core = db, repository, registers, core
         self._signatures, self._clock = signatures, clock
-        self._timeout_s, self._note_holds = limits.timeout_s, timedelta(seconds=limits.note_s)
+        self._timeout_s = settings.upload_timeout_s
+        self._note_holds = timedelta(seconds=settings.upload_note_s)
         self._log = get_logger(feature="repository")
 
     async def _refuse_known(self, metadata: PackageMetadata) -> None:
@@ -205,15 +198,6 @@ class Uploads:
             self._log.warning("package_file_not_deleted", file=key, reason=error.detail)
             return
         await self._db.transact(lambda tx: store.forget_upload(tx, key))
-
-
-def giving_up_files(clock: Clock) -> Callable[[Tx, str], Awaitable[None]]:
-    """Return a function that marks a package's file for deletion in the transaction that ends its registration."""
-
-    async def give_up(tx: Tx, key: str) -> None:
-        await store.discard_upload(tx, key, clock.now())
-
-    return give_up
 
 
 def _describe(metadata: PackageMetadata, measured: Measured, key: str) -> NewPackage:

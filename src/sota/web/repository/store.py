@@ -15,11 +15,11 @@ from sota.kit.sql.database import Tx
 from sota.web.tables import UPLOAD
 
 
-class PackageRepository:
+class PackageRepository(Objects):
     """The package repository of boundary B13."""
 
     def __init__(self, address: str) -> None:
-        self._objects = Objects(address)
+        super().__init__(address)
         self._log = get_logger(repository=address.partition("?")[0])
 
     @serves("WL-B13-1")
@@ -29,27 +29,11 @@ class PackageRepository:
         An exception of ``content`` is raised unchanged. In every case but ``success`` no file is left behind.
         """
         try:
-            await self._objects.put(key, content)
+            await self.put(key, content)
         except Failed as error:
             self._log.error("package_file_not_written", file=key, reason=error.detail, exc_info=error.__cause__)
             return "failure"
         return "success"
-
-    async def delete(self, key: str) -> None:
-        """Delete a file; it need not exist."""
-        await self._objects.delete(key)
-
-    async def open(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
-        """Open a range of a file; yield its bytes part by part.
-
-        Raises:
-            Failed: it is not there, or cannot be read now.
-        """
-        return await self._objects.open(key, start, length)
-
-    async def exists(self, key: str) -> bool:
-        """Return whether a file exists."""
-        return await self._objects.exists(key)
 
 
 async def note_upload(tx: Tx, key: str, now: datetime, delete_after: datetime) -> None:

@@ -57,17 +57,6 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionSeen:
-    """A session as its owner sees it in a list: without its secrets."""
-
-    address: str
-    created_at: datetime
-    last_used_at: datetime
-    ends_at: datetime
-    current: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Patience:
     """How many failures a bucket tolerates, and how the wait grows after them."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from sota.boundaries.b1_browser_web import admin_rows
-from sota.boundaries.b1_browser_web.admin_messages import PasswordChange, SessionEntry
+from sota.boundaries.b1_browser_web.admin_messages import PasswordChange
 from sota.boundaries.binding.call import AnyCall, Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.kit.errors import Invalid, Refused, TooMany
@@ -15,8 +15,6 @@ from sota.web.sessions.form import read_form, refuse_foreign
 from sota.web.sessions.model import Session, clear_cookie, set_cookie
 from sota.web.sessions.service import Sessions
 from sota.web.visitor import Visitor, Visitors, check_csrf, visitor_of
-
-WRONG = "The old password is wrong."
 
 
 class OwnAccountApi:
@@ -47,10 +45,8 @@ class OwnAccountApi:
             if fields.get("new_password") != fields.get("new_password_again"):
                 raise Invalid("The new password was not entered alike twice.")
             fresh = await self._change(call, session, fields.get("old_password", ""), fields.get("new_password", ""))
-        except (Invalid, TooMany) as error:
-            return self._again(session, error.detail, error)
-        if fresh is None:
-            return self._again(session, WRONG)
+        except (Invalid, Refused, TooMany) as error:
+            return self._again(session, error)
         headers = {"location": "/"}
         return Reply("changed", raw=b"", headers=headers, cookies=[set_cookie(fresh.token)])
 
@@ -62,12 +58,9 @@ class OwnAccountApi:
         name, _ = _account_of(visitor)
         old, new = call.body.old_password, call.body.new_password
         if visitor.session is None:
-            if not await self._sessions.change_password(name, old, new, call.client):
-                raise Refused("wrong_password", WRONG)
+            await self._change_password(call, name, old, new)
             return Reply("changed")
         fresh = await self._change(call, visitor.session, old, new)
-        if fresh is None:
-            raise Refused("wrong_password", WRONG)
         return Reply("changed", {"csrf_token": fresh.csrf_token}, cookies=[set_cookie(fresh.token)])
 
     @serves("X-B1-43")
@@ -76,16 +69,7 @@ class OwnAccountApi:
         visitor = visitor_of(call)
         _, account_id = _account_of(visitor)
         token = visitor.session.token if visitor.session is not None else None
-        found = [
-            SessionEntry(
-                address=seen.address,
-                created_at=seen.created_at,
-                last_used_at=seen.last_used_at,
-                ends_at=seen.ends_at,
-                current=seen.current,
-            )
-            for seen in await self._sessions.of_account(account_id, token)
-        ]
+        found = await self._sessions.of_account(account_id, token)
         return Reply("listed" if found else "empty", found)
 
     @serves("X-B1-44")
@@ -97,20 +81,22 @@ class OwnAccountApi:
         await self._sessions.end_all(account_id)
         return Reply("signed_out", cookies=[clear_cookie()] if visitor.session is not None else [])
 
-    async def _change(self, call: AnyCall, session: Session, old: str, new: str) -> Session | None:
-        """Change the password and begin a new session in place of all; None where the old password is wrong."""
-        if not await self._sessions.change_password(session.account_name, old, new, call.client):
-            return None
+    async def _change_password(self, call: AnyCall, name: str, old: str, new: str) -> None:
+        if not await self._sessions.change_password(name, old, new, call.client):
+            raise Refused("wrong_password", "The old password is wrong.")
+
+    async def _change(self, call: AnyCall, session: Session, old: str, new: str) -> Session:
+        """Change the password and begin a new session in place of all."""
+        await self._change_password(call, session.account_name, old, new)
         return await self._sessions.begin_for(session.account_id, session.account_name, session.role, call.client)
 
-    def _again(self, session: Session, why: str, error: Invalid | TooMany | None = None) -> Reply:
+    def _again(self, session: Session, error: Invalid | Refused | TooMany) -> Reply:
         row = admin_rows.CHANGE_PASSWORD_FORM
         denied = row.outcome("denied")
-        page = self._pages.password(session, why=f"{denied.message}. {why}" if denied is not None else why)
-        too_many = isinstance(error, TooMany)
-        headers = error.headers if error is not None else {}
-        status = 429 if too_many else None
-        return Reply("denied", raw=page, content_type=HTML, status=status, headers=headers, row=row)
+        why = f"{denied.message}. {error.detail}" if denied is not None else error.detail
+        page = self._pages.password(session, why=why)
+        status = 429 if isinstance(error, TooMany) else None
+        return Reply("denied", raw=page, content_type=HTML, status=status, headers=error.headers, row=row)
 
 
 def _account_of(visitor: Visitor) -> tuple[str, UUID]:

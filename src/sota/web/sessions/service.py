@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
+from sota.boundaries.b1_browser_web.admin_messages import SessionEntry
 from sota.boundaries.interaction import Role
 from sota.kit.errors import Invalid, Unavailable
 from sota.kit.runtime.clock import Clock
@@ -23,7 +24,7 @@ from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import change_account, check_credentials
 from sota.web.accounts.store import find_account
 from sota.web.sessions import store
-from sota.web.sessions.model import Attempt, Session, SessionSeen, new_session_token
+from sota.web.sessions.model import Attempt, Session, new_session_token
 from sota.web.sessions.throttle import too_many
 
 TOUCH_EVERY = timedelta(seconds=60)
@@ -98,14 +99,12 @@ class Sessions:
 
     async def begin_for(self, account_id: UUID, name: str, role: Role, address: str) -> Session:
         """Begin a session of an account that has just been authenticated."""
-        token, now = new_session_token(), self._clock.now()
-        ends_at = now + self._limit
-        await self._db.transact(
-            lambda tx: store.insert_session(tx, hash_token(token), account_id, address, now=now, ends_at=ends_at)
-        )
-        return Session(token, account_id, name, role, now, now, ends_at)
+        now = self._clock.now()
+        session = Session(new_session_token(), account_id, name, role, now, now, now + self._limit)
+        await self._db.transact(lambda tx: store.insert_session(tx, session, address))
+        return session
 
-    async def of_account(self, account_id: UUID, token: str | None) -> list[SessionSeen]:
+    async def of_account(self, account_id: UUID, token: str | None) -> list[SessionEntry]:
         """List an account's sessions; ``token`` is the caller's cookie."""
         now = self._clock.now()
         async with self._db.read() as tx:
@@ -156,15 +155,15 @@ class Sessions:
             raise too_many("failed sign-ins", wait_s)
 
     async def _begin(self, account: Account, attempt: Attempt, replaces: str | None) -> Session:
-        token, now = new_session_token(), self._clock.now()
-        ends_at = now + self._limit
+        now, due = self._clock.now(), account.password_change_due
+        token, ends_at = new_session_token(), now + self._limit
+        session = Session(token, account.id, account.name, account.role, now, now, ends_at, due)
 
         async def begin(tx: Tx) -> None:
             await store.forgive(tx, attempt)
             if replaces is not None:  # a cookie planted before the sign-in becomes worthless
                 await store.delete_session(tx, hash_token(replaces))
-            await store.insert_session(tx, hash_token(token), account.id, attempt.address, now=now, ends_at=ends_at)
+            await store.insert_session(tx, session, attempt.address)
 
         await self._db.transact(begin)
-        due = account.password_change_due
-        return Session(token, account.id, account.name, account.role, now, now, ends_at, due)
+        return session

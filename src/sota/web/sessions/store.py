@@ -8,8 +8,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.boundaries.b1_browser_web.admin_messages import SessionEntry
 from sota.boundaries.interaction import Role
 from sota.kit.sql.database import Tx
+from sota.web.accounts.model import hash_token
 from sota.web.sessions.model import (
     FORGOTTEN_AFTER,
     LONGEST_WAIT,
@@ -17,7 +19,6 @@ from sota.web.sessions.model import (
     Attempt,
     Patience,
     Session,
-    SessionSeen,
     buckets,
     first_try_bucket,
     own_buckets,
@@ -27,18 +28,16 @@ from sota.web.tables import ACCOUNT, LOGIN_BUCKET, SESSION, WEB_KEY
 MOST_SESSIONS = 200
 
 
-async def insert_session(
-    tx: Tx, token_hash: str, account_id: UUID, address: str, *, now: datetime, ends_at: datetime
-) -> None:
-    """Insert a session."""
+async def insert_session(tx: Tx, session: Session, address: str) -> None:
+    """Insert a session that began from this address."""
     await tx.execute(
         SESSION.insert().values(
-            token_hash=token_hash,
-            account_id=account_id,
+            token_hash=hash_token(session.token),
+            account_id=session.account_id,
             address=address[:64],
-            created_at=now,
-            last_used_at=now,
-            ends_at=ends_at,
+            created_at=session.created_at,
+            last_used_at=session.last_used_at,
+            ends_at=session.ends_at,
         )
     )
 
@@ -77,7 +76,7 @@ async def delete_session(tx: Tx, token_hash: str) -> None:
 
 async def list_sessions(
     tx: Tx, account_id: UUID, now: datetime, idle_since: datetime, token_hash: str | None
-) -> list[SessionSeen]:
+) -> list[SessionEntry]:
     """List the valid sessions of an account, the latest first; ``token_hash`` is the caller's own."""
     columns = SESSION.c
     query = (
@@ -87,7 +86,7 @@ async def list_sessions(
         .limit(MOST_SESSIONS)
     )
     return [
-        SessionSeen(row.address, row.created_at, row.last_used_at, row.ends_at, row.token_hash == token_hash)
+        SessionEntry(row.address, row.created_at, row.last_used_at, row.ends_at, row.token_hash == token_hash)
         for row in await tx.execute(query)
     ]
 
