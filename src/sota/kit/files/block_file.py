@@ -98,6 +98,15 @@ class BlockFile:
             raise Invalid(f"There is no block {index}: they are 1 to {self.block_count}.")
         return min(self.block_size, self.size - (index - 1) * self.block_size)
 
+    def check(self, index: int, content: bytes) -> None:
+        """Check that a block has its length.
+
+        Raises:
+            Invalid: there is no such block, or it has another length.
+        """
+        if len(content) != self.length(index):
+            raise Invalid(f"Block {index} has {len(content)} bytes and must have {self.length(index)}.")
+
     def write(self, blocks: Iterable[tuple[int, bytes]]) -> None:
         """Write blocks; they are durable when this returns, and only then count as received."""
         written = self.put(blocks)
@@ -108,8 +117,7 @@ class BlockFile:
         """Write blocks into the kernel's memory only; return their numbers."""
         written = []
         for index, content in blocks:
-            if len(content) != self.length(index):
-                raise Invalid(f"Block {index} has {len(content)} bytes and must have {self.length(index)}.")
+            self.check(index, content)
             os.pwrite(self._descriptor, content, (index - 1) * self.block_size)
             checksum = zlib.crc32(content)
             os.pwrite(self._descriptor, MARK.pack(checksum, checksum ^ MIX), self._mark_at(index))
@@ -224,8 +232,7 @@ class BlockWriter:
             Invalid: no such block, or not of its length.
             OSError: the disk failed; the block does not count.
         """
-        if len(content) != self.file.length(index):
-            raise Invalid(f"Block {index} has {len(content)} bytes and must have {self.file.length(index)}.")
+        self.file.check(index, content)
         async with self._slots:
             if index in self.file.received:
                 return False
@@ -239,8 +246,7 @@ class BlockWriter:
         Raises:
             Invalid: no such block, or not of its length.
         """
-        if len(content) != self.file.length(index):
-            raise Invalid(f"Block {index} has {len(content)} bytes and must have {self.file.length(index)}.")
+        self.file.check(index, content)
         if sum(len(waiting) for waiting, _ in self._waiting.values() if waiting is not None) >= TAKEN_BYTES:
             return None
         return self._begin(index, content)

@@ -7,8 +7,9 @@ environment, as the AWS tools read them). An object is found by its key, never b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,13 +71,12 @@ class Objects:
             )
         )
         try:
-            await asyncio.shield(writing)
-            faults.before("Objects.put")
-            if self.folder is not None:
-                await asyncio.to_thread(_finish, self.folder, self.folder / key)
-            faults.after("Objects.put")
-        except (BaseError, OSError) as error:
-            raise Failed(f"The file cannot be stored: {type(error).__name__}.") from error
+            with _failing("The file cannot be stored"):
+                await asyncio.shield(writing)
+                faults.before("Objects.put")
+                if self.folder is not None:
+                    await asyncio.to_thread(_finish, self.folder, self.folder / key)
+                faults.after("Objects.put")
         finally:
             if not writing.done():  # cancelled: the store would keep the parts of a write that is just dropped
                 source.stop()
@@ -90,24 +90,17 @@ class Objects:
         Raises:
             Failed: it cannot be deleted now.
         """
-        try:
+        with _failing("The file cannot be deleted"), contextlib.suppress(FileNotFoundError):
             await obstore.delete_async(self._store, key)
-        except FileNotFoundError:
-            pass
-        except (BaseError, OSError) as error:
-            raise Failed(f"The file cannot be deleted: {type(error).__name__}.") from error
         if self.folder is not None:
             await asyncio.to_thread(_delete_parts, self.folder / key)
 
     async def exists(self, key: str) -> bool:
         """Return whether the object exists."""
-        try:
+        with _failing("The repository does not answer"), contextlib.suppress(FileNotFoundError):
             await obstore.head_async(self._store, key)
-        except FileNotFoundError:
-            return False
-        except (BaseError, OSError) as error:
-            raise Failed(f"The repository does not answer: {type(error).__name__}.") from error
-        return True
+            return True
+        return False
 
     async def get(self, key: str, start: int, length: int) -> bytes:
         """Read a range of an object.
@@ -115,10 +108,8 @@ class Objects:
         Raises:
             Failed: it is not there, or cannot be read now.
         """
-        try:
+        with _failing("The file cannot be read"):
             return bytes(await obstore.get_range_async(self._store, key, start=start, length=length))
-        except (BaseError, OSError) as error:
-            raise Failed(f"The file cannot be read: {type(error).__name__}.") from error
 
     async def open(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
         """Open a range of an object; yield its bytes part by part.
@@ -126,12 +117,10 @@ class Objects:
         Raises:
             Failed: it is not there, or cannot be read now. Later, while it is read, too.
         """
-        try:
+        with _failing("The file cannot be read"):
             async with asyncio.timeout(READ_TIMEOUT_S):
                 found = await obstore.get_async(self._store, key, options={"range": (start, start + length)})
-        except (BaseError, OSError) as error:
-            raise Failed(f"The file cannot be read: {type(error).__name__}.") from error
-        return _read(aiter(found.stream(min_chunk_size=READ_BYTES)))
+            return _read(aiter(found.stream(min_chunk_size=READ_BYTES)))
 
 
 class _Source:
@@ -161,16 +150,23 @@ class _Source:
             self._reader.cancel()
 
 
-async def _read(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:  # Any: obstore's buffers
+@contextlib.contextmanager
+def _failing(what: str) -> Iterator[None]:
+    """Turn errors of the store into ours."""
     try:
-        while True:
+        yield
+    except (BaseError, OSError) as error:
+        raise Failed(f"{what}: {type(error).__name__}.") from error
+
+
+async def _read(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:  # Any: obstore's buffers
+    while True:
+        with _failing("The file cannot be read"):
             async with asyncio.timeout(READ_TIMEOUT_S):
                 part = await anext(parts, None)
-            if part is None:
-                return
-            yield bytes(part)
-    except (BaseError, OSError) as error:
-        raise Failed(f"The file cannot be read: {type(error).__name__}.") from error
+        if part is None:
+            return
+        yield bytes(part)
 
 
 def _forget(writing: asyncio.Future[Any]) -> None:  # Any: its result is not read

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 
 class Notifier:
@@ -28,8 +29,6 @@ class Notifier:
         """Wait for a notification after ``seen``, or until the time-out."""
         if self.count != seen:
             return
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._event.wait()
-        except TimeoutError:
-            return

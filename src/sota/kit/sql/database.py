@@ -183,22 +183,16 @@ class Database:
                 attempt += 1
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[Tx]:
+    async def read(self) -> AsyncIterator[ReadConnection]:
         """Open a connection for reading; MariaDB refuses writes on it, SQLite loses them.
 
         Raises:
             Unavailable: the database is down.
         """
-        async with self._read() as connection:
-            yield connection
-
-    @contextlib.asynccontextmanager
-    async def _read(self) -> AsyncIterator[ReadConnection]:
+        connection = ReadConnection(self._reader)
+        connection.repeats = not self.is_sqlite  # where a read sees one snapshot
         try:
-            async with self._turn(self._read_turns), ReadConnection(self._reader) as connection:
-                if not isinstance(connection, ReadConnection):
-                    raise TypeError(type(connection))
-                connection.repeats = not self.is_sqlite  # where a read sees one snapshot
+            async with self._turn(self._read_turns), connection:
                 yield connection
         except DBAPIError as error:
             if db_errors.is_passing(error):
@@ -212,7 +206,7 @@ class Database:
         Raises:
             Unavailable: the database is down.
         """
-        async with self._read() as tx:
+        async with self.read() as tx:
             if self.is_sqlite:  # where every read is a snapshot
                 yield tx
                 return

@@ -32,7 +32,7 @@ from sota.kit.runtime.clock import Clock, new_id, sort_behind
 from sota.kit.runtime.logging import get_logger
 from sota.kit.sql import damaged_rows as damage
 from sota.kit.sql.database import Database, Id, Tx, Utc, code_text, long_text
-from sota.kit.sql.statements import AnyRow, AnySelect
+from sota.kit.sql.statements import AnySelect
 
 BATCH = 100
 PAGE = 500
@@ -114,15 +114,7 @@ class Relay:
         interval_s: float = 2.0,
     ) -> None:
         self._kinds = {
-            kind: _Kind(
-                kind,
-                database,
-                table,
-                one if isinstance(one, Delivery) else Delivery(one),
-                clock,
-                interval_s=interval_s,
-            )
-            for kind, one in senders.items()
+            kind: _Kind(kind, database, table, one, clock, interval_s=interval_s) for kind, one in senders.items()
         }
 
     def wake(self) -> None:
@@ -156,12 +148,13 @@ class _Kind:
         kind: str,
         database: Database,
         table: sa.Table,
-        delivery: Delivery,
+        sender: Sender | Delivery,
         clock: Clock,
         *,
         interval_s: float,
     ) -> None:
-        self._kind, self._database, self._table, self._delivery, self._clock = kind, database, table, delivery, clock
+        self._kind, self._database, self._table, self._clock = kind, database, table, clock
+        self._delivery = sender if isinstance(sender, Delivery) else Delivery(sender)
         self._interval_s = interval_s
         self._queries = _queries(table)
         self.wake = asyncio.Event()
@@ -209,22 +202,27 @@ class _Kind:
     async def relay_due(self) -> bool:
         """Send one batch of due entries; return whether there may be more."""
         entries, more = await self._due()
-        if not entries:
-            return False
+        return bool(entries) and await self._deliver(entries) and more
+
+    async def _deliver(self, entries: list[OutboxEntry]) -> bool:
+        """Send entries together, or one by one if they are refused, so that the good ones arrive; False: try later."""
         try:
             await self._send(entries)
+            ended = partial(self._remove, entries=entries)
         except SotaError as error:
             if not _is_refusal(error):
-                await self._database.transact(lambda tx: self._postpone(tx, entries))
+                await self._database.transact(partial(self._postpone, entries=entries))
                 return False
             if len(entries) > 1:
-                return await self._send_singly(entries) and more
-            reason = error
-            await self._database.transact(lambda tx: self._set_aside(tx, entries[0], reason))
-        else:
-            await self._database.transact(lambda tx: self._remove(tx, entries))
-        await self._notify()
-        return more
+                for entry in entries:
+                    if not await self._deliver([entry]):
+                        return False
+                return True
+            ended = partial(self._set_aside, entry_id=entries[0].id, error=error)
+        await self._database.transact(ended)
+        async with self._sent:
+            self._sent.notify_all()
+        return True
 
     async def wait_until_sent(self, most_s: float) -> bool:
         """See :meth:`Relay.wait_until_sent`."""
@@ -247,26 +245,6 @@ class _Kind:
         async with self._database.read() as tx:
             return (await tx.execute(self._queries.waits, {"kind": self._kind, "last": last})).first() is not None
 
-    async def _notify(self) -> None:
-        async with self._sent:
-            self._sent.notify_all()
-
-    async def _send_singly(self, group: list[OutboxEntry]) -> bool:
-        """Send the entries of a refused batch one by one, so that the good ones still arrive."""
-        for entry in group:
-            try:
-                await self._send([entry])
-                await self._database.transact(lambda tx, entry=entry: self._remove(tx, [entry]))  # type: ignore[misc]
-            except SotaError as error:
-                if not _is_refusal(error):
-                    await self._database.transact(lambda tx, entry=entry: self._postpone(tx, [entry]))  # type: ignore[misc]
-                    return False
-                await self._database.transact(
-                    lambda tx, entry=entry, error=error: self._set_aside(tx, entry, error)  # type: ignore[misc]
-                )
-            await self._notify()
-        return True
-
     async def _due(self) -> tuple[list[OutboxEntry], bool]:
         """Read the next batch; the second value says whether there may be more."""
         entries: list[OutboxEntry] = []
@@ -283,7 +261,7 @@ class _Kind:
                 try:
                     payload = damage.read(self._table.name, row.id, partial(msgspec.json.decode, row.payload))
                 except Damaged as error:
-                    await self._database.transact(partial(self._set_aside, entry=_damaged(row), error=error))
+                    await self._database.transact(partial(self._set_aside, entry_id=row.id, error=error))
                     continue
                 entries.append(OutboxEntry(row.id, row.kind, row.topic, payload, row.attempts))
             if len(rows) < count:
@@ -316,17 +294,13 @@ class _Kind:
             rows.append({"of_id": entry.id, "tried": entry.attempts + 1, "again_at": again_at})
         await tx.execute(later, rows)
 
-    async def _set_aside(self, tx: Tx, entry: OutboxEntry, error: SotaError) -> None:
-        self._log.error("outbox_entry_refused", entry=str(entry.id), reason=error.detail)
+    async def _set_aside(self, tx: Tx, entry_id: UUID, error: SotaError) -> None:
+        self._log.error("outbox_entry_refused", entry=str(entry_id), reason=error.detail)
         await tx.execute(
             self._table.update()
-            .where(self._table.c.id == entry.id)
+            .where(self._table.c.id == entry_id)
             .values(refused=f"{error.code}: {error.detail}"[:500])
         )
-
-
-def _damaged(row: AnyRow) -> OutboxEntry:
-    return OutboxEntry(row.id, row.kind, row.topic, None, row.attempts)
 
 
 def _is_refusal(error: SotaError) -> bool:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sota.kit.sql import errors as db_errors
+
+Result = TypeVar("Result")
 
 ATTEMPTS = 5
 
@@ -25,6 +29,19 @@ async def pause_before(attempt: int) -> None:
     await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
 
 
+async def _repeatedly(work: Callable[[], Awaitable[Result]], prepare: Callable[[int], Awaitable[object]]) -> Result:
+    """Do work; if its connection was lost, prepare the next attempt and do it again."""
+    attempt = 1
+    while True:
+        try:
+            return await work()
+        except DBAPIError as error:
+            if attempt == ATTEMPTS or not db_errors.is_repeatable(error):
+                raise
+        await prepare(attempt)
+        attempt += 1
+
+
 class ReadConnection(AsyncConnection):
     """A connection of the reading engine."""
 
@@ -32,30 +49,17 @@ class ReadConnection(AsyncConnection):
 
     async def start(self, is_ctxmanager: bool = False) -> AsyncConnection:
         """Connect; try again if the server was down for a moment."""
-        attempt = 1
-        while True:
-            try:
-                return await super().start(is_ctxmanager)
-            except DBAPIError as error:
-                if attempt == ATTEMPTS or not db_errors.is_repeatable(error):
-                    raise
-            await pause_before(attempt)
-            attempt += 1
+        start = super().start
+        return await _repeatedly(lambda: start(is_ctxmanager), pause_before)
 
     async def begin_one_moment(self) -> None:
         """Begin a transaction that sees one snapshot; its statements are not repeated."""
         self.repeats = False
-        attempt = 1
-        while True:
-            try:
-                await super().execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-                await super().execute(sa.text("START TRANSACTION WITH CONSISTENT SNAPSHOT"))
-                return
-            except DBAPIError as error:
-                if attempt == ATTEMPTS or not db_errors.is_repeatable(error):
-                    raise
-            await self.rollback()
-            attempt += 1
+        await _repeatedly(self._begin_one_moment, lambda _: self.rollback())
+
+    async def _begin_one_moment(self) -> None:
+        await self.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        await self.execute(sa.text("START TRANSACTION WITH CONSISTENT SNAPSHOT"))
 
     async def execute(
         self, statement: Any, parameters: Any = None, *, execution_options: Any = None
@@ -64,17 +68,10 @@ class ReadConnection(AsyncConnection):
 
         (Any: as in the method that this one replaces, whose overloads tie the row to the statement.)
         """
-        attempt = 1
-        while True:
-            try:
-                found: sa.CursorResult[Any] = await super().execute(
-                    statement, parameters, execution_options=execution_options
-                )
-                return found
-            except DBAPIError as error:
-                if not self.repeats or attempt == ATTEMPTS or not db_errors.is_repeatable(error):
-                    raise
-            await self.rollback()  # allows it to connect again
-            if attempt > 1:  # a killed connection needs no pause; a server that restarts does
-                await pause_before(attempt)
-            attempt += 1
+        execute = partial(super().execute, statement, parameters, execution_options=execution_options)
+        return await (_repeatedly(execute, self._connect_again) if self.repeats else execute())
+
+    async def _connect_again(self, attempt: int) -> None:
+        await self.rollback()  # allows it to connect again
+        if attempt > 1:  # a killed connection needs no pause; a server that restarts does
+            await pause_before(attempt)

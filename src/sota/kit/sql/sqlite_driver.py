@@ -18,6 +18,8 @@ Result = TypeVar("Result")
 Job = tuple[asyncio.Future[Any] | None, Callable[[], object]]  # Any: each job has its own result
 Row = tuple[object, ...]
 Value = str | bytes | int | float | None
+Done = tuple[sqlite3.Cursor, Sequence[Row]]
+"""The closed cursor, which still says what its statement did, and the rows."""
 
 
 class Connection:
@@ -103,17 +105,6 @@ class Connection:
         return await future
 
 
-class Done:
-    """The result of a statement."""
-
-    __slots__ = ("description", "lastrowid", "rowcount", "rows")
-
-    def __init__(self, cursor: sqlite3.Cursor) -> None:
-        self.description = cursor.description
-        self.rows: Sequence[Row] = cursor.fetchall() if cursor.description else ()
-        self.lastrowid, self.rowcount = cursor.lastrowid, cursor.rowcount
-
-
 class Cursor:
     """The part of a cursor that SQLAlchemy uses."""
 
@@ -147,8 +138,8 @@ class Cursor:
         self._rows = ()
 
     def _take(self, done: Done) -> Cursor:
-        self.description, self._rows = done.description, done.rows
-        self.lastrowid, self.rowcount = done.lastrowid, done.rowcount
+        found, self._rows = done
+        self.description, self.lastrowid, self.rowcount = found.description, found.lastrowid, found.rowcount
         return self
 
 
@@ -163,7 +154,7 @@ def _run(connection: sqlite3.Connection, begin: str | None, work: Callable[[sqli
         if begin is not None:
             cursor.execute(begin)
         work(cursor)
-        return Done(cursor)
+        return cursor, cursor.fetchall() if cursor.description else ()
     finally:
         cursor.close()
 
