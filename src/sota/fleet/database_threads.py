@@ -83,7 +83,6 @@ class VehicleThreads:
         self.may_work_here = threads.may_work_here
         self._file = LocalFile(path, is_shared=True)
 
-    def file(self, path: Path) -> LocalFile:
+    def file(self, _path: Path) -> LocalFile:
         """Return the vehicle's file, whichever a program asks for."""
-        del path
         return self._file

@@ -7,14 +7,14 @@ sockets are saved. Each :class:`MemoryNetwork` is a loopback of its own with its
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NoReturn, Unpack
 from urllib.parse import unquote, urlencode, urlsplit
 
 from sota.boundaries.binding.call import WHOLE_BODY
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.http.asgi_connection import AsgiApp
-from sota.kit.http.client import HttpClient, RequestBody, Response, StreamedResponse
+from sota.kit.http.client import HttpClient, Options, Response
 from sota.kit.http.exchange import ReceivedMessage, SentMessage
 from sota.kit.http.json_server import Handle
 from sota.kit.http.network import Listener
@@ -35,9 +35,8 @@ class MemoryNetwork:
         """Return a client of a program that listens here."""
         return MemoryClient(self, base_url, token)
 
-    def listener(self, app: AsgiApp, host: str, port: int) -> Listener:
-        """Return a listener for an ASGI application."""
-        del host  # there is only one here
+    def listener(self, app: AsgiApp, _host: str, port: int) -> Listener:
+        """Return a listener for an ASGI application; there is only one host here."""
         return MemoryListener(self, AsgiHandler(app), port)
 
     def json_server(self, program: str, handle: Handle, host: str, port: int, *, max_body: int) -> Listener:
@@ -147,55 +146,35 @@ class MemoryClient(HttpClient):
         self._memory, self._path = memory, parts.path.rstrip("/")
         self._own_headers = {"authorization": f"Bearer {token}"} if token else {}
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: RequestBody = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
-    ) -> Response:
+    async def request(self, method: str, path: str, **options: Unpack[Options]) -> Response:
         """Make a call and return the whole answer. The callee works on when the caller gives up, as over a socket.
 
         Raises:
             Unavailable: no program listens on the port, or it does not answer in time.
         """
+        query, body = options.get("query"), options.get("body")
         content = body if isinstance(body, bytes) else b"" if body is None else b"".join([part async for part in body])
         handler = self._memory.find(self._pool.port)
         if handler is None:
             raise Unavailable(f"{self.base_url} is not reachable: nothing listens there.")
         target = self._path + path + (f"?{urlencode(query)}" if query else "")
-        given = {**self._own_headers, "content-length": str(len(content)), **(headers or {})}
+        given = {**self._own_headers, "content-length": str(len(content)), **(options.get("headers") or {})}
         answer = handler(method, target, given, content)
         if isinstance(answer, Response):
             return answer
-        limit_s = timeout_s or ANSWER_TIMEOUT_S
+        limit_s = options.get("timeout_s") or ANSWER_TIMEOUT_S
         answered = await wait_for(answer, limit_s)
         if answered is None:
             raise Unavailable(f"{self.base_url} did not answer within {limit_s:g} s.")
         return answered
 
-    @contextlib.asynccontextmanager
-    async def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: RequestBody = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
-    ) -> AsyncIterator[StreamedResponse]:
+    def stream(self, method: str, path: str, **_options: Unpack[Options]) -> NoReturn:
         """Refuse: between the programs of one vehicle every answer is short.
 
         Raises:
             Unavailable: always.
         """
-        del query, body, headers, timeout_s
         raise Unavailable(f"{method} {path}: answers are not streamed in memory.")
-        yield  # pragma: no cover - makes this a generator, as what it replaces is
 
 
 async def wait_for(answer: Awaitable[Response], limit_s: float = ANSWER_TIMEOUT_S) -> Response | None:

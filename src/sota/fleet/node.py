@@ -23,6 +23,7 @@ from sota.rvi.connection import PeerConnection
 from sota.rvi.context import LinkContext
 from sota.rvi.credentials import Identity
 from sota.rvi.delivery import AvailabilityNotifier, LocalService, LocalServices
+from sota.rvi.edge_requests import MessageParams, RegisterParams, Request
 from sota.rvi.identity_folder import IdentityFolder
 from sota.rvi.link import Link
 from sota.rvi.message import Message, keep_until
@@ -33,22 +34,6 @@ from sota.rvi.settings import NodeSettings
 EDGE_PORT = 9001
 WAIT_S = 5.0
 NO_CODE = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"%b"}}'
-
-
-class _Call(msgspec.Struct):
-    method: str
-    params: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-class _Registered(msgspec.Struct):
-    service: str
-    network_address: str
-
-
-class _Sent(msgspec.Struct):
-    service_name: str
-    timeout: int
-    parameters: msgspec.Raw
 
 
 class FleetNode:
@@ -106,7 +91,7 @@ class FleetNode:
     def _answer(self, _method: str, _target: str, _headers: Mapping[str, str], body: bytes) -> Response:
         try:
             call = _CALL.decode(body)
-            handler = self._methods.get(call.method)
+            handler = self._methods.get(call.method or "")
             if handler is None:
                 return _result({"status": 1})
             return handler(self, call.params)
@@ -206,5 +191,5 @@ def _result(fields: Mapping[str, object]) -> Response:
     return Response(200, {}, b'{"jsonrpc":"2.0","id":1,"result":%b}' % msgspec.json.encode(fields))
 
 
-_CALL, _SENT = msgspec.json.Decoder(_Call), msgspec.json.Decoder(_Sent)
-_REGISTERED = msgspec.json.Decoder(_Registered)
+_CALL, _SENT = msgspec.json.Decoder(Request), msgspec.json.Decoder(MessageParams)
+_REGISTERED = msgspec.json.Decoder(RegisterParams)

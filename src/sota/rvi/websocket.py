@@ -111,9 +111,8 @@ class SocketProtocol(asyncio.Protocol):
         self._pinged_at: float | None = None
         self.channels: set[SocketChannel] = set()
 
-    def channel(self, timeout_s: float) -> SocketChannel:
+    def channel(self, _timeout_s: float) -> SocketChannel:
         """Return a channel to a service that is called over this socket."""
-        del timeout_s
         return SocketChannel(self)
 
     @property
@@ -135,9 +134,8 @@ class SocketProtocol(asyncio.Protocol):
         if not self._server.add(self):
             self._transport.abort()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         """Remove the socket and its services."""
-        del error
         self._transport = None
         self._requests.clear()
         self._server.remove(self)

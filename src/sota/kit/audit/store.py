@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
@@ -32,13 +33,7 @@ async def append(tx: Tx, actions: Sequence[AuditedAction]) -> None:
         [
             {
                 "number": record.number,
-                "at": record.action.at,
-                "actor": record.action.actor,
-                "address": record.action.address,
-                "interaction": record.action.interaction,
-                "object": record.action.object,
-                "outcome": record.action.outcome,
-                "status": record.action.status,
+                **asdict(record.action),
                 "previous_hash": record.previous_hash,
                 "hash": record.hash,
             }

@@ -76,9 +76,8 @@ class AsgiConnection(asyncio.Protocol):
         self._arm("head", HEAD_TIMEOUT_S)
         self._limits.add(self, self._address)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         """Notify the application that its caller has gone."""
-        del exc
         for name in list(self._timers):
             self._disarm(name)
         self._limits.remove(self, self._address)

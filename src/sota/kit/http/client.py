@@ -13,6 +13,7 @@ import contextlib
 import ssl as ssl_module
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 from urllib.parse import urlencode, urlsplit
 
 from sota.kit.errors import Unavailable
@@ -23,6 +24,15 @@ from sota.kit.http.pool import ConnectionPool
 MAX_ANSWER_BYTES = 64 << 20
 MAX_UNREAD_BYTES = 1 << 18
 RequestBody = bytes | AsyncIterator[bytes] | None
+
+
+class Options(TypedDict, total=False):
+    """What a call may say beside its method and path."""
+
+    query: Mapping[str, str] | None
+    body: RequestBody
+    headers: Mapping[str, str] | None
+    timeout_s: float | None
 
 
 @dataclass(slots=True)
@@ -151,25 +161,18 @@ class HttpClient:
         self._token = token
         self._timeout_s = timeout_s
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: RequestBody = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
-    ) -> Response:
+    async def request(self, method: str, path: str, **options: Unpack[Options]) -> Response:
         """Make a call and read the whole answer (64 MiB at most) within the time-out.
 
         Raises:
             Unavailable: no program listens, the connection broke, or the time is over.
         """
-        limit = timeout_s or self._timeout_s
-        whole = self.stream(method, path, query=query, body=body, headers=headers, timeout_s=limit)
+        limit = options.get("timeout_s") or self._timeout_s
         try:
-            async with asyncio.timeout(limit if body is None or isinstance(body, bytes) else None), whole as response:
+            async with (
+                asyncio.timeout(limit if _is_whole(options.get("body")) else None),
+                self.stream(method, path, **options) as response,
+            ):
                 parts: list[bytes] = []
                 size = 0
                 async for part in response.chunks():
@@ -182,27 +185,18 @@ class HttpClient:
             raise self._pool.unavailable(error, limit) from None
 
     @contextlib.asynccontextmanager
-    async def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: RequestBody = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
-    ) -> AsyncIterator[StreamedResponse]:
+    async def stream(self, method: str, path: str, **options: Unpack[Options]) -> AsyncIterator[StreamedResponse]:
         """Make a call and read its answer as it comes. The time-out holds for each step.
 
         Raises:
             Unavailable: no program listens, the connection broke, or the time is over.
         """
-        limit = timeout_s or self._timeout_s
-        head = self._head(method, path, query, body, headers)
+        limit, body = options.get("timeout_s") or self._timeout_s, options.get("body")
+        head = self._head(method, path, options)
         exchange: _Exchange | None = None
         await self._pool.acquire(limit)
         try:
-            async with asyncio.timeout(limit if body is None or isinstance(body, bytes) else None):
+            async with asyncio.timeout(limit if _is_whole(body) else None):
                 exchange = await self._exchange(head, body, limit)
             yield StreamedResponse(exchange, limit)
         except (OSError, BadAnswer) as error:
@@ -227,21 +221,14 @@ class HttpClient:
             except (OSError, BadAnswer) as error:
                 connection.abort()
                 # A kept connection may have been closed by the server just now: nothing was answered, so try a new one.
-                is_repeatable = body is None or isinstance(body, bytes)
-                if not connection.may_repeat or not is_repeatable or isinstance(error, TimeoutError):
+                if not connection.may_repeat or not _is_whole(body) or isinstance(error, TimeoutError):
                     raise
             except BaseException:
                 connection.abort()
                 raise
 
-    def _head(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: RequestBody,
-        headers: Mapping[str, str] | None,
-    ) -> bytes:
+    def _head(self, method: str, path: str, options: Options) -> bytes:
+        query, body, headers = options.get("query"), options.get("body"), options.get("headers")
         target = self._prefix + path + (f"?{urlencode(query)}" if query else "")
         host = f"[{self._pool.host}]" if ":" in self._pool.host else self._pool.host
         lines = {
@@ -259,3 +246,8 @@ class HttpClient:
         if any(character in value for value in (target, *lines.values()) for character in "\r\n\0"):
             raise ValueError("a line break in a request's head")
         return text.encode("latin-1") + b"\r\n"
+
+
+def _is_whole(body: RequestBody) -> bool:
+    """Report whether a body is there as a whole, so that it can be sent again."""
+    return body is None or isinstance(body, bytes)

@@ -91,14 +91,12 @@ class JsonConnection(asyncio.BufferedProtocol):
         if not self._server.add(self):
             self._transport.abort()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         """Forget the connection; its requests are completed all the same."""
-        del error
         self._server.remove(self)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, _sizehint: int) -> memoryview:
         """Return the memory to read to."""
-        del sizehint
         if not self._missing:
             return self._server.room if self._in_request else self._server.first_room
         if not self._room:

@@ -50,9 +50,8 @@ class OwnThread:
         """Return a file of the program's own."""
         return LocalFile(path)
 
-    async def run(self, file: LocalFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
+    async def run(self, _file: LocalFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
         """Do the work and the sync in the thread."""
-        del file
 
         def both() -> Result:
             result = work()
@@ -62,9 +61,8 @@ class OwnThread:
 
         return await asyncio.get_running_loop().run_in_executor(self._started(), both)
 
-    def may_work_here(self, file: LocalFile) -> bool:
+    def may_work_here(self, _file: LocalFile) -> bool:
         """Return False: a disk that hangs must not block the vehicle's other work."""
-        del file
         return False
 
     async def leave(self, file: LocalFile) -> None:
