@@ -21,19 +21,17 @@ Frames and their limits are in ``websocket.py``; both files, and its library, ar
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 
 import msgspec
 
-from sota.kit.errors import StartError
+from sota.kit.http.local_server import LocalServer
 from sota.kit.runtime import metrics
 from sota.kit.runtime.logging import get_logger
 from sota.rvi.edge import REFUSALS, Edge, EdgeNode, Result, message_result
 from sota.rvi.edge_requests import MessageParams
 from sota.rvi.websocket import SocketProtocol
 
-MAX_CONNECTIONS = 4096
 ENVELOPE_BYTES = 64 << 10
 TICK_S = 1.0
 
@@ -52,17 +50,13 @@ class ServiceName(msgspec.Struct):
     service_name: str
 
 
-class SocketServer:
-    """Listens for WebSockets of local programs."""
+class SocketServer(LocalServer[SocketProtocol]):
+    """Answers the WebSockets of local programs."""
 
     def __init__(self, node: EdgeNode, edge: Edge) -> None:
-        settings = node.settings
+        super().__init__(node.settings.host, node.settings.ws_port)
         self._node, self._edge = node, edge
-        self._host, self.port = settings.host, settings.ws_port
-        self.max_text = settings.max_message + ENVELOPE_BYTES
-        self._server: asyncio.Server | None = None
-        self._watcher: asyncio.Task[None] | None = None
-        self._sockets: set[SocketProtocol] = set()
+        self.max_text = node.settings.max_message + ENVELOPE_BYTES
         self._requests = msgspec.json.Decoder(SocketRequest)
         self._messages = msgspec.json.Decoder(MessageParams)
         self._names = msgspec.json.Decoder(ServiceName)
@@ -70,39 +64,12 @@ class SocketServer:
         self.log = get_logger(program="rvi-node")
 
     async def start(self) -> None:
-        """Listen; ``port`` is then the real one.
-
-        Raises:
-            StartError: the address is taken.
-        """
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(lambda: SocketProtocol(self), self._host, self.port, backlog=1024)
-        except OSError as error:
-            detail = f"cannot listen on {self._host}:{self.port}: {error.strerror or error}"
-            raise StartError(detail, exit_code=1) from None
-        self.port = int(self._server.sockets[0].getsockname()[1])
-        self._watcher = asyncio.create_task(self._watch(), name="websocket:watch")
-
-    async def stop(self) -> None:
-        """Accept nothing more and close."""
-        if self._server is None or self._watcher is None:
-            return
-        self._server.close()
-        self._watcher.cancel()
-        for socket in list(self._sockets):
-            socket.close()
-
-    def add(self, socket: SocketProtocol) -> bool:
-        """Count a socket in, unless there are too many."""
-        if len(self._sockets) >= MAX_CONNECTIONS:
-            return False
-        self._sockets.add(socket)
-        return True
+        """Listen: see :meth:`LocalServer.listen`."""
+        await self.listen(lambda: SocketProtocol(self), TICK_S)
 
     def remove(self, socket: SocketProtocol) -> None:
         """Count a socket out; its services go with it."""
-        self._sockets.discard(socket)
+        self.connections.discard(socket)
         self._node.unregister_all(socket.url)
 
     def refuse(self, reason: str) -> bytes:
@@ -160,13 +127,6 @@ class SocketServer:
             return _flat(call_id, await pending)
         except REFUSALS as error:
             return self.refuse(getattr(error, "code", None) or "websocket_request")
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            now = asyncio.get_running_loop().time()
-            for socket in list(self._sockets):
-                socket.tick(now)
 
 
 def _flat(call_id: bytes, result: Result) -> bytes:

@@ -19,6 +19,7 @@ import ssl
 from collections.abc import Iterable
 
 from sota.kit.errors import StartError
+from sota.kit.http.local_server import bind
 from sota.rvi.codec import JSON, MSGPACK, Codec
 from sota.rvi.connection import PeerConnection
 from sota.rvi.context import LinkContext
@@ -61,11 +62,11 @@ class Link:
         settings = self._context.settings
         peers = [read_peer(text) for text in settings.peers]
         if settings.tls_port:
-            self._secure_socket = self._bind(settings.tls_port)
+            self._secure_socket = bind(settings.link_host, settings.tls_port, BACKLOG)
             self.tls_port = int(self._secure_socket.getsockname()[1])
             await self._listen(self._secure_socket, self._server_tls())
         if settings.tcp_port:
-            plain = self._bind(settings.tcp_port)
+            plain = bind(settings.link_host, settings.tcp_port, BACKLOG)
             self.tcp_port = int(plain.getsockname()[1])
             await self._listen(plain, None)
             plain.close()  # a duplicate listens
@@ -139,14 +140,6 @@ class Link:
 
     def _make_client_tls(self) -> ssl.SSLContext:
         return client_context(self._context.identity, trust_clock=self._context.settings.trust_clock)
-
-    def _bind(self, port: int) -> socket.socket:
-        host = self._context.settings.link_host
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            return socket.create_server((host, port), family=family, backlog=BACKLOG)
-        except OSError as error:
-            raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}", exit_code=1) from None
 
     async def _listen(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         secure = tls is not None

@@ -364,7 +364,7 @@ def test_a_million_sockets_to_the_edge_are_answered_or_closed(
             protocol.connection_lost(None)
 
         await held(work)
-        assert (node.known_services(), server._sockets) == ([], set())
+        assert (node.known_services(), server.connections) == ([], set())
         await node.stop()
 
     asyncio.run(attack())

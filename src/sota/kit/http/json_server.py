@@ -23,13 +23,12 @@ from typing import cast
 
 import httptools
 
-from sota.kit.errors import StartError
 from sota.kit.http.heads import Head, KnownHeads, read_request
+from sota.kit.http.local_server import LocalServer
 from sota.kit.runtime import metrics
 from sota.kit.runtime.logging import get_logger
 
 MAX_HEAD_BYTES = 64 << 10
-MAX_CONNECTIONS = 4096
 IDLE_S, REQUEST_S, SWEEP_S = 600.0, 60.0, 10.0
 STOP_S = 5.0
 READ_BYTES, FIRST_READ_BYTES = 64 << 10, 4 << 10
@@ -93,7 +92,7 @@ class JsonConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the connection; its requests are completed all the same."""
-        self._server.remove(self)
+        self._server.connections.discard(self)
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Return the memory to read to."""
@@ -246,11 +245,11 @@ class JsonConnection(asyncio.BufferedProtocol):
         """Whether an answer is outstanding."""
         return self._task is not None or bool(self._requests)
 
-    def is_stale(self, now: float) -> bool:
-        """Return whether the connection was idle, or its request or the reading of its answer took, for too long."""
-        if self._paused:
-            return now - self._changed_at > REQUEST_S
-        return not self.is_busy and now - self._changed_at > (REQUEST_S if self._in_request else IDLE_S)
+    def tick(self, now: float) -> None:
+        """Close the connection if it was idle, or its request or the reading of its answer took, for too long."""
+        limit_s = REQUEST_S if self._paused or self._in_request else IDLE_S
+        if (self._paused or not self.is_busy) and now - self._changed_at > limit_s:
+            self.close()
 
     def close(self) -> None:
         """End the connection; an answer that is not read in time is given up."""
@@ -318,43 +317,24 @@ class JsonConnection(asyncio.BufferedProtocol):
         self._write((status, b""), keep_alive=False)
 
 
-class JsonServer:
-    """Listens at one address, and answers each request by ``handle``; a body may have ``max_body`` bytes."""
+class JsonServer(LocalServer[JsonConnection]):
+    """Answers each request by ``handle``; a body may have ``max_body`` bytes."""
 
     def __init__(self, program: str, handle: Handle, host: str, port: int, *, max_body: int) -> None:
+        super().__init__(host, port)
         self.program, self.handle, self.max_body = program, handle, max_body
         self.heads = KnownHeads(read_head)
         # One connection's at a time: what was read is dealt with before the next read.
         self.room = memoryview(bytearray(READ_BYTES))
         self.first_room = self.room[:FIRST_READ_BYTES]
-        self._host, self.port = host, port
-        self._server: asyncio.Server | None = None
-        self._sweeper: asyncio.Task[None] | None = None
-        self._connections: set[JsonConnection] = set()
         self._idle, self._stopping = asyncio.Event(), False
         self._log = get_logger(program=program)
 
     async def start(self) -> None:
-        """Listen; ``port`` is then the real one.
+        """Listen: see :meth:`LocalServer.listen`."""
+        await self.listen(lambda: JsonConnection(self), SWEEP_S)
 
-        Raises:
-            StartError: the address is taken.
-        """
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(lambda: JsonConnection(self), self._host, self.port, backlog=1024)
-        except OSError as error:
-            detail = f"cannot listen on {self._host}:{self.port}: {error.strerror or error}"
-            raise StartError(detail, exit_code=1) from None
-        self.port = int(self._server.sockets[0].getsockname()[1])
-        self._sweeper = asyncio.create_task(self._sweep(), name=f"json:{self.port}")
-
-    async def stop(self) -> None:
-        """Accept nothing more, let requests under way end, close."""
-        if self._server is None or self._sweeper is None:
-            return
-        self._server.close()
-        self._sweeper.cancel()
+    async def _settle(self) -> None:
         self._stopping = True
         self.check_idle()
         try:
@@ -362,8 +342,6 @@ class JsonServer:
                 await self._idle.wait()
         except TimeoutError:
             self._log.warning("json_requests_cut_off")
-        for connection in list(self._connections):
-            connection.close()
 
     def crashed(self) -> Answered:
         """Log the exception that is handled now; returns the answer to its request."""
@@ -372,24 +350,5 @@ class JsonServer:
 
     def check_idle(self) -> None:
         """While stopping, note when no request is under way any more."""
-        if self._stopping and not any(connection.is_busy for connection in self._connections):
+        if self._stopping and not any(connection.is_busy for connection in self.connections):
             self._idle.set()
-
-    def add(self, connection: JsonConnection) -> bool:
-        """Count a connection in, unless there are too many."""
-        if len(self._connections) >= MAX_CONNECTIONS:
-            return False
-        self._connections.add(connection)
-        return True
-
-    def remove(self, connection: JsonConnection) -> None:
-        """Count a connection out."""
-        self._connections.discard(connection)
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            now = asyncio.get_running_loop().time()
-            for connection in list(self._connections):
-                if connection.is_stale(now):
-                    connection.close()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 
-from sota.kit.errors import StartError
 from sota.kit.http.asgi_connection import AsgiApp, AsgiConnection
 from sota.kit.http.connection_limits import ConnectionLimits
+from sota.kit.http.local_server import bind
 from sota.kit.runtime.logging import get_logger
 
 STOP_TIMEOUT_S = 10
@@ -36,11 +35,7 @@ class HttpListener:
         Raises:
             StartError: the address is taken or not ours.
         """
-        try:
-            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-            listening = socket.create_server((self._host, self.port), family=family, backlog=1024, reuse_port=False)
-        except OSError as error:
-            raise StartError(f"cannot listen on {self._host}:{self.port}: {error.strerror}", exit_code=1) from None
+        listening = bind(self._host, self.port)
         self.port = listening.getsockname()[1]
         self._server = await asyncio.get_running_loop().create_server(self._connection, sock=listening, ssl=self._tls)
 
