@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NoReturn, Unpack
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlencode
 
 from sota.boundaries.binding.call import WHOLE_BODY
 from sota.kit.errors import StartError, Unavailable
@@ -142,8 +142,7 @@ class MemoryClient(HttpClient):
 
     def __init__(self, memory: MemoryNetwork, base_url: str, token: str | None = None) -> None:
         super().__init__(base_url, token)
-        parts = urlsplit(base_url)
-        self._memory, self._path = memory, parts.path.rstrip("/")
+        self._memory = memory
         self._own_headers = {"authorization": f"Bearer {token}"} if token else {}
 
     async def request(self, method: str, path: str, **options: Unpack[Options]) -> Response:
@@ -157,7 +156,7 @@ class MemoryClient(HttpClient):
         handler = self._memory.find(self._pool.port)
         if handler is None:
             raise Unavailable(f"{self.base_url} is not reachable: nothing listens there.")
-        target = self._path + path + (f"?{urlencode(query)}" if query else "")
+        target = self._prefix + path + (f"?{urlencode(query)}" if query else "")
         given = {**self._own_headers, "content-length": str(len(content)), **(options.get("headers") or {})}
         answer = handler(method, target, given, content)
         if isinstance(answer, Response):

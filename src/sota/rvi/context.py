@@ -62,13 +62,9 @@ class LinkContext(Generic[Connection_contra]):
         self.identity = identity
         self.generation += 1
 
-    def validity_moment(self) -> float | None:
-        """Return the time to check validities against; None if they are not checked."""
-        return time.time() if self.settings.trust_clock else None
-
     def rights_of(self, creds: list[object], certificate: bytes | None) -> tuple[Rights, Sequence[str]]:
         """Return the rights that these credentials give a peer, and why others are refused."""
-        moment = self.validity_moment()
+        moment = time.time() if self.settings.trust_clock else None
         credentials, reasons = read_all(self.identity.anchor, creds, now=moment, certificate=certificate)
         return Rights.of_peer(credentials), reasons
 

@@ -174,7 +174,8 @@ class Identity:
         try:
             finish_replacing(folder)  # a renewal that was interrupted (client/identity_renewal.py)
             anchor = TrustAnchor((folder / "root.pem").read_bytes())
-            certificate = read_certificate((folder / "device.pem").read_bytes())
+            # In DER, as TLS presents it: the first, if a chain to the trust anchor follows.
+            certificate = x509.read_pem((folder / "device.pem").read_bytes())[0]
             tokens = {file.name: file.read_text("ascii").strip() for file in sorted(folder.glob("*.jwt"))}
         except (OSError, ValueError) as error:
             raise CredentialError(f"cannot read the identity in {folder}: {error}") from None
@@ -201,15 +202,6 @@ def read_all(
         except CredentialError as error:
             reasons.append(str(error))
     return good, reasons
-
-
-def read_certificate(pem: bytes) -> bytes:
-    """Return a certificate in DER, as TLS presents it: the first, if a chain to the trust anchor follows.
-
-    Raises:
-        ValueError: it is invalid.
-    """
-    return x509.read_pem(pem)[0]
 
 
 def vin_in_certificate(der: bytes) -> str | None:

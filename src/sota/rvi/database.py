@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sota.kit.errors import StartError, Unavailable
+from sota.kit.runtime.batcher import Batcher
 from sota.kit.sql.local_database import LocalDatabase
 
 Result = TypeVar("Result")
-Batch = list[tuple[Callable[[sqlite3.Connection], object], asyncio.Future[Any]]]
-"""Work, and the future that gets its result, of the same type. (Any: it differs from one to the next.)"""
+Work = Callable[[sqlite3.Connection], object]
+MOST = 10_000
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -46,8 +47,7 @@ class NodeDatabase:
     def __init__(self, file: Path) -> None:
         self._file = LocalDatabase(file, (SCHEMA,))
         self._file.on_begun_again = self._start_over
-        self._waiting: Batch = []
-        self._flushing: asyncio.Task[None] | None = None
+        self._batcher: Batcher[Work, Any] = Batcher(self._write, most=MOST)  # Any: each work has its own result
         self.refuses: str | None = None
         """Why the last work failed; None if it did not."""
         self.on_start_over: list[Callable[[], None]] = []
@@ -68,40 +68,26 @@ class NodeDatabase:
 
         The future raises Unavailable if the disk fails.
         """
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush(), name="rvi-database:flush")
-        return future
+        return self._batcher.put(work)
 
     async def close(self) -> None:
         """Finish the waiting work, then close."""
-        if self._flushing is not None:
-            await self._flushing
+        await self._batcher.settle()
         await self._file.close()
 
     @staticmethod
-    def flush(batch: Batch, connection: sqlite3.Connection) -> list[object]:
+    def flush(batch: list[Work], connection: sqlite3.Connection) -> list[object]:
         """Do a batch of work, in the file's thread."""
-        return [work(connection) for work, _ in batch]
+        return [work(connection) for work in batch]
 
-    async def _flush(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                results = await self._file.transact(partial(self.flush, batch))
-            except Unavailable as error:
-                self.refuses = f"its disk refuses: {error.detail}"
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(Unavailable(f"The node's disk refuses: {error.detail}"))
-                        future.exception()  # seen, even if no task waits for it
-                continue
-            self.refuses = None
-            for (_, future), result in zip(batch, results, strict=True):
-                if not future.done():
-                    future.set_result(result)
-        self._flushing = None
+    async def _write(self, batch: list[Work]) -> list[object]:
+        try:
+            results = await self._file.transact(partial(self.flush, batch))
+        except Unavailable as error:
+            self.refuses = f"its disk refuses: {error.detail}"
+            raise Unavailable(f"The node's disk refuses: {error.detail}") from None
+        self.refuses = None
+        return results
 
     def _start_over(self) -> None:
         for listener in self.on_start_over:

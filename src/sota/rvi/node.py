@@ -100,9 +100,10 @@ class Node:
         await self._database.open()
         await self.store.open()
         await self.calendar.open()
-        self._context = LinkContext(settings, identity, self.table, self, self.log, confirms=settings.confirmations)
-        self._context.revocations = Revocations(settings.revoked, self.log)
-        self._context.revocations.refresh()
+        revocations = Revocations(settings.revoked, self.log)
+        revocations.refresh()
+        confirms = settings.confirmations
+        self._context = LinkContext(settings, identity, self.table, self, self.log, revocations, confirms=confirms)
         self._link = Link(self._context)
         await self._link.start()
         await self._edge.start()

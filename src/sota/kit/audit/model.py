@@ -137,15 +137,6 @@ class Checker:
         return self.broken
 
 
-def find_break(records: Iterable[Record], head_number: int, head_hash: str) -> str | None:
-    """Return where a whole chain is broken; None if it is intact."""
-    checker = Checker()
-    for record in records:
-        checker.add(record)
-    broken = checker.end(head_number, head_hash)
-    return broken.text if broken is not None else None
-
-
 def tidy(action: AuditedAction) -> AuditedAction:
     """Make an action's texts fit for a record: :func:`clean`."""
     return replace(

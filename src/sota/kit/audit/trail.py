@@ -9,7 +9,6 @@ A program may note an action when it starts (:meth:`AuditTrail.begin`). If it is
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from uuid import UUID
 
 from sota.kit.audit import store
 from sota.kit.audit.model import AuditedAction, Break, Checker, Opening, Record, RecordFilter, Verdict, tidy
+from sota.kit.runtime.batcher import Batcher
 from sota.kit.runtime.clock import new_id
 from sota.kit.sql.database import Database, Tx
 
@@ -37,18 +37,17 @@ class AuditTrail:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._waiting: list[tuple[Opening | _Closing, asyncio.Future[None]]] = []
-        self._writing = asyncio.Lock()
+        self._batcher: Batcher[Opening | _Closing, None] = Batcher(self._write, most=BATCH)
 
     async def begin(self, action: AuditedAction, until: datetime) -> UUID:
         """Note a started action that should have its record by ``until``; return when that is committed."""
         opened = new_id()
-        await self._submit(Opening(opened, tidy(action), until))
+        await self._batcher.submit(Opening(opened, tidy(action), until))
         return opened
 
     async def record(self, action: AuditedAction, opened: UUID | None = None) -> None:
         """Append a record; return when it is committed. ``opened`` is the result of :meth:`begin`."""
-        await self._submit(_Closing(tidy(action), opened))
+        await self._batcher.submit(_Closing(tidy(action), opened))
 
     async def take_up(self, now: datetime) -> None:
         """Write the records of actions that never ended: their program was killed, or could not write."""
@@ -97,27 +96,9 @@ class AuditTrail:
         async with self._db.read() as tx:
             return await store.read_latest(tx, filters, limit, before)
 
-    async def _submit(self, one: Opening | _Closing) -> None:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((one, done))
-        async with self._writing:
-            while not done.done():
-                await self._write()
-        await done
-
-    async def _write(self) -> None:
-        batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-        try:
-            await self._db.transact(lambda tx: _write_batch(tx, [one for one, _ in batch]))
-        except BaseException as error:
-            for _, done in batch:
-                if not done.done():
-                    done.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
-                    done.exception()  # a caller that was cancelled does not retrieve it
-            raise
-        for _, done in batch:
-            if not done.done():
-                done.set_result(None)
+    async def _write(self, batch: list[Opening | _Closing]) -> list[None]:
+        await self._db.transact(lambda tx: _write_batch(tx, batch))
+        return [None] * len(batch)
 
 
 async def _write_batch(tx: Tx, batch: list[Opening | _Closing]) -> None:

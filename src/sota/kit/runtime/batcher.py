@@ -37,29 +37,33 @@ class Batcher(Generic[Item, Result]):
     """Passes items to ``work`` in batches, one batch at a time.
 
     ``work`` returns a result or an exception for each item, in their order; what it raises goes to every caller of the
-    batch. A batch has at most ``most`` items, and no two with the same ``key``.
+    batch. A batch has at most ``most`` items, and no two with the same ``key``; without one, items keep their order.
     """
 
     def __init__(
         self,
         work: Callable[[list[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
-        key: Callable[[Item], Hashable],
+        key: Callable[[Item], Hashable] | None = None,
         most: int,
-        pause_s: float,
+        pause_s: float = 0.0,
     ) -> None:
         self._work, self._key, self._most = work, key, most
         self._timer = BatchTimer(pause_s)
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def submit(self, item: Item) -> Result:
-        """Return the result for one item, or raise its exception."""
+    def put(self, item: Item) -> asyncio.Future[Result]:
+        """Take an item; return the future of its result."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="batcher")
-        return await asyncio.shield(future)
+        return future
+
+    async def submit(self, item: Item) -> Result:
+        """Return the result for one item, or raise its exception."""
+        return await asyncio.shield(self.put(item))
 
     async def settle(self) -> None:
         """Wait until no batch is under way."""
@@ -78,6 +82,9 @@ class Batcher(Generic[Item, Result]):
             self._task = None
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        if self._key is None:
+            taken, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            return taken
         batch: dict[Hashable, tuple[Item, asyncio.Future[Result]]] = {}
         rest = []
         for one in self._waiting:
@@ -100,6 +107,8 @@ class Batcher(Generic[Item, Result]):
                 future.cancel()
             raise
         for (_, future), result in zip(batch, results, strict=True):
+            if future.done():  # its caller was cancelled
+                continue
             if isinstance(result, Exception):
                 future.set_exception(result)
                 future.exception()  # a caller that was cancelled must not leave a warning

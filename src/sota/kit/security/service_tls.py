@@ -53,27 +53,19 @@ ServicesKey = Annotated[
 class Callee(Protocol):
     """The settings of a program that can be called over TLS."""
 
-    @property
-    def tls_port(self) -> int: ...
-    @property
-    def tls_host(self) -> str: ...
-    @property
-    def tls_certificate_file(self) -> Path | None: ...
-    @property
-    def tls_certificate_key_file(self) -> Path | None: ...
-    @property
-    def tls_callers_file(self) -> Path | None: ...
+    tls_port: int
+    tls_host: str
+    tls_certificate_file: Path | None
+    tls_certificate_key_file: Path | None
+    tls_callers_file: Path | None
 
 
 class Caller(Protocol):
     """The settings of a program that calls others over TLS."""
 
-    @property
-    def services_ca_file(self) -> Path | None: ...
-    @property
-    def services_certificate_file(self) -> Path | None: ...
-    @property
-    def services_certificate_key_file(self) -> Path | None: ...
+    services_ca_file: Path | None
+    services_certificate_file: Path | None
+    services_certificate_key_file: Path | None
 
 
 def calling_of(settings: Caller) -> ssl.SSLContext | None:

@@ -116,7 +116,7 @@ def long_text() -> sa.Text:
 
 
 class Database:
-    """One database, opened lazily."""
+    """One database, opened lazily: ``engine`` writes, ``reading_engine`` is behind :meth:`read`."""
 
     def __init__(self, url: str | Address, *, pool_size: int = 20, wait_s: float = 20.0) -> None:
         address = url if isinstance(url, Address) else Address.read(url)
@@ -128,11 +128,11 @@ class Database:
         self._watch: HangWatch | None = None
         if self.is_sqlite:
             # SQLite has one writer at a time: queue for it here, fairly, instead of in its busy handler.
-            self._writer = sqlite_engine(address, "BEGIN IMMEDIATE", 1)
-            self._reader = sqlite_engine(address, "BEGIN", SQLITE_READERS)
+            self.engine = sqlite_engine(address, "BEGIN IMMEDIATE", 1)
+            self.reading_engine = sqlite_engine(address, "BEGIN", SQLITE_READERS)
             self._write_turns, self._read_turns = asyncio.Semaphore(1), asyncio.Semaphore(SQLITE_READERS)
         else:
-            self._writer, self._reader = mariadb_engines(address, pool_size)
+            self.engine, self.reading_engine = mariadb_engines(address, pool_size)
             self._asker = asking_engine(address)
             self._watch = HangWatch(self._ask, self._health)
             self._write_turns, self._read_turns = asyncio.Semaphore(pool_size), asyncio.Semaphore(pool_size)
@@ -146,16 +146,6 @@ class Database:
         """
         return cls(Address.of(settings), wait_s=settings.database_wait_s)
 
-    @property
-    def engine(self) -> AsyncEngine:
-        """The engine that writes (for migrations)."""
-        return self._writer
-
-    @property
-    def reading_engine(self) -> AsyncEngine:
-        """The engine behind :meth:`read`, with its pool (for measurements)."""
-        return self._reader
-
     async def transact(self, work: Callable[[Tx], Awaitable[Result]]) -> Result:
         """Run ``work`` in one transaction and commit; repeat it when the engine aborted the transaction.
 
@@ -165,7 +155,7 @@ class Database:
         attempt, began = 1, time.monotonic()
         while True:
             try:
-                async with self._turn(self._write_turns), self._writer.connect() as tx:
+                async with self._turn(self._write_turns), self.engine.connect() as tx:
                     await tx.begin()
                     result = await work(tx)
                     faults.before(work)
@@ -189,7 +179,7 @@ class Database:
         Raises:
             Unavailable: the database is down.
         """
-        connection = ReadConnection(self._reader)
+        connection = ReadConnection(self.reading_engine)
         connection.repeats = not self.is_sqlite  # where a read sees one snapshot
         try:
             async with self._turn(self._read_turns), connection:
@@ -243,7 +233,7 @@ class Database:
         deadline = loop.time() + wait_s
         while True:
             try:
-                async with asyncio.timeout(max(1.0, min(wait_s, 15.0))), self._reader.connect() as connection:
+                async with asyncio.timeout(max(1.0, min(wait_s, 15.0))), self.reading_engine.connect() as connection:
                     await connection.execute(sa.text("SELECT 1"))
                 return
             except (SQLAlchemyError, OSError) as error:
@@ -290,7 +280,7 @@ class Database:
         """Close all connections."""
         if self._watch is not None:
             await self._watch.close()
-        for engine in (self._writer, self._reader, self._asker):
+        for engine in (self.engine, self.reading_engine, self._asker):
             if engine is not None:
                 await engine.dispose()
 

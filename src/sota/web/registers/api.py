@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from sota.boundaries.b2_web_core.messages import Component, NewVehicle
 from sota.boundaries.b2_web_core.queries import RetireQuery
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, VehicleToResolve
@@ -32,9 +34,7 @@ class RegistersApi:
     async def new_component(self, call: Call[None, None, Component]) -> Reply:
         """Register a component in Core and in the Resolver."""
         component = call.body
-        to_resolve = ComponentToResolve(
-            part_number=component.part_number, description=component.description, name=component.name
-        )
+        to_resolve = msgspec.convert(component, ComponentToResolve, from_attributes=True)
         new = NewRegistration(Kind.COMPONENT, f"component {component.part_number}", component, to_resolve)
         await self._register(call, new)
         return Reply("inserted")

@@ -134,9 +134,8 @@ class Uploads:
                     raise Refused("storing_failed", "The package repository cannot store the file now.", status=500)
             package = _describe(metadata, measured, key)
             self._signatures.check(metadata, package)
-            new = NewRegistration(
-                Kind.PACKAGE, f"package {metadata.name}/{metadata.version}", package, _to_resolve(metadata), key
-            )
+            to_resolve = msgspec.convert(metadata, PackageToResolve, from_attributes=True)
+            new = NewRegistration(Kind.PACKAGE, f"package {metadata.name}/{metadata.version}", package, to_resolve, key)
 
             async def claim(tx: Tx) -> None:
                 nonlocal claimed
@@ -220,14 +219,4 @@ def _describe(metadata: PackageMetadata, measured: Measured, key: str) -> NewPac
         vendor=metadata.vendor,
         target=metadata.target,
         signature=metadata.signature,
-    )
-
-
-def _to_resolve(metadata: PackageMetadata) -> PackageToResolve:
-    return PackageToResolve(
-        name=metadata.name,
-        version=metadata.version,
-        description=metadata.description,
-        vendor=metadata.vendor,
-        dependencies=metadata.dependencies,
     )
