@@ -79,12 +79,10 @@ class LocalService:
 
     async def writable(self, timeout_s: float) -> bool:
         """Wait until a message may be offered; False if the time is over or the service gone."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._room.wait()
-        except TimeoutError:
-            return False
-        return self.is_open
+        return self._room.is_set() and self.is_open
 
     def close(self) -> list[Message]:
         """Stop calling; returns the undelivered messages, those of each peer in order."""

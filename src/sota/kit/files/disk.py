@@ -53,10 +53,12 @@ class PlainDisk:
     async def write(self, work: Callable[[], Result], sync: Sync, *, large: bool = False) -> Result:
         """Do both in one thread."""
         del large
+        return await asyncio.to_thread(work_and_sync, work, sync)
 
-        def both() -> Result:
-            result = work()
-            sync()
-            return result
 
-        return await asyncio.to_thread(both)
+def work_and_sync(work: Callable[[], Result], sync: Sync | None) -> Result:
+    """Do both, one after the other."""
+    result = work()
+    if sync is not None:
+        sync()
+    return result

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from sota.kit.errors import Unavailable
 from sota.kit.http.connection import ClientConnection
+from sota.kit.runtime.turns import take_turn
 
 CONNECT_TIMEOUT_S = 5.0
 
@@ -39,14 +40,7 @@ class ConnectionPool:
         Raises:
             Unavailable: too many calls are under way.
         """
-        if not self._slots.locked():
-            await self._slots.acquire()  # at once
-            return
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise Unavailable(f"Too many calls to {self.address} at once.") from None
+        await take_turn(self._slots, limit_s, f"Too many calls to {self.address} at once.")
 
     def release(self) -> None:
         """Let another call use a connection."""

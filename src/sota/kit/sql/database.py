@@ -35,6 +35,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sota.kit.errors import SotaError, StartError, Unavailable
 from sota.kit.runtime import faults
 from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.turns import take_turn
 from sota.kit.sql import errors as db_errors
 from sota.kit.sql.engines import Address, asking_engine, mariadb_engines, sqlite_engine
 from sota.kit.sql.health import HangWatch, Health
@@ -50,6 +51,7 @@ REPEATED_S = 15.0
 # Limits of one transaction or read, and of the wait for a connection.
 LIMIT_S = 300.0
 TURN_TIMEOUT_S = 30.0
+TOO_MUCH = "The database has too much to do: try again."
 SQLITE_READERS = 4
 # Limit of a readiness check, which reads and writes.
 READY_S = 5.0
@@ -295,14 +297,7 @@ class Database:
         """Wait in order for a connection, then hold it for a limited time; the pool alone lets newcomers overtake."""
         if self._watch is not None:
             await self._watch.admit()
-        if turns.locked():
-            try:
-                async with asyncio.timeout(TURN_TIMEOUT_S):
-                    await turns.acquire()
-            except TimeoutError:
-                raise Unavailable("The database has too much to do: try again.") from None
-        else:
-            await turns.acquire()  # does not wait
+        await take_turn(turns, TURN_TIMEOUT_S, TOO_MUCH)
         limit = asyncio.timeout(LIMIT_S)
         try:
             async with limit:
@@ -310,7 +305,7 @@ class Database:
                     self._watch.add(limit)
                 yield
         except sa.exc.TimeoutError as error:
-            raise Unavailable("The database has too much to do: try again.") from error
+            raise Unavailable(TOO_MUCH) from error
         except TimeoutError as error:
             if not limit.expired():
                 raise

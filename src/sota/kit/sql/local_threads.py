@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from sota.kit.files.disk import Disk, PlainDisk, Sync
+from sota.kit.files.disk import Disk, PlainDisk, Sync, work_and_sync
 from sota.kit.sql.local_file import LocalFile
 
 Result = TypeVar("Result")
@@ -52,14 +52,7 @@ class OwnThread:
 
     async def run(self, _file: LocalFile, work: Callable[[], Result], sync: Sync | None = None) -> Result:
         """Do the work and the sync in the thread."""
-
-        def both() -> Result:
-            result = work()
-            if sync is not None:
-                sync()
-            return result
-
-        return await asyncio.get_running_loop().run_in_executor(self._started(), both)
+        return await asyncio.get_running_loop().run_in_executor(self._started(), work_and_sync, work, sync)
 
     def may_work_here(self, _file: LocalFile) -> bool:
         """Return False: a disk that hangs must not block the vehicle's other work."""

@@ -13,7 +13,7 @@ import secrets
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from sota.kit.errors import Unavailable
+from sota.kit.runtime.turns import take_turn
 
 AT_ONCE = 2
 WAIT_S = 10.0
@@ -38,11 +38,7 @@ class Passwords:
         Raises:
             Unavailable: too many are waiting.
         """
-        try:
-            async with asyncio.timeout(WAIT_S):
-                await self._gate.acquire()
-        except TimeoutError:
-            raise Unavailable("Too many people are signing in: try again in a moment.") from None
+        await take_turn(self._gate, WAIT_S, "Too many people are signing in: try again in a moment.")
         try:
             return await asyncio.to_thread(self._check, password, password_hash)
         finally:

@@ -124,11 +124,6 @@ def _hashed(keys: dict[str, Patience]) -> dict[str, Patience]:
     }
 
 
-def new_session_token() -> str:
-    """Return a new session cookie's value."""
-    return secrets.token_urlsafe(32)
-
-
 def set_cookie(token: str) -> str:
     """Return the Set-Cookie value that begins a session; the browser drops it when it is closed."""
     return f"{COOKIE}={token}; {COOKIE_RULES}"
@@ -147,17 +142,18 @@ def set_return_cookie(path: str, key: bytes) -> str:
 def set_known_cookie(name: str, now: datetime, key: bytes) -> str:
     """Return the Set-Cookie value that makes a browser known to an account."""
     mark = f"{int((now + KNOWN_FOR).timestamp())}.{secrets.token_urlsafe(16)}"
-    value = f"{mark}.{_known_signature(name, mark, key)}"
+    value = f"{mark}." + _sign(f"known\0{name}\0{mark}", key)
     return f"{KNOWN_COOKIE}={value}; {COOKIE_RULES}; Max-Age={int(KNOWN_FOR.total_seconds())}"
 
 
 def read_known_mark(text: str, name: str, now: datetime, key: bytes) -> str | None:
     """Return a known browser's mark; None unless we signed it for this account and it is still valid."""
     mark, _, signature = text.rpartition(".")
-    signed = hmac.compare_digest(
-        _known_signature(name, mark, key).encode(), signature.encode("utf-8", "surrogateescape")
+    return (
+        mark
+        if _is_signed(f"known\0{name}\0{mark}", signature, key) and int(mark.partition(".")[0]) > now.timestamp()
+        else None
     )
-    return mark if signed and int(mark.partition(".")[0]) > now.timestamp() else None
 
 
 def read_cookie(header: str, name: str) -> str | None:
@@ -186,7 +182,8 @@ def is_own_path(path: str) -> bool:
 
 def sign_return_path(path: str, key: bytes) -> str:
     """Sign the page to return to after sign-in."""
-    return f"{base64.urlsafe_b64encode(path.encode()).decode().rstrip('=')}.{_signature(path, key)}"
+    encoded = base64.urlsafe_b64encode(path.encode()).decode().rstrip("=")
+    return f"{encoded}." + _sign(f"return\0{path}", key)
 
 
 def read_return_path(text: str, key: bytes) -> str | None:
@@ -196,14 +193,12 @@ def read_return_path(text: str, key: bytes) -> str | None:
         path = base64.urlsafe_b64decode(encoded.encode("ascii") + b"=" * (-len(encoded) % 4)).decode("ascii")
     except (binascii.Error, ValueError):
         return None
-    signed = hmac.compare_digest(_signature(path, key).encode(), signature.encode("utf-8", "surrogateescape"))
-    return path if signed and is_own_path(path) else None
+    return path if _is_signed(f"return\0{path}", signature, key) and is_own_path(path) else None
 
 
-def _known_signature(name: str, mark: str, key: bytes) -> str:
-    text = f"known\0{name}\0{mark}".encode("utf-8", "surrogateescape")
-    return hmac.new(key, text, hashlib.sha256).hexdigest()
+def _sign(text: str, key: bytes) -> str:
+    return hmac.new(key, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
-def _signature(path: str, key: bytes) -> str:
-    return hmac.new(key, b"return\0" + path.encode(), hashlib.sha256).hexdigest()
+def _is_signed(text: str, signature: str, key: bytes) -> bool:
+    return hmac.compare_digest(_sign(text, key).encode(), signature.encode("utf-8", "surrogateescape"))

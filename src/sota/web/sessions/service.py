@@ -24,7 +24,7 @@ from sota.web.accounts.password import Passwords
 from sota.web.accounts.service import change_account, check_credentials
 from sota.web.accounts.store import find_account
 from sota.web.sessions import store
-from sota.web.sessions.model import Attempt, Session, new_session_token
+from sota.web.sessions.model import Attempt, Session
 from sota.web.sessions.throttle import too_many
 
 TOUCH_EVERY = timedelta(seconds=60)
@@ -100,7 +100,7 @@ class Sessions:
     async def begin_for(self, account_id: UUID, name: str, role: Role, address: str) -> Session:
         """Begin a session of an account that has just been authenticated."""
         now = self._clock.now()
-        session = Session(new_session_token(), account_id, name, role, now, now, now + self._limit)
+        session = Session(secrets.token_urlsafe(32), account_id, name, role, now, now, now + self._limit)
         await self._db.transact(lambda tx: store.insert_session(tx, session, address))
         return session
 
@@ -156,7 +156,7 @@ class Sessions:
 
     async def _begin(self, account: Account, attempt: Attempt, replaces: str | None) -> Session:
         now, due = self._clock.now(), account.password_change_due
-        token, ends_at = new_session_token(), now + self._limit
+        token, ends_at = secrets.token_urlsafe(32), now + self._limit
         session = Session(token, account.id, account.name, account.role, now, now, ends_at, due)
 
         async def begin(tx: Tx) -> None:
