@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import logging
 import os
-from collections import deque
 from collections.abc import Awaitable, Sequence
 from ipaddress import ip_address
 from typing import Protocol, cast
@@ -23,6 +22,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from sota.kit.http.local_server import InOrder
 from sota.rvi.callback import Done
 from sota.rvi.service_queue import TAKEN
 
@@ -94,19 +94,16 @@ class SocketChannel:
         self._socket.channels.discard(self)
 
 
-class SocketProtocol(asyncio.Protocol):
+class SocketProtocol(InOrder[bytes], asyncio.Protocol):
     """One WebSocket of a local program."""
 
     def __init__(self, server: SocketOwner) -> None:
+        super().__init__()
         self._server = server
         self.url = f"websocket:{next(_numbers)}"
         self._protocol = ServerProtocol(max_size=server.max_text, logger=_quiet)
-        self._transport: asyncio.Transport | None = None
-        self._loop = asyncio.get_running_loop()
-        self._requests: deque[bytes] = deque()
         self._pieces: list[bytes] = []
-        self._task: asyncio.Task[None] | None = None
-        self._paused = self._flushing = self._is_accepted = False
+        self._flushing = self._is_accepted = False
         self._opened_at = self._heard_at = self._loop.time()
         self._pinged_at: float | None = None
         self.channels: set[SocketChannel] = set()
@@ -120,11 +117,6 @@ class SocketProtocol(asyncio.Protocol):
         """Whether a call may be sent now."""
         return not self._paused
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether an answer is outstanding."""
-        return self._task is not None or bool(self._requests)
-
     # asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -136,7 +128,6 @@ class SocketProtocol(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Remove the socket and its services."""
-        self._transport = None
         self._requests.clear()
         self._server.remove(self)
 
@@ -149,16 +140,8 @@ class SocketProtocol(asyncio.Protocol):
                 self._accept(event)
             elif isinstance(event, Frame):
                 self._take(event)
-        self._handle_next()
+        self._go_on()
         self._flush()
-
-    def eof_received(self) -> bool:
-        """Close the connection: the other side has ended it."""
-        return False
-
-    def pause_writing(self) -> None:
-        """Stop sending: the other side does not read."""
-        self._paused = True
 
     def resume_writing(self) -> None:
         """Resume calls and answers."""
@@ -166,7 +149,7 @@ class SocketProtocol(asyncio.Protocol):
         channels, self.channels = self.channels, set()
         for channel in channels:
             channel.resume()
-        self._handle_next()
+        self._go_on()
 
     # Sending
 
@@ -189,11 +172,11 @@ class SocketProtocol(asyncio.Protocol):
         """Do what is due now and then: send a sign of life, close a dead socket."""
         if not self._is_accepted:
             if now - self._opened_at > HANDSHAKE_S:
-                self._abort()
+                self._transport.abort()
         elif self._pinged_at is not None and self._heard_at < self._pinged_at:
             if now - self._pinged_at > PONG_S:
                 self._server.log.info("websocket_dead")
-                self._abort()
+                self._transport.abort()
         elif self._pinged_at is None or now - self._pinged_at >= PING_S:
             self._pinged_at = now
             self._protocol.send_ping(os.urandom(4))
@@ -209,10 +192,10 @@ class SocketProtocol(asyncio.Protocol):
             try:
                 response = self._protocol.accept(request)
             except UnicodeError:  # its answer would repeat a header that is not text
-                self._abort()
+                self._transport.abort()
                 return
         if self._protocol.eof_sent:  # the bytes after the handshake are invalid already
-            self._abort()
+            self._transport.abort()
             return
         self._protocol.send_response(response)
         self._is_accepted = self._protocol.handshake_exc is None
@@ -230,15 +213,13 @@ class SocketProtocol(asyncio.Protocol):
             self._server.refuse("websocket_binary")
             self._protocol.fail(UNSUPPORTED_DATA)
 
-    def _handle_next(self) -> None:
-        while self._requests and self._task is None and not self._paused and self._transport is not None:
-            answer = self._server.handle(self._requests.popleft(), self)
-            if isinstance(answer, bytes):
-                if answer:
-                    self.send(answer)
-            else:
-                self._task = asyncio.create_task(self._answer_later(answer), name="websocket:request")
-        self._throttle()
+    def _answer(self, request: bytes) -> Awaitable[None] | None:
+        answer = self._server.handle(request, self)
+        if not isinstance(answer, bytes):
+            return self._answer_later(answer)
+        if answer:
+            self.send(answer)
+        return None
 
     async def _answer_later(self, pending: Awaitable[bytes]) -> None:
         try:
@@ -246,26 +227,13 @@ class SocketProtocol(asyncio.Protocol):
         except Exception:  # the edge of the process: one request fails, the node goes on
             self._server.log.exception("websocket_request_crashed")
             answer = b""
-        self._task = None
         if answer:
             self.send(answer)
-        self._handle_next()
-
-    def _throttle(self) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        wanted = not self.is_busy and not self._paused
-        if wanted and not transport.is_reading():
-            transport.resume_reading()
-        elif not wanted and transport.is_reading():
-            transport.pause_reading()
 
     def _flush(self) -> None:
         self._flushing = False
-        transport = self._transport
-        pieces = self._protocol.data_to_send()
-        if transport is None or transport.is_closing():
+        transport, pieces = self._transport, self._protocol.data_to_send()
+        if transport.is_closing():
             return
         if pieces:
             content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -273,10 +241,6 @@ class SocketProtocol(asyncio.Protocol):
                 transport.write(content)
         if self._protocol.eof_sent or self._protocol.close_expected():
             transport.close()
-
-    def _abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
 
 
 def is_of_a_page(origins: Sequence[str], hosts: Sequence[str]) -> bool:

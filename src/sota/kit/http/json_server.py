@@ -16,7 +16,6 @@ and body. Rules kept here:
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import cast
@@ -24,7 +23,7 @@ from typing import cast
 import httptools
 
 from sota.kit.http.heads import Head, KnownHeads, read_request
-from sota.kit.http.local_server import LocalServer
+from sota.kit.http.local_server import InOrder, LocalServer
 from sota.kit.runtime import metrics
 from sota.kit.runtime.logging import get_logger
 
@@ -36,6 +35,8 @@ PART_BYTES = 256 << 10
 """The most memory that is reserved for a body before its bytes arrive."""
 CONTENT_TYPES = (b"", b"application/json", b"application/json-rpc", b"application/jsonrequest")
 
+Request = tuple[int, bytes, bytes | bytearray, bool]
+"""Status, target and body of a request that waits, and whether the connection is kept after it."""
 Answered = tuple[int, bytes]
 Handle = Callable[[bytes, bytes | bytearray], Answered | Awaitable[Answered]]
 """Answers a request, given its target and body: at once where there is nothing to wait for."""
@@ -63,24 +64,19 @@ def read_head(text: bytes) -> Head | None:
     return head if b"origin" not in names and kind in CONTENT_TYPES else None
 
 
-class JsonConnection(asyncio.BufferedProtocol):
+class JsonConnection(InOrder[Request], asyncio.BufferedProtocol):
     """One connection of a caller."""
 
     def __init__(self, server: JsonServer) -> None:
+        super().__init__()
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
-        self._transport: asyncio.Transport | None = None
-        self._requests: deque[tuple[int, bytes, bytes | bytearray, bool]] = deque()
-        """Status, target and body of the requests that wait, and whether the connection is kept after them."""
-        self._task: asyncio.Task[None] | None = None
         self._target = self._content_type = b""
         self._body: list[bytes | bytearray] = []
         self._room = memoryview(b"")
         self._size = self._head_size = self._length = self._missing = 0
         self._status = 200
-        self._in_request = self._paused = False
-        self._loop = asyncio.get_running_loop()
-        self._changed_at = self._loop.time()
+        self._in_request = False
 
     # asyncio
 
@@ -180,16 +176,6 @@ class JsonConnection(asyncio.BufferedProtocol):
             return
         self._expect_body(self._length, rest)
 
-    def pause_writing(self) -> None:
-        """Stop answering: the caller does not read its answers."""
-        self._paused = True
-        self._changed_at = self._loop.time()
-
-    def resume_writing(self) -> None:
-        """Answer again."""
-        self._paused = False
-        self._go_on()
-
     # httptools
 
     def on_message_begin(self) -> None:
@@ -211,7 +197,7 @@ class JsonConnection(asyncio.BufferedProtocol):
             self._length = int(value[:20])
         elif name == b"origin":
             self._status = 403
-        elif name == b"expect" and self._transport is not None and not self.is_busy:
+        elif name == b"expect" and not self.is_busy:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_headers_complete(self) -> None:
@@ -240,11 +226,6 @@ class JsonConnection(asyncio.BufferedProtocol):
 
     # Answers
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether an answer is outstanding."""
-        return self._task is not None or bool(self._requests)
-
     def tick(self, now: float) -> None:
         """Close the connection if it was idle, or its request or the reading of its answer took, for too long."""
         limit_s = REQUEST_S if self._paused or self._in_request else IDLE_S
@@ -253,51 +234,35 @@ class JsonConnection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """End the connection; an answer that is not read in time is given up."""
-        if self._transport is not None and self._paused:
+        if self._paused:
             self._transport.abort()
-        elif self._transport is not None:
+        else:
             self._transport.close()
 
-    def _go_on(self) -> None:
-        while self._requests and self._task is None and not self._paused:
-            status, target, content, keep_alive = self._requests.popleft()
-            if status != 200:
-                metrics.REFUSED.labels(self._server.program, f"http_{status}").inc()
-                self._write((status, b""), keep_alive=keep_alive)
-                continue
+    def _answer(self, request: Request) -> Awaitable[None] | None:
+        status, target, content, keep_alive = request
+        answer: Answered | Awaitable[Answered] = (status, b"")
+        if status == 200:
             try:
                 answer = self._server.handle(target, content)
             except Exception:  # noqa: BLE001 - the edge of the process: one request fails, the program goes on
                 answer = self._server.crashed()
-            if isinstance(answer, tuple):
-                self._write(answer, keep_alive=keep_alive)
-            else:
-                self._task = asyncio.create_task(self._answer_later(answer, keep_alive=keep_alive), name="json:request")
-        self._throttle()
+        else:
+            metrics.REFUSED.labels(self._server.program, f"http_{status}").inc()
+        if not isinstance(answer, tuple):
+            return self._answer_later(answer, keep_alive=keep_alive)
+        self._write(answer, keep_alive=keep_alive)
+        return None
 
     async def _answer_later(self, pending: Awaitable[Answered], *, keep_alive: bool) -> None:
         try:
             answer = await pending
-        except Exception:  # noqa: BLE001 - as in _go_on
+        except Exception:  # noqa: BLE001 - as in _answer
             answer = self._server.crashed()
-        self._task = None
         self._write(answer, keep_alive=keep_alive)
-        self._go_on()
-        self._server.check_idle()
-
-    def _throttle(self) -> None:
-        """Read nothing more while a request waits for its answer."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        wanted = not self.is_busy and not self._paused
-        if wanted and not self._transport.is_reading():
-            self._changed_at = self._loop.time()
-            self._transport.resume_reading()
-        elif not wanted and self._transport.is_reading():
-            self._transport.pause_reading()
 
     def _write(self, answer: Answered, *, keep_alive: bool) -> None:
-        if self._transport is None or self._transport.is_closing():
+        if self._transport.is_closing():
             return
         status, content = answer
         if status == 200 and keep_alive:
@@ -327,7 +292,6 @@ class JsonServer(LocalServer[JsonConnection]):
         # One connection's at a time: what was read is dealt with before the next read.
         self.room = memoryview(bytearray(READ_BYTES))
         self.first_room = self.room[:FIRST_READ_BYTES]
-        self._idle, self._stopping = asyncio.Event(), False
         self._log = get_logger(program=program)
 
     async def start(self) -> None:
@@ -335,11 +299,10 @@ class JsonServer(LocalServer[JsonConnection]):
         await self.listen(lambda: JsonConnection(self), SWEEP_S)
 
     async def _settle(self) -> None:
-        self._stopping = True
-        self.check_idle()
         try:
             async with asyncio.timeout(STOP_S):
-                await self._idle.wait()
+                while running := [one.task for one in self.connections if one.task is not None]:
+                    await asyncio.wait(running)
         except TimeoutError:
             self._log.warning("json_requests_cut_off")
 
@@ -347,8 +310,3 @@ class JsonServer(LocalServer[JsonConnection]):
         """Log the exception that is handled now; returns the answer to its request."""
         self._log.exception("json_request_crashed")
         return 500, b""
-
-    def check_idle(self) -> None:
-        """While stopping, note when no request is under way any more."""
-        if self._stopping and not any(connection.is_busy for connection in self.connections):
-            self._idle.set()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 from sota.kit.errors import StartError
@@ -23,6 +24,59 @@ class Served(Protocol):
 
 
 Connection = TypeVar("Connection", bound=Served)
+Request = TypeVar("Request")
+
+
+class InOrder(asyncio.BaseProtocol, Generic[Request]):
+    """Answers the requests of one connection in order, one at a time; while one waits, nothing more is read."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._requests: deque[Request] = deque()
+        self.task: asyncio.Task[None] | None = None
+        """The answer that is outstanding."""
+        self._paused = False
+        self._changed_at = self._loop.time()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is outstanding."""
+        return self.task is not None or bool(self._requests)
+
+    def pause_writing(self) -> None:
+        """Stop answering: the caller does not read its answers."""
+        self._paused = True
+        self._changed_at = self._loop.time()
+
+    def resume_writing(self) -> None:
+        """Answer again."""
+        self._paused = False
+        self._go_on()
+
+    def _answer(self, request: Request) -> Awaitable[None] | None:
+        """Answer a request: at once, or by what is returned."""
+        raise NotImplementedError
+
+    def _go_on(self) -> None:
+        while self._requests and self.task is None and not self._paused:
+            later = self._answer(self._requests.popleft())
+            if later is not None:
+                self.task = asyncio.create_task(self._finish(later), name="local-server:request")
+        if self._transport.is_closing():
+            return
+        wanted = not self.is_busy and not self._paused
+        if wanted and not self._transport.is_reading():
+            self._changed_at = self._loop.time()
+            self._transport.resume_reading()
+        elif not wanted and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    async def _finish(self, later: Awaitable[None]) -> None:
+        await later
+        self.task = None
+        self._go_on()
 
 
 class LocalServer(Generic[Connection]):
