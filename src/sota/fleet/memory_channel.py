@@ -37,7 +37,7 @@ class MemoryChannel:
 
     def call(self, parts: Sequence[bytes], done: Done) -> bool:
         """Make a call; True if it is answered already, else ``done`` is called later."""
-        handler = self._memory.find(self._port)
+        handler = self._memory.handlers.get(self._port)
         answer = None if handler is None else handler("POST", self._path, HEADERS, b"".join(parts))
         if isinstance(answer, Response):
             return True

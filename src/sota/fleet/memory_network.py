@@ -29,7 +29,8 @@ class MemoryNetwork:
     """The programs of one vehicle, in one process, joined without sockets."""
 
     def __init__(self) -> None:
-        self._handlers: dict[int, Handler] = {}
+        self.handlers: dict[int, Handler] = {}
+        """What answers on a port."""
 
     def client(self, base_url: str, token: str | None = None) -> MemoryClient:
         """Return a client of a program that listens here."""
@@ -37,7 +38,7 @@ class MemoryNetwork:
 
     def listener(self, app: AsgiApp, _host: str, port: int) -> Listener:
         """Return a listener for an ASGI application; there is only one host here."""
-        return MemoryListener(self, AsgiHandler(app), port)
+        return MemoryListener(self, asgi_handler(app), port)
 
     def json_server(self, program: str, handle: Handle, host: str, port: int, *, max_body: int) -> Listener:
         """Return a server of JSON requests."""
@@ -50,19 +51,11 @@ class MemoryNetwork:
         Raises:
             StartError: the port is taken.
         """
-        if port in self._handlers:
+        if port in self.handlers:
             raise StartError(f"port {port} is taken")
-        port = port or next(free for free in range(FIRST_FREE_PORT, 1 << 16) if free not in self._handlers)
-        self._handlers[port] = handler
+        port = port or next(free for free in range(FIRST_FREE_PORT, 1 << 16) if free not in self.handlers)
+        self.handlers[port] = handler
         return port
-
-    def leave(self, port: int) -> None:
-        """Answer no more requests to a port."""
-        self._handlers.pop(port, None)
-
-    def find(self, port: int) -> Handler | None:
-        """Return what answers on a port."""
-        return self._handlers.get(port)
 
 
 class MemoryListener:
@@ -78,7 +71,7 @@ class MemoryListener:
 
     async def stop(self) -> None:
         """Take no more; what is under way goes on."""
-        self._memory.leave(self.port)
+        self._memory.handlers.pop(self.port, None)
 
 
 def json_handler(handle: Handle) -> Handler:
@@ -99,14 +92,10 @@ def json_response(status: int, content: bytes) -> Response:
     return Response(status, {"content-type": "application/json"}, content)
 
 
-class AsgiHandler:
-    """Answers by an ASGI application."""
+def asgi_handler(app: AsgiApp) -> Handler:
+    """Return a handler that answers by an ASGI application."""
 
-    def __init__(self, app: AsgiApp) -> None:
-        self._app = app
-
-    async def __call__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
-        """Answer a request."""
+    async def handle(method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
         path, _, query = target.partition("?")
         scope = {
             "type": "http",
@@ -132,9 +121,11 @@ class AsgiHandler:
             else:
                 parts.append(message.get("body", b""))
 
-        await self._app(scope, receive, send)
+        await app(scope, receive, send)
         answer.body = b"".join(parts)
         return answer
+
+    return handle
 
 
 class MemoryClient(HttpClient):
@@ -153,7 +144,7 @@ class MemoryClient(HttpClient):
         """
         query, body = options.get("query"), options.get("body")
         content = body if isinstance(body, bytes) else b"" if body is None else b"".join([part async for part in body])
-        handler = self._memory.find(self._pool.port)
+        handler = self._memory.handlers.get(self._pool.port)
         if handler is None:
             raise Unavailable(f"{self.base_url} is not reachable: nothing listens there.")
         target = self._prefix + path + (f"?{urlencode(query)}" if query else "")

@@ -81,7 +81,7 @@ class FleetNode:
     async def close(self) -> None:
         """Disconnect, and stop all deliveries."""
         await self.disconnect()
-        self._memory.leave(EDGE_PORT)
+        self._memory.handlers.pop(EDGE_PORT, None)
         if self._notifier is not None:
             self._notifier.stop()
         await self._services.drain(0.0)

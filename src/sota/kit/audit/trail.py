@@ -10,7 +10,6 @@ A program may note an action when it starts (:meth:`AuditTrail.begin`). If it is
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -22,14 +21,8 @@ from sota.kit.sql.database import Database, Tx
 
 BATCH = 200
 PAGE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class _Closing:
-    """A record to write, and the id of its opening, if any."""
-
-    action: AuditedAction
-    opened: UUID | None
+Closing = tuple[AuditedAction, UUID | None]
+"""A record to write, and the id of its opening, if any."""
 
 
 class AuditTrail:
@@ -37,7 +30,7 @@ class AuditTrail:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._batcher: Batcher[Opening | _Closing, None] = Batcher(self._write, most=BATCH)
+        self._batcher: Batcher[Opening | Closing, None] = Batcher(self._write, most=BATCH)
 
     async def begin(self, action: AuditedAction, until: datetime) -> UUID:
         """Note a started action that should have its record by ``until``; return when that is committed."""
@@ -47,7 +40,7 @@ class AuditTrail:
 
     async def record(self, action: AuditedAction, opened: UUID | None = None) -> None:
         """Append a record; return when it is committed. ``opened`` is the result of :meth:`begin`."""
-        await self._batcher.submit(_Closing(tidy(action), opened))
+        await self._batcher.submit((tidy(action), opened))
 
     async def take_up(self, now: datetime) -> None:
         """Write the records of actions that never ended: their program was killed, or could not write."""
@@ -96,18 +89,18 @@ class AuditTrail:
         async with self._db.read() as tx:
             return await store.read_latest(tx, filters, limit, before)
 
-    async def _write(self, batch: list[Opening | _Closing]) -> list[None]:
+    async def _write(self, batch: list[Opening | Closing]) -> list[None]:
         await self._db.transact(lambda tx: _write_batch(tx, batch))
         return [None] * len(batch)
 
 
-async def _write_batch(tx: Tx, batch: list[Opening | _Closing]) -> None:
+async def _write_batch(tx: Tx, batch: list[Opening | Closing]) -> None:
     openings = [one for one in batch if isinstance(one, Opening)]
-    closings = [one for one in batch if isinstance(one, _Closing)]
-    closed = [one.opened for one in closings if one.opened is not None]
+    closings = [one for one in batch if not isinstance(one, Opening)]
+    closed = [opened for _, opened in closings if opened is not None]
     if openings:
         await store.add_openings(tx, openings)
     if closings:
-        await store.append(tx, [one.action for one in closings])
+        await store.append(tx, [action for action, _ in closings])
     if closed:
         await store.remove_openings(tx, closed)

@@ -37,7 +37,7 @@ from sota.kit.runtime import faults
 from sota.kit.runtime.logging import get_logger
 from sota.kit.runtime.turns import take_turn
 from sota.kit.sql import errors as db_errors
-from sota.kit.sql.engines import Address, asking_engine, mariadb_engines, sqlite_engine
+from sota.kit.sql.engines import Address, asking_engine, mariadb_engine, sqlite_engine
 from sota.kit.sql.health import HangWatch, Health
 from sota.kit.sql.reading import ATTEMPTS, ReadConnection, pause_before
 from sota.kit.sql.settings import DatabaseSettings
@@ -134,7 +134,8 @@ class Database:
             self.reading_engine = sqlite_engine(address, "BEGIN", SQLITE_READERS)
             self._write_turns, self._read_turns = asyncio.Semaphore(1), asyncio.Semaphore(SQLITE_READERS)
         else:
-            self.engine, self.reading_engine = mariadb_engines(address, pool_size)
+            self.engine = mariadb_engine(address, pool_size)
+            self.reading_engine = mariadb_engine(address, pool_size, read_only=True)
             self._asker = asking_engine(address)
             self._watch = HangWatch(self._ask, self._health)
             self._write_turns, self._read_turns = asyncio.Semaphore(pool_size), asyncio.Semaphore(pool_size)

@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
@@ -96,23 +95,6 @@ class Address:
         raise StartError(f"{backend} is not supported: use sqlite or mysql (MariaDB 10.6 or later)")
 
 
-def mariadb_engines(address: Address, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]:
-    """Return the two engines of a MariaDB schema, for writes and for reads, ``pool_size`` connections each.
-
-    A read has no transaction to end: each statement sees what is committed when it runs, as in a transaction of READ
-    COMMITTED. The server refuses writes on these connections.
-    """
-    writer = _mariadb_engine(address, pool_size, isolation_level="READ COMMITTED")
-    reader = _mariadb_engine(
-        address,
-        pool_size,
-        isolation_level="AUTOCOMMIT",
-        skip_autocommit_rollback=True,
-        read_only=True,
-    )
-    return writer, reader
-
-
 def asking_engine(address: Address) -> AsyncEngine:
     """Return an engine that opens a connection for each use, to check whether a server answers."""
     engine = create_async_engine(address.url, poolclass=sa.pool.NullPool, connect_args=_arguments(address))
@@ -136,8 +118,12 @@ def _arguments(address: Address, *, read_only: bool = False) -> dict[str, object
     return arguments
 
 
-def _mariadb_engine(address: Address, pool_size: int, *, read_only: bool = False, **options: Any) -> AsyncEngine:
-    # Any: SQLAlchemy's options, each of its own type
+def mariadb_engine(address: Address, pool_size: int, *, read_only: bool = False) -> AsyncEngine:
+    """Return an engine of a MariaDB schema, for writes or for reads.
+
+    A read has no transaction to end: each statement sees what is committed when it runs, as in a transaction of READ
+    COMMITTED. The server refuses writes on these connections.
+    """
     engine = create_async_engine(
         address.url,
         pool_size=pool_size,
@@ -146,7 +132,8 @@ def _mariadb_engine(address: Address, pool_size: int, *, read_only: bool = False
         pool_use_lifo=True,
         pool_recycle=1800,
         connect_args=_arguments(address, read_only=read_only),
-        **options,
+        isolation_level="AUTOCOMMIT" if read_only else "READ COMMITTED",
+        skip_autocommit_rollback=read_only,
     )
     _tell_closed(engine)
     _ping_after_idling(engine)

@@ -113,9 +113,8 @@ class Relay:
         *,
         interval_s: float = 2.0,
     ) -> None:
-        self._kinds = {
-            kind: _Kind(kind, database, table, one, clock, interval_s=interval_s) for kind, one in senders.items()
-        }
+        self.database, self.table, self.clock, self.interval_s = database, table, clock, interval_s
+        self._kinds = {kind: _Kind(self, kind, sender) for kind, sender in senders.items()}
 
     def wake(self) -> None:
         """Look for entries now."""
@@ -143,24 +142,15 @@ class Relay:
 class _Kind:
     """The entries of one kind."""
 
-    def __init__(
-        self,
-        kind: str,
-        database: Database,
-        table: sa.Table,
-        sender: Sender | Delivery,
-        clock: Clock,
-        *,
-        interval_s: float,
-    ) -> None:
-        self._kind, self._database, self._table, self._clock = kind, database, table, clock
+    def __init__(self, relay: Relay, kind: str, sender: Sender | Delivery) -> None:
+        self._kind, self._database, self._table, self._clock = kind, relay.database, relay.table, relay.clock
         self._delivery = sender if isinstance(sender, Delivery) else Delivery(sender)
-        self._interval_s = interval_s
-        self._queries = _queries(table)
+        self._interval_s = relay.interval_s
+        self._queries = _queries(relay.table)
         self.wake = asyncio.Event()
         self._sent = asyncio.Condition()
         self._mends_at: float | None = None
-        self._log = get_logger(outbox=table.name, kind=kind)
+        self._log = get_logger(outbox=relay.table.name, kind=kind)
 
     async def run(self) -> None:
         """Relay until cancelled."""

@@ -1,6 +1,6 @@
 """A connection for reading that repeats a statement when its connection is lost.
 
-Each statement of a read sees what is committed when it runs (:func:`~sota.kit.sql.engines.mariadb_engines`), so a
+Each statement of a read sees what is committed when it runs (:func:`~sota.kit.sql.engines.mariadb_engine`), so a
 repeated one gives a result as valid as the first. In a transaction that sees one snapshot this does not hold:
 ``repeats`` is off there.
 """
