@@ -159,9 +159,7 @@ class Identity:
     """What a node presents to others: certificate, key and credentials, read from its folder."""
 
     anchor: TrustAnchor
-    root_file: Path
-    certificate_file: Path
-    key_file: Path
+    folder: Path
     rights: Rights
 
     @classmethod
@@ -183,8 +181,7 @@ class Identity:
         if not credentials:
             why = "; ".join(reasons) or "there is no *.jwt file"
             raise CredentialError(f"no valid credential in {folder}: {why}")
-        files = (folder / "root.pem", folder / "device.pem", folder / "device.key")
-        return cls(anchor, *files, Rights(credentials))
+        return cls(anchor, folder, Rights(credentials))
 
 
 def read_all(

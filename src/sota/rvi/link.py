@@ -234,8 +234,8 @@ def _context(context: ssl.SSLContext, identity: Identity, *, trust_clock: bool) 
     if not trust_clock:
         context.verify_flags |= NO_CHECK_TIME
     try:
-        context.load_verify_locations(identity.root_file)
-        context.load_cert_chain(identity.certificate_file, identity.key_file)
+        context.load_verify_locations(identity.folder / "root.pem")
+        context.load_cert_chain(identity.folder / "device.pem", identity.folder / "device.key")
     except OSError as error:  # ssl.SSLError is one
-        raise StartError(f"cannot use the certificate in {identity.certificate_file.parent}: {error}") from None
+        raise StartError(f"cannot use the certificate in {identity.folder}: {error}") from None
     return context

@@ -38,8 +38,7 @@ from sota.web.gateway.resolver_api import ResolverApi
 from sota.web.https_gate import HttpsGate, PublicAddresses
 from sota.web.registers.api import RegistersApi
 from sota.web.registers.service import Registers
-from sota.web.repository.api import PackageFilesApi, RepositoryApi
-from sota.web.repository.files import PackageFiles
+from sota.web.repository.api import RepositoryApi
 from sota.web.repository.service import SignatureRule, Uploads
 from sota.web.repository.store import PackageRepository
 from sota.web.sessions.api import SessionsApi
@@ -147,8 +146,7 @@ class WebProgram:
             CoreApi(core, EnrolmentThrottle(self.db, self.clock)),
             ResolverApi(resolver, core),
             RegistersApi(self.registers),
-            RepositoryApi(self.uploads, max_package_bytes=settings.max_package_bytes, at_once=settings.uploads_at_once),
-            PackageFilesApi(self.uploads, PackageFiles(core, self.repository)),
+            RepositoryApi(self.uploads, core, self.repository, settings),
         )
         app.check()
         return app

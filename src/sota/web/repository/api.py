@@ -7,23 +7,29 @@ import asyncio
 import msgspec
 
 from sota.boundaries.b1_browser_web.messages import PackageMetadata
+from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.parameters import PackagePath
 from sota.kit.errors import Invalid, Unavailable
 from sota.web.gateway.answer import answering
-from sota.web.repository.files import FileRequest, PackageFiles
+from sota.web.repository.files import send
 from sota.web.repository.multipart import UploadBody
 from sota.web.repository.service import Uploads
+from sota.web.repository.store import PackageRepository
+from sota.web.settings import WebSettings
 from sota.web.visitor import visitor_of
 
 
 class RepositoryApi:
-    """Takes uploads, a bounded number at the same time."""
+    """Takes uploads, a bounded number at the same time; returns files of packages, and deletes packages."""
 
-    def __init__(self, uploads: Uploads, *, max_package_bytes: int, at_once: int) -> None:
-        self._uploads, self._max_package_bytes = uploads, max_package_bytes
-        self._gate = asyncio.Semaphore(at_once)
+    def __init__(
+        self, uploads: Uploads, core: CoreClient, repository: PackageRepository, settings: WebSettings
+    ) -> None:
+        self._uploads, self._core, self._repository = uploads, core, repository
+        self._max_package_bytes = settings.max_package_bytes
+        self._gate = asyncio.Semaphore(settings.uploads_at_once)
 
     @serves("WL-B1-21")
     async def upload(self, call: Call[None, None, None]) -> Reply:
@@ -39,18 +45,11 @@ class RepositoryApi:
             await self._uploads.store(metadata, body.file())
         return Reply("stored")
 
-
-class PackageFilesApi:
-    """Returns files of packages, and deletes packages."""
-
-    def __init__(self, uploads: Uploads, files: PackageFiles) -> None:
-        self._uploads, self._files = uploads, files
-
     @serves("X-B1-10")
     async def file(self, call: Call[PackagePath, None, None]) -> Reply:
         """Send a package's file, or a range of it."""
         with answering(call.row):
-            return await self._files.send(call.path.package, FileRequest.of(call.headers))
+            return await send(self._core, self._repository, call.path.package, call.headers)
 
     @serves("X-B1-11")
     async def delete(self, call: Call[PackagePath, None, None]) -> Reply:
