@@ -26,7 +26,7 @@ from sota.client.software_state import SoftwareState
 from sota.client.state import ClientState
 from sota.client.verification import Verifier
 from sota.kit.files.durable import private_folder
-from sota.kit.http.network import Listener, Network, TcpNetwork
+from sota.kit.http.network import Listener, Network
 from sota.kit.runtime.program import Background
 from sota.kit.runtime.settings import read_secret
 from sota.kit.sql.local_threads import Threads
@@ -42,7 +42,7 @@ class ClientProgram:
     ) -> None:
         """Create the parts; ``network`` and ``threads`` are given in a process of many vehicles."""
         self.settings = settings
-        self._network: Network = network or TcpNetwork()
+        self._network = network or Network()
         self._credentials = ServiceCredentials.load(settings.credentials_file)
         token = read_secret(settings.slm_token_file, "token for the Software Loading Manager")
         self._slm_http = self._network.client(settings.slm_url, token)

@@ -19,7 +19,7 @@ import msgspec
 from sota.boundaries.b9_rvi_client.messages import Download, InstallReport, ReportStatus, StartDownload, UpdateAvailable
 from sota.boundaries.values import DownloadIdentity, PackageId, Size, Stage
 from sota.client.state_schema import SCHEMA
-from sota.kit.files.disk import Disk, PlainDisk
+from sota.kit.files.disk import Disk
 from sota.kit.files.set_aside import read_stored
 from sota.kit.sql.local_database import LocalDatabase
 from sota.kit.sql.local_file import Connection
@@ -100,7 +100,7 @@ class ClientState:
 
     def __init__(self, folder: Path, threads: Threads | None = None) -> None:
         self.database = LocalDatabase(folder / DATABASE, SCHEMA, threads)
-        self.disk: Disk = threads.disk if threads else PlainDisk()
+        self.disk = threads.disk if threads else Disk()
 
     async def open(self) -> None:
         """Open it; see :meth:`LocalDatabase.open`."""

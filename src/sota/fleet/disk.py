@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from sota.kit.files.disk import Sync
+from sota.kit.files.disk import Disk, Sync
 from sota.kit.files.durable import all_synced
 
 Result = TypeVar("Result")
@@ -22,7 +22,7 @@ FEW = 4  # up to so many files, a sync for each is cheaper than one for the file
 LARGE_PIECES = 128
 
 
-class FleetDisk:
+class FleetDisk(Disk):
     """A :class:`~sota.kit.files.disk.Disk` that writes at once and syncs in ``threads``, several files a job.
 
     With ``sync_all``, which syncs the whole file system, one job takes all that arrived while the disk was busy.

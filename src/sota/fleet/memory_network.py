@@ -17,7 +17,7 @@ from sota.kit.http.asgi_connection import AsgiApp
 from sota.kit.http.client import HttpClient, Options, Response
 from sota.kit.http.exchange import ReceivedMessage, SentMessage
 from sota.kit.http.json_server import Handle
-from sota.kit.http.network import Listener
+from sota.kit.http.network import Listener, Network
 
 Handler = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Response] | Response]
 """Answers a request, given method, path with query, headers and body: at once where there is nothing to wait for."""
@@ -25,7 +25,7 @@ FIRST_FREE_PORT = 49_152
 ANSWER_TIMEOUT_S = 30.0
 
 
-class MemoryNetwork:
+class MemoryNetwork(Network):
     """The programs of one vehicle, in one process, joined without sockets."""
 
     def __init__(self) -> None:

@@ -90,7 +90,11 @@ class Vehicle:
             self._schedule.cancel()
             await asyncio.gather(self._schedule, return_exceptions=True)
         await self._node.close()
-        await self._stop_programs()
+        if self._runner is not None:
+            self._runner.stop()
+        for program in reversed(self._programs):
+            await program.stop()
+        self._programs = []
 
     @property
     def _data(self) -> Path:
@@ -134,13 +138,6 @@ class Vehicle:
         self._programs = [slm, client]
         for program in self._programs:
             await program.start()
-
-    async def _stop_programs(self) -> None:
-        if self._runner is not None:
-            self._runner.stop()
-        for program in reversed(self._programs):
-            await program.stop()
-        self._programs = []
 
     async def _run_schedule(self) -> None:
         """Connect and disconnect as the profile says, until cancelled."""

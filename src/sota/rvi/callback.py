@@ -33,13 +33,10 @@ Done = Callable[[Response | None], None]
 class Channel(Protocol):
     """The way to a service."""
 
-    @property
-    def url(self) -> str:
-        """What tells this way from others."""
-
-    @property
-    def envelope(self) -> bytes:
-        """What a call begins with, up to its params; the method's name goes in for ``%b``."""
+    url: str
+    """What tells this way from others."""
+    envelope: bytes
+    """What a call begins with, up to its params; the method's name goes in for ``%b``."""
 
     def call(self, parts: Sequence[bytes], done: Done) -> bool:
         """Send a call, given in parts. True: it is gone and has no answer; False: ``done`` is called once, later."""
@@ -51,9 +48,8 @@ class Channel(Protocol):
 class Address(Protocol):
     """Where a service is."""
 
-    @property
-    def url(self) -> str:
-        """What tells this address from others."""
+    url: str
+    """What tells this address from others."""
 
     def channel(self, timeout_s: float) -> Channel:
         """Make a way to it."""
@@ -96,7 +92,7 @@ class CallbackClient:
     envelope = b'{"jsonrpc":"2.0","id":1,"method":"%b","params":'
 
     def __init__(self, target: HttpAddress, timeout_s: float) -> None:
-        self.target, self._timeout_s = target, timeout_s
+        self.target, self.url, self._timeout_s = target, target.url, timeout_s
         self._loop = asyncio.get_running_loop()
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -105,11 +101,6 @@ class CallbackClient:
         self._asked_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.heads = KnownHeads(read_answer)
-
-    @property
-    def url(self) -> str:
-        """The address that it calls."""
-        return self.target.url
 
     @calls("X-B7-11", "X-B9-11")
     def call(self, parts: Sequence[bytes], done: Done) -> bool:
@@ -195,7 +186,7 @@ class CallbackClient:
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.abort()
+            connection.transport.abort()
 
     def _finish(self, response: Response | None) -> None:
         done, self._done = self._done, None

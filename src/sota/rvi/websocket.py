@@ -63,13 +63,8 @@ class SocketChannel:
     envelope = ENVELOPE
 
     def __init__(self, socket: SocketProtocol) -> None:
-        self._socket = socket
+        self._socket, self.url = socket, socket.url
         self._waiting: tuple[bytes, Done] | None = None
-
-    @property
-    def url(self) -> str:
-        """The socket's unique name."""
-        return self._socket.url
 
     def call(self, parts: Sequence[bytes], done: Done) -> bool:
         """Send a call at once, or when the other side has read what waits."""

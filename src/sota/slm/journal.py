@@ -15,7 +15,7 @@ import msgspec
 
 from sota.boundaries.b10_client_slm.messages import InstallReport, StartDownload, UpdateAvailable
 from sota.boundaries.values import PackageId
-from sota.kit.files.disk import Disk, PlainDisk
+from sota.kit.files.disk import Disk
 from sota.kit.files.set_aside import read_stored
 from sota.kit.runtime.notifier import Notifier
 from sota.kit.sql.local_database import LocalDatabase
@@ -50,7 +50,7 @@ class Journal:
         self, folder: Path, threads: Threads | None = None, *, database: type[LocalDatabase] = LocalDatabase
     ) -> None:
         self.database = database(folder / "slm.db", SCHEMA, threads)
-        self.disk: Disk = threads.disk if threads else PlainDisk()
+        self.disk = threads.disk if threads else Disk()
         self.stepped = Notifier()
         """Notifies when a step begins."""
 

@@ -14,7 +14,7 @@ from sota.boundaries.table import rows_for
 from sota.boundaries.values import short_vin
 from sota.kit.errors import SotaError, StartError
 from sota.kit.files.durable import private_folder
-from sota.kit.http.network import Listener, Network, TcpNetwork
+from sota.kit.http.network import Listener, Network
 from sota.kit.runtime.logging import get_logger
 from sota.kit.runtime.notifier import Notifier
 from sota.kit.runtime.program import Background
@@ -58,7 +58,7 @@ class SlmProgram:
         the real ones in a simulated vehicle.
         """
         self.settings = settings = confine_configured_commands(settings)
-        self._network: Network = network or TcpNetwork()
+        self._network = network or Network()
         self._credentials = ServiceCredentials.load(settings.credentials_file)
         token = read_secret(settings.client_token_file, "token for the SOTA Client")
         self._http = self._network.client(settings.client_url, token)

@@ -12,12 +12,13 @@ import pytest
 from sota.fleet.disk import FEW, FleetDisk
 from sota.fleet.syncfs import FileSystemSync
 from sota.kit.files.block_file import BlockFile, BlockWriter
-from sota.kit.files.disk import Disk, PlainDisk, Sync
+from sota.kit.files.disk import Disk, Sync
 from sota.kit.files.durable import needs_sync
+from tests.support.blocks import write
 
 
-@pytest.mark.parametrize("make", [PlainDisk, lambda: FleetDisk(threads=2)])
-async def test_each_writer_waits_for_its_own_sync(make: type[PlainDisk]) -> None:
+@pytest.mark.parametrize("make", [Disk, lambda: FleetDisk(threads=2)])
+async def test_each_writer_waits_for_its_own_sync(make: type[Disk]) -> None:
     disk: Disk = make()
     events: list[str] = []
     lock = threading.Lock()
@@ -165,7 +166,7 @@ async def test_what_was_written_while_a_sync_failed_does_not_count(tmp_path: Pat
 def test_a_block_that_is_written_again_is_hashed_as_it_stays(tmp_path: Path) -> None:
     file = BlockFile.open(tmp_path / "x", 4, 2)
     file.put([(1, b"ab")])
-    file.write([(1, b"cd"), (2, b"ef")])
+    write(file, [(1, b"cd"), (2, b"ef")])
     in_order = file.sha256()
     file.close()
 

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from sota.fleet.disk import FleetDisk
 from sota.kit.errors import Invalid
 from sota.kit.files.block_file import TAKEN_BYTES, BlockFile, BlockWriter, StorageFull, count_blocks, open_block_file
-from sota.kit.files.disk import Disk, PlainDisk
+from sota.kit.files.disk import Disk
 from sota.kit.ranges import Ranges
+from tests.support.blocks import write
 
 SIZE, BLOCK = 1_050, 100
 CONTENT = hashlib.shake_128(b"payload").digest(SIZE)
 COUNT = 11
-DISKS = [PlainDisk, lambda: FleetDisk(threads=1)]
+DISKS = [Disk, lambda: FleetDisk(threads=1)]
 
 
 def block(index: int) -> bytes:
@@ -30,7 +31,7 @@ def block(index: int) -> bytes:
 
 def filled(path: Path, *indexes: int) -> BlockFile:
     file = BlockFile.open(path, SIZE, BLOCK)
-    file.write([(index, block(index)) for index in indexes])
+    write(file, [(index, block(index)) for index in indexes])
     return file
 
 
@@ -71,7 +72,7 @@ def test_damaged_block_does_not_count(tmp_path: Path, missing: int, at: int, fli
 def test_block_of_zeros_counts_only_when_it_was_written(tmp_path: Path) -> None:
     file = BlockFile.open(tmp_path / "file", 200, 100)
     assert len(file.received) == 0
-    file.write([(2, bytes(100))])
+    write(file, [(2, bytes(100))])
     file.close()
 
     assert BlockFile.open(tmp_path / "file", 200, 100).received.text() == "2"
@@ -101,7 +102,7 @@ async def test_file_whose_marks_are_cut_off_is_complete(tmp_path: Path) -> None:
     file = BlockFile.open(tmp_path / "file", SIZE, BLOCK)
 
     assert file.complete
-    await file.save_as(tmp_path / "whole", PlainDisk())
+    await file.save_as(tmp_path / "whole", Disk())
     assert (tmp_path / "whole").read_bytes() == CONTENT
 
 
@@ -109,7 +110,7 @@ async def test_file_whose_marks_are_cut_off_is_complete(tmp_path: Path) -> None:
 def test_block_that_cannot_be_is_refused(tmp_path: Path, index: int, content: bytes) -> None:
     file = BlockFile.open(tmp_path / "file", SIZE, BLOCK)
     with pytest.raises(Invalid):
-        file.write([(index, content)])
+        write(file, [(index, content)])
     assert len(file.received) == 0
     file.close()
 
@@ -118,7 +119,7 @@ async def test_empty_file_is_complete(tmp_path: Path) -> None:
     file = BlockFile.open(tmp_path / "file", 0, BLOCK)
     assert file.complete
     assert file.sha256() == hashlib.sha256(b"").hexdigest()
-    await file.save_as(tmp_path / "whole", PlainDisk())
+    await file.save_as(tmp_path / "whole", Disk())
     assert (tmp_path / "whole").read_bytes() == b""
 
 
@@ -126,7 +127,7 @@ async def test_empty_file_is_complete(tmp_path: Path) -> None:
 async def test_file_is_made_or_taken_up_on_every_disk(tmp_path: Path, make: Callable[[], Disk]) -> None:
     disk = make()
     file = await open_block_file(tmp_path / "file", SIZE, BLOCK, disk)
-    file.write([(2, CONTENT[BLOCK : 2 * BLOCK])])
+    write(file, [(2, CONTENT[BLOCK : 2 * BLOCK])])
     file.close()
 
     again = await open_block_file(tmp_path / "file", SIZE, BLOCK, disk)

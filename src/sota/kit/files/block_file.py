@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sota.kit.errors import Invalid, SotaError
-from sota.kit.files.disk import Disk, PlainDisk
+from sota.kit.files.disk import Disk
 from sota.kit.files.durable import sync, sync_content, sync_folder
 from sota.kit.ranges import Ranges
 from sota.kit.runtime import faults
@@ -106,12 +106,6 @@ class BlockFile:
         """
         if len(content) != self.length(index):
             raise Invalid(f"Block {index} has {len(content)} bytes and must have {self.length(index)}.")
-
-    def write(self, blocks: Iterable[tuple[int, bytes]]) -> None:
-        """Write blocks; they are durable when this returns, and only then count as received."""
-        written = self.put(blocks)
-        self.sync()
-        self.count(written)
 
     def put(self, blocks: Iterable[tuple[int, bytes]], *, hashing: bool = True) -> list[int]:
         """Write blocks into the kernel's memory only; return their numbers."""
@@ -220,7 +214,7 @@ class BlockWriter:
 
     def __init__(self, file: BlockFile, disk: Disk | None = None) -> None:
         self.file = file
-        self._disk = disk or PlainDisk()
+        self._disk = disk or Disk()
         self._waiting: dict[int, tuple[bytes | None, asyncio.Future[None]]] = {}
         self._slots = asyncio.Semaphore(WAITING_LIMIT)
         self._flushing: asyncio.Task[None] | None = None

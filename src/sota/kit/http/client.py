@@ -96,13 +96,13 @@ class _Exchange:
         try:
             async for part in body:
                 if part:
-                    self.connection.send_more(b"%x\r\n%b\r\n" % (len(part), part))
+                    self.connection.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
                 # A server that refuses a long body answers before it has read it, and then reads no more.
                 await self._until(lambda: not self.connection.is_writing_paused or self.answer.head_done, limit_s)
                 if self.answer.head_done:
                     self._was_cut_short = True
                     return
-            self.connection.send_more(b"0\r\n\r\n")
+            self.connection.transport.write(b"0\r\n\r\n")
         finally:
             if isinstance(body, AsyncGenerator):
                 await body.aclose()
@@ -117,7 +117,7 @@ class _Exchange:
 
     def end(self, pool: ConnectionPool) -> None:
         if self._was_cut_short:
-            self.connection.abort()
+            self.connection.transport.abort()
         pool.put_back(self.connection)
 
     async def _until(self, condition: Callable[[], object], limit_s: float) -> None:
@@ -219,12 +219,12 @@ class HttpClient:
                 await exchange.head(limit_s)
                 return exchange
             except (OSError, BadAnswer) as error:
-                connection.abort()
+                connection.transport.abort()
                 # A kept connection may have been closed by the server just now: nothing was answered, so try a new one.
                 if not connection.may_repeat or not _is_whole(body) or isinstance(error, TimeoutError):
                     raise
             except BaseException:
-                connection.abort()
+                connection.transport.abort()
                 raise
 
     def _head(self, method: str, path: str, options: Options) -> bytes:

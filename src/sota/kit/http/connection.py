@@ -65,10 +65,6 @@ class ClientConnection(asyncio.Protocol):
             return
         write_parts(self.transport, parts)
 
-    def send_more(self, content: bytes) -> None:
-        """Send more of the request's body."""
-        self.transport.write(content)
-
     def take(self) -> bytes:
         """Return what came of the answer's body since the last time."""
         if self._is_reading_paused and self.error is None and not self.transport.is_closing():
@@ -82,10 +78,6 @@ class ClientConnection(asyncio.Protocol):
             self.error = error
         self.transport.abort()
         self.changed(self)
-
-    def abort(self) -> None:
-        """End the connection now."""
-        self.transport.abort()
 
     # asyncio
 

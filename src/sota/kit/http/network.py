@@ -26,30 +26,17 @@ class Listener(Protocol):
         """Take no more."""
 
 
-class Network(Protocol):
-    """Makes the clients and listeners of a program."""
+class Network:
+    """Makes the clients and listeners of a program: over TCP."""
 
     def client(self, base_url: str, token: str | None = None) -> HttpClient:
         """Return a client of another program."""
-
-    def listener(self, app: AsgiApp, host: str, port: int) -> Listener:
-        """Return a listener for an application."""
-
-    def json_server(self, program: str, handle: Handle, host: str, port: int, *, max_body: int) -> Listener:
-        """Return a server of JSON requests; port 0 takes a free one."""
-
-
-class TcpNetwork:
-    """TCP sockets."""
-
-    def client(self, base_url: str, token: str | None = None) -> HttpClient:
-        """Return a client over TCP."""
         return HttpClient(base_url, token)
 
     def listener(self, app: AsgiApp, host: str, port: int) -> Listener:
-        """Return a listener on TCP."""
+        """Return a listener for an application."""
         return HttpListener(app, host, port)
 
     def json_server(self, program: str, handle: Handle, host: str, port: int, *, max_body: int) -> Listener:
-        """Return a server of JSON requests on TCP."""
+        """Return a server of JSON requests; port 0 takes a free one."""
         return JsonServer(program, handle, host, port, max_body=max_body)

@@ -58,7 +58,7 @@ class ConnectionPool:
             connection = self._idle.pop()
             if connection.is_usable:
                 return connection
-            connection.abort()
+            connection.transport.abort()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, connection = await asyncio.get_running_loop().create_connection(
                 self._make, self.host, self.port, ssl=self._ssl
@@ -70,9 +70,9 @@ class ConnectionPool:
         if connection.answer.done and connection.is_usable:
             self._idle.append(connection)
         else:
-            connection.abort()
+            connection.transport.abort()
 
     def close(self) -> None:
         """Close the idle connections."""
         while self._idle:
-            self._idle.pop().abort()
+            self._idle.pop().transport.abort()

@@ -70,7 +70,7 @@ class PostClient:
         """Close all connections; a request under way has no answer."""
         self._pool.close()
         for connection in self._busy:
-            connection.abort()
+            connection.transport.abort()
 
     def _make(self) -> ClientConnection:
         return ClientConnection(

@@ -76,12 +76,8 @@ def step_of(work: Callable[..., object]) -> str:
     return ".".join(parts)
 
 
-def _from_environment() -> Plan | None:
-    folder = os.environ.get(VARIABLE)
-    return Plan(Path(folder)) if folder else None
-
-
-plan = _from_environment()
+_folder = os.environ.get(VARIABLE)
+plan = Plan(Path(_folder)) if _folder else None
 
 
 def before(step: str | Callable[..., object]) -> None:

@@ -48,15 +48,11 @@ class Health:
     def failed(self, error: DBAPIError) -> Unavailable:
         """Note that the store failed a request; return the error for its caller, without internal details."""
         reason = db_errors.rejection(error) or db_errors.reason(error)
-        self._note(reason)
+        self.note(reason)
         if not db_errors.takes_no_writes(error):
             return Unavailable(AWAY)
         self._write_failed_at, self._write_reason = time.monotonic(), reason
         return Unavailable(NO_WRITES)
-
-    def hangs(self) -> None:
-        """Note that the database does not answer."""
-        self._note("it does not answer")
 
     def works(self) -> None:
         """Note that a transaction was committed."""
@@ -64,7 +60,8 @@ class Health:
             self._failing = None
             self._log.info("database_works_again")
 
-    def _note(self, reason: str) -> None:
+    def note(self, reason: str) -> None:
+        """Note why the database fails, and log it once."""
         if self._failing != reason:
             self._failing = reason
             self._log.error("database_fails", reason=reason)
@@ -132,7 +129,7 @@ class HangWatch:
             self._hangs = False
         except TimeoutError:
             self._hangs = True
-            self._health.hangs()
+            self._health.note("it does not answer")
             self._end_waiting()
         except Exception:  # noqa: BLE001 - it answers, if only with an error: those who asked get theirs
             self._hangs = False

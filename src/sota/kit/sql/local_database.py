@@ -180,11 +180,11 @@ class LocalDatabase:
     def _opened(self) -> Connection:
         if not self._is_open:
             raise Unavailable(f"{self._path.name} is not open.")
-        connection = self._file.opened()
+        self._file.opened()
         if self._generation != self._file.generation:  # another program of the same file has set it aside
             self._bring_up()
             self._tell()
-        return self._file.opened() if self._file.connection is None else connection
+        return self._file.opened()
 
     def _guarded(self, work: Callable[[], Result]) -> Callable[[], Result]:
         """Wrap work so that a damaged file is set aside and replaced by an empty one."""

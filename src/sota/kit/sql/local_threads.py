@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from sota.kit.files.disk import Disk, PlainDisk, Sync, work_and_sync
+from sota.kit.files.disk import Disk, Sync, work_and_sync
 from sota.kit.sql.local_file import LocalFile
 
 Result = TypeVar("Result")
@@ -42,7 +42,7 @@ class OwnThread:
     """One thread for one file."""
 
     def __init__(self, name: str) -> None:
-        self.disk: Disk = PlainDisk()
+        self.disk = Disk()
         self._name = f"sqlite-{name}"
         self._thread: ThreadPoolExecutor | None = None
 

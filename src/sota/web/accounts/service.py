@@ -155,13 +155,11 @@ async def issue_token(
     *,
     account_id: UUID | None = None,
     valid_for: timedelta | None = None,
-    clock: Clock | None = None,
 ) -> str:
     """Create an API token of a service or of an account; return it once, and store its hash."""
-    now = (clock or SystemClock()).now()
-    _, token = await make_token(
-        db, role, name, account_id=account_id, expires_at=now + valid_for if valid_for is not None else None, now=now
-    )
+    now = SystemClock().now()
+    expires_at = now + valid_for if valid_for is not None else None
+    _, token = await make_token(db, role, name, account_id=account_id, expires_at=expires_at, now=now)
     return token
 
 

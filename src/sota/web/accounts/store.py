@@ -41,12 +41,11 @@ def read_account(row: AnyRow) -> Account:
     )
 
 
-async def insert_account(tx: Tx, name: str, role: Role, password_hash: str, *, change_due: bool, now: datetime) -> UUID:
+async def insert_account(tx: Tx, name: str, role: Role, password_hash: str, *, change_due: bool, now: datetime) -> None:
     """Insert an account; its name must be free."""
-    account_id = new_id()
     await tx.execute(
         ACCOUNT.insert().values(
-            id=account_id,
+            id=new_id(),
             name=name,
             role=role.value,
             password_hash=password_hash,
@@ -55,7 +54,6 @@ async def insert_account(tx: Tx, name: str, role: Role, password_hash: str, *, c
             password_changed_at=now,
         )
     )
-    return account_id
 
 
 async def list_accounts(tx: Tx, limit: int, after: str | None) -> list[tuple[Account, int]]:
