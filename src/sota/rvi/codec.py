@@ -271,24 +271,19 @@ def codec_of(value: msgspec.Raw) -> Codec:
 class Decoder:
     """Takes bytes as they arrive and returns the packets that are complete.
 
-    Without ``codec`` each packet's first byte shows its encoding, as on the TCP link of a real node.
-    ``limit`` is the largest packet; it may be raised later.
+    Without ``codec`` each packet's first byte shows its encoding, as on the TCP link of a real node; the attribute is
+    the encoding of the last packet that began. ``limit`` is the largest packet; it may be raised later.
     """
 
-    __slots__ = ("_buffer", "_codec", "_fixed", "_is_inside", "_splitter", "_start", "limit")
+    __slots__ = ("_buffer", "_fixed", "_is_inside", "_splitter", "_start", "codec", "limit")
 
     def __init__(self, codec: Codec | None = None, limit: int = 4 << 20) -> None:
         self.limit = limit
-        self._fixed = self._codec = codec
+        self._fixed = self.codec = codec
         self._splitter: Splitter | None = None
         self._buffer: bytes | bytearray = b""
         self._start = 0
         self._is_inside = False
-
-    @property
-    def codec(self) -> Codec | None:
-        """The encoding of the last packet that began."""
-        return self._codec
 
     def feed(self, content: bytes) -> list[Packet]:
         """Take more bytes; return the packets that they complete.
@@ -302,7 +297,7 @@ class Decoder:
             self._buffer = content
         packets: list[Packet] = []
         while (end := self._find_end()) is not None:
-            codec = self._codec
+            codec = self.codec
             if codec is not None and (packet := codec.decode(bytes(self._buffer[self._start : end]))) is not None:
                 packets.append(packet)
             self._start = end
@@ -319,9 +314,9 @@ class Decoder:
             if self._fixed is not MSGPACK and buffer[self._start] in _WHITESPACE:
                 return self._after_whitespace()
             codec = self._begin(buffer[self._start])
-            if self._splitter is None or codec is not self._codec:
+            if self._splitter is None or codec is not self.codec:
                 self._splitter = codec.splitter()
-            self._codec, self._is_inside = codec, True
+            self.codec, self._is_inside = codec, True
         end = self._splitter.find_end(buffer, self._start) if self._splitter is not None else None
         if end is not None:
             self._is_inside = False
@@ -344,8 +339,8 @@ class Decoder:
 
     def _keep_rest(self) -> None:
         if self._start == len(self._buffer):
-            if self._splitter is not None and self._codec is not None and not self._is_inside:
-                self._codec.return_splitter(self._splitter)
+            if self._splitter is not None and self.codec is not None and not self._is_inside:
+                self.codec.return_splitter(self._splitter)
             self._buffer, self._splitter = b"", None  # an idle connection holds no memory
         elif self._start or not isinstance(self._buffer, bytearray):
             self._buffer = bytearray(self._buffer[self._start :])

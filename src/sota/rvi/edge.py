@@ -202,14 +202,14 @@ class Edge:
     @serves("WL-B7-1")
     async def schedule_update(self, params: msgspec.Raw) -> Result:
         """Remember which vehicles are waited for."""
-        updates = _read_updates(params, ScheduledUpdate)
-        return {"status": 0, "vins": await _scheduling(self._node.schedule(updates)), "method": "schedule_update"}
+        vins = await _change_schedule(params, ScheduledUpdate, self._node.schedule)
+        return {"status": 0, "vins": vins, "method": "schedule_update"}
 
     @serves("WL-B7-1")
     async def unschedule_update(self, params: msgspec.Raw) -> Result:
         """Forget it again."""
-        updates = _read_updates(params, UnscheduledUpdate)
-        return {"status": 0, "vins": await _scheduling(self._node.unschedule(updates)), "method": "unschedule_update"}
+        vins = await _change_schedule(params, UnscheduledUpdate, self._node.unschedule)
+        return {"status": 0, "vins": vins, "method": "unschedule_update"}
 
     async def _queue(self, message: Message, result: Result) -> Result:
         await self._node.queue(message)
@@ -254,24 +254,16 @@ def read_timeout(timeout: int, now: float) -> float:
     return min(deadline, now + MAX_KEEP_S)
 
 
-def _read_updates(params: msgspec.Raw, kind: type[Update]) -> list[Update]:
+async def _change_schedule(
+    params: msgspec.Raw, kind: type[Update], change: Callable[[Sequence[Update]], Awaitable[list[str]]]
+) -> list[str]:
     try:
-        return msgspec.json.decode(params, type=list[kind])  # type: ignore[valid-type]
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise _scheduling_failed(str(error)) from None
-
-
-async def _scheduling(work: Awaitable[list[str]]) -> list[str]:
-    try:
-        return await work
-    except SotaError as error:
-        raise _scheduling_failed(error.detail) from None
-
-
-def _scheduling_failed(detail: str) -> SchedulingFailed:
-    outcome = SCHEDULE_UPDATE.outcome("scheduling_failed")
-    title = outcome.message if outcome is not None else None
-    return SchedulingFailed(detail, code="scheduling_failed", title=title)
+        return await change(msgspec.json.decode(params, type=list[kind]))  # type: ignore[valid-type]
+    except (SotaError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        outcome = SCHEDULE_UPDATE.outcome("scheduling_failed")
+        title = outcome.message if outcome is not None else None
+        detail = error.detail if isinstance(error, SotaError) else str(error)
+        raise SchedulingFailed(detail, code="scheduling_failed", title=title) from None
 
 
 _MESSAGE_RESULT = b'{"jsonrpc":"2.0","id":%b,"result":{"status":0,"transaction_id":%d,"method":"message"}}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -89,14 +90,10 @@ def read_peer(text: str) -> tuple[SplitResult, str]:
     Raises:
         StartError: it is not an address of a node.
     """
-    try:
+    with contextlib.suppress(ValueError):
         address = urlsplit(text)
-        usable = bool(address.hostname and address.port)
-    except ValueError:
-        usable = False
-        address = urlsplit("")
-    if not usable or address.scheme not in PEER_SCHEMES:
-        raise StartError(
-            f"peers: {text!r} is not a node's address: write tls://host:port, tls+json://host:port or tcp://host:port"
-        )
-    return address, PEER_SCHEMES[address.scheme]
+        if address.hostname and address.port and address.scheme in PEER_SCHEMES:
+            return address, PEER_SCHEMES[address.scheme]
+    raise StartError(
+        f"peers: {text!r} is not a node's address: write tls://host:port, tls+json://host:port or tcp://host:port"
+    )

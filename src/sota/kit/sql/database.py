@@ -63,12 +63,8 @@ SOON_S = 0.002
 class Id(sa.TypeDecorator[UUID]):
     """A UUIDv7 as 16 bytes, so that both engines sort it by time."""
 
-    impl = sa.LargeBinary(16)
+    impl = sa.LargeBinary(16).with_variant(sa.BINARY(16), "mysql", "mariadb")
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[bytes]:
-        """Return BINARY(16) on MariaDB, BLOB on SQLite."""
-        return dialect.type_descriptor(sa.BINARY(16) if dialect.name in ("mysql", "mariadb") else sa.LargeBinary(16))
 
     def process_bind_param(self, value: UUID | None, dialect: Dialect) -> bytes | None:
         """Convert for the database."""
@@ -82,12 +78,8 @@ class Id(sa.TypeDecorator[UUID]):
 class Utc(sa.TypeDecorator[datetime]):
     """A moment in UTC, to the microsecond; aware in Python."""
 
-    impl = sa.DateTime
+    impl = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[datetime]:
-        """Return DATETIME(6) on MariaDB."""
-        return dialect.type_descriptor(mysql.DATETIME(fsp=6) if dialect.name in ("mysql", "mariadb") else sa.DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Convert for the database."""
@@ -127,7 +119,7 @@ class Database:
         self._log = get_logger(database=self.shown)
         self._health = Health(self.shown)
         self._asker: AsyncEngine | None = None
-        self._watch: HangWatch | None = None
+        self._watch = HangWatch(self._ask, self._health)
         if self.is_sqlite:
             # SQLite has one writer at a time: queue for it here, fairly, instead of in its busy handler.
             self.engine = sqlite_engine(address, "BEGIN IMMEDIATE", 1)
@@ -137,7 +129,6 @@ class Database:
             self.engine = mariadb_engine(address, pool_size)
             self.reading_engine = mariadb_engine(address, pool_size, read_only=True)
             self._asker = asking_engine(address)
-            self._watch = HangWatch(self._ask, self._health)
             self._write_turns, self._read_turns = asyncio.Semaphore(pool_size), asyncio.Semaphore(pool_size)
 
     @classmethod
@@ -281,14 +272,13 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._watch is not None:
-            await self._watch.close()
+        await self._watch.close()
         for engine in (self.engine, self.reading_engine, self._asker):
             if engine is not None:
                 await engine.dispose()
 
     async def _ask(self) -> None:
-        """Open another connection; a server that hangs does not accept it."""
+        """Open another connection; a server that hangs does not accept it. A file answers."""
         if self._asker is not None:
             async with self._asker.connect():
                 pass
@@ -296,14 +286,12 @@ class Database:
     @contextlib.asynccontextmanager
     async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
         """Wait in order for a connection, then hold it for a limited time; the pool alone lets newcomers overtake."""
-        if self._watch is not None:
-            await self._watch.admit()
+        await self._watch.admit()
         await take_turn(turns, TURN_TIMEOUT_S, TOO_MUCH)
         limit = asyncio.timeout(LIMIT_S)
         try:
             async with limit:
-                if self._watch is not None:
-                    self._watch.add(limit)
+                self._watch.add(limit)
                 yield
         except sa.exc.TimeoutError as error:
             raise Unavailable(TOO_MUCH) from error
@@ -312,8 +300,7 @@ class Database:
                 raise
             raise Unavailable("The database took too long: try again.") from error
         finally:
-            if self._watch is not None:
-                self._watch.remove(limit)
+            self._watch.remove(limit)
             turns.release()
 
 

@@ -158,8 +158,3 @@ class Registration:
 def is_refusal(error: SotaError) -> bool:
     """Return whether a retry would get the same answer: no failure, no overload, and not our own credential."""
     return error.status < 500 and error.status != 429 and error.code != "unauthenticated"
-
-
-def wait_before(attempt: int, longest_s: float) -> timedelta:
-    """Return the pause before the next attempt: half a second, doubling."""
-    return timedelta(seconds=min(longest_s, 0.5 * 2 ** min(attempt, 12)))

@@ -44,7 +44,6 @@ from sota.web.registers.model import (
     VehicleToForget,
     VehicleToRetire,
     is_refusal,
-    wait_before,
 )
 from sota.web.repository.store import discard_upload
 
@@ -205,7 +204,8 @@ class Registers:
         return await self._db.transact(step)
 
     async def _postpone(self, registration: Registration, error: SotaError) -> None:
-        pause = wait_before(registration.attempts, self._retry_s)
+        # Half a second, doubling.
+        pause = timedelta(seconds=min(self._retry_s, 0.5 * 2 ** min(registration.attempts, 12)))
         refused = is_refusal(error)
         if refused:  # one register has it and the other refuses it: this needs an operator
             pause = max(pause, min(RETRY_AFTER_REFUSAL, timedelta(seconds=self._retry_s * 4)))

@@ -55,12 +55,11 @@ class UploadBody:
             self._parser = MultipartParser(
                 boundary,
                 {
-                    "on_part_begin": self._on_part_begin,
                     "on_header_field": self._on_header_field,
                     "on_header_value": self._on_header_value,
                     "on_header_end": self._on_header_end,
                     "on_headers_finished": self._on_headers_finished,
-                    "on_part_data": self._on_part_data,
+                    "on_part_data": lambda data, start, end: self._events.append(data[start:end]),
                     "on_part_end": lambda: self._events.append(Mark.PART_ENDS),
                     "on_end": lambda: self._events.append(Mark.BODY_ENDS),
                 },
@@ -118,9 +117,6 @@ class UploadBody:
                 raise Invalid("The upload is not well-formed multipart/form-data.") from None
         return self._events.popleft()
 
-    def _on_part_begin(self) -> None:
-        self._disposition = b""
-
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
 
@@ -134,10 +130,8 @@ class UploadBody:
 
     def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
+        self._disposition = b""
         self._events.append(PartBegins(options.get(b"name", b"").decode("utf-8", "replace")))
-
-    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._events.append(data[start:end])
 
 
 async def _without_padding(stream: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[bytes]:

@@ -102,9 +102,8 @@ class SessionsApi:
                 "username": session.account_name,
                 "role": session.role.value,
                 "csrf_token": session.csrf_token,
+                **({"password_change_due": True} if session.password_change_due else {}),
             }
-            if session.password_change_due:
-                body["password_change_due"] = True
             return Reply("signed_in", body, cookies=cookies, row=page_rows.LOGIN)
         path = read_return_path(return_to, self._key)
         if path is not None:
