@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from sota.fleet.counts import Counts, Snapshot
+from sota.fleet.counts import Counts
 from sota.fleet.database_threads import FleetThreads
 from sota.fleet.enrolment import MAX_VEHICLES, prepare_secrets, vins_of
 from sota.fleet.profile import Profile, SeededOutcomes
@@ -114,11 +114,7 @@ class Fleet:
     def expected(self) -> int:
         """How many vehicles will connect at all: by some profiles a few stay offline."""
         forever = self.plan.profile.connectivity.offline_mean_s == 0
-        return sum(not (forever and vehicle.begins_offline) for vehicle in self.vehicles.values())
-
-    def snapshot(self) -> Snapshot:
-        """Return the current progress."""
-        return self.counts.snapshot()
+        return sum(not (forever and vehicle.outcomes.begins_offline()) for vehicle in self.vehicles.values())
 
     async def _start(self, vehicle: Vehicle) -> None:
         await vehicle.start()

@@ -45,7 +45,7 @@ class Vehicle:
     """One vehicle. Its state is below ``<fleet>/vehicles/<VIN>``, its identity in ``<fleet>/identities/<VIN>``."""
 
     def __init__(self, vin: str, shared: SharedResources, outcomes: SeededOutcomes) -> None:
-        self.vin, self._shared, self._outcomes = vin, shared, outcomes
+        self.vin, self._shared, self.outcomes = vin, shared, outcomes
         self._memory = MemoryNetwork()
         self._software = SimulatedSoftware(self._data / "software.json", shared.installed, shared.threads.disk)
         self._node = FleetNode(
@@ -67,11 +67,6 @@ class Vehicle:
         self._runner: SimulatedRunner | None = None
         self._programs: list[SlmProgram | ClientProgram] = []
         self._schedule: asyncio.Task[None] | None = None
-
-    @property
-    def begins_offline(self) -> bool:
-        """Whether it is offline at first."""
-        return self._outcomes.begins_offline()
 
     @property
     def software(self) -> dict[str, str]:
@@ -104,7 +99,7 @@ class Vehicle:
         shared = self._shared
         threads = VehicleThreads(shared.threads, self._data / "vehicle.db")
         self._runner = SimulatedRunner(
-            self._data / "slm" / "steps", self._software, self._outcomes, lambda: shared.counts.installing(self.vin)
+            self._data / "slm" / "steps", self._software, self.outcomes, lambda: shared.counts.installing(self.vin)
         )
         slm = SlmProgram(
             SlmSettings(
@@ -141,14 +136,14 @@ class Vehicle:
 
     async def _run_schedule(self) -> None:
         """Connect and disconnect as the profile says, until cancelled."""
-        await asyncio.sleep(self._outcomes.arrival_s())
-        if self._outcomes.begins_offline():
-            await _sleep(self._outcomes.offline_s())
+        await asyncio.sleep(self.outcomes.arrival_s())
+        if self.outcomes.begins_offline():
+            await _sleep(self.outcomes.offline_s())
         while True:
             await self._node.connect()
-            await _sleep(self._outcomes.online_s())
+            await _sleep(self.outcomes.online_s())
             await self._node.disconnect()
-            await _sleep(self._outcomes.offline_s())
+            await _sleep(self.outcomes.offline_s())
 
 
 async def _sleep(duration_s: float | None) -> None:

@@ -95,7 +95,7 @@ async def _watch(fleet: Fleet, order: Order, screen: Screen) -> bool:
     deadline = asyncio.get_running_loop().time() + order.timeout_s
     with screen.live():
         while True:
-            now = fleet.snapshot()
+            now = fleet.counts.snapshot()
             screen.show(now)
             is_over = now.over >= fleet.expected
             if order.once and (is_over or asyncio.get_running_loop().time() > deadline):

@@ -114,7 +114,8 @@ class BlockFile:
             self.check(index, content)
             os.pwrite(self._descriptor, content, (index - 1) * self.block_size)
             checksum = zlib.crc32(content)
-            os.pwrite(self._descriptor, MARK.pack(checksum, checksum ^ MIX), self._mark_at(index))
+            mark = MARK.pack(checksum, checksum ^ MIX)
+            os.pwrite(self._descriptor, mark, self.size + (index - 1) * MARK.size)
             written.append(index)
             if index <= self._hashed:  # written again, since the disk failed: the hash may not match what is on disk
                 self._digest, self._hashed = hashlib.sha256(), 0
@@ -173,9 +174,6 @@ class BlockFile:
     @property
     def _whole_size(self) -> int:
         return self.size + self.block_count * MARK.size
-
-    def _mark_at(self, index: int) -> int:
-        return self.size + (index - 1) * MARK.size
 
     def _prepare(self) -> None:
         os.ftruncate(self._descriptor, 0)

@@ -37,7 +37,9 @@ class HttpListener:
         """
         listening = bind(self._host, self.port)
         self.port = listening.getsockname()[1]
-        self._server = await asyncio.get_running_loop().create_server(self._connection, sock=listening, ssl=self._tls)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: AsgiConnection(self._app, self._limits, self._tasks), sock=listening, ssl=self._tls
+        )
 
     async def stop(self) -> None:
         """Stop accepting, let requests under way end (10 s), close."""
@@ -55,6 +57,3 @@ class HttpListener:
                 get_logger().warning("requests_cut_off", count=len(late))
         for connection in self._limits.connections():
             connection.cut_off()
-
-    def _connection(self) -> AsgiConnection:
-        return AsgiConnection(self._app, self._limits, self._tasks)

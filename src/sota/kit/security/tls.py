@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from sota.kit.errors import StartError
-from sota.kit.files.durable import Stamp, stamp_of, write_atomic
+from sota.kit.files.durable import stamp_of, write_atomic
 from sota.kit.runtime.logging import get_logger
 from sota.kit.security.rs256 import MIN_BITS
 
@@ -131,7 +131,7 @@ class ServerCertificate:
     def __init__(self, certificate: Path, key: Path, callers: Path | None = None) -> None:
         self._files = (certificate, key, *((callers,) if callers is not None else ()))
         self._log = get_logger(certificate=str(certificate))
-        self._seen = self._look()
+        self._seen = [stamp_of(file) for file in self._files]
         try:
             self.context, self._current = serving(*self._files), serving(*self._files)
         except OSError as error:
@@ -142,7 +142,7 @@ class ServerCertificate:
 
     def refresh(self) -> bool:
         """Reload the files if they have changed; report whether there is a new certificate. A broken one is ignored."""
-        now = self._look()
+        now = [stamp_of(file) for file in self._files]
         if now == self._seen:
             return False
         self._seen = now
@@ -158,9 +158,6 @@ class ServerCertificate:
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _own: ssl.SSLContext) -> None:
         # A complete context takes over: certificate and key always belong together.
         connection.context = self._current
-
-    def _look(self) -> list[Stamp | None]:
-        return [stamp_of(file) for file in self._files]
 
 
 def reason(error: OSError) -> str:

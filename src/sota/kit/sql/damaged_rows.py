@@ -42,9 +42,8 @@ def read(table: str, id: object, decode: Callable[[], Result]) -> Result:
 def readable(table: str, id: object, decode: Callable[[], Result], otherwise: Result) -> Result:
     """Decode a row's value; return ``otherwise`` if that fails and the rest of the row is enough."""
     try:
-        return decode()
-    except UNREADABLE as error:
-        note(table, id, error)
+        return read(table, id, decode)
+    except Damaged:
         return otherwise
 
 

@@ -140,8 +140,10 @@ class Database:
         """
         return cls(Address.of(settings), wait_s=settings.database_wait_s)
 
-    async def transact(self, work: Callable[[Tx], Awaitable[Result]]) -> Result:
+    async def transact(self, work: Callable[[Tx], Awaitable[Result]], *, may_collide: bool = False) -> Result:
         """Run ``work`` in one transaction and commit; repeat it when the engine aborted the transaction.
+
+        ``may_collide``: two callers may insert the same row at the same moment. The later one runs again and finds it.
 
         Raises:
             Unavailable: the database is down, still busy after five attempts, or was lost during a commit.
@@ -158,6 +160,9 @@ class Database:
                     self._health.works()
                     return result
             except DBAPIError as error:
+                if may_collide and isinstance(error, sa.exc.IntegrityError):
+                    may_collide = False
+                    continue
                 if not db_errors.is_passing(error):
                     raise
                 if not _may_repeat(error, attempt, began):

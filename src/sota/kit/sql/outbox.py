@@ -21,7 +21,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -32,7 +31,6 @@ from sota.kit.runtime.clock import Clock, new_id, sort_behind
 from sota.kit.runtime.logging import get_logger
 from sota.kit.sql import damaged_rows as damage
 from sota.kit.sql.database import Database, Id, Tx, Utc, code_text, long_text
-from sota.kit.sql.statements import AnySelect
 
 BATCH = 100
 PAGE = 500
@@ -146,7 +144,7 @@ class _Kind:
         self._kind, self._database, self._table, self._clock = kind, relay.database, relay.table, relay.clock
         self._delivery = sender if isinstance(sender, Delivery) else Delivery(sender)
         self._interval_s = relay.interval_s
-        self._queries = _queries(relay.table)
+        self._queries = _Queries(relay.table)
         self.wake = asyncio.Event()
         self._sent = asyncio.Condition()
         self._mends_at: float | None = None
@@ -298,31 +296,25 @@ def _is_refusal(error: SotaError) -> bool:
     return error.status < 500 and error.status != 429
 
 
-class _Queries(NamedTuple):
+class _Queries:
     """Queries that run several times a second: building them takes longer than running them."""
 
-    due: AnySelect
-    last: AnySelect
-    waits: AnySelect
-    remove: sa.Delete
-
-
-def _queries(table: sa.Table) -> _Queries:
-    now: sa.BindParameter[object] = sa.bindparam("now", type_=Utc)
-    earlier = table.alias("earlier")
-    blocked = sa.exists().where(
-        earlier.c.topic == table.c.topic,
-        earlier.c.id < table.c.id,
-        earlier.c.refused.is_(None),
-        earlier.c.due_at > now,
-    )
-    is_waiting = sa.and_(table.c.kind == sa.bindparam("kind"), table.c.refused.is_(None))
-    due = (
-        sa.select(table)
-        .where(is_waiting, table.c.id > sa.bindparam("after"), table.c.due_at <= now, ~blocked)
-        .order_by(table.c.id)
-        .limit(sa.bindparam("count"))
-    )
-    last = sa.select(table.c.id).where(is_waiting).order_by(table.c.id.desc()).limit(1)
-    waits = sa.select(table.c.id).where(is_waiting, table.c.id <= sa.bindparam("last")).limit(1)
-    return _Queries(due, last, waits, table.delete().where(table.c.id.in_(sa.bindparam("ids", expanding=True))))
+    def __init__(self, table: sa.Table) -> None:
+        now: sa.BindParameter[object] = sa.bindparam("now", type_=Utc)
+        earlier = table.alias("earlier")
+        blocked = sa.exists().where(
+            earlier.c.topic == table.c.topic,
+            earlier.c.id < table.c.id,
+            earlier.c.refused.is_(None),
+            earlier.c.due_at > now,
+        )
+        is_waiting = sa.and_(table.c.kind == sa.bindparam("kind"), table.c.refused.is_(None))
+        self.due = (
+            sa.select(table)
+            .where(is_waiting, table.c.id > sa.bindparam("after"), table.c.due_at <= now, ~blocked)
+            .order_by(table.c.id)
+            .limit(sa.bindparam("count"))
+        )
+        self.last = sa.select(table.c.id).where(is_waiting).order_by(table.c.id.desc()).limit(1)
+        self.waits = sa.select(table.c.id).where(is_waiting, table.c.id <= sa.bindparam("last")).limit(1)
+        self.remove = table.delete().where(table.c.id.in_(sa.bindparam("ids", expanding=True)))

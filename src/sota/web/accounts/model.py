@@ -10,7 +10,6 @@ Rules kept here:
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 import secrets
@@ -112,7 +111,7 @@ def generate_password() -> str:
 
 def generate_token() -> str:
     """Generate an API token."""
-    return "sota_" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
+    return "sota_" + secrets.token_urlsafe(32)
 
 
 def hash_token(token: str) -> str:

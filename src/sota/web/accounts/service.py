@@ -47,10 +47,7 @@ async def ensure_admin(db: Database, *, password: str | None = None, clock: Cloc
         await store.insert_account(tx, FIRST_ADMIN, Role.ADMIN, password_hash, change_due=True, now=now)
         return True
 
-    try:
-        return password if await db.transact(insert) else None
-    except IntegrityError:
-        return None
+    return password if await db.transact(insert, may_collide=True) else None
 
 
 async def add_account(

@@ -94,11 +94,6 @@ class RegistrationState(StrEnum):
     DONE = "done"
     REFUSED = "refused"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the state is final."""
-        return self in {RegistrationState.DONE, RegistrationState.REFUSED}
-
 
 class Refusal(msgspec.Struct, frozen=True):
     """The first register's refusal, kept for every caller that joined."""

@@ -19,8 +19,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy.exc import IntegrityError
-
 from sota.boundaries.b2_web_core.client import CoreClient
 from sota.boundaries.b2_web_core.messages import Component, NewPackage, NewVehicle
 from sota.boundaries.b3_web_resolver.client import ResolverClient
@@ -128,10 +126,7 @@ class Registers:
                 await together_with(tx)
             return await store.find(tx, registration_id), True
 
-        try:
-            return await self._db.transact(write)
-        except IntegrityError:  # two requests at the same moment: join the other one
-            return await self._db.transact(write)
+        return await self._db.transact(write, may_collide=True)  # two requests at the same moment: join the other one
 
     def _take_up(self, registration: Registration) -> asyncio.Task[None]:
         task = self._under_way.get(registration.id)

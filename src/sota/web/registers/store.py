@@ -71,7 +71,7 @@ async def advance(
 ) -> bool:
     """Move a registration from the state in which it was read to the next; False if another process was faster."""
     values: dict[str, object] = {"state": to.value, "attempts": 0}
-    if to.is_final:
+    if to in {RegistrationState.DONE, RegistrationState.REFUSED}:
         values |= {"open_object": None, "finished_at": now}
     if refusal is not None:
         values["refusal"] = msgspec.json.encode(refusal).decode()

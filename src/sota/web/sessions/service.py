@@ -147,10 +147,7 @@ class Sessions:
             await store.count_attempt(tx, attempt, now)
             return 0.0
 
-        try:
-            wait_s = await self._db.transact(count)
-        except IntegrityError:  # two first attempts at the same moment: the other one created the bucket
-            wait_s = await self._db.transact(count)
+        wait_s = await self._db.transact(count, may_collide=True)
         if wait_s > 0:
             raise too_many("failed sign-ins", wait_s)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import IntegrityError
-
 from sota.kit.errors import TooMany
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database
@@ -32,10 +30,7 @@ class EnrolmentThrottle:
     async def count(self, address: str) -> None:
         """Count a refused enrolment."""
         now, bucket = self._clock.now(), enrolment_bucket(address)
-        try:
-            await self._db.transact(lambda tx: store.count_failure(tx, bucket, now))
-        except IntegrityError:  # two first ones at the same moment: the other one created the bucket
-            await self._db.transact(lambda tx: store.count_failure(tx, bucket, now))
+        await self._db.transact(lambda tx: store.count_failure(tx, bucket, now), may_collide=True)
 
 
 def too_many(what: str, wait_s: float) -> TooMany:
