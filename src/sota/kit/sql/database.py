@@ -23,7 +23,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -172,7 +172,7 @@ class Database:
                 attempt += 1
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[ReadConnection]:
+    async def read(self) -> AsyncIterator[Tx]:
         """Open a connection for reading; MariaDB refuses writes on it, SQLite loses them.
 
         Raises:
@@ -200,7 +200,7 @@ class Database:
                 yield tx
                 return
             try:
-                await tx.begin_one_moment()
+                await cast(ReadConnection, tx).begin_one_moment()
                 yield tx
                 await tx.execute(sa.text("COMMIT"))
             except BaseException:
