@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sota.core.vehicles.epoch_store import renew_epochs
-from tests.support.core import Offer, RunningCore
+from tests.support.core import Offer, RunningCore, running_core
 from tests.support.edge import UNKNOWN, VehiclePlayer
 from tests.support.waiting import until
 
@@ -149,6 +150,26 @@ async def test_database_that_lost_its_last_commits_begins_another_life(core: Run
     status, _ = await vehicle.report(offer.index, offer.package, epoch=epoch)
     assert status == 409, "what was said in the life before counts no more"
     assert await next_index(core, vehicle.vin, after=2) == 71
+
+
+@pytest.mark.whitelist("X-B7-12", "received")
+async def test_vehicle_whose_first_report_comes_late_and_twice_is_sent_its_blocks(
+    fresh_database_url: str, tmp_path: Path
+) -> None:
+    async with running_core(fresh_database_url, tmp_path, notify_retry_s=8.0) as core:
+        offer = await core.offer()
+        vehicle = offer.vehicle
+        await vehicle.initiate(offer.index)
+        await vehicle.greet(None, 0)
+        await core.edge.expect(vehicle.vin, "notify", after=1)
+        await vehicle.ack(offer.index, "")
+
+        await vehicle.greet(None, 0)
+
+        async def is_notified() -> bool:
+            return len(core.edge.to(vehicle.vin, "notify")) > 2
+
+        await until(is_notified, "Core notifies again before the next try is due", timeout_s=6.0)
 
 
 @pytest.mark.whitelist("X-B7-12", "received")

@@ -51,6 +51,8 @@ class Dispatcher:
         self._clock_ahead_s = clock_ahead_s(clock)
         self._regular_at = 0.0
         self._told_again_at: dict[str, float] = {}
+        self._to_tell_again: set[str] = set()
+        self._pause_s = settings.notify_retry_s / 4
         self._silence_every_s = min(SWEEP_EVERY_S, settings.silence_s / 4)
         self._log = get_logger(program="core")
 
@@ -92,6 +94,7 @@ class Dispatcher:
         await self._tell_candidates()
         if is_regular:
             await self._tell_again(now)
+            await self._tell_postponed()
 
     async def on_connected(self, vins: Sequence[str], *, new: Collection[str]) -> None:
         """Continue what was under way for connected vehicles, then look at what is queued for them.
@@ -100,7 +103,7 @@ class Dispatcher:
         our node announces a connected vehicle again whenever an update is scheduled for it.
         """
         by = self._lease(0)
-        lately = by.now - timedelta(seconds=self.settings.notify_retry_s / 4)
+        lately = by.now - timedelta(seconds=self._pause_s)
         async with self.db.read() as tx:
             open_updates = await dispatch_store.active_updates(tx, self.settings.instance, vins, by.now)
         await self.engine.resume([due.vin for due in open_updates])
@@ -109,10 +112,15 @@ class Dispatcher:
         self.wake(vins)
 
     async def tell_again(self, vin: str) -> None:
-        """Notify a vehicle again of its update under way, which it knows under another epoch or not at all."""
+        """Notify a vehicle again of its update under way, which it knows under another epoch or not at all.
+
+        At most once in a pause: a vehicle that needs it again before is notified at the pause's end.
+        """
         now = time.monotonic()
-        pause_s = self.settings.notify_retry_s / 4
-        if vin not in self.available or now - self._told_again_at.get(vin, now - pause_s) < pause_s:
+        if vin not in self.available:
+            return
+        if now - self._told_again_at.get(vin, now - self._pause_s) < self._pause_s:
+            self._to_tell_again.add(vin)
             return
         if len(self._told_again_at) >= MOST_TOLD_AGAIN:
             self._told_again_at.clear()
@@ -120,6 +128,12 @@ class Dispatcher:
         async with self.db.read() as tx:
             due = await dispatch_store.active_updates(tx, self.settings.instance, [vin], self.clock.now())
         await self._repeat(due, counted=False)
+
+    async def _tell_postponed(self) -> None:
+        """Notify the vehicles that :meth:`tell_again` has put off."""
+        waiting, self._to_tell_again = self._to_tell_again, set()
+        for vin in waiting:
+            await self.tell_again(vin)
 
     async def _expire(self) -> None:
         async with self.db.read() as tx:  # a writing transaction that changes nothing would hold up others
