@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sota.boundaries.b10_client_slm.messages import InstallReport
+from sota.boundaries.b7_core_rvi.messages import InstallReport
 from sota.boundaries.values import Command
 from sota.slm.contract import Loss, Testbed
 from tests.support import debs

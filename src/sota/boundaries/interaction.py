@@ -18,30 +18,6 @@ from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from sota.boundaries.parameters import Parameters
 
-__all__ = [
-    "ACCEPTED",
-    "Boundary",
-    "Files",
-    "Http",
-    "Interaction",
-    "Lines",
-    "Outcome",
-    "Program",
-    "Role",
-    "Row",
-    "Rpc",
-    "Service",
-    "Sql",
-    "Way",
-    "answers",
-    "behaves",
-    "declared",
-    "fails",
-    "refuses",
-    "results",
-]
-
-
 Answer = TypeVar("Answer")
 Answer_co = TypeVar("Answer_co", covariant=True)
 

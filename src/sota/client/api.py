@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+from sota.boundaries.b7_core_rvi.messages import InstallationStage, InstallReport, LocalChange, ReportStatus
 from sota.boundaries.b9_rvi_client.rows import CALLBACK
-from sota.boundaries.b10_client_slm.messages import (
-    DownloadWanted,
-    InstallationStage,
-    InstallReport,
-    LocalChange,
-    ReportStatus,
-)
+from sota.boundaries.b10_client_slm.messages import DownloadWanted
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.rvi_service import RviServices

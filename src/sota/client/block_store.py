@@ -6,7 +6,7 @@ from collections.abc import Set
 from functools import partial
 from pathlib import Path
 
-from sota.boundaries.b9_rvi_client.messages import StartDownload
+from sota.boundaries.b7_core_rvi.messages import StartDownload
 from sota.kit.files.block_file import StorageFull
 from sota.kit.files.disk import Disk
 from sota.kit.files.durable import private_folder

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 
+from sota.boundaries.b7_core_rvi.messages import VehicleConnected
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.boundaries.b9_rvi_client.messages import VehicleConnected
 from sota.client.folder_state import FolderState
 from sota.client.retry_tasks import RetryPolicy, RetryTasks
 from sota.client.settings import ClientSettings

@@ -11,8 +11,7 @@ Rules kept here:
 from __future__ import annotations
 
 from sota.boundaries.b7_core_rvi import outcomes
-from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.boundaries.b9_rvi_client.messages import (
+from sota.boundaries.b7_core_rvi.messages import (
     Acknowledgement,
     Block,
     FinishDownload,
@@ -21,6 +20,7 @@ from sota.boundaries.b9_rvi_client.messages import (
     ReportStatus,
     StartDownload,
 )
+from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.interaction import Outcome
 from sota.boundaries.values import DownloadIdentity, OutcomeReport, Reason
 from sota.client.download_tasks import OPEN_TASKS, DownloadTasks

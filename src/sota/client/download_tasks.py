@@ -32,14 +32,14 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.boundaries.b9_rvi_client.messages import (
+from sota.boundaries.b7_core_rvi.messages import (
     CancelDownload,
     InitiateDownload,
     InstallationStage,
     InstallReport,
     UpdateAvailable,
 )
+from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.values import DownloadIdentity, Reason, Stage
 from sota.client.block_store import BlockStore

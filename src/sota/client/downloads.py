@@ -15,10 +15,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 
+from sota.boundaries.b7_core_rvi.messages import (
+    AbortDownload,
+    InstallationStage,
+    InstallReport,
+    StartDownload,
+    UpdateAvailable,
+)
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.boundaries.b9_rvi_client.messages import AbortDownload, InstallReport, StartDownload, UpdateAvailable
 from sota.boundaries.b10_client_slm.client import SlmClient
-from sota.boundaries.b10_client_slm.messages import DownloadWanted, InstallationStage
+from sota.boundaries.b10_client_slm.messages import DownloadWanted
 from sota.boundaries.values import DownloadIdentity, Reason, UpdateStatus
 from sota.client.block_store import BlockStore
 from sota.client.download_receiver import GENERAL_ERROR, DownloadReceiver

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from sota.boundaries.b7_core_rvi.messages import StartDownload
 from sota.boundaries.b10_client_slm.client import SlmClient
-from sota.boundaries.b10_client_slm.messages import StartDownload
 from sota.boundaries.values import Command
 from sota.kit.files.block_file import count_blocks
 from sota.kit.files.disk import Disk

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
+from sota.boundaries.b7_core_rvi.messages import Acknowledgement, StartDownload
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.boundaries.b9_rvi_client.messages import Acknowledgement, StartDownload
 from sota.boundaries.values import OutcomeReport
 from sota.kit.errors import SotaError
 from sota.kit.files.block_file import BlockWriter

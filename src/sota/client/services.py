@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from sota.boundaries.b9_rvi_client.messages import (
+from sota.boundaries.b7_core_rvi.messages import (
     AbortDownload,
     Block,
     FinishDownload,

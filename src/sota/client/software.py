@@ -16,8 +16,8 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+from sota.boundaries.b7_core_rvi.messages import InstalledSoftware, LocalChange
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.boundaries.b9_rvi_client.messages import InstalledSoftware, LocalChange
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.values import InstalledPackage, OutcomeReport
 from sota.client.retry_tasks import RetryPolicy, RetryTasks

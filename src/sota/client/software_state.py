@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from sota.boundaries.b9_rvi_client.messages import ChangeKind, LocalChange
+from sota.boundaries.b7_core_rvi.messages import ChangeKind, LocalChange
 from sota.boundaries.values import InstalledPackage
 from sota.client.state import ClientState
 from sota.kit.sql.local_file import Connection

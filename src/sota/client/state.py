@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from sota.boundaries.b9_rvi_client.messages import Download, InstallReport, ReportStatus, StartDownload, UpdateAvailable
+from sota.boundaries.b7_core_rvi.messages import Download, InstallReport, ReportStatus, StartDownload, UpdateAvailable
 from sota.boundaries.values import DownloadIdentity, PackageId, Size, Stage
 from sota.client.state_schema import SCHEMA
 from sota.kit.files.disk import Disk

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from sota.boundaries.b9_rvi_client.messages import StartDownload
+from sota.boundaries.b7_core_rvi.messages import StartDownload
 from sota.boundaries.values import Command
 from sota.kit.errors import Refused
 

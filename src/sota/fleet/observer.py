@@ -6,7 +6,7 @@ import contextlib
 
 import msgspec
 
-from sota.boundaries.b9_rvi_client.messages import StartDownload, UpdateAvailable
+from sota.boundaries.b7_core_rvi.messages import StartDownload, UpdateAvailable
 from sota.fleet.counts import Counts
 from sota.fleet.profile import SeededOutcomes
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sota.boundaries.b10_client_slm.messages import Download, UpdateAvailable
+from sota.boundaries.b7_core_rvi.messages import Download, UpdateAvailable
 from sota.kit.sql.local_file import Connection
 from sota.slm.entry import DownloadEntry, State, entry_of, forget_steps, remove, remove_empty_updates
 

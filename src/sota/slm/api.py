@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sota.boundaries.b10_client_slm.messages import BlocksReceived, InstalledSoftware, StartDownload, UpdateAvailable
+from sota.boundaries.b7_core_rvi.messages import InstalledSoftware, StartDownload, UpdateAvailable
+from sota.boundaries.b10_client_slm.messages import BlocksReceived
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.parameters import BlockPath, DownloadPath, UpdatePath

@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sota.boundaries.b10_client_slm.messages import ConsentQuestion, Decision, UpdateAvailable, Waiting
+from sota.boundaries.b7_core_rvi.messages import UpdateAvailable
+from sota.boundaries.b10_client_slm.messages import ConsentQuestion, Decision, Waiting
 from sota.kit.errors import Invalid, NotFound, Refused
 from sota.kit.files.set_aside import read_stored
 from sota.kit.sql.local_database import Row

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from sota.boundaries.b10_client_slm.messages import StartDownload
+from sota.boundaries.b7_core_rvi.messages import StartDownload
 from sota.boundaries.update_image.manifest import IMAGE
 from sota.boundaries.values import Command, DownloadIdentity, PackageId, Reason
 from sota.kit.files.set_aside import read_stored

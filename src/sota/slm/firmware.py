@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from sota.boundaries.b10_client_slm.messages import Firmware
+from sota.boundaries.b7_core_rvi.messages import Firmware
 from sota.slm.boot import ENVIRONMENT
 from sota.slm.installers import InstallerFailed, ask
 

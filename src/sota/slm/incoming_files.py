@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from sota.boundaries.b10_client_slm.messages import StartDownload
+from sota.boundaries.b7_core_rvi.messages import StartDownload
 from sota.boundaries.values import Command
 from sota.kit.errors import Conflict, Invalid, NotFound, Refused
 from sota.kit.files.block_file import BlockWriter, StorageFull, count_blocks, open_block_file

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import UNSET, UnsetType
 
 from sota.boundaries.b7_core_rvi import outcomes
-from sota.boundaries.b10_client_slm.messages import InstallReport, Operation, ReportStatus, StartDownload
+from sota.boundaries.b7_core_rvi.messages import InstallReport, Operation, ReportStatus, StartDownload
 from sota.boundaries.update_image.manifest import IMAGE
 from sota.boundaries.values import Command, OutcomeReport, Reason
 from sota.kit.runtime.logging import get_logger

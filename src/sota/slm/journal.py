@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from sota.boundaries.b10_client_slm.messages import InstallReport, StartDownload, UpdateAvailable
+from sota.boundaries.b7_core_rvi.messages import InstallReport, StartDownload, UpdateAvailable
 from sota.boundaries.values import PackageId
 from sota.kit.files.disk import Disk
 from sota.kit.files.set_aside import read_stored

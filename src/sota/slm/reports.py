@@ -6,8 +6,8 @@ import asyncio
 import random
 from abc import ABC, abstractmethod
 
+from sota.boundaries.b7_core_rvi.messages import InstallationStage, InstallReport
 from sota.boundaries.b10_client_slm.client import ClientForSlm
-from sota.boundaries.b10_client_slm.messages import InstallationStage, InstallReport
 from sota.boundaries.values import DownloadIdentity
 from sota.kit.errors import Refused, SotaError
 from sota.kit.runtime.logging import get_logger

@@ -12,15 +12,9 @@ import random
 
 import msgspec
 
+from sota.boundaries.b7_core_rvi.messages import UpdateAvailable
 from sota.boundaries.b10_client_slm.client import ClientForSlm
-from sota.boundaries.b10_client_slm.messages import (
-    ConsentAnswer,
-    Decision,
-    DownloadWanted,
-    UpdateAvailable,
-    VehicleUpdate,
-    Waiting,
-)
+from sota.boundaries.b10_client_slm.messages import ConsentAnswer, Decision, DownloadWanted, VehicleUpdate, Waiting
 from sota.boundaries.values import Reason
 from sota.kit.errors import Conflict, NotFound, Refused, SotaError, Unavailable
 from sota.kit.runtime.logging import get_logger

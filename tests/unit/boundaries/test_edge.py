@@ -10,9 +10,8 @@ import msgspec
 import pytest
 
 from sota.boundaries.b7_core_rvi.client import NodeClient
-from sota.boundaries.b7_core_rvi.messages import Block, EncodedBlock, FinishDownload, UpdateAvailable
+from sota.boundaries.b7_core_rvi.messages import Block, EncodedBlock, FinishDownload, InitiateDownload, UpdateAvailable
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.boundaries.b9_rvi_client.messages import InitiateDownload
 from sota.boundaries.binding.app import App
 from sota.boundaries.binding.call import AnyCall, Reply
 from sota.boundaries.binding.decorators import serves

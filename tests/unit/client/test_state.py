@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sota.boundaries.b9_rvi_client.messages import UpdateAvailable
+from sota.boundaries.b7_core_rvi.messages import UpdateAvailable
 from sota.client import state as module
 from sota.client.state import ClientState, DownloadState
 from sota.kit.runtime.clock import new_id

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sota.boundaries.b9_rvi_client.messages import StartDownload
+from sota.boundaries.b7_core_rvi.messages import StartDownload
 from sota.boundaries.package_signature import SignedFields, make_key_pair, sign
 from sota.boundaries.values import Command, PackageId, SignatureEnvelope
 from sota.client.verification import Verifier

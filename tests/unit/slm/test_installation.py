@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sota.boundaries.b10_client_slm.messages import Download, StartDownload, UpdateAvailable
+from sota.boundaries.b7_core_rvi.messages import Download, StartDownload, UpdateAvailable
 from sota.boundaries.values import Command, PackageId
 from sota.kit.runtime.clock import new_id
 from sota.slm.boot import Boot

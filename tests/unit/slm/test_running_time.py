@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sota.boundaries.b10_client_slm.messages import Decision, UpdateAvailable, Waiting
+from sota.boundaries.b7_core_rvi.messages import UpdateAvailable
+from sota.boundaries.b10_client_slm.messages import Decision, Waiting
 from sota.kit.errors import Invalid, Refused
 from sota.kit.runtime.clock import new_id
 from sota.slm.consent import Consents, Limits

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from sota.boundaries.b10_client_slm import rows
-from sota.boundaries.b10_client_slm.messages import (
-    BlocksReceived,
-    ConsentAnswer,
-    ConsentQuestion,
-    DownloadWanted,
+from sota.boundaries.b7_core_rvi.messages import (
     InstallationStage,
     InstalledSoftware,
     InstallReport,
     LocalChange,
     StartDownload,
     UpdateAvailable,
+)
+from sota.boundaries.b10_client_slm import rows
+from sota.boundaries.b10_client_slm.messages import (
+    BlocksReceived,
+    ConsentAnswer,
+    ConsentQuestion,
+    DownloadWanted,
     VehicleUpdate,
 )
 from sota.boundaries.binding.decorators import calls

@@ -1,24 +1,9 @@
-"""Bodies of B10: what the SOTA Client and the Software Loading Manager say to one another."""
+"""Bodies of B10 that are its own: what the Software Loading Manager says. The others are those of B7."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from sota.boundaries.b7_core_rvi.messages import (
-    AbortDownload,
-    CancelDownload,
-    Download,
-    Firmware,
-    InitiateDownload,
-    InstallationStage,
-    InstalledSoftware,
-    InstallReport,
-    LocalChange,
-    Operation,
-    ReportStatus,
-    StartDownload,
-    UpdateAvailable,
-)
 from sota.boundaries.values import (
     Blocks,
     Description,
@@ -36,30 +21,6 @@ from sota.boundaries.values import (
     Timed,
     UpdateStatus,
 )
-
-__all__ = [
-    "AbortDownload",
-    "BlocksReceived",
-    "CancelDownload",
-    "ConsentAnswer",
-    "ConsentQuestion",
-    "Decision",
-    "Download",
-    "DownloadProgress",
-    "DownloadWanted",
-    "Firmware",
-    "InitiateDownload",
-    "InstallReport",
-    "InstallationStage",
-    "InstalledSoftware",
-    "LocalChange",
-    "Operation",
-    "ReportStatus",
-    "StartDownload",
-    "UpdateAvailable",
-    "VehicleUpdate",
-    "Waiting",
-]
 
 
 class DownloadWanted(Message, frozen=True):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from sota.boundaries.b7_core_rvi import messages as transfers
 from sota.boundaries.b7_core_rvi import outcomes
 from sota.boundaries.b10_client_slm import messages
 from sota.boundaries.interaction import Boundary, Http, Program, Service, answers, declared, refuses
@@ -27,7 +28,7 @@ UPDATE_AVAILABLE = B10.row(
     Http("POST", "/v1/updates"),
     outcomes.COMPLETE,
     outcomes.RESUMED_X_TIMES,
-    request=messages.UpdateAvailable,
+    request=transfers.UpdateAvailable,
     response=messages.VehicleUpdate,
 )
 INITIATE_DOWNLOAD = TO_CLIENT.row(
@@ -47,7 +48,7 @@ INITIATE_DOWNLOAD_AT_NODE = TO_NODE.row(
     outcomes.COMPLETE,
     outcomes.RESUMED,
     outcomes.CANCELLED,
-    request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
+    request={"start": transfers.InitiateDownload, "cancel": transfers.CancelDownload},
 )
 START_DOWNLOAD = B10.row(
     "WL-B10-4",
@@ -57,7 +58,7 @@ START_DOWNLOAD = B10.row(
     outcomes.RESUMED,
     outcomes.CANCELLED,
     also=(NOT_FOUND,),
-    request=messages.StartDownload,
+    request=transfers.StartDownload,
 )
 SEND_BLOCK = B10.row(
     "WL-B10-5",
@@ -77,7 +78,7 @@ INSTALL_REPORT = TO_CLIENT.row(
     outcomes.ALREADY_COMPLETE,
     outcomes.ALREADY_FAILED,
     also=(outcomes.FAILURE_RECORDED, NOT_FOUND),
-    request=messages.InstallReport,
+    request=transfers.InstallReport,
 )
 GET_PACKAGES = B10.row(
     "WL-B10-7",
@@ -85,7 +86,7 @@ GET_PACKAGES = B10.row(
     Http("GET", "/v1/packages"),
     answers("listed", "the vehicle's packages and firmware"),
     refuses("failed", 409, "Get All Packages failed", "the installer cannot tell"),
-    response=messages.InstalledSoftware,
+    response=transfers.InstalledSoftware,
     note="extension: added by the authors later",
 )
 
@@ -160,14 +161,14 @@ STAGE = TO_CLIENT.row(
     "Stage of an installation",
     Http("POST", "/v1/stages"),
     answers("received", "Core is told what the installer does with the download now"),
-    request=messages.InstallationStage,
+    request=transfers.InstallationStage,
 )
 LOCAL_CHANGES = TO_CLIENT.row(
     "X-B10-40",
     "Locally changed software",
     Http("POST", "/v1/changes"),
     answers("received", "the changes are kept, and told to Core until it has them; none: it is told what is installed"),
-    request=Annotated[list[messages.LocalChange], Meta(max_length=1000)],
+    request=Annotated[list[transfers.LocalChange], Meta(max_length=1000)],
 )
 
 ROWS = declared(globals())

@@ -8,23 +8,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from sota.boundaries.b1_browser_web import page_rows, rows
 from sota.boundaries.b1_browser_web.fleet_client import FleetClient
 from sota.boundaries.b1_browser_web.identity_client import IdentityClient
-from sota.boundaries.b1_browser_web.messages import (
-    ApiDocument,
-    Association,
+from sota.boundaries.b1_browser_web.messages import ApiDocument, PackageMetadata
+from sota.boundaries.b1_browser_web.multipart import Upload
+from sota.boundaries.b1_browser_web.resolution_client import ResolutionClient
+from sota.boundaries.b2_web_core.messages import (
     CampaignCreated,
     Component,
-    Filter,
-    FilterChange,
     NewCampaign,
     NewVehicle,
-    PackageMetadata,
     Queued,
     QueueRequest,
 )
-from sota.boundaries.b1_browser_web.multipart import Upload
-from sota.boundaries.b1_browser_web.resolution_client import ResolutionClient
 from sota.boundaries.b2_web_core.queue_client import QueueClient
 from sota.boundaries.b2_web_core.register_client import RegisterClient
+from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Page, address, check, decode
 from sota.boundaries.parameters import DeleteFilterQuery, ListQuery, RegexQuery

@@ -1,4 +1,4 @@
-"""Bodies of B1: those of B2 and B3, which the Web Server passes on, and its own (sign-in, upload)."""
+"""Bodies of B1 that are its own (sign-in, upload); what the Web Server passes on has those of B2 and B3."""
 
 from __future__ import annotations
 
@@ -7,31 +7,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from sota.boundaries.b2_web_core.messages import (
-    Blacklisted,
-    Blacklisting,
-    BlacklistPreview,
-    CampaignCreated,
-    CompletedInstall,
-    Component,
-    Counts,
-    InstalledPackages,
-    InstallRequest,
-    ListedVehicle,
-    NewCampaign,
-    NewVehicle,
-    Package,
-    Queued,
-    QueueOrder,
-    QueueRequest,
-    QueueRequests,
-    RequestChanged,
-    RequestStatus,
-    Update,
-    Vehicle,
-    VehicleDetail,
-)
-from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
 from sota.boundaries.values import (
     Description,
     Installer,
@@ -45,38 +20,6 @@ from sota.boundaries.values import (
     Target,
     Version,
 )
-
-__all__ = [
-    "ApiDocument",
-    "Association",
-    "BlacklistPreview",
-    "Blacklisted",
-    "Blacklisting",
-    "CampaignCreated",
-    "CompletedInstall",
-    "Component",
-    "Counts",
-    "Credentials",
-    "Filter",
-    "FilterChange",
-    "InstallRequest",
-    "InstalledPackages",
-    "ListedVehicle",
-    "NewCampaign",
-    "NewVehicle",
-    "Package",
-    "PackageMetadata",
-    "QueueOrder",
-    "QueueRequest",
-    "QueueRequests",
-    "Queued",
-    "RequestChanged",
-    "RequestStatus",
-    "SignedIn",
-    "Update",
-    "Vehicle",
-    "VehicleDetail",
-]
 
 
 class Credentials(Request, frozen=True):

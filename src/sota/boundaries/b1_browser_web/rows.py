@@ -10,6 +10,7 @@ from sota.boundaries.b1_browser_web import admin_rows, messages, page_rows, pass
 from sota.boundaries.b1_browser_web.page_rows import B1
 from sota.boundaries.b1_browser_web.passed_on_rows import passed_on
 from sota.boundaries.b2_web_core import rows as core
+from sota.boundaries.b3_web_resolver import messages as filters
 from sota.boundaries.b3_web_resolver import rows as resolver
 from sota.boundaries.interaction import Http, Role, answers, declared, refuses
 from sota.boundaries.ordinary import (
@@ -33,7 +34,7 @@ NEW_FILTER = B1.row(
     INSERTED,
     refuses("filter_exists", 409, "Filter already exists", "there is a filter of that name"),
     also=(FILTER_INVALID,),
-    request=messages.Filter,
+    request=filters.Filter,
     response=MessageOnly,
     role=Role.OPERATOR,
 )
@@ -47,7 +48,7 @@ NEW_ASSOCIATION = B1.row(
         refuses("filter_label_missing", 404, "Filter label does not exist", "there is no filter of that name"),
         PACKAGE_MISSING,
     ),
-    request=messages.Association,
+    request=filters.Association,
     response=MessageOnly,
     role=Role.OPERATOR,
 )

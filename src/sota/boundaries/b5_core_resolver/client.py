@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from sota.boundaries.b3_web_resolver.messages import Filter, Resolved, ResolveRequest
 from sota.boundaries.b3_web_resolver.resolution_messages import Resolution
 from sota.boundaries.b5_core_resolver import rows
-from sota.boundaries.b5_core_resolver.messages import Fact, FactResult, Filter, Resolved, ResolveRequest
+from sota.boundaries.b5_core_resolver.messages import Fact, FactResult
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import NDJSON, Caller, decode_line, encode_lines
 from sota.boundaries.values import PackageId

@@ -7,30 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sota.boundaries.b3_web_resolver.messages import Filter, Resolved, ResolveRequest
 from sota.boundaries.values import Description, ForeignText, InstalledPackage, Message, PartNumber, Vin
-
-__all__ = [
-    "ComponentAdded",
-    "ComponentRegistered",
-    "ComponentRemoved",
-    "ComponentRetired",
-    "ComponentsReplaced",
-    "Fact",
-    "FactResult",
-    "FactStatus",
-    "Filter",
-    "PackageAdded",
-    "PackageRegistered",
-    "PackageRemoved",
-    "PackageRetired",
-    "PackagesReplaced",
-    "ResolveRequest",
-    "Resolved",
-    "VehicleProvisioned",
-    "VehicleRegistered",
-    "VehicleRetired",
-]
 
 FactId = Annotated[str, Meta(min_length=1, max_length=100)]
 

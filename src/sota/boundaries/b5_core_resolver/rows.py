@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sota.boundaries.b3_web_resolver import messages as web_messages
 from sota.boundaries.b3_web_resolver import resolution_rows as web_resolutions
 from sota.boundaries.b3_web_resolver import rows as web
 from sota.boundaries.b5_core_resolver import messages
@@ -17,8 +18,8 @@ RESOLVE = B5.row(
     answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
     NO_FILTERS,
     also=(PACKAGE_MISSING, RESOLUTION_EXISTS),
-    request=messages.ResolveRequest,
-    response=list[messages.Resolved],
+    request=web_messages.ResolveRequest,
+    response=list[web_messages.Resolved],
 )
 TELL_FACTS = B5.row(
     "WL-B5-2",

@@ -6,7 +6,7 @@ The other direction, from node to client, is the node's own: it posts each messa
 from __future__ import annotations
 
 from sota.boundaries.b7_core_rvi.identity_messages import RenewIdentity
-from sota.boundaries.b9_rvi_client.messages import (
+from sota.boundaries.b7_core_rvi.messages import (
     Acknowledgement,
     CancelDownload,
     InitiateDownload,

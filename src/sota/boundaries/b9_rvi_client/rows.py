@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sota.boundaries import services
-from sota.boundaries.b7_core_rvi import identity_messages, outcomes
+from sota.boundaries.b7_core_rvi import identity_messages, messages, outcomes
 from sota.boundaries.b7_core_rvi import rows as b7
-from sota.boundaries.b9_rvi_client import messages
 from sota.boundaries.interaction import Boundary, Program, Rpc, Service, answers, declared, refuses
 
 B9 = Boundary("B9", Program.RVI_NODE_CLIENT, Program.SOTA_CLIENT)

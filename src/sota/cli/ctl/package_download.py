@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from sota.boundaries.b1_browser_web.client import WebClient
-from sota.boundaries.b1_browser_web.messages import Package
+from sota.boundaries.b2_web_core.messages import Package
 from sota.cli.ctl.arguments import read_package
 from sota.cli.ctl.output import progress, show_done
 from sota.cli.ctl.package_files import write_whole

@@ -12,7 +12,8 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sota.boundaries.b1_browser_web.client import WebClient
-from sota.boundaries.b1_browser_web.messages import PackageMetadata, QueueRequest, Update
+from sota.boundaries.b1_browser_web.messages import PackageMetadata
+from sota.boundaries.b2_web_core.messages import QueueRequest, Update
 from sota.boundaries.b12_logistics_core.client import LogisticsClient
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle, ProvisionStatus
 from sota.boundaries.package_signature import SignedFields, sign

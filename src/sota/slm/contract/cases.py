@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from sota.boundaries.b10_client_slm.messages import InstallReport
+from sota.boundaries.b7_core_rvi.messages import InstallReport
 from sota.boundaries.values import Command, Reason
 from sota.slm.contract.testbed import ContractBroken, Fault, Loss, NotApplicable, Testbed
 from sota.slm.installers import Capability

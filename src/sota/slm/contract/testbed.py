@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, Protocol, TypeVar
 
-from sota.boundaries.b10_client_slm.messages import Download, InstallReport, StartDownload, UpdateAvailable
+from sota.boundaries.b7_core_rvi.messages import Download, InstallReport, StartDownload, UpdateAvailable
 from sota.boundaries.values import Command, PackageId
 from sota.kit.runtime import faults
 from sota.kit.runtime.clock import new_id

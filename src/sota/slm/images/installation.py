@@ -12,8 +12,8 @@ import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from sota.boundaries.b10_client_slm.messages import Operation as ReportedOperation
-from sota.boundaries.b10_client_slm.messages import StartDownload
+from sota.boundaries.b7_core_rvi.messages import Operation as ReportedOperation
+from sota.boundaries.b7_core_rvi.messages import StartDownload
 from sota.boundaries.update_image.image import Image, read_image
 from sota.boundaries.update_image.manifest import Install, Operation, Reboot, Remove, Run, file_of
 from sota.boundaries.values import Command, Reason
