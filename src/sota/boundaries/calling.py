@@ -29,7 +29,6 @@ Item = TypeVar("Item")
 Path = Mapping[str, str] | msgspec.Struct  # the values in a path, by name
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
-LINE_LIMIT = 4 << 20
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 
 

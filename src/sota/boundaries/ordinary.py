@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sota.boundaries.interaction import Outcome, refuses
+from sota.boundaries.interaction import refuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +73,3 @@ TARGET_WIDENS = refuses(
 RESOLUTION_EXISTS = refuses(
     "resolution_exists", 409, "Resolution already exists", "the resolution's id stands for another package"
 )
-
-SHARED: tuple[Outcome, ...] = (
-    AUTHENTICATION_FAILED,
-    NOT_FOUND,
-    FILTER_INVALID,
-    NO_FILTERS,
-    PACKAGE_MISSING,
-    PACKAGE_EXISTS,
-    PACKAGE_IN_USE,
-    PACKAGE_BLACKLISTED,
-    TARGET_WIDENS,
-    RESOLUTION_EXISTS,
-)
-"""Answers that several rows share, word for word."""

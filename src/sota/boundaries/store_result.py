@@ -1,4 +1,4 @@
-"""Typed results of stores: the outcomes of a database boundary (B4, B6), with the row's literal text for the log.
+"""Typed results of stores: the outcomes of the database boundaries (B4, B6), with the row's literal text for the log.
 
 >>> from sota.boundaries.b4_core_database import rows
 >>> StoreResult.of(rows.NEW_VIN, "exists").text
@@ -10,11 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sota.boundaries.interaction import Interaction
+from sota.boundaries.interaction import Interaction, results
 from sota.kit.runtime.logging import get_logger
 
 Data = TypeVar("Data")
 _log = get_logger()
+
+FOUND = results("found", None, "the entry's data")
+MISSING = results("missing", "Record does not exists", "there is no such entry")
+REJECTED = results("rejected", None, "wrong user or password: the database rejects the connection")
+FOUND_OR_MISSING = (FOUND, MISSING, REJECTED)
+NEW_OR_EXISTS = (
+    results("success", "Success", "a new entry is made"),
+    results("exists", "Record exists", "the entry is there already"),
+)
+"""What most statements give, word for word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,6 @@ from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Page
 from sota.boundaries.values import MessageOnly, PackageId
 
-# A request for a million vehicles is answered when all of it is written.
-QUEUEING_S = 115.0
-
 
 class CoreClient(RegisterClient, QueueClient):
     """SOTA Core, as the Web Server sees it. ``key`` makes a registration safe to repeat."""

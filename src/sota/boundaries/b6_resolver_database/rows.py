@@ -6,45 +6,18 @@ Wrong credentials stop the program at its start, on MariaDB; SQLite has none (do
 from __future__ import annotations
 
 from sota.boundaries.interaction import Boundary, Program, Sql, declared, results
+from sota.boundaries.store_result import FOUND_OR_MISSING, MISSING, NEW_OR_EXISTS, REJECTED
 
 B6 = Boundary("B6", Program.EXTERNAL_RESOLVER, Program.RESOLVER_DATABASE)
 
-SUCCESS = results("success", "Success", "a new entry is made")
-EXISTS = results("exists", "Record exists", "the entry is there already")
-FOUND = results("found", None, "the entry's data")
-MISSING = results("missing", "Record does not exists", "there is no such entry")
-REJECTED = results("rejected", None, "wrong user or password: the database rejects the connection")
-
-NEW_VIN = B6.row(
-    "WL-B6-1",
-    "Persist new VIN",
-    Sql("INSERT", ("vehicle",)),
-    SUCCESS,
-    EXISTS,
-    REJECTED,
-)
-NEW_PACKAGE = B6.row(
-    "WL-B6-2",
-    "Persist new package data",
-    Sql("INSERT", ("package",)),
-    SUCCESS,
-    EXISTS,
-    REJECTED,
-)
-NEW_FILTER = B6.row(
-    "WL-B6-3",
-    "Persist new filter data",
-    Sql("INSERT", ("filter",)),
-    SUCCESS,
-    EXISTS,
-    REJECTED,
-)
+NEW_VIN = B6.row("WL-B6-1", "Persist new VIN", Sql("INSERT", ("vehicle",)), *NEW_OR_EXISTS, REJECTED)
+NEW_PACKAGE = B6.row("WL-B6-2", "Persist new package data", Sql("INSERT", ("package",)), *NEW_OR_EXISTS, REJECTED)
+NEW_FILTER = B6.row("WL-B6-3", "Persist new filter data", Sql("INSERT", ("filter",)), *NEW_OR_EXISTS, REJECTED)
 NEW_ASSOCIATION = B6.row(
     "WL-B6-4",
     "Persist filter-to-package association",
     Sql("INSERT", ("package_filter",)),
-    SUCCESS,
-    EXISTS,
+    *NEW_OR_EXISTS,
     results("filter_missing", "Filter does not exist", "there is no such filter"),
     results("package_missing", "Package does not exist", "there is no such package"),
     REJECTED,
@@ -59,18 +32,9 @@ FIND_PACKAGE_FILTERS = B6.row(
             "filter",
         ),
     ),
-    FOUND,
-    MISSING,
-    REJECTED,
+    *FOUND_OR_MISSING,
 )
-FIND_VIN = B6.row(
-    "WL-B6-6",
-    "Look up VIN",
-    Sql("SELECT", ("vehicle",)),
-    FOUND,
-    MISSING,
-    REJECTED,
-)
+FIND_VIN = B6.row("WL-B6-6", "Look up VIN", Sql("SELECT", ("vehicle",)), *FOUND_OR_MISSING)
 FIND_VIN_DEPENDENCIES = B6.row(
     "WL-B6-7",
     "Look up Package Dependencies",
@@ -85,14 +49,7 @@ FIND_VIN_DEPENDENCIES = B6.row(
     MISSING,
     REJECTED,
 )
-SEARCH_FILTERS = B6.row(
-    "WL-B6-8",
-    "Look up Filters",
-    Sql("SELECT", ("filter",)),
-    FOUND,
-    MISSING,
-    REJECTED,
-)
+SEARCH_FILTERS = B6.row("WL-B6-8", "Look up Filters", Sql("SELECT", ("filter",)), *FOUND_OR_MISSING)
 CHANGE_FILTERS = B6.row(
     "WL-B6-9",
     "Update Filters",

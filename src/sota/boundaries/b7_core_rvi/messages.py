@@ -8,7 +8,6 @@ Each travels as the one element of ``parameters`` (``services.py``). Members tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -16,7 +15,6 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from sota.boundaries.b7_core_rvi.identity_messages import NewIdentity, RenewIdentity
 from sota.boundaries.values import (
     BlockIndex,
     Blocks,
@@ -317,29 +315,3 @@ class InstalledSoftware(Message, frozen=True):
     changes: Annotated[list[LocalChange], Meta(max_length=1000)] = field(default_factory=list)
     sequence: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | None = None
     outcome: OutcomeReport | None = None
-
-
-VEHICLE_BODIES: Mapping[str, type[Message] | None] = {
-    "notify": UpdateAvailable,
-    "start": StartDownload,
-    "abort": AbortDownload,
-    "chunk": Block,
-    "finish": FinishDownload,
-    "reported": Reported,
-    "getpackages": None,
-    "identity": NewIdentity,
-    "welcome": Welcome,
-}
-"""What each service of a vehicle takes; None: ``parameters`` is ``[null]``."""
-
-BACKEND_BODIES: Mapping[str, type[Message] | None] = {
-    "start": InitiateDownload,
-    "cancel": CancelDownload,
-    "ack": Acknowledgement,
-    "report": InstallReport,
-    "packages": InstalledSoftware,
-    "renew": RenewIdentity,
-    "stage": InstallationStage,
-    "connected": VehicleConnected,
-}
-"""What each service of Core takes."""
