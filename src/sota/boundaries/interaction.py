@@ -268,11 +268,24 @@ class Boundary:
         more["also"] = tuple(one for one in (*more.get("also", ()), *self.also) if one.name not in named)
         return Row(id, title, self.caller, self.callee, way, outcomes, response=response, **more)
 
-    def like(self, id: str, row: Row[Answer], *outcomes: Outcome, **more: Unpack[More]) -> Row[Answer]:
+    def like(
+        self,
+        id: str,
+        row: Row[Answer],
+        *outcomes: Outcome,
+        title: str = "",
+        way: Way | None = None,
+        **more: Unpack[More],
+    ) -> Row[Answer]:
         """Declare a row that repeats another boundary's, except for what is given here."""
         own: More = {"request": row.request, "note": row.note, "also": row.also, **more}
         own["also"] = tuple(one for one in own["also"] if one not in self.also)
-        return self.row(id, row.title, row.way, *(outcomes or row.outcomes), response=row.response, **own)
+        kept = outcomes or row.outcomes
+        return self.row(id, title or row.title, way or row.way, *kept, response=row.response, **own)
+
+    def carries(self, id: str, row: Interaction) -> Row[None]:
+        """Declare a row that carries another boundary's message, and has no outcomes of its own."""
+        return self.row(id, row.title, row.way, request=row.request, note=row.note)
 
 
 def declared(names: Mapping[str, object]) -> tuple[Interaction, ...]:

@@ -35,9 +35,7 @@ INITIATE_DOWNLOAD = TO_CLIENT.row(
     "WL-B10-2",
     "Initiate Software Download",
     Http("POST", "/v1/downloads"),
-    outcomes.COMPLETE,
-    outcomes.RESUMED,
-    outcomes.CANCELLED,
+    *outcomes.ENDINGS,
     also=(NOT_FOUND,),
     request=messages.DownloadWanted,
 )
@@ -45,18 +43,14 @@ INITIATE_DOWNLOAD_AT_NODE = TO_NODE.row(
     "WL-B10-3",
     "Initiate Software Download at the node",
     Service("backend", "start", others=("cancel",)),
-    outcomes.COMPLETE,
-    outcomes.RESUMED,
-    outcomes.CANCELLED,
+    *outcomes.ENDINGS,
     request={"start": transfers.InitiateDownload, "cancel": transfers.CancelDownload},
 )
 START_DOWNLOAD = B10.row(
     "WL-B10-4",
     "Start Download",
     Http("POST", "/v1/downloads/{index}/start"),
-    outcomes.COMPLETE,
-    outcomes.RESUMED,
-    outcomes.CANCELLED,
+    *outcomes.ENDINGS,
     also=(NOT_FOUND,),
     request=transfers.StartDownload,
 )

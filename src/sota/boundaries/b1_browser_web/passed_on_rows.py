@@ -21,17 +21,8 @@ VIN_BUSY = refuses("vin_busy", 409, "VIN is being changed", "another change of t
 
 def passed_on(id: str, row: Row[Answer_co], role: Role, *also: Outcome, keyed: bool = False) -> Row[Answer_co]:
     """Declare the row of B1 whose calls go on to a row of B2 or B3; ``also``: its own refusals."""
-    return B1.row(
-        id,
-        row.title,
-        replace(row.http, keyed=keyed),
-        *row.outcomes,
-        also=(*(outcome for outcome in row.also if outcome is not AUTHENTICATION_FAILED), *also),
-        request=row.request,
-        response=row.response,
-        role=role,
-        note=row.note,
-    )
+    behind = (outcome for outcome in row.also if outcome is not AUTHENTICATION_FAILED)
+    return B1.like(id, row, way=replace(row.http, keyed=keyed), also=(*behind, *also), role=role)
 
 
 ENROL_BY_CODE = passed_on("X-B1-83", identities.ENROL_BY_CODE, Role.PUBLIC)

@@ -13,7 +13,8 @@ from sota.boundaries.b2_web_core.queries import (
     RequestVehicleQuery,
     VehicleQuery,
 )
-from sota.boundaries.interaction import Boundary, Http, Program, answers, declared, fails, refuses
+from sota.boundaries.b2_web_core.queue_rows import B2
+from sota.boundaries.interaction import Http, answers, declared, fails, refuses
 from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
     NO_FILTERS,
@@ -25,8 +26,6 @@ from sota.boundaries.ordinary import (
 )
 from sota.boundaries.parameters import ListQuery, RegexQuery
 from sota.boundaries.values import BATCH_LIMIT, MessageOnly, Vin
-
-B2 = Boundary("B2", Program.WEB_SERVER, Program.SOTA_CORE, also=(AUTHENTICATION_FAILED,))
 
 INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
 QUEUED = answers("queued", "the request is queued for the vehicles that the package's filters choose")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from sota.boundaries.b3_web_resolver import resolution_messages as messages
+from sota.boundaries.b3_web_resolver.fleet_rows import B3
 from sota.boundaries.b3_web_resolver.messages import Resolved
 from sota.boundaries.b3_web_resolver.queries import DependencyQuery, DifferenceQuery, DropQuery
-from sota.boundaries.interaction import Boundary, Http, Program, answers, declared
-from sota.boundaries.ordinary import AUTHENTICATION_FAILED, FILTER_INVALID, NO_FILTERS, NOT_FOUND, PACKAGE_MISSING
+from sota.boundaries.interaction import Http, answers, declared
+from sota.boundaries.ordinary import FILTER_INVALID, NO_FILTERS, NOT_FOUND, PACKAGE_MISSING
 from sota.boundaries.parameters import ListQuery
-
-B3 = Boundary("B3", Program.WEB_SERVER, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 
 DEPENDENCIES = B3.row(
     "X-B3-14",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from sota.boundaries import audit
-from sota.boundaries.audit import AuditQuery
+from sota.boundaries.b2_web_core import queue_rows as core_queues
+from sota.boundaries.b2_web_core import rows as core
 from sota.boundaries.b3_web_resolver import fleet_rows, messages, resolution_rows
-from sota.boundaries.interaction import Boundary, Http, Program, answers, declared, fails, refuses
+from sota.boundaries.b3_web_resolver.fleet_rows import B3
+from sota.boundaries.interaction import Http, answers, declared, fails, refuses
 from sota.boundaries.ordinary import (
-    AUTHENTICATION_FAILED,
     FILTER_INVALID,
     NO_FILTERS,
     NOT_FOUND,
-    PACKAGE_EXISTS,
     PACKAGE_MISSING,
     RESOLUTION_EXISTS,
     TARGET_WIDENS,
@@ -19,29 +18,11 @@ from sota.boundaries.ordinary import (
 from sota.boundaries.parameters import DeleteFilterQuery, ListQuery, RegexQuery, WidenQuery
 from sota.boundaries.values import MessageOnly
 
-B3 = Boundary("B3", Program.WEB_SERVER, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
-
 INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
 FILTER_MISSING = refuses("filter_missing", 409, "Filter does not exist", "there is no filter of that name")
 
-NEW_PACKAGE = B3.row(
-    "WL-B3-1",
-    "New package data",
-    Http("POST", "/api/v1/packages", keyed=True),
-    INSERTED,
-    PACKAGE_EXISTS,
-    request=messages.PackageToResolve,
-    response=MessageOnly,
-)
-NEW_VIN = B3.row(
-    "WL-B3-2",
-    "New VIN",
-    Http("POST", "/api/v1/vehicles", keyed=True),
-    INSERTED,
-    refuses("vin_exists", 409, "VIN already exists", "the VIN is registered already"),
-    request=messages.VehicleToResolve,
-    response=MessageOnly,
-)
+NEW_PACKAGE = B3.like("WL-B3-1", core.NEW_PACKAGE, request=messages.PackageToResolve)
+NEW_VIN = B3.like("WL-B3-2", core.NEW_VIN, request=messages.VehicleToResolve)
 NEW_ASSOCIATION = B3.row(
     "WL-B3-3",
     "New Filter/Package association",
@@ -131,15 +112,7 @@ DETACH_FILTER = B3.row(
     also=(NOT_FOUND,),
     response=MessageOnly,
 )
-NEW_COMPONENT = B3.row(
-    "X-B3-2",
-    "New component",
-    Http("POST", "/api/v1/components", keyed=True),
-    INSERTED,
-    refuses("component_exists", 409, "Component already exists", "the part number is registered already"),
-    request=messages.ComponentToResolve,
-    response=MessageOnly,
-)
+NEW_COMPONENT = B3.like("X-B3-2", core.NEW_COMPONENT, request=messages.ComponentToResolve)
 DELETE_PACKAGE = B3.row(
     "X-B3-3",
     "Delete a package",
@@ -157,21 +130,8 @@ DELETE_VEHICLE = B3.row(
     response=MessageOnly,
 )
 
-AUDIT = B3.row(
-    "X-B3-30",
-    "The audit trail of the External Resolver",
-    Http("GET", "/api/v1/audit", query=AuditQuery),
-    answers("listed", "the records that are asked for, newest first"),
-    answers("empty", "there is no such record: an empty list"),
-    response=list[audit.AuditRecord],
-)
+AUDIT = B3.like("X-B3-30", core_queues.AUDIT, title="The audit trail of the External Resolver")
 
-VERIFY_AUDIT = B3.row(
-    "X-B3-31",
-    "Check the audit trail of the External Resolver",
-    Http("GET", "/api/v1/audit/verify"),
-    answers("checked", "whether the chain holds, and where it is broken"),
-    response=audit.AuditVerdict,
-)
+VERIFY_AUDIT = B3.like("X-B3-31", core_queues.VERIFY_AUDIT, title="Check the audit trail of the External Resolver")
 
 ROWS = (*declared(globals()), *fleet_rows.ROWS, *resolution_rows.ROWS)

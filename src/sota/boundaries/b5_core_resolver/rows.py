@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from sota.boundaries.b3_web_resolver import messages as web_messages
 from sota.boundaries.b3_web_resolver import resolution_rows as web_resolutions
 from sota.boundaries.b3_web_resolver import rows as web
 from sota.boundaries.b5_core_resolver import messages
 from sota.boundaries.interaction import Boundary, Http, Lines, Program, answers, declared
-from sota.boundaries.ordinary import AUTHENTICATION_FAILED, NO_FILTERS, PACKAGE_MISSING, RESOLUTION_EXISTS
+from sota.boundaries.ordinary import AUTHENTICATION_FAILED
 
 B5 = Boundary("B5", Program.SOTA_CORE, Program.EXTERNAL_RESOLVER, also=(AUTHENTICATION_FAILED,))
 
-RESOLVE = B5.row(
-    "WL-B5-1",
-    "Resolve VIN Request",
-    Http("POST", "/api/v1/resolve", read_only=True),
-    answers("resolved", "the subset of all VINs that passed all filters, each with the packages that it must get"),
-    NO_FILTERS,
-    also=(PACKAGE_MISSING, RESOLUTION_EXISTS),
-    request=web_messages.ResolveRequest,
-    response=list[web_messages.Resolved],
-)
+RESOLVE = B5.like("WL-B5-1", web.RESOLVE)
 TELL_FACTS = B5.row(
     "WL-B5-2",
     "Result of an install, and other facts about vehicles",

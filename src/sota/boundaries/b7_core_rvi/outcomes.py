@@ -8,6 +8,8 @@ COMPLETE = answers("complete", "the update is finished without errors", "Install
 RESUMED = behaves("resumed", "interrupted by a lost network, the work is taken up again on reconnection")
 RESUMED_X_TIMES = behaves("resumed", "interrupted by a lost network, reconnection is tried X times to resume the work")
 CANCELLED = behaves("cancelled", "'Cancel Software Download' interrupts the download")
+ENDINGS = (COMPLETE, RESUMED, CANCELLED)
+"""How what was begun ends: of every row that begins a download."""
 RECEIVED = answers("received", "the block is on disk, and acknowledged")
 DUPLICATE = behaves("duplicate", "a block received before is discarded and the next one requested")
 DOWNLOADED = answers("downloaded", "the download is finished without errors", "Download of {package} complete")

@@ -37,9 +37,7 @@ INITIATE_DOWNLOAD = TO_CORE.row(
     "WL-B7-3",
     "Initiate Software Download",
     Service("backend", "start", others=("cancel",)),
-    outcomes.COMPLETE,
-    outcomes.RESUMED,
-    outcomes.CANCELLED,
+    *outcomes.ENDINGS,
     also=(outcomes.CONFLICT, outcomes.OVER),
     request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
 )
@@ -47,9 +45,7 @@ START_DOWNLOAD = B7.row(
     "WL-B7-4",
     "Start Download",
     Service("vehicle", "start", others=("abort",)),
-    outcomes.COMPLETE,
-    outcomes.RESUMED,
-    outcomes.CANCELLED,
+    *outcomes.ENDINGS,
     request={"start": messages.StartDownload, "abort": messages.AbortDownload},
 )
 SEND_BLOCK = B7.row(

@@ -5,48 +5,25 @@ The link has no HTTP, so these rows have no outcomes of their own: those of B7 a
 
 from __future__ import annotations
 
-from sota.boundaries.b7_core_rvi import messages
-from sota.boundaries.interaction import Boundary, Program, Service, declared
+from sota.boundaries.b7_core_rvi import rows as b7
+from sota.boundaries.interaction import Boundary, Program, declared
 
 B8 = Boundary("B8", Program.RVI_NODE_SERVER, Program.RVI_NODE_CLIENT)
 TO_SERVER = Boundary("B8", Program.RVI_NODE_CLIENT, Program.RVI_NODE_SERVER)
 
-UPDATE_AVAILABLE = B8.row(
-    "WL-B8-1", "Software Update Available", Service("vehicle", "notify"), request=messages.UpdateAvailable
-)
-START_DOWNLOAD = B8.row(
-    "WL-B8-2",
-    "Start Download",
-    Service("vehicle", "start", others=("abort",)),
-    request={"start": messages.StartDownload, "abort": messages.AbortDownload},
-)
-SEND_BLOCK = TO_SERVER.row("WL-B8-3", "Lowest numbered data block", Service("vehicle", "chunk"), request=messages.Block)
-FINISH_DOWNLOAD = B8.row("WL-B8-4", "Finalize Download", Service("vehicle", "finish"), request=messages.FinishDownload)
-INSTALL_REPORT = B8.row("WL-B8-5", "Install Report", Service("backend", "report"), request=messages.InstallReport)
-INITIATE_DOWNLOAD = TO_SERVER.row(
-    "WL-B8-6",
-    "Initiate Software Download",
-    Service("backend", "start", others=("cancel",)),
-    request={"start": messages.InitiateDownload, "cancel": messages.CancelDownload},
-)
-GET_PACKAGES = B8.row(
-    "WL-B8-7",
-    "Get All Packages",
-    Service("vehicle", "getpackages"),
-    note="extension: added by the authors later",
-)
+UPDATE_AVAILABLE = B8.carries("WL-B8-1", b7.UPDATE_AVAILABLE)
+START_DOWNLOAD = B8.carries("WL-B8-2", b7.START_DOWNLOAD)
+SEND_BLOCK = TO_SERVER.carries("WL-B8-3", b7.SEND_BLOCK)
+FINISH_DOWNLOAD = B8.carries("WL-B8-4", b7.FINISH_DOWNLOAD)
+INSTALL_REPORT = B8.carries("WL-B8-5", b7.INSTALL_REPORT)
+INITIATE_DOWNLOAD = TO_SERVER.carries("WL-B8-6", b7.INITIATE_DOWNLOAD)
+GET_PACKAGES = B8.carries("WL-B8-7", b7.GET_PACKAGES)
 
-ACKNOWLEDGE = TO_SERVER.row("X-B8-1", "Acknowledgement", Service("backend", "ack"), request=messages.Acknowledgement)
-REPORTED = TO_SERVER.row("X-B8-2", "Report received", Service("vehicle", "reported"), request=messages.Reported)
-INSTALLED_SOFTWARE = B8.row(
-    "X-B8-3", "Installed software", Service("backend", "packages"), request=messages.InstalledSoftware
-)
-CONNECTED = TO_SERVER.row(
-    "X-B8-4", "Vehicle connected", Service("backend", "connected"), request=messages.VehicleConnected
-)
-STAGE = TO_SERVER.row(
-    "X-B8-5", "Stage of an installation", Service("backend", "stage"), request=messages.InstallationStage
-)
-WELCOME = B8.row("X-B8-6", "A vehicle's epoch", Service("vehicle", "welcome"), request=messages.Welcome)
+ACKNOWLEDGE = TO_SERVER.carries("X-B8-1", b7.ACKNOWLEDGE)
+REPORTED = TO_SERVER.carries("X-B8-2", b7.REPORTED)
+INSTALLED_SOFTWARE = B8.carries("X-B8-3", b7.INSTALLED_SOFTWARE)
+CONNECTED = TO_SERVER.carries("X-B8-4", b7.CONNECTED)
+STAGE = TO_SERVER.carries("X-B8-5", b7.STAGE)
+WELCOME = B8.carries("X-B8-6", b7.WELCOME)
 
 ROWS = declared(globals())
