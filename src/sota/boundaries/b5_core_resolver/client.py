@@ -13,9 +13,8 @@ from sota.boundaries.b3_web_resolver.resolution_messages import Resolution
 from sota.boundaries.b5_core_resolver import rows
 from sota.boundaries.b5_core_resolver.messages import Fact, FactResult
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.calling import NDJSON, Caller, decode_line, encode_lines
+from sota.boundaries.calling import NDJSON, BoundaryClient, decode_line, encode_lines
 from sota.boundaries.values import PackageId
-from sota.kit.http.client import HttpClient
 
 _BEFORE_VIN, _VIN_END = b'{"vin":"', len(b'{"vin":"') + 17
 _VINS = re.compile(rb"(?:[A-Z0-9]{17})*")
@@ -29,11 +28,8 @@ class ResolvedSet:
     vins: list[str]
 
 
-class FactsClient:
+class FactsClient(BoundaryClient):
     """The External Resolver, as SOTA Core sees it: ask for vehicles, tell facts about them."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self.caller = Caller(client)
 
     @calls("WL-B5-1")
     async def resolve(self, package: PackageId, resolution_id: str | None = None) -> AsyncIterator[list[ResolvedSet]]:

@@ -18,16 +18,19 @@ class FactBase(Message, frozen=True, tag_field="fact"):
     id: FactId
 
 
-class VehicleRegistered(FactBase, frozen=True, tag="vehicle_registered"):
+class VehicleFact(FactBase, frozen=True):
+    """A fact about one vehicle."""
+
+    vin: Vin
+
+
+class VehicleRegistered(VehicleFact, frozen=True, tag="vehicle_registered"):
     """There is a vehicle of this VIN."""
 
-    vin: Vin
 
-
-class VehicleRetired(FactBase, frozen=True, tag="vehicle_retired"):
+class VehicleRetired(VehicleFact, frozen=True, tag="vehicle_retired"):
     """There is no vehicle of this VIN any more. ``erased``: the VIN goes from recorded resolutions too."""
 
-    vin: Vin
     erased: bool = False
 
 
@@ -58,52 +61,45 @@ class PackageRetired(FactBase, frozen=True, tag="package_retired"):
     version: ForeignText
 
 
-class ComponentAdded(FactBase, frozen=True, tag="component_added"):
+class ComponentAdded(VehicleFact, frozen=True, tag="component_added"):
     """The vehicle has the component."""
 
-    vin: Vin
     part_number: PartNumber
 
 
-class ComponentRemoved(FactBase, frozen=True, tag="component_removed"):
+class ComponentRemoved(VehicleFact, frozen=True, tag="component_removed"):
     """The vehicle no longer has the component."""
 
-    vin: Vin
     part_number: PartNumber
 
 
-class PackageAdded(FactBase, frozen=True, tag="package_added"):
+class PackageAdded(VehicleFact, frozen=True, tag="package_added"):
     """The vehicle has the package installed; another version of it is a fact of its own."""
 
-    vin: Vin
     package: InstalledPackage
 
 
-class PackageRemoved(FactBase, frozen=True, tag="package_removed"):
+class PackageRemoved(VehicleFact, frozen=True, tag="package_removed"):
     """The vehicle no longer has the package installed."""
 
-    vin: Vin
     package: InstalledPackage
 
 
-class PackagesReplaced(FactBase, frozen=True, tag="packages_replaced"):
+class PackagesReplaced(VehicleFact, frozen=True, tag="packages_replaced"):
     """The vehicle's packages are exactly these, for example because it told them all."""
 
-    vin: Vin
     packages: Annotated[list[InstalledPackage], Meta(max_length=10_000)]
 
 
-class ComponentsReplaced(FactBase, frozen=True, tag="components_replaced"):
+class ComponentsReplaced(VehicleFact, frozen=True, tag="components_replaced"):
     """The vehicle's components are exactly these."""
 
-    vin: Vin
     components: Annotated[list[PartNumber], Meta(max_length=1000)]
 
 
-class VehicleProvisioned(FactBase, frozen=True, tag="vehicle_provisioned"):
+class VehicleProvisioned(VehicleFact, frozen=True, tag="vehicle_provisioned"):
     """There is a vehicle of this VIN, and its components and packages are exactly these."""
 
-    vin: Vin
     components: Annotated[list[PartNumber], Meta(max_length=1000)]
     packages: Annotated[list[InstalledPackage], Meta(max_length=10_000)]
 

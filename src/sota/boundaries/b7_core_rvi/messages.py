@@ -90,21 +90,23 @@ class UpdateAvailable(Message, frozen=True):
         return DownloadIdentity(update_id=self.update_id, package=download.package, sha256=download.sha256)
 
 
-class InitiateDownload(Message, frozen=True):
-    """B7-3 ``start`` to Core: the vehicle asks for a download."""
+class FromVehicle(Message, frozen=True):
+    """What a vehicle says of a download."""
 
     vin: Vin
     download_index: DownloadIndex
     identity: DownloadIdentity
+
+
+class InitiateDownload(FromVehicle, frozen=True):
+    """B7-3 ``start`` to Core: the vehicle asks for a download."""
+
     epoch: Epoch
 
 
-class CancelDownload(Message, frozen=True):
+class CancelDownload(FromVehicle, frozen=True):
     """B7-3 ``cancel`` to Core: the vehicle wants no more of a download, for example because the driver declined."""
 
-    vin: Vin
-    download_index: DownloadIndex
-    identity: DownloadIdentity
     epoch: Epoch
     reason: Reason | None = None
 
@@ -186,12 +188,9 @@ class FinishDownload(Message, frozen=True):
     identity: DownloadIdentity
 
 
-class Acknowledgement(Message, frozen=True):
+class Acknowledgement(FromVehicle, frozen=True):
     """``ack`` to Core: every block that is on the vehicle's disk, as ranges; the outcome of what it answers."""
 
-    vin: Vin
-    download_index: DownloadIndex
-    identity: DownloadIdentity
     epoch: Epoch
     received: Blocks
     outcome: OutcomeReport | None = None
@@ -218,15 +217,12 @@ class Operation(Message, frozen=True):
         return self.result_code in {0, 1}
 
 
-class InstallReport(Message, frozen=True):
+class InstallReport(FromVehicle, frozen=True):
     """B7-7 ``report``: what the vehicle did, and which version of the package it runs now.
 
     ``running_version`` is null where the package is not installed, and left out where the vehicle cannot tell.
     """
 
-    vin: Vin
-    download_index: DownloadIndex
-    identity: DownloadIdentity
     status: ReportStatus
     operations: Annotated[list[Operation], Meta(max_length=1000)]
     running_version: ForeignText | UnsetType | None = UNSET
@@ -241,12 +237,9 @@ class InstallReport(Message, frozen=True):
         return self.identity.package
 
 
-class InstallationStage(Message, frozen=True):
+class InstallationStage(FromVehicle, frozen=True):
     """``stage`` to Core: what the installer does with a download now. The last word of several holds."""
 
-    vin: Vin
-    download_index: DownloadIndex
-    identity: DownloadIdentity
     stage: Stage
     epoch: Epoch | None = None
     """The SOTA Client writes it, as in a report."""
