@@ -49,8 +49,8 @@ def describe(kind: object) -> Described:
     if isinstance(kind, Lines):
         inner = describe(kind.item)
         return Described(f"NDJSON of {inner.name}", inner.fields)
-    info = _bare(inspect.type_info(kind))
-    item = _bare(info.item_type) if isinstance(info, inspect.ListType) else info
+    info = bare(inspect.type_info(kind))
+    item = bare(info.item_type) if isinstance(info, inspect.ListType) else info
     return Described(_name(info), tuple(_fields(item)) if isinstance(item, inspect.StructType) else ())
 
 
@@ -66,14 +66,15 @@ def _fields(struct: inspect.StructType) -> Iterator[Field]:
         yield Field(field.encode_name, _name(field.type), field.required)
 
 
-def _bare(info: inspect.Type) -> inspect.Type:
+def bare(info: inspect.Type) -> inspect.Type:
+    """Return a type without its limits and descriptions."""
     while isinstance(info, inspect.Metadata):
         info = info.type
     return info
 
 
 def _name(info: inspect.Type) -> str:
-    info = _bare(info)
+    info = bare(info)
     match info:
         case inspect.StructType(cls=cls):
             return cls.__name__

@@ -11,7 +11,7 @@ Nothing here does I/O.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
@@ -286,6 +286,15 @@ class Boundary:
     def carries(self, id: str, row: Interaction) -> Row[None]:
         """Declare a row that carries another boundary's message, and has no outcomes of its own."""
         return self.row(id, row.title, row.way, request=row.request, note=row.note)
+
+
+def by_route(rows: Iterable[Interaction]) -> dict[tuple[str, str], list[Interaction]]:
+    """Group the rows over HTTP by method and path."""
+    routes: dict[tuple[str, str], list[Interaction]] = {}
+    for row in rows:
+        if isinstance(row.way, Http):
+            routes.setdefault((row.way.method, row.way.path), []).append(row)
+    return routes
 
 
 def declared(names: Mapping[str, object]) -> tuple[Interaction, ...]:

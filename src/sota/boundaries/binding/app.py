@@ -18,13 +18,14 @@ import asyncio
 import functools
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from sota.boundaries.binding.call import AnyCall, Authenticator, Call, Event, Handler, Receive, Reply, Send
 from sota.boundaries.binding.query import decode_query, read_key, split_query
 from sota.boundaries.binding.routing import Route, Router
-from sota.boundaries.interaction import Http, Interaction
+from sota.boundaries.interaction import Interaction, by_route
 from sota.boundaries.parameters import path_type
 from sota.boundaries.wording import in_words
 from sota.kit.errors import (
@@ -74,15 +75,9 @@ class App:
         """Bind every method of these objects that ``@serves`` HTTP rows of this program."""
         for feature in features:
             for name in dir(type(feature)):
-                handler: Handler | None = getattr(feature, name, None)
-                if handler is None:
-                    continue
+                handler: Any = getattr(feature, name, None)  # any attribute: what carries the mark is a handler
                 rows = [self._rows[row_id] for row_id in getattr(handler, "__serves__", ()) if row_id in self._rows]
-                routes: dict[tuple[str, str], list[Interaction]] = {}
-                for row in rows:
-                    if isinstance(row.way, Http):
-                        routes.setdefault((row.way.method, row.way.path), []).append(row)
-                for (method, path), same in routes.items():
+                for (method, path), same in by_route(rows).items():
                     self.route(method, path, handler, tuple(same))
 
     def route(self, method: str, path: str, handler: Handler, rows: tuple[Interaction, ...] = ()) -> None:

@@ -16,10 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from sota import __version__
-from sota.boundaries.interaction import Http, Interaction, Program, Role
+from sota.boundaries.interaction import Http, Interaction, Program, Role, by_route
 from sota.boundaries.openapi.answers import answers_of, ordinary_responses
 from sota.boundaries.openapi.bodies import request_body
 from sota.boundaries.openapi.errors import codes_of
@@ -41,6 +40,12 @@ Every path, method and answer here is a row of the whitelist; a request that is 
 """
 
 
+BY_CREDENTIAL = (
+    "The calling program sends its own credential as `Authorization: Bearer CREDENTIAL`. "
+    "A missing or wrong one is answered 404 'Authentication Failed'."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Documented:
     """A program that has a document, and the boundaries in it."""
@@ -50,29 +55,17 @@ class Documented:
     who: str
 
 
-DOCUMENTED: Mapping[str, Documented] = MappingProxyType(
-    {
-        "web": Documented(
-            Program.WEB_SERVER,
-            ("B1",),
-            "Programs send `Authorization: Bearer TOKEN`. A browser has a session cookie, and sends the session's CSRF "
-            "token in `X-CSRF-Token` with whatever changes something. `x-role` names the least role that may make a "
-            "call: viewer, operator, admin.",
-        ),
-        "core": Documented(
-            Program.SOTA_CORE,
-            ("B2", "B12"),
-            "The calling program sends its own credential as `Authorization: Bearer CREDENTIAL`. "
-            "A missing or wrong one is answered 404 'Authentication Failed'.",
-        ),
-        "resolver": Documented(
-            Program.EXTERNAL_RESOLVER,
-            ("B3", "B5"),
-            "The calling program sends its own credential as `Authorization: Bearer CREDENTIAL`. "
-            "A missing or wrong one is answered 404 'Authentication Failed'.",
-        ),
-    }
-)
+DOCUMENTED: Mapping[str, Documented] = {
+    "web": Documented(
+        Program.WEB_SERVER,
+        ("B1",),
+        "Programs send `Authorization: Bearer TOKEN`. A browser has a session cookie, and sends the session's CSRF "
+        "token in `X-CSRF-Token` with whatever changes something. `x-role` names the least role that may make a "
+        "call: viewer, operator, admin.",
+    ),
+    "core": Documented(Program.SOTA_CORE, ("B2", "B12"), BY_CREDENTIAL),
+    "resolver": Documented(Program.EXTERNAL_RESOLVER, ("B3", "B5"), BY_CREDENTIAL),
+}
 
 
 def rows_in(documented: Documented) -> tuple[Interaction, ...]:
@@ -92,7 +85,7 @@ def document(documented: Documented) -> Json:
     rows = rows_in(documented)
     schemas = Schemas(rows)
     paths: dict[str, Json] = {}
-    for (method, path), same in _by_route(rows).items():
+    for (method, path), same in by_route(rows).items():
         paths.setdefault(path, {})[method.lower()] = _operation(f"{method} {path}", same, schemas)
     return {
         "openapi": "3.1.0",
@@ -112,14 +105,6 @@ def document(documented: Documented) -> Json:
             "securitySchemes": _security_schemes(documented),
         },
     }
-
-
-def _by_route(rows: tuple[Interaction, ...]) -> dict[tuple[str, str], list[Interaction]]:
-    routes: dict[tuple[str, str], list[Interaction]] = {}
-    for row in rows:
-        if isinstance(row.way, Http):
-            routes.setdefault((row.way.method, row.way.path), []).append(row)
-    return routes
 
 
 def _operation(route: str, rows: list[Interaction], schemas: Schemas) -> Json:

@@ -10,6 +10,7 @@ from msgspec import inspect
 from sota.boundaries.b1_browser_web import admin_rows, page_rows, passed_on_rows
 from sota.boundaries.b3_web_resolver import rows as web_rows
 from sota.boundaries.b5_core_resolver import rows as core_rows
+from sota.boundaries.describe import bare
 from sota.boundaries.interaction import Http, Interaction, Lines, Outcome, Program, Role
 from sota.boundaries.openapi.bodies import BYTES, BYTES_SCHEMA, FORMS, JSON, NDJSON, entry, lines
 from sota.boundaries.openapi.examples import example_of
@@ -22,7 +23,6 @@ NOT_MODIFIED = 304
 ENDINGS = {".js": "text/javascript", ".css": "text/css"}
 # The two that stream their array, or one object a line if the caller accepts that.
 ALSO_LINES = (web_rows.RESOLVE, core_rows.RESOLVE)
-SAFE = frozenset({"GET"})
 # Forms that answer a refusal with their page again; and everything that checks a password.
 PAGES_AGAIN = (page_rows.LOGIN, admin_rows.CHANGE_PASSWORD_FORM)
 THROTTLED = (*PAGES_AGAIN, admin_rows.CHANGE_PASSWORD, passed_on_rows.ENROL_BY_CODE)
@@ -101,11 +101,8 @@ def _declared(row: Interaction, schemas: Schemas) -> Iterator[Answer]:
             headers = ("Location",) if outcome.status != NOT_MODIFIED else ()
             yield Answer(outcome.status, outcome.name, outcome.text, {}, headers)
         else:
-            yield Answer(outcome.status, outcome.name, outcome.text, _success(row, outcome, schemas), _headers(row))
-
-
-def _headers(row: Interaction) -> tuple[str, ...]:
-    return ("Link",) if "cursor" in row.http.parameters else ()
+            headers = ("Link",) if "cursor" in row.http.parameters else ()
+            yield Answer(outcome.status, outcome.name, outcome.text, _success(row, outcome, schemas), headers)
 
 
 def _success(row: Interaction, outcome: Outcome, schemas: Schemas) -> Json:
@@ -117,7 +114,7 @@ def _success(row: Interaction, outcome: Outcome, schemas: Schemas) -> Json:
         return {}
     if outcome.name == "empty":
         return {JSON: {"schema": schemas.of(kind), "example": []}}
-    if outcome.message is not None and not _is_list(kind):
+    if outcome.message is not None and not isinstance(bare(inspect.type_info(kind)), inspect.ListType):
         known = example_of(kind)
         example = {**(known if isinstance(known, dict) else {}), "message": outcome.message}
         return {JSON: {"schema": schemas.with_message(kind), "example": example}}
@@ -132,13 +129,6 @@ def _body(kind: object, schemas: Schemas) -> Json:
     if isinstance(kind, Lines):
         return {NDJSON: lines(kind, schemas)}
     return {BYTES: BYTES_SCHEMA} if kind is bytes else {JSON: entry(schemas.of(kind), example_of(kind))}
-
-
-def _is_list(kind: object) -> bool:
-    info = inspect.type_info(kind)
-    while isinstance(info, inspect.Metadata):
-        info = info.type
-    return isinstance(info, inspect.ListType)
 
 
 def _page(media: str = HTML) -> Json:
@@ -163,7 +153,7 @@ def _possible(rows: Sequence[Interaction]) -> set[str]:
     """Find the ordinary refusals that can come back, by caller, method and body."""
     possible = {"invalid", "url_too_long", "unavailable"}
     ways = [row.way for row in rows if isinstance(row.way, Http)]
-    if any(way.method not in SAFE for way in ways):
+    if any(way.method != "GET" for way in ways):
         possible |= {"timeout", "too_large", "unsupported_media_type"} if _has_body(rows) else set()
         possible |= {"forbidden"} if rows[0].callee is Program.WEB_SERVER else set()
     if any(row.role in (Role.OPERATOR, Role.ADMIN) for row in rows):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from sota.boundaries.interaction import Http, Interaction, Outcome
 from sota.boundaries.ordinary import REFUSALS
@@ -27,14 +26,6 @@ has it.
 """
 
 
-@dataclass(slots=True)
-class Meaning:
-    """One status and title of a code: where, and why."""
-
-    texts: list[str] = field(default_factory=list)
-    rows: list[str] = field(default_factory=list)
-
-
 def refusals_of(row: Interaction) -> list[Outcome]:
     """Return the row's outcomes that are errors over HTTP."""
     if not isinstance(row.way, Http):
@@ -52,18 +43,18 @@ def errors_page() -> str:
     lines = [HEAD, "| Code | Status | Title | When |", "|---|--:|---|---|"]
     lines += [f"| `{one.code}` | {one.status} | {one.title} | {one.when} |" for one in REFUSALS]
     lines += [ROWS, "| Code | Status | Title | When | Rows |", "|---|--:|---|---|---|"]
-    for (code, status, title), meaning in sorted(_meanings().items()):
-        when = "; ".join(dict.fromkeys(meaning.texts))
-        lines.append(f"| `{code}` | {status} | {title} | {when} | {', '.join(dict.fromkeys(meaning.rows))} |")
+    for (code, status, title), meanings in sorted(_meanings().items()):
+        when = "; ".join(dict.fromkeys(text for text, _ in meanings))
+        where = ", ".join(dict.fromkeys(row for _, row in meanings))
+        lines.append(f"| `{code}` | {status} | {title} | {when} | {where} |")
     return "\n".join(lines) + "\n"
 
 
-def _meanings() -> dict[tuple[str, int, str], Meaning]:
-    meanings: dict[tuple[str, int, str], Meaning] = {}
+def _meanings() -> dict[tuple[str, int, str], list[tuple[str, str]]]:
+    """Find each code's statuses and titles; of each why it is given, and the row."""
+    meanings: dict[tuple[str, int, str], list[tuple[str, str]]] = {}
     for row in TABLE.values():
         for outcome in refusals_of(row):
             title = (outcome.message or "").replace(f"{row.title} failed", "*name of the request* failed")
-            meaning = meanings.setdefault((outcome.name, outcome.status or 0, title), Meaning())
-            meaning.texts.append(outcome.text)
-            meaning.rows.append(row.id)
+            meanings.setdefault((outcome.name, outcome.status or 0, title), []).append((outcome.text, row.id))
     return meanings

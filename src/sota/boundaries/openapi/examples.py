@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import msgspec
 from msgspec import inspect
@@ -20,15 +19,13 @@ from sota.boundaries.b3_web_resolver import resolution_messages as resolutions
 from sota.boundaries.b5_core_resolver import messages as b5
 from sota.boundaries.b12_logistics_core import messages as b12
 from sota.boundaries.interaction import Lines
-from sota.boundaries.openapi.identity_examples import IDENTITIES
+from sota.boundaries.openapi.identity_examples import IDENTITIES, MOMENT, SHA256, VIN
 from sota.boundaries.values import InstalledPackage, MessageOnly, PackageId
 
-VIN = "WVWZZZ1KZ7W000001"
 REQUEST_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 UPDATE_ID = "01890a5d-ac96-774b-bcce-b302099a8058"
-SHA256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 SHA1 = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
-MOMENT, START, END = "2030-06-01T08:00:00Z", "2030-06-01T00:00:00Z", "2030-07-01T00:00:00Z"
+START, END = "2030-06-01T00:00:00Z", "2030-07-01T00:00:00Z"
 PACKAGE = {"name": "ivi", "version": "2.1.0"}
 LIBRARY = {"name": "libtls", "version": "3.0.4"}
 INTERVAL = {"start": START, "end": END}
@@ -159,65 +156,62 @@ RESOLUTIONS: Mapping[type, object] = {
     },
 }
 
-EXAMPLES: Mapping[type, object] = MappingProxyType(
-    {
-        **IDENTITIES,
-        MessageOnly: {"message": "Row Inserted"},
-        PackageId: PACKAGE,
-        InstalledPackage: PACKAGE,
-        b1.Credentials: {"username": "admin", "password": "the password that was shown"},
-        b1.SignedIn: {"username": "admin", "role": "admin", "csrf_token": "0f" * 32},
-        b1.PackageMetadata: {**PACKAGE, "description": "Infotainment", "sha256": SHA256, "dependencies": [LIBRARY]},
-        b1.ApiDocument: {"openapi": "3.1.0", "info": {"title": "SOTA: Web Server", "version": "1.0.0"}, "paths": {}},
-        **ADMINISTRATION,
-        **RESOLUTIONS,
-        b2.NewVehicle: {"vin": VIN},
-        b2.Vehicle: VEHICLE,
-        b2.ListedVehicle: {**VEHICLE, "packages": [LIBRARY]},
-        b2.VehicleDetail: {**VEHICLE, "components": ["TCU-5G.2"], "packages": [LIBRARY], "updates": [UPDATE]},
-        b2.NewPackage: {**REGISTERED, "uri": "4f/4f0c91b6b0a7f5f2f4b8d1a2c3e4f506"},
-        b2.Package: {**REGISTERED, "signed": False, "created_at": MOMENT},
-        b2.PackageFile: {"uri": "4f/4f0c91b6b0a7f5f2f4b8d1a2c3e4f506", "size": 48213, "sha256": SHA256},
-        b2.QueueRequest: {"package": PACKAGE, "priority": 10, "interval": INTERVAL},
-        b2.Queued: {"install_request_id": REQUEST_ID},
-        b2.NewCampaign: {"package": PACKAGE, "priority": 10, "start": START, "end": END, "name": "Summer"},
-        b2.CampaignCreated: {
-            "message": "Campaign created",
-            "campaign_id": REQUEST_ID,
-            "install_request_id": REQUEST_ID,
-        },
-        b2.InstallRequest: {
-            "install_request_id": REQUEST_ID,
-            "package": PACKAGE,
-            "priority": 10,
-            "interval": INTERVAL,
-            "status": "running",
-            "counts": COUNTS,
-            "left_out": 3,
-            "created_at": MOMENT,
-            "name": "Summer",
-        },
-        b2.RequestChanged: {"install_request_id": REQUEST_ID, "changed": 1, "counts": COUNTS},
-        b2.Blacklisting: {"comment": "The radio stays silent."},
-        b2.Blacklisted: {"message": "Package blacklisted", "cancelled": 12, "in_flight": 1},
-        b2.BlacklistPreview: {"pending": 12, "in_flight": 1, "vehicles": 13, "installed_on": 40},
-        b2.Update: UPDATE,
-        b2.CompletedInstall: {"vin": VIN, "completed_at": MOMENT},
-        b2.Component: COMPONENT,
-        b3.PackageToResolve: TO_RESOLVE,
-        b3.VehicleToResolve: {"vin": VIN},
-        b3.ComponentToResolve: COMPONENT,
-        b3.Filter: FILTER,
-        b3.FilterChange: {"expression": FILTER["expression"]},
-        b3.Association: {"filter": FILTER["name"]},
-        b3.ResolveRequest: {"package": PACKAGE},
-        b3.Resolved: {"vin": VIN, "packages": [LIBRARY, PACKAGE]},
-        b5.VehicleRegistered: {"fact": "vehicle_registered", "id": "core-17", "vin": VIN},
-        b5.FactResult: {"id": "core-17", "status": "recorded"},
-        b12.ProvisionedVehicle: {"vin": VIN, "components": ["TCU-5G.2"], "packages": [LIBRARY]},
-        b12.ProvisionResult: {"line": 1, "status": "inserted", "vin": VIN},
-    }
-)
+EXAMPLES: Mapping[type, object] = {
+    **IDENTITIES,
+    MessageOnly: {"message": "Row Inserted"},
+    PackageId: PACKAGE,
+    InstalledPackage: PACKAGE,
+    b1.Credentials: {"username": "admin", "password": "the password that was shown"},
+    b1.SignedIn: {"username": "admin", "role": "admin", "csrf_token": "0f" * 32},
+    b1.PackageMetadata: {**PACKAGE, "description": "Infotainment", "sha256": SHA256, "dependencies": [LIBRARY]},
+    b1.ApiDocument: {"openapi": "3.1.0", "info": {"title": "SOTA: Web Server", "version": "1.0.0"}, "paths": {}},
+    **ADMINISTRATION,
+    **RESOLUTIONS,
+    b2.NewVehicle: {"vin": VIN},
+    b2.ListedVehicle: {**VEHICLE, "packages": [LIBRARY]},
+    b2.VehicleDetail: {**VEHICLE, "components": ["TCU-5G.2"], "packages": [LIBRARY], "updates": [UPDATE]},
+    b2.NewPackage: {**REGISTERED, "uri": "4f/4f0c91b6b0a7f5f2f4b8d1a2c3e4f506"},
+    b2.Package: {**REGISTERED, "signed": False, "created_at": MOMENT},
+    b2.PackageFile: {"uri": "4f/4f0c91b6b0a7f5f2f4b8d1a2c3e4f506", "size": 48213, "sha256": SHA256},
+    b2.QueueRequest: {"package": PACKAGE, "priority": 10, "interval": INTERVAL},
+    b2.Queued: {"install_request_id": REQUEST_ID},
+    b2.NewCampaign: {"package": PACKAGE, "priority": 10, "start": START, "end": END, "name": "Summer"},
+    b2.CampaignCreated: {
+        "message": "Campaign created",
+        "campaign_id": REQUEST_ID,
+        "install_request_id": REQUEST_ID,
+    },
+    b2.InstallRequest: {
+        "install_request_id": REQUEST_ID,
+        "package": PACKAGE,
+        "priority": 10,
+        "interval": INTERVAL,
+        "status": "running",
+        "counts": COUNTS,
+        "left_out": 3,
+        "created_at": MOMENT,
+        "name": "Summer",
+    },
+    b2.RequestChanged: {"install_request_id": REQUEST_ID, "changed": 1, "counts": COUNTS},
+    b2.Blacklisting: {"comment": "The radio stays silent."},
+    b2.Blacklisted: {"message": "Package blacklisted", "cancelled": 12, "in_flight": 1},
+    b2.BlacklistPreview: {"pending": 12, "in_flight": 1, "vehicles": 13, "installed_on": 40},
+    b2.Update: UPDATE,
+    b2.CompletedInstall: {"vin": VIN, "completed_at": MOMENT},
+    b2.Component: COMPONENT,
+    b3.PackageToResolve: TO_RESOLVE,
+    b3.VehicleToResolve: {"vin": VIN},
+    b3.ComponentToResolve: COMPONENT,
+    b3.Filter: FILTER,
+    b3.FilterChange: {"expression": FILTER["expression"]},
+    b3.Association: {"filter": FILTER["name"]},
+    b3.ResolveRequest: {"package": PACKAGE},
+    b3.Resolved: {"vin": VIN, "packages": [LIBRARY, PACKAGE]},
+    b5.VehicleRegistered: {"fact": "vehicle_registered", "id": "core-17", "vin": VIN},
+    b5.FactResult: {"id": "core-17", "status": "recorded"},
+    b12.ProvisionedVehicle: {"vin": VIN, "components": ["TCU-5G.2"], "packages": [LIBRARY]},
+    b12.ProvisionResult: {"line": 1, "status": "inserted", "vin": VIN},
+}
 
 
 def example_of(kind: object) -> object:

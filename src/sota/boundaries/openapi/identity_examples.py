@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sota.boundaries.b2_web_core import identity_messages as b2
-from sota.boundaries.b7_core_rvi import identity_messages as b7
+from sota.boundaries.b2_web_core import identity_messages as messages
 
 VIN = "WVWZZZ1KZ7W000001"
 ID = "01890a5d-ac96-774b-bcce-b302099a8059"
@@ -18,8 +17,8 @@ CODE = "q3fXv0mJt6Zr2bYc8dWn5kLhA1sE7uPx"
 ANCHOR = {"fingerprint": SHA256, "name": "SOTA authority", "signing": True, "identities": 1200}
 
 IDENTITIES: Mapping[type, object] = {
-    b2.NewEnrolment: {"request": REQUEST, "replace": False},
-    b2.Enrolled: {
+    messages.NewEnrolment: {"request": REQUEST, "replace": False},
+    messages.Enrolled: {
         "message": "Vehicle enrolled",
         "identity_id": ID,
         "vin": VIN,
@@ -29,7 +28,7 @@ IDENTITIES: Mapping[type, object] = {
         "expires_at": END,
         "revoked": 0,
     },
-    b2.Identity: {
+    messages.Identity: {
         "identity_id": ID,
         "vin": VIN,
         "fingerprint": SHA256,
@@ -39,14 +38,11 @@ IDENTITIES: Mapping[type, object] = {
         "issued_at": MOMENT,
         "expires_at": END,
     },
-    b2.NewCode: {"valid_s": 86400},
-    b2.EnrolmentCode: {"message": "Code created", "vin": VIN, "code": CODE, "expires_at": MOMENT},
-    b2.CodeEnrolment: {"vin": VIN, "code": CODE, "request": REQUEST},
-    b2.Revocation: {"reason": "The unit was stolen."},
-    b2.Revoked: {"message": "Identities revoked", "vin": VIN, "revoked": 1},
-    b2.RevokedEntry: {"entry": SHA256, "revoked_at": MOMENT, "until": END},
-    b2.Anchor: ANCHOR,
-    b2.AuthorityState: {"entries": [ANCHOR], "anchors": CERTIFICATE},
-    b7.RenewIdentity: {"vin": VIN, "anchors": SHA256, "expires_at": 1_977_000_000},
-    b7.NewIdentity: {"due": True},
+    messages.NewCode: {"valid_s": 86400},
+    messages.EnrolmentCode: {"message": "Code created", "vin": VIN, "code": CODE, "expires_at": MOMENT},
+    messages.CodeEnrolment: {"vin": VIN, "code": CODE, "request": REQUEST},
+    messages.Revocation: {"reason": "The unit was stolen."},
+    messages.Revoked: {"message": "Identities revoked", "vin": VIN, "revoked": 1},
+    messages.RevokedEntry: {"entry": SHA256, "revoked_at": MOMENT, "until": END},
+    messages.AuthorityState: {"entries": [ANCHOR], "anchors": CERTIFICATE},
 }
