@@ -164,6 +164,13 @@ class Caller:
                 yield lines
 
 
+class BoundaryClient:
+    """The calls of a boundary, one method a row."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self.caller = Caller(client)
+
+
 def decode_line(row: Interaction, line: bytes, kind: type[Item]) -> Item:
     """Decode one line of an answer that a client reads itself.
 

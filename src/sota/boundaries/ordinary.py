@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sota.boundaries.interaction import refuses
+from sota.boundaries.interaction import answers, refuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ AUTHENTICATION_FAILED = refuses(
 )
 """What every row behind the Web Server answers to a missing or wrong service credential
 (docs/specification.md, ruling 10)."""
+
+INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
 
 NOT_FOUND = refuses("not_found", 404, "Not Found", "there is no such object")
 """What a row of ours answers to an unknown id; the whitelist's own rows say 409."""

@@ -151,27 +151,8 @@ class DriverUpdatePath(DriverPath, frozen=True):
     update_id: Id
 
 
-PATHS = {
-    frozenset(kind.__struct_fields__): kind
-    for kind in (
-        VinPath,
-        IdPath,
-        UpdatePath,
-        NamePath,
-        PackagePath,
-        PackageFilterPath,
-        PartPath,
-        GroupPath,
-        UserPath,
-        PagePath,
-        FilePath,
-        DownloadPath,
-        BlockPath,
-        CallbackPath,
-        DriverPath,
-        DriverUpdatePath,
-    )
-}
+PATHS = {frozenset(kind.__struct_fields__): kind for name, kind in tuple(globals().items()) if name.endswith("Path")}
+"""The types above, by the names in a path."""
 
 
 class ListQuery(Parameters, frozen=True, kw_only=True):

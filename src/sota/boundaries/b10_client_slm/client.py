@@ -19,15 +19,11 @@ from sota.boundaries.b10_client_slm.messages import (
     VehicleUpdate,
 )
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.calling import Caller
-from sota.kit.http.client import HttpClient
+from sota.boundaries.calling import BoundaryClient
 
 
-class SlmClient:
+class SlmClient(BoundaryClient):
     """The Software Loading Manager, as the SOTA Client sees it."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self.caller = Caller(client)
 
     @calls("WL-B10-1")
     async def update_available(self, update: UpdateAvailable) -> VehicleUpdate:
@@ -66,11 +62,8 @@ class SlmClient:
         return await self.caller.call(rows.UPDATE_STATUS, {"update_id": update_id})
 
 
-class ClientForSlm:
+class ClientForSlm(BoundaryClient):
     """The SOTA Client, as the Software Loading Manager sees it."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self.caller = Caller(client)
 
     @calls("WL-B10-2")
     async def initiate_download(self, wanted: DownloadWanted) -> None:
@@ -102,11 +95,8 @@ class ClientForSlm:
         await self.caller.call(rows.LOCAL_CHANGES, body=changes)
 
 
-class HeadUnitClient:
+class HeadUnitClient(BoundaryClient):
     """The Software Loading Manager, as the head unit sees it, with a token of its own."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self.caller = Caller(client)
 
     @calls("X-B10-5")
     async def consent(self) -> list[ConsentQuestion]:

@@ -8,17 +8,13 @@ from itertools import islice
 from sota.boundaries.b12_logistics_core import rows
 from sota.boundaries.b12_logistics_core.messages import ProvisionedVehicle, ProvisionResult
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.calling import NDJSON, Caller, encode_lines
-from sota.kit.http.client import HttpClient
+from sota.boundaries.calling import NDJSON, BoundaryClient, encode_lines
 
 BATCH = 500
 
 
-class LogisticsClient:
+class LogisticsClient(BoundaryClient):
     """SOTA Core, as Logistics & Provisioning sees it."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self.caller = Caller(client)
 
     @calls("X-B12-1")
     async def provision(self, vehicles: Iterable[ProvisionedVehicle]) -> AsyncIterator[ProvisionResult]:

@@ -18,17 +18,13 @@ from sota.boundaries.b1_browser_web.admin_messages import (
 )
 from sota.boundaries.b1_browser_web.queries import ProgramAuditQuery, ProgramQuery, TrailOwner
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.calling import Caller, Page
+from sota.boundaries.calling import BoundaryClient, Page
 from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import MessageOnly
-from sota.kit.http.client import HttpClient
 
 
-class AdminClient:
+class AdminClient(BoundaryClient):
     """The administration of a Web Server. Lists come as pages: ``cursor`` asks for the next one."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self.caller = Caller(client)
 
     @calls("X-B1-42")
     async def change_password(self, old_password: str, new_password: str) -> PasswordChanged:

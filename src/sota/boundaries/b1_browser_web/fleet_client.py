@@ -7,17 +7,13 @@ from collections.abc import Mapping, Sequence
 from sota.boundaries.b3_web_resolver import fleet_rows as rows
 from sota.boundaries.b3_web_resolver.fleet_messages import Group, GroupChange, MembersChanged
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.calling import Caller, Page
+from sota.boundaries.calling import BoundaryClient, Page
 from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import MessageOnly
-from sota.kit.http.client import HttpClient
 
 
-class FleetClient:
+class FleetClient(BoundaryClient):
     """What is said of vehicles."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self.caller = Caller(client)
 
     @calls("X-B1-24")
     async def attributes_of(self, vin: str) -> dict[str, str]:

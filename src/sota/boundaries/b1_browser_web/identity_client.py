@@ -16,14 +16,12 @@ from sota.boundaries.b2_web_core.identity_messages import (
     RevokedEntry,
 )
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.calling import Caller, Page
+from sota.boundaries.calling import BoundaryClient, Page
 from sota.boundaries.parameters import ListQuery
 
 
-class IdentityClient:
+class IdentityClient(BoundaryClient):
     """Enrolment, revocation and the authority."""
-
-    caller: Caller
 
     @calls("X-B1-80")
     async def enrol(self, vin: str, enrolment: NewEnrolment) -> Enrolled:

@@ -22,17 +22,13 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
     Validation,
 )
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.calling import Caller, Page
+from sota.boundaries.calling import BoundaryClient, Page
 from sota.boundaries.parameters import ListQuery, PackageFilterPath, WidenQuery
 from sota.boundaries.values import MessageOnly, PackageId
-from sota.kit.http.client import HttpClient
 
 
-class ResolutionClient:
+class ResolutionClient(BoundaryClient):
     """What filters and dependencies decide."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self.caller = Caller(client)
 
     @calls("X-B1-65")
     async def filters_of(self, package: PackageId, query: ListQuery | None = None) -> Page[Filter]:

@@ -16,14 +16,13 @@ from sota.boundaries.interaction import Http, Role, answers, declared, refuses
 from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
     FILTER_INVALID,
+    INSERTED,
     NOT_FOUND,
     PACKAGE_EXISTS,
     PACKAGE_IN_USE,
     PACKAGE_MISSING,
 )
 from sota.boundaries.values import MessageOnly
-
-INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
 
 NEW_VIN = passed_on("WL-B1-4", core.NEW_VIN, Role.OPERATOR)
 NEW_CAMPAIGN = passed_on("WL-B1-5", core.NEW_CAMPAIGN, Role.OPERATOR, keyed=True)

@@ -14,15 +14,13 @@ from sota.boundaries.b2_web_core.messages import (
 )
 from sota.boundaries.b2_web_core.queries import BlacklistQuery, RetireQuery
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.calling import Caller, Page
+from sota.boundaries.calling import BoundaryClient, Page
 from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import MessageOnly, PackageId
 
 
-class QueueClient:
+class QueueClient(BoundaryClient):
     """Queues of vehicles, the blacklist, and vehicles that go."""
-
-    caller: Caller
 
     @calls("X-B1-12", "X-B2-10")
     async def cancel_request(self, install_request_id: str) -> RequestChanged:

@@ -16,17 +16,13 @@ from sota.boundaries.b2_web_core.messages import (
 )
 from sota.boundaries.b2_web_core.queries import ComponentQuery, RequestQuery, RequestVehicleQuery, VehicleQuery
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.calling import Caller, Page
+from sota.boundaries.calling import BoundaryClient, Page
 from sota.boundaries.parameters import MAX_LIMIT, ListQuery, RegexQuery
 from sota.boundaries.values import InstalledPackage, PackageId
-from sota.kit.http.client import HttpClient
 
 
-class RegisterClient:
+class RegisterClient(BoundaryClient):
     """What Core knows of vehicles, packages, components and requests."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self.caller = Caller(client)
 
     @calls("WL-B1-19", "WL-B2-6")
     async def queued_requests(self, query: RequestQuery | None = None) -> Page[InstallRequest]:

@@ -17,6 +17,7 @@ from sota.boundaries.b2_web_core.queue_rows import B2
 from sota.boundaries.interaction import Http, answers, declared, fails, refuses
 from sota.boundaries.ordinary import (
     AUTHENTICATION_FAILED,
+    INSERTED,
     NO_FILTERS,
     NOT_FOUND,
     PACKAGE_BLACKLISTED,
@@ -27,7 +28,6 @@ from sota.boundaries.ordinary import (
 from sota.boundaries.parameters import ListQuery, RegexQuery
 from sota.boundaries.values import BATCH_LIMIT, MessageOnly, Vin
 
-INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
 QUEUED = answers("queued", "the request is queued for the vehicles that the package's filters choose")
 
 NEW_PACKAGE = B2.row(

@@ -12,16 +12,12 @@ from sota.boundaries.b3_web_resolver.messages import (
     VehicleToResolve,
 )
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.calling import Caller, Page
+from sota.boundaries.calling import BoundaryClient, Page
 from sota.boundaries.values import MessageOnly, PackageId
-from sota.kit.http.client import HttpClient
 
 
-class ResolverClient:
+class ResolverClient(BoundaryClient):
     """The External Resolver, as the Web Server sees it. ``key`` makes a registration safe to repeat."""
-
-    def __init__(self, client: HttpClient) -> None:
-        self.caller = Caller(client)
 
     @calls("WL-B3-1")
     async def new_package(self, package: PackageToResolve, *, key: str | None = None) -> MessageOnly:

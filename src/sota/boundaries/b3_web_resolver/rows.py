@@ -9,6 +9,7 @@ from sota.boundaries.b3_web_resolver.fleet_rows import B3
 from sota.boundaries.interaction import Http, answers, declared, fails, refuses
 from sota.boundaries.ordinary import (
     FILTER_INVALID,
+    INSERTED,
     NO_FILTERS,
     NOT_FOUND,
     PACKAGE_MISSING,
@@ -18,7 +19,6 @@ from sota.boundaries.ordinary import (
 from sota.boundaries.parameters import DeleteFilterQuery, ListQuery, RegexQuery, WidenQuery
 from sota.boundaries.values import MessageOnly
 
-INSERTED = answers("inserted", "a new entry is made", "Row Inserted")
 FILTER_MISSING = refuses("filter_missing", 409, "Filter does not exist", "there is no filter of that name")
 
 NEW_PACKAGE = B3.like("WL-B3-1", core.NEW_PACKAGE, request=messages.PackageToResolve)

@@ -16,30 +16,22 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 def serves(*ids: str) -> Callable[[Function], Function]:
     """Mark the function that handles these rows: the callee's end."""
-
-    def mark(function: Function) -> Function:
-        function.__dict__["__serves__"] = ids
-        return function
-
-    return mark
+    return _mark(__serves__=ids)
 
 
 def serves_service(row_id: str, service: str) -> Callable[[Function], Function]:
     """Mark the handler of one service of a row that has several (``start`` and ``cancel``)."""
+    return _mark(__serves__=(row_id,), __service__=service)
 
+
+def calls(*_ids: str) -> Callable[[Function], Function]:
+    """Mark the function that makes these calls: the caller's end, which is only read in the source (``ends.py``)."""
+    return _mark()
+
+
+def _mark(**marks: object) -> Callable[[Function], Function]:
     def mark(function: Function) -> Function:
-        function.__dict__["__serves__"] = (row_id,)
-        function.__dict__["__service__"] = service
-        return function
-
-    return mark
-
-
-def calls(*ids: str) -> Callable[[Function], Function]:
-    """Mark the function that makes these calls: the caller's end."""
-
-    def mark(function: Function) -> Function:
-        function.__dict__["__calls__"] = ids
+        function.__dict__.update(marks)
         return function
 
     return mark
