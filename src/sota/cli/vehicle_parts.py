@@ -6,8 +6,8 @@ are. Nothing of the backend is imported here: a vehicle stays light.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program
@@ -22,79 +22,63 @@ from sota.rvi.settings import NodeSettings
 from sota.slm.program import SlmProgram
 from sota.slm.settings import SlmSettings
 
-
-@dataclass(frozen=True, slots=True)
-class VehiclePorts:
-    """Where the three programs listen, on loopback."""
-
-    edge: int = 9001
-    client: int = 9101
-    slm: int = 9102
+if TYPE_CHECKING:
+    from sota.cli.vehicle_process import VehicleOptions
 
 
-def assemble(
-    vin: str,
-    data: Path,
-    backend: str,
-    ports: VehiclePorts,
-    *,
-    root: Path | None = None,
-    keys: Path | None = None,
-    allow_unsigned: bool = False,
-    config: Path | None = None,
-) -> list[RunnableProgram]:
-    """Create the three programs with everything below ``data``, in the order in which they start.
-
-    ``config`` has further settings of the client and the loading manager.
+def assemble(vin: str, options: VehicleOptions) -> list[RunnableProgram]:
+    """Create the three programs with everything below the data folder, in the order in which they start.
 
     Raises:
         StartError: the vehicle has no identity yet, or a setting is invalid.
     """
+    data, keys = options.data, options.keys or options.data / "keys"
     if not (data / "identity" / "credential.jwt").exists():
         raise StartError(f"{data / 'identity'} has no credential.jwt: issue one with sota enrol {vin} --to …")
     secrets = prepare_secrets(data)
-    node_url, client_url, slm_url = (f"http://127.0.0.1:{port}" for port in (ports.edge, ports.client, ports.slm))
+    ports = (options.edge_port, options.client_port, options.slm_port)
+    node_url, client_url, slm_url = (f"http://127.0.0.1:{port}" for port in ports)
     node = NodeSettings(
         role="client",
         prefix=f"genivi.org/vin/{vin}",
         data=data / "node",
         identity=data / "identity",
-        edge_port=ports.edge,
+        edge_port=options.edge_port,
         tls_port=0,
-        peers=(backend,),
+        peers=(options.backend,),
         trust_clock=False,  # docs/decisions/0014
     )
     client = load(
         ClientSettings,
         "client",
-        file=config,
+        file=options.config,
         overrides={
             "vin": vin,
-            "port": ports.client,
+            "port": options.client_port,
             "data": data / "client",
             "node_url": node_url,
             "slm_url": slm_url,
             "slm_token_file": secrets / "client-to-slm.token",
             "credentials_file": secrets / "client.toml",
-            "keys": keys or data / "keys",
+            "keys": keys,
             "identity": data / "identity",
-            "allow_unsigned": allow_unsigned,
+            "allow_unsigned": options.allow_unsigned,
         },
     )
     slm = load(
         SlmSettings,
         "slm",
-        file=config,
+        file=options.config,
         overrides={
             "vin": vin,
-            "port": ports.slm,
+            "port": options.slm_port,
             "data": data / "slm",
-            "root": root or data / "root",
+            "root": options.root or data / "root",
             "client_url": client_url,
             "client_token_file": secrets / "slm-to-client.token",
             "credentials_file": secrets / "slm.toml",
-            "keys": keys or data / "keys",
-            "allow_unsigned_images": allow_unsigned,
+            "keys": keys,
+            "allow_unsigned_images": options.allow_unsigned,
         },
     )
     return [Node(node), SlmProgram(slm), ClientProgram(client)]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,24 +16,49 @@ from sota.kit.errors import StartError
 Flag = Annotated[bool, Parameter(negative=())]
 
 
-def fleet(
-    vehicles: int = 100,
-    *,
-    seed: int = 1,
-    backend: str = "tls://127.0.0.1:8810",
-    backend_data: Path = Path("var"),
-    core: str = "http://127.0.0.1:8081",
-    register: bool = True,
-    data: Path = Path("var/fleet"),
-    profile: Path | None = None,
-    installed: tuple[str, ...] = (),
-    keys: Path | None = None,
-    allow_unsigned: Flag = False,
-    once: Flag = False,
-    timeout: float = 3600.0,
-    fsync: bool = True,
-    log_level: str = "warning",
-) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The options of ``sota fleet``."""
+
+    seed: int = 1
+    """Chooses VINs (FLEET, five digits of the seed, V, six of the vehicle) and everything random. The same seed gives
+    the same fleet again."""
+    backend: str = "tls://127.0.0.1:8810"
+    "The backend node's link, tls://host:port."
+    backend_data: Path = Path("var")
+    """Data folder of the backend (sota up): its authority issues the identities, its logistics token registers the
+    vehicles. Not needed if the fleet has its identities and is registered."""
+    core: str = "http://127.0.0.1:8081"
+    "Address of SOTA Core, where the vehicles are registered."
+    register: bool = True
+    "Whether to register the vehicles."
+    data: Path = Path("var/fleet")
+    "Folder for identities and the vehicles' state; a fleet that is restarted there continues."
+    profile: Path | None = None
+    "TOML file of events; without it the vehicles stay connected and nothing fails."
+    installed: tuple[str, ...] = ()
+    "Packages of a new vehicle, as name/version; repeatable."
+    keys: Path | None = None
+    "Folder with the public keys (*.pub.pem) that may sign packages; the default is DATA/keys."
+    allow_unsigned: Flag = False
+    "Accept packages without a signature."
+    once: Flag = False
+    """End when all updates have ended, with a summary in JSON on standard output. Exit code 0: every one was
+    installed, or failed as the profile says; 1: something else, or the time-out."""
+    timeout: float = 3600.0
+    "Time-out of --once in seconds."
+    fsync: bool = True
+    """--no-fsync writes without waiting for the disk. Then the results differ from real vehicles: a loss of power may
+    lose acknowledged data."""
+    log_level: str = "warning"
+    "debug, info, warning or error."
+
+
+ORDER = Order()
+
+
+def fleet(vehicles: int = 100, *, order: Order = ORDER) -> None:
     """Run many vehicles in one process, each with the real client and loading manager, over real links.
 
     For load tests, demonstrations and rehearsals. Each vehicle has its own identity and TLS connection, stores its
@@ -62,57 +88,8 @@ def fleet(
     ----------
     vehicles
         How many. Each needs a few open files: see ulimit -n.
-    seed
-        Chooses VINs (FLEET, five digits of the seed, V, six of the vehicle) and everything random. The same seed gives
-        the same fleet again.
-    backend
-        The backend node's link, tls://host:port.
-    backend_data
-        Data folder of the backend (sota up): its authority issues the identities, its logistics token registers the
-        vehicles. Not needed if the fleet has its identities and is registered.
-    core
-        Address of SOTA Core, where the vehicles are registered.
-    register
-        Whether to register the vehicles.
-    data
-        Folder for identities and the vehicles' state; a fleet that is restarted there continues.
-    profile
-        TOML file of events; without it the vehicles stay connected and nothing fails.
-    installed
-        Packages of a new vehicle, as name/version; repeatable.
-    keys
-        Folder with the public keys (*.pub.pem) that may sign packages; the default is DATA/keys.
-    allow_unsigned
-        Accept packages without a signature.
-    once
-        End when all updates have ended, with a summary in JSON on standard output. Exit code 0: every one was
-        installed, or failed as the profile says; 1: something else, or the time-out.
-    timeout
-        Time-out of --once in seconds.
-    fsync
-        --no-fsync writes without waiting for the disk. Then the results differ from real vehicles: a loss of power may
-        lose acknowledged data.
-    log_level
-        debug, info, warning or error.
     """
-    from sota.cli.fleet.run import Order, run_fleet
+    from sota.cli.fleet.run import run_fleet
 
-    order = Order(
-        vehicles=vehicles,
-        seed=seed,
-        backend=backend,
-        backend_data=backend_data,
-        core=core,
-        register=register,
-        data=data,
-        profile=profile,
-        installed=installed,
-        keys=keys,
-        allow_unsigned=allow_unsigned,
-        once=once,
-        timeout_s=timeout,
-        fsync=fsync,
-        log_level=log_level,
-    )
-    if not run_fleet(order):
+    if not run_fleet(vehicles, order):
         raise StartError("the fleet did not end as its profile says: see the summary", exit_code=1)

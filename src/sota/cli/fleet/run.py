@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
+from sota.cli.fleet import Order
 from sota.cli.fleet.screen import Screen
 from sota.cli.fleet.summary import is_as_wanted, summary
 from sota.cli.launch import launch
@@ -22,42 +21,21 @@ from sota.kit.runtime.settings import read_secret
 LOOK_S = 0.25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """The options of ``sota fleet``."""
-
-    vehicles: int
-    seed: int
-    backend: str
-    backend_data: Path
-    core: str
-    register: bool
-    data: Path
-    profile: Path | None
-    installed: tuple[str, ...]
-    keys: Path | None
-    allow_unsigned: bool
-    once: bool
-    timeout_s: float
-    fsync: bool
-    log_level: str
-
-
-def run_fleet(order: Order) -> bool:
+def run_fleet(vehicles: int, order: Order) -> bool:
     """Run the fleet until a signal, or, with ``once``, until all updates ended; return whether they ended as expected.
 
     Raises:
         StartError: something is missing or unusable.
     """
     with claimed(Claim(order.data, "fleet", own=("*",))):
-        return _run(order)
+        return _run(vehicles, order)
 
 
-def _run(order: Order) -> bool:
+def _run(vehicles: int, order: Order) -> bool:
     if not order.fsync:
         durable.relax()
     plan = FleetPlan(
-        vehicles=order.vehicles,
+        vehicles=vehicles,
         backend=order.backend,
         folder=order.data,
         seed=order.seed,
@@ -67,7 +45,7 @@ def _run(order: Order) -> bool:
         installed=_read_installed(order.installed),
     )
     fleet = Fleet(plan)
-    screen = Screen(f"{order.vehicles} simulated vehicles, seed {order.seed}")
+    screen = Screen(f"{vehicles} simulated vehicles, seed {order.seed}")
     _enrol(order, plan, screen)
     endings: list[bool] = []
 
@@ -92,7 +70,7 @@ def _enrol(order: Order, plan: FleetPlan, screen: Screen) -> None:
 
 
 async def _watch(fleet: Fleet, order: Order, screen: Screen) -> bool:
-    deadline = asyncio.get_running_loop().time() + order.timeout_s
+    deadline = asyncio.get_running_loop().time() + order.timeout
     with screen.live():
         while True:
             now = fleet.counts.snapshot()
