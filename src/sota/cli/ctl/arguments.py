@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from cyclopts import Parameter, validators
 
 from sota.boundaries.b2_web_core.messages import NewVehicle
-from sota.boundaries.values import InstalledPackage, Interval, PackageId
+from sota.boundaries.values import InstalledPackage, Interval, Message, PackageId
 from sota.boundaries.wording import in_words
 from sota.kit.errors import StartError
 
+Body = TypeVar("Body", bound=Message)
 # Words of a choice are written as the API writes them: in_flight, not in-flight.
 AS_WRITTEN = Parameter(name_transform=lambda name: name.strip("_").lower().replace("-", "_"))
 Switch = Annotated[bool, Parameter(negative=())]
@@ -49,17 +50,25 @@ _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
+def body(kind: type[Body], **fields: object) -> Body:
+    """Return a body with these fields.
+
+    Raises:
+        StartError: one is invalid; says what it must be.
+    """
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise StartError(in_words(error)) from None
+
+
 def read_package(text: str) -> PackageId:
     """Parse NAME/VERSION.
 
     Raises:
         StartError: it is invalid.
     """
-    name, _, version = text.partition("/")
-    try:
-        return msgspec.convert({"name": name, "version": version}, PackageId)
-    except msgspec.ValidationError:
-        raise StartError(f"{text!r} is no package: write NAME/VERSION, for example ivi/2.1.0") from None
+    return _read_pair(text, PackageId, "ivi/2.1.0")
 
 
 def read_span(text: str) -> timedelta:
@@ -115,11 +124,15 @@ def read_installed(text: str) -> InstalledPackage:
     Raises:
         StartError: it is invalid.
     """
+    return _read_pair(text, InstalledPackage, "libc6/2.36-9")
+
+
+def _read_pair(text: str, kind: type[Body], example: str) -> Body:
     name, _, version = text.partition("/")
     try:
-        return msgspec.convert({"name": name, "version": version}, InstalledPackage)
+        return msgspec.convert({"name": name, "version": version}, kind)
     except msgspec.ValidationError:
-        raise StartError(f"{text!r} is no package: write NAME/VERSION, for example libc6/2.36-9") from None
+        raise StartError(f"{text!r} is no package: write NAME/VERSION, for example {example}") from None
 
 
 def read_attribute(text: str) -> tuple[str, str]:

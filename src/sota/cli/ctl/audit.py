@@ -11,10 +11,9 @@ from cyclopts import App
 from sota.boundaries.b1_browser_web.queries import ProgramAuditQuery, TrailOwner
 from sota.cli.ctl.arguments import MOST, Most, in_utc
 from sota.cli.ctl.output import show_list, show_one
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import administer, collect
 
-HERE = Target()
 Trail = Literal["web", "core", "resolver"]
 app = App(name="audit", help="Read and check who did what: for admins.")
 

@@ -7,10 +7,9 @@ from cyclopts import App
 from sota.boundaries.b2_web_core.messages import NewCampaign
 from sota.cli.ctl.arguments import ANY_TIME, Priority, When, read_package
 from sota.cli.ctl.output import show_done, warn
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import talk
 
-HERE = Target()
 app = App(name="campaigns", help="Send a package to the vehicles that its filters choose.")
 
 

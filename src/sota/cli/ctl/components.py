@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
 from cyclopts import App
 
-from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.messages import Component
 from sota.boundaries.b2_web_core.queries import ComponentQuery
-from sota.boundaries.wording import in_words
-from sota.cli.ctl.arguments import MOST, Most
+from sota.cli.ctl.arguments import MOST, Most, body
 from sota.cli.ctl.output import show_done, show_list
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import collect, talk
-from sota.kit.errors import StartError
 
-HERE = Target()
 app = App(name="components", help="Register and look up components.")
 
 
@@ -39,12 +34,8 @@ def list_components(
     name
         Only components with this name.
     """
-    ids = ",".join(id) or None
-
-    async def work(web: WebClient) -> list[Component]:
-        return await collect(web.search_components, ComponentQuery(regex, ids, name), most.items)
-
-    found = talk(to, work)
+    wanted = ComponentQuery(regex, ",".join(id) or None, name)
+    found = talk(to, lambda web: collect(web.search_components, wanted, most.items))
     rows = [(c.part_number, c.name, c.description) for c in found]
     show_list(("Part number", "Name", "Description"), rows, found, json=to.json)
 
@@ -62,9 +53,6 @@ def add(part_number: str, *, name: str | None = None, description: str = "", to:
     description
         Its description.
     """
-    try:
-        component = msgspec.convert({"part_number": part_number, "name": name, "description": description}, Component)
-    except msgspec.ValidationError as error:
-        raise StartError(in_words(error)) from None
+    component = body(Component, part_number=part_number, name=name, description=description)
     said = talk(to, lambda web: web.new_component(component))
     show_done(f"{part_number}: {said.message}", said, json=to.json)

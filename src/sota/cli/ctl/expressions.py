@@ -8,10 +8,8 @@ import sys
 from sota.boundaries.b3_web_resolver.resolution_messages import Hint, Mistake
 from sota.cli.ctl.arguments import Expression, read_expression
 from sota.cli.ctl.output import print_json, printable, show_done
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import talk
-
-HERE = Target()
 
 
 def check(expression: Expression, *, to: Target = HERE) -> None:

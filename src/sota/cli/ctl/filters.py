@@ -8,11 +8,10 @@ from sota.boundaries.parameters import DeleteFilterQuery, ListQuery, RegexQuery
 from sota.cli.ctl.arguments import MOST, Most, Switch, confirm, read_package
 from sota.cli.ctl.expressions import check, preview, tidy
 from sota.cli.ctl.output import show_done, show_list
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import collect, talk
 from sota.kit.errors import Refused
 
-HERE = Target()
 app = App(name="filters", help="Write filters that choose vehicles, and attach them to packages.")
 app.command(check)
 app.command(tidy, name="format")

@@ -11,11 +11,10 @@ from sota.boundaries.b3_web_resolver.fleet_messages import GroupChange, MembersC
 from sota.boundaries.parameters import ListQuery
 from sota.cli.ctl.arguments import MOST, Most, Switch, VinFile, confirm, read_vins
 from sota.cli.ctl.output import show_done, show_list, show_one
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import collect, talk
 from sota.kit.errors import StartError
 
-HERE = Target()
 # The limit of one call.
 AT_ONCE = 10_000
 app = App(name="groups", help="Group vehicles by hand; filters test a group with in_group.")

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cyclopts import App
-
 from sota.boundaries.b2_web_core.identity_messages import NewCode, NewEnrolment, Revocation
 from sota.boundaries.parameters import ListQuery
 from sota.cli.ctl.arguments import MOST, Most, Switch, read_span
 from sota.cli.ctl.output import printable, show_done, show_list
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import collect, talk
 from sota.cli.identity_files import read_request, write_identity
 from sota.kit.errors import StartError
 from sota.kit.files.durable import write_atomic
-
-HERE = Target()
-
-
-def add_commands(app: App) -> None:
-    """Add the commands about identities to the group."""
-    for command, name in (
-        (enrol, "enrol"),
-        (code, "code"),
-        (identities, "identities"),
-        (revoke, "revoke"),
-        (revoked, "revoked"),
-    ):
-        app.command(command, name=name)
 
 
 def enrol(vin: str, *, out: Path, request: Path | None = None, replace: Switch = False, to: Target = HERE) -> None:

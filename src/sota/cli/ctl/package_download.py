@@ -10,11 +10,9 @@ from sota.boundaries.b2_web_core.messages import Package
 from sota.cli.ctl.arguments import read_package
 from sota.cli.ctl.output import progress, show_done
 from sota.cli.ctl.package_files import write_whole
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import talk
 from sota.kit.errors import StartError
-
-HERE = Target()
 
 
 def download(package: str, *, out: Path, to: Target = HERE) -> None:

@@ -16,17 +16,15 @@ from sota.boundaries.b2_web_core.messages import Package
 from sota.boundaries.b3_web_resolver.messages import Filter
 from sota.boundaries.parameters import ListQuery, RegexQuery
 from sota.boundaries.values import SignatureEnvelope
-from sota.boundaries.wording import in_words
-from sota.cli.ctl.arguments import MOST, Most, Switch, confirm, read_package
+from sota.cli.ctl.arguments import MOST, Most, Switch, body, confirm, read_package
 from sota.cli.ctl.output import progress, show_done, show_list, show_one
 from sota.cli.ctl.package_download import download
 from sota.cli.ctl.package_files import build, inspect, sign
 from sota.cli.ctl.plans import declare, drop, needs, preview
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import collect, talk
 from sota.kit.errors import StartError
 
-HERE = Target()
 PART = 1 << 20
 app = App(name="packages", help="Build, upload, look up, blacklist and delete packages.")
 for _command in (build, sign, inspect, download, preview, needs, declare, drop):
@@ -90,10 +88,7 @@ def upload(
                 bars.update(bar, advance=len(part))
         fields["sha256"] = sha256.hexdigest()
         fields["signature"] = _signature(fields, file, key, signature)
-        try:
-            metadata = msgspec.convert(fields, PackageMetadata)
-        except msgspec.ValidationError as error:
-            raise StartError(in_words(error)) from None
+        metadata = body(PackageMetadata, **fields)
         sending = bars.add_task("uploading", total=file.stat().st_size)
 
         async def parts() -> AsyncIterator[bytes]:

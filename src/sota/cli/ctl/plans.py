@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from sota.boundaries.b3_web_resolver.resolution_messages import (
     Clause,
     ClauseKind,
@@ -13,15 +11,12 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
     FilterExplained,
     Verdict,
 )
-from sota.boundaries.wording import in_words
-from sota.cli.ctl.arguments import Switch, confirm, read_package
+from sota.cli.ctl.arguments import Switch, body, confirm, read_package
 from sota.cli.ctl.output import show_done, show_list, show_one
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.resolutions import packages_text
 from sota.cli.ctl.session import talk
 from sota.kit.errors import StartError
-
-HERE = Target()
 
 
 def preview(package: str, *, to: Target = HERE) -> None:
@@ -100,11 +95,8 @@ def explain(vin: str, package: str | None = None, *, expression: str | None = No
     expression
         Instead of the package: an unsaved expression.
     """
-    fields = {"vin": vin, "package": read_package(package) if package else None, "expression": expression}
-    try:
-        request = msgspec.convert(fields, ExplainRequest)
-    except msgspec.ValidationError as error:
-        raise StartError(in_words(error)) from None
+    wanted = read_package(package) if package else None
+    request = body(ExplainRequest, vin=vin, package=wanted, expression=expression)
     found = talk(to, lambda web: web.explain(request))
     lines = [", ".join(filter(None, (f"{found.vin}: {found.verdict}", _main_reason(found))))]
     for one in found.filters:
@@ -112,10 +104,7 @@ def explain(vin: str, package: str | None = None, *, expression: str | None = No
     if found.verdict is Verdict.OUT and found.reason:
         lines.append(f"If the filters chose it: {found.reason}")
     lines += [f"{number}. {step.package.text}: {step.because}" for number, step in enumerate(found.steps, 1)]
-    if to.json:
-        show_done("", found, json=True)
-    for line in () if to.json else lines:
-        show_done(line, None, json=False)
+    show_done(lines, found, json=to.json)
 
 
 def _main_reason(found: Explanation) -> str | None:

@@ -53,6 +53,9 @@ class Target:
     "Print JSON."
 
 
+HERE = Target()
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The settings of a profile."""
 

@@ -15,12 +15,11 @@ from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import Command, UpdateStatus
 from sota.cli.ctl.arguments import ANY_TIME, AS_WRITTEN, MOST, Most, Priority, Switch, When, read_package, read_span
 from sota.cli.ctl.output import show_done, show_list, show_one, warn
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.resolutions import packages_text
 from sota.cli.ctl.session import collect, talk
 from sota.kit.errors import StartError
 
-HERE = Target()
 LOOK_S = 2.0
 app = App(name="requests", help="Queue packages; follow, cancel, stop and retry install requests.")
 
@@ -93,11 +92,8 @@ def list_requests(
     status
         Only requests with this status.
     """
-
-    async def work(web: WebClient) -> list[InstallRequest]:
-        return await collect(web.queued_requests, RequestQuery(package, vin, status), most.items)
-
-    found = talk(to, work)
+    wanted = RequestQuery(package, vin, status)
+    found = talk(to, lambda web: collect(web.queued_requests, wanted, most.items))
     rows = [
         (r.install_request_id, r.name, r.package.text, r.status, r.counts.pending, r.counts.in_flight,
          r.counts.installed, r.counts.failed, r.counts.cancelled, r.interval.end)

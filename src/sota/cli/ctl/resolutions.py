@@ -10,10 +10,9 @@ from sota.boundaries.parameters import ListQuery
 from sota.boundaries.values import PackageId
 from sota.cli.ctl.arguments import MOST, Most
 from sota.cli.ctl.output import show_list, show_one
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import collect, talk
 
-HERE = Target()
 app = App(
     name="resolutions", help="Look up which vehicles a request chose, and why; requests show lists its resolutions."
 )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from sota.boundaries.b1_browser_web.client import WebClient
 from sota.boundaries.b2_web_core.queries import RequestQuery
 from sota.cli.ctl.output import show_one
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import collect, talk
 
 
-def status(*, to: Target = Target()) -> None:  # noqa: B008 - frozen
+def status(*, to: Target = HERE) -> None:
     """Show the server, and whether it and the token work; exit code 3 if it cannot be reached."""
 
     async def work(web: WebClient) -> dict[str, object]:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 from cyclopts import App
 
 from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewToken
 from sota.boundaries.parameters import ListQuery
-from sota.boundaries.wording import in_words
-from sota.cli.ctl.arguments import MOST, Most, Switch
+from sota.cli.ctl.arguments import MOST, Most, Switch, body
 from sota.cli.ctl.output import printable, show_done, show_list
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import administer, collect
-from sota.kit.errors import StartError
 from sota.kit.files.durable import write_atomic
 
-HERE = Target()
 app = App(name="tokens", help="Create and revoke tokens for the API.")
 
 
@@ -54,10 +50,7 @@ def new(
     out
         Where to write the token, readable only by its owner, instead of printing it.
     """
-    try:
-        wanted = msgspec.convert({"name": name, "role": role, "days": days, "service": service}, NewToken)
-    except msgspec.ValidationError as error:
-        raise StartError(in_words(error)) from None
+    wanted = body(NewToken, name=name, role=role, days=days, service=service)
     made = administer(to, lambda web: web.new_token(wanted))
     if out is None:
         show_done(made.token, made, json=to.json)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
 from cyclopts import App
 
 from sota.boundaries.b1_browser_web.admin_messages import AccountRole, NewUser, UserChange, UserCreated
 from sota.boundaries.parameters import ListQuery
-from sota.boundaries.wording import in_words
-from sota.cli.ctl.arguments import MOST, Most, Switch, confirm
+from sota.cli.ctl.arguments import MOST, Most, Switch, body, confirm
 from sota.cli.ctl.output import show_done, show_list
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import administer, collect
 from sota.kit.errors import StartError
 
-HERE = Target()
 app = App(name="users", help="Create, change and delete accounts: for admins.")
 
 
@@ -37,10 +34,7 @@ def add(name: str, *, role: AccountRole, to: Target = HERE) -> None:
     role
         Its rights.
     """
-    try:
-        user = msgspec.convert({"name": name, "role": role}, NewUser)
-    except msgspec.ValidationError as error:
-        raise StartError(in_words(error)) from None
+    user = body(NewUser, name=name, role=role)
     _show(administer(to, lambda web: web.new_user(user)), to)
 
 

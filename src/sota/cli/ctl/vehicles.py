@@ -12,18 +12,17 @@ from sota.boundaries.b2_web_core.messages import Update, Vehicle
 from sota.boundaries.b2_web_core.queries import VehicleQuery
 from sota.boundaries.parameters import ListQuery
 from sota.cli.ctl.arguments import MOST, Most, Switch, VinFile, confirm, read_attribute, read_installed, read_vins
-from sota.cli.ctl.identities import add_commands
+from sota.cli.ctl.identities import code, enrol, identities, revoke, revoked
 from sota.cli.ctl.output import printable, show_done, show_list, show_one
 from sota.cli.ctl.plans import explain
-from sota.cli.ctl.profile import Target
+from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import collect, talk
 from sota.kit.errors import Refused, StartError
 
-HERE = Target()
 AT_ONCE = 8
 app = App(name="vehicles", help="Register, look up, enrol and retire vehicles.")
-add_commands(app)
-app.command(explain)
+for _command in (enrol, code, identities, revoke, revoked, explain):
+    app.command(_command)
 
 
 @app.command(name="list")
