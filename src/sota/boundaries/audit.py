@@ -6,6 +6,7 @@ Web Server, SOTA Core and External Resolver each keep a chain of their own (:mod
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Protocol
 
 from msgspec import Meta
@@ -102,16 +103,6 @@ async def answer_verdict(trail: Trail) -> Reply:
 
 def as_message(record: Record) -> AuditRecord:
     """Return a record as it is sent."""
-    action = record.action
     return AuditRecord(
-        number=record.number,
-        at=action.at,
-        actor=action.actor,
-        address=action.address,
-        interaction=action.interaction,
-        object=action.object,
-        outcome=action.outcome,
-        status=action.status,
-        previous_hash=record.previous_hash,
-        hash=record.hash,
+        number=record.number, **asdict(record.action), previous_hash=record.previous_hash, hash=record.hash
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,16 +90,10 @@ async def _export(program: Program, place: Place, wanted: RecordFilter, file: Pa
 
 def as_line(record: Record) -> dict[str, object]:
     """Return a record for the export: with its hash's input, so that others can check the chain, too."""
-    action = record.action
     return {
         "number": record.number,
-        "at": action.at.isoformat(timespec="microseconds"),
-        "actor": action.actor,
-        "address": action.address,
-        "interaction": action.interaction,
-        "object": action.object,
-        "outcome": action.outcome,
-        "status": action.status,
+        **asdict(record.action),
+        "at": record.action.at.isoformat(timespec="microseconds"),
         "previous_hash": record.previous_hash,
         "hash": record.hash,
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sota.cli.schemas import database_url
 from sota.kit.errors import StartError
 from sota.kit.files.data_folder import RESTORING, Claim
 from sota.kit.runtime.settings import load
+from sota.kit.sql.database import Database
 from sota.kit.sql.engines import Address
 from sota.kit.sql.settings import DatabaseSettings
 from sota.rvi.settings import NodeSettings
@@ -65,10 +67,30 @@ class BackendPlace:
         """Whether the package repository is a folder, which is backed up."""
         return "://" not in self.repository
 
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[dict[str, Database]]:
+        """Open the databases, and close them at the end."""
+        async with closing({program: Database.of(settings) for program, settings in self.databases.items()}) as opened:
+            yield opened
+
+    def database_file(self, program: str) -> Path:
+        """Return the file of a SQLite database."""
+        return Path(str(Address.read(self.databases[program].database).url.database))
+
     def database_part(self, program: str) -> Part:
         """Return a SQLite database as a part: its folder, and the names of its files."""
-        file = Path(str(Address.read(self.databases[program].database).url.database))
+        file = self.database_file(program)
         return Part(program, file.parent, tuple(f"{file.name}{end}" for end in ("", "-wal", "-shm")))
+
+
+@contextlib.asynccontextmanager
+async def closing(databases: dict[str, Database]) -> AsyncIterator[dict[str, Database]]:
+    """Close the databases at the end."""
+    try:
+        yield databases
+    finally:
+        for database in databases.values():
+            await database.close()
 
 
 def place_of_up(data: Path, server: str | None, password_file: Path | None) -> BackendPlace:

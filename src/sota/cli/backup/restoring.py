@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from sota.cli.backup import mariadb, sqlite
 from sota.cli.backup.archive import Advance, Reader, reading
 from sota.cli.backup.manifest import Manifest, SavedDatabase, SavedFile
-from sota.cli.backup.place import ASIDE, STAGED, BackendPlace, Part
+from sota.cli.backup.place import ASIDE, STAGED, BackendPlace, Part, closing
 from sota.cli.backup.saving import missing_objects, package_keys
 from sota.core.vehicles.epoch_store import renew_epochs
 from sota.kit.errors import SotaError, StartError
@@ -80,7 +80,7 @@ async def restore(place: BackendPlace, file: Path, advance: Advance, *, force: b
                 await _unmark(place)
         faults.before("restore: forget")
         swap.forget_aside()
-        missing = await missing_objects(place.repository, await package_keys(Database.of(place.databases["core"])))
+        missing = await missing_objects(place.repository, await package_keys(place))
         return Restored(reader.manifest, vehicles, missing)
 
 
@@ -264,13 +264,11 @@ async def _used_schemas(place: BackendPlace) -> list[str]:
     used = []
     for program, settings in place.databases.items():
         await mariadb.refuse_while_used(program, settings)
-        database = Database.of(settings)
-        try:
+    async with place.opened() as databases:
+        for database in databases.values():
             await database.check()
             if not await mariadb.is_empty(database):
                 used.append(database.shown)
-        finally:
-            await database.close()
     return used
 
 
@@ -282,22 +280,19 @@ def _check_rows(reader: Reader) -> None:
 
 async def _prepare_files(place: BackendPlace, swap: Swap) -> int:
     """Check the staged databases, upgrade them to the newest revision and renew the vehicles' epochs."""
-    urls = {}
+    databases = {}
     for program in place.databases:
-        part = place.database_part(program)
-        file = swap.staged(part) / (part.names or ("",))[0]
+        file = swap.staged(place.database_part(program)) / place.database_file(program).name
         if not file.is_file():
             raise StartError(f"the backup has no {program} database")
         sqlite.check(file, program, swap.saved(program))
-        urls[program] = sa.URL.create("sqlite", database=str(file)).render_as_string()
-    databases = {program: Database(url) for program, url in urls.items()}
-    async with _closing(databases):
+        databases[program] = Database(sa.URL.create("sqlite", database=str(file)).render_as_string())
+    async with closing(databases):
         return await _renew(databases)
 
 
 async def _load(place: BackendPlace, reader: Reader) -> int:
-    databases = {program: Database.of(settings) for program, settings in place.databases.items()}
-    async with _closing(databases):
+    async with place.opened() as databases:
         for database in databases.values():
             await mariadb.mark(database)
         for program, database in databases.items():
@@ -307,8 +302,7 @@ async def _load(place: BackendPlace, reader: Reader) -> int:
 
 
 async def _unmark(place: BackendPlace) -> None:
-    databases = {program: Database.of(settings) for program, settings in place.databases.items()}
-    async with _closing(databases):
+    async with place.opened() as databases:
         for database in databases.values():
             await mariadb.unmark(database)
 
@@ -318,15 +312,6 @@ async def _renew(databases: Mapping[str, Database]) -> int:
         await upgrade(database, f"sota.{program}.migrations", is_restore=True)
     await databases["web"].transact(lambda tx: tx.execute(SESSION.delete()))
     return await databases["core"].transact(renew_epochs)
-
-
-@contextlib.asynccontextmanager
-async def _closing(databases: Mapping[str, Database]) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        for database in databases.values():
-            await database.close()
 
 
 def _make(folder: Path) -> None:

@@ -19,7 +19,6 @@ from sota.core.tables import package
 from sota.kit.errors import StartError
 from sota.kit.files.data_folder import claimed
 from sota.kit.files.objects import Objects
-from sota.kit.sql.database import Database
 
 SETTLE_S = 0.2
 """How long the threads of the object store's client need to release its answers: do not exit before."""
@@ -53,9 +52,9 @@ async def save(place: BackendPlace, file: Path, advance: Advance) -> Saved:
             for program, settings in place.databases.items():
                 await mariadb.refuse_while_used(program, settings)
         with writing(file, advance) as writer:
-            databases = {program: await _save_database(place, program, writer) for program in place.databases}
+            databases = await _save_databases(place, writer)
             folders = [folder for part in place.parts for folder in _save_part(part, writer)]
-            keys = await package_keys(Database.of(place.databases["core"]))
+            keys = await package_keys(place)
             manifest = Manifest(
                 format=FORMAT,
                 product=__version__,
@@ -80,16 +79,13 @@ def _refuse_to_make(place: BackendPlace) -> None:
             raise StartError(f"{claim.folder}: there is no such folder of a backend")
 
 
-async def _save_database(place: BackendPlace, program: str, writer: Writer) -> SavedDatabase:
+async def _save_databases(place: BackendPlace, writer: Writer) -> dict[str, SavedDatabase]:
     if place.is_sqlite:
-        part = place.database_part(program)
-        return sqlite.save(part.root / (part.names or ("",))[0], program, writer)
-    database = Database.of(place.databases[program])
-    try:
-        await database.check()
-        return await mariadb.save(database, program, writer)
-    finally:
-        await database.close()
+        return {program: sqlite.save(place.database_file(program), program, writer) for program in place.databases}
+    async with place.opened() as databases:
+        for database in databases.values():
+            await database.check()
+        return {program: await mariadb.save(database, program, writer) for program, database in databases.items()}
 
 
 def _save_part(part: Part, writer: Writer) -> list[SavedFolder]:
@@ -106,13 +102,10 @@ def _save_part(part: Part, writer: Writer) -> list[SavedFolder]:
     return folders
 
 
-async def package_keys(core: Database) -> list[str]:
-    """List the files that Core's register of packages names; close the database."""
-    try:
-        async with core.read() as tx:
-            return sorted((await tx.execute(sa.select(package.c.uri))).scalars())
-    finally:
-        await core.close()
+async def package_keys(place: BackendPlace) -> list[str]:
+    """List the files that Core's register of packages names."""
+    async with place.opened() as databases, databases["core"].read() as tx:
+        return sorted((await tx.execute(sa.select(package.c.uri))).scalars())
 
 
 async def missing_objects(repository: str, keys: list[str]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
-from typing import Literal
 
 from cyclopts import App
 
@@ -14,14 +13,13 @@ from sota.cli.ctl.output import show_list, show_one
 from sota.cli.ctl.profile import HERE, Target
 from sota.cli.ctl.session import administer, collect
 
-Trail = Literal["web", "core", "resolver"]
 app = App(name="audit", help="Read and check who did what: for admins.")
 
 
 @app.command(name="list")
 def list_records(
     *,
-    program: Trail = "web",
+    program: TrailOwner = TrailOwner.WEB,
     actor: str | None = None,
     about: str | None = None,
     interaction: str | None = None,
@@ -49,7 +47,7 @@ def list_records(
     """
 
     wanted = ProgramAuditQuery(
-        program=TrailOwner(program),
+        program=program,
         actor=actor,
         object=about,
         interaction=interaction,
@@ -63,7 +61,7 @@ def list_records(
 
 
 @app.command
-def verify(*, program: Trail = "web", to: Target = HERE) -> None:
+def verify(*, program: TrailOwner = TrailOwner.WEB, to: Target = HERE) -> None:
     """Check that no audit record was changed, removed or moved; exit code 1 if one was.
 
     Parameters
@@ -71,7 +69,7 @@ def verify(*, program: Trail = "web", to: Target = HERE) -> None:
     program
         Whose trail.
     """
-    found = administer(to, lambda web: web.verify_audit(TrailOwner(program)))
+    found = administer(to, lambda web: web.verify_audit(program))
     fields = [("holds", found.holds), ("records", found.records), ("hash", found.hash)]
     if not found.holds:
         fields += [("broken at", found.broken_at), ("how", found.broken)]
