@@ -216,7 +216,7 @@ class Authority:
             credential=self.sign_credential(grant, certificate),
             credential_id=credential_id(der),
             fingerprint=_sha256(der),
-            public_key=key_name(key),
+            public_key=_sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)),
             issuer=self.issuer,
             not_after=grant.stop,
         )
@@ -324,11 +324,6 @@ def make_request(vin: str) -> tuple[bytes, str]:
     key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
     request = x509.CertificateSigningRequestBuilder().subject_name(_named(vin)).sign(key, hashes.SHA256())
     return key_pem(key), request.public_bytes(Encoding.PEM).decode()
-
-
-def key_name(key: PublicKey) -> str:
-    """Return the SHA-256 of a key, in hex."""
-    return _sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def key_pem(key: PrivateKey) -> bytes:

@@ -10,6 +10,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import msgspec
 from sota.boundaries.interaction import Interaction, Lines, Row
 from sota.boundaries.parameters import Parameters, written
 from sota.kit.errors import Refused, Unavailable
-from sota.kit.http.client import HttpClient, Response
+from sota.kit.http.client import HttpClient, Response, StreamedResponse
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
@@ -121,6 +122,27 @@ class Caller:
         check(response.status, response.body)
         return response
 
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        row: Interaction,
+        path: Path | None = None,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None,
+    ) -> AsyncIterator[StreamedResponse]:
+        """Make the row's call and read its answer as it arrives, a success.
+
+        Raises:
+            Refused: the other program answered with a problem.
+            Unavailable: it is not there, cannot for now, or ends before its answer does.
+        """
+        method, target = address(row, path or {})
+        async with self.client.stream(method, target, body=body, headers=headers) as answer:
+            if answer.status >= 400:
+                check(answer.status, await answer.read())
+            yield answer
+
     async def lines(
         self, row: Interaction, path: Path | None = None, *, body: bytes, content_type: str = JSON
     ) -> AsyncIterator[Item]:
@@ -130,11 +152,8 @@ class Caller:
             Refused: the other program answered with a problem.
             Unavailable: it is not there, cannot for now, or ends before its answer does.
         """
-        method, target = address(row, path or {})
         headers = {"accept": NDJSON, "content-type": content_type}
-        async with self.client.stream(method, target, body=body, headers=headers) as answer:
-            if answer.status >= 400:
-                check(answer.status, await answer.read())
+        async with self.stream(row, path, body=body, headers=headers) as answer:
             item = _item(row)
             if NDJSON not in answer.headers.get("content-type", ""):
                 for whole in _decoded(msgspec.json.Decoder(GenericAlias(list, (item,))), await answer.read(), row):
@@ -152,12 +171,7 @@ class Caller:
             Refused: the other program answered with a problem.
             Unavailable: it is not there, cannot for now, ends before its answer does, or does not speak NDJSON.
         """
-        method, target = address(row, {})
-        async with self.client.stream(
-            method, target, body=body, headers={"accept": NDJSON, "content-type": JSON}
-        ) as answer:
-            if answer.status >= 400:
-                check(answer.status, await answer.read())
+        async with self.stream(row, body=body, headers={"accept": NDJSON, "content-type": JSON}) as answer:
             if NDJSON not in answer.headers.get("content-type", ""):
                 raise Unavailable(f"The answer to {row.id} does not come line by line.")
             async for lines in answer.line_batches():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cyclopts import App
 
+from sota.boundaries import authority as authorities
+from sota.boundaries.authority import Authority
 from sota.kit.errors import StartError
 
 app = App(name="authority", help="Create an authority for nodes, and the backend's own identity.")
@@ -20,8 +23,6 @@ def new(folder: Path) -> None:
     folder
         Its folder; created if it is missing.
     """
-    from sota.boundaries.authority import Authority
-
     if (folder / "root.key").exists():
         raise StartError(f"there is an authority in {folder} already")
     Authority.open(folder)
@@ -44,10 +45,7 @@ def backend(*, authority: Path = Path("var/authority"), to: Path, host: tuple[st
         A name or address that vehicles connect to, besides this machine's own; repeatable. A real rvi_core compares
         it with the certificate; nodes of SOTA do not need it.
     """
-    from sota.boundaries.authority import Authority
-
-    if not (authority / "root.key").exists():
-        raise StartError(f"no authority in {authority}: make one with sota authority new {authority}")
+    _require(authority)
     try:
         Authority.open(authority).issue_backend(to, hosts=host)
     except ValueError as error:
@@ -66,7 +64,7 @@ def prepare(folder: Path) -> None:
     folder
         Folder of the authority.
     """
-    _change(folder, "prepare")
+    _change(folder, authorities.prepare)
     print("The successor is a trust anchor. When all vehicles have heard of it: sota authority switch")
 
 
@@ -79,7 +77,7 @@ def switch(folder: Path) -> None:
     folder
         Folder of the authority. Its old key is destroyed; its old certificate stays a trust anchor.
     """
-    _change(folder, "switch")
+    _change(folder, authorities.switch)
     print("The successor signs. When sota ctl authority shows no identity of the old one: sota authority retire")
 
 
@@ -92,7 +90,7 @@ def retire(folder: Path) -> None:
     folder
         Folder of the authority.
     """
-    _change(folder, "retire")
+    _change(folder, authorities.retire)
     print("The predecessor is no trust anchor any more.")
 
 
@@ -105,18 +103,14 @@ def anchors(folder: Path) -> None:
     folder
         Folder of the authority.
     """
-    from sota.boundaries.authority import Authority
-
     _require(folder)
     print(Authority.open(folder).anchors_pem.decode(), end="")
 
 
-def _change(folder: Path, step: str) -> None:
-    from sota.boundaries import authority
-
+def _change(folder: Path, step: Callable[[Path], None]) -> None:
     _require(folder)
     try:
-        {"prepare": authority.prepare, "switch": authority.switch, "retire": authority.retire}[step](folder)
+        step(folder)
     except ValueError as error:
         raise StartError(str(error)) from None
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import sqlalchemy as sa
 from cyclopts import Parameter
 
 from sota.cli.schemas import database_url
@@ -83,13 +82,6 @@ def _open(program: Program, place: Place) -> Database:
     )
     database = Database.of(settings)
     if database.is_sqlite and not Path(str(database.url.database)).is_file():
-        raise StartError(f"{_path(database.url)}: there is no such database; sota {_maker(program, place)} makes it")
+        maker = program if place.data is None else f"up --data {place.data}"
+        raise StartError(f"{database.url.database}: there is no such database; sota {maker} makes it")
     return database
-
-
-def _path(url: sa.URL) -> str:
-    return str(url.database)
-
-
-def _maker(program: Program, place: Place) -> str:
-    return program if place.data is None else f"up --data {place.data}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from cyclopts import App, Parameter, validators
 
 from sota.boundaries.b1_browser_web import admin_rows
-from sota.boundaries.b1_browser_web.admin_messages import TokenName
+from sota.boundaries.b1_browser_web.admin_messages import AccountRole, TokenName
 from sota.boundaries.interaction import Role
 from sota.cli.columns import print_columns
 from sota.cli.databases import HERE, Place
@@ -24,7 +24,6 @@ from sota.web.accounts.model import Token
 from sota.web.accounts.service import make_token
 
 app = App(name="tokens", help="Issue, list and revoke API tokens of the Web Server.")
-RoleName = Literal["viewer", "operator", "admin"]
 Days = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=366))]
 PAGE = 500
 
@@ -33,7 +32,7 @@ PAGE = 500
 def new(
     name: str,
     *,
-    role: RoleName,
+    role: AccountRole,
     days: Days = 90,
     token_file: Path | None = None,
     place: Place = HERE,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
 
 from cyclopts import App
 
 from sota.boundaries.b1_browser_web import admin_rows
+from sota.boundaries.b1_browser_web.admin_messages import AccountRole
 from sota.boundaries.interaction import Role
 from sota.cli.columns import print_columns
 from sota.cli.databases import HERE, Place
@@ -17,12 +17,11 @@ from sota.web.accounts.model import Account, generate_password
 from sota.web.accounts.service import add_account, change_account
 
 app = App(name="users", help="Create, list and disable accounts of the Web Server, or reset a password.")
-RoleName = Literal["viewer", "operator", "admin"]
 PAGE = 500
 
 
 @app.command
-def add(name: str, *, role: RoleName, place: Place = HERE) -> None:
+def add(name: str, *, role: AccountRole, place: Place = HERE) -> None:
     """Create an account and print its generated password, once; its owner must replace it at the first sign-in.
 
     Parameters

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from sota.boundaries.b1_browser_web import page_rows, rows
 from sota.boundaries.b1_browser_web.fleet_client import FleetClient
@@ -115,21 +115,16 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
         return await self.caller.call(page_rows.API_DOCUMENT)
 
     @calls("X-B1-10")
-    @contextlib.asynccontextmanager
-    async def package_file(
+    def package_file(
         self, package: PackageId, headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator[StreamedResponse]:
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
         """Read a package's file as it comes; ``headers`` are ``Range``, ``If-Range``, ``If-None-Match``.
 
         Raises:
             Refused: ``not_found``, or ``out_of_range``.
             Unavailable: the Web Server or the repository is away.
         """
-        method, path = address(rows.PACKAGE_FILE, package)
-        async with self.caller.client.stream(method, path, headers=headers) as response:
-            if response.status >= 400:
-                check(response.status, await response.read())
-            yield response
+        return self.caller.stream(rows.PACKAGE_FILE, package, headers=headers)
 
     @calls("X-B1-11")
     async def delete_package(self, package: PackageId) -> MessageOnly:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from sota.boundaries.b2_web_core.messages import RequestStatus
-from sota.boundaries.parameters import ListQuery, Parameters, Regex
+from sota.boundaries.parameters import ListQuery, Parameters, RegexQuery
 from sota.boundaries.values import PACKAGE_TEXT, PackageId, UpdateStatus, Vin
 
 OF_STATUS = Meta(description="only those of this status")
@@ -35,20 +35,18 @@ class RequestVehicleQuery(ListQuery, frozen=True):
     status: Annotated[UpdateStatus, OF_STATUS] | None = None
 
 
-class VehicleQuery(ListQuery, frozen=True):
+class VehicleQuery(RegexQuery, frozen=True):
     """Which vehicles to list."""
 
-    regex: Regex | None = None
     packages: Annotated[
         bool,
         Meta(description="whether each vehicle comes with its installed packages; a page has 100 at most then"),
     ] = False
 
 
-class ComponentQuery(ListQuery, frozen=True):
+class ComponentQuery(RegexQuery, frozen=True):
     """Which components to list: one of the three."""
 
-    regex: Regex | None = None
     id: Annotated[str, Meta(description="part numbers, with commas between them")] | None = None
     name: Annotated[str, Meta(description="the component's name")] | None = None
 

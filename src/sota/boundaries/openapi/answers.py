@@ -152,9 +152,10 @@ def _refused(refusal: Refusal, content: Json | None = None) -> Answer:
 def _possible(rows: Sequence[Interaction]) -> set[str]:
     """Find the ordinary refusals that can come back, by caller, method and body."""
     possible = {"invalid", "url_too_long", "unavailable"}
+    has_body = any(row.request is not None or row.id in FORMS for row in rows)
     ways = [row.way for row in rows if isinstance(row.way, Http)]
     if any(way.method != "GET" for way in ways):
-        possible |= {"timeout", "too_large", "unsupported_media_type"} if _has_body(rows) else set()
+        possible |= {"timeout", "too_large", "unsupported_media_type"} if has_body else set()
         possible |= {"forbidden"} if rows[0].callee is Program.WEB_SERVER else set()
     if any(row.role in (Role.OPERATOR, Role.ADMIN) for row in rows):
         possible.add("forbidden")
@@ -169,10 +170,6 @@ def _possible(rows: Sequence[Interaction]) -> set[str]:
     if any(way.keyed for way in ways):
         possible.add("idempotency_key_reused")
     return possible
-
-
-def _has_body(rows: Sequence[Interaction]) -> bool:
-    return any(row.request is not None or row.id in FORMS for row in rows)
 
 
 HEADERS: Json = {

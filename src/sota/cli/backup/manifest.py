@@ -11,13 +11,13 @@ from typing import Literal
 
 import msgspec
 
+from sota.cli.schemas import PROGRAMS
 from sota.kit.errors import StartError
 
 FORMAT = 1
 NAME = "manifest.json"
 MAX_BYTES = 256 << 20
 Engine = Literal["sqlite", "mariadb"]
-PROGRAMS = ("web", "core", "resolver")
 PARTS = ("secrets", "authority", "identity", "web", "core", "packages", "etc")
 """The folders that a backup may hold; place.py says where each is."""
 

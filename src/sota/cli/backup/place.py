@@ -62,11 +62,6 @@ class BackendPlace:
         """Whether the databases are files."""
         return all(Address.read(settings.database).is_sqlite for settings in self.databases.values())
 
-    @property
-    def keeps_package_files(self) -> bool:
-        """Whether the package repository is a folder, which is backed up."""
-        return "://" not in self.repository
-
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[dict[str, Database]]:
         """Open the databases, and close them at the end."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +79,7 @@ async def restore(place: BackendPlace, file: Path, advance: Advance, *, force: b
             if not place.is_sqlite:
                 await _unmark(place)
         faults.before("restore: forget")
-        swap.forget_aside()
+        swap.forget(swap.aside)
         missing = await missing_objects(place.repository, await package_keys(place))
         return Restored(reader.manifest, vehicles, missing)
 
@@ -95,7 +95,7 @@ async def _stage(place: BackendPlace, swap: Swap, advance: Advance) -> int:
         raise StartError(f"{error.filename}: {error.strerror}: nothing was changed", exit_code=1) from None
     finally:
         if not is_whole:
-            swap.forget_staged()
+            swap.forget(swap.staged)
     return vehicles
 
 
@@ -201,15 +201,10 @@ class Swap:
             sync_folder(part.root)
             self.staged(part).rmdir()
 
-    def forget_staged(self) -> None:
-        """Remove staged files."""
+    def forget(self, folder_of: Callable[[Part], Path]) -> None:
+        """Remove what was ``staged``, or what was set ``aside``."""
         for part in self.parts:
-            shutil.rmtree(self.staged(part), ignore_errors=True)
-
-    def forget_aside(self) -> None:
-        """Remove replaced files."""
-        for part in self.parts:
-            shutil.rmtree(self.aside(part), ignore_errors=True)
+            shutil.rmtree(folder_of(part), ignore_errors=True)
 
     def _path(self, roots: dict[str, Part], name: str) -> Path | None:
         components = name.split("/")

@@ -64,7 +64,7 @@ async def save(place: BackendPlace, file: Path, advance: Advance) -> Saved:
                 parts=[part.name for part in place.parts],
                 folders=folders,
                 files=writer.files,
-                repository=None if place.keeps_package_files else place.repository.partition("?")[0],
+                repository=place.repository.partition("?")[0] if "://" in place.repository else None,
                 package_files=len(keys),
             )
             missing = await missing_objects(place.repository, keys)

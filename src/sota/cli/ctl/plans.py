@@ -8,7 +8,6 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
     Dependency,
     ExplainRequest,
     Explanation,
-    FilterExplained,
     Verdict,
 )
 from sota.cli.ctl.arguments import Switch, body, confirm, read_package
@@ -100,7 +99,7 @@ def explain(vin: str, package: str | None = None, *, expression: str | None = No
     found = talk(to, lambda web: web.explain(request))
     lines = [", ".join(filter(None, (f"{found.vin}: {found.verdict}", _main_reason(found))))]
     for one in found.filters:
-        lines += _filter_lines(one)
+        lines += [f"{_mark(one.value)} {one.name or 'expression'}", *_clause_lines(one.clause, 1)]
     if found.verdict is Verdict.OUT and found.reason:
         lines.append(f"If the filters chose it: {found.reason}")
     lines += [f"{number}. {step.package.text}: {step.because}" for number, step in enumerate(found.steps, 1)]
@@ -113,10 +112,6 @@ def _main_reason(found: Explanation) -> str | None:
     if false:
         return f"{' and '.join(false)} {'is' if len(false) == 1 else 'are'} false for it"
     return found.reason
-
-
-def _filter_lines(explained: FilterExplained) -> list[str]:
-    return [f"{_mark(explained.value)} {explained.name or 'expression'}", *_clause_lines(explained.clause, 1)]
 
 
 def _clause_lines(clause: Clause, depth: int) -> list[str]:
