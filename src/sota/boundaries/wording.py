@@ -6,19 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import get_args
 
-from sota.boundaries.values import (
-    PACKAGE_TEXT,
-    ForeignText,
-    Id,
-    Installer,
-    Label,
-    PackageName,
-    PartNumber,
-    Sha1,
-    Sha256,
-    Version,
-    Vin,
-)
+from sota.boundaries import values
 
 # Of accounts, tokens and enrolment codes, whose types stand beside their messages.
 OWN_WORDS = {
@@ -29,21 +17,21 @@ OWN_WORDS = {
         "must be a name: 1 to 50 letters, digits, spaces and . _ @ -, beginning with a letter or digit"
     ),
     r"^[A-Za-z0-9_-]{20,64}$(?!\n)": "must be an enrolment code, as an operator was shown it",
-    PACKAGE_TEXT: "must be NAME/VERSION",
+    values.PACKAGE_TEXT: "must be NAME/VERSION",
 }
 WORDS: Mapping[str, str] = OWN_WORDS | {
     meta.pattern: words
     for kind, words in (
-        (Vin, "must be a VIN: 17 capital letters and digits"),
-        (PackageName, "must be a package's name: 1 to 100 letters, digits and . + _ -"),
-        (Version, "must be a version major.minor.patch, in decimal without leading zeros: 2.1.0"),
-        (PartNumber, "must be 2 to 100 letters, digits and . _ -"),
-        (Label, "must be a name: 1 to 64 letters, digits and . _ -"),
-        (ForeignText, "must be 1 to 128 printable characters"),
-        (Sha256, "must be a SHA-256: 64 hexadecimal digits in small letters"),
-        (Sha1, "must be a SHA-1: 40 hexadecimal digits in small letters"),
-        (Installer, "must be an installer's name: deb, archive, …"),
-        (Id, "must be an id such as 01890a5d-ac96-774b-bcce-b302099a8057"),
+        (values.Vin, "must be a VIN: 17 capital letters and digits"),
+        (values.PackageName, "must be a package's name: 1 to 100 letters, digits and . + _ -"),
+        (values.Version, "must be a version major.minor.patch, in decimal without leading zeros: 2.1.0"),
+        (values.PartNumber, "must be 2 to 100 letters, digits and . _ -"),
+        (values.Label, "must be a name: 1 to 64 letters, digits and . _ -"),
+        (values.ForeignText, "must be 1 to 128 printable characters"),
+        (values.Sha256, "must be a SHA-256: 64 hexadecimal digits in small letters"),
+        (values.Sha1, "must be a SHA-1: 40 hexadecimal digits in small letters"),
+        (values.Installer, "must be an installer's name: deb, archive, …"),
+        (values.Id, "must be an id such as 01890a5d-ac96-774b-bcce-b302099a8057"),
     )
     for meta in get_args(kind)[1:]
     if meta.pattern is not None

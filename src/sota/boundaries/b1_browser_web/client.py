@@ -11,17 +11,10 @@ from sota.boundaries.b1_browser_web.identity_client import IdentityClient
 from sota.boundaries.b1_browser_web.messages import ApiDocument, PackageMetadata
 from sota.boundaries.b1_browser_web.multipart import Upload
 from sota.boundaries.b1_browser_web.resolution_client import ResolutionClient
-from sota.boundaries.b2_web_core.messages import (
-    CampaignCreated,
-    Component,
-    NewCampaign,
-    NewVehicle,
-    Queued,
-    QueueRequest,
-)
+from sota.boundaries.b2_web_core import messages as core
 from sota.boundaries.b2_web_core.queue_client import QueueClient
 from sota.boundaries.b2_web_core.register_client import RegisterClient
-from sota.boundaries.b3_web_resolver.messages import Association, Filter, FilterChange
+from sota.boundaries.b3_web_resolver import messages as resolver
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import Page, address, check, decode
 from sota.boundaries.parameters import DeleteFilterQuery, ListQuery, RegexQuery
@@ -37,30 +30,30 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
     @calls("WL-B1-4")
     async def new_vehicle(self, vin: str) -> MessageOnly:
         """Register a vehicle."""
-        return await self.caller.call(rows.NEW_VIN, body=NewVehicle(vin=vin))
+        return await self.caller.call(rows.NEW_VIN, body=core.NewVehicle(vin=vin))
 
     @calls("WL-B1-5")
-    async def new_campaign(self, campaign: NewCampaign) -> CampaignCreated:
+    async def new_campaign(self, campaign: core.NewCampaign) -> core.CampaignCreated:
         """Create a campaign and queue its package."""
         return await self.caller.call(rows.NEW_CAMPAIGN, body=campaign)
 
     @calls("WL-B1-6")
     async def new_filter(self, name: str, expression: str) -> MessageOnly:
         """Create a filter."""
-        return await self.caller.call(rows.NEW_FILTER, body=Filter(name=name, expression=expression))
+        return await self.caller.call(rows.NEW_FILTER, body=resolver.Filter(name=name, expression=expression))
 
     @calls("WL-B1-7")
     async def associate(self, package: PackageId, filter_name: str) -> MessageOnly:
         """Associate a filter with a package."""
-        return await self.caller.call(rows.NEW_ASSOCIATION, package, body=Association(filter=filter_name))
+        return await self.caller.call(rows.NEW_ASSOCIATION, package, body=resolver.Association(filter=filter_name))
 
     @calls("WL-B1-8")
-    async def queue_package(self, request: QueueRequest) -> Queued:
+    async def queue_package(self, request: core.QueueRequest) -> core.Queued:
         """Queue a package for the vehicles that its filters choose."""
         return await self.caller.call(rows.QUEUE_PACKAGE, body=request)
 
     @calls("WL-B1-18")
-    async def queue_packages(self, requests: Sequence[QueueRequest]) -> Queued:
+    async def queue_packages(self, requests: Sequence[core.QueueRequest]) -> core.Queued:
         """Queue several packages under one Install Request ID, all or none."""
         return await self.caller.call(rows.QUEUE_PACKAGES, body=list(requests))
 
@@ -80,32 +73,32 @@ class WebClient(RegisterClient, QueueClient, IdentityClient, FleetClient, Resolu
         return said
 
     @calls("WL-B1-22")
-    async def search_filters(self, query: RegexQuery) -> Page[Filter]:
+    async def search_filters(self, query: RegexQuery) -> Page[resolver.Filter]:
         """List the filters whose name matches."""
         return await self.caller.page(rows.SEARCH_FILTERS, query=query)
 
     @calls("WL-B1-23")
-    async def list_filters(self, query: ListQuery | None = None) -> Page[Filter]:
+    async def list_filters(self, query: ListQuery | None = None) -> Page[resolver.Filter]:
         """List the available filters."""
         return await self.caller.page(rows.LIST_FILTERS, query=query)
 
     @calls("WL-B1-24")
-    async def update_filter(self, name: str, expression: str, query: ListQuery | None = None) -> Page[Filter]:
+    async def update_filter(self, name: str, expression: str, query: ListQuery | None = None) -> Page[resolver.Filter]:
         """Change a filter's expression; return a page of the available filters."""
         return await self.caller.page(
             rows.UPDATE_FILTER,
             {"name": name},
             query=query,
-            body=FilterChange(expression=expression),
+            body=resolver.FilterChange(expression=expression),
         )
 
     @calls("WL-B1-25")
-    async def delete_filter(self, name: str, query: DeleteFilterQuery | None = None) -> Page[Filter]:
+    async def delete_filter(self, name: str, query: DeleteFilterQuery | None = None) -> Page[resolver.Filter]:
         """Delete a filter and its associations; return a page of the available filters."""
         return await self.caller.page(rows.DELETE_FILTER, {"name": name}, query=query)
 
     @calls("WL-B1-29")
-    async def new_component(self, component: Component) -> MessageOnly:
+    async def new_component(self, component: core.Component) -> MessageOnly:
         """Register a component."""
         return await self.caller.call(rows.NEW_COMPONENT, body=component)
 

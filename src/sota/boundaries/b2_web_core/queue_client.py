@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sota.boundaries.b2_web_core import queue_rows
-from sota.boundaries.b2_web_core.messages import (
-    Blacklisted,
-    Blacklisting,
-    BlacklistPreview,
-    RequestChanged,
-    Update,
-)
+from sota.boundaries.b2_web_core import messages, queue_rows
 from sota.boundaries.b2_web_core.queries import BlacklistQuery, RetireQuery
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import BoundaryClient, Page
@@ -23,32 +16,32 @@ class QueueClient(BoundaryClient):
     """Queues of vehicles, the blacklist, and vehicles that go."""
 
     @calls("X-B1-12", "X-B2-10")
-    async def cancel_request(self, install_request_id: str) -> RequestChanged:
+    async def cancel_request(self, install_request_id: str) -> messages.RequestChanged:
         """Cancel what waits of an install request."""
         return await self.caller.call(queue_rows.CANCEL, {"id": install_request_id})
 
     @calls("X-B1-13", "X-B2-11")
-    async def stop_request(self, install_request_id: str) -> RequestChanged:
+    async def stop_request(self, install_request_id: str) -> messages.RequestChanged:
         """Cancel what waits of an install request, and abort what is under way."""
         return await self.caller.call(queue_rows.STOP, {"id": install_request_id})
 
     @calls("X-B1-14", "X-B2-12")
-    async def retry_request(self, install_request_id: str) -> RequestChanged:
+    async def retry_request(self, install_request_id: str) -> messages.RequestChanged:
         """Try again what failed or was cancelled of an install request."""
         return await self.caller.call(queue_rows.RETRY, {"id": install_request_id})
 
     @calls("X-B1-15", "X-B2-13")
-    async def queue_of(self, vin: str, query: ListQuery | None = None) -> Page[Update]:
+    async def queue_of(self, vin: str, query: ListQuery | None = None) -> Page[messages.Update]:
         """List what a vehicle will get, in its order."""
         return await self.caller.page(queue_rows.QUEUE, {"vin": vin}, query=query)
 
     @calls("X-B1-16", "X-B2-14")
-    async def order_queue(self, vin: str, update_ids: Sequence[str]) -> list[Update]:
+    async def order_queue(self, vin: str, update_ids: Sequence[str]) -> list[messages.Update]:
         """Reorder a vehicle's updates; return its queue."""
         return await self.caller.call(queue_rows.ORDER, {"vin": vin}, body=list(update_ids))
 
     @calls("X-B1-17", "X-B2-15")
-    async def history_of(self, vin: str, query: ListQuery | None = None) -> Page[Update]:
+    async def history_of(self, vin: str, query: ListQuery | None = None) -> Page[messages.Update]:
         """List the updates of a vehicle that are over, the latest first."""
         return await self.caller.page(queue_rows.HISTORY, {"vin": vin}, query=query)
 
@@ -58,10 +51,10 @@ class QueueClient(BoundaryClient):
         await self.caller.call(queue_rows.SYNC, {"vin": vin})
 
     @calls("X-B1-19", "X-B2-17")
-    async def blacklist(self, package: PackageId, comment: str, *, stop: bool = False) -> Blacklisted:
+    async def blacklist(self, package: PackageId, comment: str, *, stop: bool = False) -> messages.Blacklisted:
         """Blacklist a package, and cancel what waits with it; ``stop``: abort what is under way too."""
         return await self.caller.call(
-            queue_rows.BLACKLIST, package, query=BlacklistQuery(stop), body=Blacklisting(comment=comment)
+            queue_rows.BLACKLIST, package, query=BlacklistQuery(stop), body=messages.Blacklisting(comment=comment)
         )
 
     @calls("X-B1-20", "X-B2-18")
@@ -70,7 +63,7 @@ class QueueClient(BoundaryClient):
         return await self.caller.call(queue_rows.ALLOW, package)
 
     @calls("X-B1-21", "X-B2-19")
-    async def preview_blacklisting(self, package: PackageId) -> BlacklistPreview:
+    async def preview_blacklisting(self, package: PackageId) -> messages.BlacklistPreview:
         """Return what blacklisting a package would affect."""
         return await self.caller.call(queue_rows.PREVIEW, package)
 

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from sota.boundaries.audit import AuditQuery, AuditRecord, AuditVerdict
-from sota.boundaries.b3_web_resolver import rows
-from sota.boundaries.b3_web_resolver.messages import (
-    ComponentToResolve,
-    PackageToResolve,
-    Resolved,
-    ResolveRequest,
-    VehicleToResolve,
-)
+from sota.boundaries.b3_web_resolver import messages, rows
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.calling import BoundaryClient, Page
 from sota.boundaries.values import MessageOnly, PackageId
@@ -20,22 +13,22 @@ class ResolverClient(BoundaryClient):
     """The External Resolver, as the Web Server sees it. ``key`` makes a registration safe to repeat."""
 
     @calls("WL-B3-1")
-    async def new_package(self, package: PackageToResolve, *, key: str | None = None) -> MessageOnly:
+    async def new_package(self, package: messages.PackageToResolve, *, key: str | None = None) -> MessageOnly:
         """Register a package and its dependencies."""
         return await self.caller.call(rows.NEW_PACKAGE, body=package, key=key)
 
     @calls("WL-B3-2")
-    async def new_vehicle(self, vehicle: VehicleToResolve, *, key: str | None = None) -> MessageOnly:
+    async def new_vehicle(self, vehicle: messages.VehicleToResolve, *, key: str | None = None) -> MessageOnly:
         """Register a vehicle."""
         return await self.caller.call(rows.NEW_VIN, body=vehicle, key=key)
 
     @calls("WL-B3-5")
-    async def resolve(self, package: PackageId) -> list[Resolved]:
+    async def resolve(self, package: PackageId) -> list[messages.Resolved]:
         """Return the vehicles that a package is for, each with what it must get."""
-        return await self.caller.call(rows.RESOLVE, body=ResolveRequest(package=package))
+        return await self.caller.call(rows.RESOLVE, body=messages.ResolveRequest(package=package))
 
     @calls("X-B3-2")
-    async def new_component(self, component: ComponentToResolve, *, key: str | None = None) -> MessageOnly:
+    async def new_component(self, component: messages.ComponentToResolve, *, key: str | None = None) -> MessageOnly:
         """Register a component."""
         return await self.caller.call(rows.NEW_COMPONENT, body=component, key=key)
 

@@ -181,8 +181,3 @@ async def _read(package: DemoPackage) -> AsyncIterator[bytes]:
     with package.file.open("rb") as content:
         while part := content.read(READ_BYTES):
             yield part
-
-
-def summary(rows: list[Row]) -> dict[str, object]:
-    """Sum up the results."""
-    return {status: sum(row.status == status for row in rows) for status in {row.status for row in rows}}
