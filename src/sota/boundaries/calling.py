@@ -15,7 +15,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from types import GenericAlias
-from typing import Generic, TypeVar, cast, get_args
+from typing import Generic, TypedDict, TypeVar, Unpack, cast, get_args
 from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
@@ -51,48 +51,38 @@ class Page(Generic[Item]):
     cursor: str | None = None
 
 
+class More(TypedDict, total=False):
+    """What a call may have. ``key`` is an idempotency key: the same call under it is done once and answered alike."""
+
+    query: Parameters | None
+    body: object
+    key: str | None
+
+
 class Caller:
     """Makes the calls of one boundary through one HTTP client."""
 
     def __init__(self, client: HttpClient) -> None:
         self.client = client
 
-    async def call(
-        self,
-        row: Row[Answer],
-        path: Path | None = None,
-        *,
-        query: Parameters | None = None,
-        body: object = None,
-        key: str | None = None,
-        timeout_s: float | None = None,
-    ) -> Answer:
+    async def call(self, row: Row[Answer], path: Path | None = None, **more: Unpack[More]) -> Answer:
         """Make the row's call and return its decoded answer; None where the row declares no body.
-
-        ``key`` is an idempotency key: the same call under the same key is done once and answered alike.
 
         Raises:
             Refused: the other program answered with a problem.
             Unavailable: it is not there, or cannot for now.
         """
-        response = await self.send(row, path, query=query, body=body, key=key, timeout_s=timeout_s)
+        response = await self.send(row, path, **more)
         return decode(row, response.body)
 
-    async def page(
-        self,
-        row: Row[list[Item]],
-        path: Path | None = None,
-        *,
-        query: Parameters | None = None,
-        body: object = None,
-    ) -> Page[Item]:
+    async def page(self, row: Row[list[Item]], path: Path | None = None, **more: Unpack[More]) -> Page[Item]:
         """Make the call of a row that answers with a list, and keep where its next page begins.
 
         Raises:
             Refused: the other program answered with a problem.
             Unavailable: it is not there, or cannot for now.
         """
-        response = await self.send(row, path, query=query, body=body)
+        response = await self.send(row, path, **more)
         return Page(decode(row, response.body), next_cursor(response.headers))
 
     async def send(
