@@ -13,6 +13,8 @@ from sota.boundaries.interaction import Boundary, Http, Program, Role, answers, 
 B1 = Boundary("B1", Program.WEB_BROWSER, Program.WEB_SERVER)
 
 FORM_LIMIT = 1 << 14
+CONSOLE = Http("GET", "/", query=IndexQuery, asset=True)
+SIGN_IN = Http("POST", "/login", asset=True, max_body=None)
 
 REDIRECTED = answers("redirected", "redirection to the login page, never cached", status=301)
 COOKIE_SENT = behaves("cookie_sent", "the browser sends the cookies that it holds for the console's domain")
@@ -52,7 +54,7 @@ LOGIN_PAGE = B1.row(
 LOGIN = B1.row(
     "WL-B1-10",
     "Login credentials",
-    Http("POST", "/login", asset=True, max_body=None),
+    SIGN_IN,
     behaves("submitted", "the browser sends what the user entered, over HTTPS"),
     answers("signed_in", "the credentials are valid: the console and a session cookie"),
     refuses("denied", 401, "Access Denied", "the credentials are invalid: the login page again"),
@@ -63,29 +65,17 @@ LOGIN = B1.row(
 SET_COOKIE = B1.row(
     "WL-B1-11",
     "Session cookie to the browser",
-    Http("POST", "/login", asset=True, max_body=None),
+    SIGN_IN,
     behaves("cookie_set", "the answer sets the session cookie: __Host-, Secure, HttpOnly, SameSite=Lax"),
     request=messages.Credentials,
     role=Role.PUBLIC,
 )
-SEND_COOKIE = B1.row(
-    "WL-B1-12",
-    "Session cookie from the browser",
-    Http("GET", "/", query=IndexQuery, asset=True),
-    COOKIE_SENT,
-    role=Role.PUBLIC,
-)
-REDIRECT_TO_LOGIN = B1.row(
-    "WL-B1-13",
-    "Redirection to the login page",
-    Http("GET", "/", query=IndexQuery, asset=True),
-    REDIRECTED,
-    role=Role.PUBLIC,
-)
+SEND_COOKIE = B1.row("WL-B1-12", "Session cookie from the browser", CONSOLE, COOKIE_SENT, role=Role.PUBLIC)
+REDIRECT_TO_LOGIN = B1.row("WL-B1-13", "Redirection to the login page", CONSOLE, REDIRECTED, role=Role.PUBLIC)
 REDIRECT_BACK = B1.row(
     "WL-B1-14",
     "Redirection back to the last requested page",
-    Http("POST", "/login", asset=True, max_body=None),
+    SIGN_IN,
     answers("returned", "redirection to the page that was asked for before signing in; same origin only", status=301),
     request=messages.Credentials,
     role=Role.PUBLIC,
@@ -93,7 +83,7 @@ REDIRECT_BACK = B1.row(
 REQUEST_PAGE = B1.row(
     "WL-B1-15",
     "Request for an Admin GUI resource",
-    Http("GET", "/", query=IndexQuery, asset=True),
+    CONSOLE,
     behaves("requested", "the browser asks for a protected page"),
     COOKIE_SENT,
     role=Role.VIEWER,
@@ -101,16 +91,12 @@ REQUEST_PAGE = B1.row(
 PAGE = B1.row(
     "WL-B1-16",
     "Admin GUI resource and its assets",
-    Http("GET", "/", query=IndexQuery, asset=True),
+    CONSOLE,
     answers("served", "the page, to a user who is signed in"),
     role=Role.VIEWER,
 )
 REDIRECT_UNAUTHENTICATED = B1.row(
-    "WL-B1-17",
-    "Redirection to the login page from a protected page",
-    Http("GET", "/", query=IndexQuery, asset=True),
-    REDIRECTED,
-    role=Role.PUBLIC,
+    "WL-B1-17", "Redirection to the login page from a protected page", CONSOLE, REDIRECTED, role=Role.PUBLIC
 )
 LOGOUT = B1.row(
     "X-B1-7",
