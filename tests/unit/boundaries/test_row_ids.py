@@ -19,7 +19,7 @@ from sota.boundaries.table import TABLE
 
 ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "src"
-DECLARES = {"row", "like", "passed_on"}
+DECLARES = {"row", "like", "carries", "passed_on"}
 ENDS = {"serves", "serves_service", "serves_at_once", "calls", "holds", "pass_on", "pass_to"}
 DRAWN = random.Random(14).sample(sorted(TABLE), 6)
 
