@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from sota.cli.vehicle_process import VehicleOptions, encode
+from sota.cli.vehicle_options import VehicleOptions, encode
 
 DEFAULTS = VehicleOptions()
 

@@ -7,10 +7,10 @@ are. Nothing of the backend is imported here: a vehicle stays light.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sota.boundaries.binding.service_credentials import issue
 from sota.boundaries.interaction import Program
+from sota.cli.vehicle_options import VehicleOptions
 from sota.client.program import ClientProgram
 from sota.client.settings import ClientSettings
 from sota.kit.errors import StartError
@@ -21,9 +21,6 @@ from sota.rvi.node import Node
 from sota.rvi.settings import NodeSettings
 from sota.slm.program import SlmProgram
 from sota.slm.settings import SlmSettings
-
-if TYPE_CHECKING:
-    from sota.cli.vehicle_process import VehicleOptions
 
 
 def assemble(vin: str, options: VehicleOptions) -> list[RunnableProgram]:

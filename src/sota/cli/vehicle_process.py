@@ -6,49 +6,8 @@ Only ``vehicle.py`` starts ``python -m sota.cli.vehicle_process ORDER``.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
-import msgspec
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VehicleOptions:
-    """The options of ``sota vehicle``."""
-
-    data: Path = Path("var/vehicle")
-    "Folder for the vehicle's data: identity, keys, downloads, journal."
-    backend: str = "tls://127.0.0.1:8810"
-    "The backend node's link, tls://host:port."
-    root: Path | None = None
-    "The vehicle's file system, into which packages are installed; the default is DATA/root."
-    keys: Path | None = None
-    "Folder with the public keys (*.pub.pem) that may sign packages; the default is DATA/keys."
-    allow_unsigned: bool = False
-    "Accept packages without a signature. For a laboratory only."
-    config: Path | None = None
-    """TOML file with further settings of the client and the loading manager, in [client] and [slm]: installers,
-    preconditions, consent. Other options override it."""
-    edge_port: int = 9001
-    "The node's service edge."
-    client_port: int = 9101
-    "The SOTA Client."
-    slm_port: int = 9102
-    "The Software Loading Manager."
-    operation_port: int = 0
-    "Health, readiness and metrics; 0 turns it off."
-    log_level: str = "info"
-    "debug, info, warning or error."
-
-
-def encode(vin: str, options: VehicleOptions) -> str:
-    """Encode the order as one argument."""
-    return msgspec.json.encode((vin, options), enc_hook=str).decode()
-
-
-def decode(text: str) -> tuple[str, VehicleOptions]:
-    """Decode it."""
-    return msgspec.json.decode(text, type=tuple[str, VehicleOptions], dec_hook=lambda _kind, value: Path(value))
+from sota.cli.vehicle_options import VehicleOptions, decode
 
 
 def run(vin: str, options: VehicleOptions) -> None:

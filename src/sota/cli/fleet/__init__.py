@@ -5,55 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
-
+from sota.cli.fleet.order import Order
 from sota.kit.errors import StartError
-
-Flag = Annotated[bool, Parameter(negative=())]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """The options of ``sota fleet``."""
-
-    seed: int = 1
-    """Chooses VINs (FLEET, five digits of the seed, V, six of the vehicle) and everything random. The same seed gives
-    the same fleet again."""
-    backend: str = "tls://127.0.0.1:8810"
-    "The backend node's link, tls://host:port."
-    backend_data: Path = Path("var")
-    """Data folder of the backend (sota up): its authority issues the identities, its logistics token registers the
-    vehicles. Not needed if the fleet has its identities and is registered."""
-    core: str = "http://127.0.0.1:8081"
-    "Address of SOTA Core, where the vehicles are registered."
-    register: bool = True
-    "Whether to register the vehicles."
-    data: Path = Path("var/fleet")
-    "Folder for identities and the vehicles' state; a fleet that is restarted there continues."
-    profile: Path | None = None
-    "TOML file of events; without it the vehicles stay connected and nothing fails."
-    installed: tuple[str, ...] = ()
-    "Packages of a new vehicle, as name/version; repeatable."
-    keys: Path | None = None
-    "Folder with the public keys (*.pub.pem) that may sign packages; the default is DATA/keys."
-    allow_unsigned: Flag = False
-    "Accept packages without a signature."
-    once: Flag = False
-    """End when all updates have ended, with a summary in JSON on standard output. Exit code 0: every one was
-    installed, or failed as the profile says; 1: something else, or the time-out."""
-    timeout: float = 3600.0
-    "Time-out of --once in seconds."
-    fsync: bool = True
-    """--no-fsync writes without waiting for the disk. Then the results differ from real vehicles: a loss of power may
-    lose acknowledged data."""
-    log_level: str = "warning"
-    "debug, info, warning or error."
-
 
 ORDER = Order()
 

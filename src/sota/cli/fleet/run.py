@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from sota.cli.fleet import Order
+from sota.cli.fleet.order import Order
 from sota.cli.fleet.screen import Screen
 from sota.cli.fleet.summary import is_as_wanted, summary
 from sota.cli.launch import launch
