@@ -265,6 +265,11 @@ class BlockWriter:
         while self._flushing is not None:
             await asyncio.wait([self._flushing])
 
+    async def close(self) -> None:
+        """Wait until nothing is being written, and close the file; received blocks stay."""
+        await self.settle()
+        self.file.close()
+
     async def _flush(self) -> None:
         try:
             while self._waiting:

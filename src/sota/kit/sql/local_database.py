@@ -26,6 +26,7 @@ from sota.kit.sql.local_file import Connection
 from sota.kit.sql.local_threads import OwnThread, Threads
 
 Result = TypeVar("Result")
+Value = TypeVar("Value")
 Row = sqlite3.Row
 
 REMEMBERED_READS = 256
@@ -153,6 +154,16 @@ class LocalDatabase:
                 self._recalled.clear()
             self._recalled[key] = result
         return result
+
+    async def rows(
+        self, read: Callable[[Row], Value], query: str, *values: object, key: Hashable | None = None
+    ) -> list[Value]:
+        """Return the rows of a query, converted by ``read``; with a ``key``, like :meth:`recall`."""
+
+        def work(tx: Connection) -> list[Value]:
+            return [read(row) for row in tx.execute(query, values)]
+
+        return await (self.read(work) if key is None else self.recall(key, work))
 
     async def begun_again(self) -> bool:
         """Report whether the program lost its data and has not handled that yet (:meth:`settle`)."""
