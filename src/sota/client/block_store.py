@@ -19,10 +19,6 @@ class BlockStore:
         self._folder, self._disk = folder, disk
         self._quota_bytes = quota_bytes
 
-    def prepare(self) -> None:
-        """Create the folder."""
-        private_folder(self._folder)
-
     def path(self, start: StartDownload) -> Path:
         """Return the file of a download's blocks."""
         return self._folder / f"{start.download_index}-{start.sha256[:16]}.blocks"
@@ -33,8 +29,8 @@ class BlockStore:
             await self._disk.do(partial(self.path(start).unlink, missing_ok=True))
 
     def clear_all_but(self, indexes: Set[int]) -> None:
-        """Remove files of other downloads: a loss of power may have left them."""
-        for path in self._folder.iterdir():
+        """Create the folder, and remove files of other downloads: a loss of power may have left them."""
+        for path in private_folder(self._folder).iterdir():
             if path.name.partition("-")[0] not in {str(index) for index in indexes}:
                 path.unlink()
 

@@ -10,9 +10,9 @@ import contextlib
 
 from sota.boundaries.b7_core_rvi.messages import VehicleConnected
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
-from sota.client.folder_state import FolderState
 from sota.client.retry_tasks import RetryPolicy, RetryTasks
 from sota.client.settings import ClientSettings
+from sota.client.state import ClientState
 from sota.kit.errors import SotaError
 
 TASK = "connected"
@@ -22,8 +22,8 @@ ATTEMPTS = 10
 class ConnectionReport:
     """Reports each connection to Core."""
 
-    def __init__(self, settings: ClientSettings, folder: FolderState, edge: SotaClientEdge) -> None:
-        self._vin, self._folder, self._edge = settings.vin, folder, edge
+    def __init__(self, settings: ClientSettings, state: ClientState, edge: SotaClientEdge) -> None:
+        self._vin, self._state, self._edge = settings.vin, state, edge
         self._policy = RetryPolicy(settings.retry_s, settings.retry_max_s, ATTEMPTS)
         self._retries = RetryTasks()
 
@@ -39,15 +39,13 @@ class ConnectionReport:
         """
         with contextlib.suppress(SotaError):  # the next connection reports it
             await self._attempt()
-        await self._folder.remember_epoch(epoch)
+        await self._state.remember_epoch(epoch)
 
     async def close(self) -> None:
         """Stop reporting."""
         await self._retries.close()
 
     async def _attempt(self) -> bool:
-        known = await self._folder.read()
-        await self._edge.connected(
-            VehicleConnected(vin=self._vin, highest_index=known.highest_index, epoch=known.epoch)
-        )
+        _, epoch, highest_index = await self._state.folder()
+        await self._edge.connected(VehicleConnected(vin=self._vin, highest_index=highest_index, epoch=epoch))
         return True

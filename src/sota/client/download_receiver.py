@@ -41,14 +41,10 @@ class DownloadReceiver:
     """The downloads that are being received."""
 
     def __init__(
-        self,
-        settings: ClientSettings,
-        state: ClientState,
-        edge: SotaClientEdge,
-        verifier: Verifier,
-        tasks: DownloadTasks,
+        self, settings: ClientSettings, state: ClientState, edge: SotaClientEdge, tasks: DownloadTasks
     ) -> None:
-        self._settings, self._state, self._edge, self._verifier = settings, state, edge, verifier
+        self._settings, self._state, self._edge = settings, state, edge
+        self._verifier = Verifier(settings.keys, allow_unsigned=settings.allow_unsigned)
         self._tasks, self._blocks, self._locks = tasks, tasks.blocks, tasks.locks
         self.changed = Notifier()
         """Notifies when a download has ended."""
@@ -115,8 +111,8 @@ class DownloadReceiver:
             else:
                 raise Conflict(_state_of(entry))
 
-    async def add_block(self, block: Block) -> bool:
-        """Store and acknowledge one block; returns whether it is new.
+    async def add_block(self, block: Block) -> None:
+        """Store and acknowledge one block.
 
         Raises:
             NotFound, Conflict: see :meth:`find`; or the download was not started, or was cancelled.
@@ -124,12 +120,12 @@ class DownloadReceiver:
         """
         transfer = self.active_transfer(block)
         if transfer is not None:
-            return await transfer.add(block.index, block.content)
+            await transfer.add(block.index, block.content)
+            return
         entry = await self.find(block.download_index, block.identity)
         if entry.state not in {DownloadState.VERIFIED, DownloadState.HANDED} and not entry.is_installed:
             raise Conflict(_state_of(entry))
         await self._answer(entry, outcome=None)
-        return False
 
     async def finish(self, finish: FinishDownload) -> DownloadEntry:
         """Finish a download that is complete, as announced and signed. Core gets the outcome by ``ack``.
@@ -151,7 +147,7 @@ class DownloadReceiver:
                     return entry
             if transfer is None:
                 raise Conflict(_state_of(entry))
-            await transfer.settle()  # the last blocks may still be on their way to the disk
+            await transfer.writer.settle()  # the last blocks may still be on their way to the disk
             if not transfer.file.complete:
                 await transfer.answer(_outcome(outcomes.INCOMPLETE, entry))
                 missing = next(transfer.file.received.missing(transfer.file.block_count))
@@ -190,7 +186,7 @@ class DownloadReceiver:
             running_version=await self._tasks.running_version(entry),
             reason=reason,
         )
-        if await self._state.keep_report(report) is None:
+        if await self._state.keep_report(report):
             await self.clear(entry)
             self._tasks.abandon(entry)
             self._tasks.report(await self.entry(entry.download_index))
@@ -222,19 +218,12 @@ class DownloadReceiver:
         if known is not None:
             await known.close()
         file = await open_block_file(self._blocks.path(start), start.size, start.block_size, self._state.disk)
-        transfer = self.transfers[index] = IncomingTransfer(
-            start,
-            entry.epoch,
-            BlockWriter(file, self._state.disk),
-            self._edge,
-            self._settings.vin,
-            resume_s=self._settings.resume_s,
-            resume_attempts=self._settings.resume_attempts,
-        )
+        writer = BlockWriter(file, self._state.disk)
+        transfer = IncomingTransfer(start, entry.epoch, writer, self._edge, self._settings)
+        self.transfers[index] = transfer
         return transfer
 
     async def _verify(self, entry: DownloadEntry, transfer: IncomingTransfer) -> None:
-        await transfer.settle()
         file = transfer.file
         sha256 = file.sha256() if file.is_hashed else await self._state.disk.do(file.sha256)
         try:

@@ -1,16 +1,5 @@
 """The work for each download that is retried until Core or the Software Loading Manager confirms it.
 
-errand     what is tried                                what ends it
-=========  ===========================================  =========================================
-offer      the update is told of (B10-1)                202
-ask        Core is asked for the download (B9-2)        Core's ``start``
-cancel     Core is told that it is not wanted (B9-2)    Core's ``abort``
-hand       the verified file is handed over (B10-4, -5) 200 to the finish
-abandon    the download is given up                     200, or that there is nothing to give up
-report     Core is told what became of it (B9-6)        Core's ``reported``
-stage      Core is told what the installer does         the node has it, or the next stage
-=========  ===========================================  =========================================
-=======
 =========  ===============================================  ==========================================
 task       what is tried                                    what ends it
 =========  ===============================================  ==========================================
@@ -27,7 +16,11 @@ stage      report the installer's stage to Core             the node has accepte
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -37,43 +30,36 @@ from sota.boundaries.b7_core_rvi.messages import (
     InitiateDownload,
     InstallationStage,
     InstallReport,
+    StartDownload,
     UpdateAvailable,
 )
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b10_client_slm.client import SlmClient
-from sota.boundaries.values import DownloadIdentity, Reason, Stage
+from sota.boundaries.values import Command, DownloadIdentity, Reason, Stage
 from sota.client.block_store import BlockStore
-from sota.client.handover import hand_over
 from sota.client.retry_tasks import RetryPolicy, RetryTasks
 from sota.client.settings import ClientSettings
 from sota.client.state import ClientState, DownloadEntry, DownloadState
 from sota.kit.errors import Refused, SotaError
+from sota.kit.files.block_file import count_blocks
+from sota.kit.ranges import Ranges
 
+BLOCK_BYTES = 1 << 20
 CANCEL_ATTEMPTS = 10
 OPEN_TASKS = ("ask", "cancel", "hand", "stage")
 """Tasks that end with the download."""
 FINAL_TASKS = ("abandon", "report")
 """Tasks that begin with its end."""
+Message = TypeVar("Message")
 
 
 class DownloadTasks:
-    """Starts and stops the retry tasks of downloads; ``locks`` are those of the downloads."""
+    """Starts and stops the retry tasks of downloads; ``locks`` are those of the downloads, ``blocks`` their files."""
 
-    def __init__(
-        self,
-        settings: ClientSettings,
-        state: ClientState,
-        edge: SotaClientEdge,
-        slm: SlmClient,
-        blocks: BlockStore,
-        locks: Mapping[int, asyncio.Lock],
-    ) -> None:
-        self._vin = settings.vin
-        self._state = state
-        self._edge = edge
-        self._slm = slm
-        self.blocks = blocks
-        self.locks = locks
+    def __init__(self, settings: ClientSettings, state: ClientState, edge: SotaClientEdge, slm: SlmClient) -> None:
+        self._vin, self._state, self._edge, self._slm = settings.vin, state, edge, slm
+        self.blocks = BlockStore(settings.data.resolve() / "blocks", settings.quota_bytes, state.disk)
+        self.locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.retries = RetryTasks()
         self._to_core = RetryPolicy(settings.retry_s, settings.retry_max_s)
         self._cancelling = RetryPolicy(settings.retry_s, settings.retry_max_s, CANCEL_ATTEMPTS)
@@ -96,41 +82,19 @@ class DownloadTasks:
 
     def ask(self, entry: DownloadEntry) -> None:
         """Ask Core for a download."""
-
-        async def send(current: DownloadEntry) -> None:
-            wanted = InitiateDownload(
-                vin=self._vin,
-                download_index=current.download_index,
-                identity=current.identity,
-                epoch=current.epoch,
-            )
-            await self._edge.initiate_download(wanted)
-
-        self._send_repeatedly("ask", entry, send, self._to_core)
+        self._send_repeatedly("ask", entry, InitiateDownload, self._edge.initiate_download, self._to_core)
 
     def cancel(self, entry: DownloadEntry) -> None:
         """Cancel a download at Core."""
-
-        async def send(current: DownloadEntry) -> None:
-            cancelled = CancelDownload(
-                vin=self._vin,
-                download_index=current.download_index,
-                identity=current.identity,
-                epoch=current.epoch,
-                reason=Reason.ABORTED,
-            )
-            await self._edge.cancel_download(cancelled)
-
         self.stop(entry.download_index, "ask")
-        self._send_repeatedly("cancel", entry, send, self._cancelling)
+        message = partial(CancelDownload, reason=Reason.ABORTED)
+        self._send_repeatedly("cancel", entry, message, self._edge.cancel_download, self._cancelling)
 
     def report(self, entry: DownloadEntry) -> None:
         """Report the result of a download to Core."""
 
         async def attempt() -> bool:
-            current = await self._state.download(entry.download_index)
-            if current is None or current.identity != entry.identity:
-                current = entry
+            current = await self._state.find(entry.download_index, entry.identity) or entry
             if entry.report is None or current.report is None:
                 return True  # the download started again
             await self._edge.report(msgspec.structs.replace(entry.report, epoch=current.epoch))
@@ -176,9 +140,8 @@ class DownloadTasks:
             current = await self._state.download(index)
             if current is None or current.start is None or current.state is not DownloadState.VERIFIED:
                 return True
-            file = self.blocks.path(current.start)
             try:
-                await hand_over(self._slm, current.start, file, self._state.disk)
+                await self._send_file(current.start)
             except Refused as error:
                 return await self._not_taken(current, error)
             async with self.locks[index]:
@@ -202,6 +165,28 @@ class DownloadTasks:
 
         self.retries.start(f"abandon:{entry.download_index}", attempt, self._local)
 
+    async def _send_file(self, start: StartDownload) -> None:
+        """Hand a file over; when this returns the Software Loading Manager has it on its own disk.
+
+        The answer to each block names the blocks that it has, so after an interruption only the missing ones are sent.
+        Blocks are larger here than over the network: nothing is lost between two programs of one vehicle.
+
+        Raises:
+            Refused: it does not want the download, or no longer.
+            Unavailable: it does not answer.
+        """
+        file, size = self.blocks.path(start), 0 if start.command is Command.REMOVE else start.size
+        count = count_blocks(size, BLOCK_BYTES)
+        await self._slm.start_download(
+            msgspec.structs.replace(start, block_size=BLOCK_BYTES, block_count=count, size=size)
+        )
+        received = Ranges()
+        while (index := next(received.missing(count), None)) is not None:
+            async with self._state.disk.large:
+                answer = await self._slm.send_block(start.download_index, index, _read(file, index, size))
+            received = Ranges.parse(answer.received)
+        await self._slm.finish(start.download_index)
+
     async def running_version(self, entry: DownloadEntry) -> str | UnsetType | None:
         """Return which version of a download's package is installed."""
         try:
@@ -223,19 +208,33 @@ class DownloadTasks:
         raise error
 
     def _send_repeatedly(
-        self, task: str, entry: DownloadEntry, send: Callable[[DownloadEntry], Awaitable[None]], policy: RetryPolicy
+        self,
+        task: str,
+        entry: DownloadEntry,
+        message: Callable[..., Message],
+        send: Callable[[Message], Awaitable[None]],
+        policy: RetryPolicy,
     ) -> None:
-        """Send a message to Core, with the download's current state, until Core's own answer stops the task."""
+        """Send a message to Core, with the download's current epoch, until Core's own answer stops the task."""
+        index, identity = entry.download_index, entry.identity
 
         async def attempt() -> bool:
-            current = await self._state.download(entry.download_index)
-            if current is None or current.identity != entry.identity:
+            current = await self._state.find(index, identity)
+            if current is None:
                 return True
-            await send(current)
+            await send(message(vin=self._vin, download_index=index, identity=identity, epoch=current.epoch))
             return False  # only Core's own answer confirms it
 
-        self.retries.start(f"{task}:{entry.download_index}", attempt, policy)
+        self.retries.start(f"{task}:{index}", attempt, policy)
 
 
 def _stray(identity: DownloadIdentity) -> str:
     return f"stray:{identity.update_id}:{identity.sha256}"
+
+
+def _read(file: Path, index: int, size: int) -> bytes:
+    """Read one block. After the package the file has a map of its blocks (kit/files/block_file.py)."""
+    offset = (index - 1) * BLOCK_BYTES
+    with file.open("rb", buffering=0) as content:
+        content.seek(offset)
+        return content.read(min(BLOCK_BYTES, size - offset))

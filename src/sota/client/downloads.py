@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 
@@ -26,49 +23,42 @@ from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.b10_client_slm.messages import DownloadWanted
 from sota.boundaries.values import DownloadIdentity, Reason, UpdateStatus
-from sota.client.block_store import BlockStore
 from sota.client.download_receiver import GENERAL_ERROR, DownloadReceiver
 from sota.client.download_tasks import FINAL_TASKS, DownloadTasks
 from sota.client.settings import ClientSettings
+from sota.client.software import Software
 from sota.client.state import ClientState, DownloadEntry, DownloadState, Offered
-from sota.client.verification import Verifier
 from sota.kit.errors import Conflict, Invalid, Refused, SotaError
+from sota.kit.runtime.locks import all_locked
 from sota.kit.runtime.logging import get_logger
 
-IDLE_CHECK_S = 30.0
+IDLE_CHECK_S = OFFERS_CHECK_S = 30.0
 ON_DISK = {DownloadState.RECEIVING, DownloadState.VERIFIED}
-
-
-async def do_nothing() -> None:
-    """Do nothing."""
+ARRIVING = {DownloadState.OFFERED, DownloadState.WANTED, DownloadState.RECEIVING}
 
 
 class Downloads:
     """All downloads of the vehicle."""
 
     def __init__(
-        self, settings: ClientSettings, state: ClientState, edge: SotaClientEdge, slm: SlmClient, verifier: Verifier
+        self, settings: ClientSettings, state: ClientState, edge: SotaClientEdge, slm: SlmClient, software: Software
     ) -> None:
-        self._settings, self._state, self._slm = settings, state, slm
-        self._blocks = BlockStore(settings.data.resolve() / "blocks", settings.quota_bytes, state.disk)
-        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._tasks = DownloadTasks(settings, state, edge, slm, self._blocks, self._locks)
+        self._settings, self._state, self._slm, self._software = settings, state, slm, software
+        self._tasks = DownloadTasks(settings, state, edge, slm)
+        self._locks = self._tasks.locks
         self._log = get_logger(program="client")
-        self.receiver = DownloadReceiver(settings, state, edge, verifier, self._tasks)
+        self.receiver = DownloadReceiver(settings, state, edge, self._tasks)
         self.changed = self.receiver.changed
-        self.report_software: Callable[[], Awaitable[None]] = do_nothing
-        """Reports everything that is installed to Core."""
 
     async def open(self) -> None:
         """Resume all open downloads."""
-        self._blocks.prepare()
         await self._state.forget_old()
         for update in await self._state.not_accepted():
             self._tasks.offer(update)
         for report in await self._state.stray_reports():
             self._tasks.report_stray(report)
         under_way = await self._state.under_way()
-        self._blocks.clear_all_but({each.download_index for each in under_way if each.state in ON_DISK})
+        self._tasks.blocks.clear_all_but({each.download_index for each in under_way if each.state in ON_DISK})
         for entry in under_way:
             await self._resume(entry)
 
@@ -104,13 +94,43 @@ class Downloads:
                             entry = await self.receiver.entry(index)
                             await self.receiver.conclude(entry, Reason.ABORTED, GENERAL_ERROR, text)
 
+    async def watch_offers(self) -> None:
+        """Check regularly that the Software Loading Manager knows the updates that it accepted, until cancelled."""
+        while True:
+            try:
+                await self.offer_lost()
+            except SotaError as error:
+                self._log.info("offering_not_checked", detail=error.detail)
+            await asyncio.sleep(OFFERS_CHECK_S)
+
+    async def offer_lost(self) -> None:
+        """Offer updates again that the Software Loading Manager no longer knows.
+
+        Its journal may have been damaged and started again, or its folder erased. Everything that it was handed is then
+        sent again. The package database shows what is installed already; such an update is reported without another
+        installation.
+
+        Raises:
+            SotaError: it does not answer, or the disk fails.
+        """
+        for update in await self._state.with_loading_manager():
+            try:
+                await self._slm.update_status(update.update_id)
+            except Refused as error:
+                if error.code != "not_found":
+                    raise
+                self._log.warning("update_offered_again", update_id=update.update_id)
+                await self._state.offer_again(update.update_id)
+                await self.notify(update)
+                await self._software.take_changes([])
+
     async def notify(self, update: UpdateAvailable) -> bool:
         """Take an update that Core offers; returns whether it is installed.
 
         A Core that has lost its record may offer a download again that had ended. The Software Loading Manager then
         checks whether it is still installed, and reports it again or installs it again.
         """
-        async with self._all_locked(download.download_index for download in update.downloads):
+        async with all_locked(self._locks, (download.download_index for download in update.downloads)):
             offered = await self._state.offer(update)
             for old in offered.replaced:
                 self._log.warning("download_replaced", download_index=old.download_index, package=old.package.text)
@@ -126,7 +146,7 @@ class Downloads:
                     transfer.epoch = entry.epoch
                     transfer.retry_now()
         if offered.replaced:  # Core has lost its record of these
-            await self.report_software()
+            await self._software.tell()
         is_installed = await self._offer(update, offered)
         self._tasks.retries.retry_now()
         return is_installed
@@ -156,8 +176,8 @@ class Downloads:
 
         A ``start`` of another epoch of the vehicle also counts as its ``notify``.
         """
-        entry = await self._state.download(start.download_index)
-        if entry is not None and entry.identity == start.identity and entry.epoch != start.epoch:
+        entry = await self._state.find(start.download_index, start.identity)
+        if entry is not None and entry.epoch != start.epoch:
             update = await self._state.update(start.update_id)
             if update is not None:
                 await self.notify(msgspec.structs.replace(update, epoch=start.epoch))
@@ -166,12 +186,8 @@ class Downloads:
     async def abort(self, abort: AbortDownload) -> None:
         """End a download that Core aborted. An unknown one is ignored (DEV-62)."""
         async with self._locks[abort.download_index]:
-            entry = await self._state.download(abort.download_index)
-            if (
-                entry is None
-                or entry.identity != abort.identity
-                or entry.state in {DownloadState.REPORTED, DownloadState.DONE}
-            ):
+            entry = await self._state.find(abort.download_index, abort.identity)
+            if entry is None or entry.state in {DownloadState.REPORTED, DownloadState.DONE}:
                 return
             await self._state.move(abort.download_index, DownloadState.ABORTED)
             await self.receiver.clear(entry)
@@ -198,8 +214,8 @@ class Downloads:
     async def show_stage(self, report: InstallationStage) -> None:
         """Report to Core what the installer does with a download now."""
         async with self._locks[report.download_index]:
-            entry = await self._state.download(report.download_index)
-            if entry is None or entry.identity != report.identity or entry.state.is_over:
+            entry = await self._state.find(report.download_index, report.identity)
+            if entry is None or entry.state.is_over:
                 return
             await self._state.note_stage(report.download_index, report.stage)
             self._tasks.stage(entry, report.stage)
@@ -216,18 +232,17 @@ class Downloads:
         if report.vin != self._settings.vin:
             raise Invalid(f"This vehicle is {self._settings.vin}.")
         async with self._locks[report.download_index]:
-            entry = await self._state.download(report.download_index)
-            if entry is None or entry.identity != report.identity:
+            entry = await self._state.find(report.download_index, report.identity)
+            if entry is None:
                 await self._keep_stray(report)
                 return
-            known = await self._state.keep_report(report)
-            if known is None:
+            is_new = await self._state.keep_report(report)
+            if is_new:
                 await self.receiver.clear(entry)
                 self._tasks.report(await self.receiver.entry(report.download_index))
         self.changed.notify()
-        if known is not None:
-            done = entry.is_installed
-            code = "already_complete" if done else "already_failed"
+        if not is_new:
+            code = "already_complete" if entry.is_installed else "already_failed"
             raise Refused(code, "There is a report of it already.", values={"package": entry.package.text})
 
     async def reported(self, download_index: int, identity: DownloadIdentity | None) -> None:
@@ -285,15 +300,11 @@ class Downloads:
         )
         await self._state.keep_stray(report)
         self._tasks.report_stray(report)
-        await self.report_software()
+        await self._software.tell()
 
     async def _resume(self, entry: DownloadEntry) -> None:
         """Resume a download from its current state."""
-        if entry.cancel_wanted and entry.state in {
-            DownloadState.OFFERED,
-            DownloadState.WANTED,
-            DownloadState.RECEIVING,
-        }:
+        if entry.cancel_wanted and entry.state in ARRIVING:
             self._tasks.cancel(entry)
         elif entry.state is DownloadState.WANTED:
             self._tasks.ask(entry)
@@ -305,10 +316,3 @@ class Downloads:
             self._tasks.abandon(entry)
         elif entry.state is DownloadState.REPORTED:
             self._tasks.report(entry)
-
-    @asynccontextmanager
-    async def _all_locked(self, indexes: Iterable[int]) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            for index in sorted(set(indexes)):  # in one order, against deadlocks
-                await stack.enter_async_context(self._locks[index])
-            yield

@@ -80,10 +80,9 @@ class IdentityRenewal:
         """Report the identity to Core, and request the next one until it arrives; until cancelled."""
         if self._folder is None:
             return
-        settings, pause = self._settings, self._settings.identity_first_check_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
-        retry = settings.retry_s
-        heard = self._notifier.count
-        await self._notifier.wait(heard, pause)
+        settings = self._settings
+        pause, retry = settings.identity_first_check_s * random.uniform(0.5, 1.5), settings.retry_s  # noqa: S311 - jitter, no secret
+        await self._notifier.wait(self._notifier.count, pause)
         while True:
             heard = self._notifier.count
             try:

@@ -11,6 +11,7 @@ import asyncio
 from sota.boundaries.b7_core_rvi.messages import Acknowledgement, StartDownload
 from sota.boundaries.b9_rvi_client.client import SotaClientEdge
 from sota.boundaries.values import OutcomeReport
+from sota.client.settings import ClientSettings
 from sota.kit.errors import SotaError
 from sota.kit.files.block_file import BlockWriter
 from sota.kit.runtime.logging import get_logger
@@ -24,23 +25,12 @@ class IncomingTransfer:
     """The blocks of one download, as Core's last ``start`` describes it, in the vehicle's ``epoch``."""
 
     def __init__(
-        self,
-        start: StartDownload,
-        epoch: str,
-        writer: BlockWriter,
-        edge: SotaClientEdge,
-        vin: str,
-        *,
-        resume_s: float,
-        resume_attempts: int,
+        self, start: StartDownload, epoch: str, writer: BlockWriter, edge: SotaClientEdge, settings: ClientSettings
     ) -> None:
         self.start, self.epoch = start, epoch
         self.identity = start.identity
         self.file = writer.file
-        self._writer = writer
-        self._edge = edge
-        self._vin = vin
-        self._resume_s, self._resume_attempts = resume_s, resume_attempts
+        self.writer, self._edge, self._settings = writer, edge, settings
         self._notifier = Notifier()
         self._last_block_at = asyncio.get_running_loop().time()
         self._silences = 0
@@ -55,12 +45,11 @@ class IncomingTransfer:
         """The time since the last block."""
         return asyncio.get_running_loop().time() - self._last_block_at
 
-    async def add(self, index: int, content: bytes) -> bool:
-        """Store and acknowledge a block; returns whether it is new."""
+    async def add(self, index: int, content: bytes) -> None:
+        """Store and acknowledge a block."""
         self._heard()
-        new = await self._writer.write(index, content)
+        await self.writer.write(index, content)
         self.acknowledge()
-        return new
 
     def take(self, index: int, content: bytes) -> bool:
         """Start to store a block, which is acknowledged once it is durable; False if too much waits already.
@@ -68,7 +57,7 @@ class IncomingTransfer:
         Raises:
             Invalid: there is no such block.
         """
-        durable = self._writer.take(index, content)
+        durable = self.writer.take(index, content)
         if durable is None:
             return False
         self._heard()
@@ -93,17 +82,12 @@ class IncomingTransfer:
         self._heard()
         await self._edge.acknowledge(self._acknowledgement(outcome))
 
-    async def settle(self) -> None:
-        """Wait until all blocks are written."""
-        await self._writer.settle()
-
     async def close(self) -> None:
         """Stop, and close the file; stored blocks stay."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._writer.settle()
-        self.file.close()
+        await self.writer.close()
 
     def _stored(self, durable: asyncio.Future[None]) -> None:
         error = durable.exception()
@@ -118,7 +102,7 @@ class IncomingTransfer:
 
     def _acknowledgement(self, outcome: OutcomeReport | None) -> Acknowledgement:
         return Acknowledgement(
-            vin=self._vin,
+            vin=self._settings.vin,
             download_index=self.start.download_index,
             identity=self.identity,
             epoch=self.epoch,
@@ -140,10 +124,11 @@ class IncomingTransfer:
 
     async def _resume(self) -> None:
         """Acknowledge again when no block arrives: Core's message or ours may be lost."""
+        resume_s = self._settings.resume_s
         while True:
-            pause = self._resume_s * 2**self._silences
+            pause = resume_s * 2**self._silences
             await asyncio.sleep(max(0.01, pause - self.idle_s) if self._silences == 0 else pause)
-            if self.idle_s < self._resume_s or self._silences >= self._resume_attempts:
+            if self.idle_s < resume_s or self._silences >= self._settings.resume_attempts:
                 continue
             self._silences += 1
             self._log.info("transfer_resumed", download_index=self.start.download_index, attempt=self._silences)

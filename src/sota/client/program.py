@@ -15,16 +15,13 @@ from sota.boundaries.table import rows_for
 from sota.client.api import CallbackApi, LoadingManagerApi
 from sota.client.connection_report import ConnectionReport
 from sota.client.downloads import Downloads
-from sota.client.folder_state import FolderState, open_for
+from sota.client.folder_state import open_for
 from sota.client.identity_renewal import IdentityRenewal
-from sota.client.offer_check import OfferCheck
 from sota.client.service_registration import ServiceRegistration
 from sota.client.services import VehicleServicesApi
 from sota.client.settings import ClientSettings
 from sota.client.software import Software
-from sota.client.software_state import SoftwareState
 from sota.client.state import ClientState
-from sota.client.verification import Verifier
 from sota.kit.files.durable import private_folder
 from sota.kit.http.network import Listener, Network
 from sota.kit.runtime.program import Background
@@ -50,13 +47,10 @@ class ClientProgram:
         self._edge = SotaClientEdge(self._node_http)
         slm = SlmClient(self._slm_http)
         self._state = ClientState(settings.data.resolve(), threads)
-        verifier = Verifier(settings.keys, allow_unsigned=settings.allow_unsigned)
-        self._downloads = Downloads(settings, self._state, self._edge, slm, verifier)
+        self._software = Software(settings, self._state, self._edge, slm)
+        self._downloads = Downloads(settings, self._state, self._edge, slm, self._software)
+        self._connection_report = ConnectionReport(settings, self._state, self._edge)
         self._services = RviServices(Program.SOTA_CLIENT, "vehicle", self.name)
-        self._software = Software(settings, SoftwareState(self._state), self._edge, slm)
-        self._downloads.report_software = self._software.tell
-        self._folder = FolderState(self._state)
-        self._connection_report = ConnectionReport(settings, self._folder, self._edge)
         services = VehicleServicesApi(self._downloads, self._software, self._connection_report)
         self._identity = IdentityRenewal(settings, self._edge)
         self._services.add(services)
@@ -65,7 +59,6 @@ class ClientProgram:
         self._registration = ServiceRegistration(
             self._edge, settings.vin, self._services.names, every_s=settings.register_s
         )
-        self._offer_check = OfferCheck(self._state, self._downloads, self._software, slm)
         self._background = Background()
         self._state.database.on_begun_again = self._start_over
         self._listener: Listener | None = None
@@ -102,7 +95,7 @@ class ClientProgram:
         self._background.keep("client-registration", partial(self._registration.run, address))
         self._background.keep("client-identity", self._identity.run)
         self._background.keep("client-software", self._software.run)
-        self._background.keep("client-offering", self._offer_check.run)
+        self._background.keep("client-offering", self._downloads.watch_offers)
         self._background.keep("client-idle", self._downloads.watch_idle)
 
     async def stop(self) -> None:
@@ -114,7 +107,7 @@ class ClientProgram:
         await self._connection_report.close()
         await self._software.close()
         await self._downloads.close()
-        await self._state.close()
+        await self._state.database.close()
         await self._slm_http.close()
         await self._node_http.close()
 
@@ -124,7 +117,7 @@ class ClientProgram:
         self._background.start("client-begin-again", self._go_on())
 
     async def _go_on(self) -> None:
-        await self._folder.remember_vin(self.settings.vin)
+        await self._state.remember_vin(self.settings.vin)
         await self._downloads.start_over()
         self._connection_report.on_connected()
 

@@ -22,7 +22,8 @@ from sota.boundaries.b10_client_slm.client import SlmClient
 from sota.boundaries.values import InstalledPackage, OutcomeReport
 from sota.client.retry_tasks import RetryPolicy, RetryTasks
 from sota.client.settings import ClientSettings
-from sota.client.software_state import SoftwareState
+from sota.client.software_state import add_changes, confirm, is_installing, observe, owe, owed
+from sota.client.state import ClientState
 from sota.kit.errors import Refused, SotaError
 from sota.kit.runtime.logging import get_logger
 from sota.kit.runtime.notifier import Notifier
@@ -37,9 +38,9 @@ CANNOT_TELL = OutcomeReport(status=409, message="Get All Packages failed")
 class Software:
     """Keeps Core's record of this vehicle's software correct."""
 
-    def __init__(self, settings: ClientSettings, state: SoftwareState, edge: SotaClientEdge, slm: SlmClient) -> None:
+    def __init__(self, settings: ClientSettings, state: ClientState, edge: SotaClientEdge, slm: SlmClient) -> None:
         self._vin, self._every_s = settings.vin, settings.software_check_s
-        self._state, self._edge, self._slm = state, edge, slm
+        self._database, self._edge, self._slm = state.database, edge, slm
         self._retries = RetryTasks()
         self._lost = Notifier()
         self._policy = RetryPolicy(settings.retry_s, settings.retry_max_s, ATTEMPTS)
@@ -47,14 +48,15 @@ class Software:
 
     async def run(self) -> None:
         """Check regularly for changes, until cancelled."""
-        if await self._state.owed() is not None:
+        if await self._database.read(owed) is not None:
             self._tell()
         pause = min(FIRST_LOOK_S, self._every_s)
         while True:
             heard = self._lost.count
             try:
-                if await self._state.owe_after_loss():
-                    self._tell()
+                if await self._database.begun_again():
+                    await self.tell()
+                    await self._database.settle()
                 await self._lost.wait(heard, pause)
                 if self._lost.count == heard:
                     pause = self._every_s
@@ -74,12 +76,12 @@ class Software:
     async def on_connected(self) -> None:
         """Send pending reports, since Core can be reached."""
         self._retries.retry_now()
-        if await self._state.owed() is not None:
+        if await self._database.read(owed) is not None:
             self._tell()
 
     async def tell(self) -> None:
         """Report everything until Core confirms it: Core's record may be of an earlier life of the vehicle."""
-        await self._state.owe()
+        await self._database.transact(owe)
         self._tell()
 
     async def look(self) -> None:
@@ -88,17 +90,17 @@ class Software:
         Raises:
             Unavailable: the Software Loading Manager does not answer.
         """
-        if await self._state.is_installing():
+        if await self._database.read(is_installing):
             return
         now = datetime.now(UTC)
         software = await self._slm.packages()
-        if await self._state.observe(software.packages, now):
+        if await self._database.transact(lambda tx: observe(tx, software.packages, now)):
             self._log.info("software_changed", packages=len(software.packages))
             self._tell()
 
     async def take_changes(self, changes: list[LocalChange]) -> None:
         """Store local changes that a tool reports, and report them to Core."""
-        await self._state.add_changes(changes)
+        await self._database.transact(lambda tx: add_changes(tx, changes))
         self._tell()
 
     async def answer(self) -> list[InstalledPackage]:
@@ -112,7 +114,7 @@ class Software:
         except SotaError as error:
             self._retries.start(f"{TASK}:failed", self._tell_failure, RetryPolicy(1.0, 1.0, 1))
             raise Refused("failed", error.detail) from None
-        await self._state.owe()
+        await self._database.transact(owe)
         try:
             await self._send(software)
         except SotaError as error:
@@ -123,7 +125,7 @@ class Software:
 
     async def confirmed(self, sequence: int) -> None:
         """Handle Core's confirmation of a message; the newest one contains everything."""
-        if await self._state.confirm(sequence):
+        if await self._database.transact(lambda tx: confirm(tx, sequence)):
             self._retries.stop(TASK)
 
     def _tell(self) -> None:
@@ -131,14 +133,13 @@ class Software:
         self._retries.retry_now()
 
     async def _attempt(self) -> bool:
-        if await self._state.owed() is None:
+        if await self._database.read(owed) is None:
             return True
         await self._send(await self._slm.packages())
         return False  # only Core's own answer confirms it
 
     async def _send(self, software: InstalledSoftware) -> None:
-        owed = await self._state.owed()
-        sequence, changes = owed if owed is not None else (None, [])
+        sequence, changes = await self._database.read(owed) or (None, [])
         await self._edge.installed_software(
             InstalledSoftware(
                 vin=self._vin,

@@ -1,7 +1,7 @@
 """What the SOTA Client keeps on disk: the updates that it was offered, and the state of each download.
 
 The blocks are in files beside it (``kit/files/block_file.py``). Every change of state is on disk before another program
-learns of it. What the folder stores about the vehicle itself is in ``folder_state.py``.
+learns of it. One row is about the vehicle itself: its VIN, its epoch, and its highest download index.
 
 An index is a handle: if a known one arrives with another identity, it stands for that download from then on, and the
 old one is removed.
@@ -9,7 +9,6 @@ old one is removed.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +20,7 @@ from sota.boundaries.values import DownloadIdentity, PackageId, Size, Stage
 from sota.client.state_schema import SCHEMA
 from sota.kit.files.disk import Disk
 from sota.kit.files.set_aside import read_stored
-from sota.kit.sql.local_database import LocalDatabase
+from sota.kit.sql.local_database import LocalDatabase, Row
 from sota.kit.sql.local_file import Connection
 from sota.kit.sql.local_threads import Threads
 
@@ -102,13 +101,18 @@ class ClientState:
         self.database = LocalDatabase(folder / DATABASE, SCHEMA, threads)
         self.disk = threads.disk if threads else Disk()
 
-    async def open(self) -> None:
-        """Open it; see :meth:`LocalDatabase.open`."""
-        await self.database.open()
+    async def folder(self) -> tuple[str | None, str | None, int]:
+        """Return the vehicle's VIN and epoch, None in a new folder, and its highest download index."""
+        query = "SELECT vin, epoch, highest_index FROM client_folder"
+        return await self.database.read(lambda tx: tuple(tx.execute(query).fetchone()))
 
-    async def close(self) -> None:
-        """Close it."""
-        await self.database.close()
+    async def remember_vin(self, vin: str) -> None:
+        """Store the vehicle's VIN."""
+        await self.database.transact(lambda tx: tx.execute("UPDATE client_folder SET vin = ?", (vin,)))
+
+    async def remember_epoch(self, epoch: str) -> None:
+        """Store the vehicle's epoch."""
+        await self.database.transact(lambda tx: tx.execute("UPDATE client_folder SET epoch = ?", (epoch,)))
 
     async def offer(self, update: UpdateAvailable) -> Offered:
         """Store an update. Its downloads replace others that had their indexes."""
@@ -149,33 +153,29 @@ class ClientState:
 
     async def update(self, update_id: str) -> UpdateAvailable | None:
         """Return an update."""
-
-        def work(tx: Connection) -> UpdateAvailable | None:
-            row = tx.execute("SELECT body FROM offered WHERE update_id = ?", (update_id,)).fetchone()
-            return msgspec.json.decode(row["body"], type=UpdateAvailable) if row else None
-
-        return await self.database.recall(("update", update_id), work)
+        query = "SELECT body FROM offered WHERE update_id = ?"
+        found = await self.database.rows(_offered, query, update_id, key=("update", update_id))
+        return found[0] if found else None
 
     async def not_accepted(self) -> list[UpdateAvailable]:
         """Return the updates that the Software Loading Manager has not accepted yet."""
-        return await self._updates("SELECT body FROM offered WHERE NOT accepted ORDER BY rowid")
+        return await self.database.rows(_offered, "SELECT body FROM offered WHERE NOT accepted ORDER BY rowid")
 
     async def with_loading_manager(self) -> list[UpdateAvailable]:
         """Return the open updates that the Software Loading Manager has accepted."""
-        return await self._updates(
+        query = (
             "SELECT body FROM offered WHERE accepted AND update_id IN (SELECT update_id FROM download"
             " WHERE state NOT IN ('aborted', 'reported', 'done')) ORDER BY rowid"
         )
+        return await self.database.rows(_offered, query)
 
     async def offer_again(self, update_id: str) -> None:
         """Store that the Software Loading Manager has lost an update, and must get its files again."""
 
         def work(tx: Connection) -> None:
             tx.execute("UPDATE offered SET accepted = 0 WHERE update_id = ?", (update_id,))
-            tx.execute(
-                "UPDATE download SET state = 'offered' WHERE update_id = ? AND state IN ('wanted', 'handed')",
-                (update_id,),
-            )
+            query = "UPDATE download SET state = 'offered' WHERE update_id = ? AND state IN ('wanted', 'handed')"
+            tx.execute(query, (update_id,))
 
         await self.database.transact(work)
 
@@ -194,18 +194,19 @@ class ClientState:
 
     async def download(self, download_index: int) -> DownloadEntry | None:
         """Return a download."""
+        query = "SELECT * FROM download WHERE download_index = ?"
+        found = await self.database.rows(_entry, query, download_index, key=download_index)
+        return found[0] if found else None
 
-        def work(tx: Connection) -> DownloadEntry | None:
-            row = tx.execute("SELECT * FROM download WHERE download_index = ?", (download_index,)).fetchone()
-            return _entry(row) if row else None
-
-        return await self.database.recall(download_index, work)
+    async def find(self, download_index: int, identity: DownloadIdentity) -> DownloadEntry | None:
+        """Return a download, unless its index belongs to another one."""
+        found = await self.download(download_index)
+        return found if found is not None and found.identity == identity else None
 
     async def under_way(self) -> list[DownloadEntry]:
         """Return the downloads that need work here."""
-        return await self._downloads(
-            "SELECT * FROM download WHERE state NOT IN ('offered', 'handed', 'done') ORDER BY download_index"
-        )
+        query = "SELECT * FROM download WHERE state NOT IN ('offered', 'handed', 'done') ORDER BY download_index"
+        return await self.database.rows(_entry, query)
 
     async def move(self, download_index: int, state: DownloadState, *, start: StartDownload | None = None) -> None:
         """Set a download's state, and Core's ``start`` message if there is a new one.
@@ -217,10 +218,8 @@ class ClientState:
         def work(tx: Connection) -> None:
             tx.execute("UPDATE download SET state = ? WHERE download_index = ?", (state, download_index))
             if start is not None:
-                tx.execute(
-                    "UPDATE download SET start = ? WHERE download_index = ?",
-                    (msgspec.json.encode(start), download_index),
-                )
+                query = "UPDATE download SET start = ? WHERE download_index = ?"
+                tx.execute(query, (msgspec.json.encode(start), download_index))
 
         await self.database.transact(work, durable=state not in FORGETTABLE)
 
@@ -245,7 +244,8 @@ class ClientState:
 
     async def installing(self) -> list[DownloadEntry]:
         """Return the downloads that are being installed."""
-        return await self._downloads("SELECT * FROM download WHERE state = 'handed' AND stage IS NOT NULL")
+        query = "SELECT * FROM download WHERE state = 'handed' AND stage IS NOT NULL"
+        return await self.database.rows(_entry, query)
 
     async def keep_stray(self, report: InstallReport) -> None:
         """Store the report of an unknown download until Core confirms it."""
@@ -262,42 +262,27 @@ class ClientState:
     async def stray_reports(self) -> list[InstallReport]:
         """Return the reports of unknown downloads."""
         query = "SELECT body FROM stray_report ORDER BY rowid"
-        return await self.database.read(lambda tx: [_REPORT.decode(row["body"]) for row in tx.execute(query)])
+        return await self.database.rows(lambda row: _REPORT.decode(row["body"]), query)
 
     async def forget_stray(self, identity: DownloadIdentity) -> None:
         """Remove such a report: Core has it."""
-        query, values = (
-            "DELETE FROM stray_report WHERE update_id = ? AND sha256 = ?",
-            (identity.update_id, identity.sha256),
-        )
+        query = "DELETE FROM stray_report WHERE update_id = ? AND sha256 = ?"
+        values = (identity.update_id, identity.sha256)
         await self.database.transact(lambda tx: tx.execute(query, values), durable=False)
 
-    async def keep_report(self, report: InstallReport) -> InstallReport | None:
-        """Store a report until Core confirms it. If there is one already it stays, and is returned."""
+    async def keep_report(self, report: InstallReport) -> bool:
+        """Store a report until Core confirms it; return False if there is one already, which stays."""
 
-        def work(tx: Connection) -> InstallReport | None:
-            row = tx.execute(
-                "SELECT report FROM download WHERE download_index = ?", (report.download_index,)
-            ).fetchone()
-            if row is not None and row["report"] is not None:
-                return msgspec.json.decode(row["report"], type=InstallReport)
-            tx.execute(
-                "UPDATE download SET state = 'reported', report = ? WHERE download_index = ?",
-                (msgspec.json.encode(report), report.download_index),
-            )
+        def work(tx: Connection) -> bool:
+            query = "SELECT 1 FROM download WHERE download_index = ? AND report IS NOT NULL"
+            if tx.execute(query, (report.download_index,)).fetchone() is not None:
+                return False
+            query = "UPDATE download SET state = 'reported', report = ? WHERE download_index = ?"
+            tx.execute(query, (msgspec.json.encode(report), report.download_index))
             tx.execute("UPDATE software SET ours = 1")  # the update may have changed what is installed
-            return None
+            return True
 
         return await self.database.transact(work)
-
-    async def _updates(self, query: str) -> list[UpdateAvailable]:
-        def work(tx: Connection) -> list[UpdateAvailable]:
-            return [msgspec.json.decode(row["body"], type=UpdateAvailable) for row in tx.execute(query)]
-
-        return await self.database.read(work)
-
-    async def _downloads(self, query: str) -> list[DownloadEntry]:
-        return await self.database.read(lambda tx: [_entry(row) for row in tx.execute(query)])
 
 
 def _make_room(
@@ -321,19 +306,12 @@ def _make_room(
 
 
 def _insert(tx: Connection, update: UpdateAvailable, download: Download) -> None:
+    package = download.package
+    identity = (download.download_index, update.update_id, package.name, package.version, download.sha256)
     tx.execute(
         "INSERT INTO download(download_index, update_id, name, version, sha256, epoch, size, state)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            download.download_index,
-            update.update_id,
-            download.package.name,
-            download.package.version,
-            download.sha256,
-            update.epoch,
-            download.size,
-            DownloadState.OFFERED,
-        ),
+        (*identity, update.epoch, download.size, DownloadState.OFFERED),
     )
 
 
@@ -357,7 +335,11 @@ def _meet_again(tx: Connection, known: DownloadEntry, epoch: str) -> bool:
     return again
 
 
-def _entry(row: sqlite3.Row) -> DownloadEntry:
+def _offered(row: Row) -> UpdateAvailable:
+    return _OFFERED.decode(row["body"])
+
+
+def _entry(row: Row) -> DownloadEntry:
     package = PackageId(name=row["name"], version=row["version"])
     return DownloadEntry(
         download_index=row["download_index"],
@@ -372,5 +354,6 @@ def _entry(row: sqlite3.Row) -> DownloadEntry:
     )
 
 
+_OFFERED = msgspec.json.Decoder(UpdateAvailable)
 _START = msgspec.json.Decoder(StartDownload)
 _REPORT = msgspec.json.Decoder(InstallReport)

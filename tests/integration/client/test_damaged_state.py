@@ -18,7 +18,7 @@ DAMAGE = b"not what was written here" * 4096
 
 @pytest.fixture
 async def vehicle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Vehicle]:
-    monkeypatch.setattr("sota.client.offer_check.CHECK_S", 0.2)
+    monkeypatch.setattr("sota.client.downloads.OFFERS_CHECK_S", 0.2)
     async with running_vehicle(tmp_path) as running:
         yield running
 

@@ -34,7 +34,7 @@ def state(tmp_path: Path) -> ClientState:
 
 
 async def test_update_is_offered_until_it_is_accepted(state: ClientState) -> None:
-    await state.open()
+    await state.database.open()
     offered = update(1, 2)
 
     assert (await state.offer(offered)).is_news
@@ -46,12 +46,12 @@ async def test_update_is_offered_until_it_is_accepted(state: ClientState) -> Non
     more = msgspec.structs.replace(offered, downloads=[*offered.downloads, *update(3).downloads])
     assert (await state.offer(more)).is_news
     assert await state.not_accepted() == [more]
-    await state.close()
+    await state.database.close()
 
 
 async def test_only_what_is_done_is_forgotten(state: ClientState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 2)
-    await state.open()
+    await state.database.open()
     for index in range(1, 6):
         await state.offer(update(index))
     for index in (1, 3, 5):
@@ -61,4 +61,4 @@ async def test_only_what_is_done_is_forgotten(state: ClientState, monkeypatch: p
 
     assert [index for index in range(1, 6) if await state.download(index)] == [2, 4, 5]
     assert len(await state.not_accepted()) == 3
-    await state.close()
+    await state.database.close()
