@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from sota.boundaries.b7_core_rvi.messages import Download, UpdateAvailable
+from sota.kit.errors import Unavailable
 from sota.kit.sql.local_file import Connection
 from sota.slm.entry import DownloadEntry, State, entry_of, forget_steps, remove, remove_empty_updates
 
@@ -25,21 +26,23 @@ from sota.slm.entry import DownloadEntry, State, entry_of, forget_steps, remove,
 class Accepted:
     """The result of accepting an update."""
 
-    is_new: bool = False
+    is_new: bool
     """A part of it was unknown."""
-    busy: DownloadEntry | None = None
-    """A download that must end first: nothing was accepted."""
-    again: Sequence[int] = ()
+    again: Sequence[int]
     """Ended downloads that start again."""
-    replaced: Sequence[DownloadEntry] = ()
+    replaced: Sequence[DownloadEntry]
 
 
 def accept(tx: Connection, update: UpdateAvailable) -> Accepted:
-    """Record an update."""
+    """Record an update.
+
+    Raises:
+        Unavailable: a download that it replaces must end first.
+    """
     exact, displaced = _compare(tx, update)
     busy = next((entry for entry in displaced if entry.state.is_begun or _is_unreported(entry)), None)
     if busy is not None:
-        return Accepted(busy=busy)
+        raise Unavailable(f"{busy.package.text} must be installed and reported first.")
     is_other_epoch = _write_update(tx, update)
     remove(tx, [entry.download_index for entry in displaced])
     moved = {entry.identity: entry for entry in displaced}
@@ -55,7 +58,7 @@ def accept(tx: Connection, update: UpdateAvailable) -> Accepted:
         elif known.state.is_final and known.is_reported and _offer_again(tx, known, is_other_epoch=is_other_epoch):
             again.append(known.download_index)
     remove_empty_updates(tx)
-    return Accepted(is_new or bool(again), None, again, displaced)
+    return Accepted(is_new or bool(again), again, displaced)
 
 
 def _compare(tx: Connection, update: UpdateAvailable) -> tuple[dict[int, DownloadEntry], list[DownloadEntry]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from sota.boundaries.b7_core_rvi.messages import InstalledSoftware, StartDownload, UpdateAvailable
@@ -16,19 +14,21 @@ from sota.kit.errors import Invalid, Refused
 from sota.kit.files.block_file import StorageFull
 from sota.kit.http.prefer_header import wait_s
 from sota.slm.firmware import read_firmware
-from sota.slm.images.store import ImageStore
 from sota.slm.incoming_files import IncomingFiles
 from sota.slm.installers import Capability, Installer, InstallerFailed
+from sota.slm.journal import Journal
+from sota.slm.settings import SlmSettings
 from sota.slm.update_queue import UpdateQueue
 
 RANGES_LIMIT = 65_536
 
 
 class UpdatesApi:
-    """Updates as a whole."""
+    """Updates, and their files that the SOTA Client sends."""
 
-    def __init__(self, update_queue: UpdateQueue) -> None:
+    def __init__(self, update_queue: UpdateQueue, incoming: IncomingFiles) -> None:
         self._update_queue = update_queue
+        self._incoming = incoming
 
     @serves("WL-B10-1")
     async def update_available(self, call: Call[None, None, UpdateAvailable]) -> Reply:
@@ -48,14 +48,6 @@ class UpdatesApi:
     async def update_status(self, call: Call[UpdatePath, None, None]) -> Reply:
         """Return the status of an accepted update."""
         return Reply("found", await self._update_queue.status(call.path.update_id))
-
-
-class DownloadsApi:
-    """Files that the SOTA Client sends."""
-
-    def __init__(self, update_queue: UpdateQueue, incoming: IncomingFiles) -> None:
-        self._update_queue = update_queue
-        self._incoming = incoming
 
     @serves("WL-B10-4")
     async def start_download(self, call: Call[DownloadPath, None, StartDownload]) -> Reply:
@@ -79,7 +71,7 @@ class DownloadsApi:
     async def send_block(self, call: Call[BlockPath, None, bytes]) -> Reply:
         """Store a block, or discard a duplicate; the answer lists the stored blocks."""
         index = call.path.index
-        _new, received = await self._incoming.add_block(index, call.path.n, call.body)
+        received = await self._incoming.add_block(index, call.path.n, call.body)
         return Reply("received", BlocksReceived(download_index=index, received=received.text(RANGES_LIMIT)))
 
     @serves("X-B10-3")
@@ -98,13 +90,8 @@ class DownloadsApi:
 class PackagesApi:
     """The installed software."""
 
-    def __init__(
-        self, vin: str, installers: list[Installer], images: ImageStore, firmware_command: Sequence[str] = ()
-    ) -> None:
-        self._vin = vin
-        self._installers = installers
-        self._images = images
-        self._firmware_command = firmware_command
+    def __init__(self, settings: SlmSettings, installers: list[Installer], journal: Journal) -> None:
+        self._settings, self._installers, self._journal = settings, installers, journal
 
     @serves("WL-B10-7")
     async def packages(self, call: Call[None, None, None]) -> Reply:
@@ -116,8 +103,8 @@ class PackagesApi:
                 if Capability.LIST in installer.capabilities
                 for package in await installer.list()
             ]
-            firmware = await read_firmware(self._firmware_command)
+            firmware = await read_firmware(self._settings.firmware_command)
         except (InstallerFailed, msgspec.ValidationError) as error:
             raise Refused("failed", str(error)) from None
-        packages += await self._images.images()
-        return Reply("listed", InstalledSoftware(vin=self._vin, packages=packages, firmware=firmware))
+        packages += await self._journal.images()
+        return Reply("listed", InstalledSoftware(vin=self._settings.vin, packages=packages, firmware=firmware))

@@ -14,16 +14,15 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 from sota.kit.runtime.logging import get_logger
 from sota.slm.installers import InstallerFailed, ask
 from sota.slm.running_time import RunningTime
-from sota.slm.step_runner import StepResult
+from sota.slm.settings import SlmSettings
+from sota.slm.step_runner import TIMED_OUT, StepResult
 
 POLL_S = 0.5
-TIMED_OUT = 124
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
@@ -33,28 +32,16 @@ async def always_allowed() -> str:
 
 
 class Boot:
-    """Waits for boots; ``command`` requests one, if there is a command.
+    """Waits for boots; the command ``reboot`` requests one, if there is a command.
 
     ``running`` counts the seconds that the vehicle was on. ``why_not`` returns what forbids a boot now, empty if
-    nothing does; it is called every ``retry_s``.
+    nothing does; it is called every ``precondition_retry_s``.
     """
 
     def __init__(
-        self,
-        id_file: Path,
-        command: Sequence[str],
-        timeout_s: float,
-        *,
-        running: RunningTime,
-        why_not: Callable[[], Awaitable[str]] = always_allowed,
-        retry_s: float = 30.0,
+        self, settings: SlmSettings, running: RunningTime, why_not: Callable[[], Awaitable[str]] = always_allowed
     ) -> None:
-        self._id_file = id_file
-        self._command = command
-        self._timeout_s = timeout_s
-        self._running = running
-        self._why_not = why_not
-        self._retry_s = retry_s
+        self._settings, self._running, self._why_not = settings, running, why_not
         self._log = get_logger(program="slm")
 
     def note(self) -> str:
@@ -68,16 +55,17 @@ class Boot:
     async def wait(self, note: str) -> StepResult:
         """Wait for a boot since ``note`` was made, or for the time-out."""
         before, _, begun = note.rpartition(" ")
+        timeout_s = self._settings.boot_timeout_s
         ask_at, why_not = time.monotonic(), ""
         while True:
             if self._id() != before:
                 return StepResult(0, "the vehicle has booted")
-            if self._running.ran - float(begun) > self._timeout_s:
+            if self._running.ran - float(begun) > timeout_s:
                 detail = f"; no boot was requested: {why_not}" if why_not else ""
-                return StepResult(TIMED_OUT, f"the vehicle did not boot within {self._timeout_s:g} s{detail}")
-            if self._command and time.monotonic() >= ask_at:
+                return StepResult(TIMED_OUT, f"the vehicle did not boot within {timeout_s:g} s{detail}")
+            if self._settings.reboot and time.monotonic() >= ask_at:
                 why_not = await self._request()
-                ask_at = time.monotonic() + self._retry_s if why_not else math.inf
+                ask_at = time.monotonic() + self._settings.precondition_retry_s if why_not else math.inf
             await self._running.keep()
             await asyncio.sleep(POLL_S)
 
@@ -88,19 +76,20 @@ class Boot:
             self._log.info("boot_not_requested", detail=why_not)
             return why_not
         try:
-            code, _, errors = await ask(*self._command, environment=ENVIRONMENT)
+            code, _, errors = await ask(*self._settings.reboot, environment=ENVIRONMENT)
         except InstallerFailed as error:
             code, errors = 1, error.detail
         if code == 0:
             return ""
         self._log.error("reboot_command_failed", exit_code=code, detail=errors[:500])
-        return f"{self._command[0]} exited with {code}: {errors[:200]}"
+        return f"{self._settings.reboot[0]} exited with {code}: {errors[:200]}"
 
     def _id(self) -> str:
+        file = self._settings.boot_id_file
         try:
-            found = self._id_file.read_text().strip()
+            found = file.read_text().strip()
         except OSError as error:
-            raise InstallerFailed(f"The id of this boot cannot be read: {self._id_file}: {error.strerror}.") from None
+            raise InstallerFailed(f"The id of this boot cannot be read: {file}: {error.strerror}.") from None
         if not found:
-            raise InstallerFailed(f"The id of this boot cannot be read: {self._id_file} is empty.")
+            raise InstallerFailed(f"The id of this boot cannot be read: {file} is empty.")
         return found

@@ -24,15 +24,7 @@ from sota.kit.sql.local_file import Connection
 from sota.slm.entry import OPEN
 from sota.slm.journal import Journal
 from sota.slm.running_time import RunningTime
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How often and how long a driver may defer an update; ``defer_s`` is the default."""
-
-    max_deferrals: int
-    max_defer_s: float
-    defer_s: float
+from sota.slm.settings import SlmSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +42,18 @@ class Consent:
             return None
         return Waiting.DEFERRAL if self.deferred_until is not None and now < self.deferred_until else Waiting.CONSENT
 
-    def defer_until(self, wait_s: float | None, now: float, limits: Limits) -> float:
+    def defer_until(self, wait_s: float | None, now: float, settings: SlmSettings) -> float:
         """Return the time until which the update is deferred; ``wait_s`` is the driver's request.
 
         Raises:
             Invalid: it is not in the future.
             Refused: ``not_deferrable``: too often, or too late.
         """
-        latest = self.asked_at + limits.max_defer_s
-        if self.deferrals >= limits.max_deferrals or now >= latest:
+        latest = self.asked_at + settings.max_defer_s
+        if self.deferrals >= settings.max_deferrals or now >= latest:
             raise Refused("not_deferrable", "The update cannot be deferred any more: accept or decline it.")
         if wait_s is None:
-            return min(now + limits.defer_s, latest)
+            return min(now + settings.defer_s, latest)
         if wait_s <= 0:
             raise Invalid("The time until which the update is deferred must be in the future.")
         if now + wait_s > latest:
@@ -72,10 +64,9 @@ class Consent:
 class Consents:
     """The journal's table ``consent``."""
 
-    def __init__(self, journal: Journal, limits: Limits, running: RunningTime) -> None:
-        self._journal, self._running = journal, running
+    def __init__(self, settings: SlmSettings, journal: Journal, running: RunningTime) -> None:
+        self._settings, self._journal, self._running = settings, journal, running
         self._database = journal.database
-        self._limits = limits
 
     async def waits_for(self, update: UpdateAvailable) -> tuple[Waiting | None, float | None]:
         """Return what an update waits for, and for how many seconds at most, if known."""
@@ -100,7 +91,7 @@ class Consents:
             if update.request_confirmation:
                 consent = await self._ask(update.update_id)
                 if consent.decision is None:
-                    questions.append(_question(update, consent, self._limits, self._running))
+                    questions.append(_question(update, consent, self._settings, self._running))
         return questions
 
     async def decide(self, update_id: str, decision: Decision, until: datetime | None) -> None:
@@ -122,22 +113,16 @@ class Consents:
             consent = _find(tx, update_id)
             if consent is None or consent.decision is decision:
                 return
-            open_ = tx.execute(
-                f"SELECT 1 FROM accepted_download WHERE update_id = ? AND {OPEN}", (update_id,)
-            ).fetchone()
-            if consent.decision is not None or open_ is None:
+            query = f"SELECT 1 FROM accepted_download WHERE update_id = ? AND {OPEN}"
+            if consent.decision is not None or tx.execute(query, (update_id,)).fetchone() is None:
                 raise Refused("decided", f"Update {update_id} has ended or was answered: {consent.decision}.")
             if decision is Decision.DEFER:
-                later = consent.defer_until(wait_s, now, self._limits)
-                tx.execute(
-                    "UPDATE consent SET deferred_until = ?, deferrals = deferrals + 1 WHERE update_id = ?",
-                    (later, update_id),
-                )
+                later = consent.defer_until(wait_s, now, self._settings)
+                query = "UPDATE consent SET deferred_until = ?, deferrals = deferrals + 1 WHERE update_id = ?"
+                tx.execute(query, (later, update_id))
             else:
-                tx.execute(
-                    "UPDATE consent SET decision = ?, decided_at = ?, deferred_until = NULL WHERE update_id = ?",
-                    (decision, now, update_id),
-                )
+                query = "UPDATE consent SET decision = ?, decided_at = ?, deferred_until = NULL WHERE update_id = ?"
+                tx.execute(query, (decision, now, update_id))
 
         await self._database.transact(work)
 
@@ -149,9 +134,8 @@ class Consents:
         now = self._running.passed
 
         def work(tx: Connection) -> Consent:
-            tx.execute(
-                "INSERT INTO consent(update_id, asked_at) VALUES (?, ?) ON CONFLICT DO NOTHING", (update_id, now)
-            )
+            query = "INSERT INTO consent(update_id, asked_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            tx.execute(query, (update_id, now))
             return _find(tx, update_id) or Consent(now, None, None, 0)
 
         return await self._database.transact(work)
@@ -165,11 +149,13 @@ def _find(tx: Connection, update_id: str) -> Consent | None:
     return Consent(row["asked_at"], decision, row["deferred_until"], row["deferrals"])
 
 
-def _question(update: UpdateAvailable, consent: Consent, limits: Limits, running: RunningTime) -> ConsentQuestion:
+def _question(
+    update: UpdateAvailable, consent: Consent, settings: SlmSettings, running: RunningTime
+) -> ConsentQuestion:
     now = running.passed
     since_1970 = running.clock - now
-    left = max(0, limits.max_deferrals - consent.deferrals)
-    latest = consent.asked_at + limits.max_defer_s
+    left = max(0, settings.max_deferrals - consent.deferrals)
+    latest = consent.asked_at + settings.max_defer_s
     deferred = consent.deferred_until if consent.waits_for(now) is Waiting.DEFERRAL else None
     return ConsentQuestion(
         update_id=update.update_id,

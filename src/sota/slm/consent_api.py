@@ -19,11 +19,15 @@ HTML = "text/html; charset=utf-8"
 
 
 class ConsentApi:
-    """The driver's consent by a head unit."""
+    """The driver's consent by a head unit, or by the page and its forms.
 
-    def __init__(self, consents: Consents, update_queue: UpdateQueue) -> None:
+    The page's secret address is shown in the vehicle only.
+    """
+
+    def __init__(self, consents: Consents, update_queue: UpdateQueue, secret: str) -> None:
         self._consents = consents
         self._update_queue = update_queue
+        self._secret = secret
 
     @serves("X-B10-5")
     async def waiting(self, call: Call[None, None, None]) -> Reply:
@@ -35,15 +39,6 @@ class ConsentApi:
         """Record the driver's answer."""
         await self._update_queue.decide(call.path.update_id, call.body)
         return Reply("recorded")
-
-
-class DriverPageApi:
-    """The page and its forms; the secret address is shown in the vehicle only."""
-
-    def __init__(self, consents: Consents, update_queue: UpdateQueue, secret: str) -> None:
-        self._consents = consents
-        self._update_queue = update_queue
-        self._secret = secret
 
     @serves("X-B10-7")
     async def page(self, call: Call[DriverPath, None, None]) -> Reply:

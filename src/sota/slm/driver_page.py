@@ -86,7 +86,7 @@ def _section(question: ConsentQuestion, secret: str, now: datetime) -> str:
     description = f"<p>{escape(question.description)}</p>" if question.description else ""
     deferred = f"<p>Deferred until {_time(question.deferred_until)}.</p>" if question.deferred_until else ""
     return (
-        f"<section><h2>Update of {len(question.packages)} package(s), {_size(question.size)}</h2>{description}"
+        f"<section><h2>Update of {len(question.packages)} package(s), {question.size / 1e6:.1f} MB</h2>{description}"
         f"<ul>{packages}</ul>{deferred}"
         f'<form method="post" action="{escape(secret)}/{escape(question.update_id)}">'
         f'<input type="hidden" name="token" value="{token_for(secret, question.update_id)}">'
@@ -111,7 +111,3 @@ def _later(question: ConsentQuestion, now: datetime) -> str:
 
 def _time(instant: datetime) -> str:
     return escape(instant.astimezone().strftime("%Y-%m-%d %H:%M"))
-
-
-def _size(size: int) -> str:
-    return f"{size / 1_000_000:.1f} MB"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sota.kit.errors import Conflict, Invalid, NotFound, Refused
 from sota.kit.files.block_file import BlockWriter, StorageFull, count_blocks, open_block_file
 from sota.kit.files.durable import private_folder
 from sota.kit.ranges import Ranges
+from sota.kit.runtime.locks import all_locked
 from sota.kit.runtime.notifier import Notifier
 from sota.slm.entry import DownloadEntry, State
 from sota.slm.journal import Journal
@@ -67,14 +68,14 @@ class IncomingFiles:
             if entry.state not in ARRIVING:
                 return entry
             if entry.start is not None and entry.start.sha256 != start.sha256:
-                await self._discard(start.download_index)
+                await self.discard_files(entry)
             self._check_quota(start)
             await self._journal.move(start.download_index, State.RECEIVING, start=start)
             await self._writer(start)
             return await self._entry(start.download_index)
 
-    async def add_block(self, download_index: int, number: int, content: bytes) -> tuple[bool, Ranges]:
-        """Store one block; return whether it is new, and all blocks on disk.
+    async def add_block(self, download_index: int, number: int, content: bytes) -> Ranges:
+        """Store one block, or discard a duplicate; return all blocks on disk.
 
         Raises:
             NotFound: no accepted update has this download.
@@ -85,11 +86,11 @@ class IncomingFiles:
         if entry.start is None or entry.state in {State.OFFERED, State.WANTED}:
             raise Conflict(f"Download {download_index} was not started.")
         if entry.state is not State.RECEIVING:
-            return False, Ranges.up_to(entry.start.block_count)
+            return Ranges.up_to(entry.start.block_count)
         async with self._locks[download_index]:
             writer = await self._writer(entry.start)
-        new = await writer.write(number, content)
-        return new, writer.file.received
+        await writer.write(number, content)
+        return writer.file.received
 
     async def finish(self, download_index: int) -> DownloadEntry:
         """Complete a file: every block has arrived and the SHA-256 matches.
@@ -108,30 +109,27 @@ class IncomingFiles:
             if entry.start is None:
                 raise Refused("incomplete", f"Download {download_index} was not started.")
             if entry.start.command is Command.INSTALL:
-                await self._complete(entry.start)
+                await self._complete(entry, entry.start)
             await self._journal.move(download_index, State.READY)
         self._notifier.notify()
         return await self._entry(download_index)
 
-    @asynccontextmanager
-    async def replacing(self, indexes: Iterable[int]) -> AsyncIterator[None]:
+    def replacing(self, indexes: Iterable[int]) -> AbstractAsyncContextManager[None]:
         """Hold up incoming files of these indexes."""
-        async with AsyncExitStack() as stack:
-            for index in sorted(set(indexes)):
-                await stack.enter_async_context(self._locks[index])
-            yield
+        return all_locked(self._locks, indexes)
 
     async def discard(self, download_index: int) -> None:
         """Remove all files of a download."""
         async with self._locks[download_index]:
-            await self._discard(download_index)
+            entry = await self._journal.download(download_index)
+            if entry is not None:
+                await self.discard_files(entry)
         self._locks.pop(download_index, None)
 
     async def close(self) -> None:
         """Close the files; received blocks stay."""
         for writer in self._writers.values():
-            await writer.settle()
-            writer.file.close()
+            await writer.close()
         self._writers.clear()
 
     async def _entry(self, download_index: int) -> DownloadEntry:
@@ -140,8 +138,8 @@ class IncomingFiles:
             raise NotFound(f"There is no download {download_index}: no accepted update has it.")
         return entry
 
-    async def _complete(self, start: StartDownload) -> None:
-        index = start.download_index
+    async def _complete(self, entry: DownloadEntry, start: StartDownload) -> None:
+        index = entry.download_index
         if index not in self._writers and self.path(index).exists() and not self._part(start).exists():
             return  # complete, and the power failed before the journal had it
         writer = await self._writer(start)
@@ -151,7 +149,7 @@ class IncomingFiles:
         await writer.settle()
         file = writer.file
         if (file.sha256() if file.is_hashed else await self._disk.do(file.sha256)) != start.sha256:
-            await self._discard(index)
+            await self.discard_files(entry)
             raise Refused(
                 "incomplete", f"The file of download {index} arrived damaged and was discarded: send it again."
             )
@@ -162,25 +160,19 @@ class IncomingFiles:
         writer = self._writers.get(start.download_index)
         if writer is None or (writer.file.size, writer.file.block_size) != (start.size, start.block_size):
             if writer is not None:
-                await writer.settle()
-                writer.file.close()
+                await writer.close()
             file = await open_block_file(self._part(start), start.size, start.block_size, self._disk)
             writer = self._writers[start.download_index] = BlockWriter(file, self._disk)
         return writer
 
-    async def _discard(self, download_index: int) -> None:
-        entry = await self._journal.download(download_index)
-        if entry is not None:
-            await self.discard_replaced(entry)
-
-    async def discard_replaced(self, entry: DownloadEntry) -> None:
-        """Remove all files of a download that is no longer in the journal."""
+    async def discard_files(self, entry: DownloadEntry) -> None:
+        """Remove all files of a download; the caller holds its lock, or it is no longer in the journal."""
         writer = self._writers.pop(entry.download_index, None)
         if writer is not None:
-            await writer.settle()
-            writer.file.close()
+            await writer.close()
         if entry.start is not None:
-            await self._disk.do(partial(_remove, self._part(entry.start), self.path(entry.download_index)))
+            for file in (self._part(entry.start), self.path(entry.download_index)):
+                await self._disk.do(partial(file.unlink, missing_ok=True))
 
     def _part(self, start: StartDownload) -> Path:
         return self._folder / f"{start.download_index}-{start.sha256[:16]}.part"
@@ -190,8 +182,3 @@ class IncomingFiles:
         taken = sum(path.stat().st_size for path in others)
         if taken + start.size > self._quota_bytes:
             raise StorageFull(f"{start.size} bytes do not fit beside {taken}: {self._quota_bytes} may be used in all.")
-
-
-def _remove(*files: Path) -> None:
-    for file in files:
-        file.unlink(missing_ok=True)

@@ -15,7 +15,6 @@ from sota.boundaries.b7_core_rvi.messages import InstallReport, Operation, Repor
 from sota.boundaries.update_image.manifest import IMAGE
 from sota.boundaries.values import Command, OutcomeReport, Reason
 from sota.kit.runtime.logging import get_logger
-from sota.slm.backups import Backups
 from sota.slm.boot import Boot
 from sota.slm.entry import DownloadEntry, State
 from sota.slm.images.installation import ImageInstallation
@@ -40,48 +39,23 @@ class Installation:
         settings: SlmSettings,
         journal: Journal,
         installers: Sequence[Installer],
-        operations: OperationRunner,
-        images: ImageInstallation,
-        preconditions: Preconditions,
-    ) -> None:
-        self._vin, self._allow_downgrade = settings.vin, settings.allow_downgrade
-        self._journal = journal
-        self._installers = {installer.name: installer for installer in installers}
-        self.operations = operations
-        self.images = images
-        self.preconditions = preconditions
-        self._log = get_logger(program="slm")
-
-    @classmethod
-    def assemble(
-        cls,
-        settings: SlmSettings,
-        journal: Journal,
-        installers: Sequence[Installer],
         runner: StepRunner,
         boot: Boot,
         preconditions: Preconditions,
         *,
         pause_s: float | None = None,
-    ) -> Installation:
-        """Return an installation with its operation runner and its backups, below ``settings.data``."""
-        data = settings.data.resolve()
-        operations = OperationRunner(
-            journal,
-            Backups(data / "kept", journal),
-            runner,
-            boot,
-            health_check=settings.health_check,
-            lock_timeout_s=settings.lock_timeout_s,
-            pause_s=pause_s,
-        )
-        images = ImageInstallation(settings, journal, installers, operations, data / "taken-out")
-        return cls(settings, journal, installers, operations, images, preconditions)
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._installers = {installer.name: installer for installer in installers}
+        self.operations = OperationRunner(settings, journal, runner, boot, pause_s)
+        self.images = ImageInstallation(settings, journal, self._installers, self.operations)
+        self.preconditions = preconditions
+        self._log = get_logger(program="slm")
 
     def prepare(self) -> None:
-        """Create the folders of backups, images and installers."""
+        """Create the folders of backups and installers."""
         self.operations.backups.prepare()
-        self.images.prepare()
         for installer in self._installers.values():
             try:
                 installer.prepare()
@@ -194,7 +168,7 @@ class Installation:
     async def _refuse_old(
         self, installer: Installer | None, running: str | None, start: StartDownload
     ) -> Finished | None:
-        if self._allow_downgrade or start.allow_downgrade:
+        if self._settings.allow_downgrade or start.allow_downgrade:
             return None
         return await refuse_old_version(installer, running, start.package.version)
 
@@ -207,7 +181,7 @@ class Installation:
         status = status or (ReportStatus.INSTALLED if finished.succeeded else ReportStatus.FAILED)
         complete = outcomes.COMPLETE.render(package=entry.package.text) or ""
         report = InstallReport(
-            vin=self._vin,
+            vin=self._settings.vin,
             download_index=entry.download_index,
             identity=entry.identity,
             status=status,
@@ -253,13 +227,9 @@ def reported_steps(entry: DownloadEntry, history: Sequence[StepRecord]) -> list[
     command = Command.REMOVE if entry.removes else Command.INSTALL
     job = Job(entry.package.name, entry.package.version, command, entry.previous_version, can_restore=False)
     limit = TEXTS_LIMIT // max(1, len(history))
-    return [
-        Operation(
-            id=str(record.step),
-            result_code=code_of(job, record),
-            result_text=(f"{record.output}\n{INTERRUPTED_TEXT}".strip() if record.exit_code is None else record.output)[
-                -limit:
-            ],
-        )
-        for record in history
-    ]
+    return [_reported_step(job, record, limit) for record in history]
+
+
+def _reported_step(job: Job, record: StepRecord, limit: int) -> Operation:
+    text = f"{record.output}\n{INTERRUPTED_TEXT}".strip() if record.exit_code is None else record.output
+    return Operation(id=str(record.step), result_code=code_of(job, record), result_text=text[-limit:])

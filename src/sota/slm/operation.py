@@ -35,6 +35,7 @@ from sota.slm.model import (
     StepRecord,
     decide,
 )
+from sota.slm.settings import SlmSettings
 from sota.slm.step_runner import StepResult, StepRunner
 from sota.slm.versions import why_not_over
 
@@ -70,25 +71,13 @@ class _Task:
 
 
 class OperationRunner:
-    """Runs operations, one at a time. ``health_check`` is the vehicle's own command, which exits with 0 on success."""
+    """Runs operations, one at a time. ``backups`` are those of the packages, below ``settings.data``."""
 
     def __init__(
-        self,
-        journal: Journal,
-        backups: Backups,
-        runner: StepRunner,
-        boot: Boot,
-        *,
-        health_check: Sequence[str],
-        lock_timeout_s: float,
-        pause_s: float | None = None,
+        self, settings: SlmSettings, journal: Journal, runner: StepRunner, boot: Boot, pause_s: float | None
     ) -> None:
-        self._journal = journal
-        self.backups = backups
-        self._runner = runner
-        self._boot = boot
-        self._health_check = health_check
-        self._lock_timeout_s = lock_timeout_s
+        self._settings, self._journal, self._runner, self._boot = settings, journal, runner, boot
+        self.backups = Backups(settings.data.resolve() / "kept", journal)
         self._pause_s = PAUSE_S if pause_s is None else pause_s
         self._log = get_logger(program="slm")
         self._idle = asyncio.Event()
@@ -98,38 +87,40 @@ class OperationRunner:
     @property
     def checks(self) -> bool:
         """Whether the vehicle has a health check."""
-        return bool(self._health_check)
+        return bool(self._settings.health_check)
 
     async def clear(self) -> None:
         """Remove the files of steps that have ended."""
         opened = {_key(index, number) for index, number in await self._journal.opened_steps()}
         await asyncio.to_thread(self._runner.clear, opened)
 
-    async def tend(self) -> None:
-        """Bound the output of processes that ended steps have left running, until cancelled."""
-        await self._runner.tend()
-
     async def stop(self) -> None:
         """Start no further step, and wait for the one that is running."""
         self._stopping = True
         await self._idle.wait()
 
-    async def retry(self, download_index: int, work: Callable[[], Awaitable[T]]) -> T:
-        """Return the result of ``work``, which is repeated while its installer fails.
+    async def retry(
+        self,
+        download_index: int,
+        work: Callable[[], Awaitable[T]],
+        attempts: int = ATTEMPTS,
+        event: str = "installer_failed",
+    ) -> T:
+        """Return the result of ``work``, which is repeated while its installer fails; each failure logs ``event``.
 
         Raises:
-            InstallerFailed: it failed ``ATTEMPTS`` times.
+            InstallerFailed: it failed ``attempts`` times.
         """
-        attempt = 1
+        attempt = 0
         while True:
+            attempt += 1
             try:
                 return await work()
             except InstallerFailed as error:
-                self._log.error("installer_failed", download_index=download_index, detail=error.detail)
-                if attempt == ATTEMPTS:
+                self._log.error(event, download_index=download_index, detail=error.detail)
+                if attempt == attempts:
                     raise
             await asyncio.sleep(self._pause_s * attempt)
-            attempt += 1
 
     async def inspect(self, operation: PackageOperation) -> Finished | None:
         """Check what is requested before anything is changed; return the refusal, if there is one."""
@@ -174,10 +165,6 @@ class OperationRunner:
         )
         return await self._run_steps(_Task(operation, job, key, previous_file))
 
-    async def run_check(self, download_index: int, key: str, package: PackageId) -> StepResult:
-        """Run the health check once, for an update image as a whole."""
-        return await self.run_command(download_index, key, Step.CHECK, self._check_command("image", package))
-
     async def run_command(self, download_index: int, key: str, step: Step, command: Command) -> StepResult:
         """Run one command as a whole operation: once to its end, and again if it was interrupted."""
         while True:
@@ -213,7 +200,7 @@ class OperationRunner:
             if decision.step is Step.COMPARE:
                 await self._record_failure(task, Step.COMPARE, "\n".join(found.others.broken))
                 continue
-            await installer.wait_until_free(self._lock_timeout_s)
+            await installer.wait_until_free(self._settings.lock_timeout_s)
             await self._wait_if_stopping()
             if not history and not task.job.undo:
                 await self._record_packages(task)
@@ -226,21 +213,15 @@ class OperationRunner:
 
     async def _look(self, task: _Task, history: Sequence[StepRecord]) -> Found | None:
         """Read the installer's database after a step; None where a failure to read it has just been recorded."""
-        detail, last = "", history[-1]
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return await self._find(task, history)
-            except InstallerFailed as error:
-                detail = error.detail
-                index = task.operation.download_index
-                self._log.error("installed_version_not_read", download_index=index, detail=detail)
-            if last.step is Step.LOOK or attempt == ATTEMPTS:
-                break
-            await asyncio.sleep(self._pause_s * attempt)
-        if last.step is Step.LOOK or last.interrupted:
-            return Found(Health.UNKNOWN)
-        await self._record_failure(task, Step.LOOK, detail)
-        return None
+        last = history[-1]
+        index, attempts = task.operation.download_index, 1 if last.step is Step.LOOK else ATTEMPTS
+        try:
+            return await self.retry(index, lambda: self._find(task, history), attempts, "installed_version_not_read")
+        except InstallerFailed as error:
+            if last.step is Step.LOOK or last.interrupted:
+                return Found(Health.UNKNOWN)
+            await self._record_failure(task, Step.LOOK, error.detail)
+            return None
 
     async def _find(self, task: _Task, history: Sequence[StepRecord]) -> Found:
         """Read the package's state and, after a step, what happened to the other packages."""
@@ -269,7 +250,7 @@ class OperationRunner:
             await self._begin_boot(operation.download_index, task.key)
         else:
             if step is Step.CHECK:
-                command = self._check_command(operation.installer.name, operation.package)
+                command = self.check_command(operation.installer.name, operation.package)
             else:
                 command = operation.installer.command(step, task.job, operation.file, task.previous_file)
             await self._start(operation.download_index, task.key, step, command)
@@ -307,15 +288,16 @@ class OperationRunner:
         try:
             ended = await self._runner.wait(key)
             if installer is not None:
-                await installer.wait_until_free(self._lock_timeout_s)
+                await installer.wait_until_free(self._settings.lock_timeout_s)
             await self._journal.end_step(download_index, opened.number, ended.exit_code, ended.output)
             self._runner.forget(key)
         finally:
             self._idle.set()
 
-    def _check_command(self, installer: str, package: PackageId) -> Command:
+    def check_command(self, installer: str, package: PackageId) -> Command:
+        """Return the vehicle's health check, for a package or (``image``) an update image as a whole."""
         variables = {"SOTA_INSTALLER": installer, "SOTA_PACKAGE": package.name, "SOTA_VERSION": package.version}
-        return Command(tuple(self._health_check), {**ENVIRONMENT, **variables})
+        return Command(self._settings.health_check, {**ENVIRONMENT, **variables})
 
 
 def _key(download_index: int, number: int) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from sota.kit.sql.local_file import Connection
 from sota.slm.boot import ENVIRONMENT
 from sota.slm.installers import InstallerFailed, ask
 from sota.slm.journal import Journal
@@ -95,18 +93,14 @@ class Preconditions:
         checked = evaluate(self._needed, state, free, why)
         await self._running.keep()
         now = self._running.ran
-
-        def work(tx: Connection) -> float:
-            tx.execute(
-                "INSERT INTO condition(update_id, since, checked_at, holds, text) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT(update_id) DO UPDATE"
-                " SET checked_at = excluded.checked_at, holds = excluded.holds, text = excluded.text",
-                (update_id, now, now, checked.holds, checked.text),
-            )
-            (since,) = tx.execute("SELECT since FROM condition WHERE update_id = ?", (update_id,)).fetchone()
-            return max(0.0, now - float(since))
-
-        return checked, await self._database.transact(work)
+        query = (
+            "INSERT INTO condition(update_id, since, checked_at, holds, text) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT(update_id) DO UPDATE"
+            " SET checked_at = excluded.checked_at, holds = excluded.holds, text = excluded.text RETURNING since"
+        )
+        values = (update_id, now, now, checked.holds, checked.text)
+        since = await self._database.transact(lambda tx: float(tx.execute(query, values).fetchone()["since"]))
+        return checked, max(0.0, now - since)
 
     async def why_not_boot(self) -> str:
         """Return which precondition of an installation forbids a boot now; empty if none does."""
@@ -117,55 +111,57 @@ class Preconditions:
 
     async def found(self, update_id: str) -> Checked | None:
         """Return the last result; None without a check."""
-
-        def work(tx: Connection) -> Checked | None:
-            row = tx.execute("SELECT holds, text FROM condition WHERE update_id = ?", (update_id,)).fetchone()
-            return Checked(bool(row["holds"]), row["text"]) if row else None
-
-        return await self._database.read(work)
+        query = "SELECT holds, text FROM condition WHERE update_id = ?"
+        found = await self._database.rows(lambda row: Checked(bool(row["holds"]), row["text"]), query, update_id)
+        return found[0] if found else None
 
     async def _state(self) -> tuple[VehicleState, str]:
         """Return the vehicle's state, and why it is unknown if it is."""
-        settings = self._settings
         if self._needed.state_of_charge <= 0 and not self._needed.parked:
             return VehicleState(), ""
-        if settings.vehicle_state_file is not None:
-            content, why = await asyncio.to_thread(self._read, settings.vehicle_state_file)
-        elif settings.vehicle_state_command:
-            content, why = await _run(settings.vehicle_state_command)
-        else:
-            content, why = b"", "neither a file nor a command reports it"
-        if why:
-            return VehicleState(), why
         try:
-            return msgspec.json.decode(content, type=VehicleState), ""
+            return msgspec.json.decode(await self._reported(), type=VehicleState), ""
+        except InstallerFailed as error:
+            return VehicleState(), error.detail
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return VehicleState(), f"invalid: {str(error)[:200]}"
 
-    def _read(self, file: Path) -> tuple[bytes, str]:
-        """Return the content of the vehicle's state file, or why it is not used."""
+    async def _reported(self) -> bytes:
+        """Return what the vehicle reports, from its file or its command.
+
+        Raises:
+            InstallerFailed: there is neither, or it fails.
+        """
+        command = self._settings.vehicle_state_command
+        if self._settings.vehicle_state_file is not None:
+            return await asyncio.to_thread(self._read, self._settings.vehicle_state_file)
+        if not command:
+            raise InstallerFailed("neither a file nor a command reports it")
+        code, output, errors = await ask(*command, environment=ENVIRONMENT)
+        if code != 0:
+            raise InstallerFailed(f"{command[0]} exited with {code}: {errors[:200]}")
+        return output.encode()
+
+    def _read(self, file: Path) -> bytes:
+        """Return the content of the vehicle's state file.
+
+        Raises:
+            InstallerFailed: it cannot be read, or is too old.
+        """
         try:
             status = file.stat()
             with file.open("rb") as content:
                 found = content.read(FILE_LIMIT)
         except OSError as error:
-            return b"", f"{file}: {error.strerror}"
+            raise InstallerFailed(f"{file}: {error.strerror}") from None
         stamp, now = (status.st_mtime_ns, status.st_ino, status.st_size), self._running.ran
         if self._seen is None or self._seen[0] != stamp:
             self._seen = (stamp, now)
         # By the clock, and by how long it is unchanged: a clock that is set back must not make an old file fresh.
         age_s = max(abs(self._running.clock - status.st_mtime), now - self._seen[1])
         if age_s > self._settings.vehicle_state_max_age_s:
-            return b"", f"{file} is {age_s:.0f} s old"
-        return found, ""
-
-
-async def _run(command: Sequence[str]) -> tuple[bytes, str]:
-    try:
-        code, output, errors = await ask(*command, environment=ENVIRONMENT)
-    except InstallerFailed as error:
-        return b"", error.detail
-    return (output.encode(), "") if code == 0 else (b"", f"{command[0]} exited with {code}: {errors[:200]}")
+            raise InstallerFailed(f"{file} is {age_s:.0f} s old")
+        return found
 
 
 def _existing(folder: Path) -> Path:

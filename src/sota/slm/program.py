@@ -20,11 +20,11 @@ from sota.kit.runtime.notifier import Notifier
 from sota.kit.runtime.program import Background
 from sota.kit.runtime.settings import read_secret
 from sota.kit.sql.local_threads import Threads
-from sota.slm.api import DownloadsApi, PackagesApi, UpdatesApi
+from sota.slm.api import PackagesApi, UpdatesApi
 from sota.slm.boot import Boot
 from sota.slm.configured_commands import confine_configured_commands
-from sota.slm.consent import Consents, Limits
-from sota.slm.consent_api import ConsentApi, DriverPageApi
+from sota.slm.consent import Consents
+from sota.slm.consent_api import ConsentApi
 from sota.slm.incoming_files import IncomingFiles
 from sota.slm.installation import Installation
 from sota.slm.installers import Capability, Installer, InstallerFailed, Place
@@ -69,24 +69,16 @@ class SlmProgram:
         journal.database.on_begun_again = self._begin_again
         self._incoming = IncomingFiles(journal, data / "arriving", settings.quota_bytes, self._notifier)
         self._has_processes = runner is None
-        runner = runner or StepRunner(
+        self._runner = runner = runner or StepRunner(
             data / "steps", timeout_s=settings.install_timeout_s, output_limit=settings.output_bytes
         )
         self._running = RunningTime(journal.database, settings.boot_id_file)
         preconditions = Preconditions(settings, journal, self._running)
-        boot = Boot(
-            settings.boot_id_file,
-            settings.reboot,
-            settings.boot_timeout_s,
-            running=self._running,
-            why_not=preconditions.why_not_boot,
-            retry_s=settings.precondition_retry_s,
-        )
+        boot = Boot(settings, self._running, preconditions.why_not_boot)
         self._installers = load_installers(settings) if installers is None else list(installers)
         check_boot(boot, self._installers)
-        self._installation = Installation.assemble(settings, journal, self._installers, runner, boot, preconditions)
-        limits = Limits(settings.max_deferrals, settings.max_defer_s, settings.defer_s)
-        self._consents = Consents(journal, limits, self._running)
+        self._installation = Installation(settings, journal, self._installers, runner, boot, preconditions)
+        self._consents = Consents(settings, journal, self._running)
         self._reports = ReportSender(settings, journal, client, self._notifier)
         self._stages = StageSender(settings, journal, client)
         self._updates = UpdateQueue(
@@ -104,25 +96,22 @@ class SlmProgram:
     async def start(self) -> None:
         """Open the journal, continue what was interrupted, and listen."""
         private_folder(self.settings.data)
-        if await self._journal.open_for(self.settings.vin):
+        await self._journal.database.open()
+        if await self._journal.belong_to(self.settings.vin):
             get_logger(program="slm").warning("updates_of_another_vehicle_forgotten", vin=short_vin(self.settings.vin))
         await self._running.open()
         await self._journal.forget_old()
         await self._incoming.prepare()
         if self._has_processes:
             await self._installation.operations.clear()
-            self._background.start("slm-steps", self._installation.operations.tend())
+            self._background.start("slm-steps", self._runner.tend())
         self._installation.prepare()
         secret = keep_secret(self.settings.data / "driver.secret")
         app = App("slm", rows_for(Program.SOFTWARE_LOADING_MANAGER), self._credentials.authenticator())
         app.add(
-            UpdatesApi(self._updates),
-            DownloadsApi(self._updates, self._incoming),
-            PackagesApi(
-                self.settings.vin, self._installers, self._installation.images.store, self.settings.firmware_command
-            ),
-            ConsentApi(self._consents, self._updates),
-            DriverPageApi(self._consents, self._updates, secret),
+            UpdatesApi(self._updates, self._incoming),
+            PackagesApi(self.settings, self._installers, self._journal),
+            ConsentApi(self._consents, self._updates, secret),
         )
         app.check()
         self._listener = self._network.listener(app, self.settings.host, self.settings.port)
@@ -138,16 +127,13 @@ class SlmProgram:
         await self._incoming.close()
         with contextlib.suppress(SotaError):  # a full disk only makes a wait a little longer
             await self._running.save()
-        await self._journal.close()
+        await self._journal.database.close()
         await self._http.close()
 
     def _begin_again(self) -> None:
         """Continue with an empty journal: the damaged file was set aside."""
-        self._background.start("slm-journal", self._remember())
+        self._background.start("slm-journal", self._journal.belong_to(self.settings.vin))
         self._notifier.notify()
-
-    async def _remember(self) -> None:
-        await self._journal.belong_to(self.settings.vin)
 
     async def trouble(self) -> str | None:
         """Return why updates are not installed, or which background task fails."""

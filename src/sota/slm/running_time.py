@@ -24,7 +24,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sota.kit.sql.local_database import LocalDatabase
-from sota.kit.sql.local_file import Connection
 
 BUILT = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 """A clock that shows an earlier time is wrong: this program did not exist then."""
@@ -95,10 +94,11 @@ class RunningTime:
 
     async def open(self) -> None:
         """Continue from the counts in the journal."""
-        saved = await self._database.read(_read)
+        query = "SELECT boot_id, since_boot, ran, passed, clock FROM running_time"
+        saved = await self._database.rows(lambda row: Saved(*row), query)
         self._begun = self._elapsed()
-        if saved is not None:
-            self._ran, self._passed = go_on(saved, self._boot_id(), self._begun, self._clock())
+        if saved:
+            self._ran, self._passed = go_on(saved[0], self._boot_id(), self._begun, self._clock())
         await self.save()
 
     async def keep(self) -> None:
@@ -122,10 +122,3 @@ class RunningTime:
             return self._boot_id_file.read_text().strip()
         except OSError:
             return ""
-
-
-def _read(tx: Connection) -> Saved | None:
-    row = tx.execute("SELECT * FROM running_time").fetchone()
-    if row is None:
-        return None
-    return Saved(row["boot_id"], row["since_boot"], row["ran"], row["passed"], row["clock"])

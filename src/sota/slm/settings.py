@@ -9,10 +9,9 @@ import msgspec
 
 from sota.boundaries.update_image.manifest import Action
 from sota.boundaries.values import Vin
-from sota.kit.runtime.settings import Annotated, Meta, Settings
+from sota.kit.runtime.settings import Annotated, Meta, Seconds, Settings
 
 CommandLine = tuple[str, ...]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 LongSeconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 

@@ -16,7 +16,7 @@ from sota.boundaries.b7_core_rvi.messages import UpdateAvailable
 from sota.boundaries.b10_client_slm.client import ClientForSlm
 from sota.boundaries.b10_client_slm.messages import ConsentAnswer, Decision, DownloadWanted, VehicleUpdate, Waiting
 from sota.boundaries.values import Reason
-from sota.kit.errors import Conflict, NotFound, Refused, SotaError, Unavailable
+from sota.kit.errors import Conflict, NotFound, Refused, SotaError
 from sota.kit.runtime.logging import get_logger
 from sota.kit.runtime.notifier import Notifier
 from sota.slm.consent import Consents
@@ -69,9 +69,7 @@ class UpdateQueue:
         async with self._incoming.replacing(download.download_index for download in update.downloads):
             accepted = await self._journal.accept(update)
             for old in accepted.replaced:
-                await self._incoming.discard_replaced(old)
-        if accepted.busy is not None:
-            raise Unavailable(f"{accepted.busy.package.text} must be installed and reported first.")
+                await self._incoming.discard_files(old)
         if accepted.is_new:
             self._log.info("update_accepted", update_id=update.update_id, downloads=len(update.downloads))
         for index in accepted.again:
@@ -114,8 +112,7 @@ class UpdateQueue:
         self._log.info("driver_decided", update_id=update_id, decision=str(answer.decision))
         if answer.decision is Decision.DECLINE:
             await self._decline(update_id)
-        else:
-            self._notifier.notify()
+        self._notifier.notify()
 
     async def status(self, update_id: str) -> VehicleUpdate:
         """Return the status of an update.

@@ -18,11 +18,6 @@ STAGES = {
     State.BOOTING: Stage.BOOTING,
     State.VERIFYING: Stage.VERIFYING,
 }
-STATUSES = {
-    State.INSTALLED: UpdateStatus.INSTALLED,
-    State.FAILED: UpdateStatus.FAILED,
-    State.CANCELLED: UpdateStatus.CANCELLED,
-}
 
 
 def summary(update_id: str, entries: Sequence[DownloadEntry]) -> VehicleUpdate:
@@ -34,9 +29,7 @@ def summary(update_id: str, entries: Sequence[DownloadEntry]) -> VehicleUpdate:
     downloads = [
         DownloadProgress(
             download_index=entry.download_index,
-            status=STATUSES.get(
-                entry.state, UpdateStatus.PENDING if entry.state is State.OFFERED else UpdateStatus.IN_FLIGHT
-            ),
+            status=_status(entry.state),
             stage=STAGES.get(entry.state),
             reason=entry.reason,
         )
@@ -45,7 +38,7 @@ def summary(update_id: str, entries: Sequence[DownloadEntry]) -> VehicleUpdate:
     if all(entry.state.is_final for entry in entries):
         bad = next((entry for entry in entries if entry.state is not State.INSTALLED), None)
         if bad is not None:
-            status = STATUSES[bad.state]
+            status = _status(bad.state)
             return VehicleUpdate(update_id=update_id, status=status, downloads=downloads, reason=bad.reason)
         message = outcomes.COMPLETE.render(package=entries[-1].package.text) or ""
         outcome = OutcomeReport(status=200, message=message)
@@ -55,3 +48,9 @@ def summary(update_id: str, entries: Sequence[DownloadEntry]) -> VehicleUpdate:
     begun = any(entry.state is not State.OFFERED for entry in entries)
     status = UpdateStatus.IN_FLIGHT if begun else UpdateStatus.PENDING
     return VehicleUpdate(update_id=update_id, status=status, downloads=downloads, stage=stage)
+
+
+def _status(state: State) -> UpdateStatus:
+    if state.is_final:
+        return UpdateStatus(state)
+    return UpdateStatus.PENDING if state is State.OFFERED else UpdateStatus.IN_FLIGHT

@@ -17,7 +17,6 @@ class Comparing(Protocol):
 
     async def is_newer(self, installed: str, wanted: str) -> bool | None:
         """Report whether the installed version is newer; None if that is unknown."""
-        ...
 
 
 def is_newer(installed: str, wanted: str) -> bool | None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from sota.slm.installers.archive_files import BadArchive, Limits, unpack
-from sota.slm.installers.archive_slots import Slot, Slots
+from sota.slm.installers.archive_slots import Slots
+from sota.slm.installers.steps import Slot
 
 LIMITS = Limits(max_bytes=1_000_000, max_files=100)
 

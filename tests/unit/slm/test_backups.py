@@ -38,11 +38,11 @@ class DebOf(DebInstaller):
 async def kept(tmp_path: Path) -> AsyncIterator[Backups]:
     await make(Place(tmp_path / "root", tmp_path)).install(debs.build(tmp_path, "ivi", "1.0.0", payload_bytes=5_000))
     journal = Journal(tmp_path)
-    await journal.open()
+    await journal.database.open()
     prepared = Backups(tmp_path / "kept", journal)
     prepared.prepare()
     yield prepared
-    await journal.close()
+    await journal.database.close()
 
 
 async def test_version_whose_file_was_not_kept_is_made_again(kept: Backups, tmp_path: Path) -> None:

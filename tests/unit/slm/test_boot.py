@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from sota.kit.errors import StartError
 from sota.kit.files.durable import write_atomic
-from sota.slm.boot import Boot
+from sota.slm.boot import Boot, always_allowed
 from sota.slm.installers import Capability, InstallerFailed, Place
 from sota.slm.installers.deb import DebInstaller
 from sota.slm.installers.deb import make as make_deb
@@ -48,9 +48,9 @@ def clocks() -> Clocks:
 @pytest.fixture
 async def running(tmp_path: Path, boot_id: Path, clocks: Clocks) -> AsyncIterator[RunningTime]:
     journal = Journal(tmp_path)
-    await journal.open()
+    await journal.database.open()
     yield RunningTime(journal.database, boot_id, elapsed=lambda: clocks.elapsed, clock=lambda: clocks.shown)
-    await journal.close()
+    await journal.database.close()
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +58,25 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sota.slm.boot.POLL_S", 0.01)
 
 
+def boot_with(
+    id_file: Path,
+    running: RunningTime,
+    command: tuple[str, ...] = (),
+    why_not: Callable[[], Awaitable[str]] = always_allowed,
+) -> Boot:
+    settings = SlmSettings(
+        vin="WVW00000000000001",
+        boot_id_file=id_file,
+        reboot=command,
+        boot_timeout_s=60.0,
+        precondition_retry_s=0.01,
+    )
+    return Boot(settings, running, why_not)
+
+
 async def test_boot_is_noticed_by_its_id_also_after_a_restart_of_ours(boot_id: Path, running: RunningTime) -> None:
-    note = Boot(boot_id, (), 60.0, running=running).note()
-    waiting = asyncio.create_task(Boot(boot_id, (), 60.0, running=running).wait(note))
+    note = boot_with(boot_id, running).note()
+    waiting = asyncio.create_task(boot_with(boot_id, running).wait(note))
     await asyncio.sleep(0.1)
     assert not waiting.done()
 
@@ -71,12 +87,12 @@ async def test_boot_is_noticed_by_its_id_also_after_a_restart_of_ours(boot_id: P
 
 async def test_boot_is_asked_for_by_the_vehicles_command(boot_id: Path, running: RunningTime) -> None:
     command = ("/bin/sh", "-c", 'echo again > "$1.new" && mv "$1.new" "$1"', "sh", str(boot_id))
-    boot = Boot(boot_id, command, 60.0, running=running)
+    boot = boot_with(boot_id, running, command)
     assert (await boot.wait(boot.note())).exit_code == 0
 
 
 async def test_boot_that_does_not_come_is_given_up(boot_id: Path, running: RunningTime, clocks: Clocks) -> None:
-    boot = Boot(boot_id, ("/bin/false",), 60.0, running=running)
+    boot = boot_with(boot_id, running, ("/bin/false",))
     waiting = asyncio.create_task(boot.wait(boot.note()))
     clocks.elapsed += 59.0
     assert not await ends(waiting)
@@ -92,7 +108,7 @@ async def test_boot_that_does_not_come_is_given_up(boot_id: Path, running: Runni
 async def test_a_clock_that_is_set_ends_no_wait_for_a_boot(
     boot_id: Path, running: RunningTime, clocks: Clocks, moved_by_s: float
 ) -> None:
-    boot = Boot(boot_id, (), 60.0, running=running)
+    boot = boot_with(boot_id, running)
     note = boot.note()
     waiting = asyncio.create_task(boot.wait(note))
     clocks.shown += moved_by_s
@@ -117,7 +133,7 @@ async def test_boot_is_not_asked_for_under_way(boot_id: Path, tmp_path: Path) ->
     asked = tmp_path / "asked"
     command = ("/bin/sh", "-c", 'cat "$1" >> "$2"; echo again > "$3.new"; mv "$3.new" "$3"', "sh")
     files = (str(state), str(asked), str(boot_id))
-    boot = Boot(boot_id, (*command, *files), 60.0, running=running, why_not=conditions.why_not_boot, retry_s=0.01)
+    boot = boot_with(boot_id, running, (*command, *files), conditions.why_not_boot)
     state.write_text('{"parked": false}')
     waiting = asyncio.create_task(boot.wait(boot.note()))
     with pytest.raises(TimeoutError):
@@ -134,7 +150,7 @@ async def test_boot_that_was_refused_is_asked_for_again(boot_id: Path, tmp_path:
     times = tmp_path / "times"
     script = 'echo x >> "$1"; [ "$(wc -l < "$1")" -ge 2 ] || exit 1; echo again > "$2.new"; mv "$2.new" "$2"'
     command = ("/bin/sh", "-c", script, "sh", str(times), str(boot_id))
-    boot = Boot(boot_id, command, 60.0, running=running, retry_s=0.01)
+    boot = boot_with(boot_id, running, command)
 
     assert (await boot.wait(boot.note())).exit_code == 0
     assert times.read_text() == "x\nx\n"
@@ -142,7 +158,7 @@ async def test_boot_that_was_refused_is_asked_for_again(boot_id: Path, tmp_path:
 
 def test_boot_that_cannot_be_noticed_is_told_at_the_start(tmp_path: Path) -> None:
     running = RunningTime(Journal(tmp_path).database, tmp_path / "missing")
-    boot = Boot(tmp_path / "missing", (), 60.0, running=running)
+    boot = boot_with(tmp_path / "missing", running)
     with pytest.raises(InstallerFailed, match="cannot be read"):
         boot.note()
     check_boot(boot, [make_deb(Place(tmp_path, tmp_path))])

@@ -41,9 +41,9 @@ class CancelledDuringInspection(ArchiveInstaller):
 @pytest.fixture
 async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
     journal = Journal(tmp_path)
-    await journal.open()
+    await journal.database.open()
     yield journal
-    await journal.close()
+    await journal.database.close()
 
 
 async def ready_download(journal: Journal) -> DownloadEntry:
@@ -75,14 +75,14 @@ async def test_download_cancelled_while_its_installer_is_retried_is_not_installe
     journal: Journal, tmp_path: Path
 ) -> None:
     installer = CancelledDuringInspection(tmp_path / "root", Options())
-    settings = SlmSettings(vin="WVW00000000000001", data=tmp_path)
+    settings = SlmSettings(vin="WVW00000000000001", data=tmp_path, boot_id_file=tmp_path / "boot_id")
     running = RunningTime(journal.database, tmp_path / "boot_id")
-    installer.installation = installation = Installation.assemble(
+    installer.installation = installation = Installation(
         settings,
         journal,
         [installer],
         StepRunner(tmp_path / "steps", timeout_s=60.0, output_limit=1024),
-        Boot(tmp_path / "boot_id", (), 60.0, running=running),
+        Boot(settings, running),
         Preconditions(settings, journal, running),
         pause_s=0.0,
     )

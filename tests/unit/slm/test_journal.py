@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
     journal = Journal(tmp_path)
-    await journal.open()
+    await journal.database.open()
     download = Download(download_index=1, package=PackageId(name="ivi", version="2.0.0"), size=10, sha256=SHA256)
     await journal.accept(
         UpdateAvailable(
@@ -28,7 +28,7 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
         )
     )
     yield journal
-    await journal.close()
+    await journal.database.close()
 
 
 async def state_of(journal: Journal) -> State:

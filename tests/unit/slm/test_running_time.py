@@ -14,7 +14,7 @@ from sota.boundaries.b7_core_rvi.messages import UpdateAvailable
 from sota.boundaries.b10_client_slm.messages import Decision, Waiting
 from sota.kit.errors import Invalid, Refused
 from sota.kit.runtime.clock import new_id
-from sota.slm.consent import Consents, Limits
+from sota.slm.consent import Consents
 from sota.slm.journal import Journal
 from sota.slm.preconditions import Preconditions
 from sota.slm.running_time import BUILT, RunningTime
@@ -25,7 +25,7 @@ HOUR = 3600.0
 DAY = 24 * HOUR
 NOW = BUILT + 300 * DAY
 JUMPS = [-NOW, -DAY, -HOUR, HOUR, 30 * DAY, 20_000 * DAY]
-LIMITS = Limits(max_deferrals=3, max_defer_s=7 * DAY, defer_s=DAY)
+SETTINGS = SlmSettings(vin="WVW00000000000001", max_deferrals=3, max_defer_s=7 * DAY, defer_s=DAY)
 
 
 class Vehicle:
@@ -36,7 +36,7 @@ class Vehicle:
         self.elapsed, self.shown, self.boots = 100.0, NOW, 0
         self.journal = Journal(folder)
         self.running = self._running()
-        self.consents = Consents(self.journal, LIMITS, self.running)
+        self.consents = Consents(SETTINGS, self.journal, self.running)
 
     def _running(self) -> RunningTime:
         (self.folder / "boot_id").write_text(f"boot {self.boots}")
@@ -45,7 +45,7 @@ class Vehicle:
         )
 
     async def open(self) -> None:
-        await self.journal.open()
+        await self.journal.database.open()
         await self.running.open()
 
     def go_on(self, seconds: float) -> None:
@@ -56,7 +56,7 @@ class Vehicle:
     async def restart(self, *, off_s: float = 0.0, boots: bool = False, shows: float | None = None) -> None:
         """Stop the program in order, let it be off for some time, and start it again, after a boot or not."""
         await self.running.save()
-        await self.journal.close()
+        await self.journal.database.close()
         self.go_on(off_s)
         if boots:
             self.boots += 1
@@ -65,7 +65,7 @@ class Vehicle:
             self.shown = shows
         self.journal = Journal(self.folder)
         self.running = self._running()
-        self.consents = Consents(self.journal, LIMITS, self.running)
+        self.consents = Consents(SETTINGS, self.journal, self.running)
         await self.open()
 
     async def accept(self) -> UpdateAvailable:
@@ -91,7 +91,7 @@ async def vehicle(tmp_path: Path) -> AsyncIterator[Vehicle]:
     vehicle = Vehicle(tmp_path)
     await vehicle.open()
     yield vehicle
-    await vehicle.journal.close()
+    await vehicle.journal.database.close()
 
 
 @pytest.mark.parametrize("jump", JUMPS)
@@ -124,7 +124,7 @@ async def test_what_the_power_took_makes_a_wait_at_most_longer(vehicle: Vehicle)
     vehicle.go_on(20.0)
     await vehicle.running.keep()
     vehicle.go_on(20.0)
-    await vehicle.journal.close()  # without a word: as after a loss of power
+    await vehicle.journal.database.close()  # without a word: as after a loss of power
     vehicle.boots += 1
     vehicle.elapsed = 5.0
     vehicle.journal = Journal(vehicle.folder)

@@ -186,28 +186,15 @@ async def _lose_at_each_write(testbed: Testbed, loss: Loss, at: float = 1.0, fau
 
 async def power_loss_during_the_step(testbed: Testbed) -> None:
     """A loss of power during the installer's work leads to the new version, or to the old one and a failure."""
-
-    def look(version: str, before: str | None, report: InstallReport) -> None:
-        if report.status == "installed":
-            expect_installed(testbed, version, report)
-        else:
-            expect_failed(testbed, before, report)
-
-    await _lose_during_the_step(testbed, Loss.POWER, look)
+    await _lose_during_the_step(testbed, Loss.POWER)
 
 
 async def kill_during_the_step(testbed: Testbed) -> None:
     """After a kill of the manager during the installer's work its next start finds the step's result."""
-
-    def look(version: str, _before: str | None, report: InstallReport) -> None:
-        expect_installed(testbed, version, report)
-
-    await _lose_during_the_step(testbed, Loss.PROGRAM, look)
+    await _lose_during_the_step(testbed, Loss.PROGRAM)
 
 
-async def _lose_during_the_step(
-    testbed: Testbed, loss: Loss, look: Callable[[str, str | None, InstallReport], None]
-) -> None:
+async def _lose_during_the_step(testbed: Testbed, loss: Loss) -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
     expect_installed(testbed, "1.0.0", await testbed.install("1.0.0"))
@@ -218,7 +205,10 @@ async def _lose_during_the_step(
         await testbed.offer(version, Command.INSTALL, testbed.subject.build(version, Fault.NONE))
         report = await testbed.carry_out(kill_after_s=took_s * number / kills, loss=loss)
         with testbed.judging("forward", f"after {number}/{kills} of the time"):
-            look(version, before, report)
+            if loss is Loss.POWER and report.status != "installed":
+                expect_failed(testbed, before, report)
+            else:
+                expect_installed(testbed, version, report)
 
 
 async def power_loss_on_the_way_back(testbed: Testbed) -> None:

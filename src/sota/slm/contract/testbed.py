@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar, cast
 
 from sota.boundaries.b7_core_rvi.messages import Download, InstallReport, StartDownload, UpdateAvailable
 from sota.boundaries.values import Command, PackageId
@@ -37,6 +37,7 @@ EPOCH = "0" * 16
 STEP_TIMEOUT_S = 120.0
 CASE_TIMEOUT_S = 240.0
 LOCK_TIMEOUT_S = 30.0
+BOOT_TIMEOUT_S = 60.0
 PAUSE_S = 0.05
 Result = TypeVar("Result")
 
@@ -98,23 +99,18 @@ class Subject(Protocol):
     @property
     def health_check(self) -> Sequence[str]:
         """A command line that fails while an unhealthy version runs."""
-        ...
 
     def installer(self) -> Installer:
         """Return a new installer, as each start of the Software Loading Manager makes one."""
-        ...
 
     def build(self, version: str, fault: Fault) -> Path:
         """Build a package of this version."""
-        ...
 
     def running(self) -> str | None:
         """Return which version runs, without using the installer."""
-        ...
 
     def boot(self) -> None:
         """Boot the vehicle; called only for installers with ``NEEDS_BOOT``."""
-        ...
 
     def full_disk(self) -> contextlib.AbstractContextManager[None]:
         """Fill the disk to which the installer writes, within the context.
@@ -122,7 +118,6 @@ class Subject(Protocol):
         Raises:
             NotApplicable: this machine cannot do that.
         """
-        ...
 
 
 class _Interrupted(LocalDatabase):
@@ -226,10 +221,10 @@ class Testbed:
             allow_downgrade=allow_downgrade,
         )
         journal = Journal(self.folder)
-        await journal.open()
+        await journal.database.open()
         await journal.accept(update)
         await journal.move(self.index, State.READY, start=start)
-        await journal.close()
+        await journal.database.close()
         if file is not None:
             shutil.copy(file, self._file)
 
@@ -278,26 +273,25 @@ class Testbed:
         subject = self.subject
         self.installer = installer = subject.installer()
         journal = Journal(self.folder, database=_Interrupted)
-        database = journal.database
+        database = cast(_Interrupted, journal.database)
         settings = SlmSettings(
             vin=VIN,
             data=self.folder,
             keys=self.folder / "keys",
             health_check=tuple(subject.health_check),
             lock_timeout_s=LOCK_TIMEOUT_S,
+            boot_id_file=subject.boot_id_file,
+            boot_timeout_s=BOOT_TIMEOUT_S,
         )
         runner = StepRunner(self.folder / "steps", timeout_s=STEP_TIMEOUT_S, output_limit=16_384)
         running = RunningTime(database, subject.boot_id_file)
-        boot = Boot(subject.boot_id_file, (), 60.0, running=running)
+        boot = Boot(settings, running)
         preconditions = Preconditions(settings, journal, running)
-        installation = Installation.assemble(
-            settings, journal, [installer], runner, boot, preconditions, pause_s=PAUSE_S
-        )
+        installation = Installation(settings, journal, [installer], runner, boot, preconditions, pause_s=PAUSE_S)
         installation.prepare()
         going_on = False
-        await journal.open()
-        if isinstance(database, _Interrupted):
-            database.lose_at = lose_at
+        await journal.database.open()
+        database.lose_at = lose_at
         try:
             entry = await journal.download(self.index)
             if entry is None:
@@ -307,12 +301,12 @@ class Testbed:
                 await self._watch(working, kill_after_s)
             return next(each for each in await journal.unreported() if each.download_index == self.index)
         except PowerLoss:
-            if isinstance(database, _Interrupted) and database.place is not None:
+            if database.place is not None:
                 self._place = database.place
             going_on = self._loss is Loss.PROGRAM
             return None
         finally:
-            await journal.close()
+            await journal.database.close()
             if not going_on:
                 self._end_processes()
 
@@ -354,11 +348,11 @@ class Testbed:
         while Capability.NEEDS_BOOT in self.installer.capabilities:
             await asyncio.sleep(0.05)
             journal = Journal(self.folder)
-            await journal.open()
+            await journal.database.open()
             try:
                 _, opened = await journal.steps(self.index)
             finally:
-                await journal.close()
+                await journal.database.close()
             if opened is not None and opened.step == "boot" and opened.number not in booted:
                 booted.add(opened.number)
                 self.subject.boot()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from sota.boundaries.b7_core_rvi.messages import Operation as ReportedOperation
@@ -21,8 +21,7 @@ from sota.kit.errors import Invalid, Refused
 from sota.kit.files.durable import private_folder
 from sota.slm.entry import DownloadEntry
 from sota.slm.images import commands
-from sota.slm.images.model import CHECK, UNDO, Check, Do, Result, Rule, Undo, next_move
-from sota.slm.images.store import ImageStore
+from sota.slm.images.model import CHECK, UNDO, Check, Do, Result, Rule, next_move
 from sota.slm.installers import Capability, Installer, InstallerFailed
 from sota.slm.installers import Command as StepCommand
 from sota.slm.journal import Journal
@@ -37,30 +36,18 @@ Work = Callable[[int, Image, Operation], Awaitable[Result]]
 
 
 class ImageInstallation:
-    """Installs update images, one at a time. ``folder`` holds what is extracted from them."""
+    """Installs update images, one at a time; what is extracted from them is below ``settings.data``."""
 
     def __init__(
-        self,
-        settings: SlmSettings,
-        journal: Journal,
-        installers: Sequence[Installer],
-        operations: OperationRunner,
-        folder: Path,
+        self, settings: SlmSettings, journal: Journal, installers: Mapping[str, Installer], operations: OperationRunner
     ) -> None:
-        self.store = ImageStore(journal)
-        self._settings = settings
-        self._journal = journal
-        self._installers = {installer.name: installer for installer in installers}
+        self._settings, self._journal, self._installers = settings, journal, installers
         self._operations = operations
-        self._folder = folder
-
-    def prepare(self) -> None:
-        """Create the folder for what is extracted."""
-        private_folder(self._folder)
+        self._folder = settings.data.resolve() / "taken-out"
 
     async def installed_version(self, name: str) -> str | None:
         """Return the version of an image that is installed."""
-        return next((image.version for image in await self.store.images() if image.name == name), None)
+        return next((image.version for image in await self._journal.images() if image.name == name), None)
 
     async def install(self, entry: DownloadEntry, start: StartDownload, file: Path) -> Finished | None:
         """Run an image's operations, or continue with them. Returns None if it was cancelled before it began."""
@@ -85,7 +72,7 @@ class ImageInstallation:
 
     async def reported(self, download_index: int) -> list[ReportedOperation]:
         """Return the results of all operations, with the output of their steps, for the report."""
-        results = await self.store.results(download_index)
+        results = await self._journal.results(download_index)
         limit = min(TEXT_LIMIT, TEXTS_LIMIT // max(1, len(results)))
         return [
             ReportedOperation(id=name, result_code=result.code, result_text=result.text[-limit:])
@@ -100,9 +87,8 @@ class ImageInstallation:
         """
         image = read_image(file)
         if image.signature is not None or not self._settings.allow_unsigned_images:
-            from sota.boundaries.package_signature import (
-                load_public_keys,  # an idle vehicle does not load its libraries
-            )
+            # An idle vehicle does not load the signature libraries.
+            from sota.boundaries.package_signature import load_public_keys
 
             image.check_signature(load_public_keys(self._settings.keys))
         if image.manifest.package != start.package:
@@ -116,23 +102,22 @@ class ImageInstallation:
         return image
 
     async def _run(self, index: int, image: Image) -> Finished:
-        operations, package = image.manifest.operations, image.manifest.package
+        operations = image.manifest.operations
         rules = [Rule(operation.id, operation.on_failure) for operation in operations]
         while True:
-            move = next_move(rules, await self.store.results(index), checked=self._operations.checks)
+            move = next_move(rules, await self._journal.results(index), checked=self._operations.checks)
             if isinstance(move, Finished):
                 return move
-            if isinstance(move, Do):
-                operation = operations[move.position]
-                await self.store.end(index, operation.id, await self._retry(self._do, index, image, operation))
-            elif isinstance(move, Undo):
-                operation = operations[move.position]
-                result = await self._retry(self._undo, index, image, operation)
-                await self.store.end(index, UNDO + operation.id, result)
-            elif isinstance(move, Check):
-                ended = await self._operations.run_check(index, CHECK, package)
+            if isinstance(move, Check):
+                command = self._operations.check_command("image", image.manifest.package)
+                ended = await self._operations.run_command(index, CHECK, Step.CHECK, command)
                 code = ResultCode.OK if ended.exit_code == 0 else ResultCode.GENERAL_ERROR
-                await self.store.end(index, CHECK, Result(code, ended.output))
+                key, result = CHECK, Result(code, ended.output)
+            else:
+                operation = operations[move.position]
+                work, key = (self._do, operation.id) if isinstance(move, Do) else (self._undo, UNDO + operation.id)
+                result = await self._retry(work, index, image, operation)
+            await self._journal.end_operation(index, key, result)
 
     async def _retry(self, work: Work, index: int, image: Image, operation: Operation) -> Result:
         """Run an operation; an installer that keeps failing is a failed operation."""
@@ -164,33 +149,34 @@ class ImageInstallation:
         if not history and opened is None:
             refusal = await self._refuse(operation, package_operation)
             if refusal is not None:
-                return refusal
+                return Result(refusal.code, refusal.text)
         found = await package_operation.installer.find(operation.package.name)
-        previous = await self.store.begin(index, operation.id, found.running_version)
+        previous = await self._journal.begin_operation(index, operation.id, found.running_version)
         finished = await self._operations.run(package_operation, previous, operation.id)
         return Result(finished.code, await self._output(index, operation.id, finished.text))
 
-    async def _refuse(self, operation: Install | Remove, package_operation: PackageOperation) -> Result | None:
-        """Check an operation before it begins; return its result if it must not."""
+    async def _refuse(self, operation: Install | Remove, package_operation: PackageOperation) -> Finished | None:
+        """Check an operation before it begins; return the refusal, if there is one."""
         refusal = await self._operations.inspect(package_operation)
         if refusal is not None or isinstance(operation, Remove):
-            return _result_of(refusal)
+            return refusal
         for entry in operation.blacklist:
             other = self._installers.get(entry.installer)
             running = (await other.find(entry.name)).running_version if other else None
             if running is not None and entry.version in {None, running}:
-                return Result(ResultCode.BLACKLISTED, f"{entry.name} {running} is in the vehicle.")
+                text = f"{entry.name} {running} is in the vehicle."
+                return Finished(False, ResultCode.BLACKLISTED, Reason.BLACKLISTED, text)
         if operation.allow_downgrade:
             return None
         installer, package = package_operation.installer, operation.package
         running = (await installer.find(package.name)).running_version
-        return _result_of(await refuse_old_version(installer, running, package.version))
+        return await refuse_old_version(installer, running, package.version)
 
     async def _undo(self, index: int, image: Image, operation: Operation) -> Result:
         if not isinstance(operation, Install | Remove):
             return Result(ResultCode.GENERAL_ERROR, f"{operation.id} cannot be undone: only packages can.")
         key = UNDO + operation.id
-        previous = await self.store.previous(index, operation.id)
+        previous = await self._journal.previous_version(index, operation.id)
         package_operation = self._package_operation(index, image, operation)
         finished = await self._operations.run(package_operation, previous, key, undo=True)
         code = ResultCode.OK if finished.reason is Reason.ROLLED_BACK else ResultCode.GENERAL_ERROR
@@ -237,7 +223,3 @@ class ImageInstallation:
                 if Capability.RESTORE in installer.capabilities and found.runs(operation.package.version):
                     path = self._path(index, image, operation)
                     self._operations.backups.keep(operation.package, installer.name, path)
-
-
-def _result_of(refusal: Finished | None) -> Result | None:
-    return Result(refusal.code, refusal.text) if refusal else None

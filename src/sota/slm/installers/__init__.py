@@ -101,7 +101,8 @@ class Place:
 class Installer(Protocol):
     """One kind of package. ``name`` is the value of ``installer`` in an update.
 
-    A package may support less than ``capabilities``: an unsupported step is a command that fails with the reason.
+    A package may support less than ``capabilities``: an unsupported step is a command that fails with the reason. A
+    subclass inherits :meth:`save`, which refuses.
     """
 
     name: str
@@ -109,7 +110,6 @@ class Installer(Protocol):
 
     def prepare(self) -> None:
         """Create the installer's folders and database, if they are missing."""
-        ...
 
     async def inspect(self, file: Path, name: str, version: str) -> None:
         """Check that the file is this package.
@@ -117,7 +117,6 @@ class Installer(Protocol):
         Raises:
             BadPackage: it is not.
         """
-        ...
 
     async def find(self, name: str) -> Found:
         """Return the state of a package in the installer's database.
@@ -125,7 +124,6 @@ class Installer(Protocol):
         Raises:
             InstallerFailed: the database cannot be read.
         """
-        ...
 
     async def list(self) -> list[InstalledPackage]:
         """Return everything that is installed.
@@ -133,7 +131,6 @@ class Installer(Protocol):
         Raises:
             InstallerFailed: the database cannot be read.
         """
-        ...
 
     async def save(self, name: str, file: Path) -> None:
         """Write a backup of what is installed now to ``file``; only installers with ``RESTORE`` need it.
@@ -143,7 +140,7 @@ class Installer(Protocol):
         Raises:
             InstallerFailed: the backup cannot be made.
         """
-        ...
+        raise InstallerFailed(f"{name} needs no backup file.")
 
     async def wait_until_free(self, timeout_s: float) -> None:
         """Wait until no other process uses the installer's database.
@@ -151,11 +148,9 @@ class Installer(Protocol):
         Raises:
             InstallerFailed: it does not become free in time.
         """
-        ...
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
         """Return the command that carries out a step."""
-        ...
 
 
 @runtime_checkable
@@ -170,7 +165,6 @@ class Shared(Protocol):
         Raises:
             InstallerFailed: a package that may be replaced could not be restored.
         """
-        ...
 
     async def compare(self, name: str, folder: Path, later: Collection[str]) -> OtherPackages:
         """Return what happened to the others since; ``later`` are packages that the same update replaces later.
@@ -178,7 +172,6 @@ class Shared(Protocol):
         Raises:
             InstallerFailed: the database cannot be read.
         """
-        ...
 
 
 async def ask(

@@ -20,7 +20,7 @@ from msgspec import Meta
 from sota.boundaries.values import InstalledPackage
 from sota.kit.files.durable import shared_folder
 from sota.slm.confinement import leads_out
-from sota.slm.installers import BadPackage, Capability, Command, InstallerFailed, Place, Unsafe, ask
+from sota.slm.installers import BadPackage, Capability, Command, Installer, InstallerFailed, Place, Unsafe, ask
 from sota.slm.installers.archive_slots import Slots
 from sota.slm.installers.steps import refuse, run_module, wait_for_lock
 from sota.slm.model import Found, Health, Job, Step
@@ -42,16 +42,16 @@ def make(place: Place) -> ArchiveInstaller:
     return ArchiveInstaller(place.root, place.read_options(Options, ArchiveInstaller.name))
 
 
-class ArchiveInstaller:
-    """Two slots for each package below one folder."""
+class ArchiveInstaller(Installer):
+    """Two slots for each package below one folder; the other slot is the backup."""
 
     name = "archive"
     capabilities = Capability.REMOVE | Capability.LIST | Capability.TWO_SLOTS
 
     def __init__(self, root: Path, options: Options) -> None:
-        self._options = options
         self._root = root
         self._folder = root / options.folder
+        self._limits = (str(options.max_bytes), str(options.max_files))
 
     def prepare(self) -> None:
         """Create the folder."""
@@ -63,8 +63,7 @@ class ArchiveInstaller:
             raise BadPackage(f"{name!r} cannot be the name of an archive's folder.")
         if why := self._why_not(name):
             raise Unsafe(why)
-        limits = (str(self._options.max_bytes), str(self._options.max_files))
-        look = run_module(STEPS, "look", str(file), *limits)
+        look = run_module(STEPS, "look", str(file), *self._limits)
         code, _, errors = await ask(*look.arguments, environment=look.environment, timeout_s=LOOK_TIMEOUT_S)
         if code != 0:
             raise BadPackage(f"The archive was refused: {errors}")
@@ -89,30 +88,26 @@ class ArchiveInstaller:
         found = [(name, (await self.find(name)).running_version) for name in names]
         return [InstalledPackage(name=name, version=version) for name, version in found if version]
 
-    async def save(self, name: str, file: Path) -> None:
-        """Refuse: the other slot is the backup."""
-        raise InstallerFailed(f"{name} needs no backup file.")
-
     async def wait_until_free(self, timeout_s: float) -> None:
         """Wait until no step works in the folder: a step may have lost its shell and continue."""
-        await wait_for_lock(self._folder / ".lock", timeout_s)
+        await wait_for_lock(self._folder, timeout_s)
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
         """Return the step's command: a module of this package, in a process that outlives the program."""
         if why := self._why_not(job.name):
             return refuse(why)
-        limits = (str(self._options.max_bytes), str(self._options.max_files))
-        install = ("install", str(self._folder), job.name, job.version, str(file), *limits)
+        install = ("install", job.version, str(file), *self._limits)
         actions: dict[Step, Sequence[str]] = {
             Step.INSTALL: install,
             Step.REINSTALL: install,
             Step.REPAIR: install,
-            Step.CONFIRM: ("confirm", str(self._folder), job.name, job.version),
-            Step.RESTORE: ("restore", str(self._folder), job.name, job.previous_version or ""),
-            Step.DISCARD: ("remove", str(self._folder), job.name),
-            Step.REMOVE: ("remove", str(self._folder), job.name),
+            Step.CONFIRM: ("confirm", job.version),
+            Step.RESTORE: ("restore", job.previous_version or ""),
+            Step.DISCARD: ("remove",),
+            Step.REMOVE: ("remove",),
         }
-        return run_module(STEPS, *actions[step])
+        action, *values = actions[step]
+        return run_module(STEPS, action, str(self._folder), job.name, *values)
 
     def _why_not(self, name: str) -> str:
         """Return why a package's folder must not be written: another package's program may have made it a link."""

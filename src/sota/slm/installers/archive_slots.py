@@ -12,14 +12,12 @@ also the program that carries out the steps: ``python -m sota.slm.installers.arc
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import os
 import resource
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -27,19 +25,13 @@ import msgspec
 from sota.kit.errors import SotaError
 from sota.kit.files.durable import shared_folder, sync_folder, write_atomic
 from sota.slm.installers.archive_files import Limits, unpack
+from sota.slm.installers.steps import Slot, locked
 
 SLOTS = ("a", "b")
 NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL})
 """Errors of reading a link that does not exist, or of something other than a link."""
 MEMORY_BYTES = 1 << 30
 """Limit of the unpacking process, so that the dictionary of a hostile xz file fails there alone."""
-
-
-class Slot(msgspec.Struct, frozen=True):
-    """The content of one slot."""
-
-    version: str
-    confirmed: bool
 
 
 class Slots:
@@ -149,18 +141,6 @@ class Slots:
         sync_folder(self.folder)
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Lock the folder of all archives."""
-    shared_folder(folder)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Carry out one step and return the exit code.
 
@@ -173,7 +153,7 @@ def main(arguments: Sequence[str]) -> int:
         if action == "look":
             unpack(Path(rest[0]), None, Limits(int(rest[1]), int(rest[2])))
             return 0
-        folder = Path(rest[0])
+        folder = shared_folder(Path(rest[0]))
         with locked(folder):
             _act(action, Slots(folder / rest[1]), rest[2:])
     except SotaError as error:

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -38,7 +37,7 @@ from sota.slm.installers.deb_record import (
     read_record,
     write_record,
 )
-from sota.slm.installers.deb_steps import Setup
+from sota.slm.installers.deb_steps import Dpkg, Setup
 from sota.slm.installers.deb_unconfined import why_not_unconfined, with_scripts
 from sota.slm.installers.steps import refuse, run_module
 from sota.slm.model import Found, Health, Job, OtherPackages, Step
@@ -63,16 +62,6 @@ def make(place: Place) -> DebInstaller:
     """Return the installer."""
     place.read_options(Options, DebInstaller.name)
     return DebInstaller(place.root, place.data, lock_timeout_s=place.lock_timeout_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Dpkg:
-    """The command lines of dpkg and dpkg-divert without their own arguments, and the paths of ``files`` there."""
-
-    arguments: tuple[str, ...]
-    divert: tuple[str, ...]
-    environment: Mapping[str, str]
-    files: Mapping[Path, str]
 
 
 class DebInstaller:
@@ -103,7 +92,7 @@ class DebInstaller:
             raise InstallerFailed(why)
         await self._check_reach(file, "")
         dpkg = self._dpkg(file)
-        command = (*dpkg.arguments, "--install", dpkg.files[file])
+        command = (*dpkg.arguments, "--install", dpkg.files[str(file)])
         code, output, errors = await ask(*command, environment=dpkg.environment, timeout_s=BUILD_TIMEOUT_S)
         if code != 0:
             raise InstallerFailed(f"dpkg: {output}\n{errors}")
@@ -190,16 +179,13 @@ class DebInstaller:
         except Unsafe as error:
             return refuse(error.detail)
         setup = Setup(
-            dpkg=dpkg.arguments,
-            divert=dpkg.divert,
-            environment=dpkg.environment,
+            dpkg=dpkg,
             root=str(self.root),
             name=job.name,
             version=job.version,
             previous_version=job.previous_version,
-            file="" if package is None else dpkg.files[package],
-            before="" if before is None else str(before),
-            before_inside="" if before is None else dpkg.files[before],
+            file=str(package or ""),
+            before=str(before or ""),
             lock_timeout_s=self._lock_timeout_s,
         )
         return run_module("sota.slm.installers.deb_steps", msgspec.json.encode(setup).decode(), str(step))
@@ -212,7 +198,7 @@ class DebInstaller:
         """
         # --force-confold: there is no one to ask, so a changed configuration file stays.
         common = ("--force-confdef", "--force-confold")
-        environment, plain = self._database.environment, {file: str(file) for file in files}
+        environment, plain = self._database.environment, {str(file): str(file) for file in files}
         if not self._confinement.needed:
             return Dpkg(("dpkg", "--log=/var/log/dpkg.log", *common), ("dpkg-divert",), environment, plain)
         why = self._confinement.why_not()
@@ -231,7 +217,7 @@ class DebInstaller:
             self._confinement.command(("dpkg", *options, *common), files),
             self._confinement.command(("dpkg-divert", *(() if whole else (f"--root={INSIDE}",)))),
             {**environment, "HOME": "/"},
-            {file: self._confinement.file_inside(file) for file in files},
+            {str(file): self._confinement.file_inside(file) for file in files},
         )
 
     async def _check_reach(self, file: Path, name: str) -> None:

@@ -18,13 +18,13 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sota.kit.files.durable import shared_folder
 
-LEFT_OUT = ("Status:", "Conffiles:", "Config-Version:", "Triggers-Pending:", "Triggers-Awaited:")
+LEFT_OUT = {"Status", "Conffiles", "Config-Version", "Triggers-Pending", "Triggers-Awaited", ""}
 CONTROL_FILES = ("preinst", "postinst", "prerm", "postrm", "config", "templates", "triggers", "conffiles", "shlibs")
 CONFFILE = re.compile(
     r" (?P<path>/.*?) (?P<digest>[0-9a-f]{32}|newconffile)(?P<flags>(?: obsolete| remove-on-upgrade)*)"
@@ -82,14 +82,8 @@ def control_of(stanza: str) -> str:
     >>> control_of("Package: ivi\\nStatus: install ok installed\\nConffiles:\\n /etc/ivi 0123\\nVersion: 1.0.0")
     'Package: ivi\\nVersion: 1.0.0\\n'
     """
-    kept: list[str] = []
-    keeping = True
-    for line in stanza.splitlines():
-        if not line.startswith(" "):
-            keeping = bool(line) and not line.startswith(LEFT_OUT)
-        if keeping:
-            kept.append(line)
-    return "".join(f"{line}\n" for line in kept)
+    fields = _fields(stanza)
+    return "".join(f"{line}\n" for name, lines in fields.items() if name not in LEFT_OUT for line in lines)
 
 
 def conffiles_of(stanza: str) -> list[Conffile]:
@@ -98,7 +92,7 @@ def conffiles_of(stanza: str) -> list[Conffile]:
     >>> conffiles_of("Package: ivi\\nConffiles:\\n /etc/ivi 00000000000000000000000000000000 obsolete\\nVersion: 1")
     [Conffile(path='/etc/ivi', digest='00000000000000000000000000000000', is_obsolete=True)]
     """
-    found = (CONFFILE.fullmatch(line) for line in _field(stanza, "Conffiles:"))
+    found = (CONFFILE.fullmatch(line) for line in _fields(stanza).get("Conffiles", []))
     return [Conffile(each["path"], each["digest"], "obsolete" in each["flags"]) for each in found if each]
 
 
@@ -173,13 +167,15 @@ def locate(root: Path, path: str, *, follow: bool = False) -> Path:
     return found
 
 
-def _field(stanza: str, name: str) -> Iterator[str]:
-    inside = False
+def _fields(stanza: str) -> dict[str, list[str]]:
+    """Return the lines of each field of a paragraph."""
+    fields: dict[str, list[str]] = {}
+    name = ""
     for line in stanza.splitlines():
         if not line.startswith(" "):
-            inside = line.startswith(name)
-        elif inside:
-            yield line
+            name = line.partition(":")[0]
+        fields.setdefault(name, []).append(line)
+    return fields
 
 
 def _shared_links(package: Installed, leaves: Iterable[str]) -> set[str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sota.kit.files.durable import shared_folder, write_atomic
+from sota.slm.boot import ENVIRONMENT
 from sota.slm.installers import QUERY_TIMEOUT_S, InstallerFailed, ask
 from sota.slm.installers.deb_copy import Installed, copy_tree
 from sota.slm.installers.deb_record import FORMAT, Package, parse
@@ -19,7 +20,6 @@ from sota.slm.installers.steps import wait_for_locks
 
 BUILD_TIMEOUT_S = 600.0
 WAY_OUT = "A workshop must restore it, for example from status-old, /var/backups or a copy of the vehicle's disk."
-SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class DebDatabase:
@@ -32,12 +32,8 @@ class DebDatabase:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of dpkg's own programs."""
-        return {
-            "PATH": SEARCH_PATH,
-            "LC_ALL": "C",
-            "HOME": str(self.root),  # so that the machine's .dpkg.cfg is not read
-            "DEBIAN_FRONTEND": "noninteractive",
-        }
+        # With this home the machine's .dpkg.cfg is not read.
+        return {**ENVIRONMENT, "HOME": str(self.root), "DEBIAN_FRONTEND": "noninteractive"}
 
     def prepare(self) -> None:
         """Create an empty package database if there is none. A database without its status file is not empty."""

@@ -27,12 +27,12 @@ import msgspec
 from sota.kit.files.durable import shared_folder, write_atomic
 from sota.slm.installers.deb_copy import conffiles_of, info_file, locate
 from sota.slm.installers.deb_record import FORMAT, Package, Record, diverted_since, is_lost, parse, read_record
+from sota.slm.installers.steps import LOCK_POLL_S, try_lock
 from sota.slm.model import NOT_BEGUN, Step
 from sota.slm.step_processes import VARIABLE, adopt_orphans
 
 LOCKS = ("lock-frontend", "lock")
 """A front end such as apt holds the first for all of its work, and the second while dpkg does not run."""
-LOCK_POLL_S = 0.1
 QUERY_TIMEOUT_S = 30.0
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 WHOLE_STATE = ("--force-depends", "--force-breaks", "--force-conflicts")
@@ -40,23 +40,25 @@ WHOLE_STATE = ("--force-depends", "--force-breaks", "--force-conflicts")
 OWN = ("--force-remove-essential", "--force-remove-protected")
 
 
-class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One package, and the command lines of dpkg and dpkg-divert.
+class Dpkg(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The command lines of dpkg and dpkg-divert without their own arguments; ``files`` are paths as dpkg sees them."""
 
-    ``file`` is what is installed or restored, as a path that dpkg sees. ``before`` is the folder of the record, and
-    ``before_inside`` the same as dpkg sees it.
-    """
-
-    dpkg: tuple[str, ...]
+    arguments: tuple[str, ...]
     divert: tuple[str, ...]
     environment: Mapping[str, str]
+    files: Mapping[str, str]
+
+
+class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One package: ``file`` is what is installed or restored, ``before`` the folder of the record; empty if none."""
+
+    dpkg: Dpkg
     root: str
     name: str
     version: str
     previous_version: str | None
     file: str
     before: str
-    before_inside: str
     lock_timeout_s: float
 
 
@@ -69,6 +71,7 @@ class Steps:
 
     def __init__(self, setup: Setup, record: Record | None) -> None:
         self._setup = setup
+        self._file = setup.dpkg.files.get(setup.file, "")
         self._record = record or Record({})
         self._is_recorded = record is not None
         self._root = Path(setup.root)
@@ -95,21 +98,21 @@ class Steps:
         return 1
 
     def _install(self) -> int:
-        code = self._dpkg("--install", self._setup.file)
+        code = self._dpkg("--install", self._file)
         was, found = self._record.target(self._setup.name), self._target()
         stuck = was is not None and not was.is_absent and not was.is_installed
         if code != 0 and was and found and stuck and found.version == was.version and not found.is_installed:
             self._remove_scripts(found)
-            return self._dpkg("--install", self._setup.file)
+            return self._dpkg("--install", self._file)
         return code
 
     def _restore(self) -> int:
-        code = self._dpkg("--install", self._setup.file, *self._lost())
+        code = self._dpkg("--install", self._file, *self._lost())
         found = self._target()
         if not self._is_as_before():
             if found is not None and found.version == self._setup.version != self._setup.previous_version:
                 self._remove_scripts(found)
-            code = self._dpkg(*WHOLE_STATE, "--install", self._setup.file, *self._lost())
+            code = self._dpkg(*WHOLE_STATE, "--install", self._file, *self._lost())
         if self._is_as_before():
             self._remove_diversions()
         self._configure([])
@@ -146,7 +149,8 @@ class Steps:
         """Return the package files of the other packages that have changed."""
         now = self._packages()
         lost = [key for key in self._record.companions if is_lost(self._record, key, now, self._database)]
-        return [f"{self._setup.before_inside}/{self._record.companions[key].file}" for key in lost]
+        before = self._setup.dpkg.files.get(self._setup.before, "")
+        return [f"{before}/{self._record.companions[key].file}" for key in lost]
 
     def _is_as_before(self) -> bool:
         now = self._packages()
@@ -170,14 +174,14 @@ class Steps:
         if self._is_recorded:
             listed = self._query("dpkg-divert", "--list").splitlines()
             for path in diverted_since(self._record.diversions, listed, self._setup.name):
-                self._run(*self._setup.divert, "--package", self._setup.name, "--remove", "--rename", path)
+                self._run(*self._setup.dpkg.divert, "--package", self._setup.name, "--remove", "--rename", path)
 
     def _restore_configuration(self) -> None:
         """Restore each recorded configuration file, and remove new ones of a package that was removed before."""
         was = self._record.target(self._setup.name)
         if was is not None and was.status == "config-files":
             known = {conffile.path for conffile in self._record.conffiles}
-            for conffile in conffiles_of(self._ask("--status", self._setup.name)):
+            for conffile in conffiles_of(self._query("dpkg-query", "--status", self._setup.name)):
                 if conffile.path not in known:
                     locate(self._root, conffile.path).unlink(missing_ok=True)
         for kept in self._record.conffiles:
@@ -200,7 +204,7 @@ class Steps:
         ]
         if wanted:  # here dpkg changes its database only, and runs no script
             command = ["dpkg", f"--admindir={self._database}", "--set-selections"]
-            environment = {**self._setup.environment, "DPKG_FRONTEND_LOCKED": "1"}
+            environment = {**self._setup.dpkg.environment, "DPKG_FRONTEND_LOCKED": "1"}
             selections = "".join(wanted).encode()
             subprocess.run(command, env=environment, input=selections, timeout=QUERY_TIMEOUT_S, check=False)
 
@@ -208,26 +212,22 @@ class Steps:
         return next((each for each in self._packages().values() if each.name == self._setup.name), None)
 
     def _packages(self) -> dict[str, Package]:
-        return parse(self._ask(f"--showformat={FORMAT}", "--show"))
-
-    def _ask(self, *arguments: str) -> str:
-        return self._query("dpkg-query", *arguments)
+        return parse(self._query("dpkg-query", f"--showformat={FORMAT}", "--show"))
 
     def _query(self, program: str, *arguments: str) -> str:
         command = [program, f"--admindir={self._database}", *arguments]
-        done = subprocess.run(
-            command, env=self._setup.environment, capture_output=True, timeout=QUERY_TIMEOUT_S, check=False
-        )
+        environment = self._setup.dpkg.environment
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=QUERY_TIMEOUT_S, check=False)
         errors = done.stderr.decode(errors="replace")
         if done.returncode != 0 and "no packages found" not in errors and "is not installed" not in errors:
             raise OSError(f"{program}: {errors}")
         return done.stdout.decode(errors="surrogateescape")
 
     def _dpkg(self, *arguments: str) -> int:
-        return self._run(*self._setup.dpkg, *arguments)
+        return self._run(*self._setup.dpkg.arguments, *arguments)
 
     def _run(self, *command: str) -> int:
-        environment = {**self._setup.environment, "DPKG_FRONTEND_LOCKED": "1"}  # by us
+        environment = {**self._setup.dpkg.environment, "DPKG_FRONTEND_LOCKED": "1"}  # by us
         if VARIABLE in os.environ:  # so that dpkg and its children are found if this process is killed
             environment[VARIABLE] = os.environ[VARIABLE]
         # The step's own time-out, a setting of the vehicle, ends this process and dpkg together.
@@ -247,7 +247,7 @@ def front_end_lock(database: Path, timeout_s: float) -> Iterator[None]:
         for name in LOCKS:
             descriptor = os.open(database / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
             descriptors.append(descriptor)
-            while not _take(descriptor):
+            while not try_lock(descriptor, fcntl.lockf):
                 if time.monotonic() > deadline:
                     raise LockHeld(f"dpkg's database was locked by another process for more than {timeout_s:g} s")
                 time.sleep(LOCK_POLL_S)
@@ -256,14 +256,6 @@ def front_end_lock(database: Path, timeout_s: float) -> Iterator[None]:
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
-
-
-def _take(descriptor: int) -> bool:
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
 
 
 def main(arguments: Sequence[str]) -> int:

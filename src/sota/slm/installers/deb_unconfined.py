@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from sota.slm.installers.deb_steps import SCRIPTS
 from sota.slm.installers.tar_stream import BadArchive, Bounded, Forward
 
-SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 TIMEOUT_S = 600.0
 MAX_BYTES = 1 << 40
 

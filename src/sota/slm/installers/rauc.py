@@ -73,7 +73,7 @@ class RaucInstaller(TwoSlotInstaller):
         if name != self._options.package:
             return Found(Health.ABSENT)
         async with connect(self._options.address) as rauc:
-            slots, primary = await rauc.slots(), await rauc.primary()
+            slots, (primary,) = await rauc.slots(), await rauc.call("GetPrimary")
         booted = next((slot for slot in slots if slot.booted), None)
         if booted is None:
             raise InstallerFailed("RAUC does not know which slot runs.")

@@ -82,11 +82,6 @@ class Rauc:
             if fields.get("bootname")
         ]
 
-    async def primary(self) -> str:
-        """Return the name of the slot that the next boot starts."""
-        (name,) = await self.call("GetPrimary")
-        return str(name)
-
     async def install(self, file: str) -> int:
         """Install a bundle and print its progress; return RAUC's result, 0 for success."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()

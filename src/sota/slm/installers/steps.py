@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import msgspec
 
 from sota.slm.installers import Command, InstallerFailed
 
+LOCK = ".lock"
 LOCK_POLL_S = 0.1
 CANNOT = 'echo "$1"; exit 1'
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """The content of one of two slots."""
+
+    version: str
+    confirmed: bool
 
 
 def run_module(module: str, *arguments: str) -> Command:
@@ -27,13 +38,24 @@ def refuse(text: str) -> Command:
     return Command(("/bin/sh", "-c", CANNOT, "sh", text), {})
 
 
-async def wait_for_lock(lock: Path, timeout_s: float) -> None:
-    """Wait until no process holds a lock: a step may have lost its shell and continue.
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Lock a folder for a step; yield the lock's descriptor."""
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+async def wait_for_lock(folder: Path, timeout_s: float) -> None:
+    """Wait until no process has locked a folder: a step may have lost its shell and continue.
 
     Raises:
-        InstallerFailed: it is held for longer.
+        InstallerFailed: it is locked for longer.
     """
-    await wait_for_locks([lock], timeout_s, f"Another process works in {lock.parent}", fcntl.flock)
+    await wait_for_locks([folder / LOCK], timeout_s, f"Another process works in {folder}", fcntl.flock)
 
 
 async def wait_for_locks(
@@ -58,9 +80,15 @@ def _is_free(lock: Path, take: Callable[[int, int], object]) -> bool:
     except FileNotFoundError:
         return True
     try:
+        return try_lock(descriptor, take)
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int, take: Callable[[int, int], object]) -> bool:
+    """Take a lock if no process holds it; report whether it was free."""
+    try:
         take(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
-    finally:
-        os.close(descriptor)
     return True

@@ -34,8 +34,8 @@ from sota.kit.errors import StartError
 from sota.kit.files.durable import private_folder
 from sota.slm.boot import ENVIRONMENT
 from sota.slm.installers import BadPackage, InstallerFailed, Place, ask
-from sota.slm.installers.steps import wait_for_lock
-from sota.slm.installers.swupdate_slots import CHECKING, INSTALLING, Setup, Slot, Slots, alone, says_success
+from sota.slm.installers.steps import Slot, wait_for_lock
+from sota.slm.installers.swupdate_slots import CHECKING, INSTALLING, Setup, Slots, alone, says_success
 from sota.slm.installers.two_slots import TwoSlotInstaller
 from sota.slm.model import Found, Health
 
@@ -122,7 +122,7 @@ class SwupdateInstaller(TwoSlotInstaller):
 
     async def wait_until_free(self, timeout_s: float) -> None:
         """Wait until no step works on the slots: a step may have lost its shell and continue."""
-        await wait_for_lock(self._data / ".lock", timeout_s)
+        await wait_for_lock(self._data, timeout_s)
 
     async def _which(self, command: CommandLine) -> str:
         code, output, errors = await ask(*command, environment=ENVIRONMENT)

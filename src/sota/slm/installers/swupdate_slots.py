@@ -6,7 +6,6 @@ for a complete one. ``python -m sota.slm.installers.swupdate_slots`` is the step
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import msgspec
 from sota.kit.files.durable import write_atomic
 from sota.kit.files.set_aside import set_aside
 from sota.kit.runtime.logging import get_logger
+from sota.slm.installers.steps import Slot, locked
 
 WRITE_TIMEOUT_S = 24 * 3600.0
 """The step's own time-out, a setting of the vehicle, comes first."""
@@ -46,13 +46,6 @@ def alone(environment: Mapping[str, str], folder: str) -> dict[str, str]:
     to SWUpdate's working folder, because a socket's path must be short.
     """
     return {**environment, "TMPDIR": folder}
-
-
-class Slot(msgspec.Struct, frozen=True):
-    """The content of one slot."""
-
-    version: str
-    confirmed: bool
 
 
 class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,17 +156,14 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``FOLDER SETUP install FILE VERSION``, ``… confirm`` or ``… restore VERSION``; SETUP is JSON."""
     folder, setup, action, *rest = arguments
     slots = Slots(Path(folder), msgspec.json.decode(setup, type=Setup))
-    lock = os.open(Path(folder) / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if action == "install":
-            return slots.install(Path(rest[0]), rest[1], lock)
-        return slots.confirm() if action == "confirm" else slots.restore(rest[0])
+        with locked(Path(folder)) as lock:
+            if action == "install":
+                return slots.install(Path(rest[0]), rest[1], lock)
+            return slots.confirm() if action == "confirm" else slots.restore(rest[0])
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
         print(str(error), file=sys.stderr)
         return 1
-    finally:
-        os.close(lock)
 
 
 if __name__ == "__main__":

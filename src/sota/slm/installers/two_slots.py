@@ -6,30 +6,27 @@ health check; until then a rollback is a boot from the other slot.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 
 from sota.boundaries.values import InstalledPackage
-from sota.slm.installers import Capability, Command, InstallerFailed
+from sota.slm.installers import Capability, Command, Installer
 from sota.slm.installers.steps import refuse, run_module
 from sota.slm.model import Found, Health, Job, Step
 from sota.slm.versions import is_newer
 
 
-class TwoSlotInstaller(ABC):
-    """The package that is the vehicle's system. ``factory_version`` is what runs in a slot that was never written."""
+class TwoSlotInstaller(Installer):
+    """The package that is the vehicle's system. ``factory_version`` is what runs in a slot that was never written.
 
-    name: str
+    The other slot is the backup.
+    """
+
     capabilities = Capability.LIST | Capability.TWO_SLOTS | Capability.NEEDS_BOOT | Capability.VERIFIES
 
     def __init__(self, package: str, factory_version: str | None, module: str, *arguments: str) -> None:
         """``module`` with ``arguments`` is the program that carries out steps."""
         self._package, self._factory_version = package, factory_version
         self._program = (module, *arguments)
-
-    @abstractmethod
-    async def find(self, name: str) -> Found:
-        """Return the state of a package."""
 
     async def list(self) -> list[InstalledPackage]:
         """Return the system, if its version is known."""
@@ -40,10 +37,6 @@ class TwoSlotInstaller(ABC):
         """Compare versions by their numbers; the factory's version is the oldest, whatever its name."""
         newer = is_newer(installed, wanted)
         return False if newer is None and installed == self._factory_version else newer
-
-    async def save(self, name: str, file: Path) -> None:
-        """Refuse: the other slot is the backup."""
-        raise InstallerFailed(f"{name} needs no backup file.")
 
     def command(self, step: Step, job: Job, file: Path, previous_file: Path | None) -> Command:
         """Return the step's command: a module of this package, in a process that outlives the program."""
