@@ -5,34 +5,23 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
+
 from sota.core.transfers.dispatching.retry_store import Retry
 from sota.core.transfers.sending.limits import Limits
-from sota.kit.runtime.settings import Annotated, Meta
-from sota.kit.security.service_tls import (
-    CallersAuthority,
-    ServicesAuthority,
-    ServicesCertificate,
-    ServicesKey,
-    TlsCertificate,
-    TlsHost,
-    TlsKey,
-    TlsPort,
-)
-from sota.kit.sql.settings import DatabaseSettings, DatabaseUrl
+from sota.kit.runtime.settings import Annotated, Meta, Port
+from sota.kit.security.service_tls import ServedSettings, ServicesAuthority, ServicesCertificate, ServicesKey
+from sota.kit.sql.settings import DatabaseUrl
+
+Times = Annotated[int, Meta(ge=1, le=100)]
+WithinAnHour = Annotated[float, Meta(gt=0, le=3600)]
 
 
-class CoreSettings(DatabaseSettings, kw_only=True):
+class CoreSettings(ServedSettings, kw_only=True):
     """Everything that can be set for SOTA Core."""
 
-    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the API; 0 takes a free one.")] = 8081
-    tls_port: TlsPort = 0
-    tls_host: TlsHost = "0.0.0.0"  # noqa: S104 - for other machines, and off unless asked for
-    tls_certificate_file: TlsCertificate = None
-    tls_certificate_key_file: TlsKey = None
-    tls_callers_file: CallersAuthority = None
-    callback_port: Annotated[
-        int, Meta(ge=0, le=65535, description="TCP port for the messages of our node; 0 takes a free one.")
-    ] = 0
+    port: Annotated[Port, Meta(description="TCP port of the API; 0 takes a free one.")] = 8081
+    callback_port: Annotated[Port, Meta(description="TCP port for the messages of our node; 0 takes a free one.")] = 0
     database: DatabaseUrl = "sqlite:///var/core.db"
     credentials_file: Annotated[Path, Meta(description="Who may call: TOML file of token hashes.")] = Path(
         "var/core-callers.toml"
@@ -89,18 +78,12 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     block_cache_bytes: Annotated[
         int, Meta(ge=0, le=1 << 40, description="Bytes of memory for the cache of encoded blocks.")
     ] = 64 << 20
-    ack_timeout_s: Annotated[float, Meta(gt=0, le=3600, description="Seconds until an unanswered block is resent.")] = (
-        30.0
-    )
+    ack_timeout_s: Annotated[WithinAnHour, Meta(description="Seconds until an unanswered block is resent.")] = 30.0
     ack_commit_s: Annotated[
         float, Meta(gt=0, le=10, description="Seconds between two commits of what vehicles acknowledged.")
     ] = 0.25
-    attempts: Annotated[
-        int, Meta(ge=1, le=100, description="How often a block is sent before the download is aborted.")
-    ] = 5
-    tries: Annotated[
-        int, Meta(ge=1, le=100, description="How often an update of a silent vehicle is tried in total.")
-    ] = 3
+    attempts: Annotated[Times, Meta(description="How often a block is sent before the download is aborted.")] = 5
+    tries: Annotated[Times, Meta(description="How often an update of a silent vehicle is tried in total.")] = 3
     retry_pause_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds until it is tried again; doubles each time, up to a day.")
     ] = 900.0
@@ -119,15 +102,14 @@ class CoreSettings(DatabaseSettings, kw_only=True):
         float, Meta(ge=1, le=3600, description="Seconds for which a transfer stays this Core's without a sign of life.")
     ] = 120.0
     resolver_check_s: Annotated[
-        float,
-        Meta(gt=0, le=3600, description="Seconds between checks that the Resolver remembers the last fact."),
+        WithinAnHour, Meta(description="Seconds between checks that the Resolver remembers the last fact.")
     ] = 10.0
     resolver_wait_s: Annotated[
         float,
         Meta(gt=0, le=25, description="Seconds that a request waits for the Resolver to learn what Core acknowledged."),
     ] = 10.0
     node_check_s: Annotated[
-        float, Meta(gt=0, le=3600, description="Seconds between checks that the node knows our services.")
+        WithinAnHour, Meta(description="Seconds between checks that the node knows our services.")
     ] = 10.0
     dispatch_interval_s: Annotated[float, Meta(gt=0, le=60, description="Seconds between checks for due updates.")] = (
         1.0
@@ -141,12 +123,4 @@ class CoreSettings(DatabaseSettings, kw_only=True):
     @property
     def limits(self) -> Limits:
         """Limits on concurrent transfers and on bytes a second."""
-        return Limits(
-            window=self.window,
-            in_flight_bytes=self.in_flight_bytes,
-            transfers=self.transfers,
-            transfers_per_request=self.transfers_per_request,
-            bytes_per_s=self.bytes_per_s,
-            request_bytes_per_s=self.request_bytes_per_s,
-            vehicle_bytes_per_s=self.vehicle_bytes_per_s,
-        )
+        return msgspec.convert(self, Limits, from_attributes=True)

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sota.kit.runtime.settings import Annotated, Meta
-from sota.kit.security.service_tls import CallersAuthority, TlsCertificate, TlsHost, TlsKey, TlsPort
-from sota.kit.sql.settings import DatabaseSettings, DatabaseUrl
+from sota.kit.runtime.settings import Annotated, Meta, Port
+from sota.kit.security.service_tls import ServedSettings
+from sota.kit.sql.settings import DatabaseUrl
 
 
-class ResolverSettings(DatabaseSettings, kw_only=True):
+class ResolverSettings(ServedSettings, kw_only=True):
     """Settings of the External Resolver."""
 
-    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the API; 0 takes a free one.")] = 8082
-    tls_port: TlsPort = 0
-    tls_host: TlsHost = "0.0.0.0"  # noqa: S104 - for other machines, and off unless asked for
-    tls_certificate_file: TlsCertificate = None
-    tls_certificate_key_file: TlsKey = None
-    tls_callers_file: CallersAuthority = None
+    port: Annotated[Port, Meta(description="TCP port of the API; 0 takes a free one.")] = 8082
     database: DatabaseUrl = "sqlite:///var/resolver.db"
     credentials_file: Annotated[Path, Meta(description="Who may call: TOML file of token hashes.")] = Path(
         "var/resolver-callers.toml"

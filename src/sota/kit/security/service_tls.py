@@ -8,8 +8,8 @@ Rules kept here:
 * a replaced certificate is used without a restart;
 * a setting whose counterpart is missing prevents the start: no program runs with less protection than configured.
 
->>> class ResolverSettings(DatabaseSettings, kw_only=True):      # doctest: +SKIP
-...     tls_port: TlsPort = 0
+>>> class ResolverSettings(ServedSettings, kw_only=True):        # doctest: +SKIP
+...     database: DatabaseUrl = "sqlite:///var/resolver.db"
 """
 
 from __future__ import annotations
@@ -25,19 +25,10 @@ from sota.kit.http.listener import HttpListener
 from sota.kit.runtime.settings import Annotated, Meta
 from sota.kit.security.tls import ServerCertificate
 from sota.kit.security.tls_client import calling
+from sota.kit.sql.settings import DatabaseSettings
 
 REFRESH_S = 2.0
 
-TlsPort = Annotated[
-    int, Meta(ge=0, le=65535, description="TCP port of the API over TLS, for other machines; 0 turns it off.")
-]
-TlsHost = Annotated[str, Meta(description="Address of that port.")]
-TlsCertificate = Annotated[Path | None, Meta(description="Certificate chain of that port (PEM).")]
-TlsKey = Annotated[Path | None, Meta(description="The certificate's private key (PEM).")]
-CallersAuthority = Annotated[
-    Path | None,
-    Meta(description="Authority of callers' certificates (PEM); if set, callers without one cannot connect there."),
-]
 ServicesAuthority = Annotated[
     Path | None,
     Meta(description="Authority of the programs that we call over HTTPS (PEM); the system's if not set."),
@@ -50,14 +41,19 @@ ServicesKey = Annotated[
 ]
 
 
-class Callee(Protocol):
-    """The settings of a program that can be called over TLS."""
+class ServedSettings(DatabaseSettings, kw_only=True):
+    """Settings of a program with a database that others can call over TLS."""
 
-    tls_port: int
-    tls_host: str
-    tls_certificate_file: Path | None
-    tls_certificate_key_file: Path | None
-    tls_callers_file: Path | None
+    tls_port: Annotated[
+        int, Meta(ge=0, le=65535, description="TCP port of the API over TLS, for other machines; 0 turns it off.")
+    ] = 0
+    tls_host: Annotated[str, Meta(description="Address of that port.")] = "0.0.0.0"  # noqa: S104 - off unless asked for
+    tls_certificate_file: Annotated[Path | None, Meta(description="Certificate chain of that port (PEM).")] = None
+    tls_certificate_key_file: Annotated[Path | None, Meta(description="The certificate's private key (PEM).")] = None
+    tls_callers_file: Annotated[
+        Path | None,
+        Meta(description="Authority of callers' certificates (PEM); if set, callers without one cannot connect there."),
+    ] = None
 
 
 class Caller(Protocol):
@@ -85,7 +81,7 @@ def calling_of(settings: Caller) -> ssl.SSLContext | None:
 class TlsListener:
     """The TLS port of a program's API, if its settings configure one."""
 
-    def __init__(self, app: AsgiApp, settings: Callee) -> None:
+    def __init__(self, app: AsgiApp, settings: ServedSettings) -> None:
         self._listener: HttpListener | None = None
         self._certificate: ServerCertificate | None = None
         certificate, key = settings.tls_certificate_file, settings.tls_certificate_key_file
