@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
+from sota.boundaries.b2_web_core.messages import Component
 from sota.boundaries.binding.service_credentials import issue
 from sota.core.components import store as components
-from sota.core.components.model import Component
 from sota.core.packages import store as packages
 from sota.core.packages.model import Package
 from sota.core.program import CoreProgram
@@ -80,7 +80,7 @@ async def test_update_is_found_with_its_data(core: RunningCore) -> None:
         result = await requests.find_update(tx, UUID(told["update_id"]))
     assert result.outcome == "found"
     assert result.data is not None
-    assert (result.data.vin, result.data.package, result.data.status) == (vin, (name, "2.1.0"), "pending")
+    assert (result.data.vin, result.data.package.text, result.data.status) == (vin, f"{name}/2.1.0", "pending")
 
 
 @pytest.mark.whitelist("WL-B4-4", "missing")
@@ -158,23 +158,23 @@ async def test_package_that_no_vin_has_is_told(core: RunningCore) -> None:
 
 @pytest.mark.whitelist("WL-B4-9", "success")
 async def test_new_component_is_a_success(core: RunningCore) -> None:
-    new = Component(new_name("TCU"), None, "", NOW)
-    result = await core.db.transact(lambda tx: components.insert_component(tx, new))
+    new = Component(part_number=new_name("TCU"))
+    result = await core.db.transact(lambda tx: components.insert_component(tx, new, NOW))
     assert result.text == "Success"
 
 
 @pytest.mark.whitelist("WL-B4-9", "exists")
 async def test_component_that_exists_is_told(core: RunningCore) -> None:
-    known = Component(new_name("TCU"), None, "", NOW)
-    await core.db.transact(lambda tx: components.insert_component(tx, known))
-    result = await core.db.transact(lambda tx: components.insert_component(tx, known))
+    known = Component(part_number=new_name("TCU"))
+    await core.db.transact(lambda tx: components.insert_component(tx, known, NOW))
+    result = await core.db.transact(lambda tx: components.insert_component(tx, known, NOW))
     assert result.text == "Record exists"
 
 
 @pytest.mark.whitelist("WL-B4-10", "found")
 async def test_components_are_found_with_their_data(core: RunningCore) -> None:
-    known = Component(new_name("TCU"), "Telematics", "LTE", NOW)
-    await core.db.transact(lambda tx: components.insert_component(tx, known))
+    known = Component(part_number=new_name("TCU"), name="Telematics", description="LTE")
+    await core.db.transact(lambda tx: components.insert_component(tx, known, NOW))
     async with core.db.read() as tx:
         result = await components.find_components(tx, [known.part_number])
     assert (result.outcome, result.data) == ("found", [known])

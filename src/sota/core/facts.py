@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from sota.boundaries.b5_core_resolver.messages import Fact, PackageAdded, PackageRemoved
+from sota.boundaries.b5_core_resolver.messages import Fact, PackageAdded, PackageRemoved, VehicleProvisioned
 from sota.boundaries.values import InstalledPackage
 from sota.core import tables
+from sota.core.vehicles.model import PackageKey, differences
 from sota.kit.runtime.clock import Clock, new_id
 from sota.kit.sql.database import Tx
 from sota.kit.sql.outbox import Delivery, Sender
@@ -31,18 +32,22 @@ def fact_id() -> str:
     return str(new_id())
 
 
-def package_changes(
-    vin: str, added: Iterable[tuple[str, str]], removed: Iterable[tuple[str, str]]
-) -> list[PackageAdded | PackageRemoved]:
+def to_installed(packages: Iterable[PackageKey]) -> list[InstalledPackage]:
+    """Write installed packages, sorted by name."""
+    return [InstalledPackage(name=name, version=version) for name, version in sorted(packages)]
+
+
+def provisioned(vin: str, components: Iterable[str], packages: Iterable[PackageKey]) -> VehicleProvisioned:
+    """Build the fact of everything that a vehicle has."""
+    return VehicleProvisioned(id=fact_id(), vin=vin, components=sorted(components), packages=to_installed(packages))
+
+
+def package_changes(vin: str, before: set[PackageKey], after: set[PackageKey]) -> list[PackageAdded | PackageRemoved]:
     """Build the facts of changed packages, removals first."""
-    kinds: tuple[tuple[type[PackageAdded | PackageRemoved], Iterable[tuple[str, str]]], ...] = (
-        (PackageRemoved, removed),
-        (PackageAdded, added),
-    )
+    added, removed = differences(before, after)
     return [
-        kind(id=fact_id(), vin=vin, package=InstalledPackage(name=name, version=version))
-        for kind, packages in kinds
-        for name, version in sorted(packages)
+        *(PackageRemoved(id=fact_id(), vin=vin, package=one) for one in to_installed(removed)),
+        *(PackageAdded(id=fact_id(), vin=vin, package=one) for one in to_installed(added)),
     ]
 
 

@@ -43,10 +43,8 @@ from sota.core.transfers.dispatching.dispatcher import Dispatcher
 from sota.core.transfers.presence.conflicts import Conflicts
 from sota.core.transfers.presence.instances import Instances
 from sota.core.transfers.presence.registration import Registration, callback_secret
-from sota.core.transfers.sending.blocks import Blocks
 from sota.core.transfers.sending.engine import Engine
 from sota.core.transfers.sending.fair_queue import WORKERS
-from sota.core.transfers.sending.progress_writer import ProgressWriter
 from sota.core.vehicles.api import VehiclesApi
 from sota.kit.audit.trail import AuditTrail
 from sota.kit.errors import SotaError
@@ -94,20 +92,10 @@ class CoreProgram:
             self.clock,
         )
         self.resync.relay = self.relay
-        self.writer = ProgressWriter(self.db, pause_s=settings.ack_commit_s)
-        self.engine = Engine(
-            self.db,
-            node,
-            Blocks(settings.repository, cache_bytes=settings.block_cache_bytes),
-            self.writer,
-            self.clock,
-            settings=settings,
-        )
-        self.dispatcher = Dispatcher(self.db, node, self.engine, self.clock, settings=settings)
+        self.engine = Engine(self.db, node, self.clock, settings)
+        self.dispatcher = Dispatcher(self.engine)
         self.engine.on_free = self.dispatcher.wake
-        self.registration = Registration(
-            self.db, node, self.engine, self.dispatcher, self.clock, check_s=settings.node_check_s
-        )
+        self.registration = Registration(self.dispatcher)
         self.audit = AuditTrail(self.db)
         self.instances = Instances(
             self.db,
@@ -119,23 +107,14 @@ class CoreProgram:
         self.once = Idempotency(self.db, tables.idempotency, self.clock)
         conflicts = Conflicts(self.engine, self.dispatcher, self.relay, self.audit)
         self.registration.on_found = conflicts.ask
-        self.transfers = TransfersApi(
-            self.engine,
-            self.dispatcher,
-            self.registration,
-            self.relay,
-            conflicts,
-            accept_unidentified_peers=settings.accept_unidentified_peers,
-        )
+        self.transfers = TransfersApi(self.registration, self.relay, conflicts)
         self.authority = KeptAuthority(settings.authority, timedelta(days=settings.identity_days))
         self.revocations = RevocationList(self.db, self.clock, settings.revoked or settings.data / "revoked.txt")
         self.renewals = RenewalApi(self.db, self.authority, node, self.audit, self.clock)
         self.endings = Endings(self.engine, self.dispatcher, self.relay, self.clock)
         self.blacklist = BlacklistApi(self.endings)
         self.following = Following(self.relay, settings.resolver_wait_s)
-        self.queueing = Queueing(
-            self.db, resolver, self.relay, self.dispatcher, self.clock, settings=settings, following=self.following
-        )
+        self.queueing = Queueing(resolver, self.following, self.relay, self.dispatcher)
         self.callbacks = self._callback_server()
         self.app = self._bind(resolver)
         self.listener = HttpListener(self.app, settings.host, settings.port)
@@ -164,7 +143,7 @@ class CoreProgram:
         address = self.settings.callback_url or f"http://{self.settings.host}:{self.callbacks.port}"
         self.registration.address = address.rstrip("/")
         self._background.keep("core certificate", self.tls.run)
-        self._background.keep("core acknowledgements", self.writer.run)
+        self._background.keep("core acknowledgements", self.engine.writer.run)
         self._background.keep("core outbox", self.relay.run)
         self._background.keep("core resync", self.resync.run)
         self._background.keep("core presence", self.registration.run_events)

@@ -219,7 +219,7 @@ async def half_written(core: RunningCore, name: str, vins: Sequence[str], owner:
         await queue_store.insert_request(tx, request)
         await preparation_store.begin(tx, Preparation(request.id, owner), now, now + lease)
         packages = await package_store.find_packages(tx, [order.package])
-        await set_store.insert_sets(tx, request, {(order.package,): 0}, packages)
+        await set_store.insert_sets(tx, [request], {(0, (order.package,)): 0}, packages)
         await queue_store.stage(tx, request, Slice(0, (order.package,), vins), packages, 0)
 
     await core.db.transact(write)

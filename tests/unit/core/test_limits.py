@@ -40,7 +40,7 @@ def test_bucket_is_kept_over_time_whatever_the_sizes(rate: int, sizes: list[int]
 
 
 def test_narrowest_of_all_limits_holds() -> None:
-    rates = RateLimiter(Limits(bytes_per_s=1000, request_bytes_per_s=500, vehicle_bytes_per_s=100), 0.0)
+    rates = RateLimiter(Limits(bytes_per_s=1000, request_bytes_per_s=500, vehicle_bytes_per_s=100))
     rates.spend("VIN1", ONE, 400, 0.0)
     assert rates.pause_s("VIN1", ONE, 0.0) == pytest.approx(3.0, abs=0.01)
     assert rates.pause_s("VIN2", ONE, 0.0) == 0.0
@@ -80,7 +80,7 @@ async def test_transfers_take_turns() -> None:
         await asyncio.sleep(0)
         return True
 
-    queue = FairQueue(RateLimiter(Limits(), 0.0), send)
+    queue = FairQueue(RateLimiter(Limits()), send)
     for vin in left:
         queue.add(Transfer(dataclasses.replace(DOWNLOAD, vin=vin), Ranges()))
     worker = asyncio.create_task(queue.work())

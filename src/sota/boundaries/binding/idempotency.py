@@ -64,6 +64,15 @@ class Idempotency:
             return await self._database.transact(work)
         return await self._database.transact(lambda tx: self._once(tx, key, fingerprint(call), work))
 
+    async def change(self, call: AnyCall, outcome: str, work: Callable[[Tx], Awaitable[object]]) -> Reply:
+        """Do ``work`` as :meth:`transact` does, and answer with this outcome."""
+
+        async def answered(tx: Tx) -> Reply:
+            await work(tx)
+            return Reply(outcome)
+
+        return await self.transact(call, answered)
+
     async def find(self, call: AnyCall) -> Reply | None:
         """Return the answer kept under this request's key, for a handler with long work before its transaction."""
         if call.key is None:

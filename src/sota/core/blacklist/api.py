@@ -44,14 +44,7 @@ class BlacklistApi:
     async def preview(self, call: Call[PackagePath, None, None]) -> Reply:
         """Return what blacklisting a package would affect."""
         async with self.db.read() as tx:
-            touched = await service.preview(tx, (call.path.name, call.path.version))
-        preview = messages.BlacklistPreview(
-            pending=touched.pending,
-            in_flight=touched.in_flight,
-            vehicles=touched.vehicles,
-            installed_on=touched.installed_on,
-        )
-        return Reply("found", preview)
+            return Reply("found", await service.preview(tx, (call.path.name, call.path.version)))
 
     async def finish(self) -> None:
         """Cancel updates that still wait with blacklisted packages, after an interrupted blacklisting."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sota.boundaries.b2_web_core.messages import BlacklistPreview
 from sota.core.blacklist import store
-from sota.core.blacklist.store import Touched
 from sota.core.packages import service as package_service
 from sota.core.packages import store as package_store
 from sota.core.requests.model import PackageKey
@@ -34,7 +34,7 @@ async def allow(tx: Tx, package: PackageKey) -> None:
     await store.write(tx, package, None, None)
 
 
-async def preview(tx: Tx, package: PackageKey) -> Touched:
+async def preview(tx: Tx, package: PackageKey) -> BlacklistPreview:
     """Return the effects of blacklisting a package.
 
     Raises:

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
+from sota.boundaries.b2_web_core.messages import BlacklistPreview
 from sota.core.queue.store import bringing
 from sota.core.requests.model import OPEN, PackageKey
 from sota.core.requests.set_store import IS_ITS_SET
 from sota.core.tables import installed_package, package, package_set, update
 from sota.kit.sql.database import Tx
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """Effects of blacklisting a package: waiting and running updates, their vehicles, and vehicles that have it."""
-
-    pending: int
-    in_flight: int
-    vehicles: int
-    installed_on: int
 
 
 async def write(tx: Tx, key: PackageKey, comment: str | None, at: datetime | None) -> None:
@@ -35,13 +25,13 @@ async def write(tx: Tx, key: PackageKey, comment: str | None, at: datetime | Non
     )
 
 
-async def count_touched(tx: Tx, key: PackageKey) -> Touched:
-    """Count the updates and vehicles of a package."""
+async def count_touched(tx: Tx, key: PackageKey) -> BlacklistPreview:
+    """Count waiting and running updates of a package, their vehicles, and vehicles that have it."""
     by_status = bringing(key, update.c.status, sa.func.count().label("number")).where(update.c.status.in_(OPEN))
     counts = Counter({row.status: row.number for row in await tx.execute(by_status.group_by(update.c.status))})
     vehicles = bringing(key, sa.func.count(sa.distinct(update.c.vin))).where(update.c.status.in_(OPEN))
     having = sa.select(sa.func.count()).where(installed_package.c.name == key[0], installed_package.c.version == key[1])
-    return Touched(
+    return BlacklistPreview(
         pending=counts["pending"],
         in_flight=counts["in_flight"],
         vehicles=(await tx.execute(vehicles)).scalar_one(),

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from sota.boundaries.b2_web_core import messages
+from sota.boundaries.b2_web_core.messages import Component
 from sota.boundaries.b2_web_core.queries import ComponentQuery
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.idempotency import Idempotency
 from sota.boundaries.parameters import PartPath
-from sota.core.components import service, store
-from sota.core.components.model import Component
+from sota.core.components import store
 from sota.core.search import Pattern, search
-from sota.kit.errors import Failed
+from sota.kit.errors import Failed, Refused
 from sota.kit.http.paging import link_next, read_cursor
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database, Tx
@@ -28,16 +25,15 @@ class ComponentsApi:
         self.db, self.once, self.clock = db, once, clock
 
     @serves("X-B2-7")
-    async def register(self, call: Call[None, None, messages.Component]) -> Reply:
+    async def register(self, call: Call[None, None, Component]) -> Reply:
         """Register a component."""
-        body = call.body
-        new = Component(body.part_number, body.name, body.description, self.clock.now())
+        new = call.body
 
-        async def work(tx: Tx) -> Reply:
-            await service.register_component(tx, new)
-            return Reply("inserted")
+        async def work(tx: Tx) -> None:
+            if (await store.insert_component(tx, new, self.clock.now())).outcome == "exists":
+                raise Refused("component_exists", f"The component {new.part_number} is registered already.")
 
-        return await self.once.transact(call, work)
+        return await self.once.change(call, "inserted", work)
 
     @serves("WL-B2-13")
     async def search(self, call: Call[None, ComponentQuery, None]) -> Reply:
@@ -47,7 +43,8 @@ class ComponentsApi:
             raise Failed(f"Search by one of regex, id and name, not by {' and '.join(given)}.")
         limit, after = query.limit, read_cursor(call)
         if query.id is not None:
-            return await self._find(query.id.split(","))
+            found = await self._find(query.id.split(","))
+            return Reply("listed" if found else "empty", found)
         pattern = Pattern(query.regex) if query.regex is not None else None
 
         def matches(entry: Component) -> bool:
@@ -62,23 +59,18 @@ class ComponentsApi:
                 read_slice, lambda entry: entry.part_number, matches if given else None, after=after, limit=limit
             )
         headers = link_next(call, following) if following else {}
-        return Reply("listed" if page else "empty", [to_wire(entry) for entry in page], headers=headers)
+        return Reply("listed" if page else "empty", page, headers=headers)
 
     @serves("WL-B2-12")
     async def show(self, call: Call[PartPath, None, None]) -> Reply:
         """Return one component."""
-        async with self.db.read() as tx:
-            found = await service.require_component(tx, call.path.part_number)
-        return Reply("found", msgspec.to_builtins(to_wire(found)))
+        found = await self._find([call.path.part_number])
+        if not found:
+            raise Refused("component_unknown", f"The component {call.path.part_number} is not registered.")
+        return Reply("found", found[0])
 
-    async def _find(self, part_numbers: list[str]) -> Reply:
+    async def _find(self, part_numbers: list[str]) -> list[Component]:
         if len(part_numbers) > MAX_IDS:
             raise Failed(f"Ask for {MAX_IDS} components at most.")
         async with self.db.read() as tx:
-            found = (await store.find_components(tx, part_numbers)).data or []
-        return Reply("listed" if found else "empty", [to_wire(entry) for entry in found])
-
-
-def to_wire(component: Component) -> messages.Component:
-    """Format a component for B2."""
-    return messages.Component(part_number=component.part_number, description=component.description, name=component.name)
+            return (await store.find_components(tx, part_numbers)).data or []

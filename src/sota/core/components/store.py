@@ -6,50 +6,43 @@ from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
+from sota.boundaries.b2_web_core.messages import Component
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.store_result import StoreResult
-from sota.core.components.model import Component
+from sota.boundaries.store_result import StoreResult, insert_record
 from sota.core.tables import component
 from sota.kit.sql.database import Tx
 from sota.kit.sql.insert import insert_new
-from sota.kit.sql.statements import AnyRow
-
-
-def to_component(row: AnyRow) -> Component:
-    """Read a row."""
-    return Component(row.part_number, row.name, row.description, row.created_at)
+from sota.kit.sql.statements import AnySelect
 
 
 @calls("WL-B4-9")
-async def insert_component(tx: Tx, new: Component) -> StoreResult[None]:
+async def insert_component(tx: Tx, new: Component, now: datetime) -> StoreResult[str]:
     """Insert a new component: ``success`` or ``exists``."""
-    values = {column.name: getattr(new, column.name) for column in component.columns}
-    try:
-        await tx.execute(component.insert().values(values))
-    except IntegrityError:
-        return StoreResult.of(rows.NEW_COMPONENT, "exists")
-    return StoreResult.of(rows.NEW_COMPONENT, "success")
+    values = {"part_number": new.part_number, "name": new.name, "description": new.description, "created_at": now}
+    return await insert_record(tx, rows.NEW_COMPONENT, component.insert().values(values))
 
 
 @calls("WL-B4-10")
 async def list_components(tx: Tx, after: str | None, count: int) -> StoreResult[list[Component]]:
     """Read the next components by part number: ``found`` or ``missing``."""
-    query = sa.select(component).order_by(component.c.part_number).limit(count)
-    if after is not None:
-        query = query.where(component.c.part_number > after)
-    found = [to_component(row) for row in await tx.execute(query)]
-    return StoreResult.of(rows.SEARCH_COMPONENTS, "found" if found else "missing", found)
+    query = sa.select(component).limit(count)
+    return await _read(tx, query if after is None else query.where(component.c.part_number > after))
 
 
 @calls("WL-B4-10")
 async def find_components(tx: Tx, part_numbers: Collection[str]) -> StoreResult[list[Component]]:
     """Look components up by part number: ``found`` or ``missing``."""
-    query = sa.select(component).where(component.c.part_number.in_(list(part_numbers)))
-    found = [to_component(row) for row in await tx.execute(query.order_by(component.c.part_number))]
-    return StoreResult.of(rows.SEARCH_COMPONENTS, "found" if found else "missing", found)
+    return await _read(tx, sa.select(component).where(component.c.part_number.in_(list(part_numbers))))
+
+
+async def _read(tx: Tx, query: AnySelect) -> StoreResult[list[Component]]:
+    found = [
+        Component(part_number=row.part_number, name=row.name, description=row.description)
+        for row in await tx.execute(query.order_by(component.c.part_number))
+    ]
+    return StoreResult.found(rows.SEARCH_COMPONENTS, found)
 
 
 async def add_components(tx: Tx, part_numbers: Collection[str], now: datetime) -> set[str]:
@@ -57,10 +50,8 @@ async def add_components(tx: Tx, part_numbers: Collection[str], now: datetime) -
     known: set[str] = set()
     for start in range(0, len(part_numbers), 500):
         chunk = sorted(part_numbers)[start : start + 500]
-        known |= {
-            row.part_number
-            for row in await tx.execute(sa.select(component.c.part_number).where(component.c.part_number.in_(chunk)))
-        }
+        query = sa.select(component.c.part_number).where(component.c.part_number.in_(chunk))
+        known.update((await tx.execute(query)).scalars())
     new = set(part_numbers) - known
     rows = [{"part_number": number, "description": "", "created_at": now} for number in sorted(new)]
     await insert_new(tx, component, rows)

@@ -24,9 +24,7 @@ from sota.boundaries.b5_core_resolver.messages import (
     FactResult,
     FactStatus,
     PackageRegistered,
-    VehicleProvisioned,
 )
-from sota.boundaries.values import InstalledPackage
 from sota.core import facts
 from sota.core.tables import component, package
 from sota.core.vehicles import store
@@ -125,27 +123,8 @@ class Resync:
         vins = [one.vin for one in found]
         held = await store.lock_vehicles(tx, vins)  # what is read here does not change before it is sent
         packages, components = await store.read_installed(tx, vins), await store.read_components(tx, vins)
-        await facts.tell(
-            tx,
-            self._clock,
-            [
-                (
-                    vin,
-                    [
-                        VehicleProvisioned(
-                            id=facts.fact_id(),
-                            vin=vin,
-                            components=sorted(components[vin]),
-                            packages=[
-                                InstalledPackage(name=name, version=version) for name, version in sorted(packages[vin])
-                            ],
-                        )
-                    ],
-                )
-                for vin in vins
-                if vin in held
-            ],
-        )
+        told = [(vin, [facts.provisioned(vin, components[vin], packages[vin])]) for vin in vins if vin in held]
+        await facts.tell(tx, self._clock, told)
         return vins
 
     def _read(self) -> None:

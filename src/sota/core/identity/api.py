@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+import msgspec
 
 from sota.boundaries.authority import DEVICE_LIFETIME, Issued
 from sota.boundaries.b2_web_core import identity_messages as messages
@@ -27,7 +30,7 @@ from sota.kit.http.paging import link_next, read_cursor
 from sota.kit.runtime import metrics
 from sota.kit.runtime.clock import Clock
 from sota.kit.runtime.logging import get_logger
-from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.database import Database
 
 
 class IdentitiesApi:
@@ -107,16 +110,15 @@ class IdentitiesApi:
         authority = self.authority.require()
         async with self.db.read() as tx:
             counts = await store.count_by_issuer(tx, self.clock.now())
-        entries = []
-        for fingerprint, name in authority.anchors():
-            entries.append(
-                messages.Anchor(
-                    fingerprint=fingerprint,
-                    name=name,
-                    signing=fingerprint == authority.issuer,
-                    identities=counts.get(fingerprint, 0),
-                )
+        entries = [
+            messages.Anchor(
+                fingerprint=fingerprint,
+                name=name,
+                signing=fingerprint == authority.issuer,
+                identities=counts.get(fingerprint, 0),
             )
+            for fingerprint, name in authority.anchors()
+        ]
         return Reply("found", messages.AuthorityState(entries=entries, anchors=authority.anchors_pem.decode()))
 
     async def _enrolled(self, done: service.Done, key: str | None) -> Reply:
@@ -186,22 +188,9 @@ class RenewalApi:
 
     async def _issue(self, vin: str, credential_id: str, draft: Issued) -> Identity:
         now = self.clock.now()
-
-        async def work(tx: Tx) -> service.Done:
-            return await service.renew(tx, vin, credential_id, draft, now, self.pause)
-
-        done = await self.db.transact(work)
-        await self.audit.record(
-            AuditedAction(
-                at=now,
-                actor=f"vehicle {vin}",
-                address="",
-                interaction=rows.RENEW_IDENTITY.id,
-                object=f"identities/{done.identity.id} vin={vin}",
-                outcome="renewed",
-                status=200,
-            )
-        )
+        done = await self.db.transact(lambda tx: service.renew(tx, vin, credential_id, draft, now, self.pause))
+        actor, what = f"vehicle {vin}", f"identities/{done.identity.id} vin={vin}"
+        await self.audit.record(AuditedAction(now, actor, "", rows.RENEW_IDENTITY.id, what, "renewed", 200))
         get_logger().info("identity_renewed", vin=short_vin(vin))
         return done.identity
 
@@ -213,15 +202,4 @@ class RenewalApi:
 
 
 def _shown(one: Identity) -> messages.Identity:
-    return messages.Identity(
-        identity_id=str(one.id),
-        vin=one.vin,
-        fingerprint=one.fingerprint,
-        credential_id=one.credential_id,
-        issuer=one.issuer,
-        issued_by=messages.IssuedBy(one.issued_by),
-        issued_at=one.issued_at,
-        expires_at=one.expires_at,
-        revoked_at=one.revoked_at,
-        revoked_because=one.revoked_because,
-    )
+    return msgspec.convert({**asdict(one), "identity_id": str(one.id)}, messages.Identity)

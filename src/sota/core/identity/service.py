@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,6 +17,7 @@ from sota.boundaries.authority import Issued
 from sota.boundaries.b2_web_core.identity_messages import IssuedBy
 from sota.core.identity import store
 from sota.core.identity.model import Identity, make_code
+from sota.core.vehicles.store import lock_vehicles
 from sota.kit.errors import NotFound, Refused
 from sota.kit.runtime.clock import new_id
 from sota.kit.sql.database import Tx
@@ -78,7 +80,7 @@ async def enrol_by_code(tx: Tx, vin: str, code: str, draft: Issued, now: datetim
     Raises:
         Refused: ``code_refused`` for every reason: the caller does not learn which.
     """
-    known = await store.find_code(tx, vin) if await store.lock_vehicle(tx, vin) else None
+    known = await store.find_code(tx, vin) if await lock_vehicles(tx, [vin]) else None
     known = _require_code(known, code, now)
     valid = await store.find_valid(tx, vin, now)
     same = next((one for one in valid if one.public_key == draft.public_key), None)
@@ -132,7 +134,7 @@ async def revoke(
 
 
 async def _require(tx: Tx, vin: str) -> None:
-    if not await store.lock_vehicle(tx, vin):
+    if not await lock_vehicles(tx, [vin]):
         raise NotFound(f"The VIN {vin} is not registered, or is retired.")
 
 
@@ -144,31 +146,28 @@ async def _issue(
     issued_by: IssuedBy,
     *,
     same: Identity | None,
-    revoked: list[Identity] | None = None,
+    revoked: Sequence[Identity] = (),
 ) -> Done:
-    await store.mark_revoked(tx, revoked or [], REPLACED, now)
-    is_barred = await store.is_barred(tx, vin)
-    if same is not None and same.issuer == draft.issuer:
-        if is_barred:
-            await store.allow(tx, same, now)
-        return Done(same, len(revoked or []))
-    new = Identity(
-        id=new_id(),
-        vin=vin,
-        fingerprint=draft.fingerprint,
-        credential_id=draft.credential_id,
-        public_key=draft.public_key,
-        issuer=draft.issuer,
-        certificate=draft.certificate,
-        credential=draft.credential,
-        issued_by=issued_by.value,
-        issued_at=now,
-        expires_at=draft.not_after,
-    )
-    await store.insert(tx, new)
-    if is_barred:
-        await store.allow(tx, new, now)
-    return Done(new, len(revoked or []))
+    await store.mark_revoked(tx, revoked, REPLACED, now)
+    one = same
+    if one is None or one.issuer != draft.issuer:
+        one = Identity(
+            id=new_id(),
+            vin=vin,
+            fingerprint=draft.fingerprint,
+            credential_id=draft.credential_id,
+            public_key=draft.public_key,
+            issuer=draft.issuer,
+            certificate=draft.certificate,
+            credential=draft.credential,
+            issued_by=issued_by.value,
+            issued_at=now,
+            expires_at=draft.not_after,
+        )
+        await store.insert(tx, one)
+    if await store.is_barred(tx, vin):
+        await store.allow(tx, one, now)
+    return Done(one, len(revoked))
 
 
 def _require_code(known: AnyRow | None, code: str, now: datetime) -> AnyRow:

@@ -17,14 +17,8 @@ from sota.kit.sql.insert import insert_new
 from sota.kit.sql.statements import AnyRow
 
 
-async def lock_vehicle(tx: Tx, vin: str) -> bool:
-    """Lock a vehicle for issuing; return whether it is registered and not retired."""
-    query = sa.select(vehicle.c.vin).where(vehicle.c.vin == vin, vehicle.c.retired_at.is_(None)).with_for_update()
-    return (await tx.execute(query)).one_or_none() is not None
-
-
 async def is_registered(tx: Tx, vin: str, *, for_change: bool = False) -> bool:
-    """Return whether a vehicle is known, retired or not; ``for_change`` locks its identities."""
+    """Return whether a vehicle is known, retired or not; ``for_change`` locks it."""
     query = sa.select(vehicle.c.vin).where(vehicle.c.vin == vin)
     return (await tx.execute(query.with_for_update() if for_change else query)).one_or_none() is not None
 

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from sota.boundaries.b5_core_resolver.messages import (
     ComponentRegistered,
     Fact,
-    VehicleProvisioned,
 )
 from sota.boundaries.b12_logistics_core.messages import ProvisionResult, ProvisionStatus
-from sota.boundaries.values import InstalledPackage
 from sota.core import facts
 from sota.core.components import store as component_store
 from sota.core.logistics import store
@@ -30,27 +28,17 @@ async def provision(tx: Tx, lines: Sequence[Line], clock: Clock) -> list[Provisi
     numbers = {number for known in after.values() for number in known.components}
     new_numbers = await component_store.add_components(tx, numbers, now)
     await store.insert_vehicles(tx, {vin: known for vin, known in after.items() if vin not in before}, now)
-    nothing = Known()
-    await store.change_components(
-        tx,
-        {vin: known.components - before.get(vin, nothing).components for vin, known in after.items()},
-        {vin: known.components - after[vin].components for vin, known in before.items()},
-    )
-    await vehicle_store.write_installed(
-        tx,
-        {vin: known.packages - before.get(vin, nothing).packages for vin, known in after.items()},
-        {vin: known.packages - after[vin].packages for vin, known in before.items()},
-        now,
-    )
-    await store.change_plans(
-        tx, {vin: after[vin].data_plan for vin, known in before.items() if known.data_plan != after[vin].data_plan}
-    )
+    await store.write_changes(tx, before, after, now)
     results = [_result(line, None if line.vin in revived else before.get(line.vin)) for line in lines]
     changed = {result.vin for result in results if result.status is not ProvisionStatus.UNCHANGED}
     topics: list[tuple[str, Sequence[Fact]]] = [
         ("components", [ComponentRegistered(id=facts.fact_id(), part_number=one) for one in sorted(new_numbers)])
     ]
-    topics += [(vin, _facts(vin, known)) for vin, known in after.items() if vin in changed]
+    topics += [
+        (vin, [facts.provisioned(vin, known.components, known.packages)])
+        for vin, known in after.items()
+        if vin in changed
+    ]
     await facts.tell(tx, clock, topics)
     return results
 
@@ -61,9 +49,3 @@ def _result(line: Line, before: Known | None) -> ProvisionResult:
     else:
         status = ProvisionStatus.UNCHANGED if before == line.wanted else ProvisionStatus.CHANGED
     return ProvisionResult(line=line.number, status=status, vin=line.vin)
-
-
-def _facts(vin: str, known: Known) -> list[Fact]:
-    packages = [InstalledPackage(name=name, version=version) for name, version in sorted(known.packages)]
-    components = sorted(known.components)
-    return [VehicleProvisioned(id=facts.fact_id(), vin=vin, components=components, packages=packages)]

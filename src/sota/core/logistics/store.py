@@ -9,9 +9,8 @@ import sqlalchemy as sa
 
 from sota.core.logistics.model import Known
 from sota.core.tables import vehicle, vehicle_component
-from sota.core.vehicles.store import read_components, read_installed
+from sota.core.vehicles.store import change_links, read_components, read_installed, write_installed
 from sota.kit.sql.database import Tx
-from sota.kit.sql.keys import not_alone
 
 
 async def read_known(tx: Tx, vins: Collection[str]) -> dict[str, Known]:
@@ -32,21 +31,20 @@ async def insert_vehicles(tx: Tx, new: Mapping[str, Known], now: datetime) -> No
         await tx.execute(vehicle.insert(), rows)
 
 
-async def change_components(tx: Tx, added: Mapping[str, set[str]], removed: Mapping[str, set[str]]) -> None:
-    """Add components to vehicles and remove them."""
-    gone = [(vin, number) for vin, numbers in removed.items() for number in numbers]
-    keys = sa.tuple_(vehicle_component.c.vin, vehicle_component.c.part_number)
-    for start in range(0, len(gone), 200):
-        await tx.execute(vehicle_component.delete().where(keys.in_(not_alone(gone[start : start + 200]))))
-    new = [{"vin": vin, "part_number": number} for vin, numbers in added.items() for number in sorted(numbers)]
-    if new:
-        await tx.execute(vehicle_component.insert(), new)
-
-
-async def change_plans(tx: Tx, plans: Mapping[str, str | None]) -> None:
-    """Change vehicles' data plans."""
+async def write_changes(tx: Tx, before: Mapping[str, Known], after: Mapping[str, Known], now: datetime) -> None:
+    """Write the components, packages and data plans of vehicles; new ones are missing in ``before``."""
+    gone = [(vin, one) for vin, known in before.items() for one in known.components - after[vin].components]
+    new = [
+        {"vin": vin, "part_number": number}
+        for vin, known in after.items()
+        for number in sorted(known.components - before.get(vin, Known()).components)
+    ]
+    await change_links(tx, vehicle_component, gone, new)
+    had, has = ({vin: known.packages for vin, known in state.items()} for state in (before, after))
+    await write_installed(tx, had, has, now)
     by_plan: dict[str | None, list[str]] = {}
-    for vin, plan in plans.items():
-        by_plan.setdefault(plan, []).append(vin)
+    for vin, known in before.items():
+        if known.data_plan != after[vin].data_plan:
+            by_plan.setdefault(after[vin].data_plan, []).append(vin)
     for plan, vins in by_plan.items():
         await tx.execute(vehicle.update().where(vehicle.c.vin.in_(vins)).values(data_plan=plan))

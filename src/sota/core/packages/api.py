@@ -18,7 +18,7 @@ from sota.kit.errors import Refused
 from sota.kit.http.paging import BY_NAME, link_next, read_cursor
 from sota.kit.runtime.clock import Clock
 from sota.kit.runtime.logging import get_logger
-from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.database import Database
 
 
 class PackagesApi:
@@ -31,13 +31,8 @@ class PackagesApi:
     async def register(self, call: Call[None, None, messages.NewPackage]) -> Reply:
         """Register a package whose file the Web Server has stored."""
         new = from_wire(call.body, self.clock)
-
-        async def work(tx: Tx) -> Reply:
-            await service.register_package(tx, new)
-            return Reply("inserted")
-
         try:
-            return await self.once.transact(call, work)
+            return await self.once.change(call, "inserted", lambda tx: service.register_package(tx, new))
         except SQLAlchemyError as error:
             # B2-1 declares no outcome for a store that refuses the data, B2-8 does (the same call).
             get_logger().error("package_not_stored", package=new.text, reason=str(error)[:500])
@@ -60,13 +55,13 @@ class PackagesApi:
         pattern = Pattern(call.query.regex) if call.query.regex is not None else None
         limit, after = call.query.limit, read_cursor(call, BY_NAME)
         async with self.db.read() as tx:
-
-            async def read_slice(last: tuple[str, str] | None, count: int) -> list[Package]:
-                return await store.list_packages(tx, last, count)
-
             matches = (lambda entry: pattern.found_in(entry.text)) if pattern else None
             page, following = await search(
-                read_slice, lambda entry: (entry.name, entry.version), matches, after=after, limit=limit
+                lambda last, count: store.list_packages(tx, last, count),
+                lambda entry: (entry.name, entry.version),
+                matches,
+                after=after,
+                limit=limit,
             )
         headers = link_next(call, following) if following else {}
         return Reply("listed" if page else "empty", [to_wire(entry) for entry in page], headers=headers)
@@ -89,47 +84,16 @@ class PackagesApi:
     async def delete(self, call: Call[PackagePath, DeletePackageQuery, None]) -> Reply:
         """Delete a package that is no longer needed."""
         name, version, file = call.path.name, call.path.version, call.query.file
-
-        async def work(tx: Tx) -> Reply:
-            await service.delete_package(tx, name, version, file)
-            return Reply("deleted")
-
-        return await self.once.transact(call, work)
+        return await self.once.change(call, "deleted", lambda tx: service.delete_package(tx, name, version, file))
 
 
 def from_wire(body: messages.NewPackage, clock: Clock) -> Package:
     """Parse a package of B2."""
     signature = msgspec.json.encode(body.signature).decode() if body.signature is not None else None
-    return Package(
-        name=body.name,
-        version=body.version,
-        size=body.size,
-        sha256=body.sha256,
-        sha1=body.sha1,
-        uri=body.uri,
-        installer=body.installer,
-        target=body.target,
-        description=body.description,
-        vendor=body.vendor,
-        signature=signature,
-        created_at=clock.now(),
-    )
+    given = msgspec.structs.asdict(body) | {"signature": signature}
+    return Package(**given, created_at=clock.now())
 
 
 def to_wire(package: Package) -> messages.Package:
     """Format a package for B2."""
-    return messages.Package(
-        name=package.name,
-        version=package.version,
-        size=package.size,
-        sha256=package.sha256,
-        sha1=package.sha1,
-        installer=package.installer,
-        description=package.description,
-        vendor=package.vendor,
-        signed=package.signature is not None,
-        created_at=package.created_at,
-        target=package.target,
-        blacklisted_at=package.blacklisted_at,
-        blacklist_comment=package.blacklist_comment,
-    )
+    return messages.Package(**{name: getattr(package, name) for name in messages.Package.__struct_fields__})

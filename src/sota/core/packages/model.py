@@ -30,6 +30,11 @@ class Package:
         """The *Package ID*: ``ivi/2.1.0``."""
         return f"{self.name}/{self.version}"
 
+    @property
+    def signed(self) -> bool:
+        """Whether it has a signature."""
+        return self.signature is not None
+
 
 def version_key(version: str) -> tuple[int, ...] | None:
     """Return the numbers of a ``major.minor.patch`` for comparison, None for a foreign version.

@@ -6,11 +6,10 @@ from collections.abc import Collection
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.store_result import StoreResult
+from sota.boundaries.store_result import StoreResult, insert_record
 from sota.core.packages.model import Package
 from sota.core.requests.model import OPEN
 from sota.core.requests.set_store import IS_ITS_SET
@@ -26,42 +25,21 @@ _ONE = sa.select(package).where(
 
 def to_package(row: AnyRow) -> Package:
     """Read a row."""
-    return Package(
-        name=row.name,
-        version=row.version,
-        size=row.size,
-        sha256=row.sha256,
-        sha1=row.sha1,
-        uri=row.uri,
-        installer=row.installer,
-        target=row.target,
-        description=row.description,
-        vendor=row.vendor,
-        signature=row.signature,
-        created_at=row.created_at,
-        blacklisted_at=row.blacklisted_at,
-        blacklist_comment=row.blacklist_comment,
-    )
+    return Package(**row._mapping)
 
 
 @calls("WL-B4-2")
-async def insert_package(tx: Tx, new: Package) -> StoreResult[None]:
+async def insert_package(tx: Tx, new: Package) -> StoreResult[str]:
     """Insert new package data: ``success`` or ``exists``."""
     values = {column.name: getattr(new, column.name) for column in package.columns}
-    try:
-        await tx.execute(package.insert().values(values))
-    except IntegrityError:
-        return StoreResult.of(rows.NEW_PACKAGE, "exists")
-    return StoreResult.of(rows.NEW_PACKAGE, "success")
+    return await insert_record(tx, rows.NEW_PACKAGE, package.insert().values(values))
 
 
 @calls("WL-B4-3")
 async def find_package(tx: Tx, name: str, version: str) -> StoreResult[Package]:
     """Look a Package ID up: ``found`` or ``missing``."""
     row = (await tx.execute(_ONE, {"one_name": name, "one_version": version})).one_or_none()
-    if row is None:
-        return StoreResult.of(rows.FIND_PACKAGE, "missing")
-    return StoreResult.of(rows.FIND_PACKAGE, "found", to_package(row))
+    return StoreResult.found(rows.FIND_PACKAGE, to_package(row) if row is not None else None)
 
 
 async def lock_package(tx: Tx, name: str, version: str) -> Package | None:

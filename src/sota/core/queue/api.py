@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -22,12 +21,10 @@ from sota.core.queue.service import Resolved, Retrying
 from sota.core.requests import service as request_service
 from sota.core.requests import store as request_store
 from sota.core.requests.model import Counts, InstallRequest
-from sota.core.requests.wire import to_counts, to_package_id, to_update
+from sota.core.requests.wire import to_counts, to_package_id
 from sota.core.vehicles import service as vehicle_service
 from sota.kit.http.paging import BY_MOMENT, link_next, read_cursor
 from sota.kit.sql.database import Tx
-
-TRIED_AT_ONCE = 500
 
 
 class QueueApi:
@@ -66,7 +63,7 @@ class QueueApi:
         async with self.db.read() as tx:
             await vehicle_service.require_vehicle(tx, vin)
             found = await store.list_queue(tx, vin, after=after, count=limit + 1)
-        page = [to_update(update) for _, update in found[:limit]]
+        page = [update for _, update in found[:limit]]
         headers = link_next(call, found[limit - 1][0]) if len(found) > limit else {}
         return Reply("listed" if page else "empty", page, headers=headers)
 
@@ -78,7 +75,7 @@ class QueueApi:
         self.endings.dispatcher.wake([vin])
         async with self.db.read() as tx:
             queue = await store.list_queue(tx, vin)
-        return Reply("ordered", [to_update(update) for _, update in queue])
+        return Reply("ordered", [update for _, update in queue])
 
     @serves("X-B2-15")
     async def show_history(self, call: Call[VinPath, ListQuery, None]) -> Reply:
@@ -91,8 +88,8 @@ class QueueApi:
         page, headers = found[:limit], {}
         if len(found) > limit:
             last = page[-1]
-            headers = link_next(call, (last.completed_at or last.changed_at, str(last.update_id)))
-        return Reply("listed" if page else "empty", [to_update(update) for update in page], headers=headers)
+            headers = link_next(call, (last.completed_at or last.changed_at, last.update_id))
+        return Reply("listed" if page else "empty", page, headers=headers)
 
     @serves("X-B2-16")
     async def ask_for_packages(self, call: Call[VinPath, None, None]) -> Reply:
@@ -126,20 +123,14 @@ class QueueApi:
         resolved = await self._resolve_again(parts, retrying.last)
         changed = 0
         while True:
-            batch = partial(
-                service.try_again,
-                parts=parts,
-                resolved=resolved,
-                retrying=retrying,
-                count=TRIED_AT_ONCE,
-                clock=self.clock,
+            last, queued = await self.db.transact(
+                lambda tx: service.try_again(tx, parts, resolved, retrying, self.clock)
             )
-            tried = await self.db.transact(batch)
-            if tried.last is None:
+            if last is None:
                 break
-            retrying.take(tried)
-            changed += len(tried.queued)
-            self.endings.dispatcher.wake(vin for _, vin in tried.queued)
+            retrying.take(last, queued)
+            changed += len(queued)
+            self.endings.dispatcher.wake(vin for _, vin in queued)
             await self.db.give_way(GIVEN_S)
         self.endings.relay.wake()
         return changed

@@ -22,7 +22,6 @@ from sota.core.queue.store import Chosen, Found
 from sota.core.transfers import service as transfer_service
 from sota.core.transfers import store
 from sota.core.transfers.dispatching.dispatcher import Dispatcher
-from sota.core.transfers.model import DownloadRef
 from sota.core.transfers.sending.engine import Engine
 from sota.core.transfers.store import Ending
 from sota.kit.runtime.clock import Clock
@@ -82,14 +81,10 @@ class Endings:
 
     async def _stop(self, found: Found, ending: Ending) -> int:
         ids, vins = [update_id for update_id, _ in found], sorted({vin for _, vin in found})
-
-        async def work(tx: Tx) -> tuple[list[DownloadRef], int]:
-            return await transfer_service.stop(tx, ids, ending, self.clock)
-
         async with AsyncExitStack() as locks:
             for vin in vins:  # in one order, so that two calls cannot deadlock
                 await locks.enter_async_context(self.engine.locks.of(vin))
-            dropped, ended = await self.db.transact(work)
+            dropped, ended = await self.db.transact(lambda tx: transfer_service.stop(tx, ids, ending, self.clock))
             # The vehicle only learns that the update was cancelled, whatever the reason.
             self.engine.drop(dropped, Reason.CANCELLED)
         self.dispatcher.wake(vins)

@@ -22,6 +22,7 @@ from sota.kit.errors import Invalid
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Tx
 
+TRIED_AT_ONCE = 500
 Resolved = Mapping[tuple[int, str], list[PackageKey]]
 """The packages that the Resolver names, by position in the request and VIN."""
 
@@ -38,18 +39,10 @@ class Retrying:
     after: UUID | None = None
     own: set[UUID] = field(default_factory=set)
 
-    def take(self, tried: Tried) -> None:
+    def take(self, tried: UUID, queued: Sequence[tuple[UUID, str]]) -> None:
         """Advance after a committed batch."""
-        self.after = tried.last
-        self.own.update(update_id for update_id, _ in tried.queued if update_id <= self.last)
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A batch that was retried: the last update of it, and the new updates with their VINs."""
-
-    last: UUID | None
-    queued: list[tuple[UUID, str]]
+        self.after = tried
+        self.own.update(update_id for update_id, _ in queued if update_id <= self.last)
 
 
 async def change_order(tx: Tx, vin: str, update_ids: Sequence[UUID]) -> None:
@@ -68,18 +61,15 @@ async def change_order(tx: Tx, vin: str, update_ids: Sequence[UUID]) -> None:
 
 
 async def try_again(
-    tx: Tx,
-    parts: Sequence[InstallRequest],
-    resolved: Resolved,
-    *,
-    retrying: Retrying,
-    count: int,
-    clock: Clock,
-) -> Tried:
-    """Create a new update for each of the next failed and cancelled ones, where the vehicle may still have it."""
-    request_id = parts[0].id
+    tx: Tx, parts: Sequence[InstallRequest], resolved: Resolved, retrying: Retrying, clock: Clock
+) -> tuple[UUID | None, list[tuple[UUID, str]]]:
+    """Create a new update for each of the next failed and cancelled ones, where the vehicle may still have it.
+
+    Return the last that was retried, None at the end, and the new updates with their VINs.
+    """
+    request_id, last, after = parts[0].id, retrying.last, retrying.after
     await store.lock_request(tx, request_id)
-    ended = await store.list_ended(tx, request_id, clock.now(), last=retrying.last, after=retrying.after, count=count)
+    ended = await store.list_ended(tx, request_id, clock.now(), last=last, after=after, count=TRIED_AT_ONCE)
     queued: list[tuple[UUID, str]] = []
     sets = await set_store.read_sets(tx, request_id)
     for part in parts:
@@ -88,7 +78,7 @@ async def try_again(
             queued += await _try_part_again(tx, part, group, resolved, sets, clock)
     if queued:
         await request_store.note_end(tx, request_id, None)
-    return Tried(ended[-1].update_id if ended else None, queued)
+    return ended[-1].update_id if ended else None, queued
 
 
 async def _try_part_again(

@@ -9,10 +9,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from sota.boundaries.b2_web_core.messages import Update
 from sota.boundaries.values import BEGUN
-from sota.core.requests.model import OPEN, PackageKey, Update
+from sota.core.requests.model import OPEN, PackageKey
 from sota.core.requests.preparation_store import IS_REAL
-from sota.core.requests.set_store import IS_ITS_SET, read_parts
+from sota.core.requests.set_store import IS_ITS_REQUEST, IS_ITS_SET, read_parts
 from sota.core.requests.store import IS_CURRENT, queue_order, read_updates, to_updates
 from sota.core.tables import install_request, package_set, update, vehicle
 from sota.kit.http.paging import Moment, Number
@@ -104,12 +105,11 @@ def bringing(package: PackageKey, *columns: AnyColumn) -> AnySelect:
 
     Those that another one follows are passed over: no open update is among them.
     """
-    of_request = sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position)
     return (
         sa.select(*columns)
         .select_from(package_set)
         .join(update, sa.and_(IS_ITS_SET, IS_CURRENT))
-        .join(install_request, of_request)
+        .join(install_request, IS_ITS_REQUEST)
         .where(
             package_set.c.package_name == package[0],
             package_set.c.package_version == package[1],
@@ -156,17 +156,12 @@ async def lock_pending(tx: Tx, vin: str) -> dict[UUID, int]:
 
 async def write_order(tx: Tx, ordered: Sequence[tuple[UUID, int]]) -> None:
     """Write the order of updates, and their effective priorities."""
-    statement = (
-        update.update()
-        .where(update.c.update_id == sa.bindparam("of_id"))
-        .values(queue_priority=sa.bindparam("counts_with"), queue_position=sa.bindparam("place"))
-    )
     rows = [
-        {"of_id": update_id, "counts_with": priority, "place": place}
+        {"of_id": update_id, "queue_priority": priority, "queue_position": place}
         for place, (update_id, priority) in enumerate(ordered, start=1)
     ]
     if rows:
-        await tx.execute(statement, rows)
+        await tx.execute(update.update().where(update.c.update_id == sa.bindparam("of_id")), rows)
 
 
 async def list_history(tx: Tx, vin: str, *, after: tuple[datetime, UUID] | None, count: int) -> list[Update]:
@@ -227,13 +222,9 @@ def _may_be_tried_again(request_id: UUID, now: datetime) -> sa.ColumnElement[boo
 
 async def supersede(tx: Tx, by: Sequence[tuple[UUID, UUID]]) -> None:
     """Write for old updates which new ones retry them."""
-    statement = (
-        update.update()
-        .where(update.c.update_id == sa.bindparam("of_id"), IS_CURRENT)
-        .values(superseded_by=sa.bindparam("new_id"))
-    )
+    statement = update.update().where(update.c.update_id == sa.bindparam("of_id"), IS_CURRENT)
     if by:
-        await tx.execute(statement, [{"of_id": old, "new_id": new} for old, new in by])
+        await tx.execute(statement, [{"of_id": old, "superseded_by": new} for old, new in by])
 
 
 async def lock_request(tx: Tx, request_id: UUID) -> None:

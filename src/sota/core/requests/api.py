@@ -16,7 +16,7 @@ from sota.core.requests import service, store
 from sota.core.requests.model import Counts, Order
 from sota.core.requests.new_request import Answer, NewRequest
 from sota.core.requests.queueing import Queueing
-from sota.core.requests.wire import from_campaign, from_request, to_request, to_update
+from sota.core.requests.wire import from_campaign, from_request, to_request
 from sota.kit.errors import NotFound, Refused
 from sota.kit.http.paging import BY_PLACE, link_next, read_cursor
 from sota.kit.runtime.clock import Clock
@@ -85,13 +85,8 @@ class RequestsApi:
     @serves("X-B2-3")
     async def list_vehicles(self, call: Call[IdPath, RequestVehicleQuery, None]) -> Reply:
         """Return the updates of a request, one for each vehicle, a page at a time."""
-        status, limit, request_id = call.query.status, call.query.limit, UUID(call.path.id)
-        after: UUID | None = read_cursor(call, UUID)
-        async with self.db.read() as tx:
-            await service.require_request(tx, request_id)
-            page = await store.list_updates(tx, request_id, status=status, after=after, count=limit + 1)
-        headers = link_next(call, str(page[limit - 1].update_id)) if len(page) > limit else {}
-        return Reply("listed" if page else "empty", [to_update(update) for update in page[:limit]], headers=headers)
+        page, headers = await self._list_updates(call, call.query.status)
+        return Reply("listed" if page else "empty", page, headers=headers)
 
     @serves("X-B2-4")
     async def show_update(self, call: Call[UpdatePath, None, None]) -> Reply:
@@ -101,22 +96,28 @@ class RequestsApi:
             found = await store.find_update(tx, update_id)
         if found.data is None:
             raise NotFound(f"There is no update {update_id}.")
-        return Reply("found", to_update(found.data))
+        return Reply("found", found.data)
 
     @serves("WL-B2-14")
     async def list_completed(self, call: Call[IdPath, ListQuery, None]) -> Reply:
         """Return the VINs that have a request's package, and since when."""
+        page, headers = await self._list_updates(call, "installed")
+        listed = [
+            messages.CompletedInstall(vin=update.vin, completed_at=update.completed_at or update.changed_at)
+            for update in page
+        ]
+        return Reply("listed" if listed else "empty", listed, headers=headers)
+
+    async def _list_updates(
+        self, call: Call[IdPath, ListQuery, None], status: str | None
+    ) -> tuple[list[messages.Update], dict[str, str]]:
+        """Read a page of a request's updates, and the header that leads to the next one."""
         request_id, limit = UUID(call.path.id), call.query.limit
         after: UUID | None = read_cursor(call, UUID)
         async with self.db.read() as tx:
             await service.require_request(tx, request_id)
-            page = await store.list_updates(tx, request_id, status="installed", after=after, count=limit + 1)
-        listed = [
-            messages.CompletedInstall(vin=update.vin, completed_at=update.completed_at or update.changed_at)
-            for update in page[:limit]
-        ]
-        headers = link_next(call, str(page[limit - 1].update_id)) if len(page) > limit else {}
-        return Reply("listed" if listed else "empty", listed, headers=headers)
+            found = await store.list_updates(tx, request_id, status=status, after=after, count=limit + 1)
+        return found[:limit], link_next(call, found[limit - 1].update_id) if len(found) > limit else {}
 
     async def _queue(self, call: AnyCall, kind: str, name: str | None, orders: list[Order], answer: Answer) -> Reply:
         known = await self.once.find(call)

@@ -66,11 +66,6 @@ class Counts:
         """Whether some are beyond waiting."""
         return bool(self.in_flight or self.installed or self.failed or self.cancelled)
 
-    @property
-    def total(self) -> int:
-        """How many there are."""
-        return self.pending + self.in_flight + self.installed + self.failed + self.cancelled
-
     def __add__(self, other: Counts) -> Counts:
         """Add two."""
         return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
@@ -94,28 +89,6 @@ class InstallRequest:
     left_out_reasons: Mapping[str, int] = field(default_factory=dict)
     is_prepared: bool = False
     ended_as: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """One vehicle's update. ``packages`` are prerequisites first; ``acknowledged`` counts bytes."""
-
-    update_id: UUID
-    request_id: UUID
-    vin: str
-    package: PackageKey
-    packages: list[PackageKey]
-    status: str
-    stage: str | None
-    reason: str | None
-    ended_by: str | None
-    result_code: int | None
-    result_text: str | None
-    size: int
-    acknowledged: int
-    created_at: datetime
-    changed_at: datetime
-    completed_at: datetime | None
 
 
 def status_of(parts: Sequence[InstallRequest], counts: Counts, now: datetime) -> str:

@@ -10,8 +10,6 @@ Rules kept here:
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -23,6 +21,7 @@ from sota.core.settings import CoreSettings
 from sota.kit.errors import SotaError
 from sota.kit.runtime.clock import Clock, new_id
 from sota.kit.runtime.logging import get_logger
+from sota.kit.runtime.notifier import Notifier
 from sota.kit.sql.database import Database
 
 LOOK_EVERY_S = 10.0
@@ -33,7 +32,7 @@ class Preparations:
 
     def __init__(self, db: Database, clock: Clock, settings: CoreSettings) -> None:
         self._db, self._clock, self._instance, self.lease_s = db, clock, settings.instance, settings.lease_s
-        self._wake = asyncio.Event()
+        self._notifier = Notifier()
         self._given_up: set[Preparation] = set()
         self._under_way: set[Preparation] = set()
         self._log = get_logger(program="core")
@@ -57,21 +56,19 @@ class Preparations:
 
     def look(self) -> None:
         """Look for half-written requests now."""
-        self._wake.set()
+        self._notifier.notify()
 
     async def run(self) -> None:
         """Remove half-written requests until cancelled: at first those that this Core left when it died."""
         begun_by: str | None = f"{self._instance}/"
         while True:
-            self._wake.clear()
+            heard = self._notifier.count
             try:
                 await self._remove_abandoned(begun_by)
                 begun_by = None
             except (SotaError, SQLAlchemyError) as error:
                 self._log.warning("preparations_wait", reason=str(error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._wake.wait()
+            await self._notifier.wait(heard, LOOK_EVERY_S)
 
     def _own(self, request_id: UUID) -> Preparation:
         return Preparation(request_id, f"{self._instance}/{new_id()}")

@@ -140,14 +140,15 @@ async def stage(
     refused = refused_versions(order, [version for version in versions if version is not None])
     ids = new_ids(len(vins))
     first, last = UUID(bytes=ids[:16]), UUID(bytes=ids[-16:])
-    values = _update_values(request, part, packages, set_number) | listed | {"ids": ids, "prefix": ids[:12].hex()}
+    values = _update_values(request, part, packages, set_number)
+    chosen: dict[str, object] = {**listed, "ids": ids, "prefix": ids[:12].hex()}
     if order.command == "remove":
-        statement, values = write.updates("having"), values | {"only": order.package[1]}
+        whom, chosen["only"] = "having", order.package[1]
     elif refused:
-        statement, values = write.updates("without"), values | {"refused": sorted(refused)}
+        whom, chosen["refused"] = "without", sorted(refused)
     else:
-        statement = write.updates("all")
-    queued = (await tx.execute(statement, values)).rowcount
+        whom = "all"
+    queued = (await tx.execute(write.updates(whom, tuple(values)), values | chosen)).rowcount
     left_out = {} if queued == len(vins) else await _count_left_out(tx, order, listed, total=len(vins), queued=queued)
     return Staged(part, first, last, 0 if set_number is None else queued, queued, left_out)
 
@@ -182,55 +183,30 @@ class _Statements:
         """Return those of a connection's engine."""
         return _statements("sqlite" if tx.dialect.name == "sqlite" else "mysql")
 
-    def updates(self, whom: str) -> sa.TextClause:
+    def updates(self, whom: str, columns: Sequence[str]) -> sa.TextClause:
         """Return the insert for vehicles that have one version, that have none of some versions, or for all."""
         if whom not in self._updates:
-            self._updates[whom] = self._build(whom)
+            self._updates[whom] = self._build(whom, columns)
         return self._updates[whom]
 
-    def _build(self, whom: str) -> sa.TextClause:
+    def _build(self, whom: str, columns: Sequence[str]) -> sa.TextClause:
         having = "EXISTS (SELECT 1 FROM installed_package p WHERE p.vin = v.vin AND p.name = :name AND p.version {})"
         condition = {
             "having": f"AND {having.format('= :only')}",
             "without": f"AND NOT {having.format('IN :refused')}",
             "all": "",
         }[whom]
-        columns = ", ".join(_UPDATE_TYPES)
-        values = ", ".join(f":{name}" for name in _UPDATE_TYPES)
         engine = self._engine
         statement = sa.text(
-            f"{engine.unchecked}INSERT INTO vehicle_update (update_id, vin, {columns}) "
-            f"SELECT {engine.id}, v.vin, {values} FROM {engine.vehicles} "
+            f"{engine.unchecked}INSERT INTO vehicle_update (update_id, vin, {', '.join(columns)}) "
+            f"SELECT {engine.id}, v.vin, {', '.join(f':{name}' for name in columns)} FROM {engine.vehicles} "
             f"WHERE v.retired_at IS NULL {condition}"
         )
-        typed = [sa.bindparam(name, type_=kind) for name, kind in _UPDATE_TYPES.items()]
+        typed = [sa.bindparam(name, type_=update.c[name].type) for name in columns]
         if ":ids" in engine.id:
             typed.append(sa.bindparam("ids", type_=sa.LargeBinary()))
         statement = statement.bindparams(*typed)
         return statement.bindparams(sa.bindparam("refused", expanding=True)) if whom == "without" else statement
-
-
-_UPDATE_TYPES = {
-    column: update.c[column].type
-    for column in (
-        "request_id",
-        "position",
-        "package_name",
-        "package_version",
-        "size",
-        "status",
-        "reason",
-        "priority",
-        "start_at",
-        "end_at",
-        "created_at",
-        "changed_at",
-        "completed_at",
-        "attempts",
-        "next_try_at",
-        "set_number",
-    )
-}
 
 
 @functools.cache

@@ -25,32 +25,21 @@ from sota.core.requests.preparations import Preparations
 from sota.core.requests.queue_store import Slice
 from sota.core.requests.set_store import Sets
 from sota.core.requests.slices import read_batches
-from sota.core.settings import CoreSettings
 from sota.core.transfers.dispatching.dispatcher import Dispatcher
-from sota.kit.runtime.clock import Clock, new_id
+from sota.kit.runtime.clock import new_id
 from sota.kit.runtime.logging import get_logger
-from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.database import Tx
 from sota.kit.sql.outbox import Relay
 
 
 class Queueing:
     """Writes requests, short or long."""
 
-    def __init__(
-        self,
-        db: Database,
-        resolver: FactsClient,
-        relay: Relay,
-        dispatcher: Dispatcher,
-        clock: Clock,
-        *,
-        settings: CoreSettings,
-        following: Following,
-    ) -> None:
-        self._db, self._resolver, self._relay, self._dispatcher, self._clock = db, resolver, relay, dispatcher, clock
-        self._following = following
-        self.chunk_size = ChunkSize.of(is_sqlite=db.is_sqlite)
-        self.preparations = Preparations(db, clock, settings)
+    def __init__(self, resolver: FactsClient, following: Following, relay: Relay, dispatcher: Dispatcher) -> None:
+        self._resolver, self._following, self._relay, self._dispatcher = resolver, following, relay, dispatcher
+        self._db, self._clock = dispatcher.db, dispatcher.clock
+        self.chunk_size = ChunkSize.of(is_sqlite=self._db.is_sqlite)
+        self.preparations = Preparations(self._db, self._clock, dispatcher.settings)
 
     async def queue(self, new: NewRequest, transact: Transact) -> Reply:
         """Resolve and write a request.

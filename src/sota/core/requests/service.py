@@ -91,13 +91,7 @@ async def write_sets(
     """
     known = await package_store.find_packages(tx, {package for _, packages in new for package in packages}, kept=True)
     numbered = sets.number(new, known)
-    for request in parts:
-        of_part = {
-            packages: number
-            for (position, packages), number in numbered.items()
-            if position == request.position and number is not None
-        }
-        await set_store.insert_sets(tx, request, of_part, known)
+    await set_store.insert_sets(tx, parts, numbered, known)
     return numbered, known
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from sota.core.packages.model import Package
 from sota.core.requests.model import InstallRequest, PackageKey
-from sota.core.tables import download, package_set, update
+from sota.core.tables import download, install_request, package_set, update
 from sota.kit.sql.database import Tx
 from sota.kit.sql.statements import AnyRow
 
@@ -24,6 +24,8 @@ IS_ITS_SET = sa.and_(
     package_set.c.set_number == update.c.set_number,
 )
 """Joins an update with its package set."""
+IS_ITS_REQUEST = sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position)
+"""Joins an update with its package of an install request."""
 
 
 @dataclass(slots=True)
@@ -49,20 +51,22 @@ class Sets:
 
 
 async def insert_sets(
-    tx: Tx, request: InstallRequest, sets: Mapping[Packages, int], known: Mapping[PackageKey, Package]
+    tx: Tx, parts: Iterable[InstallRequest], numbered: Mapping[SetKey, int | None], known: Mapping[PackageKey, Package]
 ) -> None:
-    """Write the sets of one package of a request, by their numbers."""
+    """Write sets of a request by their numbers; ``parts`` are the packages of the request that they belong to."""
+    by_position = {part.position: part for part in parts}
     rows = [
         {
-            "request_id": request.id,
-            "position": request.position,
+            "request_id": by_position[position].id,
+            "position": position,
             "set_number": number,
             "place": place,
             "package_name": key[0],
             "package_version": key[1],
-            "size": size_of(request, known[key]),
+            "size": size_of(by_position[position], known[key]),
         }
-        for packages, number in sets.items()
+        for (position, packages), number in numbered.items()
+        if number is not None
         for place, key in enumerate(packages)
     ]
     if rows:

@@ -11,12 +11,15 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
+from sota.boundaries.b2_web_core.messages import Update
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.binding.decorators import calls
 from sota.boundaries.store_result import StoreResult
-from sota.core.requests.model import OPEN, Counts, InstallRequest, Order, Update
+from sota.boundaries.values import EndedBy, PackageId, Reason, Stage, UpdateStatus
+from sota.core.requests.model import OPEN, Counts, InstallRequest, Order
 from sota.core.requests.preparation_store import IS_REAL
-from sota.core.requests.set_store import read_parts
+from sota.core.requests.set_store import IS_ITS_REQUEST, read_parts
+from sota.core.requests.wire import REASON_TEXTS
 from sota.core.tables import install_request, preparation, update
 from sota.kit.ranges import Ranges
 from sota.kit.sql import damaged_rows as damage
@@ -74,7 +77,7 @@ async def find_request(tx: Tx, request_id: UUID) -> StoreResult[list[InstallRequ
     """Look an Install Request up, all its packages: ``found`` or ``missing``."""
     parts = await tx.execute(_REQUEST, {"one": request_id})
     found = [replace(to_request(row), is_prepared=bool(row.is_prepared)) for row in parts]
-    return StoreResult.of(rows.FIND_INSTALL_REQUEST, "found" if found else "missing", found)
+    return StoreResult.found(rows.FIND_INSTALL_REQUEST, found)
 
 
 async def list_requests(
@@ -147,9 +150,7 @@ async def count_updates(tx: Tx, request_ids: Collection[UUID]) -> dict[RequestKe
 async def find_update(tx: Tx, update_id: UUID) -> StoreResult[Update]:
     """Look an update up: ``found`` or ``missing``."""
     found = await read_updates(tx, _UPDATE, {"one": update_id})
-    if not found:
-        return StoreResult.of(rows.FIND_UPDATE, "missing")
-    return StoreResult.of(rows.FIND_UPDATE, "found", found[0])
+    return StoreResult.found(rows.FIND_UPDATE, found[0] if found else None)
 
 
 async def list_updates(tx: Tx, request_id: UUID, *, status: str | None, after: UUID | None, count: int) -> list[Update]:
@@ -181,13 +182,7 @@ async def latest_updates(tx: Tx, vin: str, count: int) -> list[Update]:
 
 
 def _has_update(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    return sa.exists().where(
-        update.c.request_id == install_request.c.id,
-        update.c.position == install_request.c.position,
-        IS_CURRENT,
-        IS_REAL,
-        condition,
-    )
+    return sa.exists().where(IS_ITS_REQUEST, IS_CURRENT, IS_REAL, condition)
 
 
 async def read_updates(tx: Tx, query: AnySelect, given: Mapping[str, object] | None = None) -> list[Update]:
@@ -229,22 +224,24 @@ _COUNTS = (
 
 
 def _to_update(row: AnyRow, parts: Sequence[AnyRow]) -> Update:
+    reason = Reason(row.reason) if row.reason else None
     return Update(
-        update_id=row.update_id,
-        request_id=row.request_id,
+        update_id=str(row.update_id),
+        install_request_id=str(row.request_id),
         vin=row.vin,
-        package=(row.package_name, row.package_version),
-        packages=[(part.package_name, part.package_version) for part in parts],
-        status=row.status,
-        stage=row.stage,
-        reason=row.reason,
-        ended_by=row.ended_by,
-        result_code=row.result_code,
-        result_text=row.result_text,
+        package=PackageId(name=row.package_name, version=row.package_version),
+        packages=[PackageId(name=part.package_name, version=part.package_version) for part in parts],
+        status=UpdateStatus(row.status),
         size=row.size,
         acknowledged=sum(_acknowledged(part) for part in parts if part.received),
         created_at=row.created_at,
         changed_at=row.changed_at,
+        stage=Stage(row.stage) if row.stage else None,
+        reason=reason,
+        ended_by=EndedBy(row.ended_by) if row.ended_by else None,
+        reason_text=REASON_TEXTS[reason] if reason is not None else None,
+        result_code=row.result_code,
+        result_text=row.result_text,
         completed_at=row.completed_at,
     )
 

@@ -9,8 +9,8 @@ from datetime import datetime
 import msgspec
 
 from sota.boundaries.b2_web_core import messages
-from sota.boundaries.values import EndedBy, Interval, PackageId, Reason, Stage, UpdateStatus
-from sota.core.requests.model import Counts, InstallRequest, Order, Update, status_of
+from sota.boundaries.values import Interval, PackageId, Reason
+from sota.core.requests.model import Counts, InstallRequest, Order, status_of
 
 REASON_TEXTS: Mapping[Reason, str] = {
     Reason.EXPIRED: "The interval of the install request ended before the package was installed.",
@@ -78,27 +78,3 @@ def to_request(parts: Sequence[InstallRequest], counts: Counts, now: datetime) -
 def to_counts(counts: Counts) -> messages.Counts:
     """Write how many updates are in each state."""
     return msgspec.convert(counts, messages.Counts, from_attributes=True)
-
-
-def to_update(update: Update) -> messages.Update:
-    """Write one vehicle's update."""
-    reason = Reason(update.reason) if update.reason else None
-    return messages.Update(
-        update_id=str(update.update_id),
-        install_request_id=str(update.request_id),
-        vin=update.vin,
-        package=to_package_id(update.package),
-        packages=[to_package_id(package) for package in update.packages],
-        status=UpdateStatus(update.status),
-        size=update.size,
-        acknowledged=update.acknowledged,
-        created_at=update.created_at,
-        changed_at=update.changed_at,
-        stage=Stage(update.stage) if update.stage else None,
-        reason=reason,
-        ended_by=EndedBy(update.ended_by) if update.ended_by else None,
-        reason_text=REASON_TEXTS[reason] if reason is not None else None,
-        result_code=update.result_code,
-        result_text=update.result_text,
-        completed_at=update.completed_at,
-    )

@@ -28,7 +28,7 @@ async def retire(tx: Tx, vin: str, clock: Clock, *, erase: bool) -> list[Downloa
     Raises:
         NotFound: the VIN is not registered.
     """
-    if not await store.lock_vehicle(tx, vin):
+    if not await identity_store.is_registered(tx, vin, for_change=True):  # it cannot be queued for from here on
         raise NotFound(f"The VIN {vin} is not registered.")
     dropped = await _end_all(tx, vin, clock)
     await identity_service.revoke(tx, vin, Reason.RETIRED.value, clock.now(), by_retirement=True)

@@ -10,12 +10,6 @@ from sota.core.tables import download, installed_package, operation_result, upda
 from sota.kit.sql.database import Tx
 
 
-async def lock_vehicle(tx: Tx, vin: str) -> bool:
-    """Lock a vehicle against being queued until the transaction ends; return whether it exists."""
-    query = sa.select(vehicle.c.vin).where(vehicle.c.vin == vin).with_for_update()
-    return (await tx.execute(query)).one_or_none() is not None
-
-
 async def retire(tx: Tx, vin: str, now: datetime) -> None:
     """Mark a vehicle as retired, and delete its packages."""
     is_it = vehicle.c.vin == vin

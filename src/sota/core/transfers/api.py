@@ -27,14 +27,12 @@ from sota.boundaries.binding.decorators import serves, serves_service
 from sota.boundaries.binding.rvi_service import Message, RviServices
 from sota.boundaries.values import BEGUN, OutcomeReport, Reason, short_vin
 from sota.core.transfers import service, store
-from sota.core.transfers.dispatching.dispatcher import Dispatcher
 from sota.core.transfers.errors import TRANSIENT
 from sota.core.transfers.model import DownloadMessage, DownloadState
 from sota.core.transfers.presence.conflicts import Conflicts
 from sota.core.transfers.presence.registration import Registration
 from sota.core.transfers.reports import service as reports
 from sota.core.transfers.reports.writer import ReportWriter
-from sota.core.transfers.sending.engine import Engine
 from sota.core.transfers.store import Ending
 from sota.kit.errors import Conflict, Forbidden, Invalid, NotFound, Refused
 from sota.kit.http.json_server import Answered
@@ -50,20 +48,11 @@ Body = TypeVar("Body", bound=DownloadMessage | VehicleConnected | InstalledSoftw
 class TransfersApi:
     """The services that vehicles call."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        dispatcher: Dispatcher,
-        registration: Registration,
-        relay: Relay,
-        conflicts: Conflicts,
-        *,
-        accept_unidentified_peers: bool,
-    ) -> None:
-        self.engine, self.dispatcher, self.registration, self.relay = engine, dispatcher, registration, relay
-        self._conflicts = conflicts
-        self._reports = ReportWriter(engine.db, engine.clock)
-        self._accept_unidentified = accept_unidentified_peers
+    def __init__(self, registration: Registration, relay: Relay, conflicts: Conflicts) -> None:
+        self.registration, self.relay, self._conflicts = registration, relay, conflicts
+        self.engine, self.dispatcher = registration.engine, registration.dispatcher
+        self._reports = ReportWriter(self.engine.db, self.engine.clock)
+        self._accept_unidentified = self.engine.settings.accept_unidentified_peers
         self._tasks: set[asyncio.Task[None]] = set()
 
     @serves_service("WL-B7-3", "start")

@@ -6,34 +6,21 @@ The reports of vehicles are in ``reports/service.py``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from sota.boundaries.b7_core_rvi.messages import InstalledSoftware
 from sota.boundaries.values import Reason
-from sota.core import facts
+from sota.core.settings import CoreSettings
 from sota.core.transfers import store
 from sota.core.transfers.dispatching import retry_store
 from sota.core.transfers.dispatching import store as dispatch_store
-from sota.core.transfers.dispatching.retry_store import Retry
 from sota.core.transfers.model import Download, DownloadMessage, DownloadRef, DownloadState, Mismatch, mismatch
 from sota.core.transfers.store import Ending
+from sota.core.vehicles import service as vehicle_service
 from sota.core.vehicles import software_store
-from sota.core.vehicles import store as vehicle_store
-from sota.core.vehicles.model import PackageKey, differences
 from sota.kit.errors import Conflict, NotFound, Refused
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Tx
-
-
-@dataclass(frozen=True, slots=True)
-class FailedUpdate:
-    """An update that ``owner`` drives and gives up, the reason, and how often such an update is tried."""
-
-    update_id: UUID
-    reason: Reason
-    owner: str
-    retry: Retry
 
 
 def meant(found: Download | None, claim: DownloadMessage) -> Download:
@@ -74,16 +61,18 @@ async def stop(tx: Tx, update_ids: Sequence[UUID], ending: Ending, clock: Clock)
     return [one for one in under_way if one.identity.update_id in texts], len(ended)
 
 
-async def give_up(tx: Tx, it: FailedUpdate, clock: Clock) -> list[DownloadRef] | None:
+async def give_up(
+    tx: Tx, update_id: UUID, reason: Reason, settings: CoreSettings, clock: Clock
+) -> list[DownloadRef] | None:
     """Fail an update that does not reach its vehicle, and queue another try.
 
     Return the downloads that the vehicle must drop; None where another Core drives the update by now.
     """
-    if not await store.is_driven_by(tx, it.update_id, it.owner):
+    if not await store.is_driven_by(tx, update_id, settings.instance):
         return None
-    dropped = await end(tx, it.update_id, Ending("failed", it.reason.value), clock)
+    dropped = await end(tx, update_id, Ending("failed", reason.value), clock)
     if dropped:
-        await retry_store.try_again(tx, it.update_id, it.retry, clock.now())
+        await retry_store.try_again(tx, update_id, settings.retry, clock.now())
     return dropped
 
 
@@ -110,16 +99,9 @@ async def record_packages(tx: Tx, software: InstalledSoftware, clock: Clock) -> 
     if software.outcome is not None and software.outcome.status >= 400:
         return  # the vehicle cannot list its packages
     packages = {(package.name, package.version) for package in software.packages}
-    await _write_installed(tx, software.vin, packages, clock)
+    if await vehicle_service.change_packages(tx, software.vin, packages, clock) is None:
+        raise NotFound("This VIN is not registered.")
     firmware = {one.module: (one.version, one.changed_at) for one in software.firmware}
     await software_store.write_firmware(tx, software.vin, firmware)
     changes = [(one.at, one.package.name, one.operation.value, one.package.version) for one in software.changes]
     await software_store.add_changes(tx, software.vin, changes)
-
-
-async def _write_installed(tx: Tx, vin: str, packages: set[PackageKey], clock: Clock) -> None:
-    result = await vehicle_store.change_installed(tx, vin, packages, clock.now())
-    if result.outcome == "missing":
-        raise NotFound("This VIN is not registered.")
-    added, removed = differences(result.data or set(), packages)
-    await facts.tell(tx, clock, [(vin, facts.package_changes(vin, added, removed))])

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sota.boundaries.values import BEGUN, DownloadIdentity, EndedBy, PackageId
 from sota.core import schedules
 from sota.core.requests.model import OPEN
+from sota.core.requests.set_store import IS_ITS_REQUEST
 from sota.core.tables import download, install_request, package, update, vehicle
 from sota.core.transfers.model import Download, DownloadRef, DownloadState
 from sota.kit.ranges import Ranges
@@ -19,7 +20,7 @@ from sota.kit.sql import damaged_rows as damage
 from sota.kit.sql.database import Tx
 from sota.kit.sql.statements import AnyRow, AnySelect
 
-_IS_ITS_PACKAGE = sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version)
+IS_ITS_PACKAGE = sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version)
 FINAL = (DownloadState.INSTALLED.value, DownloadState.FAILED.value)
 
 
@@ -60,7 +61,7 @@ async def open_downloads(tx: Tx, update_ids: Sequence[UUID]) -> list[DownloadRef
     """Read the downloads of updates that the vehicle knows and did not report."""
     query = (
         sa.select(download.c.vin, download.c.download_index, download.c.update_id, package)
-        .join(package, _IS_ITS_PACKAGE)
+        .join(package, IS_ITS_PACKAGE)
         .where(download.c.update_id.in_(list(update_ids)), download.c.state.not_in(FINAL))
     )
     return [DownloadRef(row.vin, row.download_index, to_identity(row)) for row in await tx.execute(query)]
@@ -78,24 +79,8 @@ _OF_STATUS = (
     .where(update.c.update_id.in_(_IDS), update.c.status.in_(sa.bindparam("statuses", expanding=True)))
     .with_for_update()
 )
-_END = (
-    update.update()
-    .where(update.c.update_id.in_(_IDS))
-    .values(
-        {
-            update.c.status: sa.bindparam("new_status"),
-            update.c.stage: None,  # only an update under way has a stage
-            update.c.reason: sa.bindparam("new_reason"),
-            update.c.result_code: sa.bindparam("new_code"),
-            update.c.result_text: sa.bindparam("new_text"),
-            update.c.ended_by: sa.bindparam("by"),
-            update.c.changed_at: sa.bindparam("at"),
-            update.c.completed_at: sa.bindparam("at"),
-            update.c.lease_owner: None,
-            update.c.lease_until: None,
-        }
-    )
-)
+# Only an update under way has a stage and a lease. The other columns are those that an execution names.
+_END = update.update().where(update.c.update_id.in_(_IDS)).values(stage=None, lease_owner=None, lease_until=None)
 # By VIN, because there is no index of active updates: otherwise every vehicle is read, and locked on MariaDB.
 _FREE = (
     vehicle.update()
@@ -128,12 +113,13 @@ async def end_updates(
         _END,
         {
             "ids": ended,
-            "new_status": ending.status,
-            "new_reason": ending.reason,
-            "new_code": ending.result_code,
-            "new_text": ending.result_text,
-            "by": ending.by.value,
-            "at": now,
+            "status": ending.status,
+            "reason": ending.reason,
+            "result_code": ending.result_code,
+            "result_text": ending.result_text,
+            "ended_by": ending.by.value,
+            "changed_at": now,
+            "completed_at": now,
         },
     )
     if tuple(of) != ("pending",):  # a pending update does not occupy its vehicle
@@ -151,27 +137,18 @@ async def end_updates(
 def _downloads() -> AnySelect:
     return (
         sa.select(
-            download,
+            *download.c["vin", "download_index", "update_id", "size", "block_size", "received", "state"],
             update.c.status.label("update_status"),
             update.c.request_id,
             update.c.ended_by,
             update.c.stage.label("update_stage"),
             vehicle.c.epoch,
-            install_request.c.command,
-            install_request.c.allow_downgrade,
-            package.c.uri,
-            package.c.sha256,
-            package.c.sha1,
-            package.c.installer,
-            package.c.target,
-            package.c.signature,
+            *install_request.c["command", "allow_downgrade"],
+            *package.c["name", "version", "uri", "sha256", "sha1", "installer", "target", "signature"],
         )
         .join(update, update.c.update_id == download.c.update_id)
-        .join(
-            install_request,
-            sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position),
-        )
-        .join(package, _IS_ITS_PACKAGE)
+        .join(install_request, IS_ITS_REQUEST)
+        .join(package, IS_ITS_PACKAGE)
         .join(vehicle, vehicle.c.vin == download.c.vin)
     )
 
@@ -183,27 +160,8 @@ _SEVERAL = _downloads().where(
 
 
 def _to_download(row: AnyRow) -> Download:
-    return Download(
-        vin=row.vin,
-        download_index=row.download_index,
-        update_id=row.update_id,
-        request_id=row.request_id,
-        package=(row.package_name, row.package_version),
-        size=row.size,
-        block_size=row.block_size,
-        # The vehicle repeats what it has before anything is sent.
-        received=damage.readable("download", row.update_id, lambda: Ranges.parse(row.received), Ranges()),
-        state=DownloadState(row.state),
-        update_status=row.update_status,
-        command=row.command,
-        uri=row.uri,
-        sha256=row.sha256,
-        sha1=row.sha1,
-        installer=row.installer,
-        target=row.target,
-        signature=row.signature,
-        epoch=row.epoch,
-        ended_by=row.ended_by,
-        update_stage=row.update_stage,
-        allow_downgrade=row.allow_downgrade,
-    )
+    given = dict(row._mapping)
+    package_key = given.pop("name"), given.pop("version")
+    # A damaged one is none: the vehicle repeats what it has before anything is sent.
+    given["received"] = damage.readable("download", row.update_id, lambda: Ranges.parse(row.received), Ranges())
+    return Download(**{**given, "package": package_key, "state": DownloadState(row.state)})

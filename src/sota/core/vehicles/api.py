@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from sota.boundaries.b2_web_core import messages
 from sota.boundaries.b2_web_core.queries import VehicleQuery
 from sota.boundaries.b7_core_rvi.messages import ChangeKind, Firmware, LocalChange
@@ -12,15 +10,15 @@ from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.idempotency import Idempotency
 from sota.boundaries.parameters import ListQuery, VinPath
 from sota.boundaries.values import InstalledPackage
+from sota.core.facts import to_installed
 from sota.core.requests import store as request_store
-from sota.core.requests.wire import to_update
 from sota.core.search import Pattern, search
 from sota.core.vehicles import service, software_store, store
 from sota.core.vehicles.model import PackageKey, Vehicle, two_versions
-from sota.kit.errors import Failed, Invalid
+from sota.kit.errors import Failed, Invalid, Refused
 from sota.kit.http.paging import BY_NAME, link_next, read_cursor
 from sota.kit.runtime.clock import Clock
-from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.database import Database
 from sota.kit.sql.outbox import Relay
 
 LATEST_UPDATES = 20
@@ -37,12 +35,8 @@ class VehiclesApi:
     @serves("WL-B2-2")
     async def register(self, call: Call[None, None, messages.NewVehicle]) -> Reply:
         """Register a vehicle."""
-
-        async def work(tx: Tx) -> Reply:
-            await service.register_vehicle(tx, call.body.vin, self.clock)
-            return Reply("inserted")
-
-        return await self.once.transact(call, work)
+        vin = call.body.vin
+        return await self.once.change(call, "inserted", lambda tx: service.register_vehicle(tx, vin, self.clock))
 
     @serves("WL-B2-7")
     async def search(self, call: Call[None, VehicleQuery, None]) -> Reply:
@@ -84,7 +78,10 @@ class VehiclesApi:
         if name is not None:
             raise Invalid(f"The package {name} is in the list in two versions: a vehicle has one.")
         vin = call.path.vin
-        if await self.db.transact(lambda tx: service.change_packages(tx, vin, packages, self.clock)):
+        changed = await self.db.transact(lambda tx: service.change_packages(tx, vin, packages, self.clock))
+        if changed is None:
+            raise Refused("vin_missing", f"The VIN {vin} is not registered.")
+        if changed:
             self.relay.wake()  # most reports bring nothing new
         return Reply("changed", to_installed(packages))
 
@@ -107,7 +104,7 @@ class VehiclesApi:
             retired_at=vehicle.retired_at,
             components=sorted(components),
             packages=to_installed(installed),
-            updates=[to_update(update) for update in updates],
+            updates=updates,
             firmware=[Firmware(module=module, version=version, changed_at=at) for module, version, at in firmware],
             local_changes=[
                 LocalChange(package=InstalledPackage(name=name, version=version), operation=ChangeKind(kind), at=at)
@@ -126,8 +123,3 @@ def to_wire(vehicle: Vehicle, installed: set[PackageKey] | None) -> messages.Lis
         last_seen_at=vehicle.last_seen_at,
         packages=to_installed(installed) if installed is not None else None,
     )
-
-
-def to_installed(packages: Collection[PackageKey]) -> list[InstalledPackage]:
-    """Format installed packages for B2, sorted by name."""
-    return [InstalledPackage(name=name, version=version) for name, version in sorted(packages)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sota.boundaries.b5_core_resolver.messages import VehicleRegistered
 from sota.core import facts
 from sota.core.vehicles import store
-from sota.core.vehicles.model import PackageKey, Vehicle, differences
+from sota.core.vehicles.model import PackageKey, Vehicle
 from sota.kit.errors import NotFound, Refused
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Tx
@@ -64,16 +64,11 @@ async def view_packages(tx: Tx, vin: str) -> set[PackageKey]:
     return (await store.find_installed(tx, vin)).data or set()
 
 
-async def change_packages(tx: Tx, vin: str, packages: set[PackageKey], clock: Clock) -> bool:
-    """Replace a VIN's packages, and notify the Resolver; return whether anything changed.
-
-    Raises:
-        Refused: ``vin_missing``.
-    """
+async def change_packages(tx: Tx, vin: str, packages: set[PackageKey], clock: Clock) -> bool | None:
+    """Replace a VIN's packages, and notify the Resolver; return whether anything changed, None if it is unknown."""
     result = await store.change_installed(tx, vin, packages, clock.now())
     if result.outcome == "missing":
-        raise Refused("vin_missing", f"The VIN {vin} is not registered.")
-    added, removed = differences(result.data or set(), packages)
-    changes = facts.package_changes(vin, added, removed)
+        return None
+    changes = facts.package_changes(vin, result.data or set(), packages)
     await facts.tell(tx, clock, [(vin, changes)])
     return bool(changes)

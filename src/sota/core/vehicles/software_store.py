@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from sota.core.tables import local_change, vehicle_firmware
 from sota.kit.sql.database import Tx
+from sota.kit.sql.insert import insert_new
 
 Change = tuple[datetime, str, str, str]
 """When, which package, what was done (install, upgrade, remove), and the version it was done with."""
@@ -47,20 +48,12 @@ async def read_firmware(tx: Tx, vin: str) -> list[tuple[str, str, datetime | Non
 
 async def add_changes(tx: Tx, vin: str, changes: Sequence[Change]) -> None:
     """Store changes; known ones came before, in a message whose answer was lost."""
-    if not changes:
-        return
-    table = local_change
-    query = sa.select(table.c.changed_at, table.c.name, table.c.operation).where(
-        table.c.vin == vin, table.c.changed_at.in_({change[0] for change in changes})
-    )
-    known = {tuple(row) for row in await tx.execute(query)}
-    new = {change[:3]: change[3] for change in changes if change[:3] not in known}
-    if new:
-        rows = [
-            {"vin": vin, "changed_at": at, "name": name, "operation": operation, "version": version}
-            for (at, name, operation), version in new.items()
-        ]
-        await tx.execute(table.insert(), rows)
+    versions = {change[:3]: change[3] for change in changes}
+    rows: list[dict[str, object]] = [
+        {"vin": vin, "changed_at": at, "name": name, "operation": operation, "version": version}
+        for (at, name, operation), version in versions.items()
+    ]
+    await insert_new(tx, local_change, rows)
 
 
 async def read_changes(tx: Tx, vin: str, count: int) -> list[Change]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.store_result import StoreResult
+from sota.boundaries.store_result import StoreResult, insert_record
 from sota.core.tables import installed_package, revocation, vehicle, vehicle_component
 from sota.core.vehicles.model import PackageKey, Vehicle, new_epoch
 from sota.kit.sql.database import Tx
@@ -46,13 +45,9 @@ def to_vehicle(row: AnyRow) -> Vehicle:
 
 
 @calls("WL-B4-1")
-async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[None]:
+async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[str]:
     """Insert a new VIN: ``success`` or ``exists``."""
-    try:
-        await tx.execute(vehicle.insert().values(vin=vin, created_at=now))
-    except IntegrityError:
-        return StoreResult.of(rows.NEW_VIN, "exists")
-    return StoreResult.of(rows.NEW_VIN, "success")
+    return await insert_record(tx, rows.NEW_VIN, vehicle.insert().values(vin=vin, created_at=now))
 
 
 async def take_back_retirement(tx: Tx, vins: Collection[str], now: datetime) -> list[str]:
@@ -71,9 +66,7 @@ async def take_back_retirement(tx: Tx, vins: Collection[str], now: datetime) -> 
 async def find_vehicle(tx: Tx, vin: str) -> StoreResult[Vehicle]:
     """Look one VIN up: ``found`` or ``missing``."""
     row = (await tx.execute(_ONE, {"one": vin})).one_or_none()
-    if row is None:
-        return StoreResult.of(rows.SEARCH_VINS, "missing")
-    return StoreResult.of(rows.SEARCH_VINS, "found", to_vehicle(row))
+    return StoreResult.found(rows.SEARCH_VINS, to_vehicle(row) if row is not None else None)
 
 
 @calls("WL-B4-5")
@@ -82,15 +75,17 @@ async def list_vehicles(tx: Tx, after: str | None, count: int) -> StoreResult[li
     query = sa.select(vehicle).where(vehicle.c.retired_at.is_(None)).order_by(vehicle.c.vin).limit(count)
     if after is not None:
         query = query.where(vehicle.c.vin > after)
-    found = [to_vehicle(row) for row in await tx.execute(query)]
-    return StoreResult.of(rows.SEARCH_VINS, "found" if found else "missing", found)
+    return StoreResult.found(rows.SEARCH_VINS, [to_vehicle(row) for row in await tx.execute(query)])
 
 
 @calls("WL-B4-6")
 async def find_installed(tx: Tx, vin: str) -> StoreResult[set[PackageKey]]:
     """Look up the packages installed on a VIN: ``found`` or ``missing``."""
-    found = {(row.name, row.version) for row in await tx.execute(_INSTALLED, {"one": vin})}
-    return StoreResult.of(rows.FIND_VIN_PACKAGES, "found" if found else "missing", found)
+    return StoreResult.found(rows.FIND_VIN_PACKAGES, await _read_packages(tx, vin))
+
+
+async def _read_packages(tx: Tx, vin: str) -> set[PackageKey]:
+    return {(row.name, row.version) for row in await tx.execute(_INSTALLED, {"one": vin})}
 
 
 @calls("WL-B4-7")
@@ -99,8 +94,8 @@ async def change_installed(tx: Tx, vin: str, packages: set[PackageKey], now: dat
     # The vehicle's row is the lock: two reports of one vehicle change its packages one after the other.
     if (await tx.execute(_LOCK, {"one": vin})).one_or_none() is None:
         return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "missing")
-    before = {(row.name, row.version) for row in await tx.execute(_INSTALLED, {"one": vin})}
-    await write_installed(tx, {vin: packages - before}, {vin: before - packages}, now)
+    before = await _read_packages(tx, vin)
+    await write_installed(tx, {vin: before}, {vin: packages}, now)
     return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "changed", before)
 
 
@@ -120,20 +115,27 @@ async def read_installed(tx: Tx, vins: Collection[str]) -> dict[str, set[Package
 
 
 async def write_installed(
-    tx: Tx, added: dict[str, set[PackageKey]], removed: dict[str, set[PackageKey]], now: datetime
+    tx: Tx, before: Mapping[str, set[PackageKey]], after: Mapping[str, set[PackageKey]], now: datetime
 ) -> None:
-    """Add and remove installed packages of several VINs, one statement each way."""
-    gone = [(vin, *package) for vin, packages in removed.items() for package in packages]
-    for start in range(0, len(gone), 200):
-        keys = sa.tuple_(installed_package.c.vin, installed_package.c.name, installed_package.c.version)
-        await tx.execute(installed_package.delete().where(keys.in_(not_alone(gone[start : start + 200]))))
+    """Write the packages of several VINs; those with none before may be missing there."""
+    gone = [(vin, *package) for vin, packages in before.items() for package in packages - after[vin]]
     new = [
         {"vin": vin, "name": name, "version": version, "installed_at": now}
-        for vin, packages in added.items()
-        for name, version in sorted(packages)
+        for vin, packages in after.items()
+        for name, version in sorted(packages - before.get(vin, set()))
     ]
+    await change_links(tx, installed_package, gone, new)
+
+
+async def change_links(
+    tx: Tx, table: sa.Table, gone: Sequence[tuple[str, ...]], new: Sequence[Mapping[str, object]]
+) -> None:
+    """Delete what vehicles have no more, by its keys, and insert what is new."""
+    keys = sa.tuple_(*table.primary_key.columns)
+    for start in range(0, len(gone), 200):
+        await tx.execute(table.delete().where(keys.in_(not_alone(gone[start : start + 200]))))
     if new:
-        await tx.execute(installed_package.insert(), new)
+        await tx.execute(table.insert(), new)
 
 
 async def read_components(tx: Tx, vins: Collection[str]) -> dict[str, set[str]]:
@@ -146,15 +148,12 @@ async def read_components(tx: Tx, vins: Collection[str]) -> dict[str, set[str]]:
 
 async def mark_connected(tx: Tx, vins: Iterable[str], connected: bool, now: datetime) -> None:
     """Note that vehicles connected or disconnected."""
-    for chunk in _chunks(sorted(vins), 500):
-        await tx.execute(vehicle.update().where(vehicle.c.vin.in_(chunk)).values(connected=connected, last_seen_at=now))
+    marked = sorted(vins)
+    for start in range(0, len(marked), 500):
+        is_one = vehicle.c.vin.in_(marked[start : start + 500])
+        await tx.execute(vehicle.update().where(is_one).values(connected=connected, last_seen_at=now))
 
 
 async def read_connected(tx: Tx) -> set[str]:
     """Read which vehicles are marked as connected."""
     return {row.vin for row in await tx.execute(sa.select(vehicle.c.vin).where(vehicle.c.connected.is_(sa.true())))}
-
-
-def _chunks(items: list[str], size: int) -> Iterable[list[str]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -16,9 +16,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.values import Reason, short_vin
-from sota.core.settings import CoreSettings
 from sota.core.transfers import service
 from sota.core.transfers.dispatching import retry_store
 from sota.core.transfers.dispatching import store as dispatch_store
@@ -29,7 +27,7 @@ from sota.core.transfers.sending.engine import Engine
 from sota.kit.errors import SotaError
 from sota.kit.runtime.clock import Clock
 from sota.kit.runtime.logging import get_logger
-from sota.kit.sql.database import Database, Tx
+from sota.kit.sql.database import Tx
 
 AT_ONCE = 200
 MAX_RETRY_S = 3600.0
@@ -41,19 +39,20 @@ MOST_TOLD_AGAIN = 10_000
 class Dispatcher:
     """Decides which vehicle is notified of which update, and when."""
 
-    def __init__(self, db: Database, node: NodeClient, engine: Engine, clock: Clock, *, settings: CoreSettings) -> None:
-        self.db, self.node, self.engine, self.clock, self.settings = db, node, engine, clock, settings
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.db, self.node = engine, engine.db, engine.node
+        self.clock, self.settings = engine.clock, engine.settings
         self.available: set[str] = set()
         self._candidates: set[str] = set()
         self._wake = asyncio.Event()
         self._looked_at: datetime | None = None
         self._sweeps_at = self._silence_at = 0.0
-        self._clock_ahead_s = clock_ahead_s(clock)
+        self._clock_ahead_s = clock_ahead_s(self.clock)
         self._regular_at = 0.0
         self._told_again_at: dict[str, float] = {}
         self._to_tell_again: set[str] = set()
-        self._pause_s = settings.notify_retry_s / 4
-        self._silence_every_s = min(SWEEP_EVERY_S, settings.silence_s / 4)
+        self._pause_s = self.settings.notify_retry_s / 4
+        self._silence_every_s = min(SWEEP_EVERY_S, self.settings.silence_s / 4)
         self._log = get_logger(program="core")
 
     def wake(self, vins: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from sota.boundaries.b7_core_rvi.messages import Download, UpdateAvailable
 from sota.boundaries.values import BEGUN, PackageId
 from sota.core.requests.model import OPEN
 from sota.core.requests.preparation_store import IS_REAL
-from sota.core.requests.set_store import IS_ITS_SET
+from sota.core.requests.set_store import IS_ITS_REQUEST, IS_ITS_SET
 from sota.core.requests.store import queue_order
 from sota.core.tables import (
     core_instance,
@@ -27,19 +27,14 @@ from sota.core.tables import (
     vehicle,
 )
 from sota.core.transfers.model import DownloadState, Lease
+from sota.core.transfers.store import IS_ITS_PACKAGE
 from sota.kit.sql.database import LIMIT_S, Tx, Utc
 
 # Longer than any transaction takes.
 CLOSED_AFTER = timedelta(seconds=2 * LIMIT_S)
-_IS_OPEN_PART = sa.and_(
-    update.c.request_id == install_request.c.id,
-    update.c.position == install_request.c.position,
-    update.c.status.in_(OPEN),
-)
-_CLOSE = (
-    install_request.update()
-    .where(install_request.c.id == sa.bindparam("of_id"), install_request.c.position == sa.bindparam("of_position"))
-    .values(closed_at=sa.bindparam("at"))
+_IS_OPEN_PART = sa.and_(IS_ITS_REQUEST, update.c.status.in_(OPEN))
+_CLOSE = install_request.update().where(
+    install_request.c.id == sa.bindparam("of_id"), install_request.c.position == sa.bindparam("of_position")
 )
 
 
@@ -115,17 +110,13 @@ _ANNOUNCED_UPDATES = (
         install_request.c.description,
         install_request.c.request_confirmation,
     )
-    .join(
-        install_request,
-        sa.and_(install_request.c.id == update.c.request_id, install_request.c.position == update.c.position),
-    )
+    .join(install_request, IS_ITS_REQUEST)
     .join(vehicle, vehicle.c.vin == update.c.vin)
     .where(update.c.update_id.in_(_IDS))
 )
-_IS_ITS_PACKAGE = sa.and_(package.c.name == download.c.package_name, package.c.version == download.c.package_version)
 _ANNOUNCED_DOWNLOADS = (
     sa.select(download, package.c.sha256)
-    .join(package, _IS_ITS_PACKAGE)
+    .join(package, IS_ITS_PACKAGE)
     .where(download.c.update_id.in_(_IDS))
     .order_by(download.c.update_id, download.c.position)
 )
@@ -140,23 +131,12 @@ async def next_updates(tx: Tx, vins: Collection[str], now: datetime) -> list[Due
 
 
 _HAD = download.alias("had")
-_TAKE_SLOT = (
-    vehicle.update().where(vehicle.c.vin == sa.bindparam("of_vin")).values(active_update=sa.bindparam("of_update"))
-)
+# The columns that are set beside these are those that an execution names.
+_TAKE_SLOT = vehicle.update().where(vehicle.c.vin == sa.bindparam("of_vin"))
 _TAKE_UPDATE = (
     update.update()
     .where(update.c.update_id == sa.bindparam("of_update"))
-    .values(
-        {
-            update.c.status: "in_flight",
-            update.c.stage: "notified",
-            update.c.attempts: update.c.attempts + 1,
-            update.c.changed_at: sa.bindparam("at"),
-            update.c.next_try_at: sa.bindparam("try_at"),
-            update.c.lease_owner: sa.bindparam("owner"),
-            update.c.lease_until: sa.bindparam("until"),
-        }
-    )
+    .values(status="in_flight", stage="notified", attempts=update.c.attempts + 1)
 )
 
 
@@ -195,14 +175,14 @@ async def claim(tx: Tx, due: Sequence[tuple[DueUpdate, Lease]], block_size: int)
     waiting = set((await tx.execute(pending.order_by(update.c.update_id).with_for_update())).scalars())
     taken = [(one, by) for one, by in due if one.vin in free and one.update_id in waiting]
     if taken:
-        await tx.execute(_TAKE_SLOT, [{"of_vin": one.vin, "of_update": one.update_id} for one, _ in taken])
+        await tx.execute(_TAKE_SLOT, [{"of_vin": one.vin, "active_update": one.update_id} for one, _ in taken])
         rows = [
             {
                 "of_update": one.update_id,
-                "at": by.now,
-                "try_at": by.next_try_at,
-                "owner": by.owner,
-                "until": by.lease_until,
+                "changed_at": by.now,
+                "next_try_at": by.next_try_at,
+                "lease_owner": by.owner,
+                "lease_until": by.lease_until,
             }
             for one, by in taken
         ]
@@ -287,17 +267,11 @@ async def waiting_vins(tx: Tx, now: datetime, limit: int) -> list[str]:
         .where(
             vehicle.c.connected.is_(sa.true()),
             vehicle.c.active_update.is_(None),
-            sa.exists().where(
-                update.c.vin == vehicle.c.vin,
-                update.c.status == "pending",
-                update.c.start_at <= now,
-                update.c.end_at > now,
-                IS_REAL,
-            ),
+            sa.exists().where(update.c.vin == vehicle.c.vin, _IS_CURRENT),
         )
         .limit(limit)
     )
-    return list((await tx.execute(query)).scalars())
+    return list((await tx.execute(query, {"now": now})).scalars())
 
 
 async def is_any_over(tx: Tx, now: datetime) -> bool:
@@ -322,6 +296,6 @@ async def close_requests(tx: Tx, now: datetime, limit: int) -> None:
         .where(~is_prepared, ~sa.exists().where(_IS_OPEN_PART))
         .limit(limit)
     )
-    found = [{"of_id": row.id, "of_position": row.position, "at": now} for row in await tx.execute(query)]
+    found = [{"of_id": row.id, "of_position": row.position, "closed_at": now} for row in await tx.execute(query)]
     if found:
         await tx.execute(_CLOSE, found)

@@ -23,7 +23,7 @@ from sota.core.transfers.dispatching.dispatcher import Dispatcher
 from sota.core.transfers.errors import TRANSIENT
 from sota.core.transfers.model import DownloadMessage
 from sota.core.transfers.presence import store as conflict_store
-from sota.core.transfers.presence.model import Life, Verdict, judge
+from sota.core.transfers.presence.model import Verdict, judge
 from sota.core.transfers.sending.engine import Engine
 from sota.core.vehicles import epoch_store
 from sota.kit.audit.model import AuditedAction
@@ -55,21 +55,10 @@ class Conflicts:
             download_index=claim.download_index,
             package=claim.identity.package.text,
         )
-
-        known = True
-
-        async def work(tx: Tx) -> Verdict:
-            nonlocal known
-            life = await conflict_store.lock_life(tx, claim.vin)
-            if life is None:
-                return NOTHING
-            known = await conflict_store.has_update(tx, claim.vin, UUID(claim.identity.update_id))
-            verdict = judge(life, claim.epoch, claim.download_index, knows_update=known)
-            await self._write(tx, life, verdict, claim.download_index)
-            await schedules.ask_for_packages(tx, claim.vin, self._clock.now())
-            return verdict
-
-        await self._follow(claim.vin, await self._db.transact(work))
+        verdict, known = await self._db.transact(
+            lambda tx: self._judge(tx, claim.vin, claim.epoch, claim.download_index, claim.identity.update_id)
+        )
+        await self._follow(claim.vin, verdict)
         if service == "ack" and not known:  # it waits for blocks that will not come, and its next update waits for it
             self._engine.disown(claim)
         self._relay.wake()
@@ -81,18 +70,7 @@ class Conflicts:
             life = await conflict_store.read_life(tx, vin)
         if life is None or (judge(life, epoch, highest) == NOTHING and highest <= life.highest_index):
             return
-
-        async def work(tx: Tx) -> Verdict:
-            life = await conflict_store.lock_life(tx, vin)
-            if life is None:
-                return NOTHING
-            verdict = judge(life, epoch, highest)
-            await self._write(tx, life, verdict, highest)
-            if verdict.ask:
-                await schedules.ask_for_packages(tx, vin, self._clock.now())
-            return verdict
-
-        verdict = await self._db.transact(work)
+        verdict, _ = await self._db.transact(lambda tx: self._judge(tx, vin, epoch, highest))
         if verdict.ask:
             self._log.warning("vehicle_remembers_another_life", vin=short_vin(vin), highest_index=highest)
             self._relay.wake()
@@ -107,26 +85,29 @@ class Conflicts:
             for vin, epoch in epochs.items():
                 await self._welcome(vin, epoch)
 
-    async def _write(self, tx: Tx, life: Life, verdict: Verdict, highest: int) -> None:
+    async def _judge(
+        self, tx: Tx, vin: str, epoch: str | None, highest: int, update_id: str | None = None
+    ) -> tuple[Verdict, bool]:
+        """Compare, and write what follows; return also whether the update is known, if the vehicle names one."""
+        life = await conflict_store.lock_life(tx, vin)
+        if life is None:
+            return NOTHING, True
+        known = update_id is None or await conflict_store.has_update(tx, vin, UUID(update_id))
+        verdict = judge(life, epoch, highest, knows_update=known)
         if highest > life.highest_index:
-            await epoch_store.raise_highest_index(tx, life.vin, highest)
+            await epoch_store.raise_highest_index(tx, vin, highest)
         if verdict.renew:
-            await epoch_store.renew_epochs_of(tx, [life.vin])
+            await epoch_store.renew_epochs_of(tx, [vin])
+        if verdict.ask or update_id is not None:
+            await schedules.ask_for_packages(tx, vin, self._clock.now())
+        return verdict, known
 
     async def _follow(self, vin: str, verdict: Verdict) -> None:
         if verdict.renew:
             self._log.warning("epoch_renewed", vin=short_vin(vin))
-            await self._audit.record(
-                AuditedAction(
-                    at=self._clock.now(),
-                    actor=f"vehicle {vin}",
-                    address="",
-                    interaction=rows.CONNECTED.id,
-                    object=f"vehicles/{vin}",
-                    outcome="epoch_renewed",
-                    status=200,
-                )
-            )
+            actor, what = f"vehicle {vin}", f"vehicles/{vin}"
+            now, row = self._clock.now(), rows.CONNECTED.id
+            await self._audit.record(AuditedAction(now, actor, "", row, what, "epoch_renewed", 200))
         if not verdict.stale:
             return
         self._engine.active.forget_vehicle(vin)

@@ -12,18 +12,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from sota.boundaries.b7_core_rvi.client import NodeClient
 from sota.boundaries.binding.service_credentials import keep_secret
 from sota.boundaries.services import BACKEND_SERVICES, CALLBACK_PATH, short_name, vin_of
 from sota.core.transfers.dispatching.dispatcher import Dispatcher
 from sota.core.transfers.errors import TRANSIENT
-from sota.core.transfers.sending.engine import Engine
 from sota.core.vehicles import store as vehicle_store
 from sota.kit.errors import SotaError
 from sota.kit.files.durable import private_folder
-from sota.kit.runtime.clock import Clock
 from sota.kit.runtime.logging import get_logger
-from sota.kit.sql.database import Database
 
 FIRST_RETRY_S = 0.25
 
@@ -45,21 +41,12 @@ async def do_nothing(_vins: set[str]) -> None:
 class Registration:
     """Keeps Core registered, and tells the dispatcher which vehicles are connected."""
 
-    def __init__(
-        self,
-        db: Database,
-        node: NodeClient,
-        engine: Engine,
-        dispatcher: Dispatcher,
-        clock: Clock,
-        *,
-        check_s: float,
-    ) -> None:
-        self.db, self.node, self.engine, self.dispatcher, self.clock = db, node, engine, dispatcher, clock
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher, self.engine, self.db, self.node = dispatcher, dispatcher.engine, dispatcher.db, dispatcher.node
         self.address = ""
         self.secret = ""
         self.registered = asyncio.Event()
-        self._check_s = check_s
+        self._check_s = dispatcher.settings.node_check_s
         self._names: dict[str, str] = {}
         self._events: deque[tuple[bool, set[str]]] = deque()
         self._happened = asyncio.Event()
@@ -183,5 +170,5 @@ class Registration:
     async def _write_connected(self, vins: Iterable[str], *, connected: bool) -> None:
         wanted = list(vins)
         if wanted:
-            now = self.clock.now()
+            now = self.engine.clock.now()
             await self.db.transact(lambda tx: vehicle_store.mark_connected(tx, wanted, connected, now))

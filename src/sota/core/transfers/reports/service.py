@@ -24,7 +24,7 @@ from sota.core.transfers.model import Download, DownloadState, mismatch
 from sota.core.transfers.reports import store as report_store
 from sota.core.transfers.store import Ending
 from sota.core.vehicles import store as vehicle_store
-from sota.core.vehicles.model import PackageKey, after_install, after_removal, differences
+from sota.core.vehicles.model import PackageKey, after_install, after_removal
 from sota.kit.errors import NotFound
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Tx
@@ -105,14 +105,8 @@ async def _record_running(tx: Tx, told: Sequence[MatchedReport], clock: Clock) -
     known = await vehicle_store.lock_vehicles(tx, vins)
     before = await vehicle_store.read_installed(tx, known) if known else {}
     after = {one.of.vin: _running(one, before[one.of.vin]) for one in told if one.of.vin in before}
-    changes = {vin: differences(before[vin], after[vin]) for vin in after}
-    await vehicle_store.write_installed(
-        tx,
-        {vin: added for vin, (added, _) in changes.items()},
-        {vin: removed for vin, (_, removed) in changes.items()},
-        clock.now(),
-    )
-    await facts.tell(tx, clock, [(vin, facts.package_changes(vin, *change)) for vin, change in changes.items()])
+    await vehicle_store.write_installed(tx, before, after, clock.now())
+    await facts.tell(tx, clock, [(vin, facts.package_changes(vin, before[vin], after[vin])) for vin in after])
     return set(vins) - known
 
 

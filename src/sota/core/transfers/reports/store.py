@@ -15,11 +15,8 @@ from sota.kit.sql.database import Tx
 from sota.kit.sql.keys import not_alone
 
 MAX_RESULT_TEXT = 60_000
-_STATE = (
-    download.update()
-    .where(download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index"))
-    .values(state=sa.bindparam("new_state"), reason=sa.bindparam("new_reason"))
-)
+_IS_IT = sa.and_(download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index"))
+_STATE = download.update().where(_IS_IT)
 _UNFINISHED = sa.select(download.c.update_id).where(
     download.c.update_id.in_(sa.bindparam("ids", expanding=True)), download.c.state != DownloadState.INSTALLED.value
 )
@@ -31,7 +28,7 @@ _FORGET = operation_result.delete().where(
 async def set_states(tx: Tx, states: Sequence[tuple[Download, DownloadState, str | None]]) -> None:
     """Write the states of downloads, with the reason of those that failed."""
     rows = [
-        {"of_vin": of.vin, "of_index": of.download_index, "new_state": state.value, "new_reason": reason}
+        {"of_vin": of.vin, "of_index": of.download_index, "state": state.value, "reason": reason}
         for of, state, reason in sorted(states, key=lambda one: (one[0].vin, one[0].download_index))
     ]
     if rows:

@@ -43,7 +43,6 @@ from sota.core.transfers.sending.model import Phase, Transfer
 from sota.core.transfers.sending.progress_writer import ProgressWriter
 from sota.core.transfers.sending.sender import Sender
 from sota.core.transfers.sending.store import Stage
-from sota.core.transfers.service import FailedUpdate
 from sota.kit.errors import Conflict, Invalid, Refused
 from sota.kit.ranges import Ranges
 from sota.kit.runtime.batcher import Batcher
@@ -58,20 +57,13 @@ MAX_LOOKUPS, LOOKUP_PAUSE_S = 200, 0.1
 class Engine:
     """All transfers that this Core drives."""
 
-    def __init__(
-        self,
-        db: Database,
-        node: NodeClient,
-        blocks: Blocks,
-        writer: ProgressWriter,
-        clock: Clock,
-        *,
-        settings: CoreSettings,
-    ) -> None:
-        self.db, self.node, self.writer, self.clock, self.settings = db, node, writer, clock, settings
+    def __init__(self, db: Database, node: NodeClient, clock: Clock, settings: CoreSettings) -> None:
+        self.db, self.node, self.clock, self.settings = db, node, clock, settings
+        self.writer = ProgressWriter(db, pause_s=settings.ack_commit_s)
         self.locks = VehicleLocks()
         self.on_free: Callable[[Sequence[str]], None] = lambda _vins: None
-        rates, slots = RateLimiter(settings.limits, time.monotonic()), TransferSlots(settings.limits)
+        blocks = Blocks(settings.repository, cache_bytes=settings.block_cache_bytes)
+        rates, slots = RateLimiter(settings.limits), TransferSlots(settings.limits)
         self._sender = Sender(node, blocks, limits=settings.limits, slots=slots, rates=rates)
         self._queue = FairQueue(rates, self._sender.send_next)
         self.active = ActiveTransfers(slots, self._queue)
@@ -275,9 +267,10 @@ class Engine:
             await self._fail(download.update_id, download.vin, Reason.ABORTED if has_answered else Reason.UNREACHABLE)
 
     async def _fail(self, update_id: UUID, vin: str, reason: Reason) -> None:
-        failed = FailedUpdate(update_id, reason, self.settings.instance, self.settings.retry)
         try:
-            dropped = await self.db.transact(lambda tx: service.give_up(tx, failed, self.clock))
+            dropped = await self.db.transact(
+                lambda tx: service.give_up(tx, update_id, reason, self.settings, self.clock)
+            )
         except TRANSIENT as error:
             self._log.warning("abort_postponed", vin=short_vin(vin), reason=str(error))
             return

@@ -58,12 +58,10 @@ class TokenBucket:
 class RateLimiter:
     """The rates of everything that is transferred."""
 
-    def __init__(self, limits: Limits, now: float) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._are_any = bool(limits.bytes_per_s or limits.request_bytes_per_s or limits.vehicle_bytes_per_s)
-        self._all = TokenBucket(limits.bytes_per_s, now) if limits.bytes_per_s else None
-        self._requests: dict[UUID, TokenBucket] = {}
-        self._vehicles: dict[str, TokenBucket] = {}
+        self._buckets: dict[UUID | str | None, TokenBucket] = {}
 
     def pause_s(self, vin: str, request_id: UUID, now: float) -> float:
         """Return how long nothing may be sent to this vehicle for this request."""
@@ -77,15 +75,16 @@ class RateLimiter:
             budget.spend(size)
 
     def _of(self, vin: str, request_id: UUID, now: float) -> list[TokenBucket]:
-        found = [self._all] if self._all is not None else []
-        if self._limits.request_bytes_per_s:
-            if request_id not in self._requests:
-                self._requests[request_id] = TokenBucket(self._limits.request_bytes_per_s, now)
-            found.append(self._requests[request_id])
-        if self._limits.vehicle_bytes_per_s:
-            if vin not in self._vehicles:
-                self._vehicles[vin] = TokenBucket(self._limits.vehicle_bytes_per_s, now)
-            found.append(self._vehicles[vin])
+        limits, found = self._limits, []
+        for key, rate in (
+            (None, limits.bytes_per_s),
+            (request_id, limits.request_bytes_per_s),
+            (vin, limits.vehicle_bytes_per_s),
+        ):
+            if rate:
+                if key not in self._buckets:
+                    self._buckets[key] = TokenBucket(rate, now)
+                found.append(self._buckets[key])
         return found
 
 

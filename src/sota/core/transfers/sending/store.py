@@ -45,28 +45,16 @@ class Steps:
 
 
 _OF = sa.and_(download.c.vin == sa.bindparam("of_vin"), download.c.download_index == sa.bindparam("of_index"))
-_RECEIVED = download.update().where(_OF).values(received=sa.bindparam("ranges"))
+# What is set beside this are the columns that the rows of an execution name.
+_RECEIVED = download.update().where(_OF)
 _BEGUN = download.update().where(_OF, IS_OPEN).values(state=DownloadState.TRANSFERRING.value)
-_FINISHED = (
-    download.update().where(_OF, IS_OPEN).values(received=sa.bindparam("ranges"), state=DownloadState.TRANSFERRED.value)
-)
+_FINISHED = download.update().where(_OF, IS_OPEN).values(state=DownloadState.TRANSFERRED.value)
 _IS_UNDER_WAY = sa.and_(update.c.update_id == sa.bindparam("of_update"), update.c.status == "in_flight")
-_STAGE_VALUES: dict[str, sa.BindParameter[object]] = {
-    "stage": sa.bindparam("new_stage"),
-    "changed_at": sa.bindparam("at"),
-    "next_try_at": sa.bindparam("try_at"),
-    "lease_until": sa.bindparam("until"),
-}
-_STAGE = update.update().where(_IS_UNDER_WAY).values({**_STAGE_VALUES, "lease_owner": sa.bindparam("owner")})
-_TRANSFERRED = (
-    update.update()
-    .where(
-        _IS_UNDER_WAY,
-        # The vehicle may report that it installs before this is written.
-        sa.or_(update.c.stage.is_(None), sa.and_(*(update.c.stage != stage.value for stage in sorted(BEGUN)))),
-        ~sa.exists().where(download.c.update_id == update.c.update_id, IS_TO_COME),
-    )
-    .values(_STAGE_VALUES)
+_STAGE = update.update().where(_IS_UNDER_WAY)
+_TRANSFERRED = _STAGE.where(
+    # The vehicle may report that it installs before this is written.
+    sa.or_(update.c.stage.is_(None), sa.and_(*(update.c.stage != stage.value for stage in sorted(BEGUN)))),
+    ~sa.exists().where(download.c.update_id == update.c.update_id, IS_TO_COME),
 )
 
 
@@ -78,7 +66,7 @@ async def write(tx: Tx, steps: Steps) -> None:
         await tx.execute(_RECEIVED, _ranges_rows(steps.received))
     if steps.finished:
         await tx.execute(_FINISHED, _ranges_rows(steps.finished))
-    moved = [{**_stage_row(one), "owner": one.lease.owner} for one in steps.stages if not one.keeps_owner]
+    moved = [{**_stage_row(one), "lease_owner": one.lease.owner} for one in steps.stages if not one.keeps_owner]
     if moved:
         await tx.execute(_STAGE, moved)
     transferred = [_stage_row(one) for one in steps.stages if one.keeps_owner]
@@ -87,14 +75,14 @@ async def write(tx: Tx, steps: Steps) -> None:
 
 
 def _ranges_rows(ranges: Mapping[DownloadKey, str]) -> list[dict[str, object]]:
-    return [{"of_vin": vin, "of_index": index, "ranges": text} for (vin, index), text in sorted(ranges.items())]
+    return [{"of_vin": vin, "of_index": index, "received": text} for (vin, index), text in sorted(ranges.items())]
 
 
 def _stage_row(one: Stage) -> dict[str, object]:
     return {
         "of_update": one.update_id,
-        "new_stage": one.stage,
-        "at": one.lease.now,
-        "try_at": one.lease.next_try_at,
-        "until": one.lease.lease_until,
+        "stage": one.stage,
+        "changed_at": one.lease.now,
+        "next_try_at": one.lease.next_try_at,
+        "lease_until": one.lease.lease_until,
     }
