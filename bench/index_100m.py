@@ -20,9 +20,10 @@ from bench.resolver import resident
 from bench.resolver_data import F1, F2, Part, dictionary, parts
 from sota.resolver.index.dictionary import Dictionary
 from sota.resolver.index.fleet import Fleet, Shard
-from sota.resolver.index.planner import plan_all
-from sota.resolver.index.query import select
+from sota.resolver.index.planner import planning
+from sota.resolver.index.query import selecting
 from sota.resolver.language.parser import parse
+from tests.support.steps import finish
 
 VEHICLES = 100_000_000
 CORES = 2
@@ -88,5 +89,5 @@ def _build(threads: ThreadPoolExecutor, vehicles: int) -> Iterator[tuple[int, Sh
 
 
 def _count(threads: ThreadPoolExecutor, fleet: Fleet, expression: str) -> int:
-    planned = plan_all([parse(expression)], Dictionary(fleet.dictionary.texts))
-    return sum(threads.map(lambda shard: len(select(planned, shard)), fleet.shards.values()))
+    planned = finish(planning([parse(expression)], Dictionary(fleet.dictionary.texts)))
+    return sum(threads.map(lambda shard: len(finish(selecting(planned, shard, shard.vehicles))), fleet.shards.values()))

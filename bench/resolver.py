@@ -29,11 +29,12 @@ from bench.resolver_patterns import measure_patterns
 from bench.resolver_program import measure_program
 from sota.resolver.index.dictionary import Dictionary
 from sota.resolver.index.fleet import Fleet
-from sota.resolver.index.planner import plan_all
-from sota.resolver.index.query import select
+from sota.resolver.index.planner import planning
+from sota.resolver.index.query import selecting
 from sota.resolver.language.parser import parse
 from sota.resolver.language.regex import compile_regex
 from tests.support.databases import running_mariadb
+from tests.support.steps import finish
 
 VEHICLES = 1_000_000
 LARGER = 10
@@ -132,8 +133,8 @@ def _larger(vehicles: int) -> dict[str, float]:
 def count(fleet: Fleet, expression: str) -> int:
     """Count as the index does, with an empty cache in the dictionary."""
     compile_regex.cache_clear()
-    planned = plan_all([parse(expression)], Dictionary(fleet.dictionary.texts))
-    return sum(len(select(planned, shard)) for shard in fleet.shards.values())
+    planned = finish(planning([parse(expression)], Dictionary(fleet.dictionary.texts)))
+    return sum(len(finish(selecting(planned, shard, shard.vehicles))) for shard in fleet.shards.values())
 
 
 def resident() -> int:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sota.resolver.changes.model import Kind
-from sota.resolver.index.dictionary import Dictionary, Texts
+from sota.resolver.changes.model import Kind, Texts
+from sota.resolver.index.dictionary import Dictionary
 from sota.resolver.index.fleet import Fleet, Shard, ShardBuilder
 from sota.resolver.index.vin_pattern import VIN_LENGTH
 from sota.resolver.index.vins import SHARD_SIZE

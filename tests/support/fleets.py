@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sota.resolver.changes.model import Kind
+from sota.resolver.changes.model import Kind, Texts
 from sota.resolver.dependencies.model import Package
 from sota.resolver.index.bitmap_index import find_groups, kinds_of, name_vehicles
-from sota.resolver.index.dictionary import Dictionary, Texts
+from sota.resolver.index.dictionary import Dictionary
 from sota.resolver.index.fleet import Fleet, Shard, ShardBuilder
 from sota.resolver.index.fleet_index import Alike
 from sota.resolver.index.planner import planning
 from sota.resolver.index.vins import places_of
-from sota.resolver.index.workers import finish
 from sota.resolver.language.evaluation import Vehicle
 from sota.resolver.language.expression import Expression
+from tests.support.steps import finish
 
 
 def things_of(vehicle: Vehicle) -> list[tuple[Kind, Texts]]:
@@ -69,6 +69,9 @@ def contents(fleet: Fleet) -> dict[str, frozenset[tuple[Kind, Texts]]]:
         places = places_of(shard.vehicles)
         for place, vin in zip(places.tolist(), shard.vins.texts(places), strict=True):
             found[vin] = frozenset(
-                (kind, fleet.dictionary.texts[kind][thing]) for kind in Kind for thing in shard.things_at(kind, place)
+                (kind, fleet.dictionary.texts[kind][thing])
+                for kind in Kind
+                for thing, owners in shard.links[kind].items()
+                if place in owners
             )
     return found

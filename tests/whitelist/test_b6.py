@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from sota.boundaries.b3_web_resolver.messages import PackageToResolve
+from sota.boundaries.b3_web_resolver.messages import Filter, PackageToResolve
 from sota.kit.errors import StartError
 from sota.resolver.dependencies import store as dependencies
 from sota.resolver.dependencies.model import Minimum, Package
@@ -103,7 +103,7 @@ async def test_filters_of_a_package_are_found(resolver: RunningResolver) -> None
     await resolver.attach(package, "1.0.0", label)
     async with resolver.db.read() as tx:
         result = await filters.find_package_filters(tx, package, "1.0.0")
-    assert (result.outcome, result.data) == ("found", [filters.StoredFilter(label, "FALSE")])
+    assert (result.outcome, result.data) == ("found", [Filter(name=label, expression="FALSE")])
 
 
 @pytest.mark.whitelist("WL-B6-5", "missing")

@@ -70,24 +70,15 @@ class ResolverProgram:
         self.workers = Workers(settings.workers, "resolve")
         self.previews = Workers(1, "preview")
         self._keeping = Workers(1, "index")
-        self.index = self._make_index()
+        self.index: FleetIndex
+        if settings.index_processes > 1:
+            self.index = SpreadIndex(settings)
+        else:
+            self.index = BitmapIndex(Keeper(self.db, self._keeping, settings), self.workers, self.previews)
         self._background = Background()
         self._listener: HttpListener | None = None
         self._tls: TlsListener | None = None
         self._log = get_logger(program=self.name)
-
-    def _make_index(self) -> FleetIndex:
-        settings = self.settings
-        if settings.index_processes > 1:
-            return SpreadIndex(settings)
-        keeper = Keeper(
-            self.db,
-            self._keeping,
-            settings.data,
-            save_interval_s=settings.snapshot_interval_s,
-            kept_changes=settings.kept_changes,
-        )
-        return BitmapIndex(keeper, self.workers, self.previews)
 
     @property
     def port(self) -> int:

@@ -30,6 +30,7 @@ from sota.resolver.index.share import WHOLE
 from sota.resolver.index.snapshot import Snapshots
 from sota.resolver.index.workers import Parameters, Result, Workers
 from sota.resolver.program import MIGRATIONS
+from sota.resolver.settings import ResolverSettings
 from sota.resolver.tables import change, change_head, vehicle
 from tests.support.fleets import contents
 from tests.support.waiting import until
@@ -69,7 +70,7 @@ class Node:
 async def running_node(url: str, folder: Path, *, kept: int = 20_000, every_s: float = 0.2) -> AsyncIterator[Node]:
     db, workers, background = Database(url), Workers(1), Background()
     await upgrade(db, MIGRATIONS)
-    keeper = Keeper(db, workers, folder, save_interval_s=every_s, kept_changes=kept)
+    keeper = Keeper(db, workers, ResolverSettings(data=folder, snapshot_interval_s=every_s, kept_changes=kept))
     keeper.start(background)
     try:
         async with asyncio.timeout(20):
@@ -214,7 +215,7 @@ async def test_question_waits_for_what_was_committed_before_it_and_for_no_more(
 ) -> None:
     async with running_node(fresh_database_url, tmp_path / "other") as other:
         workers, background = Nagging(fresh_database_url), Background()
-        keeper = Keeper(other.db, workers, tmp_path, save_interval_s=60, kept_changes=20_000)
+        keeper = Keeper(other.db, workers, ResolverSettings(data=tmp_path, snapshot_interval_s=60, kept_changes=20_000))
         keeper.start(background)
         async with asyncio.timeout(20):
             await keeper.loaded.wait()
@@ -301,7 +302,7 @@ async def test_entries_are_numbered_in_the_order_of_their_commits(fresh_database
 
 async def test_nothing_is_answered_before_the_index_is_loaded(fresh_database_url: str, tmp_path: Path) -> None:
     db = Database(fresh_database_url)
-    keeper = Keeper(db, Workers(1), tmp_path, save_interval_s=60, kept_changes=100)
+    keeper = Keeper(db, Workers(1), ResolverSettings(data=tmp_path, snapshot_interval_s=60, kept_changes=100))
     with pytest.raises(Unavailable, match="being loaded"):
         await keeper.newest()
     await db.close()

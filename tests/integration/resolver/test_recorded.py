@@ -119,9 +119,9 @@ async def test_earlier_of_two_writers_does_not_complete(resolver: RunningResolve
     now = resolver.program.clock.now()
     for attempt in (earlier, later):
         await resolver.db.transact(partial(store.begin, id=id, attempt=attempt, package=package, now=now))
-    done = store.Completion(now, 1, 0, b"")
-    assert not await resolver.db.transact(lambda tx: store.complete(tx, id, earlier, done))
-    assert await resolver.db.transact(lambda tx: store.complete(tx, id, later, done))
+    complete = partial(store.complete, now=now, chosen=1, left_out=0, content=b"")
+    assert not await resolver.db.transact(lambda tx: complete(tx, id, earlier))
+    assert await resolver.db.transact(lambda tx: complete(tx, id, later))
     other = await resolver.db.transact(partial(store.begin, id=id, attempt=earlier, package=package, now=now))
     assert (other.attempt, other.completed_at) == (later, now)
 
@@ -173,8 +173,8 @@ async def test_erased_vin_is_noted_as_long_as_a_resolve_may_write_it_down(resolv
     await resolver.program.erasures.erase_noted()
     assert await noted(resolver, vin)
     await resolver.db.transact(partial(store.write_chunks, id=id, attempt=attempt, chunks=chunks(vin)))
-    done = store.Completion(begun, 1, 0, b"")
-    await resolver.db.transact(lambda tx: store.complete(tx, id, attempt, done))
+    complete = partial(store.complete, now=begun, chosen=1, left_out=0, content=b"")
+    await resolver.db.transact(lambda tx: complete(tx, id, attempt))
     await resolver.program.erasures.erase_noted()
     async with resolver.db.read() as tx:
         row = await store.find(tx, id)

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from sota.resolver.changes.model import Changes, Kind, decode
+from sota.resolver.changes.model import Changes, Kind, Texts, decode
 from sota.resolver.changes.store import Position
 from sota.resolver.dependencies.model import DependencyGraph, Minimum, Package, Plan
-from sota.resolver.index.dictionary import Texts
 from sota.resolver.index.fleet import Fleet
 from sota.resolver.index.pending import Pending
 from sota.resolver.language.evaluation import Vehicle

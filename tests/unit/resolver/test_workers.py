@@ -12,12 +12,13 @@ from sota.resolver.dependencies.model import DependencyGraph, LeftOut, Minimum, 
 from sota.resolver.index.bitmap_index import find_groups
 from sota.resolver.index.fleet_index import Match
 from sota.resolver.index.planner import planning
-from sota.resolver.index.workers import Steps, Workers, finish
+from sota.resolver.index.workers import Steps, Workers
 from sota.resolver.language.evaluation import Vehicle
 from sota.resolver.language.parser import MAX_REGEXES, FilterSyntaxError, parse, parsing
 from sota.resolver.language.regex import compile_regex
 from sota.resolver.resolution.service import Resolution, plan_in_steps
 from tests.support.fleets import fleet_of
+from tests.support.steps import finish
 
 pytestmark = pytest.mark.anyio
 

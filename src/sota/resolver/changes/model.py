@@ -20,6 +20,8 @@ from typing import NamedTuple
 STEP = struct.Struct("<BBqq")
 # One entry stays far below a server's limit of a packet, even if nothing can be compressed.
 MAX_STEPS = 400_000
+Texts = tuple[str, ...]
+"""A thing's texts: a package's name and version, an attribute's name and value, otherwise one text."""
 
 
 class Kind(IntEnum):

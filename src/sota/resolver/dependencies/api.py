@@ -12,7 +12,7 @@ from sota.boundaries.parameters import PackagePath
 from sota.boundaries.values import PackageId
 from sota.kit.sql.database import Database
 from sota.resolver.dependencies import service
-from sota.resolver.dependencies.model import Minimum, Package
+from sota.resolver.dependencies.model import Minimum, Package, to_package_id
 from sota.resolver.dependencies.service import Edge
 
 
@@ -45,13 +45,7 @@ class DependenciesApi:
 
 def to_wire(edges: Iterable[Edge]) -> list[Dependency]:
     """Format edges for B3."""
-    return [
-        Dependency(
-            package=PackageId(name=package.name, version=package.version),
-            needs=PackageId(name=need.name, version=need.version),
-        )
-        for package, need in edges
-    ]
+    return [Dependency(package=to_package_id(package), needs=to_package_id(need)) for package, need in edges]
 
 
 def _package(path: PackagePath) -> Package:

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from sota.boundaries.values import PackageId
+
 MAX_DEPENDENCIES = 100
 VersionKey = tuple[int, int, int]
 
@@ -49,6 +51,11 @@ class Minimum(NamedTuple):
         """Return whether a version satisfies it. One that is not ``major.minor.patch`` does not."""
         own, least = version_key(version), version_key(self.version)
         return own is not None and least is not None and own >= least
+
+
+def to_package_id(one: Package | Minimum) -> PackageId:
+    """Write a package, or the least one that satisfies a dependency."""
+    return PackageId(name=one.name, version=one.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ async def list_edges(tx: Tx, package: Package, *, recursive: bool) -> list[Edge]
     Raises:
         Refused: ``package_missing``.
     """
-    await _require(tx, package)
+    await require_package(tx, package)
     graph = await store.load_graph(tx)
     if not recursive:
         return _edges(graph, [package])
@@ -36,7 +36,7 @@ async def declare(tx: Tx, package: Package, needs: Sequence[Minimum]) -> list[Ed
         Invalid: too many, a duplicate, or a cycle.
     """
     await store.lock_graph(tx)
-    package_id = await _require(tx, package)
+    package_id = await require_package(tx, package)
     graph = (await store.load_graph(tx)).with_package(package, needs)
     check(graph, package, needs)
     await store.replace_dependencies(tx, package_id, needs)
@@ -51,7 +51,7 @@ async def drop(tx: Tx, package: Package, needed: str | None) -> list[Edge]:
         NotFound: the package has no such dependency.
     """
     await store.lock_graph(tx)
-    package_id = await _require(tx, package)
+    package_id = await require_package(tx, package)
     needs = (await store.load_graph(tx)).needs_of(package)
     left = [need for need in needs if needed is not None and need.name != needed]
     if needed is not None and len(left) == len(needs):
@@ -74,7 +74,12 @@ def check(graph: DependencyGraph, package: Package, needs: Sequence[Minimum]) ->
         raise Invalid(f"The dependencies form a cycle: {' needs '.join(one.text for one in cycle)}.")
 
 
-async def _require(tx: Tx, package: Package) -> int:
+async def require_package(tx: Tx, package: Package) -> int:
+    """Return the row's id of a registered package.
+
+    Raises:
+        Refused: ``package_missing``.
+    """
     package_id = await store.find_package(tx, package)
     if package_id is None:
         raise Refused("package_missing", f"Package {package.text} is not registered: upload it first.")

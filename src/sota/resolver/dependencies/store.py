@@ -9,10 +9,12 @@ import sqlalchemy as sa
 
 from sota.boundaries.b6_resolver_database import rows
 from sota.boundaries.binding.decorators import calls
+from sota.boundaries.store_result import StoreResult
 from sota.kit.sql.database import Tx
+from sota.kit.sql.statements import AnySelect
 from sota.resolver.dependencies.model import DependencyGraph, Minimum, Package
-from sota.resolver.results import StoreResult
-from sota.resolver.tables import installed_package, package, package_dependency, software, vehicle
+from sota.resolver.tables import installed_package, package, package_dependency, software
+from sota.resolver.things import find_vehicle
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,14 @@ async def replace_dependencies(tx: Tx, package_id: int, needs: Sequence[Minimum]
     await insert_dependencies(tx, package_id, needs)
 
 
+def package_id_of(name: str, version: str) -> AnySelect:
+    """Select the row's id of a registered package."""
+    return sa.select(package.c.id).where(package.c.name == name, package.c.version == version)
+
+
 async def find_package(tx: Tx, wanted: Package) -> int | None:
     """Look a registered package up; return its row's id."""
-    query = sa.select(package.c.id).where(package.c.name == wanted.name, package.c.version == wanted.version)
-    found: int | None = (await tx.execute(query)).scalar_one_or_none()
+    found: int | None = (await tx.execute(package_id_of(*wanted))).scalar_one_or_none()
     return found
 
 
@@ -68,8 +74,8 @@ async def load_graph(tx: Tx) -> DependencyGraph:
 @calls("WL-B6-7")
 async def find_vehicle_dependencies(tx: Tx, vin: str) -> StoreResult[VehicleDependencies]:
     """Look up a VIN's installed packages and the dependencies among them: ``found`` or ``missing``."""
-    known = (await tx.execute(sa.select(vehicle.c.id).where(vehicle.c.vin == vin))).one_or_none()
-    if known is None:
+    row_id = await find_vehicle(tx, vin)
+    if row_id is None:
         return StoreResult.of(rows.FIND_VIN_DEPENDENCIES, "missing")
     is_same = sa.and_(package.c.name == software.c.name, package.c.version == software.c.version)
     query = (
@@ -81,7 +87,7 @@ async def find_vehicle_dependencies(tx: Tx, vin: str) -> StoreResult[VehicleDepe
             .outerjoin(package, is_same)
             .outerjoin(package_dependency, package_dependency.c.package_id == package.c.id)
         )
-        .where(installed_package.c.vehicle_id == known.id)
+        .where(installed_package.c.vehicle_id == row_id)
         .order_by(software.c.name, software.c.version, package_dependency.c.name)
     )
     needs: dict[Package, tuple[Minimum, ...]] = {}

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from sota.boundaries.b3_web_resolver.resolution_messages import Clause, ClauseKind, PlanStep
-from sota.boundaries.values import PackageId
-from sota.resolver.dependencies.model import DependencyGraph, Minimum, Package
+from sota.resolver.dependencies.model import DependencyGraph, Minimum, Package, to_package_id
 from sota.resolver.language.evaluation import Vehicle, evaluate, holds
 from sota.resolver.language.expression import (
     And,
@@ -60,13 +59,7 @@ def explain_steps(
     graph: DependencyGraph, packages: Sequence[Package], installed: Collection[Package]
 ) -> list[PlanStep]:
     """Explain why each package of a plan is in it."""
-    return [
-        PlanStep(
-            package=PackageId(name=one.name, version=one.version),
-            because=_why(graph, one, packages, installed),
-        )
-        for one in packages
-    ]
+    return [PlanStep(package=to_package_id(one), because=_why(graph, one, packages, installed)) for one in packages]
 
 
 def _look(leaf: Leaf, vehicle: Vehicle) -> tuple[list[str], str | None]:

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 from sota.boundaries.b5_core_resolver import messages
 from sota.boundaries.values import InstalledPackage
+from sota.resolver.changes.model import Kind, Texts
 from sota.resolver.dependencies.model import Package
-
-Thing = TypeVar("Thing")
 
 RegisteredFact = messages.ComponentRegistered | messages.PackageRegistered
 RetiredFact = messages.ComponentRetired | messages.PackageRetired
@@ -37,26 +35,30 @@ VehicleFact = (
 
 
 @dataclass(slots=True)
-class Belongings(Generic[Thing]):
+class Belongings:
     """Changes among a vehicle's things of one kind; ``exactly`` says that all others are removed."""
 
-    added: set[Thing] = field(default_factory=set)
-    removed: set[Thing] = field(default_factory=set)
+    added: set[Texts] = field(default_factory=set)
+    removed: set[Texts] = field(default_factory=set)
     exactly: bool = False
 
-    def add(self, thing: Thing) -> None:
+    def add(self, thing: Texts) -> None:
         """Note that the vehicle has it."""
         self.removed.discard(thing)
         self.added.add(thing)
 
-    def remove(self, thing: Thing) -> None:
+    def remove(self, thing: Texts) -> None:
         """Note that the vehicle no longer has it."""
         self.added.discard(thing)
         self.removed.add(thing)
 
-    def replace(self, things: Iterable[Thing]) -> None:
+    def replace(self, things: Iterable[Texts]) -> None:
         """Note that the vehicle has these and no others."""
         self.added, self.removed, self.exactly = set(things), set(), True
+
+
+def _nothing() -> dict[Kind, Belongings]:
+    return {Kind.PACKAGE: Belongings(), Kind.COMPONENT: Belongings()}
 
 
 @dataclass(slots=True)
@@ -67,8 +69,7 @@ class VehicleChange:
     row_id: int | None
     exists: bool
     is_retired: bool = False
-    packages: Belongings[Package] = field(default_factory=Belongings)
-    components: Belongings[str] = field(default_factory=Belongings)
+    things: dict[Kind, Belongings] = field(default_factory=_nothing)
 
     @property
     def is_new(self) -> bool:
@@ -82,38 +83,32 @@ class VehicleChange:
                 self.exists = True
             case messages.VehicleProvisioned(components=components, packages=packages):
                 self.exists = True
-                self.components.replace(components)
-                self.packages.replace(to_package(package) for package in packages)
+                self.things[Kind.COMPONENT].replace((number,) for number in components)
+                self.things[Kind.PACKAGE].replace(to_package(package) for package in packages)
             case messages.VehicleRetired():
                 self.exists, self.is_retired = False, self.row_id is not None
-                self.packages, self.components = Belongings(), Belongings()
+                self.things = _nothing()
             case _ if not self.exists:
                 return f"The VIN {self.vin} is not registered."
-            case messages.PackageAdded() | messages.PackageRemoved() | messages.PackagesReplaced():
-                self._take_packages(fact)
             case _:
-                self._take_components(fact)
+                self._take_things(fact)
         return None
 
-    def _take_packages(self, fact: messages.PackageAdded | messages.PackageRemoved | messages.PackagesReplaced) -> None:
+    def _take_things(self, fact: VehicleFact) -> None:
+        packages, components = self.things[Kind.PACKAGE], self.things[Kind.COMPONENT]
         match fact:
             case messages.PackageAdded(package=package):
-                self.packages.add(to_package(package))
+                packages.add(to_package(package))
             case messages.PackageRemoved(package=package):
-                self.packages.remove(to_package(package))
-            case messages.PackagesReplaced(packages=packages):
-                self.packages.replace(to_package(package) for package in packages)
-
-    def _take_components(
-        self, fact: messages.ComponentAdded | messages.ComponentRemoved | messages.ComponentsReplaced
-    ) -> None:
-        match fact:
+                packages.remove(to_package(package))
+            case messages.PackagesReplaced(packages=given):
+                packages.replace(to_package(package) for package in given)
             case messages.ComponentAdded(part_number=part_number):
-                self.components.add(part_number)
+                components.add((part_number,))
             case messages.ComponentRemoved(part_number=part_number):
-                self.components.remove(part_number)
-            case messages.ComponentsReplaced(components=components):
-                self.components.replace(components)
+                components.remove((part_number,))
+            case messages.ComponentsReplaced(components=numbers):
+                components.replace((number,) for number in numbers)
 
 
 def to_package(package: InstalledPackage) -> Package:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sota.boundaries.b5_core_resolver import messages
 from sota.boundaries.b6_resolver_database import rows
 from sota.boundaries.binding.decorators import calls
+from sota.boundaries.store_result import StoreResult
 from sota.kit.sql.database import Tx
 from sota.kit.sql.insert import insert_new
 from sota.kit.sql.keys import not_alone
@@ -19,26 +20,11 @@ from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes, Kind
 from sota.resolver.dependencies.model import Package
 from sota.resolver.facts.model import RegisteredFact, RetiredFact, VehicleChange
-from sota.resolver.results import StoreResult
 from sota.resolver.sql import batches
-from sota.resolver.tables import (
-    component,
-    group_member,
-    installed_component,
-    installed_package,
-    package,
-    software,
-    vehicle,
-    vehicle_attribute,
-)
+from sota.resolver.tables import component, package, software, vehicle
+from sota.resolver.things import SOURCES, find_things, number_things
 
 Link = tuple[int, int]
-LINKS = {
-    Kind.PACKAGE: installed_package,
-    Kind.COMPONENT: installed_component,
-    Kind.ATTRIBUTE: vehicle_attribute,
-    Kind.GROUP: group_member,
-}
 
 
 async def remember(tx: Tx, ids: Sequence[str], now: datetime) -> set[str]:
@@ -101,7 +87,7 @@ async def take_from_register(tx: Tx, fact: RetiredFact, fleet: Changes) -> None:
     """Delete a package or component; add the changes of vehicles to ``fleet``."""
     match fact:
         case messages.ComponentRetired(part_number=part_number):
-            for number in (await _find_components(tx, [part_number])).values():
+            for number in (await find_things(tx, Kind.COMPONENT, [(part_number,)])).values():
                 await tx.execute(component.delete().where(component.c.id == number))
                 fleet.remove_thing(Kind.COMPONENT, number)
         case messages.PackageRetired(name=name, version=version):
@@ -111,27 +97,18 @@ async def take_from_register(tx: Tx, fact: RetiredFact, fleet: Changes) -> None:
 async def write_changes(tx: Tx, changes: Sequence[VehicleChange], fleet: Changes, now: datetime) -> None:
     """Write the changes of several vehicles, here and to ``fleet``, which the caller appends to the log."""
     ids = await _write_vehicles(tx, changes, fleet, now)
-    packages = await _number_packages(tx, {one for c in changes for one in (*c.packages.added, *c.packages.removed)})
-    components = await _number_components(
-        tx, {one for c in changes for one in (*c.components.added, *c.components.removed)}
-    )
-    present = [change for change in changes if change.exists]
-    await write_links(
-        tx,
-        fleet,
-        Kind.PACKAGE,
-        exact=[ids[c.vin] for c in present if c.packages.exactly],
-        gone=[(ids[c.vin], packages[one]) for c in present for one in c.packages.removed],
-        new=[(ids[c.vin], packages[one]) for c in present for one in c.packages.added],
-    )
-    await write_links(
-        tx,
-        fleet,
-        Kind.COMPONENT,
-        exact=[ids[c.vin] for c in present if c.components.exactly],
-        gone=[(ids[c.vin], components[one]) for c in present for one in c.components.removed],
-        new=[(ids[c.vin], components[one]) for c in present for one in c.components.added],
-    )
+    for kind in (Kind.PACKAGE, Kind.COMPONENT):
+        named = {one for c in changes for one in c.things[kind].added | c.things[kind].removed}
+        numbers = await number_things(tx, kind, named)
+        present = [(ids[change.vin], change.things[kind]) for change in changes if change.exists]
+        await write_links(
+            tx,
+            fleet,
+            kind,
+            exact=[row_id for row_id, its in present if its.exactly],
+            gone=[(row_id, numbers[one]) for row_id, its in present for one in its.removed],
+            new=[(row_id, numbers[one]) for row_id, its in present for one in its.added],
+        )
 
 
 async def _write_vehicles(tx: Tx, changes: Sequence[VehicleChange], fleet: Changes, now: datetime) -> dict[str, int]:
@@ -157,50 +134,12 @@ async def change_packages(tx: Tx, vin: str, packages: Iterable[Package]) -> Stor
     if row_id is None:
         return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "missing")
     wanted = frozenset(packages)
-    numbers = await _number_packages(tx, wanted)
+    numbers = await number_things(tx, Kind.PACKAGE, wanted)
     fleet = Changes()
     new = [(row_id, numbers[one]) for one in wanted]
     await write_links(tx, fleet, Kind.PACKAGE, exact=[row_id], gone=[], new=new)
     await change_store.append(tx, fleet)
     return StoreResult.of(rows.CHANGE_VIN_PACKAGES, "changed", wanted)
-
-
-async def _number_packages(tx: Tx, wanted: Collection[Package]) -> dict[Package, int]:
-    """Find the dictionary's numbers of packages, inserting new ones."""
-    found = await _find_packages(tx, sorted(wanted))
-    missing = sorted(one for one in wanted if one not in found)
-    if missing:
-        await insert_new(tx, software, [{"name": one.name, "version": one.version} for one in missing])
-        found |= await _find_packages(tx, missing)
-    return found
-
-
-async def _find_packages(tx: Tx, wanted: Sequence[Package]) -> dict[Package, int]:
-    found: dict[Package, int] = {}
-    for some in batches(wanted):
-        keys = sa.tuple_(software.c.name, software.c.version).in_([tuple(one) for one in some])
-        query = sa.select(software.c.id, software.c.name, software.c.version).where(keys)
-        found |= {Package(row.name, row.version): row.id for row in await tx.execute(query)}
-    return found
-
-
-async def _number_components(tx: Tx, wanted: Collection[str]) -> dict[str, int]:
-    found = await _find_components(tx, sorted(wanted))
-    missing = sorted(one for one in wanted if one not in found)
-    if missing:
-        await insert_new(tx, component, [{"part_number": one} for one in missing])
-        found |= await _find_components(tx, missing)
-    return found
-
-
-async def _find_components(tx: Tx, wanted: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for some in batches(wanted):
-        # Locked, so that no transaction retires a component between here and the link to it.
-        query = sa.select(component.c.id, component.c.part_number).where(component.c.part_number.in_(some))
-        query = query.with_for_update(read=True)
-        found |= {row.part_number: row.id for row in await tx.execute(query)}
-    return found
 
 
 async def write_links(
@@ -210,20 +149,20 @@ async def write_links(
 
     Owners in ``exact`` keep only the new ones. An existing link of such an owner is not written again.
     """
-    table = LINKS[kind]
-    owner, thing = (column.name for column in table.primary_key.columns)
-    keys = sa.tuple_(table.c[owner], table.c[thing])
+    source = SOURCES[kind]
+    table = source.owner.table
+    keys = sa.tuple_(source.owner, source.thing)
     wanted = set(new)
     surplus: list[Link] = list(gone)
     for owners in batches(exact):
-        query = sa.select(table.c[owner], table.c[thing]).where(table.c[owner].in_(owners))
+        query = sa.select(source.owner, source.thing).where(source.owner.in_(owners))
         found = {(row_id, number) for row_id, number in await tx.execute(query)}
         surplus += sorted(found - wanted)
         wanted -= found
     for some in batches(surplus):
         await tx.execute(table.delete().where(keys.in_(not_alone(some))))
     missing = sorted(wanted)
-    await insert_new(tx, table, [{owner: row_id, thing: number} for row_id, number in missing])
+    await insert_new(tx, table, [{source.owner.name: row_id, source.thing.name: number} for row_id, number in missing])
     for row_id, number in surplus:
         fleet.unlink(kind, row_id, number)
     for row_id, number in missing:

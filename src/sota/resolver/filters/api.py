@@ -22,8 +22,6 @@ from sota.kit.http.paging import link_next, link_to, make_cursor, read_cursor
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database, Tx
 from sota.resolver.filters import service, store
-from sota.resolver.filters.service import Page
-from sota.resolver.filters.store import StoredFilter
 from sota.resolver.filters.widening import Widening
 from sota.resolver.index.workers import Workers
 
@@ -40,35 +38,28 @@ class FiltersApi:
     @serves("WL-B3-4")
     async def create(self, call: Call[None, None, Filter]) -> Reply:
         """Create a filter that can be evaluated."""
-        meaning = await service.read_expression(call.body.expression, self.workers)
-
-        async def work(tx: Tx) -> Reply:
-            await service.create_filter(tx, call.body.name, call.body.expression, meaning, self.clock)
-            return Reply("inserted")
-
-        return await self.once.transact(call, work)
+        new, meaning = call.body, await service.read_expression(call.body.expression, self.workers)
+        return await self.once.change(call, "inserted", lambda tx: service.create_filter(tx, new, meaning, self.clock))
 
     @serves("WL-B3-3")
     async def attach(self, call: Call[PackagePath, None, Association]) -> Reply:
         """Attach a filter to a package."""
-
-        async def work(tx: Tx) -> Reply:
-            await service.attach_filter(tx, call.path.name, call.path.version, call.body.filter)
-            return Reply("inserted")
-
-        return await self.once.transact(call, work)
+        path, label = call.path, call.body.filter
+        return await self.once.change(
+            call, "inserted", lambda tx: service.attach_filter(tx, path.name, path.version, label)
+        )
 
     @serves("WL-B3-6", "WL-B3-7")
     async def list(self, call: Call[None, RegexQuery, None]) -> Reply:
         """Return the filters, or those whose name matches ``regex``, a page at a time."""
         limit, after = call.query.limit, read_cursor(call)
         if call.query.regex is not None:
-            page = await service.search_filters(self.db, self.workers, call.query.regex, after, limit)
+            found = await service.search_filters(self.db, self.workers, call.query.regex, after, limit + 1)
         else:
             async with self.db.read() as tx:
-                page = await service.list_filters(tx, after, limit)
-        headers = link_next(call, page.following) if page.following else {}
-        return Reply("listed" if page.filters else "empty", to_wire(page.filters), headers=headers)
+                found = await service.list_filters(tx, after, limit + 1)
+        headers = link_next(call, found[limit - 1].name) if len(found) > limit else {}
+        return Reply("listed" if found else "empty", found[:limit], headers=headers)
 
     @serves("WL-B3-8")
     async def change(self, call: Call[NamePath, ListQuery, FilterChange]) -> Reply:
@@ -76,11 +67,11 @@ class FiltersApi:
         limit, after = call.query.limit, read_cursor(call, path=FILTERS)
         meaning = await service.read_expression(call.body.expression, self.workers)
 
-        async def work(tx: Tx) -> Page:
+        async def work(tx: Tx) -> list[Filter]:
             await service.change_filter(tx, call.path.name, call.body.expression, meaning)
-            return await service.list_filters(tx, after, limit)
+            return await service.list_filters(tx, after, limit + 1)
 
-        return available("updated", call, await self.db.transact(work))
+        return available("updated", call, await self.db.transact(work), limit)
 
     @serves("WL-B3-9")
     async def delete(self, call: Call[NamePath, DeleteFilterQuery, None]) -> Reply:
@@ -92,13 +83,13 @@ class FiltersApi:
                 looked_at = await store.find_targets(tx, name)
             await self._require_no_wider(name, looked_at)
 
-        async def work(tx: Tx) -> Page:
+        async def work(tx: Tx) -> list[Filter]:
             await service.delete_filter(tx, name, looked_at)
-            return await service.list_filters(tx, after, limit)
+            return await service.list_filters(tx, after, limit + 1)
 
-        return available("deleted", call, await self.db.transact(work))
+        return available("deleted", call, await self.db.transact(work), limit)
 
-    async def _require_no_wider(self, name: str, targets: Mapping[str, Sequence[StoredFilter]]) -> None:
+    async def _require_no_wider(self, name: str, targets: Mapping[str, Sequence[Filter]]) -> None:
         """Refuse if packages with several filters would reach more vehicles without this one."""
         added = {package: await self.widening.count(filters, name) for package, filters in targets.items()}
         wider = [f"{package} goes to {count} vehicles more" for package, count in added.items() if count]
@@ -115,7 +106,7 @@ class FiltersApi:
             filters = await service.package_filters(tx, call.path.name, call.path.version)
         rest = [one for one in filters if after is None or one.name > after]
         headers = link_next(call, rest[limit - 1].name) if len(rest) > limit else {}
-        return Reply("listed" if rest else "empty", to_wire(rest[:limit]), headers=headers)
+        return Reply("listed" if rest else "empty", rest[:limit], headers=headers)
 
     @serves("X-B3-26")
     async def detach(self, call: Call[PackageFilterPath, WidenQuery, None]) -> Reply:
@@ -132,15 +123,10 @@ class FiltersApi:
         return Reply("detached")
 
 
-def available(outcome: str, call: AnyCall, page: Page) -> Reply:
+def available(outcome: str, call: AnyCall, found: list[Filter], limit: int) -> Reply:
     """Answer with a page of the available filters; its next page is one of the list of filters."""
     headers: dict[str, str] = {}
-    if page.following:
-        limit = {"limit": call.raw_query["limit"]} if "limit" in call.raw_query else {}
-        headers = link_to(FILTERS, {**limit, "cursor": make_cursor(FILTERS, page.following)})
-    return Reply(outcome, to_wire(page.filters), headers=headers)
-
-
-def to_wire(filters: list[StoredFilter]) -> list[Filter]:
-    """Format filters for B3."""
-    return [Filter(name=one.name, expression=one.expression) for one in filters]
+    if len(found) > limit:
+        asked = {"limit": call.raw_query["limit"]} if "limit" in call.raw_query else {}
+        headers = link_to(FILTERS, {**asked, "cursor": make_cursor(FILTERS, found[limit - 1].name)})
+    return Reply(outcome, found[:limit], headers=headers)

@@ -6,29 +6,21 @@ A filter is parsed, and its regular expressions compiled, before it is stored; a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from sota.boundaries.b3_web_resolver.messages import Filter
 from sota.kit.errors import Failed, NotFound, Refused, Unavailable
 from sota.kit.runtime.clock import Clock
 from sota.kit.sql.database import Database, Tx
+from sota.resolver.dependencies import service as dependency_service
+from sota.resolver.dependencies.model import Package
 from sota.resolver.filters import store
-from sota.resolver.filters.store import StoredFilter
 from sota.resolver.groups import service as group_service
 from sota.resolver.index.workers import Workers
 from sota.resolver.language.expression import Expression
 from sota.resolver.language.parser import FilterSyntaxError, parsing
 from sota.resolver.language.regex import Regex, RegexError, compile_regex
-from sota.resolver.register import store as register_store
 
 SLICE = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of filters by name; ``following`` is the last name if there may be more."""
-
-    filters: list[StoredFilter]
-    following: str | None
 
 
 async def read_expression(expression: str, workers: Workers) -> Expression:
@@ -43,15 +35,15 @@ async def read_expression(expression: str, workers: Workers) -> Expression:
         raise Refused("filter_invalid", f"{error}.") from None
 
 
-async def create_filter(tx: Tx, name: str, expression: str, meaning: Expression, clock: Clock) -> None:
+async def create_filter(tx: Tx, new: Filter, meaning: Expression, clock: Clock) -> None:
     """Store a new filter.
 
     Raises:
         Refused: ``filter_exists``; ``filter_invalid``: it names a group that does not exist.
     """
     await group_service.require_groups(tx, meaning)
-    if (await store.insert_filter(tx, name, expression, clock.now())).outcome == "exists":
-        raise Refused("filter_exists", f"There is a filter {name} already.")
+    if (await store.insert_filter(tx, new.name, new.expression, clock.now())).outcome == "exists":
+        raise Refused("filter_exists", f"There is a filter {new.name} already.")
 
 
 async def attach_filter(tx: Tx, name: str, version: str, filter_name: str) -> None:
@@ -79,18 +71,17 @@ async def detach_filter(tx: Tx, name: str, version: str, filter_name: str) -> No
         raise NotFound(f"Package {name}/{version} has no filter {filter_name}.")
 
 
-async def package_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]:
+async def package_filters(tx: Tx, name: str, version: str) -> list[Filter]:
     """Return the filters of a package.
 
     Raises:
         Refused: ``package_missing``.
     """
-    if await register_store.find_package(tx, name, version) is None:
-        raise Refused("package_missing", f"Package {name}/{version} is not registered: upload it first.")
+    await dependency_service.require_package(tx, Package(name, version))
     return (await store.find_package_filters(tx, name, version)).data or []
 
 
-async def require_filters(tx: Tx, name: str, version: str) -> list[StoredFilter]:
+async def require_filters(tx: Tx, name: str, version: str) -> list[Filter]:
     """Return the filters of a package to resolve; without any, it is for no vehicle
     (docs/specification.md, ruling 9).
 
@@ -116,7 +107,7 @@ async def change_filter(tx: Tx, name: str, expression: str, meaning: Expression)
         raise Refused("filter_missing", f"There is no filter {name}.")
 
 
-async def delete_filter(tx: Tx, name: str, looked_at: Mapping[str, list[StoredFilter]] | None = None) -> None:
+async def delete_filter(tx: Tx, name: str, looked_at: Mapping[str, list[Filter]] | None = None) -> None:
     """Delete a filter; packages that had it lose it.
 
     ``looked_at``: the packages with this filter, and all filters of each, that were checked before.
@@ -133,14 +124,13 @@ async def delete_filter(tx: Tx, name: str, looked_at: Mapping[str, list[StoredFi
         raise Refused("filter_missing", f"There is no filter {name}.")
 
 
-async def list_filters(tx: Tx, after: str | None, limit: int) -> Page:
-    """Return the available filters, a page at a time."""
-    found = (await store.list_filters(tx, after, limit + 1)).data or []
-    return Page(found[:limit], found[limit - 1].name if len(found) > limit else None)
+async def list_filters(tx: Tx, after: str | None, count: int) -> list[Filter]:
+    """Return the next available filters by name."""
+    return (await store.list_filters(tx, after, count)).data or []
 
 
-async def search_filters(db: Database, workers: Workers, pattern: str, after: str | None, limit: int) -> Page:
-    """Return the filters whose name matches, a page at a time.
+async def search_filters(db: Database, workers: Workers, pattern: str, after: str | None, count: int) -> list[Filter]:
+    """Return the next filters whose name matches, at least ``count`` unless there are fewer.
 
     Raises:
         Failed: the pattern is not a regular expression.
@@ -149,16 +139,16 @@ async def search_filters(db: Database, workers: Workers, pattern: str, after: st
         regex = compile_regex(pattern)
     except RegexError as error:
         raise Failed(f"The search pattern cannot be used: {error}.") from None
-    matching: list[StoredFilter] = []
-    while len(matching) <= limit:
+    matching: list[Filter] = []
+    while len(matching) < count:
         async with db.read() as tx:
-            some = (await store.list_filters(tx, after, SLICE)).data or []
+            some = await list_filters(tx, after, SLICE)
         matching += await workers.run(_matching, regex, some)
         if len(some) < SLICE:
             break
         after = some[-1].name
-    return Page(matching[:limit], matching[limit - 1].name if len(matching) > limit else None)
+    return matching
 
 
-def _matching(regex: Regex, filters: list[StoredFilter]) -> list[StoredFilter]:
+def _matching(regex: Regex, filters: list[Filter]) -> list[Filter]:
     return [one for one in filters if regex.finds(one.name)]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sota.boundaries.b3_web_resolver.messages import Filter
 from sota.kit.errors import Failed
-from sota.resolver.filters.store import StoredFilter
 from sota.resolver.index.fleet_index import FleetIndex
 from sota.resolver.index.workers import Workers
 from sota.resolver.language.expression import And, Expression, Not
@@ -22,7 +22,7 @@ class Widening:
     def __init__(self, index: FleetIndex, workers: Workers) -> None:
         self._index, self._workers = index, workers
 
-    async def count(self, filters: Sequence[StoredFilter], without: str) -> int:
+    async def count(self, filters: Sequence[Filter], without: str) -> int:
         """Return how many vehicles match these filters without the named one, but not with it.
 
         Raises:
@@ -37,7 +37,7 @@ class Widening:
         found, _ = await self._index.count_and_sample(And((*meanings, *lost)), 0)
         return found
 
-    async def _read(self, one: StoredFilter) -> Expression:
+    async def _read(self, one: Filter) -> Expression:
         try:
             return await self._workers.run_steps(parsing(one.expression))
         except FilterSyntaxError as error:

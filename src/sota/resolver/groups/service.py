@@ -47,9 +47,7 @@ async def delete(tx: Tx, name: str) -> None:
         NotFound: no such group exists.
         Refused: ``group_in_use``: a filter uses it.
     """
-    group_id = (await store.find_groups(tx, [name], for_change=True)).get(name)
-    if group_id is None:
-        raise NotFound(f"There is no group {name}.")
+    group_id = await _lock(tx, name)
     for filter_name, expression in await store.find_expressions_with(tx, name):
         if name in groups_of(parse(expression)):
             raise Refused("group_in_use", f"The filter {filter_name} asks for the group {name}: change it first.")
@@ -64,16 +62,21 @@ async def change_members(db: Database, name: str, vins: list[str], *, add: bool)
     """
 
     async def work(tx: Tx, some: list[str]) -> tuple[int, list[str]]:
-        group_id = (await store.find_groups(tx, [name], for_change=True)).get(name)
-        if group_id is None:
-            raise NotFound(f"There is no group {name}.")
-        return await store.change_members(tx, group_id, some, add=add)
+        return await store.change_members(tx, await _lock(tx, name), some, add=add)
 
     total, unknown = 0, list[str]()
     for some in batches(sorted(set(vins)), AT_ONCE):
         changed, strangers = await db.transact(lambda tx, some=list(some): work(tx, some))  # type: ignore[misc]
         total, unknown = total + changed, unknown + strangers
     return total, unknown
+
+
+async def _lock(tx: Tx, name: str) -> int:
+    """Return a group's row, locked until the transaction ends."""
+    group_id = (await store.find_groups(tx, [name], for_change=True)).get(name)
+    if group_id is None:
+        raise NotFound(f"There is no group {name}.")
+    return group_id
 
 
 async def require_groups(tx: Tx, expression: Expression) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
-from sota.resolver.changes.model import Kind
+from sota.resolver.changes.model import Kind, Texts
 from sota.resolver.language.expression import (
     HasAttribute,
     HasComponent,
@@ -19,9 +19,6 @@ from sota.resolver.language.expression import (
     HasPackageVersion,
     InGroup,
 )
-
-Texts = tuple[str, ...]
-"""A thing's texts: a package's name and version, an attribute's name and value, otherwise one text."""
 
 ThingLeaf = HasComponent | HasPackage | HasPackageVersion | HasAttribute | InGroup
 Found = tuple[Kind, tuple[int, ...]]
@@ -60,18 +57,17 @@ class Dictionary:
         match leaf:
             case HasPackage(name, version):
                 return Kind.PACKAGE, self._search_packages(name.finds, version.finds)
-            case HasPackageVersion(name):
-                exact = (number for number, text in self.texts[Kind.PACKAGE].items() if leaf.finds(*text))
-                return Kind.PACKAGE, exact
+            case HasPackageVersion():
+                return self._search_texts(Kind.PACKAGE, leaf.finds)
             case HasComponent(part_number):
-                return Kind.COMPONENT, self._search_texts(Kind.COMPONENT, lambda text: part_number.finds(*text))
+                return self._search_texts(Kind.COMPONENT, part_number.finds)
             case HasAttribute():
-                return Kind.ATTRIBUTE, self._search_texts(Kind.ATTRIBUTE, lambda text: leaf.finds(*text))
+                return self._search_texts(Kind.ATTRIBUTE, leaf.finds)
             case InGroup(name):
-                return Kind.GROUP, self._search_texts(Kind.GROUP, lambda text: text == (name,))
+                return self._search_texts(Kind.GROUP, lambda text: text == name)
 
-    def _search_texts(self, kind: Kind, is_meant: Callable[[Texts], bool]) -> Iterator[int]:
-        return (number for number, text in self.texts[kind].items() if is_meant(text))
+    def _search_texts(self, kind: Kind, finds: Callable[..., bool]) -> tuple[Kind, Iterator[int]]:
+        return kind, (number for number, text in self.texts[kind].items() if finds(*text))
 
     def _search_packages(self, name: Callable[[str], bool], version: Callable[[str], bool]) -> Iterator[int]:
         """Test each name once, and each version of matching names once."""

@@ -6,7 +6,7 @@ reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,10 +33,6 @@ class Shard:
     vehicles: BitMap = field(default_factory=BitMap)
     vins: Vins = field(default_factory=Vins)
     links: Mapping[Kind, Mapping[int, BitMap]] = field(default_factory=lambda: {kind: {} for kind in Kind})
-
-    def things_at(self, kind: Kind, place: int) -> list[int]:
-        """Return the numbers of the things of the vehicle at a place."""
-        return [thing for thing, owners in self.links[kind].items() if place in owners]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +85,8 @@ class ShardBuilder:
     def build(self) -> Shard:
         """Return the shard."""
         self._vehicles.run_optimize()
-        for owners in self._bitmaps():
-            owners.run_optimize()
-            owners.shrink_to_fit()
+        for links in self._links.values():
+            for owners in links.values():
+                owners.run_optimize()
+                owners.shrink_to_fit()
         return Shard(self.number, self._vehicles, self._vins, self._links)
-
-    def _bitmaps(self) -> Iterable[BitMap]:
-        return (owners for links in self._links.values() for owners in links.values())

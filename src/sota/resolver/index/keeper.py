@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from sota.kit.errors import Damaged, SotaError, Unavailable
 from sota.kit.runtime.logging import get_logger
@@ -25,6 +24,7 @@ from sota.resolver.index.pending import Pending
 from sota.resolver.index.share import WHOLE, Share
 from sota.resolver.index.snapshot import Snapshots
 from sota.resolver.index.workers import Workers
+from sota.resolver.settings import ResolverSettings
 
 READ_AT_ONCE = 200
 SMALL_BYTES = 2_000
@@ -35,19 +35,10 @@ RETRY_S = 2.0
 class Keeper:
     """The newest state."""
 
-    def __init__(
-        self,
-        db: Database,
-        workers: Workers,
-        folder: Path,
-        *,
-        save_interval_s: float,
-        kept_changes: int,
-        share: Share = WHOLE,
-    ) -> None:
+    def __init__(self, db: Database, workers: Workers, settings: ResolverSettings, share: Share = WHOLE) -> None:
         self._db, self._workers, self._share = db, workers, share
-        self._snapshots = Snapshots(folder / share.folder)
-        self._save_interval_s, self._kept = save_interval_s, kept_changes
+        self._snapshots = Snapshots(settings.data / share.folder)
+        self._save_interval_s, self._kept = settings.snapshot_interval_s, settings.kept_changes
         self._log = get_logger(program="resolver")
         self._fleet: Fleet | None = None
         self._turn = asyncio.Lock()

@@ -86,21 +86,17 @@ class Part:
             yield wire.Trouble(str(error))
 
 
-async def serve(orders: Orders, orders_end: asyncio.StreamReader) -> None:
+async def serve(orders: Orders) -> None:
     """Hold the part until the input ends or the index's task dies: then the Resolver starts another process."""
+    sys.setswitchinterval(SWITCH_S)
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     settings, share = orders.settings, Share(orders.number, orders.of)
     db, background = Database.of(settings), Background()
     keeping, workers, previews = Workers(1, "index"), Workers(settings.workers, "resolve"), Workers(1, "preview")
-    keeper = Keeper(
-        db,
-        keeping,
-        settings.data,
-        save_interval_s=settings.snapshot_interval_s,
-        kept_changes=settings.kept_changes,
-        share=share,
-    )
+    keeper = Keeper(db, keeping, settings, share)
     kept = keeper.start(background)
-    ended = background.start("input", orders_end.read())
+    ended = background.start("input", reader.read())
     server = await asyncio.start_unix_server(Part(keeper, workers, previews).answer, orders.socket)
     await previews.run(warm_up)
     try:
@@ -114,14 +110,6 @@ async def serve(orders: Orders, orders_end: asyncio.StreamReader) -> None:
             threads.close()
         await db.close()
     _leave(Path(orders.socket))
-
-
-async def main(orders: Orders) -> None:
-    """Serve as ordered."""
-    sys.setswitchinterval(SWITCH_S)
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await serve(orders, reader)
 
 
 def _leave(socket: Path) -> None:
@@ -142,4 +130,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     given = Orders.read(sys.stdin.buffer.readline())
     configure(given.settings.log_level)
-    asyncio.run(main(given))
+    asyncio.run(serve(given))

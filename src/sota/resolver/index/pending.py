@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from pyroaring import BitMap
 
-from sota.resolver.changes.model import Kind, Step, What
+from sota.resolver.changes.model import Kind, Step, Texts, What
 from sota.resolver.changes.store import Position
-from sota.resolver.index.dictionary import Texts
 from sota.resolver.index.fleet import Fleet, Shard, place_of
 from sota.resolver.index.share import WHOLE, Share
 from sota.resolver.index.vin_pattern import VIN_LENGTH

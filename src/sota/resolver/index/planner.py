@@ -63,19 +63,17 @@ Plan = Fixed | Having | VinTest | Without | Every | Some
 NO_VEHICLE, EVERY_VEHICLE = Fixed(False), Fixed(True)
 
 
-def plan_all(filters: Sequence[Expression], dictionary: Dictionary) -> Plan:
-    """Plan for vehicles that match every filter; without filters, none do."""
-    return plan(And(tuple(filters)), dictionary) if filters else NO_VEHICLE
-
-
 def planning(filters: Sequence[Expression], dictionary: Dictionary) -> Steps[Plan]:
-    """Plan as :func:`plan_all` does, with a pause for each test, which searches the whole dictionary."""
+    """Plan for vehicles that match every filter; without filters, none do.
+
+    There is a pause for each test, which searches the whole dictionary.
+    """
     for expression in filters:
         for _depth, part in walk(expression):
             if isinstance(part, ThingLeaf):
                 dictionary.find(part)  # its result is cached
                 yield
-    return plan_all(filters, dictionary)
+    return plan(And(tuple(filters)), dictionary) if filters else NO_VEHICLE
 
 
 def plan(expression: Expression, dictionary: Dictionary) -> Plan:

@@ -14,7 +14,7 @@ from sota.resolver.dependencies.model import Package
 from sota.resolver.index.fleet import Shard
 from sota.resolver.index.planner import Every, Fixed, Having, Plan, Some, VinTest, Without
 from sota.resolver.index.vins import Places, places_of
-from sota.resolver.index.workers import Steps, finish
+from sota.resolver.index.workers import Steps
 
 # Joining bitmaps blocks other threads: a millisecond or two at a time.
 JOINED_AT_ONCE = 128
@@ -27,11 +27,6 @@ class Group:
 
     places: Places
     packages: frozenset[Package]
-
-
-def select(plan: Plan, shard: Shard) -> BitMap:
-    """Return the places of the shard's vehicles that match the plan."""
-    return finish(selecting(plan, shard, shard.vehicles))
 
 
 def selecting(plan: Plan, shard: Shard, within: BitMap) -> Steps[BitMap]:

@@ -28,7 +28,6 @@ from sota.resolver.index.vins import SHARD_SIZE, Vins, places_of
 FORMAT = 1
 LIST = "fleet.json"
 LENGTH = 8
-MAX_LIST_BYTES = 1 << 30
 
 
 class ShardFile(msgspec.Struct, frozen=True):
@@ -121,11 +120,11 @@ class Snapshots:
         rows = np.zeros((SHARD_SIZE, VIN_LENGTH), dtype=np.uint8)
         end = file.used * VIN_LENGTH
         rows.reshape(-1)[:end] = np.frombuffer(content[:end], dtype=np.uint8)
-        bitmaps = _Bitmaps(content[end:])
-        vehicles = bitmaps.next()
+        bitmaps = _read_bitmaps(content[end:])
+        vehicles = next(bitmaps)
         links: dict[Kind, Mapping[int, BitMap]] = {kind: {} for kind in Kind}
         for kind, things in file.links.items():
-            links[Kind(int(kind))] = {thing: bitmaps.next() for thing in things}
+            links[Kind(int(kind))] = {thing: next(bitmaps) for thing in things}
         return Shard(number, vehicles, Vins(rows), links)
 
     def _tidy(self, named: set[str]) -> None:
@@ -147,17 +146,13 @@ def _parts(shard: Shard, used: int) -> Iterator[bytes | memoryview]:
         yield content
 
 
-class _Bitmaps:
-    """Reads bitmaps one after the other."""
-
-    def __init__(self, content: memoryview) -> None:
-        self._content, self._start = content, 0
-
-    def next(self) -> BitMap:
-        length = int.from_bytes(self._content[self._start : self._start + LENGTH], "little")
-        end = self._start + LENGTH + length
-        if not length or end > len(self._content):
+def _read_bitmaps(content: memoryview) -> Iterator[BitMap]:
+    """Read bitmaps one after the other, as many as are asked for."""
+    start = 0
+    while True:
+        length = int.from_bytes(content[start : start + LENGTH], "little")
+        end = start + LENGTH + length
+        if not length or end > len(content):
             raise ValueError("a shard's file ends too early")
-        content = self._content[end - length : end]
-        self._start = end
-        return BitMap.deserialize(bytes(content))
+        yield BitMap.deserialize(bytes(content[end - length : end]))
+        start = end

@@ -8,45 +8,21 @@ is read in two halves.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
 from sota.kit.sql.database import Tx
-from sota.resolver import tables
-from sota.resolver.changes.model import Kind
-from sota.resolver.index.dictionary import Texts
+from sota.resolver.changes.model import Kind, Texts
 from sota.resolver.index.vin_pattern import VIN_LENGTH
 from sota.resolver.sql import batches
 from sota.resolver.tables import vehicle
+from sota.resolver.things import SOURCES
 
 Numbers = npt.NDArray[np.int64]
 MAX_THING = 1 << 32
 """Numbers of things stay below this, so that a link fits into one 64-bit number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where links of a kind and the texts of its things are stored."""
-
-    owner: sa.Column[int]
-    thing: sa.Column[int]
-    number: sa.Column[int]
-    texts: tuple[sa.Column[str], ...]
-
-
-def _source(links: sa.Table, thing: str, things: sa.Table, *texts: str) -> Source:
-    return Source(links.c.vehicle_id, links.c[thing], things.c.id, tuple(things.c[text] for text in texts))
-
-
-SOURCES = {
-    Kind.PACKAGE: _source(tables.installed_package, "software_id", tables.software, "name", "version"),
-    Kind.COMPONENT: _source(tables.installed_component, "component_id", tables.component, "part_number"),
-    Kind.ATTRIBUTE: _source(tables.vehicle_attribute, "attribute_id", tables.attribute, "name", "value"),
-    Kind.GROUP: _source(tables.group_member, "group_id", tables.vehicle_group, "name"),
-}
 
 
 async def prepare(tx: Tx) -> None:

@@ -45,16 +45,6 @@ class Workers:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def finish(steps: Steps[Result]) -> Result:
-    """Compute without a pause."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as ended:
-            result: Result = ended.value
-            return result
-
-
 def _take_turn(steps: Steps[Result], done: list[Result]) -> None:
     """Run steps until the turn is over; the result goes to ``done``."""
     ends = time.monotonic() + TURN_S

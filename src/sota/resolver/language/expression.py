@@ -20,37 +20,40 @@ class Place(NamedTuple):
     column: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    """A leaf: it may know its place in the text."""
+
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
 @dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(_Placed):
     """``TRUE`` or ``FALSE``."""
 
     value: bool
-    place: Place | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class VinMatches:
+class VinMatches(_Placed):
     """``vin_matches R``."""
 
     vin: Regex
-    place: Place | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class HasComponent:
+class HasComponent(_Placed):
     """``has_component R``: some installed part number matches."""
 
     part_number: Regex
-    place: Place | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class HasPackage:
+class HasPackage(_Placed):
     """``has_package N V``: some single installed package matches by name and by version."""
 
     name: Regex
     version: Regex
-    place: Place | None = field(default=None, compare=False, repr=False)
 
     def finds(self, name: str, version: str) -> bool:
         """Return whether an installed package matches."""
@@ -58,7 +61,7 @@ class HasPackage:
 
 
 @dataclass(frozen=True, slots=True)
-class HasPackageVersion:
+class HasPackageVersion(_Placed):
     """``package_version N < V``: some installed package has exactly this name, and its version compares so to ``V``.
 
     With a foreign version that has no order every comparison is false, ``!=`` included.
@@ -67,7 +70,6 @@ class HasPackageVersion:
     name: str
     operator: VersionOperator
     version: str
-    place: Place | None = field(default=None, compare=False, repr=False)
 
     def finds(self, name: str, version: str) -> bool:
         """Return whether an installed package matches."""
@@ -75,12 +77,11 @@ class HasPackageVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class HasAttribute:
+class HasAttribute(_Placed):
     """``attribute N R``: the vehicle's attribute of exactly this name has a value that matches."""
 
     name: str
     value: Regex
-    place: Place | None = field(default=None, compare=False, repr=False)
 
     def finds(self, name: str, value: str) -> bool:
         """Return whether an attribute matches."""
@@ -88,11 +89,10 @@ class HasAttribute:
 
 
 @dataclass(frozen=True, slots=True)
-class InGroup:
+class InGroup(_Placed):
     """``in_group N``: the vehicle is a member of the group of exactly this name."""
 
     name: str
-    place: Place | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,8 @@ def find_hints(expression: Expression) -> list[Hint]:
     """Return the hints on an expression, ordered by place."""
     found: set[Hint] = set()
     for _depth, part in walk(expression):
-        match part:
-            case VinMatches() | HasComponent() | HasPackage() | HasAttribute():
-                found |= {Hint(part.place or Place(1, 1), text) for text in _of_leaf(part)}
-            case _:
-                pass
+        if isinstance(part, Leaf):
+            found |= {Hint(part.place or Place(1, 1), text) for text in _of_leaf(part)}
     return sorted(found, key=lambda hint: (hint.place, hint.text))
 
 

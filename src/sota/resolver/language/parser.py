@@ -116,32 +116,32 @@ class _Builder(Transformer[Token, Expression]):
         return Not(part)
 
     def always(self, word: Token) -> Constant:
-        return Constant(True, _place(word))
+        return Constant(True, place=_place(word))
 
     def never(self, word: Token) -> Constant:
-        return Constant(False, _place(word))
+        return Constant(False, place=_place(word))
 
     def vin_matches(self, word: Token, vin: Token) -> VinMatches:
-        return VinMatches(_regex(vin), _place(word))
+        return VinMatches(_regex(vin), place=_place(word))
 
     def has_component(self, word: Token, part_number: Token) -> HasComponent:
-        return HasComponent(_regex(part_number), _place(word))
+        return HasComponent(_regex(part_number), place=_place(word))
 
     def has_package(self, word: Token, name: Token, version: Token) -> HasPackage:
-        return HasPackage(_regex(name), _regex(version), _place(word))
+        return HasPackage(_regex(name), _regex(version), place=_place(word))
 
     def package_version(self, word: Token, name: Token, operator: Token, version: Token) -> HasPackageVersion:
         exact = _text(name, PRINTABLE, "a package's name: 1 to 128 printable characters")
         numbers = _text(version, VERSION, "a version that has an order: decimal numbers with dots, such as 2.1.0")
-        return HasPackageVersion(exact, VersionOperator(str(operator)), numbers, _place(word))
+        return HasPackageVersion(exact, VersionOperator(str(operator)), numbers, place=_place(word))
 
     def attribute(self, word: Token, name: Token, value: Token) -> HasAttribute:
         exact = _text(name, LABEL, "an attribute's name: 1 to 64 letters, digits, dots, hyphens or underscores")
-        return HasAttribute(exact, _regex(value), _place(word))
+        return HasAttribute(exact, _regex(value), place=_place(word))
 
     def in_group(self, word: Token, name: Token) -> InGroup:
         exact = _text(name, LABEL, "a group's name: 1 to 64 letters, digits, dots, hyphens or underscores")
-        return InGroup(exact, _place(word))
+        return InGroup(exact, place=_place(word))
 
 
 def _place(token: Token) -> Place:

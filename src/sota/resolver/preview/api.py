@@ -17,9 +17,12 @@ from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.parameters import PackagePath
 from sota.boundaries.values import PackageId
-from sota.resolver.dependencies.model import LeftOut, Package, Planned
+from sota.resolver.dependencies.model import to_package_id
 from sota.resolver.language.parser import FilterSyntaxError
 from sota.resolver.preview.service import Checked, Previews
+
+LISTED = 20
+"""How many plans and reasons of a rehearsal are listed: those that concern most vehicles."""
 
 
 class PreviewApi:
@@ -56,21 +59,17 @@ class PreviewApi:
     async def preview_package(self, call: Call[PackagePath, None, None]) -> Reply:
         """Preview what a resolve of a package would decide now."""
         package = PackageId(name=call.path.name, version=call.path.version)
-        found = await self.previews.rehearse(package)
+        chosen, left_out = await self.previews.rehearse(package)
         body = PackagePreview(
-            chosen=found.total(Planned),
-            left_out=found.total(LeftOut),
+            chosen=chosen.total(),
+            left_out=left_out.total(),
             plans=[
-                PlanCount(
-                    packages=[PackageId(name=one.name, version=one.version) for one in plan.packages], count=count
-                )
-                for plan, count in found.most(Planned)
-                if isinstance(plan, Planned)
+                PlanCount(packages=[to_package_id(one) for one in plan.packages], count=count)
+                for plan, count in chosen.most_common(LISTED)
             ],
             reasons=[
                 ReasonCount(code=plan.code, reason=plan.reason, count=count)
-                for plan, count in found.most(LeftOut)
-                if isinstance(plan, LeftOut)
+                for plan, count in left_out.most_common(LISTED)
             ],
         )
         return Reply("previewed", body)
@@ -87,10 +86,6 @@ def to_mistake(error: FilterSyntaxError | None) -> Mistake | None:
         expected=list(error.expected),
         suggestion=error.suggestion,
     )
-
-
-def _package(one: Package) -> PackageId:
-    return PackageId(name=one.name, version=one.version)
 
 
 def _hints(checked: Checked) -> list[Hint]:

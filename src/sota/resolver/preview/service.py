@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sota.boundaries.values import PackageId
 from sota.kit.sql.database import Database
 from sota.resolver.attributes import store as attribute_store
-from sota.resolver.dependencies.model import LeftOut, Plan, Planned
+from sota.resolver.dependencies.model import LeftOut, Planned
 from sota.resolver.groups import service as group_service
 from sota.resolver.index.fleet_index import FleetIndex
 from sota.resolver.index.workers import Steps, Workers
@@ -19,8 +19,6 @@ from sota.resolver.language.parser import FilterSyntaxError, parsing
 from sota.resolver.resolution.service import Resolver
 
 SAMPLE = 10
-LISTED = 20
-"""How many plans and reasons of a rehearsal are listed: those that concern most vehicles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +28,6 @@ class Checked:
     meaning: Expression | None
     error: FilterSyntaxError | None = None
     hints: list[Hint] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Rehearsal:
-    """The outcome of a resolve now: how many vehicles by plan."""
-
-    plans: Counter[Plan] = field(default_factory=Counter)
-
-    def most(self, kind: type[Planned] | type[LeftOut]) -> list[tuple[Plan, int]]:
-        """Return the plans of a kind that concern most vehicles."""
-        return [(plan, count) for plan, count in self.plans.most_common() if isinstance(plan, kind)][:LISTED]
-
-    def total(self, kind: type[Planned] | type[LeftOut]) -> int:
-        """The number of vehicles with a plan of a kind."""
-        return sum(count for plan, count in self.plans.items() if isinstance(plan, kind))
 
 
 class Previews:
@@ -78,19 +61,22 @@ class Previews:
         """Count the vehicles that match an expression; return some of them, too."""
         return await self._index.count_and_sample(meaning, SAMPLE)
 
-    async def rehearse(self, package: PackageId) -> Rehearsal:
-        """Decide as a resolve would, and count.
+    async def rehearse(self, package: PackageId) -> tuple[Counter[Planned], Counter[LeftOut]]:
+        """Decide as a resolve would; return how many vehicles have each plan, and how many each reason for none.
 
         Raises:
             Refused: ``package_missing`` or ``filters_missing``.
             Failed: a filter of the package cannot be evaluated.
         """
-        rehearsal = Rehearsal()
+        chosen, left_out = Counter[Planned](), Counter[LeftOut]()
         resolution = await self._resolver.prepare(package)
         async for decisions in self._resolver.decide(resolution, is_rehearsal=True):
             for decision in decisions:
-                rehearsal.plans[decision.plan] += len(decision.vins)
-        return rehearsal
+                if isinstance(decision.plan, LeftOut):
+                    left_out[decision.plan] += len(decision.vins)
+                else:
+                    chosen[decision.plan] += len(decision.vins)
+        return chosen, left_out
 
 
 def _check(expression: str) -> Steps[Checked]:

@@ -19,11 +19,10 @@ from sota.boundaries.b3_web_resolver.resolution_messages import (
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
 from sota.boundaries.parameters import IdPath, ListQuery
-from sota.boundaries.values import PackageId
 from sota.kit.http.paging import link_next, read_cursor
 from sota.kit.sql.database import Database
 from sota.resolver.dependencies.api import to_wire as edges_to_wire
-from sota.resolver.dependencies.model import LeftOut, Package, Plan, Planned
+from sota.resolver.dependencies.model import LeftOut, Plan, Planned, to_package_id
 from sota.resolver.index.workers import Workers
 from sota.resolver.recorded.comparison import Differing, compare
 from sota.resolver.recorded.model import Kind
@@ -55,13 +54,10 @@ class RecordedApi:
     async def difference(self, call: Call[IdPath, DifferenceQuery, None]) -> Reply:
         """Return the vehicles for which another resolution decided otherwise, a page at a time."""
         limit, after = call.query.limit, read_cursor(call)
-        records = (
-            await self.records.open(UUID(call.path.id)),
-            await self.records.open(UUID(call.query.to)),
-        )
-        page = await compare(self.db, self.workers, records, after, limit)
-        headers = link_next(call, page.following) if page.following is not None else {}
-        return Reply("listed" if page.found else "empty", [_difference(one) for one in page.found], headers=headers)
+        records = await self.records.open(UUID(call.path.id)), await self.records.open(UUID(call.query.to))
+        found, following = await compare(self.db, self.workers, records, after, limit)
+        headers = link_next(call, following) if following is not None else {}
+        return Reply("listed" if found else "empty", [_difference(one) for one in found], headers=headers)
 
     async def _page(self, call: Call[IdPath, ListQuery, None], kind: Kind) -> Reply:
         limit, after = call.query.limit, read_cursor(call)
@@ -79,7 +75,7 @@ def to_wire(record: Record) -> Resolution:
     needs = [(one, need) for one, its in content.needs for need in its]
     return Resolution(
         resolution_id=str(row.id),
-        package=_package(row.package),
+        package=to_package_id(row.package),
         status=ResolutionStatus.INCOMPLETE if row.completed_at is None else ResolutionStatus.COMPLETE,
         begun_at=row.begun_at,
         completed_at=row.completed_at,
@@ -89,7 +85,7 @@ def to_wire(record: Record) -> Resolution:
         filters=[Filter(name=name, expression=expression) for name, expression in content.filters],
         dependencies=edges_to_wire(needs),
         plans=[
-            PlanCount(packages=[_package(one) for one in verdict.packages], count=verdict.count)
+            PlanCount(packages=[to_package_id(one) for one in verdict.packages], count=verdict.count)
             for verdict in content.verdicts
             if verdict.code is None
         ],
@@ -104,7 +100,7 @@ def to_wire(record: Record) -> Resolution:
 def _entry(vin: str, plan: Plan) -> Resolved | LeftOutVehicle:
     if isinstance(plan, LeftOut):
         return LeftOutVehicle(vin=vin, code=plan.code, reason=plan.reason)
-    return Resolved(vin=vin, packages=[_package(one) for one in plan.packages])
+    return Resolved(vin=vin, packages=[to_package_id(one) for one in plan.packages])
 
 
 def _difference(one: Differing) -> Difference:
@@ -118,10 +114,6 @@ def _decided(plan: Plan | None) -> Decided | None:
         case None:
             return None
         case Planned(packages):
-            return Decided(packages=[_package(one) for one in packages])
+            return Decided(packages=[to_package_id(one) for one in packages])
         case LeftOut(code, reason):
             return Decided(code=code, reason=reason)
-
-
-def _package(one: Package) -> PackageId:
-    return PackageId(name=one.name, version=one.version)

@@ -139,8 +139,8 @@ class Records:
         packed = await self._workers.run(content.pack)
         now = self._clock.now()
         chosen, left_out = sheet.total_of(Kind.CHOSEN), sheet.total_of(Kind.LEFT_OUT)
-        done = store.Completion(now, chosen, left_out, packed)
-        await self._db.transact(lambda tx: store.complete(tx, id, attempt, done))
+        done = partial(store.complete, now=now, chosen=chosen, left_out=left_out, content=packed)
+        await self._db.transact(lambda tx: done(tx, id, attempt))
         row = await self.find(id)
         if row.completed_at is None:
             raise Unavailable("The same resolution is being made by another call: ask again.")

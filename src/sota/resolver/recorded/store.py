@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -29,16 +29,6 @@ class RecordRow:
     chosen: int
     left_out: int
     erased: int
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What is written to complete a record."""
-
-    at: datetime
-    chosen: int
-    left_out: int
     content: bytes
 
 
@@ -80,33 +70,17 @@ async def begin(tx: Tx, id: UUID, attempt: UUID, package: Package, now: datetime
 
 async def write_chunks(tx: Tx, id: UUID, attempt: UUID, chunks: Sequence[Chunk]) -> None:
     """Write some chunks of an attempt."""
-    rows = [
-        {
-            "resolution_id": id,
-            "attempt": attempt,
-            "kind": int(chunk.kind),
-            "number": chunk.number,
-            "first_vin": chunk.first_vin,
-            "last_vin": chunk.last_vin,
-            "count": chunk.count,
-            "vins": chunk.vins,
-            "verdicts": chunk.verdicts,
-        }
-        for chunk in chunks
-    ]
+    rows = [{"resolution_id": id, "attempt": attempt, **_columns(chunk)} for chunk in chunks]
     await tx.execute(resolution_chunk.insert(), rows)
 
 
-async def complete(tx: Tx, id: UUID, attempt: UUID, done: Completion) -> bool:
+async def complete(
+    tx: Tx, id: UUID, attempt: UUID, *, now: datetime, chosen: int, left_out: int, content: bytes
+) -> bool:
     """Complete a record; return False if another attempt replaced this one."""
     is_ours = sa.and_(resolution.c.id == id, resolution.c.attempt == attempt, resolution.c.completed_at.is_(None))
-    values = {
-        "completed_at": done.at,
-        "chosen": done.chosen,
-        "left_out": done.left_out,
-        "content": done.content,
-    }
-    return (await tx.execute(resolution.update().where(is_ours).values(values))).rowcount == 1
+    done = resolution.update().values(completed_at=now, chosen=chosen, left_out=left_out, content=content)
+    return (await tx.execute(done.where(is_ours))).rowcount == 1
 
 
 async def drop_other_chunks(tx: Tx, id: UUID, attempt: UUID, count: int) -> bool:
@@ -152,14 +126,7 @@ async def replace_chunk(tx: Tx, id: UUID, attempt: UUID, chunk: Chunk) -> None:
     """Write a chunk that lost an erased VIN, and count it."""
     table = resolution_chunk
     is_it = sa.and_(table.c.attempt == attempt, table.c.kind == int(chunk.kind), table.c.number == chunk.number)
-    values = {
-        "first_vin": chunk.first_vin,
-        "last_vin": chunk.last_vin,
-        "count": chunk.count,
-        "vins": chunk.vins,
-        "verdicts": chunk.verdicts,
-    }
-    await tx.execute(table.update().where(table.c.resolution_id == id, is_it).values(values))
+    await tx.execute(table.update().where(table.c.resolution_id == id, is_it).values(_columns(chunk)))
     is_its = sa.and_(resolution.c.id == id, resolution.c.attempt == attempt)
     await tx.execute(resolution.update().where(is_its).values(erased=resolution.c.erased + 1))
 
@@ -196,6 +163,10 @@ async def drop_abandoned(tx: Tx, before: datetime, count: int) -> bool:
     for id in ids:
         await tx.execute(resolution.delete().where(resolution.c.id == id))
     return len(ids) == count
+
+
+def _columns(chunk: Chunk) -> dict[str, object]:
+    return {**asdict(chunk), "kind": int(chunk.kind)}
 
 
 def _chunk(row: AnyRow) -> Chunk:

@@ -8,7 +8,6 @@ from sota.boundaries.binding.decorators import serves
 from sota.boundaries.binding.idempotency import Idempotency
 from sota.boundaries.parameters import PackagePath, VinPath
 from sota.kit.runtime.clock import Clock
-from sota.kit.sql.database import Tx
 from sota.resolver.register import service
 
 
@@ -21,49 +20,27 @@ class RegisterApi:
     @serves("WL-B3-1")
     async def register_package(self, call: Call[None, None, PackageToResolve]) -> Reply:
         """Register a package with its dependencies."""
-
-        async def work(tx: Tx) -> Reply:
-            await service.register_package(tx, call.body, self.clock)
-            return Reply("inserted")
-
-        return await self.once.transact(call, work)
+        return await self.once.change(call, "inserted", lambda tx: service.register_package(tx, call.body, self.clock))
 
     @serves("WL-B3-2")
     async def register_vehicle(self, call: Call[None, None, VehicleToResolve]) -> Reply:
         """Register a vehicle."""
-
-        async def work(tx: Tx) -> Reply:
-            await service.register_vehicle(tx, call.body.vin, self.clock)
-            return Reply("inserted")
-
-        return await self.once.transact(call, work)
+        return await self.once.change(
+            call, "inserted", lambda tx: service.register_vehicle(tx, call.body.vin, self.clock)
+        )
 
     @serves("X-B3-2")
     async def register_component(self, call: Call[None, None, ComponentToResolve]) -> Reply:
         """Register a component."""
-
-        async def work(tx: Tx) -> Reply:
-            await service.register_component(tx, call.body)
-            return Reply("inserted")
-
-        return await self.once.transact(call, work)
+        return await self.once.change(call, "inserted", lambda tx: service.register_component(tx, call.body))
 
     @serves("X-B3-3")
     async def delete_package(self, call: Call[PackagePath, None, None]) -> Reply:
         """Delete a package with its dependencies and associations."""
-
-        async def work(tx: Tx) -> Reply:
-            await service.delete_package(tx, call.path.name, call.path.version)
-            return Reply("deleted")
-
-        return await self.once.transact(call, work)
+        path = call.path
+        return await self.once.change(call, "deleted", lambda tx: service.delete_package(tx, path.name, path.version))
 
     @serves("X-B3-4")
     async def delete_vehicle(self, call: Call[VinPath, None, None]) -> Reply:
         """Delete a vehicle and what is known of it."""
-
-        async def work(tx: Tx) -> Reply:
-            await service.delete_vehicle(tx, call.path.vin)
-            return Reply("deleted")
-
-        return await self.once.transact(call, work)
+        return await self.once.change(call, "deleted", lambda tx: service.delete_vehicle(tx, call.path.vin))

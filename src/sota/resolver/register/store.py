@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -11,70 +10,39 @@ from sqlalchemy.exc import IntegrityError
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve
 from sota.boundaries.b6_resolver_database import rows
 from sota.boundaries.binding.decorators import calls
+from sota.boundaries.store_result import StoreResult, insert_record
 from sota.kit.sql.database import Tx
-from sota.resolver import tables
+from sota.kit.sql.statements import AnyRow
 from sota.resolver.changes import store as change_store
 from sota.resolver.changes.model import Changes
-from sota.resolver.results import StoreResult
 from sota.resolver.tables import component, package, vehicle
 
 
-@dataclass(frozen=True, slots=True)
-class VehicleRow:
-    """A vehicle of the register."""
-
-    id: int
-    vin: str
-    created_at: datetime
-
-
 @calls("WL-B6-1")
-async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[None]:
+async def insert_vehicle(tx: Tx, vin: str, now: datetime) -> StoreResult[int]:
     """Insert a new VIN: ``success`` or ``exists``."""
-    try:
-        result = await tx.execute(vehicle.insert().values(vin=vin, created_at=now))
-    except IntegrityError:
-        return StoreResult.of(rows.NEW_VIN, "exists")
+    inserted = await insert_record(tx, rows.NEW_VIN, vehicle.insert().values(vin=vin, created_at=now))
     changes = Changes()
-    key = result.inserted_primary_key
-    if key is not None:
-        changes.add_vehicle(int(key[0]))
+    if inserted.data is not None:
+        changes.add_vehicle(inserted.data)
     await change_store.append(tx, changes)
-    return StoreResult.of(rows.NEW_VIN, "success")
+    return inserted
 
 
 @calls("WL-B6-2")
 async def insert_package(tx: Tx, new: PackageToResolve, now: datetime) -> StoreResult[int]:
     """Insert a new package: ``success`` with its row's id, or ``exists``."""
-    values = {
-        "name": new.name,
-        "version": new.version,
-        "description": new.description,
-        "vendor": new.vendor,
-        "created_at": now,
-    }
-    try:
-        result = await tx.execute(package.insert().values(values))
-    except IntegrityError:
-        return StoreResult.of(rows.NEW_PACKAGE, "exists")
-    key = result.inserted_primary_key
-    return StoreResult.of(rows.NEW_PACKAGE, "success", int(key[0]) if key is not None else None)
+    statement = package.insert().values(
+        name=new.name, version=new.version, description=new.description, vendor=new.vendor, created_at=now
+    )
+    return await insert_record(tx, rows.NEW_PACKAGE, statement)
 
 
 @calls("WL-B6-6")
-async def find_vehicle(tx: Tx, vin: str) -> StoreResult[VehicleRow]:
-    """Look one VIN up: ``found`` or ``missing``."""
-    row = (await tx.execute(sa.select(vehicle).where(vehicle.c.vin == vin))).one_or_none()
-    if row is None:
-        return StoreResult.of(rows.FIND_VIN, "missing")
-    return StoreResult.of(rows.FIND_VIN, "found", VehicleRow(row.id, row.vin, row.created_at))
-
-
-async def find_package(tx: Tx, name: str, version: str) -> int | None:
-    """Look a registered package up; return its row's id."""
-    query = sa.select(package.c.id).where(package.c.name == name, package.c.version == version)
-    found: int | None = (await tx.execute(query)).scalar_one_or_none()
-    return found
+async def find_vehicle(tx: Tx, vin: str) -> StoreResult[AnyRow]:
+    """Look one VIN up: ``found`` with its row, or ``missing``."""
+    query = sa.select(vehicle).where(vehicle.c.vin == vin)
+    return StoreResult.found(rows.FIND_VIN, (await tx.execute(query)).one_or_none())
 
 
 async def register_component(tx: Tx, new: ComponentToResolve) -> bool:
@@ -84,7 +52,7 @@ async def register_component(tx: Tx, new: ComponentToResolve) -> bool:
         await tx.execute(component.insert().values(part_number=new.part_number, **values))
     except IntegrityError:
         is_waiting = sa.and_(component.c.part_number == new.part_number, component.c.registered.is_(sa.false()))
-        return (await tx.execute(tables.component.update().where(is_waiting).values(values))).rowcount == 1
+        return (await tx.execute(component.update().where(is_waiting).values(values))).rowcount == 1
     return True
 
 

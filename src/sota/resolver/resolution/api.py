@@ -14,8 +14,7 @@ import msgspec
 from sota.boundaries.b3_web_resolver.messages import Resolved, ResolveRequest
 from sota.boundaries.binding.call import Call, Reply
 from sota.boundaries.binding.decorators import serves
-from sota.boundaries.values import PackageId
-from sota.resolver.dependencies.model import Planned
+from sota.resolver.dependencies.model import Planned, to_package_id
 from sota.resolver.recorded.service import Records
 from sota.resolver.resolution.model import Decision
 from sota.resolver.resolution.service import Resolver
@@ -69,7 +68,7 @@ def _encode(decisions: Sequence[Decision], between: str) -> Iterator[bytes]:
     """
     for decision in decisions:
         if isinstance(decision.plan, Planned):
-            packages = [PackageId(name=one.name, version=one.version) for one in decision.plan.packages]
+            packages = [to_package_id(one) for one in decision.plan.packages]
             before, after = msgspec.json.encode(Resolved(vin=PLACE, packages=packages)).decode().split(PLACE)
             for start in range(0, len(decision.vins), AT_ONCE):
                 vins = decision.vins[start : start + AT_ONCE]

@@ -5,11 +5,12 @@ It fails closed: one filter that cannot be parsed refuses the whole resolve.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from sota.boundaries.b3_web_resolver.messages import Filter
 from sota.boundaries.values import PackageId, short_vin
 from sota.kit.errors import Failed
 from sota.kit.runtime.logging import get_logger
@@ -17,7 +18,6 @@ from sota.kit.sql.database import Database
 from sota.resolver.dependencies import store as dependency_store
 from sota.resolver.dependencies.model import DependencyGraph, LeftOut, Package, Plan
 from sota.resolver.filters import service as filter_service
-from sota.resolver.filters.store import StoredFilter
 from sota.resolver.index.fleet_index import FleetIndex, Match
 from sota.resolver.index.workers import Steps, Workers
 from sota.resolver.language.expression import Expression
@@ -32,26 +32,11 @@ class Resolution:
     """A resolve that can start: the package is known, its filters are valid (``stored`` is their text)."""
 
     package: Package
-    stored: tuple[StoredFilter, ...]
+    stored: tuple[Filter, ...]
     filters: tuple[Expression, ...]
     graph: DependencyGraph
     matches: AsyncIterator[list[Match]] = field(repr=False)
     """The vehicles that match the filters now: searched while this is iterated, once."""
-
-
-@dataclass(slots=True)
-class LeftOutCount:
-    """How many vehicles were excluded, by reason, with examples."""
-
-    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
-    examples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-
-    def add(self, vins: Sequence[str], left_out: LeftOut) -> None:
-        """Count vehicles."""
-        key = (left_out.code, left_out.reason)
-        self.reasons[key] += len(vins)
-        examples = self.examples.setdefault(key, [])
-        examples += [short_vin(vin) for vin in vins[: EXAMPLES - len(examples)]]
 
 
 class Resolver:
@@ -84,24 +69,27 @@ class Resolver:
         Vehicles with the same plan are grouped; excluded ones come with the reason. A rehearsal logs nothing.
         """
         plans: dict[frozenset[Package], Plan] = {}
-        left_out = LeftOutCount()
+        left_out = Counter[LeftOut]()
+        examples = defaultdict[LeftOut, list[str]](list)
         async for matches in resolution.matches:
             decisions = await self._workers.run_steps(plan_in_steps(resolution, matches, plans))
             for decision in decisions:
                 if isinstance(decision.plan, LeftOut):
-                    left_out.add(decision.vins, decision.plan)
+                    left_out[decision.plan] += len(decision.vins)
+                    some = decision.vins[: EXAMPLES - len(examples[decision.plan])]
+                    examples[decision.plan] += [short_vin(vin) for vin in some]
             yield decisions
-        for (code, reason), count in left_out.reasons.items() if not is_rehearsal else ():
+        for plan, count in left_out.items() if not is_rehearsal else ():
             self._log.error(
                 "vehicles_left_out",
                 package=resolution.package.text,
-                code=code,
-                reason=reason,
+                code=plan.code,
+                reason=plan.reason,
                 count=count,
-                examples=left_out.examples[code, reason],
+                examples=examples[plan],
             )
 
-    def _read(self, stored: StoredFilter) -> Expression:
+    def _read(self, stored: Filter) -> Expression:
         try:
             return _parse_again(stored.expression)
         except FilterSyntaxError as error:
