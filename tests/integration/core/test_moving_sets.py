@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
-from sota.core.queue import api
+from sota.core.queue import service
 from sota.core.tables import update
 from tests.support.answer import Answer
 from tests.support.core import RunningCore
@@ -36,7 +36,7 @@ async def queued(core: RunningCore, count: int = FLEET) -> tuple[list[str], str]
 async def test_retry_does_not_try_again_what_is_cancelled_while_it_works(
     core: RunningCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "TRIED_AT_ONCE", 1)
+    monkeypatch.setattr(service, "TRIED_AT_ONCE", 1)
     vins, request_id = await queued(core)
     await act(core, request_id, "cancel")
 
