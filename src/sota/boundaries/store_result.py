@@ -8,14 +8,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
-
-import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from typing import Generic, TypeVar
 
 from sota.boundaries.interaction import Interaction, results
 from sota.kit.runtime.logging import get_logger
-from sota.kit.sql.database import Tx
 
 Data = TypeVar("Data")
 _log = get_logger()
@@ -56,16 +52,3 @@ class StoreResult(Generic[Data]):
     def found(cls, row: Interaction, data: Data | None) -> StoreResult[Data]:
         """Return what was looked up as ``found``, or ``missing`` where that is nothing."""
         return cls.of(row, "found" if data else "missing", data or None)
-
-
-async def insert_record(tx: Tx, row: Interaction, statement: sa.Insert) -> StoreResult[Any]:
-    """Insert a record: ``success`` with the first column of its key, which the engine may choose, or ``exists``.
-
-    (Any: keys are texts or numbers.)
-    """
-    try:
-        result = await tx.execute(statement)
-    except IntegrityError:
-        return StoreResult.of(row, "exists")
-    key = result.inserted_primary_key
-    return StoreResult.of(row, "success", key[0] if key is not None else None)

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sota.boundaries.b2_web_core.messages import Component
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.store_result import StoreResult, insert_record
+from sota.boundaries.store_insert import insert_record
+from sota.boundaries.store_result import StoreResult
 from sota.core.tables import component
 from sota.kit.sql.database import Tx
 from sota.kit.sql.insert import insert_new

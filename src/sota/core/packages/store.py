@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.store_result import StoreResult, insert_record
+from sota.boundaries.store_insert import insert_record
+from sota.boundaries.store_result import StoreResult
 from sota.core.packages.model import Package
 from sota.core.requests.model import OPEN
 from sota.core.requests.set_store import IS_ITS_SET

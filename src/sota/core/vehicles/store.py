@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from sota.boundaries.b4_core_database import rows
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.store_result import StoreResult, insert_record
+from sota.boundaries.store_insert import insert_record
+from sota.boundaries.store_result import StoreResult
 from sota.core.tables import installed_package, revocation, vehicle, vehicle_component
 from sota.core.vehicles.model import PackageKey, Vehicle, new_epoch
 from sota.kit.sql.database import Tx

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sota.boundaries.b3_web_resolver.messages import Filter
 from sota.boundaries.b6_resolver_database import rows
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.store_result import StoreResult, insert_record
+from sota.boundaries.store_insert import insert_record
+from sota.boundaries.store_result import StoreResult
 from sota.kit.sql.database import Tx
 from sota.kit.sql.statements import AnySelect
 from sota.resolver import tables

@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from sota.boundaries.b3_web_resolver.messages import ComponentToResolve, PackageToResolve
 from sota.boundaries.b6_resolver_database import rows
 from sota.boundaries.binding.decorators import calls
-from sota.boundaries.store_result import StoreResult, insert_record
+from sota.boundaries.store_insert import insert_record
+from sota.boundaries.store_result import StoreResult
 from sota.kit.sql.database import Tx
 from sota.kit.sql.statements import AnyRow
 from sota.resolver.changes import store as change_store
