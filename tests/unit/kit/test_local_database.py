@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
 from sota.kit.errors import StartError, Unavailable
 from sota.kit.sql.local_database import LocalDatabase
-from sota.kit.sql.local_file import Connection
+from sota.kit.sql.local_file import Connection, LocalFile
+from sota.kit.sql.local_threads import OwnThread
 
 FIRST = "CREATE TABLE thing (name TEXT PRIMARY KEY)"
 SECOND = "ALTER TABLE thing ADD COLUMN size INTEGER NOT NULL DEFAULT 1"
@@ -157,6 +159,24 @@ async def test_locked_file_is_unavailable_for_now(tmp_path: Path, monkeypatch: p
     other.close()
     await database.transact(insert)
     await database.close()
+
+
+async def test_file_that_opens_for_a_cancelled_caller_is_closed(tmp_path: Path) -> None:
+    file, threads, go = tmp_path / "x.db", OwnThread("x"), threading.Event()
+    holding = asyncio.create_task(threads.run(LocalFile(file), lambda: go.wait(30)))
+    await asyncio.sleep(0)
+    opening = asyncio.create_task(LocalDatabase(file, (FIRST,), threads).open())
+    await asyncio.sleep(0)  # its work waits for the thread
+    opening.cancel()
+    go.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+
+    assert await holding
+    assert file.exists()
+    descriptors = list(Path("/proc/self/fd").iterdir())  # noqa: ASYNC240 - a folder in memory
+    assert file not in [each.readlink() for each in descriptors if each.is_symlink()]
 
 
 async def test_closed_file_can_be_opened_again(tmp_path: Path) -> None:

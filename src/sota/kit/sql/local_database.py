@@ -71,10 +71,12 @@ class LocalDatabase:
         self._loop = asyncio.get_running_loop()
         try:
             await self._run(self._bring_up_or_begin_again)
-        except (sqlite3.Error, OSError, StartError) as error:
+        except BaseException as error:  # also a cancelled caller: the thread opens the file all the same
             if not self._file.users:
                 await self._threads.leave(self._file)
-            raise error if isinstance(error, StartError) else StartError(f"{self._path}: {error}") from None
+            if isinstance(error, (sqlite3.Error, OSError)):
+                raise StartError(f"{self._path}: {error}") from None
+            raise
         self._is_open = True
         self._file.users += 1
 
