@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def narrowed(resolver: RunningResolver) -> tuple[str, str, str]:
-    """Give two vehicles a package by a wide filter, and one by a narrow one beside it; return the names."""
+    """Attach two filters to a package, for two vehicles and for one of them; return package, narrow one, wide one."""
     vins = [await resolver.add_vehicle() for _ in range(2)]
     package = new_name("ivi")
     await resolver.add_package(package, "1.0.0")
