@@ -57,7 +57,7 @@ async def test_campaign_for_a_package_without_filters_is_refused(backend: Backen
 
 @pytest.mark.whitelist("WL-B1-8", "queued")
 async def test_package_is_queued_under_an_id(backend: Backend) -> None:
-    package = await backend.with_targeted_package()
+    package = await backend.with_targeted_package("FALSE")
     answer = await backend.ask("POST", "/api/v1/install-requests", request_for(package))
     assert answer.status == 200
     assert (answer.body["vehicles"], "install_request_id" in answer.body) == (0, True)
@@ -93,7 +93,7 @@ async def test_queue_of_what_is_out_of_range_is_a_bad_request(backend: Backend, 
 
 @pytest.mark.whitelist("WL-B1-18", "queued")
 async def test_several_packages_are_queued_under_one_id(backend: Backend) -> None:
-    packages = [await backend.with_targeted_package() for _ in range(2)]
+    packages = [await backend.with_targeted_package("FALSE") for _ in range(2)]
     answer = await backend.ask("POST", "/api/v1/install-requests/batch", [request_for(package) for package in packages])
     assert answer.status == 200
     assert (answer.body["vehicles"], "install_request_id" in answer.body) == (0, True)
